@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Cut visibly: a message that ends in the middle of a path must not look like a whole one. */
+static void mark_cut(char *text, size_t wanted)
+{
+	if (wanted >= MLIMG_ERR_TEXT_SIZE)
+		memcpy(text + MLIMG_ERR_TEXT_SIZE - 4, "...", 4);
+}
+
+static int format_text(char *text, const char *fmt, va_list ap)
+{
+	int n = vsnprintf(text, MLIMG_ERR_TEXT_SIZE, fmt, ap);
+
+	if (n < 0) {
+		text[0] = '\0';
+		return 0;
+	}
+	mark_cut(text, (size_t)n);
+	return n;
+}
+
+int mlimg_err_set(struct mlimg_err *err, int errnum, const char *fmt, ...)
+{
+	int code = errnum ? -abs(errnum) : -EIO;
+	va_list ap;
+	int n;
+
+	if (!err)
+		return code;
+	va_start(ap, fmt);
+	n = format_text(err->text, fmt, ap);
+	va_end(ap);
+	err->code = code;
+	err->kind = MLIMG_ERR_FAILED;
+	if (errnum && n < MLIMG_ERR_TEXT_SIZE) {
+		size_t room = MLIMG_ERR_TEXT_SIZE - (size_t)n;
+
+		mark_cut(err->text,
+			(size_t)n + (size_t)snprintf(err->text + n, room, ": %s", strerror(abs(errnum))));
+	}
+	return code;
+}
+
+int mlimg_err_refuse(struct mlimg_err *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!err)
+		return -EUCLEAN;
+	va_start(ap, fmt);
+	format_text(err->text, fmt, ap);
+	va_end(ap);
+	err->code = -EUCLEAN;
+	err->kind = MLIMG_ERR_REFUSED;
+	return -EUCLEAN;
+}
+
+int mlimg_err_usage(struct mlimg_err *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!err)
+		return -EINVAL;
+	va_start(ap, fmt);
+	format_text(err->text, fmt, ap);
+	va_end(ap);
+	err->code = -EINVAL;
+	err->kind = MLIMG_ERR_USAGE;
+	return -EINVAL;
+}
+
+int mlimg_err_wrap(struct mlimg_err *err, int ret, const char *fmt, ...)
+{
+	char inner[MLIMG_ERR_TEXT_SIZE];
+	va_list ap;
+	int n;
+
+	if (ret >= 0)
+		ret = -EIO;
+	if (!err)
+		return ret;
+	memcpy(inner, err->text, sizeof(inner));
+	va_start(ap, fmt);
+	n = format_text(err->text, fmt, ap);
+	va_end(ap);
+	if (n < MLIMG_ERR_TEXT_SIZE) {
+		size_t room = MLIMG_ERR_TEXT_SIZE - (size_t)n;
+
+		mark_cut(err->text,
+			(size_t)n + (size_t)snprintf(err->text + n, room, ": %s", inner));
+	}
+	return ret;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file io.h
+ * Reading and writing of small files, safely: bounded reads, whole writes, atomic replacement, and opening of untrusted
+ * paths beneath a directory.
+ */
+#ifndef MLIMG_IO_H
+#define MLIMG_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libmlimg/err.h"
+
+/** Write all of it, whatever write(2) takes at a time. @return 0 or -errno */
+int mlimg_write_all(int fd, const void *data, size_t size) MLIMG_MUST_CHECK;
+
+/**
+ * Read a whole file into memory.
+ *
+ * @param dirfd     directory that @p path is relative to, or AT_FDCWD
+ * @param path      the file
+ * @param max       more bytes than this are an error (-EFBIG), so that nobody is made to read without end
+ * @param ret_data  NUL-terminated (the NUL is not counted); free() it
+ * @param ret_size  bytes
+ * @param err       names the file
+ * @return          0 or -errno
+ */
+int mlimg_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Replace a file's content durably: temporary file beside it, fsync, rename, fsync of the directory. After a crash at any moment
+ * the file has either its old or its new content. On return with 0 it is on stable storage.
+ *
+ * @param dirfd  directory that @p path is relative to, or AT_FDCWD
+ * @param path   the file; may not exist yet
+ * @param mode   permission bits of the new file
+ * @return       0 or -errno; on failure no temporary is left
+ */
+int mlimg_replace_file(int dirfd, const char *path, const void *data, size_t size, mode_t mode,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Open @p path beneath @p rootfd: neither "..", nor an absolute path, nor a symbolic link on the way can lead out of it. openat2(2) with
+ * RESOLVE_BENEATH; where the kernel has no openat2, or MLIMG_NO_OPENAT2 is set in the environment (for tests), component by component
+ * with O_NOFOLLOW, which refuses every symbolic link on the way.
+ *
+ * @param rootfd  the directory
+ * @param path    relative
+ * @param flags   open(2)'s; O_CLOEXEC is added
+ * @return        a file descriptor, or -errno (-EXDEV or -ELOOP: it leads out)
+ */
+int mlimg_open_beneath(int rootfd, const char *path, int flags);
+
+/** @return whether a + b fits, and the sum */
+static inline bool mlimg_add_fits(uint64_t a, uint64_t b, uint64_t *ret_sum)
+{
+	return !__builtin_add_overflow(a, b, ret_sum);
+}
+
+/** @return whether a * b fits, and the product */
+static inline bool mlimg_mul_fits(uint64_t a, uint64_t b, uint64_t *ret_product)
+{
+	return !__builtin_mul_overflow(a, b, ret_product);
+}
+
+#endif

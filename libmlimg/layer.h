@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file layer.h
+ * What a layer is: its kind, name, version and identity, and the two texts that carry them, the header lines of
+ * its manifest and /mlimg/layer.json. Reading and writing of images is not here (tools/), this is about the words.
+ *
+ * Layout of a layer image (ext4, label "mlimg-<kind>", UUID derived from the build id):
+ *
+ *     read-only layer: /rootfs  the tree        /mlimg/layer.json   this description
+ *                                               /mlimg/manifest     the manifest (manifest.h)
+ *     user layer:      /upper /work             /mlimg/layer.json   this description
+ *                                               /mlimg/...          what mlimg-agent keeps there (boot.h)
+ *
+ * The build id is the SHA-256 of the manifest's text, header lines included:
+ *
+ *     # mlimg-format 1
+ *     # mlimg-kind system|software|user
+ *     # mlimg-name NAME
+ *     # mlimg-version VERSION
+ *     # mlimg-over BUILDID             one line for each layer beneath, bottom first (software layers)
+ *     # mlimg-instance HEX32           user layers only: what tells apart two that are otherwise the same
+ *
+ * layer.json, keys in this order:
+ *
+ *     { "format": 1, "kind": "system", "name": "debian", "version": "12.11", "build_id": "<64 hex>",
+ *       "over": ["<64 hex>", ...], "instance": "<32 hex>", "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
+ *
+ * "over" and "instance" are there only where they apply. Unknown keys are ignored, so that later versions may
+ * add some; another "format" is refused.
+ */
+#ifndef MLIMG_LAYER_H
+#define MLIMG_LAYER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmlimg/err.h"
+#include "libmlimg/manifest.h"
+#include "libmlimg/sha256.h"
+
+#define MLIMG_LAYER_FORMAT 1
+#define MLIMG_LAYER_NAME_MAX 64   /**< characters of a name or version: [A-Za-z0-9][A-Za-z0-9._+~:-]* */
+#define MLIMG_LAYER_OVER_MAX 128  /**< layers beneath one layer */
+#define MLIMG_LAYER_JSON_MAX 65536 /**< bytes of layer.json that a reader accepts */
+#define MLIMG_SHORT_ID 20         /**< hex digits of a short id: what a virtio-blk serial holds */
+#define MLIMG_UUID_SIZE 16        /**< bytes of a file system UUID */
+#define MLIMG_UUID_TEXT_SIZE 37   /**< its text, NUL included */
+
+/** Kind of a layer. */
+enum mlimg_kind {
+	MLIMG_SYSTEM = 1,
+	MLIMG_SOFTWARE,
+	MLIMG_USER,
+};
+
+/** Description of a layer. */
+struct mlimg_layer_info {
+	enum mlimg_kind kind;
+	char name[MLIMG_LAYER_NAME_MAX + 1];
+	char version[MLIMG_LAYER_NAME_MAX + 1];
+	char build_id[MLIMG_SHA256_HEX_SIZE];          /**< "" as long as it is not known */
+	char (*over)[MLIMG_SHA256_HEX_SIZE];           /**< bottom first; owned */
+	size_t n_over;
+	char instance[33];                             /**< 32 hex digits, "" unless kind is MLIMG_USER */
+	uint64_t entries;                              /**< lines of the manifest that are entries */
+	uint64_t size_bytes;                           /**< sum of the sizes of regular files, a hard link once */
+	int64_t time_s;                                /**< the time all of the image's own times have */
+};
+
+/** @return "system", "software" or "user" */
+const char *mlimg_kind_name(enum mlimg_kind kind);
+
+/** @return the kind, or 0 when @p name is none of the three */
+enum mlimg_kind mlimg_kind_of(const char *name);
+
+/** @return whether @p name can be a layer's name or version: 1..64 of [A-Za-z0-9._+~:-], the first alphanumeric */
+bool mlimg_layer_name_is_valid(const char *name);
+
+/** @return the volume label of @p kind, at most 16 characters as ext4 has it: "mlimg-system" */
+const char *mlimg_kind_label(enum mlimg_kind kind);
+
+/**
+ * The UUID of a layer's file system: the first 16 bytes of the build id with version (8, "custom") and variant of
+ * RFC 9562 set. So of the 32 hex digits all but the 13th and the 17th are the build id's.
+ *
+ * @param build_id  64 hex digits
+ * @param ret_uuid  16 bytes
+ * @return          false when @p build_id is no build id
+ */
+bool mlimg_layer_uuid(const char *build_id, uint8_t ret_uuid[MLIMG_UUID_SIZE]);
+
+/** @return whether a file system with @p uuid can be the layer whose build id begins with @p id_prefix (20..64 hex digits) */
+bool mlimg_layer_uuid_matches(const uint8_t uuid[MLIMG_UUID_SIZE], const char *id_prefix);
+
+/** Put the manifest's header lines for @p info into @p sink ("# mlimg-format 1\n" ...). */
+void mlimg_layer_put_header(const struct mlimg_layer_info *info, mlimg_sink *sink, void *ctx);
+
+/**
+ * Read the description back from a manifest's header; build_id, entries, size_bytes and time_s are not in it and stay 0.
+ *
+ * @param m         the manifest
+ * @param ret_info  initialised by this call; mlimg_layer_info_done() when done
+ * @return          0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_layer_parse_header(const struct mlimg_manifest *m, struct mlimg_layer_info *ret_info,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Write layer.json.
+ *
+ * @param info      what to write
+ * @param ret_text  NUL-terminated text that ends with a newline; free() it
+ * @return          0, -ENOMEM
+ */
+int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Read layer.json; it may come from a stranger.
+ *
+ * @param text      bytes
+ * @param size      their number, at most MLIMG_LAYER_JSON_MAX
+ * @param ret_info  filled on success; mlimg_layer_info_done() when done
+ * @return          0, -EUCLEAN when it is not what the format above says, -ENOMEM
+ */
+int mlimg_layer_from_json(const char *text, size_t size, struct mlimg_layer_info *ret_info,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Free what @p info owns; accepts NULL and a zeroed one. */
+void mlimg_layer_info_done(struct mlimg_layer_info *info);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file whiteout.h
+ * How a layer says "what is beneath is gone". Detection only; conversion between forms is another module's.
+ *
+ * overlayfs (the kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"): a character
+ * device 0:0 hides the name beneath it; a directory with the xattr trusted.overlay.opaque = "y" hides all that is beneath it.
+ * trusted.overlay.redirect on a directory names the lower directory it was renamed from.
+ */
+#ifndef MLIMG_WHITEOUT_H
+#define MLIMG_WHITEOUT_H
+
+#include <stdbool.h>
+
+#include "libmlimg/manifest.h"
+
+#define MLIMG_XATTR_OVERLAY "trusted.overlay." /**< prefix of overlayfs' own xattrs */
+#define MLIMG_XATTR_OPAQUE "trusted.overlay.opaque"
+#define MLIMG_XATTR_REDIRECT "trusted.overlay.redirect"
+
+/** @return whether @p entry is a whiteout in overlayfs' form */
+bool mlimg_entry_is_whiteout(const struct mlimg_entry *entry);
+
+/** @return whether @p entry is an opaque directory */
+bool mlimg_entry_is_opaque(const struct mlimg_entry *entry);
+
+/** @return whether the xattr @p name is overlayfs' own (trusted.overlay.* or user.overlay.*) */
+bool mlimg_xattr_is_overlay(const char *name);
+
+/** @return the xattr @p name of @p entry, or NULL */
+const struct mlimg_xattr *mlimg_entry_xattr(const struct mlimg_entry *entry, const char *name);
+
+#endif
