@@ -61,7 +61,7 @@ UNITS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_MAIN))
 LIB_LIBS := -ljansson -lnettle
 TOOL_LIBS := -lext2fs -lcom_err -larchive -lpthread
 
-all: $(TOOLS) $(AGENT)
+all: $(TOOLS) $(if $(wildcard $(AGENT_MAIN)),$(AGENT))
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
