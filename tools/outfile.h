@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file outfile.h
+ * An output file that is there whole or not at all: written under a temporary name beside its
+ * target, synced, then renamed. On failure, and on SIGINT, SIGTERM and SIGHUP, the temporary file
+ * is removed. For small content in memory there is mlimg_replace_file().
+ */
+#ifndef MLIMG_TOOLS_OUTFILE_H
+#define MLIMG_TOOLS_OUTFILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/err.h"
+
+#define MLIMG_OUTFILES_MAX 4 /**< files that may be open at a time in one process */
+
+/** An output file. Initialise with MLIMG_OUTFILE_INIT. */
+struct mlimg_outfile {
+	int fd;	  /**< read and write; positioned where the caller left it */
+	int slot; /**< private */
+	bool can_replace;
+	char *path;	/**< the target */
+	char *tmp_path; /**< where it is now: for those who need a name (libext2fs) */
+};
+
+#define MLIMG_OUTFILE_INIT           \
+	{                            \
+		.fd = -1, .slot = -1 \
+	}
+
+/**
+ * Create the temporary file, empty, mode 0600.
+ *
+ * @param out          initialised
+ * @param path         the target; a symbolic link is replaced, not followed
+ * @param can_replace  whether an existing regular file may be replaced; anything else never is
+ * @param err          names the target
+ * @return             0; -EEXIST when the target exists and may not be replaced; other -errno
+ */
+int mlimg_outfile_open(struct mlimg_outfile *out, const char *path, bool can_replace,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Sync, set the mode to 0666 without the umask's bits, rename to the target, sync the directory,
+ * close. On return with 0 the file is on stable storage under its name. On failure the temporary
+ * file is gone.
+ *
+ * @param out  an open one; closed in any case
+ * @param err  names the target
+ * @return     0 or -errno; -EEXIST when the target has come into being meanwhile and may not be
+ * replaced
+ */
+int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Give up: remove the temporary file, close. Harmless after commit and on an initialised one. */
+void mlimg_outfile_abort(struct mlimg_outfile *out);
+
+#define mlimg_autooutfile mlimg_cleanup(mlimg_outfile_abort) /**< mlimg_outfile_abort() */
+
+#endif
