@@ -43,7 +43,9 @@ int mlimg_err_set(struct mlimg_err *err, int errnum, const char *fmt, ...)
 		size_t room = MLIMG_ERR_TEXT_SIZE - (size_t)n;
 
 		mark_cut(err->text,
-			(size_t)n + (size_t)snprintf(err->text + n, room, ": %s", strerror(abs(errnum))));
+			(size_t)n +
+				(size_t)snprintf(
+					err->text + n, room, ": %s", strerror(abs(errnum))));
 	}
 	return code;
 }

@@ -25,8 +25,8 @@
  */
 enum mlimg_err_kind {
 	MLIMG_ERR_FAILED = 0, /**< The operation failed: exit code 1. */
-	MLIMG_ERR_USAGE,      /**< The caller asked for something that makes no sense: exit code 2. */
-	MLIMG_ERR_REFUSED,    /**< An image is damaged, foreign or incompatible: exit code 3. */
+	MLIMG_ERR_USAGE,   /**< The caller asked for something that makes no sense: exit code 2. */
+	MLIMG_ERR_REFUSED, /**< An image is damaged, foreign or incompatible: exit code 3. */
 };
 
 /** An error. Initialise with MLIMG_ERR_INIT; there is nothing to free. */
@@ -36,9 +36,9 @@ struct mlimg_err {
 	char text[MLIMG_ERR_TEXT_SIZE]; /**< one line, no newline at its end */
 };
 
-#define MLIMG_ERR_INIT                                                                             \
-	{                                                                                          \
-		.code = 0, .kind = MLIMG_ERR_FAILED, .text = ""                                    \
+#define MLIMG_ERR_INIT                                          \
+	{                                                       \
+		.code = 0, .kind = MLIMG_ERR_FAILED, .text = "" \
 	}
 
 #define MLIMG_MUST_CHECK __attribute__((warn_unused_result))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file io.h
- * Reading and writing of small files, safely: bounded reads, whole writes, atomic replacement, and opening of untrusted
- * paths beneath a directory.
+ * Reading and writing of small files, safely: bounded reads, whole writes, atomic replacement, and
+ * opening of untrusted paths beneath a directory.
  */
 #ifndef MLIMG_IO_H
 #define MLIMG_IO_H
@@ -18,11 +18,28 @@
 int mlimg_write_all(int fd, const void *data, size_t size) MLIMG_MUST_CHECK;
 
 /**
- * Read a whole file into memory.
+ * Read all that is left of an open file into memory.
+ *
+ * @param fd        readable
+ * @param name      what it is called in messages
+ * @param max       more bytes than this are an error (-EFBIG), so that nobody is made to read
+ * without end
+ * @param ret_data  NUL-terminated (the NUL is not counted); free() it
+ * @param ret_size  bytes
+ * @param err       names the file
+ * @return          0 or -errno
+ */
+int mlimg_read_fd(int fd, const char *name, size_t max, char **ret_data, size_t *ret_size,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Read a whole regular file into memory; anything else (a FIFO, a device) is an error. Symbolic
+ * links are followed: for a stranger's tree, mlimg_open_beneath() and mlimg_read_fd() are the way.
  *
  * @param dirfd     directory that @p path is relative to, or AT_FDCWD
  * @param path      the file
- * @param max       more bytes than this are an error (-EFBIG), so that nobody is made to read without end
+ * @param max       more bytes than this are an error (-EFBIG), so that nobody is made to read
+ * without end
  * @param ret_data  NUL-terminated (the NUL is not counted); free() it
  * @param ret_size  bytes
  * @param err       names the file
@@ -32,25 +49,33 @@ int mlimg_read_file(int dirfd, const char *path, size_t max, char **ret_data, si
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Replace a file's content durably: temporary file beside it, fsync, rename, fsync of the directory. After a crash at any moment
- * the file has either its old or its new content. On return with 0 it is on stable storage.
+ * Replace a file's content durably: temporary file beside it, fsync, rename, fsync of the
+ * directory. After a crash at any moment the file has either its old or its new content (and a file
+ * ".mlimg-<16 hex>" may lie beside it). On return with 0 it is on stable storage. A symbolic link
+ * at @p path is replaced, not followed.
  *
  * @param dirfd  directory that @p path is relative to, or AT_FDCWD
  * @param path   the file; may not exist yet
- * @param mode   permission bits of the new file
+ * @param data   new content
+ * @param size   bytes of @p data
+ * @param mode   permission bits of the new file, whatever the umask
+ * @param err    names the file
  * @return       0 or -errno; on failure no temporary is left
  */
 int mlimg_replace_file(int dirfd, const char *path, const void *data, size_t size, mode_t mode,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Open @p path beneath @p rootfd: neither "..", nor an absolute path, nor a symbolic link on the way can lead out of it. openat2(2) with
- * RESOLVE_BENEATH; where the kernel has no openat2, or MLIMG_NO_OPENAT2 is set in the environment (for tests), component by component
- * with O_NOFOLLOW, which refuses every symbolic link on the way.
+ * Open @p path beneath @p rootfd: neither "..", nor an absolute path, nor a symbolic link can lead
+ * out of it. openat2(2) with RESOLVE_BENEATH; where the kernel has no openat2, or MLIMG_NO_OPENAT2
+ * is set in the environment (for tests), component by component with O_NOFOLLOW. The latter refuses
+ * ".." altogether
+ * (-EXDEV) and every symbolic link, the last component included (-ELOOP); who wants the same from
+ * both gives neither, and O_NOFOLLOW.
  *
  * @param rootfd  the directory
  * @param path    relative
- * @param flags   open(2)'s; O_CLOEXEC is added
+ * @param flags   open(2)'s; O_CLOEXEC is added; a file that O_CREAT makes has mode 0600
  * @return        a file descriptor, or -errno (-EXDEV or -ELOOP: it leads out)
  */
 int mlimg_open_beneath(int rootfd, const char *path, int flags);

@@ -3,36 +3,47 @@
  * @file manifest.h
  * The manifest: a sorted list of what a tree holds, as mtree(5) text.
  *
- * Format (version 1). The first line is "#mtree". Lines that begin with "# mlimg-" are the
- * manifest's own header (see struct mlimg_layer_info in layer.h); other comment lines and empty
- * lines are ignored. Every other line is one entry: its path, then keywords, separated by one space:
+ * Format (version 1). The first line is "#mtree". Lines that begin with "# mlimg-" are the manifest's
+ * own header (see struct mlimg_layer_info in layer.h) and come before the first entry; other comment
+ * lines and empty lines are ignored. Every other line is one entry: its path, then keywords, separated
+ * by one space (here folded after a comma):
  *
  *     . type=dir mode=0755 uid=0 gid=0 time=1700000000.000000000
- *     ./usr/bin/env type=file mode=0755 uid=0 gid=0 size=48536 time=1663669823.000000000 sha256digest=<64 hex>
  *     ./bin type=link mode=0777 uid=0 gid=0 time=1700000000.000000000 link=usr/bin
+ *     ./dev type=dir mode=0755 uid=0 gid=0 time=1700000000.000000000
  *     ./dev/null type=char mode=0666 uid=0 gid=0 time=1700000000.000000000 device=native,1,3
+ *     ./perl type=file mode=0755 uid=0 gid=0 size=36 time=1663669823.000000000 tags=links:1:2,
+ *         xattr:user.a:AQ==
  *
- * - Paths are relative to the tree's root, which is "." itself; all others begin with "./". Bytes outside
- *   0x21..0x7e and the characters '#', '\\', '=', '*', '?', '[' are written as a backslash and three octal
- *   digits (vis(3), VIS_OCTAL). The same goes for link targets and xattr names.
+ * - Paths are relative to the tree's root, which is "." itself, a directory, and the first entry; all
+ *   others begin with "./". Bytes outside 0x21..0x7e and the characters '#', '\\', '=', '*', '?', '['
+ *   are written as a backslash and three octal digits (vis(3), VIS_OCTAL), no others. The same goes for
+ *   link targets; in xattr names ',' and ':' are escaped as well.
  * - Order: a directory comes before what is in it, what is in it is contiguous, and names within one
  *   directory are in strict byte order. mlimg_manifest_path_cmp() is that order.
- * - type: file, dir, link, char, block, fifo, socket. mode: the twelve permission bits, four octal digits.
- *   uid, gid: 0..4294967294. size: bytes, regular files only. time: seconds and nanoseconds, nine digits;
- *   seconds may be negative.
- * - Hard links: every name of a file with several names within the tree carries `nlink=N inode=K`; K
- *   numbers the groups from 1 in order of first appearance. All names of a group carry the same attributes.
- * - xattrs: one keyword `xattr.NAME=BASE64` each (as go-mtree writes them), names in byte order.
- *   POSIX ACLs and file capabilities are xattrs (`system.posix_acl_access`, `security.capability`), values in
- *   the form getxattr(2) returns.
- * - Keywords come in the order: type mode uid gid nlink inode size time sha256digest link device xattr.*.
+ * - type: file, dir, link, char, block, fifo, socket. mode: the twelve permission bits, four octal
+ *   digits. uid, gid: 0..4294967294. size: bytes, regular files only, less than 2^63. time: seconds,
+ *   which may be negative, and the nanoseconds to add to them, nine digits. sha256digest: of a regular
+ *   file's contents, 64 lower-case hexadecimal digits; may be missing where nobody has computed it.
+ *   device: major (12 bits) and minor (20 bits). Numbers have no leading zeros.
+ * - tags: a comma-separated list of what mtree(5) has no keyword for, in this order:
+ *     - links:K:N  one of the N >= 2 names of a file; K numbers such groups from 1 in order of first
+ *       appearance. All names of a group have the same attributes. A merged manifest (merge.h) may
+ *       show fewer than N of them. Directories have none; nor have whiteouts, whatever the layer's
+ *       file system says: overlayfs makes them links of one inode as it pleases.
+ *     - xattr:NAME:BASE64  one for each extended attribute, in strict byte order of the names. POSIX
+ *       ACLs and file capabilities are xattrs (system.posix_acl_access, security.capability), with
+ *       the values that getxattr(2) returns.
+ * - Keywords come in the order: type mode uid gid size time sha256digest link device tags.
  * - Whiteouts and opaque directories of a layer appear in overlayfs' own form: type=char
- *   device=native,0,0, and `xattr.trusted.overlay.opaque=eQ==`.
+ *   device=native,0,0, and xattr:trusted.overlay.opaque:eQ==.
  *
- * The writer is canonical: equal content gives equal bytes. The reader takes only this form, with keywords
- * in any order, and is bounded (limits below); input comes from strangers.
+ * The writer is canonical: equal content gives equal bytes. The reader takes this form only, except that
+ * the keywords may come in any order, and is bounded (limits below); input comes from strangers.
  *
- * Source of the format: mtree(5) of FreeBSD and libarchive.
+ * Source of the format: mtree(5) of FreeBSD and libarchive. Why tags: to bsdtar 3.6 `xattr.NAME=`, which
+ * go-mtree writes, is an error, and to NetBSD's mtree(8) so is libarchive's `inode=`; both skip tags.
+ * bsdtar 3.6 does not know type=socket, though mtree(5) has it: it warns, and lists a regular file.
  */
 #ifndef MLIMG_MANIFEST_H
 #define MLIMG_MANIFEST_H
@@ -64,9 +75,9 @@ enum mlimg_type {
 
 /** One extended attribute. */
 struct mlimg_xattr {
-	char *name;    /**< full name, "user.x", NUL-terminated */
+	char *name;     /**< full name, "user.x", NUL-terminated */
 	uint8_t *value; /**< may be NULL when @p size is 0 */
-	size_t size;   /**< bytes of @p value */
+	size_t size;    /**< bytes of @p value */
 };
 
 /** One entry. Everything it points to belongs to whoever holds the entry. */
@@ -80,7 +91,7 @@ struct mlimg_entry {
 	uint32_t uid, gid;                 /**< owner */
 	uint32_t dev_major, dev_minor;     /**< MLIMG_CHAR, MLIMG_BLOCK: 12 and 20 bits */
 	uint32_t hardlink;                 /**< group number, 0 when the file has one name */
-	uint32_t nlink;                    /**< names within the tree; 1 when @p hardlink is 0 */
+	uint32_t nlink;                    /**< names of the group; 1 when @p hardlink is 0 */
 	uint32_t n_xattrs;                 /**< entries of @p xattrs */
 	uint16_t mode;                     /**< permission bits, 07777 */
 	uint8_t type;                      /**< enum mlimg_type */
@@ -92,9 +103,9 @@ struct mlimg_entry {
 struct mlimg_manifest {
 	struct mlimg_entry *entries; /**< sorted by mlimg_manifest_path_cmp() */
 	size_t n_entries;
-	char **header;               /**< header lines, without "# mlimg-" and newline */
+	char **header; /**< header lines, without "# mlimg-" and newline */
 	size_t n_header;
-	void *arena;                 /**< memory of the strings; private */
+	void *arena; /**< memory of the strings; private */
 };
 
 /** The order of manifests: byte order in which '/' sorts below every other byte. */
@@ -122,9 +133,10 @@ void mlimg_manifest_put_entry(const struct mlimg_entry *entry, mlimg_sink *sink,
 void mlimg_manifest_put(const struct mlimg_manifest *m, mlimg_sink *sink, void *ctx);
 
 /**
- * Read a manifest from memory. Refuses: a wrong first line, an unknown keyword, a keyword that does not fit
- * the type, a number out of range, a path that is absolute or has ".", ".." or empty components, an order that is
- * not strictly ascending, an entry whose parent directory is not there, and anything above the limits.
+ * Read a manifest from memory. Refuses: a wrong first line, an unknown keyword, a keyword that does
+ * not fit the type, a number out of range, a path that is absolute or has ".", ".." or empty
+ * components, an order that is not strictly ascending, an entry whose parent directory is not
+ * there, and anything above the limits.
  *
  * @param text          bytes; need not be NUL-terminated
  * @param size          bytes of @p text
