@@ -3,6 +3,7 @@
 #
 #   make            the programs                      make demo         the main job on real Debian systems
 #   make check      all tests (installs what they need, runs check-unit, check-root, check-vm)
+#   make deps       installs the Debian packages of tests/packages.txt that are missing
 #   make lint       compilers' warnings, clang's documentation check, shellcheck, shfmt, manual pages
 #   make install DESTDIR=… PREFIX=…   everything      make install-host, make install-guest: one side only
 #   SAN=address,undefined   build with sanitizers (in build/san-…, beside the ordinary build)
@@ -38,8 +39,9 @@ BINDIR ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/lib/mlimg
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
-SYSTEMDDIR ?= /lib/systemd/system
-UDEVDIR ?= /lib/udev/rules.d
+SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
+UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
+INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 DESTDIR ?=
 
 LIB_SRC := $(wildcard libmlimg/*.c)
@@ -48,6 +50,8 @@ TOOL_SRC := $(filter-out $(TOOL_MAIN),$(wildcard tools/*.c))
 AGENT_MAIN := guest-agent/mlimg-agent.c
 AGENT_SRC := $(filter-out $(AGENT_MAIN),$(wildcard guest-agent/*.c))
 UNIT_MAIN := $(wildcard tests/unit/test_*.c)
+FUZZ_MAIN := $(wildcard tests/fuzz/fuzz_*.c)
+TESTLIB_MAIN := $(wildcard tests/lib/*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIBMLIMG := $(B)/libmlimg.a
@@ -56,6 +60,8 @@ LIBAGENT := $(B)/libagent.a
 TOOLS := $(patsubst tools/%.c,$(B)/bin/%,$(TOOL_MAIN))
 AGENT := $(B)/bin/mlimg-agent
 UNITS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_MAIN))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_MAIN))
+TESTLIBS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(TESTLIB_MAIN))
 
 # libmlimg and the agent link statically against these and nothing else.
 LIB_LIBS := -ljansson -lnettle
@@ -63,7 +69,17 @@ TOOL_LIBS := -lext2fs -lcom_err -larchive -lpthread
 
 all: $(TOOLS) $(if $(wildcard $(AGENT_MAIN)),$(AGENT))
 
-$(B)/%.o: %.c
+# Without this a machine that has not got the libraries would show a page of errors, not the way out.
+HEADERS := ext2fs/ext2fs.h archive.h jansson.h nettle/sha2.h
+$(B)/headers-found:
+	@mkdir -p $(@D)
+	@for h in $(HEADERS); do \
+		printf '#include <stdio.h>\n#include <%s>\n' $$h | $(CC) -E -x c - >/dev/null 2>&1 || \
+			{ echo "$(CC) does not find <$$h>: run 'make deps' as root first" >&2; exit 1; }; \
+	done
+	@touch $@
+
+$(B)/%.o: %.c | $(B)/headers-found
 	@mkdir -p $(@D)
 	$(CC) $(C_ALL) -MMD -MP -c -o $@ $<
 
@@ -87,12 +103,73 @@ $(UNITS): $(B)/tests/%: $(B)/tests/unit/%.o $(LIBTOOLS) $(LIBAGENT) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
+# A fuzz target with a main that runs the files of a corpus through it.
+$(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/run_corpus.o $(LIBTOOLS) $(LIBAGENT) $(LIBMLIMG)
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
+
+$(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBTOOLS) $(LIBAGENT) $(LIBMLIMG)
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
+
 -include $(wildcard $(B)/libmlimg/*.d $(B)/tools/*.d $(B)/guest-agent/*.d $(B)/tests/unit/*.d \
 	$(B)/tests/lib/*.d $(B)/tests/fuzz/*.d)
+
+deps:
+	tests/lib/install-packages
+
+# What the tests run. A make of its own, since packages must be there before anything is compiled.
+testing: all $(UNITS) $(FUZZERS) $(TESTLIBS)
+
+RUN := MLIMG_BUILD=$(abspath $(B)) tests/run
+
+check: deps
+	+$(MAKE) testing
+	$(RUN) unit root vm
+
+check-unit: testing
+	$(RUN) unit
+
+check-root: testing
+	$(RUN) root
+
+check-vm: testing
+	$(RUN) vm
+
+demo: deps
+	+$(MAKE) testing
+	MLIMG_BUILD=$(abspath $(B)) tests/demo/run
+
+lint:
+	tests/lib/lint $(STD) $(WARN) -Werror $(CPP_ALL)
+
+install: install-host install-guest
+
+# install-each: files, folder, mode. What is not there is left out.
+install-each = $(if $(wildcard $(1)),install -D -m $(3) -t $(DESTDIR)$(2) $(wildcard $(1)))
+
+install-host: all
+	$(call install-each,$(TOOLS),$(SBINDIR),0755)
+	$(call install-each,initramfs/mlimg-mkinitramfs,$(SBINDIR),0755)
+	$(call install-each,tools/*.8 initramfs/mlimg-mkinitramfs.8,$(MANDIR)/man8,0644)
+	$(call install-each,initramfs/*.7,$(MANDIR)/man7,0644)
+	$(call install-each,tools/completion/*,$(COMPLETIONDIR),0644)
+
+install-guest: $(AGENT)
+	$(call install-each,$(AGENT),$(SBINDIR),0755)
+	$(call install-each,guest-agent/*.service,$(SYSTEMDDIR),0644)
+	$(call install-each,guest-agent/*.rules,$(UDEVDIR),0644)
+	$(call install-each,guest-agent/*.8,$(MANDIR)/man8,0644)
+	$(call install-each,initramfs/*.7,$(MANDIR)/man7,0644)
+	$(call install-each,guest-agent/completion/*,$(COMPLETIONDIR),0644)
+	$(call install-each,initramfs/lib/*,$(LIBEXECDIR),0644)
+	install -D -m 0755 initramfs/initramfs-tools/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/mlimg
+	install -D -m 0755 initramfs/initramfs-tools/boot $(DESTDIR)$(INITRAMFSDIR)/scripts/mlimg
+	for d in $(notdir $(wildcard initramfs/systemd/*.d)); do \
+		install -D -m 0644 -t $(DESTDIR)$(SYSTEMDDIR)/$$d initramfs/systemd/$$d/*; \
+	done
 
 clean:
 	rm -rf build
 
-.PHONY: all clean
+.PHONY: all deps testing check check-unit check-root check-vm demo lint install install-host install-guest clean
 .SECONDARY:
 .DELETE_ON_ERROR:

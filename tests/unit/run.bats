@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# tests/run must go red where bats 1.8 alone stays green, and say how many tests there were.
+
+load ../lib/common
+
+# suite LINE…: runs a file of these lines through tests/run.
+suite() {
+	mkdir -p "$BATS_TEST_TMPDIR/build"
+	printf '%s\n' "load $MLIMG_TOP/tests/lib/common" "$@" >"$BATS_TEST_TMPDIR/suite.bats"
+	run env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$BATS_TEST_TMPDIR" TMPDIR="$BATS_TEST_TMPDIR" MLIMG_BUILD="$BATS_TEST_TMPDIR/build" \
+		MLIMG_MUST="${must:-}" "$MLIMG_TOP/tests/run" "$BATS_TEST_TMPDIR/suite.bats"
+}
+
+# The last line and the exit code.
+sums() {
+	same "last line" "$1" "${lines[-1]}" && same "exit code" "$2" "$status"
+}
+
+@test "run: passing tests" {
+	suite '@test "a" { true; }' '@test "b" { works echo; }'
+	sums "2 passed, 0 failed" 0
+}
+
+@test "run: a failing test is shown with what it said" {
+	suite '@test "a" { true; }' '@test "b" { echo spoken; false; }'
+	sums "1 passed, 1 failed" 1
+	[[ "$output" == *"# spoken"* ]]
+}
+
+@test "run: no test at all is a failure" {
+	suite 'true'
+	sums "0 passed, 0 failed" 1
+}
+
+@test "run: tests that bats does not find are a failure" {
+	suite 'ways() { true; }' 'if false; then' '@test "a" { true; }' 'fi' '@test "b" { true; }' 'bats_test_function ways'
+	[ "$status" -eq 1 ]
+	[[ "${lines[-1]}" == *" failed" ]]
+}
+
+@test "run: a failing teardown_file is a failure" {
+	suite 'teardown_file() { false; }' '@test "a" { true; }'
+	[ "$status" -eq 1 ]
+}
+
+@test "run: a pipe fails with any of its parts" {
+	suite '@test "a" { false | true; }'
+	sums "0 passed, 1 failed" 1
+}
+
+@test "run: skipped tests are counted, and are failures where MLIMG_MUST says so" {
+	suite '@test "a" { skip; }' '@test "b" { true; }'
+	sums "1 passed, 0 failed, 1 skipped" 0
+	must=root,file suite '@test "a" { skip; }' '@test "b" { true; }'
+	sums "1 passed, 1 failed" 1
+}
+
+@test "run: fails() wants exactly this exit code and exactly this message" {
+	suite '@test "code" { fails 1 "x: no" bash -c "echo x: no >&2; exit 2"; }' \
+		'@test "message" { fails 1 "x: no" bash -c "echo x: no! >&2; exit 1"; }' \
+		'@test "both" { fails 1 "x: no" bash -c "echo x: no >&2; exit 1"; }'
+	sums "1 passed, 2 failed" 1
+}
+
+@test "run: wrong usage" {
+	local try=$'\n'"Try 'tests/run --help' for more information."
+	fails 2 "tests/run: no tier given$try" "$MLIMG_TOP/tests/run"
+	fails 2 "tests/run: unknown tier 'nonsense'$try" "$MLIMG_TOP/tests/run" nonsense
+	fails 2 "tests/run: unknown option '-x'$try" "$MLIMG_TOP/tests/run" -x
+	fails 2 "tests/run: option '-f' needs an argument$try" "$MLIMG_TOP/tests/run" -f
+	works "$MLIMG_TOP/tests/run" --help
+}
