@@ -14,6 +14,14 @@ static void mark_cut(char *text, size_t wanted)
 		memcpy(text + MLIMG_ERR_TEXT_SIZE - 4, "...", 4);
 }
 
+/* Names that strangers chose get into messages: they must not break the line or drive the terminal. */
+static void make_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 static int format_text(char *text, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(text, MLIMG_ERR_TEXT_SIZE, fmt, ap);
@@ -23,6 +31,7 @@ static int format_text(char *text, const char *fmt, va_list ap)
 		return 0;
 	}
 	mark_cut(text, (size_t)n);
+	make_one_line(text);
 	return n;
 }
 

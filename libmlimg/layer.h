@@ -25,7 +25,7 @@
  *     { "format": 1, "kind": "system", "name": "debian", "version": "12.11", "build_id": "<64 hex>",
  *       "over": ["<64 hex>", ...], "instance": "<32 hex>", "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
  *
- * "over" and "instance" are there only where they apply. Unknown keys are ignored, so that later versions may
+ * "over" is there for software layers that are over something, "instance" for user layers. Unknown keys are ignored, so that later versions may
  * add some; another "format" is refused.
  */
 #ifndef MLIMG_LAYER_H
@@ -40,12 +40,13 @@
 #include "libmlimg/sha256.h"
 
 #define MLIMG_LAYER_FORMAT 1
-#define MLIMG_LAYER_NAME_MAX 64   /**< characters of a name or version: [A-Za-z0-9][A-Za-z0-9._+~:-]* */
-#define MLIMG_LAYER_OVER_MAX 128  /**< layers beneath one layer */
+#define MLIMG_LAYER_NAME_MAX \
+	64 /**< characters of a name or version: [A-Za-z0-9][A-Za-z0-9._+~:-]* */
+#define MLIMG_LAYER_OVER_MAX 128   /**< layers beneath one layer */
 #define MLIMG_LAYER_JSON_MAX 65536 /**< bytes of layer.json that a reader accepts */
-#define MLIMG_SHORT_ID 20         /**< hex digits of a short id: what a virtio-blk serial holds */
-#define MLIMG_UUID_SIZE 16        /**< bytes of a file system UUID */
-#define MLIMG_UUID_TEXT_SIZE 37   /**< its text, NUL included */
+#define MLIMG_SHORT_ID 20          /**< hex digits of a short id: what a virtio-blk serial holds */
+#define MLIMG_UUID_SIZE 16         /**< bytes of a file system UUID */
+#define MLIMG_UUID_TEXT_SIZE 37    /**< its text, NUL included */
 
 /** Kind of a layer. */
 enum mlimg_kind {
@@ -59,13 +60,13 @@ struct mlimg_layer_info {
 	enum mlimg_kind kind;
 	char name[MLIMG_LAYER_NAME_MAX + 1];
 	char version[MLIMG_LAYER_NAME_MAX + 1];
-	char build_id[MLIMG_SHA256_HEX_SIZE];          /**< "" as long as it is not known */
-	char (*over)[MLIMG_SHA256_HEX_SIZE];           /**< bottom first; owned */
+	char build_id[MLIMG_SHA256_HEX_SIZE]; /**< "" as long as it is not known */
+	char (*over)[MLIMG_SHA256_HEX_SIZE];  /**< bottom first; owned */
 	size_t n_over;
-	char instance[33];                             /**< 32 hex digits, "" unless kind is MLIMG_USER */
-	uint64_t entries;                              /**< lines of the manifest that are entries */
-	uint64_t size_bytes;                           /**< sum of the sizes of regular files, a hard link once */
-	int64_t time_s;                                /**< the time all of the image's own times have */
+	char instance[33];   /**< 32 hex digits, "" unless kind is MLIMG_USER */
+	uint64_t entries;    /**< lines of the manifest that are entries */
+	uint64_t size_bytes; /**< sum of the sizes of regular files, a hard link once */
+	int64_t time_s;      /**< the time all of the image's own times have */
 };
 
 /** @return "system", "software" or "user" */
@@ -93,11 +94,34 @@ bool mlimg_layer_uuid(const char *build_id, uint8_t ret_uuid[MLIMG_UUID_SIZE]);
 /** @return whether a file system with @p uuid can be the layer whose build id begins with @p id_prefix (20..64 hex digits) */
 bool mlimg_layer_uuid_matches(const uint8_t uuid[MLIMG_UUID_SIZE], const char *id_prefix);
 
+/** @return whether @p instance is 32 lower-case hexadecimal digits */
+bool mlimg_layer_instance_is_valid(const char *instance);
+
+/**
+ * Add a build id on top of what @p info is over.
+ *
+ * @param info      the description
+ * @param build_id  64 hexadecimal digits; copied
+ * @param err       what is wrong
+ * @return          0, -EUCLEAN when it is none or when there are MLIMG_LAYER_OVER_MAX already, -ENOMEM
+ */
+int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Whether the members that a manifest's header holds are valid and fit each other: a kind, a name, a
+ * version, "over" for software only, an instance for user layers and no others.
+ *
+ * @return 0, -EUCLEAN
+ */
+int mlimg_layer_check(const struct mlimg_layer_info *info, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Put the manifest's header lines for @p info into @p sink ("# mlimg-format 1\n" ...). */
 void mlimg_layer_put_header(const struct mlimg_layer_info *info, mlimg_sink *sink, void *ctx);
 
 /**
- * Read the description back from a manifest's header; build_id, entries, size_bytes and time_s are not in it and stay 0.
+ * Read the description back from a manifest's header; build_id, entries, size_bytes and time_s are not in it
+ * and stay 0. Header lines with other keys are ignored, as unknown keys of layer.json are.
  *
  * @param m         the manifest
  * @param ret_info  initialised by this call; mlimg_layer_info_done() when done

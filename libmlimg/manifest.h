@@ -73,6 +73,9 @@ enum mlimg_type {
 	MLIMG_SOCKET,
 };
 
+/** @return the type's name in manifests: "file", "dir", "link", "char", "block", "fifo" or "socket" */
+const char *mlimg_type_name(enum mlimg_type type);
+
 /** One extended attribute. */
 struct mlimg_xattr {
 	char *name;     /**< full name, "user.x", NUL-terminated */
@@ -110,6 +113,36 @@ struct mlimg_manifest {
 
 /** The order of manifests: byte order in which '/' sorts below every other byte. */
 int mlimg_manifest_path_cmp(const char *a, const char *b);
+
+/** @return whether the byte @p c stands for itself in paths and link targets; others are escaped */
+static inline bool mlimg_manifest_is_plain(unsigned char c)
+{
+	return c >= 0x21 && c <= 0x7e && c != '#' && c != '\\' && c != '=' && c != '*' &&
+		c != '?' && c != '[';
+}
+
+/** @return an empty manifest to build on, or NULL when there is no memory; mlimg_manifest_free() it */
+struct mlimg_manifest *mlimg_manifest_new(void);
+
+/**
+ * Append a header line.
+ *
+ * @param m     the manifest
+ * @param text  the line without "# mlimg-" and newline; copied
+ * @param size  its bytes
+ * @return      0, -ENOMEM
+ */
+int mlimg_manifest_add_header(
+	struct mlimg_manifest *m, const char *text, size_t size) MLIMG_MUST_CHECK;
+
+/**
+ * Append an entry. The caller sees to the order.
+ *
+ * @param m      the manifest; built only through these functions
+ * @param entry  copied with all it points to
+ * @return       the copy, which may be changed until the next is added (then it may move); NULL when there is no memory
+ */
+struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct mlimg_entry *entry);
 
 /** Receives text; cannot fail, so a sink that can remembers its failure itself. */
 typedef void mlimg_sink(void *ctx, const char *data, size_t size);

@@ -51,3 +51,11 @@ TEST(long_texts_are_cut_visibly)
 	ASSERT(strncmp(err.text, "somewhere: nnn", 14) == 0);
 	ASSERT_STR(err.text + MLIMG_ERR_TEXT_SIZE - 4, "...");
 }
+
+TEST(a_message_is_one_line)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_FAILS(mlimg_err_refuse(&err, "'%s'", "a\nb\033[31m\177\303\244"), err, -EUCLEAN,
+		"'a?b?[31m?\303\244'");
+}

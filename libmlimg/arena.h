@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file arena.h
+ * Memory that is freed all at once: for the many small strings of a manifest, of which each malloc() would
+ * waste as much as it holds. Nothing can be given back singly.
+ */
+#ifndef MLIMG_ARENA_H
+#define MLIMG_ARENA_H
+
+#include <stddef.h>
+
+struct mlimg_arena;
+
+/** @return a new arena, or NULL when there is no memory */
+struct mlimg_arena *mlimg_arena_new(void);
+
+/** @return @p size bytes, aligned for anything; NULL when there is no memory */
+void *mlimg_arena_alloc(struct mlimg_arena *arena, size_t size);
+
+/** @return a copy of @p size bytes and a NUL after them, not aligned; NULL when there is no memory */
+char *mlimg_arena_strndup(struct mlimg_arena *arena, const char *text, size_t size);
+
+/** Free it and all that was taken from it; accepts NULL. */
+void mlimg_arena_free(struct mlimg_arena *arena);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* layer.json: the one place of the layer module that knows jansson. */
+#include "libmlimg/layer.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+
+static void json_release(json_t **json)
+{
+	json_decref(*json);
+}
+
+#define autojson mlimg_cleanup(json_release)
+
+static json_t *pack_over(const struct mlimg_layer_info *info)
+{
+	json_t *over = json_array();
+
+	for (size_t i = 0; over && i < info->n_over; i++) {
+		if (json_array_append_new(over, json_string(info->over[i])) < 0) {
+			json_decref(over);
+			return NULL;
+		}
+	}
+	return over;
+}
+
+int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text, struct mlimg_err *err)
+{
+	autojson json_t *json = json_object();
+	mlimg_autofree char *dump = NULL;
+	char *text;
+	int r = 0;
+
+	/* jansson keeps the order of insertion, takes NULL for a failed value, and then says -1. */
+	r |= json_object_set_new(json, "format", json_integer(MLIMG_LAYER_FORMAT));
+	r |= json_object_set_new(json, "kind", json_string(mlimg_kind_name(info->kind)));
+	r |= json_object_set_new(json, "name", json_string(info->name));
+	r |= json_object_set_new(json, "version", json_string(info->version));
+	r |= json_object_set_new(json, "build_id", json_string(info->build_id));
+	if (info->n_over > 0)
+		r |= json_object_set_new(json, "over", pack_over(info));
+	if (info->kind == MLIMG_USER)
+		r |= json_object_set_new(json, "instance", json_string(info->instance));
+	r |= json_object_set_new(json, "entries", json_integer((json_int_t)info->entries));
+	r |= json_object_set_new(json, "size_bytes", json_integer((json_int_t)info->size_bytes));
+	r |= json_object_set_new(json, "time", json_integer(info->time_s));
+	dump = r == 0 ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	if (!dump || asprintf(&text, "%s\n", dump) < 0)
+		return mlimg_err_set(err, ENOMEM, "write layer.json");
+	*ret_text = text;
+	return 0;
+}
+
+static int get_text(
+	const json_t *json, const char *key, char *field, size_t size, struct mlimg_err *err)
+{
+	const json_t *value = json_object_get(json, key);
+
+	if (!json_is_string(value))
+		return mlimg_err_refuse(err, "layer.json: no string '%s'", key);
+	if (json_string_length(value) >= size)
+		return mlimg_err_refuse(err, "layer.json: '%s' is too long", key);
+	strcpy(field, json_string_value(value));
+	return 0;
+}
+
+static int get_number(const json_t *json, const char *key, int64_t min, int64_t *ret_number,
+	struct mlimg_err *err)
+{
+	const json_t *value = json_object_get(json, key);
+
+	if (!json_is_integer(value))
+		return mlimg_err_refuse(err, "layer.json: no integer '%s'", key);
+	if (json_integer_value(value) < min)
+		return mlimg_err_refuse(
+			err, "layer.json: '%s' is %lld", key, (long long)json_integer_value(value));
+	*ret_number = json_integer_value(value);
+	return 0;
+}
+
+static int get_over(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	const json_t *over = json_object_get(json, "over");
+	int r;
+
+	if (!over)
+		return 0;
+	if (!json_is_array(over))
+		return mlimg_err_refuse(err, "layer.json: 'over' is no array");
+	for (size_t i = 0; i < json_array_size(over); i++) {
+		const char *id = json_string_value(json_array_get(over, i));
+
+		if (!id)
+			return mlimg_err_refuse(err, "layer.json: 'over' holds other than strings");
+		r = mlimg_layer_add_over(info, id, err);
+		if (r < 0)
+			return mlimg_err_wrap(err, r, "layer.json");
+	}
+	return 0;
+}
+
+static int get_numbers(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	int64_t entries, size_bytes;
+	int r;
+
+	r = get_number(json, "entries", 0, &entries, err);
+	if (r < 0)
+		return r;
+	r = get_number(json, "size_bytes", 0, &size_bytes, err);
+	if (r < 0)
+		return r;
+	info->entries = (uint64_t)entries;
+	info->size_bytes = (uint64_t)size_bytes;
+	return get_number(json, "time", INT64_MIN, &info->time_s, err);
+}
+
+static int get_texts(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	char kind[16];
+	int r;
+
+	r = get_text(json, "kind", kind, sizeof(kind), err);
+	if (r < 0)
+		return r;
+	info->kind = mlimg_kind_of(kind);
+	if (!info->kind)
+		return mlimg_err_refuse(err, "layer.json: kind '%s' is unknown", kind);
+	r = get_text(json, "name", info->name, sizeof(info->name), err);
+	if (r < 0)
+		return r;
+	r = get_text(json, "version", info->version, sizeof(info->version), err);
+	if (r < 0)
+		return r;
+	r = get_text(json, "build_id", info->build_id, sizeof(info->build_id), err);
+	if (r < 0)
+		return r;
+	if (!mlimg_sha256_is_hex(info->build_id, digest))
+		return mlimg_err_refuse(err, "layer.json: '%s' is no build id", info->build_id);
+	if (!json_object_get(json, "instance"))
+		return 0;
+	return get_text(json, "instance", info->instance, sizeof(info->instance), err);
+}
+
+static int fill(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	int64_t format;
+	int r;
+
+	r = get_number(json, "format", 0, &format, err);
+	if (r < 0)
+		return r;
+	if (format != MLIMG_LAYER_FORMAT)
+		return mlimg_err_refuse(
+			err, "layer.json: format %lld is unknown", (long long)format);
+	r = get_texts(json, info, err);
+	if (r < 0)
+		return r;
+	r = get_over(json, info, err);
+	if (r < 0)
+		return r;
+	r = get_numbers(json, info, err);
+	if (r < 0)
+		return r;
+	r = mlimg_layer_check(info, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "layer.json") : 0;
+}
+
+/* jansson itself goes 2048 deep, on the stack; a description needs two levels, later ones may need some more. */
+static bool is_shallow(const char *text, size_t size)
+{
+	bool in_string = false;
+	int depth = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		if (in_string) {
+			if (text[i] == '\\')
+				i++;
+			else if (text[i] == '"')
+				in_string = false;
+		} else if (text[i] == '"') {
+			in_string = true;
+		} else if (text[i] == '{' || text[i] == '[') {
+			if (++depth > 32)
+				return false;
+		} else if (text[i] == '}' || text[i] == ']') {
+			depth--;
+		}
+	}
+	return true;
+}
+
+int mlimg_layer_from_json(
+	const char *text, size_t size, struct mlimg_layer_info *ret_info, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = {0};
+	autojson json_t *json = NULL;
+	json_error_t why;
+	int r;
+
+	if (size > MLIMG_LAYER_JSON_MAX)
+		return mlimg_err_refuse(
+			err, "layer.json is longer than %d bytes", MLIMG_LAYER_JSON_MAX);
+	if (!is_shallow(text, size))
+		return mlimg_err_refuse(err, "layer.json: nested too deep");
+	json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+	if (!json && json_error_code(&why) == json_error_out_of_memory)
+		return mlimg_err_set(err, ENOMEM, "read layer.json");
+	if (!json)
+		return mlimg_err_refuse(err, "layer.json: line %d: %s", why.line, why.text);
+	if (!json_is_object(json))
+		return mlimg_err_refuse(err, "layer.json: no object");
+	r = fill(json, &info, err);
+	if (r < 0)
+		return r;
+	*ret_info = info;
+	info = (struct mlimg_layer_info){0};
+	return 0;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Manifests in memory: order, lookup, building. Writing is in manifest-put.c, reading in manifest-parse.c. */
+#include "libmlimg/manifest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/arena.h"
+
+const char *mlimg_type_name(enum mlimg_type type)
+{
+	static const char *const names[] = {
+		[MLIMG_FILE] = "file",
+		[MLIMG_DIR] = "dir",
+		[MLIMG_LINK] = "link",
+		[MLIMG_CHAR] = "char",
+		[MLIMG_BLOCK] = "block",
+		[MLIMG_FIFO] = "fifo",
+		[MLIMG_SOCKET] = "socket",
+	};
+
+	return names[type];
+}
+
+int mlimg_manifest_path_cmp(const char *a, const char *b)
+{
+	const unsigned char *p = (const unsigned char *)a, *q = (const unsigned char *)b;
+
+	while (*p && *p == *q)
+		p++, q++;
+	if (*p == *q)
+		return 0;
+	/* The end sorts below '/', and that below every other byte. */
+	if (!*p || !*q)
+		return *p ? 1 : -1;
+	if (*p == '/' || *q == '/')
+		return *p == '/' ? -1 : 1;
+	return *p < *q ? -1 : 1;
+}
+
+struct mlimg_manifest *mlimg_manifest_new(void)
+{
+	struct mlimg_manifest *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->arena = mlimg_arena_new();
+	if (!m->arena) {
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+/* Makes room for one more of @size bytes in an array that grows by powers of two. */
+static int grow(void **array, size_t n, size_t size)
+{
+	size_t room = n ? n * 2 : 16;
+	void *bigger;
+
+	if (n & (n - 1) || (n && n < 16)) /* there is room up to the next power of two */
+		return 0;
+	bigger = reallocarray(*array, room, size);
+	if (!bigger)
+		return -ENOMEM;
+	*array = bigger;
+	return 0;
+}
+
+int mlimg_manifest_add_header(struct mlimg_manifest *m, const char *text, size_t size)
+{
+	char *line;
+
+	if (grow((void **)&m->header, m->n_header, sizeof(*m->header)) < 0)
+		return -ENOMEM;
+	line = mlimg_arena_strndup(m->arena, text, size);
+	if (!line)
+		return -ENOMEM;
+	m->header[m->n_header++] = line;
+	return 0;
+}
+
+static int copy_xattrs(struct mlimg_arena *arena, struct mlimg_entry *entry)
+{
+	const struct mlimg_xattr *from = entry->xattrs;
+	struct mlimg_xattr *to;
+
+	if (entry->n_xattrs == 0)
+		return 0;
+	to = mlimg_arena_alloc(arena, entry->n_xattrs * sizeof(*to));
+	if (!to)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < entry->n_xattrs; i++) {
+		to[i].name = mlimg_arena_strndup(arena, from[i].name, strlen(from[i].name));
+		to[i].value = (uint8_t *)mlimg_arena_strndup(
+			arena, from[i].size ? (const char *)from[i].value : "", from[i].size);
+		to[i].size = from[i].size;
+		if (!to[i].name || !to[i].value)
+			return -ENOMEM;
+	}
+	entry->xattrs = to;
+	return 0;
+}
+
+struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct mlimg_entry *entry)
+{
+	struct mlimg_entry copy = *entry;
+
+	if (grow((void **)&m->entries, m->n_entries, sizeof(*m->entries)) < 0)
+		return NULL;
+	copy.path = mlimg_arena_strndup(m->arena, entry->path, strlen(entry->path));
+	if (entry->link)
+		copy.link = mlimg_arena_strndup(m->arena, entry->link, strlen(entry->link));
+	if (!copy.path || (entry->link && !copy.link) || copy_xattrs(m->arena, &copy) < 0)
+		return NULL;
+	m->entries[m->n_entries] = copy;
+	return &m->entries[m->n_entries++];
+}
+
+const struct mlimg_entry *mlimg_manifest_find(const struct mlimg_manifest *m, const char *path)
+{
+	size_t low = 0, high = m->n_entries;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int c = mlimg_manifest_path_cmp(m->entries[middle].path, path);
+
+		if (c == 0)
+			return &m->entries[middle];
+		if (c < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+void mlimg_manifest_free(struct mlimg_manifest *m)
+{
+	if (!m)
+		return;
+	free(m->entries);
+	free(m->header);
+	mlimg_arena_free(m->arena);
+	free(m);
+}
