@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/vm-cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+
+/* max: everything that TCG can emulate. QEMU's default would be the least of all 64-bit CPUs, and a
+ * distribution may be built for more. */
+static const struct mlimg_vm_arch archs[] = {
+	{.name = "x86_64",
+		.qemu = "qemu-system-x86_64",
+		.machine = "q35",
+		.console = "ttyS0",
+		.cpu_tcg = "max",
+		.cmdline_size = 2048},
+};
+
+const struct mlimg_vm_arch *mlimg_vm_arch_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(archs) / sizeof(archs[0]); i++)
+		if (strcmp(archs[i].name, name) == 0)
+			return &archs[i];
+	return NULL;
+}
+
+void mlimg_args_done(struct mlimg_args *args)
+{
+	for (size_t i = 0; i < args->n; i++)
+		free(args->v[i]);
+	free(args->v);
+	memset(args, 0, sizeof(*args));
+}
+
+static void __attribute__((format(printf, 2, 3))) add(struct mlimg_args *args, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (args->n + 2 > args->size) {
+		size_t size = args->size ? 2 * args->size : 64;
+		char **v = reallocarray(args->v, size, sizeof(*v));
+
+		if (!v) {
+			args->failed = true;
+			return;
+		}
+		args->v = v;
+		args->size = size;
+	}
+	va_start(ap, fmt);
+	if (vasprintf(&args->v[args->n], fmt, ap) < 0)
+		args->failed = true;
+	else
+		args->n++;
+	va_end(ap);
+	args->v[args->n] = NULL;
+}
+
+/* QEMU reads "key=value,key=value": a comma in a value is written twice. */
+static char *double_commas(const char *text)
+{
+	char *out = malloc(2 * strlen(text) + 1), *o = out;
+
+	if (!out)
+		return NULL;
+	for (; *text; text++) {
+		if (*text == ',')
+			*o++ = ',';
+		*o++ = *text;
+	}
+	*o = '\0';
+	return out;
+}
+
+static void add_machine(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
+{
+	bool kvm = spec->accel == MLIMG_ACCEL_KVM;
+
+	add(args, "-name");
+	add(args, "guest=%s", spec->name);
+	add(args, "-nodefaults");
+	add(args, "-no-user-config");
+	add(args, "-display");
+	add(args, "none");
+	/* What a guest may break into can neither start programs nor become anybody else. */
+	add(args, "-sandbox");
+	add(args, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add(args, "-machine");
+	add(args, "%s", spec->arch->machine);
+	add(args, "-accel");
+	add(args, "%s", mlimg_accel_name(spec->accel));
+	add(args, "-cpu");
+	add(args, "%s", kvm ? "host" : spec->arch->cpu_tcg);
+	add(args, "-smp");
+	add(args, "%u", spec->cpus);
+	add(args, "-m");
+	add(args, "%lluM", (unsigned long long)spec->memory_bytes >> 20);
+}
+
+static void add_sockets(struct mlimg_args *args, const struct mlimg_vm_spec *spec, const char *dir)
+{
+	/* Two monitors, since one takes one client: `mlimg-vm run` stays on the first. */
+	for (int i = 0; i < 2; i++) {
+		const char *id = i == 0 ? "qmp" : "monitor";
+
+		add(args, "-chardev");
+		add(args, "socket,id=%s,path=%s/%s.sock,server=on,wait=off", id, dir, id);
+		add(args, "-mon");
+		add(args, "chardev=%s,mode=control", id);
+	}
+	if (spec->console == MLIMG_CONSOLE_SOCKET) {
+		/* wait=on: not an instruction runs before somebody reads, so the kernel's first
+		 * line is not lost. */
+		add(args, "-chardev");
+		add(args, "socket,id=console,path=%s/console.sock,server=on,wait=on", dir);
+	} else if (spec->console == MLIMG_CONSOLE_STDIO) {
+		add(args, "-chardev");
+		add(args, "stdio,id=console,mux=on,signal=off");
+	}
+	if (spec->console != MLIMG_CONSOLE_NONE) {
+		add(args, "-serial");
+		add(args, "chardev:console");
+	}
+	add(args, "-chardev");
+	add(args, "socket,id=agent,path=%s/agent.sock,server=on,wait=off", dir);
+}
+
+static void add_devices(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
+{
+	add(args, "-device");
+	add(args, "virtio-serial-pci,id=virtio-serial0,addr=0x2");
+	add(args, "-device");
+	add(args, "virtserialport,bus=virtio-serial0.0,nr=1,chardev=agent,name=org.mlimg.agent.0");
+	add(args, "-object");
+	add(args, "rng-builtin,id=rng0");
+	add(args, "-device");
+	add(args, "virtio-rng-pci,rng=rng0,addr=0x3");
+}
+
+static void add_net(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
+{
+	char forwards[MLIMG_VM_FORWARDS_MAX * 64] = "";
+	size_t len = 0;
+
+	if (!spec->net)
+		return;
+	for (size_t i = 0; i < spec->n_forwards; i++) {
+		const struct mlimg_vm_forward *f = &spec->forwards[i];
+
+		len += (size_t)snprintf(forwards + len, sizeof(forwards) - len,
+			",hostfwd=tcp:%s:%u-:%u", f->address, f->host, f->guest);
+	}
+	add(args, "-netdev");
+	add(args, "user,id=net0%s", forwards);
+	add(args, "-device");
+	add(args, "virtio-net-pci,netdev=net0,romfile=,addr=0x4");
+}
+
+/* "system", "software0"…, "user": names of block nodes. */
+static void disk_name(const struct mlimg_vm_spec *spec, size_t i, char ret_name[32])
+{
+	if (i == 0)
+		snprintf(ret_name, 32, "system");
+	else if (i == spec->n_disks - 1)
+		snprintf(ret_name, 32, "user");
+	else
+		snprintf(ret_name, 32, "software%zu", i - 1);
+}
+
+/*
+ * The formats are always said, never found out from the content: a guest may write anything at the
+ * beginning of its own raw disk, the header of a format that names a file of the host included.
+ *
+ * QEMU's defaults for caching are what is wanted. Layers go through the host's page cache, where
+ * all guests on the same layer share one copy. The user's disk is a volatile write cache to the
+ * guest, whose flushes reach the host's disk; cache=unsafe would drop them. What the guest
+ * discards, or fills with zeroes, becomes a hole.
+ */
+static int add_disk(
+	struct mlimg_args *args, const struct mlimg_vm_spec *spec, size_t i, size_t position)
+{
+	const struct mlimg_vm_disk *disk = &spec->disks[i];
+	mlimg_autofree char *path = double_commas(disk->path);
+	bool is_user = i == spec->n_disks - 1;
+	char name[32];
+
+	if (!path)
+		return -ENOMEM;
+	disk_name(spec, i, name);
+	add(args, "-blockdev");
+	add(args, "driver=%s,node-name=%s,%s,file.driver=file,file.filename=%s",
+		disk->is_qcow2 ? "qcow2" : "raw", name,
+		is_user ? "discard=unmap,detect-zeroes=unmap" : "read-only=on", path);
+	add(args, "-device");
+	/* Eight functions to a slot, from slot 8 on: 66 disks fill nine slots of the 32 that a bus
+	 * has. */
+	add(args,
+		"virtio-blk-pci,id=%s,drive=%s,serial=%.*s,addr=0x%zx.%zu,multifunction=on,"
+		"disable-legacy=on",
+		name, name, MLIMG_SHORT_ID, disk->id, 8 + position / 8, position % 8);
+	return 0;
+}
+
+/* splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): the same
+ * order everywhere. */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+static int add_disks(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
+{
+	size_t order[MLIMG_VM_DISKS_MAX];
+	uint64_t state = spec->shuffle_seed;
+
+	for (size_t i = 0; i < spec->n_disks; i++)
+		order[i] = i;
+	for (size_t i = spec->n_disks; spec->shuffle && i > 1; i--) {
+		size_t j = next_random(&state) % i, tmp = order[i - 1];
+
+		order[i - 1] = order[j];
+		order[j] = tmp;
+	}
+	for (size_t i = 0; i < spec->n_disks; i++)
+		if (add_disk(args, spec, order[i], i) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+int mlimg_vm_kernel_cmdline(
+	const struct mlimg_vm_spec *spec, char **ret_line, struct mlimg_err *err)
+{
+	mlimg_autofree char *line = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&line, &size);
+
+	if (!f)
+		return mlimg_err_set(err, ENOMEM, "kernel command line");
+	fprintf(f, "boot=mlimg mlimg.system=%.*s", MLIMG_SHORT_ID, spec->disks[0].id);
+	for (size_t i = 1; i + 1 < spec->n_disks; i++)
+		fprintf(f, "%s%.*s", i == 1 ? " mlimg.software=" : ",", MLIMG_SHORT_ID,
+			spec->disks[i].id);
+	fprintf(f, " mlimg.user=%.*s", MLIMG_SHORT_ID, spec->disks[spec->n_disks - 1].id);
+	if (spec->console != MLIMG_CONSOLE_NONE)
+		fprintf(f, " console=%s", spec->arch->console);
+	/* A kernel that panics resets at once, which mlimg-vm sees; one that hangs it could only
+	 * time out. */
+	fprintf(f, " panic=-1%s%s", spec->append ? " " : "", spec->append ? spec->append : "");
+	if (fclose(f) != 0)
+		return mlimg_err_set(err, ENOMEM, "kernel command line");
+	if (size >= spec->arch->cmdline_size)
+		return mlimg_err_usage(err,
+			"the kernel command line has %zu bytes, but the kernel reads only %zu; "
+			"shorten --append or merge software layers",
+			size, spec->arch->cmdline_size - 1);
+	*ret_line = mlimg_steal(&line);
+	return 0;
+}
+
+int mlimg_vm_command(
+	const struct mlimg_vm_spec *spec, struct mlimg_args *ret_args, struct mlimg_err *err)
+{
+	mlimg_autofree char *cmdline = NULL, *dir = double_commas(spec->dir);
+	int ret = mlimg_vm_kernel_cmdline(spec, &cmdline, err);
+
+	if (ret < 0)
+		return ret;
+	add(ret_args, "%s", spec->arch->qemu);
+	add_machine(ret_args, spec);
+	add(ret_args, "-kernel");
+	add(ret_args, "%s", spec->kernel);
+	add(ret_args, "-initrd");
+	add(ret_args, "%s", spec->initrd);
+	add(ret_args, "-append");
+	add(ret_args, "%s", cmdline);
+	if (dir)
+		add_sockets(ret_args, spec, dir);
+	add_devices(ret_args, spec);
+	add_net(ret_args, spec);
+	if (!dir || add_disks(ret_args, spec) < 0 || ret_args->failed)
+		return mlimg_err_set(err, ENOMEM, "QEMU command");
+	for (char *const *a = spec->extra_args; a && *a; a++)
+		add(ret_args, "%s", *a);
+	return ret_args->failed ? mlimg_err_set(err, ENOMEM, "QEMU command") : 0;
+}
+
+static void print_quoted(FILE *f, const char *arg)
+{
+	if (*arg &&
+		strspn(arg,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			"-_=+:,./@%") == strlen(arg)) {
+		fputs(arg, f);
+		return;
+	}
+	putc('\'', f);
+	for (; *arg; arg++)
+		if (*arg == '\'')
+			fputs("'\\''", f);
+		else
+			putc(*arg, f);
+	putc('\'', f);
+}
+
+void mlimg_args_print(FILE *f, const struct mlimg_args *args)
+{
+	for (size_t i = 0; i < args->n; i++) {
+		if (i > 0)
+			fputs(args->v[i][0] == '-' ? " \\\n\t" : " ", f);
+		print_quoted(f, args->v[i]);
+	}
+	putc('\n', f);
+}

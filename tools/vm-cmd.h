@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm-cmd.h
+ * From what is to be run to QEMU's command line. Nothing is opened, started or looked up here: the
+ * same description gives the same command, so that `--dry-run` shows what would be run.
+ */
+#ifndef MLIMG_VM_CMD_H
+#define MLIMG_VM_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "libmlimg/layer.h"
+#include "libmlimg/stack.h"
+#include "tools/vm-accel.h"
+
+#define MLIMG_VM_DISKS_MAX \
+	(MLIMG_STACK_SOFTWARE_MAX + 2) /**< software layers, the system, the user */
+#define MLIMG_VM_FORWARDS_MAX 64       /**< forwarded ports of one guest */
+
+/** What differs from one kind of machine to another. */
+struct mlimg_vm_arch {
+	const char *name;    /**< as uname(1) says it */
+	const char *qemu;    /**< QEMU's program */
+	const char *machine; /**< -machine */
+	const char *console; /**< the serial console's name in the kernel */
+	const char *cpu_tcg; /**< -cpu under emulation */
+	size_t cmdline_size; /**< bytes of the kernel's command line, NUL included */
+};
+
+/** @return the architecture called @p name, or NULL */
+const struct mlimg_vm_arch *mlimg_vm_arch_of(const char *name);
+
+/** A disk of the guest. */
+struct mlimg_vm_disk {
+	const char *path;
+	bool is_qcow2;
+	const char *id; /**< build id, or at least its first MLIMG_SHORT_ID digits */
+};
+
+/** A port of the host that leads to one of the guest. */
+struct mlimg_vm_forward {
+	char address[16];     /**< host's IPv4 address to listen on */
+	uint16_t host, guest; /**< TCP ports */
+};
+
+/** Where the guest's serial console goes. */
+enum mlimg_vm_console {
+	MLIMG_CONSOLE_SOCKET, /**< DIR/console.sock, which mlimg-vm reads and writes to a file */
+	MLIMG_CONSOLE_STDIO,  /**< the terminal */
+	MLIMG_CONSOLE_NONE,   /**< nowhere */
+};
+
+/** Everything that is to be run. Strings are not owned. */
+struct mlimg_vm_spec {
+	const struct mlimg_vm_arch *arch;
+	enum mlimg_accel accel; /**< KVM or TCG */
+	const char *name;
+	uint64_t memory_bytes; /**< whole mebibytes */
+	unsigned cpus;
+	const char *kernel, *initrd;
+	const char *append; /**< added to the kernel's command line, or NULL */
+	struct mlimg_vm_disk disks[MLIMG_VM_DISKS_MAX]; /**< system, software bottom first, user */
+	size_t n_disks;					/**< at least 2 */
+	bool shuffle;					/**< attach the disks in another order */
+	uint64_t shuffle_seed;				/**< which order */
+	bool net; /**< a network card behind QEMU's user-mode NAT */
+	struct mlimg_vm_forward forwards[MLIMG_VM_FORWARDS_MAX];
+	size_t n_forwards;
+	enum mlimg_vm_console console;
+	const char *dir;	 /**< runtime directory: sockets */
+	char *const *extra_args; /**< NULL-terminated arguments for QEMU at the end, or NULL */
+};
+
+/** An argument vector that grows. Zero it to begin with. */
+struct mlimg_args {
+	char **v; /**< NULL-terminated once something is in it */
+	size_t n, size;
+	bool failed; /**< memory ran out */
+};
+
+/** Free the vector and its strings; accepts a zeroed one. */
+void mlimg_args_done(struct mlimg_args *args);
+
+/**
+ * The kernel's command line.
+ *
+ * @param spec      the guest
+ * @param ret_line  free() it
+ * @param err       of kind MLIMG_ERR_USAGE when it is longer than the architecture's kernel reads:
+ * x86 cuts silently at 2047 bytes, and a cut list of layers would be a missing disk
+ * @return          0, -EINVAL, -ENOMEM
+ */
+int mlimg_vm_kernel_cmdline(
+	const struct mlimg_vm_spec *spec, char **ret_line, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The command that runs the guest.
+ *
+ * @param spec      the guest
+ * @param ret_args  zeroed; mlimg_args_done() when done
+ * @return          0, -EINVAL, -ENOMEM
+ */
+int mlimg_vm_command(const struct mlimg_vm_spec *spec, struct mlimg_args *ret_args,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Print a command so that a shell runs it: one option with its argument on a line, quoted where
+ * necessary.
+ *
+ * @param f     where to
+ * @param args  the command
+ */
+void mlimg_args_print(FILE *f, const struct mlimg_args *args);
+
+#endif
