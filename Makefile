@@ -149,6 +149,7 @@ install-each = $(if $(wildcard $(1)),install -D -m $(3) -t $(DESTDIR)$(2) $(wild
 install-host: all
 	$(call install-each,$(TOOLS),$(SBINDIR),0755)
 	$(call install-each,initramfs/mlimg-mkinitramfs,$(SBINDIR),0755)
+	$(call install-each,initramfs/lib/* initramfs/init,$(LIBEXECDIR),0644)
 	$(call install-each,tools/*.8 initramfs/mlimg-mkinitramfs.8,$(MANDIR)/man8,0644)
 	$(call install-each,initramfs/*.7,$(MANDIR)/man7,0644)
 	$(call install-each,tools/completion/*,$(COMPLETIONDIR),0644)

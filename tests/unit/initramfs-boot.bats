@@ -1,0 +1,216 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2016,SC2317,SC2086 # scripts for other shells; functions that in_both calls; plain words
+# The whole order of a boot, its mounts and how each step fails, in both shells against a machine of fakes.
+
+load ../lib/common
+load ../lib/boot
+
+sys=0123456789abcdef0123 sw=aaaaaaaaaaaaaaaaaaaa sw2=bbbbbbbbbbbbbbbbbbbb user=fedcba98765432100000
+cmdline="boot=mlimg mlimg.system=$sys mlimg.software=$sw,$sw2 mlimg.user=$user mlimg.wait=5"
+
+# What every boot here finds: a system, two software layers, a user layer; a merged root with an init. Called by `machine`.
+three_layers() {
+	local n
+	{
+		disk /dev/vdd layer system 0123456789ab8def8123ffffffffffff $sys ext4
+		disk /dev/vdc layer software aaaaaaaaaaaa8aaaaaaaffffffffffff $sw ext4
+		disk /dev/vdb layer software bbbbbbbbbbbb8bbbbbbbffffffffffff $sw2 ext4
+		disk /dev/vda layer user fedcba9876548210b000ffffffffffff $user ext4
+	} >"$T/disks"
+	for n in 0 1 2; do mkdir -p "$T/content$T/run/mlimg/layers/$n/rootfs"; done
+	mkdir -p "$T/content$T/run/mlimg/user/upper" "$T/content$T/run/mlimg/user/work"
+	mkdir -p "$T/root" "$T/content$T/root/sbin"
+	: >"$T/content$T/root/sbin/init"
+}
+
+machine() {
+	three_layers
+}
+
+# boots CMDLINE: in both shells. stops MESSAGE: it ends with this line, in both shells.
+boots() {
+	in_both 0 "" "" "mlimg_boot '$1' \"\$T/root\" /sbin/init"
+}
+
+stops() {
+	in_both 1 "" "mlimg: $1" "mlimg_boot '${2:-$cmdline}' \"\$T/root\" /sbin/init"
+}
+
+log() {
+	sed "s|$T|T|g" "$T/log"
+}
+
+@test "boot: every step, in order" {
+	boots "$cmdline"
+	same "what was done" "agent stage initramfs
+agent stage disks
+agent stage layers
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdd T/run/mlimg/layers/0
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdc T/run/mlimg/layers/1
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdb T/run/mlimg/layers/2
+agent stage user
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+agent stage reconcile
+agent prepare --root T/run/mlimg --union overlay --system $sys --software $sw --software $sw2 --user $user
+agent stage union
+mount -t overlay -o lowerdir=T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
+run-init -n T/root /sbin/init
+agent stage switch-root
+agent commit --root T/run/mlimg" "$(log)"
+	same "mode of /run/mlimg" 700 "$(stat -c %a "$T/run/mlimg")"
+}
+
+@test "boot: without software layers" {
+	machine() {
+		three_layers
+		sed -i '2,3d' "$T/disks"
+	}
+	boots "mlimg.system=$sys mlimg.user=$user"
+	log | grep -q -- '-o lowerdir=T/run/mlimg/layers/0/rootfs,upperdir='
+	log | grep -qx "agent prepare --root T/run/mlimg --union overlay --system $sys --user $user"
+}
+
+@test "boot: mlimg.init is looked for instead" {
+	stops "the merged root has no program /bin/other: look for it with mlimg-inspect, or correct init= or mlimg.init=" \
+		"$cmdline mlimg.init=/bin/other"
+	same "commits" "" "$(log | grep commit || :)"
+}
+
+@test "boot: mlimg.debug tells every step" {
+	in_both 0 9 "" "mlimg_boot '$cmdline mlimg.debug' \"\$T/root\" /sbin/init 2>\"\$T/said\"; grep -c '^mlimg: ' \"\$T/said\" | tr -d ' '"
+}
+
+@test "boot: a second attempt unmounts what the first one left, the topmost first" {
+	machine() {
+		three_layers
+		printf '%s\n' "20 1 254:0 / $T/run/mlimg/layers/0 ro - ext4 /dev/vdd ro" \
+			"21 1 254:1 / $T/run/mlimg/user rw - ext4 /dev/vda rw" \
+			"22 1 0:30 / $T/root rw - overlay overlay rw" "23 1 0:31 / /run/other rw - tmpfs tmpfs rw" >>"$T/proc/self/mountinfo"
+	}
+	boots "$cmdline"
+	same "unmounted" "umount T/root
+umount T/run/mlimg/user
+umount T/run/mlimg/layers/0" "$(log | head -n 3)"
+	same "unmounted in all" 3 "$(log | grep -c umount)"
+}
+
+@test "boot: a kernel without overlay, without ext4" {
+	machine() {
+		printf 'nodev\tproc\n\text4\n' >"$T/proc/filesystems"
+	}
+	stops "the kernel has no overlay: the initramfs lacks the module, or was made for another kernel; make it again"
+	machine() {
+		printf 'nodev\tproc\n\text3\nnodev\toverlay\n' >"$T/proc/filesystems"
+	}
+	stops "the kernel has no ext4: the initramfs lacks the module, or was made for another kernel; make it again"
+}
+
+@test "boot: a layer that cannot be mounted" {
+	machine() {
+		three_layers
+		echo '*/dev/vdc*|mount: mounting /dev/vdc on x failed: Structure needs cleaning' >"$T/mount.err"
+		printf '%s\n' '[    1.000000] EXT4-fs (vdc): an older line' '[    2.000000] EXT4-fs error (device vdc): bad inode' \
+			'[    2.100000] EXT4-fs (vdc): no journal found' '[    3.000000] EXT4-fs (vdd): another disk' >"$T/kmsg"
+	}
+	stops "the software layer $sw on /dev/vdc cannot be mounted: mount says 'mount: mounting /dev/vdc on x failed: Structure needs cleaning', the kernel 'EXT4-fs (vdc): no journal found'; check the image with 'e2fsck -fn'"
+}
+
+@test "boot: a mount that says it worked, and did not" {
+	machine() {
+		three_layers
+		: >"$T/mount.lies"
+	}
+	stops "the system layer $sys on /dev/vdd cannot be mounted: it is not ro on $BATS_TEST_TMPDIR/machine/run/mlimg/layers/0; see whether the disk is attached read-only; check the image with 'e2fsck -fn'"
+}
+
+@test "boot: a user disk that is attached read-only" {
+	machine() {
+		three_layers
+		echo "*/user|mount: /dev/vda is write-protected" >"$T/mount.err"
+	}
+	stops "the user layer $user on /dev/vda cannot be mounted: mount says 'mount: /dev/vda is write-protected', the kernel 'nothing'; check the image with 'e2fsck -fn'"
+}
+
+@test "boot: an image without /rootfs" {
+	machine() {
+		three_layers
+		rmdir "$T/content$T/run/mlimg/layers/1/rootfs"
+	}
+	stops "the software layer $sw on /dev/vdc has no directory /rootfs: look into the image with mlimg-inspect"
+}
+
+@test "boot: a user layer whose upper is a symbolic link, whose work is a file" {
+	machine() {
+		three_layers
+		rmdir "$T/content$T/run/mlimg/user/upper"
+		ln -s /etc "$T/content$T/run/mlimg/user/upper"
+	}
+	stops "the user layer $user on /dev/vda has no directory /upper: look into the image with mlimg-inspect"
+	machine() {
+		three_layers
+		rmdir "$T/content$T/run/mlimg/user/work"
+		: >"$T/content$T/run/mlimg/user/work"
+	}
+	stops "the user layer $user on /dev/vda has no directory /work: look into the image with mlimg-inspect"
+}
+
+@test "boot: the agent refuses the stack" {
+	machine() {
+		three_layers
+		echo 3 >"$T/prepare.status"
+		printf '%s\n' "mlimg-agent: layer 2 of 3 is 'x'" 'a second line' >"$T/prepare.err"
+	}
+	stops "layer 2 of 3 is 'x'"
+	same "overlay mounts" "" "$(log | grep 'mount -t overlay' || :)"
+}
+
+@test "boot: the union cannot be mounted" {
+	machine() {
+		three_layers
+		echo '*overlay*|mount: mounting overlay on /root failed: Stale file handle' >"$T/mount.err"
+		echo '[    4.000000] overlayfs: failed to verify upper root origin' >"$T/kmsg"
+	}
+	stops "the union of 3 read-only layers and the user's cannot be mounted: mount says 'mount: mounting overlay on /root failed: Stale file handle', the kernel 'overlayfs: failed to verify upper root origin'; the options were lowerdir=$(
+		printf "$BATS_TEST_TMPDIR/machine/run/mlimg/layers/%s/rootfs\n" 2 1 0 | paste -sd :
+	),upperdir=$BATS_TEST_TMPDIR/machine/run/mlimg/user/upper,workdir=$BATS_TEST_TMPDIR/machine/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on"
+}
+
+@test "boot: the stack cannot be recorded" {
+	machine() {
+		three_layers
+		echo 1 >"$T/commit.status"
+		echo 'mlimg-agent: write /mlimg/state.json: No space left on device' >"$T/commit.err"
+	}
+	stops "write /mlimg/state.json: No space left on device"
+}
+
+@test "boot: a host that does not listen is no failure" {
+	machine() {
+		three_layers
+		echo 1 >"$T/stage.status"
+	}
+	boots "$cmdline"
+}
+
+@test "overlay options: comma, colon and backslash are escaped" {
+	in_both 0 'lowerdir=/a\,b\:c\\d e/layers/0/rootfs,upperdir=/a\,b\:c\\d e/user/upper,workdir=/a\,b\:c\\d e/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on' "" \
+		'MLIMG_RUN="/a,b:c\\d e"; mlimg_overlay_options 1'
+}
+
+@test "overlay options: 65 layers fit into what mount(2) passes" {
+	in_both 0 "fits, 65 lowers" "" '
+		MLIMG_RUN=/run/mlimg
+		x=$(mlimg_overlay_options 65)
+		[ ${#x} -le 4095 ] && echo "fits, $(echo "${x%%,*}" | tr : "\n" | grep -c "/layers/[0-9]*/rootfs") lowers"'
+}
+
+@test "mountinfo: the topmost mount counts; optional fields, another type, another mode" {
+	in_both 0 "yes no no no no yes" "" '
+		info="36 35 98:0 / /m rw,noatime master:1 shared:2 - ext4 /dev/a rw,errors=continue
+37 36 98:1 / /n rw - ext4 /dev/a rw
+38 37 98:2 / /n ro,nodev - ext4 /dev/b ro
+39 37 98:2 / /o rw - overlay overlay rw"
+		for ask in "/m ext4 /dev/a rw" "/m ext4 /dev/a ro" "/n ext4 /dev/a rw" "/m xfs /dev/a rw" "/x ext4 /dev/a rw" "/n ext4 /dev/b ro"; do
+			if echo "$info" | mlimg_mounted $ask; then echo yes; else echo no; fi
+		done | paste -sd " "'
+}
