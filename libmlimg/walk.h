@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file walk.h
- * Walk a directory tree in the order of manifests and hand out one entry for each thing in it. Never follows a symbolic link, never
- * leaves the tree, never crosses into another file system's mount unless told. Used on source trees (mlimg-mkfs) and on uppers
- * (the agent); both may be a stranger's.
+ * Walk a directory tree in the order of manifests and hand out one entry for each thing in it. Never
+ * follows a symbolic link and never leaves the tree, also when things are renamed meanwhile; uses at most 33
+ * file descriptors however deep the tree is. Used on source trees (mlimg-mkfs) and on uppers (the agent);
+ * both may be a stranger's. xattrs are read through /proc, which has to be mounted.
  */
 #ifndef MLIMG_WALK_H
 #define MLIMG_WALK_H
@@ -14,41 +15,61 @@
 
 /** What a visitor is given beside the entry. */
 struct mlimg_walk_at {
-	int parent_fd;       /**< directory that holds it (O_PATH or readable); for the root its own parent is not known: -1 */
-	const char *name;    /**< its name in there; "" for the root */
-	int root_fd;         /**< the tree's root */
-	const struct stat *st;
+	int parent_fd; /**< directory that holds it; -1 for the root, whose parent is not known */
+	const char *name;      /**< its name in there; "" for the root */
+	int root_fd;           /**< the tree's root */
+	const struct stat *st; /**< lstat(2)'s answer */
 };
 
 /**
  * Called for every entry, parents before children.
  *
- * @param entry  path, type, owner, mode, times, link target, device, xattrs are set; digest, hardlink and nlink are not. Valid for
- *               the call only; a visitor that keeps it copies it.
+ * @param entry  path, type, owner, mode, times, link target, device, xattrs are set; digest and hardlink
+ *               are not, and nlink is 1. Valid for the call only; a visitor that keeps it copies it.
  * @param at     where it is
+ * @param ctx    mlimg_walk()'s
+ * @param err    to be set when the visitor fails
  * @return       0 to go on, 1 to go on but not into this directory, or a negative errno to stop
  */
-typedef int mlimg_walk_fn(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
-	struct mlimg_err *err);
+typedef int mlimg_walk_fn(const struct mlimg_entry *entry, const struct mlimg_walk_at *at,
+	void *ctx, struct mlimg_err *err);
 
 /** Options of mlimg_walk(), or-ed. */
 enum mlimg_walk_flags {
-	MLIMG_WALK_ONE_FS = 1,   /**< report mount points of other file systems, but do not go into them */
+	MLIMG_WALK_ONE_FS =
+		1, /**< report mount points of other file systems, but do not go into them */
 	MLIMG_WALK_NO_XATTRS = 2, /**< do not read xattrs */
+	/** Pass over names that are listed but not there. Without this it is an error, since something was removed
+	 * meanwhile; but overlayfs lists the whiteouts of a directory that only one layer has. */
+	MLIMG_WALK_SKIP_MISSING = 4,
 };
 
 /**
  * Walk the tree.
  *
- * @param root_fd  its root, opened O_DIRECTORY; stays open
+ * @param root_fd  its root, a directory; stays open
  * @param flags    enum mlimg_walk_flags
  * @param fn       the visitor
  * @param ctx      handed to @p fn
  * @param err      names the path
- * @return         0, what @p fn returned when negative, or -errno (unreadable directory, a name over the limits of manifest.h)
+ * @return         0, what @p fn returned when negative, or -errno (unreadable directory, a path or xattr over
+ *                 the limits of manifest.h, -ESTALE when a directory was moved while it was read)
  */
 int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Walk the tree into a manifest without header lines, hard links found and numbered.
+ *
+ * @param root_fd       as for mlimg_walk()
+ * @param flags         enum mlimg_walk_flags
+ * @param has_digests   whether to read all regular files for their digests
+ * @param ret_manifest  on success a new manifest; free with mlimg_manifest_free()
+ * @param err           names the path
+ * @return              0 or -errno, as mlimg_walk(); -ESTALE also when a file grew or shrank while it was read
+ */
+int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
+	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * SHA-256 of a file's contents from its present offset.
@@ -58,6 +79,7 @@ int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
  * @param ret_size    bytes read; may be NULL
  * @return            0 or -errno
  */
-int mlimg_digest_fd(int fd, uint8_t ret_digest[MLIMG_SHA256_SIZE], uint64_t *ret_size) MLIMG_MUST_CHECK;
+int mlimg_digest_fd(
+	int fd, uint8_t ret_digest[MLIMG_SHA256_SIZE], uint64_t *ret_size) MLIMG_MUST_CHECK;
 
 #endif

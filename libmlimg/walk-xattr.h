@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file walk-xattr.h
+ * Reads all xattrs of a thing into buffers that are used again for the next one. Part of walk.h's walker.
+ */
+#ifndef MLIMG_WALK_XATTR_H
+#define MLIMG_WALK_XATTR_H
+
+#include "libmlimg/manifest.h"
+
+/** The buffers. Zero it to begin with. */
+struct mlimg_xattr_reader {
+	struct mlimg_xattr *xattrs;
+	uint8_t *values;
+	char *names;
+	size_t xattrs_room, values_room, names_room; /**< bytes */
+};
+
+/**
+ * Make room in a buffer that grows by doubling.
+ *
+ * @param buffer  address of the pointer; changed when the buffer moves
+ * @param room    bytes it has
+ * @param size    bytes it must have
+ * @return        0, -ENOMEM
+ */
+int mlimg_buffer_reserve(void *buffer, size_t *room, size_t size) MLIMG_MUST_CHECK;
+
+/**
+ * Read them, sorted by name.
+ *
+ * @param reader     holds the result until the next call
+ * @param path       of the thing; a symbolic link at its end is not followed
+ * @param ret_count  xattrs in @p reader; 0 too where the file system has none
+ * @return           0, -E2BIG (over the limits of manifest.h), or -errno
+ */
+int mlimg_xattr_read_all(
+	struct mlimg_xattr_reader *reader, const char *path, uint32_t *ret_count) MLIMG_MUST_CHECK;
+
+/** Free the buffers. */
+void mlimg_xattr_reader_done(struct mlimg_xattr_reader *reader);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The walker. It holds one level for each directory between the root and where it is: the names in it,
+ * sorted, and its fd. Only the deepest OPEN_LEVELS of them keep their fd, so that a tree 2,000 directories
+ * deep does not use up the process' file descriptors; on the way back the others are opened again through
+ * "..", and compared with what was there before, since somebody may have moved something meanwhile.
+ */
+#include "libmlimg/walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/walk-xattr.h"
+
+#define OPEN_LEVELS 32
+#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+struct level {
+	char *names;   /* all of them, a NUL after each */
+	size_t *order; /* where they begin, in byte order of the names */
+	size_t names_room, order_room, names_size;
+	size_t n, next;
+	size_t path_size; /* of the directory's own path */
+	dev_t dev;
+	ino_t ino;
+	int fd; /* -1: closed for the time being */
+};
+
+struct walk {
+	mlimg_walk_fn *fn;
+	void *ctx;
+	unsigned flags;
+	int root_fd;
+	dev_t root_dev;
+	struct level *levels;
+	size_t n_levels, levels_room;
+	struct mlimg_xattr_reader xattrs;
+	struct mlimg_err *err;
+	char path[MLIMG_PATH_MAX + 1];
+	char link[MLIMG_LINK_MAX + 1];
+};
+
+/* How an error names what the walk is at. */
+static const char *shown(const struct walk *w)
+{
+	return w->path[0] ? w->path : ".";
+}
+
+static int by_name(const void *a, const void *b, void *names)
+{
+	return strcmp((char *)names + *(const size_t *)a, (char *)names + *(const size_t *)b);
+}
+
+static int take_name(struct level *l, const char *name)
+{
+	size_t size = strlen(name) + 1;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return 0;
+	if (mlimg_buffer_reserve(&l->names, &l->names_room, l->names_size + size) < 0 ||
+		mlimg_buffer_reserve(&l->order, &l->order_room, (l->n + 1) * sizeof(*l->order)) < 0)
+		return -ENOMEM;
+	memcpy(l->names + l->names_size, name, size);
+	l->order[l->n++] = l->names_size;
+	l->names_size += size;
+	return 0;
+}
+
+static int read_names(struct level *l)
+{
+	_Alignas(struct dirent64) char block[32768];
+
+	for (;;) {
+		ssize_t size = getdents64(l->fd, block, sizeof(block));
+
+		if (size < 0)
+			return -errno;
+		if (size == 0)
+			break;
+		for (ssize_t at = 0; at < size;) {
+			const struct dirent64 *d = (const struct dirent64 *)(block + at);
+
+			if (take_name(l, d->d_name) < 0)
+				return -ENOMEM;
+			at += d->d_reclen;
+		}
+	}
+	if (l->n > 1)
+		qsort_r(l->order, l->n, sizeof(*l->order), by_name, l->names);
+	return 0;
+}
+
+static void level_done(struct level *l)
+{
+	free(l->names);
+	free(l->order);
+	if (l->fd >= 0)
+		close(l->fd);
+}
+
+/* Goes into the directory @fd, which is closed on failure as well. */
+static int push(struct walk *w, int fd, const struct stat *st)
+{
+	struct level *l;
+	int r;
+
+	if (mlimg_buffer_reserve(
+		    &w->levels, &w->levels_room, (w->n_levels + 1) * sizeof(*w->levels)) < 0) {
+		close(fd);
+		return mlimg_err_set(w->err, ENOMEM, "read directory '%s'", shown(w));
+	}
+	l = &w->levels[w->n_levels++];
+	*l = (struct level){
+		.fd = fd, .dev = st->st_dev, .ino = st->st_ino, .path_size = strlen(w->path)};
+	if (w->n_levels > OPEN_LEVELS) {
+		struct level *far = l - OPEN_LEVELS;
+
+		if (far->fd >= 0)
+			close(far->fd);
+		far->fd = -1;
+	}
+	r = read_names(l);
+	return r < 0 ? mlimg_err_set(w->err, r, "read directory '%s'", shown(w)) : 0;
+}
+
+static int pop(struct walk *w)
+{
+	struct level *l = &w->levels[w->n_levels - 1], *up = l - 1;
+	struct stat st;
+
+	if (w->n_levels > 1 && up->fd < 0) {
+		up->fd = openat(l->fd, "..", OPEN_DIR);
+		if (up->fd < 0 || fstat(up->fd, &st) < 0)
+			return mlimg_err_set(w->err, errno, "go back from '%s'", shown(w));
+		if (st.st_dev != up->dev || st.st_ino != up->ino)
+			return mlimg_err_set(
+				w->err, ESTALE, "'%s' was moved while it was read", shown(w));
+	}
+	level_done(l);
+	w->n_levels--;
+	if (w->n_levels > 0)
+		w->path[up->path_size] = '\0';
+	return 0;
+}
+
+static uint8_t type_of(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG: return MLIMG_FILE;
+	case S_IFDIR: return MLIMG_DIR;
+	case S_IFLNK: return MLIMG_LINK;
+	case S_IFCHR: return MLIMG_CHAR;
+	case S_IFBLK: return MLIMG_BLOCK;
+	case S_IFIFO: return MLIMG_FIFO;
+	default: return MLIMG_SOCKET;
+	}
+}
+
+static int read_link(struct walk *w, int dir, const char *name)
+{
+	ssize_t n = readlinkat(dir, name, w->link, sizeof(w->link));
+
+	if (n < 0)
+		return mlimg_err_set(w->err, errno, "read link '%s'", shown(w));
+	if (n > MLIMG_LINK_MAX)
+		return mlimg_err_set(w->err, ENAMETOOLONG, "read link '%s'", shown(w));
+	w->link[n] = '\0';
+	return 0;
+}
+
+/* Through /proc/self/fd because only it names a thing by directory and name; and "." is the directory. */
+static int read_xattrs(struct walk *w, int dir, const char *name, uint32_t *ret_count)
+{
+	char path[sizeof("/proc/self/fd/") + 12 + MLIMG_NAME_MAX + 1];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, *name ? name : ".");
+	r = mlimg_xattr_read_all(&w->xattrs, path, ret_count);
+	return r < 0 ? mlimg_err_set(w->err, r, "read extended attributes of '%s'", shown(w)) : 0;
+}
+
+/* Hands out one thing. @dir and @name say where it is, and for the root itself the root and "". */
+static int visit(struct walk *w, int dir, const char *name, const struct stat *st)
+{
+	struct mlimg_entry entry = {
+		.path = w->path,
+		.type = type_of(st->st_mode),
+		.mode = st->st_mode & 07777,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.mtime_s = st->st_mtim.tv_sec,
+		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+		.nlink = 1,
+	};
+	struct mlimg_walk_at at = {
+		.parent_fd = *name ? dir : -1, .name = name, .root_fd = w->root_fd, .st = st};
+	int r;
+
+	if (entry.type == MLIMG_FILE)
+		entry.size_bytes = (uint64_t)st->st_size;
+	if (entry.type == MLIMG_CHAR || entry.type == MLIMG_BLOCK) {
+		entry.dev_major = major(st->st_rdev);
+		entry.dev_minor = minor(st->st_rdev);
+	}
+	if (entry.type == MLIMG_LINK) {
+		r = read_link(w, dir, name);
+		if (r < 0)
+			return r;
+		entry.link = w->link;
+	}
+	if (!(w->flags & MLIMG_WALK_NO_XATTRS)) {
+		r = read_xattrs(w, dir, name, &entry.n_xattrs);
+		if (r < 0)
+			return r;
+		entry.xattrs = w->xattrs.xattrs;
+	}
+	return w->fn(&entry, &at, w->ctx, w->err);
+}
+
+/* Opens what fstatat() saw to be a directory and goes in, if it is still the same one. */
+static int descend(struct walk *w, int dir, const char *name, const struct stat *seen)
+{
+	mlimg_autoclose int fd = openat(dir, name, OPEN_DIR);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return mlimg_err_set(w->err, errno, "open directory '%s'", shown(w));
+	if (st.st_dev != seen->st_dev || st.st_ino != seen->st_ino)
+		return mlimg_err_set(w->err, ESTALE, "'%s' was moved while it was read", shown(w));
+	return push(w, mlimg_steal_fd(&fd), &st);
+}
+
+static int append_name(struct walk *w, size_t path_size, const char *name)
+{
+	size_t n = strlen(name), slash = path_size > 0;
+
+	if (n > MLIMG_NAME_MAX || path_size + slash + n > MLIMG_PATH_MAX)
+		return mlimg_err_set(w->err, ENAMETOOLONG, "'%s' in '%s'", name, shown(w));
+	if (slash)
+		w->path[path_size] = '/';
+	memcpy(w->path + path_size + slash, name, n + 1);
+	return 0;
+}
+
+/* The next name of the deepest level. */
+static int step(struct walk *w)
+{
+	struct level *l = &w->levels[w->n_levels - 1];
+	const char *name;
+	struct stat st;
+	int r;
+
+	if (l->next == l->n)
+		return pop(w);
+	name = l->names + l->order[l->next++];
+	r = append_name(w, l->path_size, name);
+	if (r < 0)
+		return r;
+	if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT || !(w->flags & MLIMG_WALK_SKIP_MISSING))
+			return mlimg_err_set(w->err, errno, "stat '%s'", shown(w));
+		w->path[l->path_size] = '\0';
+		return 0;
+	}
+	r = visit(w, l->fd, name, &st);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(st.st_mode) && r == 0 &&
+		!(w->flags & MLIMG_WALK_ONE_FS && st.st_dev != w->root_dev))
+		return descend(w, l->fd, name, &st);
+	w->path[l->path_size] = '\0';
+	return 0;
+}
+
+static int run(struct walk *w)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(w->root_fd, &st) < 0)
+		return mlimg_err_set(w->err, errno, "stat '.'");
+	w->root_dev = st.st_dev;
+	r = visit(w, w->root_fd, "", &st);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = descend(w, w->root_fd, ".", &st);
+	while (r >= 0 && w->n_levels > 0)
+		r = step(w);
+	return r;
+}
+
+int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx, struct mlimg_err *err)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return mlimg_err_set(err, ENOMEM, "walk a tree");
+	w->fn = fn;
+	w->ctx = ctx;
+	w->flags = flags;
+	w->root_fd = root_fd;
+	w->err = err;
+	r = run(w);
+	while (w->n_levels > 0)
+		level_done(&w->levels[--w->n_levels]);
+	free(w->levels);
+	mlimg_xattr_reader_done(&w->xattrs);
+	free(w);
+	return r;
+}

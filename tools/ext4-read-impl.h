@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file ext4-read-impl.h
+ * What the files of ext4-read share among themselves; nobody else includes this.
+ */
+#ifndef MLIMG_TOOLS_EXT4_READ_IMPL_H
+#define MLIMG_TOOLS_EXT4_READ_IMPL_H
+
+#include <endian.h>
+#include <ext2fs/ext2fs.h>
+#include <string.h>
+
+#include "tools/ext4-read.h"
+
+/* Directory blocks are read this many at a time. */
+#define EXT4_READ_BLOCKS 16
+
+struct mlimg_ext4 {
+	ext2_filsys ext2; /* its io channel is on a duplicate of fd */
+	int fd;
+	char *name;
+	const char *at; /* path of what a walk is looking at, for messages; or NULL */
+	struct mlimg_ext4_super super;
+	uint8_t blocks[EXT4_READ_BLOCKS * MLIMG_EXT4_BLOCK]; /* a directory's, while it is read */
+};
+
+/** mlimg_err_refuse() with "IMAGE: " or "IMAGE: ./PATH: " in front. */
+int ext4_refuse(const struct mlimg_ext4 *fs, struct mlimg_err *err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4), cold)) MLIMG_MUST_CHECK;
+
+/** mlimg_err_set() with the same in front. */
+int ext4_fail(const struct mlimg_ext4 *fs, struct mlimg_err *err, int errnum, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5), cold)) MLIMG_MUST_CHECK;
+
+/** mlimg_ext4_err_refuse() with the same in front. */
+int ext4_refuse_code(const struct mlimg_ext4 *fs, struct mlimg_err *err, errcode_t code,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5), cold)) MLIMG_MUST_CHECK;
+
+/** Read whole blocks; those beyond the end of the file system are refused. */
+int ext4_read_blocks(const struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Fill the entry's xattrs. */
+int ext4_read_xattrs(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
+	struct mlimg_ext4_attrs *attrs, struct mlimg_entry *entry,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** A mlimg_ext4_data_fn that appends to memory: @p ctx is a char ** to where the next byte goes. */
+int ext4_collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err);
+
+/* On-disk numbers lie at any address. */
+static inline uint16_t get_le16(const void *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+static inline uint32_t get_le32(const void *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* What makes a file system a layer: its description, the stored manifest, and the manifest of what is really there. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tools/ext4-read-impl.h"
+
+#define LAYER_JSON "/mlimg/layer.json"
+#define MANIFEST "/mlimg/manifest"
+
+int mlimg_ext4_layer_info(
+	struct mlimg_ext4 *fs, struct mlimg_layer_info *ret_info, struct mlimg_err *err)
+{
+	struct mlimg_layer_info info = {0};
+	mlimg_autofree char *text = NULL;
+	uint8_t uuid[MLIMG_UUID_SIZE];
+	size_t size;
+	int ret =
+		mlimg_ext4_read_file(fs, "/", LAYER_JSON, MLIMG_LAYER_JSON_MAX, &text, &size, err);
+
+	if (ret == -ENOENT || ret == -ENOTDIR)
+		return ext4_refuse(fs, err, "is no layer: there is no %s in it", LAYER_JSON);
+	if (ret < 0)
+		return ret;
+	ret = mlimg_layer_from_json(text, size, &info, err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "%s: %s", fs->name, LAYER_JSON);
+	if (info.kind != fs->super.kind)
+		ret = ext4_refuse(fs, err, "its label says kind %s, %s says %s",
+			mlimg_kind_name(fs->super.kind), LAYER_JSON, mlimg_kind_name(info.kind));
+	else if (!mlimg_layer_uuid(info.build_id, uuid) ||
+		memcmp(uuid, fs->super.uuid, sizeof(uuid)) != 0)
+		ret = ext4_refuse(fs, err, "its UUID is not that of build id %.20s in %s",
+			info.build_id, LAYER_JSON);
+	if (ret < 0)
+		mlimg_layer_info_done(&info);
+	else
+		*ret_info = info;
+	return ret;
+}
+
+int mlimg_ext4_manifest_stored(struct mlimg_ext4 *fs, const char *build_id, char **ret_text,
+	size_t *ret_size, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	char hex[MLIMG_SHA256_HEX_SIZE];
+	size_t size;
+	int ret =
+		mlimg_ext4_read_file(fs, "/", MANIFEST, MLIMG_EXT4_MANIFEST_MAX, &text, &size, err);
+
+	if (ret == -ENOENT || ret == -ENOTDIR)
+		return ext4_refuse(fs, err, "there is no %s in it", MANIFEST);
+	if (ret < 0)
+		return ret;
+	mlimg_sha256_of(text, size, digest);
+	mlimg_sha256_hex(digest, hex);
+	if (strcmp(hex, build_id) != 0)
+		return ext4_refuse(fs, err, "its manifest has digest %.20s, its build id is %.20s",
+			hex, build_id);
+	*ret_text = mlimg_steal(&text);
+	*ret_size = size;
+	return 0;
+}
+
+/* An inode with several names. */
+struct group {
+	uint32_t ino;
+	uint32_t n_names; /* within the tree */
+	uint32_t number;  /* 0 as long as no name has been seen */
+	bool has_digest;
+	uint8_t digest[MLIMG_SHA256_SIZE];
+};
+
+struct manifest_walk {
+	struct mlimg_ext4 *fs;
+	mlimg_ext4_walk_fn *fn;
+	void *ctx;
+	bool with_data;
+	struct group *groups; /* sorted by ino after the first walk */
+	size_t n_groups, room;
+	uint32_t last_number;
+	uint64_t blocks_left; /* that may be digested; no block belongs to two files */
+};
+
+static int by_ino(const void *a, const void *b)
+{
+	const struct group *x = a, *y = b;
+
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+static int note_name(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	struct manifest_walk *m = ctx;
+
+	if (inode->type == MLIMG_DIR || inode->nlink < 2)
+		return 0;
+	if (m->n_groups == m->room) {
+		size_t room = m->room ? 2 * m->room : 64;
+		void *groups = realloc(m->groups, room * sizeof(*m->groups));
+
+		if (!groups)
+			return ext4_fail(m->fs, err, ENOMEM, "hard links");
+		m->groups = groups;
+		m->room = room;
+	}
+	m->groups[m->n_groups++] = (struct group){.ino = inode->ino, .n_names = 1};
+	return 0;
+}
+
+/* From one element for each name to one for each inode. */
+static void unite_names(struct manifest_walk *m)
+{
+	size_t n = 0;
+
+	if (m->n_groups)
+		qsort(m->groups, m->n_groups, sizeof(*m->groups), by_ino);
+	for (size_t i = 0; i < m->n_groups; i++) {
+		if (n && m->groups[n - 1].ino == m->groups[i].ino)
+			m->groups[n - 1].n_names++;
+		else
+			m->groups[n++] = m->groups[i];
+	}
+	m->n_groups = n;
+}
+
+static int digest_data(struct manifest_walk *m, const struct mlimg_ext4_inode *inode,
+	uint8_t *ret_digest, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_ext4_extent *extents = NULL;
+	size_t n = 0;
+	int ret = mlimg_ext4_extents(m->fs, inode, &extents, &n, err);
+
+	for (size_t i = 0; i < n; i++) {
+		if (extents[i].n_blocks > m->blocks_left)
+			return ext4_refuse(m->fs, err,
+				"inode %u: its blocks belong to other files too", inode->ino);
+		m->blocks_left -= extents[i].n_blocks;
+	}
+	return ret < 0 ? ret : mlimg_ext4_digest(m->fs, inode, ret_digest, err);
+}
+
+static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	struct manifest_walk *m = ctx;
+	const struct group key = {.ino = inode->ino};
+	struct mlimg_entry full = *entry;
+	struct group *group = NULL;
+	int ret = 0;
+
+	if (inode->type != MLIMG_DIR && m->n_groups)
+		group = bsearch(&key, m->groups, m->n_groups, sizeof(*m->groups), by_ino);
+	if (group && group->n_names > 1) {
+		if (!group->number)
+			group->number = ++m->last_number;
+		full.hardlink = group->number;
+		full.nlink = group->n_names;
+	}
+	full.has_digest = m->with_data && inode->type == MLIMG_FILE;
+	if (full.has_digest && group && group->has_digest)
+		memcpy(full.digest, group->digest, sizeof(full.digest));
+	else if (full.has_digest)
+		ret = digest_data(m, inode, full.digest, err);
+	if (ret == 0 && full.has_digest && group) {
+		memcpy(group->digest, full.digest, sizeof(full.digest));
+		group->has_digest = true;
+	}
+	return ret < 0 ? ret : m->fn(&full, inode, m->ctx, err);
+}
+
+int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, bool with_data, mlimg_ext4_walk_fn *fn,
+	void *ctx, struct mlimg_err *err)
+{
+	struct manifest_walk m = {.fs = fs,
+		.fn = fn,
+		.ctx = ctx,
+		.with_data = with_data,
+		.blocks_left = fs->super.n_blocks};
+	struct mlimg_ext4_inode root;
+	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(fs->super.kind), "", false, &root, err);
+
+	/* How many names an inode has within the tree is known only after all of it has been seen. */
+	if (ret == 0)
+		ret = mlimg_ext4_walk(fs, &root, note_name, &m, err);
+	unite_names(&m);
+	if (ret == 0)
+		ret = mlimg_ext4_walk(fs, &root, complete, &m, err);
+	free(m.groups);
+	return ret;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file inspect-print.h
+ * How mlimg-inspect shows entries and descriptions. Names, link targets and xattr names are always escaped as in manifests
+ * (manifest.h), on a terminal or not: so one line is one entry, JSON is valid UTF-8, and no name can steer a terminal.
+ */
+#ifndef MLIMG_TOOLS_INSPECT_PRINT_H
+#define MLIMG_TOOLS_INSPECT_PRINT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "tools/ext4-read.h"
+
+#define MLIMG_ESCAPED_PATH (4 * MLIMG_PATH_MAX + 1) /**< bytes that an escaped path takes at most */
+
+/** A list in JSON, one element a line, which is written as it comes. */
+struct mlimg_json_list {
+	FILE *out;
+	bool has_elements;
+};
+
+/** @return @p text escaped in @p buf, which must hold four times its length and a NUL */
+const char *mlimg_inspect_escape(const char *text, char *buf);
+
+/** Print a line as `ls -l` does: type and mode, names, owner, group, size or device, time (UTC), path. */
+void mlimg_inspect_put_long(
+	FILE *out, const struct mlimg_entry *entry, uint32_t nlink, const char *name);
+
+/** Begin a list. */
+void mlimg_inspect_list_begin(struct mlimg_json_list *list, FILE *out);
+
+/**
+ * Add an entry. Keys: path type mode uid gid nlink hardlink size mtime sha256 link device xattrs, each where it applies. mode is four
+ * octal digits, mtime "SECONDS.NANOSECONDS", both as strings; values of xattrs are base64.
+ *
+ * @param list   begun
+ * @param entry  the entry
+ * @param path   what to call it
+ * @return       0, -ENOMEM
+ */
+int mlimg_inspect_list_add(
+	struct mlimg_json_list *list, const struct mlimg_entry *entry, const char *path);
+
+/** End a list. */
+void mlimg_inspect_list_end(struct mlimg_json_list *list);
+
+/** Print the description of a layer for people. */
+void mlimg_inspect_put_info(
+	FILE *out, const struct mlimg_layer_info *info, const struct mlimg_ext4_super *super);
+
+/**
+ * Print it as JSON: the keys of layer.json (layer.h), then uuid, label, file_system_bytes, needs_recovery.
+ *
+ * @return 0, -ENOMEM
+ */
+int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
+	const struct mlimg_ext4_super *super, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
