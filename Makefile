@@ -94,20 +94,21 @@ $(TOOLS): $(B)/bin/%: $(B)/tools/%.o $(LIBTOOLS) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
-$(AGENT): $(call obj,$(AGENT_MAIN)) $(LIBAGENT) $(LIBMLIMG)
+# Of the host's parts the agent takes the command line (tools/cli.h) alone.
+$(AGENT): $(call obj,$(AGENT_MAIN)) $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(AGENT_STATIC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
 # Unit tests may use the library, the tools' parts and the agent's parts.
-$(UNITS): $(B)/tests/%: $(B)/tests/unit/%.o $(LIBTOOLS) $(LIBAGENT) $(LIBMLIMG)
+$(UNITS): $(B)/tests/%: $(B)/tests/unit/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
 # A fuzz target with a main that runs the files of a corpus through it.
-$(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/run_corpus.o $(LIBTOOLS) $(LIBAGENT) $(LIBMLIMG)
+$(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/run_corpus.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
-$(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBTOOLS) $(LIBAGENT) $(LIBMLIMG)
+$(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
 -include $(wildcard $(B)/libmlimg/*.d $(B)/tools/*.d $(B)/guest-agent/*.d $(B)/tests/unit/*.d \

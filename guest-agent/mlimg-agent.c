@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* The guest's side: once from the initramfs, then as a daemon. Which call is made and the daemon's own options. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-agent/calls.h"
+#include "guest-agent/daemon.h"
+#include "guest-agent/port.h"
+#include "tools/cli.h"
+
+static int serve(const char *port, const struct mlimg_agent *agent, struct mlimg_err *err)
+{
+	char found[MLIMG_PORT_PATH_SIZE];
+	int r;
+
+	if (port && strncmp(port, "unix:", 5) == 0)
+		return mlimg_daemon_serve_unix(port + 5, agent, err);
+	if (!port) {
+		r = mlimg_port_find(MLIMG_PORT_SYSFS, found, err);
+		if (r < 0)
+			return r;
+		port = found;
+	}
+	return mlimg_daemon_serve_port(port, agent, err);
+}
+
+int mlimg_call_daemon(int argc, char **argv)
+{
+	static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+		{"run", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
+	struct mlimg_agent agent = {.run_dir = MLIMG_RUN_DIR};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	const char *port = NULL;
+	int opt;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
+		switch (opt) {
+		case 'p': port = optarg; break;
+		case 'r': agent.run_dir = optarg; break;
+		case 'h': return mlimg_call_help();
+		default: return MLIMG_EXIT_USAGE;
+		}
+	if (optind < argc)
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "daemon: unexpected argument '%s'", argv[optind]);
+	return serve(port, &agent, &err) < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err)
+					     : MLIMG_EXIT_FAILED;
+}
+
+static const struct {
+	const char *name;
+	mlimg_call_fn *fn;
+} calls[] = {
+	{"daemon", mlimg_call_daemon},
+	{"identify", mlimg_call_identify},
+	{"stage", mlimg_call_stage},
+};
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+	int opt;
+
+	/* '+': what follows the call's name is the call's. */
+	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "+hV", options)) != -1)
+		switch (opt) {
+		case 'h': return mlimg_call_help();
+		case 'V': return mlimg_cli_version(MLIMG_AGENT_PROG);
+		default: return MLIMG_EXIT_USAGE;
+		}
+	if (optind == argc)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG, "what is to be done?");
+	argc -= optind;
+	argv += optind;
+	optind = 0; /* glibc: begin anew, as for another argument vector */
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (strcmp(calls[i].name, argv[0]) == 0)
+			return calls[i].fn(argc, argv);
+	return mlimg_cli_usage(MLIMG_AGENT_PROG, "no call '%s'", argv[0]);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest-agent/child.h"
+#include "guest-agent/clock.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+
+/* 100 names of at most 255 bytes, and what systemctl prints beside them. */
+#define OUTPUT_SIZE 65536
+
+/* Three questions to systemd. When it does not answer one in time, the others are not asked. */
+struct systemd {
+	bool is_mute;
+};
+
+/* The answer, or an empty string when there is none: not knowing is no failure, a guest on its way up is slow at times. */
+static void ask(struct systemd *systemd, const char *const argv[], char *ret_out, size_t size)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int status;
+
+	if (!systemd->is_mute)
+		systemd->is_mute = mlimg_child_run(argv, MLIMG_SYSTEMCTL_TIMEOUT_MS, ret_out, size,
+					   &status, &err) < 0;
+	if (systemd->is_mute)
+		ret_out[0] = '\0';
+}
+
+/* systemctl exits with a status of its own for every state but "running": only its word counts. */
+static json_t *get_system_state(struct systemd *systemd)
+{
+	const char *const argv[] = {"systemctl", "is-system-running", NULL};
+	char out[64];
+	json_t *state;
+
+	ask(systemd, argv, out, sizeof(out));
+	out[strcspn(out, "\n")] = '\0';
+	state = out[0] ? json_string(out) : NULL;
+	return state ? state : json_string("unknown");
+}
+
+static bool is_default_target_active(struct systemd *systemd)
+{
+	const char *const argv[] = {"systemctl", "is-active", "default.target", NULL};
+	char out[64];
+
+	ask(systemd, argv, out, sizeof(out));
+	return strcmp(out, "active\n") == 0;
+}
+
+/* The first word of each line; the last one may be cut off and has no newline then. */
+static json_t *get_failed_units(struct systemd *systemd)
+{
+	const char *const argv[] = {
+		"systemctl", "list-units", "--state=failed", "--plain", "--no-legend", NULL};
+	mlimg_autofree char *out = malloc(OUTPUT_SIZE);
+	json_t *units = json_array();
+
+	if (!out || !units)
+		return units;
+	ask(systemd, argv, out, OUTPUT_SIZE);
+	for (char *line = out, *end; (end = strchr(line, '\n')); line = end + 1) {
+		*end = '\0';
+		line[strcspn(line, " ")] = '\0';
+		if (line[0] && json_array_size(units) < MLIMG_FAILED_UNITS_MAX)
+			json_array_append_new(units, json_string(line));
+	}
+	return units;
+}
+
+/* @return boot.json's object; null when there is none; NULL when it cannot be read */
+static json_t *get_boot(const struct mlimg_agent *agent, struct mlimg_failure *failure)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *text = NULL, *path = NULL;
+	json_error_t error;
+	size_t size;
+	json_t *boot;
+	int r;
+
+	if (asprintf(&path, "%s/mlimg/boot.json", agent->run_dir) < 0)
+		return mlimg_fail(failure, MLIMG_CLASS_GENERIC, "out of memory");
+	r = mlimg_read_file(AT_FDCWD, path, MLIMG_BOOT_JSON_MAX, &text, &size, &err);
+	if (r == -ENOENT)
+		return json_null();
+	if (r < 0)
+		return mlimg_fail(failure, MLIMG_CLASS_GENERIC, "%s", err.text);
+	boot = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+	if (boot && json_is_object(boot))
+		return boot;
+	json_decref(boot);
+	return mlimg_fail(failure, MLIMG_CLASS_GENERIC, "%s: not a JSON object", path);
+}
+
+/* As sd_booted(3) tells it. */
+static bool is_systemd_running(const struct mlimg_agent *agent)
+{
+	mlimg_autofree char *path = NULL;
+
+	return asprintf(&path, "%s/systemd/system", agent->run_dir) >= 0 && access(path, F_OK) == 0;
+}
+
+/* Under another init nobody can be asked; that it has come to starting the agent is the nearest thing. */
+static json_t *get_init(bool is_systemd)
+{
+	struct systemd systemd = {.is_mute = false};
+	json_t *init = json_object();
+
+	if (!is_systemd)
+		return json_pack("{s:s,s:s,s:b,s:[]}", "init", "other", "system_state", "unknown",
+			"default_target_reached", 1, "failed_units");
+	json_object_set_new(init, "init", json_string("systemd"));
+	json_object_set_new(init, "system_state", get_system_state(&systemd));
+	json_object_set_new(
+		init, "default_target_reached", json_boolean(is_default_target_active(&systemd)));
+	json_object_set_new(init, "failed_units", get_failed_units(&systemd));
+	return init;
+}
+
+json_t *mlimg_status_command(
+	const struct mlimg_agent *agent, json_t *arguments, struct mlimg_failure *failure)
+{
+	json_t *boot = get_boot(agent, failure), *status, *init;
+
+	if (!boot)
+		return NULL;
+	status = json_pack("{s:s,s:o}", "agent_version", MLIMG_VERSION, "boot", boot);
+	init = get_init(is_systemd_running(agent));
+	json_object_update(status, init);
+	json_decref(init);
+	json_object_set_new(status, "uptime_ms", json_integer(mlimg_clock_ms()));
+	return status;
+}

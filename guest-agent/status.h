@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file status.h
+ * How the guest is: what `guest-status` returns.
+ */
+#ifndef MLIMG_STATUS_H
+#define MLIMG_STATUS_H
+
+#include "guest-agent/protocol.h"
+
+#define MLIMG_SYSTEMCTL_TIMEOUT_MS \
+	5000 /**< for each of three questions to systemd; after one without answer no more are asked */
+#define MLIMG_FAILED_UNITS_MAX 100  /**< names of failed units in an answer */
+#define MLIMG_BOOT_JSON_MAX 1048576 /**< bytes of boot.json; 65 layers take 20,000 */
+
+/** The command `guest-status`. */
+json_t *mlimg_status_command(
+	const struct mlimg_agent *agent, json_t *arguments, struct mlimg_failure *failure);
+
+#endif
