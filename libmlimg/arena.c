@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "libmlimg/arena.h"
 
+#include <errno.h>
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -95,4 +96,24 @@ void mlimg_arena_free(struct mlimg_arena *arena)
 		free(c);
 	}
 	free(arena);
+}
+
+int mlimg_buffer_reserve(void *buffer, size_t *room, size_t size)
+{
+	void **p = buffer, *bigger;
+	size_t wanted = *room ? *room : 256;
+
+	if (size <= *room)
+		return 0;
+	while (wanted < size) {
+		if (wanted > SIZE_MAX / 2)
+			return -ENOMEM;
+		wanted *= 2;
+	}
+	bigger = realloc(*p, wanted);
+	if (!bigger)
+		return -ENOMEM;
+	*p = bigger;
+	*room = wanted;
+	return 0;
 }

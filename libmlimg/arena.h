@@ -2,12 +2,14 @@
 /**
  * @file arena.h
  * Memory that is freed all at once: for the many small strings of a manifest, of which each malloc() would
- * waste as much as it holds. Nothing can be given back singly.
+ * waste as much as it holds. Nothing can be given back singly. And one function for buffers that grow.
  */
 #ifndef MLIMG_ARENA_H
 #define MLIMG_ARENA_H
 
 #include <stddef.h>
+
+#include "libmlimg/err.h"
 
 struct mlimg_arena;
 
@@ -22,5 +24,15 @@ char *mlimg_arena_strndup(struct mlimg_arena *arena, const char *text, size_t si
 
 /** Free it and all that was taken from it; accepts NULL. */
 void mlimg_arena_free(struct mlimg_arena *arena);
+
+/**
+ * Make room in a buffer that grows by doubling.
+ *
+ * @param buffer  address of the pointer; changed when the buffer moves
+ * @param room    bytes it has
+ * @param size    bytes it must have
+ * @return        0, -ENOMEM
+ */
+int mlimg_buffer_reserve(void *buffer, size_t *room, size_t size) MLIMG_MUST_CHECK;
 
 #endif

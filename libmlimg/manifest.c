@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libmlimg/arena.h"
+#include "libmlimg/whiteout.h"
 
 const char *mlimg_type_name(enum mlimg_type type)
 {
@@ -37,6 +38,44 @@ int mlimg_manifest_path_cmp(const char *a, const char *b)
 	if (*p == '/' || *q == '/')
 		return *p == '/' ? -1 : 1;
 	return *p < *q ? -1 : 1;
+}
+
+static bool is_same_xattr(const struct mlimg_xattr *a, const struct mlimg_xattr *b)
+{
+	return a->size == b->size && strcmp(a->name, b->name) == 0 &&
+		(a->size == 0 || memcmp(a->value, b->value, a->size) == 0);
+}
+
+/* The next xattr from @i on that is not overlayfs' own, or n_xattrs. */
+static uint32_t next_xattr(const struct mlimg_entry *e, uint32_t i)
+{
+	while (i < e->n_xattrs && mlimg_xattr_is_overlay(e->xattrs[i].name))
+		i++;
+	return i;
+}
+
+static bool has_same_xattrs(const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	uint32_t i = next_xattr(a, 0), k = next_xattr(b, 0);
+
+	while (i < a->n_xattrs && k < b->n_xattrs) {
+		if (!is_same_xattr(&a->xattrs[i], &b->xattrs[k]))
+			return false;
+		i = next_xattr(a, i + 1);
+		k = next_xattr(b, k + 1);
+	}
+	return i == a->n_xattrs && k == b->n_xattrs;
+}
+
+bool mlimg_entry_has_same_attrs(const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	if (a->type != b->type || a->mode != b->mode || a->uid != b->uid || a->gid != b->gid ||
+		a->size_bytes != b->size_bytes || a->dev_major != b->dev_major ||
+		a->dev_minor != b->dev_minor)
+		return false;
+	if (a->type == MLIMG_LINK && strcmp(a->link, b->link) != 0)
+		return false;
+	return has_same_xattrs(a, b);
 }
 
 struct mlimg_manifest *mlimg_manifest_new(void)

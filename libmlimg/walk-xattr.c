@@ -7,26 +7,6 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-int mlimg_buffer_reserve(void *buffer, size_t *room, size_t size)
-{
-	void **p = buffer, *bigger;
-	size_t wanted = *room ? *room : 256;
-
-	if (size <= *room)
-		return 0;
-	while (wanted < size) {
-		if (wanted > SIZE_MAX / 2)
-			return -ENOMEM;
-		wanted *= 2;
-	}
-	bigger = realloc(*p, wanted);
-	if (!bigger)
-		return -ENOMEM;
-	*p = bigger;
-	*room = wanted;
-	return 0;
-}
-
 /* A small buffer does for nearly everything; the second try has room for all that the VFS allows. */
 static ssize_t read_names(struct mlimg_xattr_reader *x, const char *path)
 {

@@ -6,6 +6,7 @@
 #ifndef MLIMG_WALK_XATTR_H
 #define MLIMG_WALK_XATTR_H
 
+#include "libmlimg/arena.h"
 #include "libmlimg/manifest.h"
 
 /** The buffers. Zero it to begin with. */
@@ -15,16 +16,6 @@ struct mlimg_xattr_reader {
 	char *names;
 	size_t xattrs_room, values_room, names_room; /**< bytes */
 };
-
-/**
- * Make room in a buffer that grows by doubling.
- *
- * @param buffer  address of the pointer; changed when the buffer moves
- * @param room    bytes it has
- * @param size    bytes it must have
- * @return        0, -ENOMEM
- */
-int mlimg_buffer_reserve(void *buffer, size_t *room, size_t size) MLIMG_MUST_CHECK;
 
 /**
  * Read them, sorted by name.
