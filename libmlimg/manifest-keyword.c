@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "libmlimg/arena.h"
-#include "libmlimg/whiteout.h"
 
 enum keyword { TYPE, MODE, UID, GID, SIZE, TIME, DIGEST, LINK, DEVICE, TAGS, N_KEYWORDS };
 
@@ -206,8 +205,8 @@ static int check_keywords(struct mlimg_parser *p, unsigned seen, const struct ml
 	}
 	if (!e->path[0] && e->type != MLIMG_DIR)
 		return refuse(p, "the root is no directory");
-	if (e->hardlink && (e->type == MLIMG_DIR || mlimg_entry_is_whiteout(e)))
-		return refuse(p, "hard links to a %s", e->type == MLIMG_DIR ? "dir" : "whiteout");
+	if (e->hardlink && e->type == MLIMG_DIR)
+		return refuse(p, "a directory has no hard links");
 	return 0;
 }
 

@@ -29,8 +29,7 @@
  * - tags: a comma-separated list of what mtree(5) has no keyword for, in this order:
  *     - links:K:N  one of the N >= 2 names of a file; K numbers such groups from 1 in order of first
  *       appearance. All names of a group have the same attributes. A merged manifest (merge.h) may
- *       show fewer than N of them. Directories have none; nor have whiteouts, whatever the layer's
- *       file system says: overlayfs makes them links of one inode as it pleases.
+ *       show fewer than N of them. Directories have none.
  *     - xattr:NAME:BASE64  one for each extended attribute, in strict byte order of the names. POSIX
  *       ACLs and file capabilities are xattrs (system.posix_acl_access, security.capability), with
  *       the values that getxattr(2) returns.

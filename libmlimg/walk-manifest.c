@@ -10,7 +10,6 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/walk-xattr.h"
-#include "libmlimg/whiteout.h"
 
 /* One inode that has several names, perhaps some of them outside the tree. */
 struct inode {
@@ -153,8 +152,7 @@ static int add(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, v
 	entry = mlimg_manifest_add(b->m, seen);
 	if (!entry)
 		return mlimg_err_set(err, ENOMEM, "read a tree");
-	if (entry->type != MLIMG_DIR && at->st->st_nlink > 1 && !mlimg_entry_is_whiteout(entry) &&
-		count_name(b, entry, at->st) < 0)
+	if (entry->type != MLIMG_DIR && at->st->st_nlink > 1 && count_name(b, entry, at->st) < 0)
 		return mlimg_err_set(err, ENOMEM, "read a tree");
 	if (entry->type != MLIMG_FILE || !b->has_digests || take_digest(b, entry))
 		return 0;
