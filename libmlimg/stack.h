@@ -10,6 +10,7 @@
 #ifndef MLIMG_STACK_H
 #define MLIMG_STACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "libmlimg/layer.h"
@@ -18,17 +19,20 @@
 
 /** A stack under construction. Zero it to begin with. */
 struct mlimg_stack {
-	const struct mlimg_layer_info *layers[1 + MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first; not owned */
+	const struct mlimg_layer_info
+		*layers[1 + MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first; not owned */
 	size_t n_layers;
-	const struct mlimg_layer_info *user;                                 /**< or NULL; not owned */
+	const struct mlimg_layer_info *user; /**< or NULL; not owned */
 };
 
 /**
- * Put a layer on top. Refused: a system layer that is not the first, a software layer without a system beneath, a second user layer,
- * anything above a user layer, the same build id twice, more than MLIMG_STACK_SOFTWARE_MAX software layers.
+ * Put a layer on top. Refused: a system layer that is not the first, a software or user layer without a
+ * system beneath, anything above a user layer, the same build id twice, more than MLIMG_STACK_SOFTWARE_MAX
+ * software layers.
  *
  * @param stack  the stack
- * @param info   must live as long as the stack
+ * @param info   with its build id; must live as long as the stack
+ * @param err    names the layer
  * @return       0, -EUCLEAN
  */
 int mlimg_stack_push(struct mlimg_stack *stack, const struct mlimg_layer_info *info,
@@ -38,14 +42,17 @@ int mlimg_stack_push(struct mlimg_stack *stack, const struct mlimg_layer_info *i
 void mlimg_stack_id(const struct mlimg_stack *stack, char ret_id[MLIMG_SHA256_HEX_SIZE]);
 
 /**
- * Whether every software layer stands on what it was built over: its "over" ids must be an ordered part of the layers beneath it.
+ * Whether every software layer stands on what it was built over: its "over" ids must be found among the layers
+ * beneath it, in the same order; others may lie between. A new system version beneath makes the answer no:
+ * that is for the caller to judge.
  *
  * @param stack        the stack
  * @param ret_layer    when the answer is no: the layer (index into layers) that was built over something else
- * @param ret_missing  when the answer is no: the build id that is not beneath it; points into the layer
+ * @param ret_missing  when the answer is no: the build id that is not beneath it, or not in this place;
+ *                     points into the layer
  * @return             true when all do
  */
-bool mlimg_stack_is_built_over(const struct mlimg_stack *stack, size_t *ret_layer,
-	const char **ret_missing);
+bool mlimg_stack_is_built_over(
+	const struct mlimg_stack *stack, size_t *ret_layer, const char **ret_missing);
 
 #endif
