@@ -31,7 +31,8 @@
 		EXT4_FEATURE_RO_COMPAT_METADATA_CSUM | EXT4_FEATURE_RO_COMPAT_READONLY)
 
 /* Long names are cut, so that what is wrong still finds room. */
-static void format_place(const struct mlimg_ext4 *fs, char *text, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void format_place(
+	const struct mlimg_ext4 *fs, char *text, const char *fmt, va_list ap)
 {
 	char what[MLIMG_ERR_TEXT_SIZE];
 

@@ -18,10 +18,10 @@
 
 /** An output file. Initialise with MLIMG_OUTFILE_INIT. */
 struct mlimg_outfile {
-	int fd;	  /**< read and write; positioned where the caller left it */
+	int fd;   /**< read and write; positioned where the caller left it */
 	int slot; /**< private */
 	bool can_replace;
-	char *path;	/**< the target */
+	char *path;     /**< the target */
 	char *tmp_path; /**< where it is now: for those who need a name (libext2fs) */
 };
 

@@ -8,9 +8,9 @@
 
 #include "tools/cli.h"
 
-#define FIRST_MS 1000	   /* a bar that flashes by tells nobody anything */
-#define EVERY_MS 100	   /* redrawn ten times a second at most */
-#define BAR_WIDTH 24	   /* so that the whole line fits into 80 columns */
+#define FIRST_MS 1000      /* a bar that flashes by tells nobody anything */
+#define EVERY_MS 100       /* redrawn ten times a second at most */
+#define BAR_WIDTH 24       /* so that the whole line fits into 80 columns */
 #define CLOCK_BYTES 262144 /* less progress than this is not worth a look at the clock */
 
 static uint64_t now_ms(void)

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/* mlimg-inspect: what is in a layer image, read without mounting it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/cli.h"
+#include "tools/ext4-read.h"
+#include "tools/inspect-print.h"
+#include "tools/progress.h"
+
+#define PROG "mlimg-inspect"
+
+static const char help_text[] =
+	"Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [PATH]]\n"
+	"Show what is in a layer image. It is never mounted, and needs not be trusted.\n"
+	"\n"
+	"Commands:\n"
+	"  show            description; checks that label, UUID, layer.json and manifest\n"
+	"                  agree (default)\n"
+	"  ls [PATH]       list a directory of the layer's tree (default: its root)\n"
+	"  cat PATH        write a file's contents to standard output\n"
+	"  manifest        the stored manifest, checked against the build id\n"
+	"\n"
+	"Options:\n"
+	"  -l, --long        ls: type, mode, links, owner, size, time (UTC); + has xattrs\n"
+	"  -R, --recursive   ls: everything below PATH\n"
+	"      --computed    manifest: computed from the tree; reads all contents\n"
+	"      --json        show, ls, manifest: print JSON (default: text)\n"
+	"  -h, --help        print this help\n"
+	"      --version     print the version\n"
+	"\n"
+	"Names are printed with every byte that could be mistaken as \\ooo (octal).\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 image refused (damaged, foreign,\n"
+	"or parts of it disagree).\n"
+	"\n"
+	"Examples:\n"
+	"  mlimg-inspect debian.img\n"
+	"  mlimg-inspect debian.img ls -l /etc\n"
+	"  mlimg-inspect debian.img manifest --computed\n";
+
+enum command { SHOW, LS, CAT, MANIFEST };
+
+struct options {
+	const char *image;
+	const char *path; /* NULL: none given */
+	enum command command;
+	bool is_long, is_recursive, is_computed, is_json;
+};
+
+/* What a walk prints with. */
+struct lister {
+	const struct options *options;
+	struct mlimg_json_list list;
+	struct mlimg_progress progress;
+	uint64_t done_bytes;
+};
+
+/* What goes to stdout may be a pipe that nobody reads any more. */
+static int check_stdout(struct mlimg_err *err)
+{
+	return ferror(stdout) ? mlimg_err_set(err, errno, "write to standard output") : 0;
+}
+
+static void put_stdout(void *ctx, const char *data, size_t size)
+{
+	fwrite(data, 1, size, stdout);
+}
+
+static int check_text(const char *what, const char *json, const char *manifest,
+	const struct options *o, struct mlimg_err *err)
+{
+	if (strcmp(json, manifest) == 0)
+		return 0;
+	return mlimg_err_refuse(err, "%.200s: its layer.json says %s '%s', its manifest '%s'",
+		o->image, what, json, manifest);
+}
+
+/* The build id vouches for the manifest and its header, nothing for layer.json: so they are compared. */
+static int compare_info(const struct options *o, const struct mlimg_layer_info *json,
+	const struct mlimg_manifest *m, struct mlimg_err *err)
+{
+	struct mlimg_layer_info header = {0};
+	int ret = mlimg_layer_parse_header(m, &header, err);
+
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "%.200s: /mlimg/manifest", o->image);
+	ret = check_text("kind", mlimg_kind_name(json->kind), mlimg_kind_name(header.kind), o, err);
+	if (ret == 0)
+		ret = check_text("name", json->name, header.name, o, err);
+	if (ret == 0)
+		ret = check_text("version", json->version, header.version, o, err);
+	if (ret == 0)
+		ret = check_text("instance", json->instance, header.instance, o, err);
+	if (ret == 0 &&
+		(json->n_over != header.n_over ||
+			(json->n_over &&
+				memcmp(json->over, header.over,
+					json->n_over * sizeof(*json->over)) != 0)))
+		ret = mlimg_err_refuse(
+			err, "%.200s: its layer.json and its manifest differ in 'over'", o->image);
+	if (ret == 0 && json->entries != m->n_entries)
+		ret = mlimg_err_refuse(err,
+			"%.200s: its layer.json says %llu entries, its manifest has %zu", o->image,
+			(unsigned long long)json->entries, m->n_entries);
+	mlimg_layer_info_done(&header);
+	return ret;
+}
+
+static int read_manifest(struct mlimg_ext4 *fs, const struct options *o,
+	const struct mlimg_layer_info *info, struct mlimg_manifest **ret_manifest,
+	struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int ret = mlimg_ext4_manifest_stored(fs, info->build_id, &text, &size, err);
+
+	if (ret < 0)
+		return ret;
+	ret = mlimg_manifest_parse(text, size, ret_manifest, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s: /mlimg/manifest", o->image) : 0;
+}
+
+static int show(struct mlimg_ext4 *fs, const struct options *o, const struct mlimg_layer_info *info,
+	struct mlimg_err *err)
+{
+	struct mlimg_manifest *manifest = NULL;
+	int ret = read_manifest(fs, o, info, &manifest, err);
+
+	if (ret == 0)
+		ret = compare_info(o, info, manifest, err);
+	mlimg_manifest_free(manifest);
+	if (ret < 0)
+		return ret;
+	if (o->is_json)
+		return mlimg_inspect_put_info_json(stdout, info, mlimg_ext4_super(fs), err);
+	mlimg_inspect_put_info(stdout, info, mlimg_ext4_super(fs));
+	return 0;
+}
+
+static int list_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	struct lister *l = ctx;
+	bool is_top = entry->path[0] == '\0';
+	const char *name = is_top ? l->options->path : entry->path;
+	char escaped[MLIMG_ESCAPED_PATH];
+
+	/* A directory is listed by what is in it; anything else by itself. */
+	if (is_top && entry->type == MLIMG_DIR)
+		return 0;
+	if (l->options->is_json && mlimg_inspect_list_add(&l->list, entry, name) < 0)
+		return mlimg_err_set(err, ENOMEM, "print an entry");
+	if (!l->options->is_json && l->options->is_long)
+		mlimg_inspect_put_long(stdout, entry, inode->nlink, name);
+	else if (!l->options->is_json)
+		printf("%s\n", mlimg_inspect_escape(name, escaped));
+	return ferror(stdout) ? check_stdout(err) : !l->options->is_recursive;
+}
+
+static int ls(struct mlimg_ext4 *fs, const struct options *o, const struct mlimg_layer_info *info,
+	struct mlimg_err *err)
+{
+	struct lister lister = {.options = o};
+	struct mlimg_ext4_inode inode;
+	bool is_long = o->is_long || o->is_json;
+	int ret = mlimg_ext4_lookup(
+		fs, mlimg_kind_tree(info->kind), o->path ? o->path : "", !is_long, &inode, err);
+
+	if (ret < 0)
+		return ret;
+	if (o->is_json)
+		mlimg_inspect_list_begin(&lister.list, stdout);
+	ret = mlimg_ext4_walk(fs, &inode, list_entry, &lister, err);
+	if (ret == 0 && o->is_json)
+		mlimg_inspect_list_end(&lister.list);
+	return ret;
+}
+
+static int cat(struct mlimg_ext4 *fs, const struct options *o, const struct mlimg_layer_info *info,
+	struct mlimg_err *err)
+{
+	struct mlimg_ext4_inode inode;
+	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(info->kind), o->path, true, &inode, err);
+
+	if (ret < 0)
+		return ret;
+	if (inode.type != MLIMG_FILE)
+		return mlimg_err_set(err, inode.type == MLIMG_DIR ? EISDIR : EINVAL,
+			"%.140s: '%.200s' is no regular file", o->image, o->path);
+	return mlimg_ext4_copy(fs, &inode, STDOUT_FILENO, err);
+}
+
+static int put_manifest_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	struct lister *l = ctx;
+
+	l->done_bytes += entry->size_bytes;
+	mlimg_progress_update(&l->progress, l->done_bytes);
+	if (!l->options->is_json)
+		mlimg_manifest_put_entry(entry, put_stdout, NULL);
+	else if (mlimg_inspect_list_add(&l->list, entry, entry->path) < 0)
+		return mlimg_err_set(err, ENOMEM, "print an entry");
+	return check_stdout(err);
+}
+
+static int manifest_computed(struct mlimg_ext4 *fs, const struct options *o,
+	const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	struct lister lister = {.options = o};
+	int ret;
+
+	if (o->is_json) {
+		mlimg_inspect_list_begin(&lister.list, stdout);
+	} else {
+		puts("#mtree");
+		mlimg_layer_put_header(info, put_stdout, NULL);
+	}
+	mlimg_progress_init(&lister.progress, "reading contents", info->size_bytes);
+	/* A bar between the lines of a terminal would only disturb. */
+	lister.progress.is_tty = lister.progress.is_tty && !isatty(STDOUT_FILENO);
+	ret = mlimg_ext4_manifest_walk(fs, true, put_manifest_entry, &lister, err);
+	mlimg_progress_end(&lister.progress);
+	if (ret == 0 && o->is_json)
+		mlimg_inspect_list_end(&lister.list);
+	return ret;
+}
+
+static int manifest_stored(struct mlimg_ext4 *fs, const struct options *o,
+	const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	struct lister lister = {.options = o};
+	struct mlimg_manifest *m = NULL;
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int ret;
+
+	if (!o->is_json) {
+		ret = mlimg_ext4_manifest_stored(fs, info->build_id, &text, &size, err);
+		if (ret == 0)
+			fwrite(text, 1, size, stdout);
+		return ret;
+	}
+	ret = read_manifest(fs, o, info, &m, err);
+	if (ret == 0)
+		mlimg_inspect_list_begin(&lister.list, stdout);
+	for (size_t i = 0; ret == 0 && i < m->n_entries; i++)
+		ret = put_manifest_entry(&m->entries[i], NULL, &lister, err);
+	if (ret == 0)
+		mlimg_inspect_list_end(&lister.list);
+	mlimg_manifest_free(m);
+	return ret;
+}
+
+static int run(const struct options *o, struct mlimg_err *err)
+{
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	struct mlimg_layer_info info = {0};
+	int ret = mlimg_ext4_open(o->image, &fs, err);
+
+	if (ret == 0)
+		ret = mlimg_ext4_layer_info(fs, &info, err);
+	if (ret < 0)
+		return ret;
+	switch (o->command) {
+	case SHOW: ret = show(fs, o, &info, err); break;
+	case LS: ret = ls(fs, o, &info, err); break;
+	case CAT: ret = cat(fs, o, &info, err); break;
+	case MANIFEST:
+		ret = o->is_computed ? manifest_computed(fs, o, &info, err)
+				     : manifest_stored(fs, o, &info, err);
+		break;
+	}
+	mlimg_layer_info_done(&info);
+	return ret;
+}
+
+static bool parse_command(const char *word, enum command *ret_command)
+{
+	static const char *const names[] = {
+		[SHOW] = "show", [LS] = "ls", [CAT] = "cat", [MANIFEST] = "manifest"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(word, names[i]) == 0) {
+			*ret_command = (enum command)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* 0, or the exit code of a mistake that has been reported. */
+static int parse_operands(struct options *o, int argc, char **argv)
+{
+	int paths_max;
+
+	if (argc < 1)
+		return mlimg_cli_usage(PROG, "no image given");
+	o->image = argv[0];
+	if (argc > 1 && !parse_command(argv[1], &o->command))
+		return mlimg_cli_usage(PROG, "unknown command '%s'", argv[1]);
+	paths_max = o->command == LS || o->command == CAT;
+	if (argc > 2 + paths_max)
+		return mlimg_cli_usage(PROG, "unexpected operand '%s'", argv[2 + paths_max]);
+	if (argc > 2)
+		o->path = argv[2];
+	if (o->command == CAT && !o->path)
+		return mlimg_cli_usage(PROG, "'cat' needs a path");
+	if ((o->is_long || o->is_recursive) && o->command != LS)
+		return mlimg_cli_usage(
+			PROG, "option '%s' is for 'ls' only", o->is_long ? "-l" : "-R");
+	if (o->is_computed && o->command != MANIFEST)
+		return mlimg_cli_usage(PROG, "option '--computed' is for 'manifest' only");
+	if (o->is_json && o->command == CAT)
+		return mlimg_cli_usage(PROG, "option '--json' is not for 'cat'");
+	if (o->is_json && o->is_long)
+		return mlimg_cli_usage(PROG, "options '-l' and '--json' exclude each other");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	enum { OPT_JSON = 256, OPT_COMPUTED, OPT_VERSION };
+	static const struct option longs[] = {
+		{"long", no_argument, NULL, 'l'},
+		{"recursive", no_argument, NULL, 'R'},
+		{"computed", no_argument, NULL, OPT_COMPUTED},
+		{"json", no_argument, NULL, OPT_JSON},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{0},
+	};
+	struct options o = {.command = SHOW};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int opt, code;
+
+	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "lRh", longs)) != -1) {
+		switch (opt) {
+		case 'l': o.is_long = true; break;
+		case 'R': o.is_recursive = true; break;
+		case OPT_JSON: o.is_json = true; break;
+		case OPT_COMPUTED: o.is_computed = true; break;
+		case 'h': return mlimg_cli_help(PROG, help_text);
+		case OPT_VERSION: return mlimg_cli_version(PROG);
+		default: return MLIMG_EXIT_USAGE;
+		}
+	}
+	code = parse_operands(&o, argc - optind, argv + optind);
+	if (code)
+		return code;
+	if (run(&o, &err) < 0)
+		return mlimg_cli_fail(PROG, &err);
+	return mlimg_cli_close_stdout(PROG);
+}
