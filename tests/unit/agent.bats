@@ -14,10 +14,10 @@ teardown() {
 
 # daemon: started, and listening when this returns.
 daemon() {
-	local i
+	local _
 	mlimg-agent daemon --port "unix:$DIR/port" --run "$DIR/run" 3>&- &
 	DAEMON=$!
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		[ -S "$DIR/port" ] && return 0
 		sleep 0.1
 	done
@@ -96,6 +96,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	daemon
 	local listed documented
 	listed=$(printf '{"execute":"guest-info"}\n' | ask | jq -r '.return.supported_commands[].name' | sort)
+	# shellcheck disable=SC2016 # the backticks are the table's
 	documented=$(sed -n 's/^| `\(guest-[a-z-]*\)` .*/\1/p' "$MLIMG_TOP/guest-agent/PROTOCOL.md" | sort)
 	same commands "$documented" "$listed"
 }
@@ -156,7 +157,6 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 }
 
 @test "guest-status with systemd, and boot.json as it is" {
-	# shellcheck disable=SC2016 # the fake's own $
 	systemctl 'is-system-running) echo degraded; exit 1 ;;
 "is-active default.target") echo active ;;
 "list-units --state=failed --plain --no-legend") echo "a.service loaded failed failed A"; echo "b.mount loaded failed failed" ;;
@@ -178,6 +178,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 }
 
 @test "guest-status with more failed units than it lists" {
+	# shellcheck disable=SC2016 # the fake's own $
 	systemctl 'is-system-running) echo running ;;
 "is-active default.target") echo active ;;
 list-units*) i=0; while [ $i -lt 150 ]; do echo "u$i.service loaded failed failed U"; i=$((i+1)); done ;;'
