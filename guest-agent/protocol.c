@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest-agent/protocol.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest-agent/line.h"
 #include "libmlimg/cleanup.h"
-
-MLIMG_DEFINE_CLEANUP(json_t, json_decref)
-#define autojson mlimg_cleanup(json_decref_cleanup)
+#include "libmlimg/json.h"
 
 void *mlimg_fail(struct mlimg_failure *failure, enum mlimg_class class, const char *fmt, ...)
 {
@@ -40,51 +40,18 @@ static const char *class_name(enum mlimg_class class)
 	return names[class];
 }
 
-/*
- * Looked at before jansson sees the text, because jansson descends by recursion, as deep as 2048. Brackets within strings do not
- * count; whether the text is JSON at all is left to jansson.
- */
-static bool is_nested_too_deep(const char *text, size_t size)
-{
-	bool in_string = false;
-	size_t depth = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		if (text[i] == '"')
-			in_string = !in_string;
-		else if (in_string && text[i] == '\\')
-			i++;
-		else if (in_string)
-			continue;
-		else if (text[i] == '{' || text[i] == '[')
-			depth++;
-		else if ((text[i] == '}' || text[i] == ']') && depth > 0)
-			depth--;
-		if (depth > MLIMG_REQUEST_DEPTH_MAX)
-			return true;
-	}
-	return false;
-}
-
 static json_t *parse(const char *text, size_t size, struct mlimg_failure *failure)
 {
-	json_error_t error;
+	struct mlimg_err err = MLIMG_ERR_INIT;
 	json_t *request;
 
 	if (!text)
-		return mlimg_fail(
-			failure, MLIMG_CLASS_TOO_LONG, "the request is longer than 65536 bytes");
-	if (is_nested_too_deep(text, size))
-		return mlimg_fail(failure, MLIMG_CLASS_MALFORMED,
-			"the request nests more than %d deep", MLIMG_REQUEST_DEPTH_MAX);
-	request = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (!request)
-		return mlimg_fail(failure, MLIMG_CLASS_MALFORMED, "not JSON: at byte %d: %s",
-			error.position, error.text);
-	if (!json_is_object(request)) {
-		json_decref(request);
-		return mlimg_fail(failure, MLIMG_CLASS_MALFORMED, "the request is not an object");
-	}
+		return mlimg_fail(failure, MLIMG_CLASS_TOO_LONG,
+			"the request is longer than %d bytes", MLIMG_LINE_MAX);
+	if (mlimg_json_load("request", text, size, &request, &err) < 0)
+		return mlimg_fail(failure,
+			err.code == -ENOMEM ? MLIMG_CLASS_GENERIC : MLIMG_CLASS_MALFORMED, "%s",
+			err.text);
 	return request;
 }
 
@@ -168,7 +135,7 @@ static json_t *describe(const struct mlimg_failure *failure)
 
 static char *answer_failure(const struct mlimg_failure *failure, json_t *id, size_t *ret_size)
 {
-	autojson json_t *response = json_pack("{s:{s:s,s:o}}", "error", "class",
+	mlimg_autojson json_t *response = json_pack("{s:{s:s,s:o}}", "error", "class",
 		class_name(failure->class), "desc", describe(failure));
 
 	if (!response || (id && json_object_set(response, "id", id) < 0))
@@ -180,7 +147,7 @@ static char *answer_request(const struct mlimg_agent *agent, json_t *request, js
 	struct mlimg_failure *failure, size_t *ret_size)
 {
 	const struct mlimg_command *command = check_request(request, failure);
-	autojson json_t *response = NULL;
+	mlimg_autojson json_t *response = NULL;
 	json_t *result;
 	char *line;
 
@@ -211,7 +178,7 @@ char *mlimg_protocol_answer(
 	const struct mlimg_agent *agent, const char *text, size_t size, size_t *ret_size)
 {
 	struct mlimg_failure failure = {.class = MLIMG_CLASS_GENERIC, .desc = ""};
-	autojson json_t *request = NULL;
+	mlimg_autojson json_t *request = NULL;
 	json_t *id = NULL;
 	char *line = NULL;
 

@@ -13,7 +13,6 @@
 
 #include "libmlimg/err.h"
 
-#define MLIMG_REQUEST_DEPTH_MAX 32            /**< objects and arrays within each other */
 #define MLIMG_RESPONSE_MAX (4u * 1024 * 1024) /**< bytes of a response, newline included */
 
 /** The error classes, a closed list. */

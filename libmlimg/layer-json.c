@@ -3,18 +3,11 @@
 #include "libmlimg/layer.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
-
-static void json_release(json_t **json)
-{
-	json_decref(*json);
-}
-
-#define autojson mlimg_cleanup(json_release)
+#include "libmlimg/json.h"
 
 static json_t *pack_over(const struct mlimg_layer_info *info)
 {
@@ -31,7 +24,7 @@ static json_t *pack_over(const struct mlimg_layer_info *info)
 
 int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text, struct mlimg_err *err)
 {
-	autojson json_t *json = json_object();
+	mlimg_autojson json_t *json = json_object();
 	mlimg_autofree char *dump = NULL;
 	char *text;
 	int r = 0;
@@ -59,28 +52,13 @@ int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text, st
 static int get_text(
 	const json_t *json, const char *key, char *field, size_t size, struct mlimg_err *err)
 {
-	const json_t *value = json_object_get(json, key);
-
-	if (!json_is_string(value))
-		return mlimg_err_refuse(err, "layer.json: no string '%s'", key);
-	if (json_string_length(value) >= size)
-		return mlimg_err_refuse(err, "layer.json: '%s' is too long", key);
-	strcpy(field, json_string_value(value));
-	return 0;
+	return mlimg_json_get_text("layer.json", json, key, field, size, err);
 }
 
-static int get_number(const json_t *json, const char *key, int64_t min, int64_t *ret_number,
+static int get_number(const json_t *json, const char *key, json_int_t min, json_int_t *ret_number,
 	struct mlimg_err *err)
 {
-	const json_t *value = json_object_get(json, key);
-
-	if (!json_is_integer(value))
-		return mlimg_err_refuse(err, "layer.json: no integer '%s'", key);
-	if (json_integer_value(value) < min)
-		return mlimg_err_refuse(
-			err, "layer.json: '%s' is %lld", key, (long long)json_integer_value(value));
-	*ret_number = json_integer_value(value);
-	return 0;
+	return mlimg_json_get_integer("layer.json", json, key, min, ret_number, err);
 }
 
 static int get_over(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
@@ -106,7 +84,7 @@ static int get_over(const json_t *json, struct mlimg_layer_info *info, struct ml
 
 static int get_numbers(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
 {
-	int64_t entries, size_bytes;
+	json_int_t entries, size_bytes, time_s;
 	int r;
 
 	r = get_number(json, "entries", 0, &entries, err);
@@ -117,7 +95,11 @@ static int get_numbers(const json_t *json, struct mlimg_layer_info *info, struct
 		return r;
 	info->entries = (uint64_t)entries;
 	info->size_bytes = (uint64_t)size_bytes;
-	return get_number(json, "time", INT64_MIN, &info->time_s, err);
+	r = get_number(json, "time", INT64_MIN, &time_s, err);
+	if (r < 0)
+		return r;
+	info->time_s = time_s;
+	return 0;
 }
 
 static int get_texts(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
@@ -150,7 +132,7 @@ static int get_texts(const json_t *json, struct mlimg_layer_info *info, struct m
 
 static int fill(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
 {
-	int64_t format;
+	json_int_t format;
 	int r;
 
 	r = get_number(json, "format", 0, &format, err);
@@ -172,50 +154,19 @@ static int fill(const json_t *json, struct mlimg_layer_info *info, struct mlimg_
 	return r < 0 ? mlimg_err_wrap(err, r, "layer.json") : 0;
 }
 
-/* jansson itself goes 2048 deep, on the stack; a description needs two levels, later ones may need some more. */
-static bool is_shallow(const char *text, size_t size)
-{
-	bool in_string = false;
-	int depth = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		if (in_string) {
-			if (text[i] == '\\')
-				i++;
-			else if (text[i] == '"')
-				in_string = false;
-		} else if (text[i] == '"') {
-			in_string = true;
-		} else if (text[i] == '{' || text[i] == '[') {
-			if (++depth > 32)
-				return false;
-		} else if (text[i] == '}' || text[i] == ']') {
-			depth--;
-		}
-	}
-	return true;
-}
-
 int mlimg_layer_from_json(
 	const char *text, size_t size, struct mlimg_layer_info *ret_info, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = {0};
-	autojson json_t *json = NULL;
-	json_error_t why;
+	mlimg_autojson json_t *json = NULL;
 	int r;
 
 	if (size > MLIMG_LAYER_JSON_MAX)
 		return mlimg_err_refuse(
 			err, "layer.json is longer than %d bytes", MLIMG_LAYER_JSON_MAX);
-	if (!is_shallow(text, size))
-		return mlimg_err_refuse(err, "layer.json: nested too deep");
-	json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
-	if (!json && json_error_code(&why) == json_error_out_of_memory)
-		return mlimg_err_set(err, ENOMEM, "read layer.json");
-	if (!json)
-		return mlimg_err_refuse(err, "layer.json: line %d: %s", why.line, why.text);
-	if (!json_is_object(json))
-		return mlimg_err_refuse(err, "layer.json: no object");
+	r = mlimg_json_load("layer.json", text, size, &json, err);
+	if (r < 0)
+		return r;
 	r = fill(json, &info, err);
 	if (r < 0)
 		return r;

@@ -122,7 +122,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 		printf '\n\001\002\003\n{"execute":"guest-shutdown"}\n{"execute":"guest-ping"}\n'
 	)
 	same responses '{"error":{"class":"RequestTooLong","desc":"the request is longer than 65536 bytes"}}
-{"error":{"class":"MalformedRequest","desc":"not JSON: at byte 1: invalid token near '"'\u0001'"'"}}
+{"error":{"class":"MalformedRequest","desc":"request: line 1: '"'[' or '{' expected near '?'"'"}}
 {"error":{"class":"CommandNotFound","desc":"no command '"'guest-shutdown'"'"}}
 {"return":{}}' "$output"
 	head -c 3000000 /dev/urandom | tr -d '\n' | ask >"$DIR/out"

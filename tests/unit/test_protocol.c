@@ -131,24 +131,24 @@ TEST(id_of_every_type_is_echoed)
 
 TEST(malformed_requests)
 {
-	check_answer("x", MALFORMED("not JSON: at byte 1: invalid token near 'x'"));
+	check_answer("x", MALFORMED("request: line 1: '[' or '{' expected near 'x'"));
 	check_answer("{}", MALFORMED("the member 'execute' is missing or no string"));
 	check_answer("{\"execute\":1}", MALFORMED("the member 'execute' is missing or no string"));
-	check_answer("[]", MALFORMED("the request is not an object"));
-	check_answer("3", MALFORMED("the request is not an object"));
+	check_answer("[]", MALFORMED("request: no object"));
+	check_answer("3", MALFORMED("request: line 1: '[' or '{' expected near '3'"));
 	check_answer("{\"execute\":\"guest-ping\"} {}",
-		MALFORMED("not JSON: at byte 26: end of file expected near '{'"));
+		MALFORMED("request: line 1: end of file expected near '{'"));
 	check_answer("{\"execute\":\"guest-ping\",\"execute\":\"guest-ping\"}",
-		MALFORMED("not JSON: at byte 33: duplicate object key near '\\\"execute\\\"'"));
+		MALFORMED("request: line 1: duplicate object key near '\\\"execute\\\"'"));
 	check_answer("{\"execute\":\"guest-ping\",\"exec\":1}", MALFORMED("unknown member 'exec'"));
 	check_answer("{\"execute\":\"\xc3\x28\"}",
-		MALFORMED("not JSON: at byte 12: unable to decode byte 0xc3 near '\\\"'"));
+		MALFORMED("request: line 1: unable to decode byte 0xc3 near '\\\"'"));
 	check_answer("{\"execute\":\"a\\u0000b\"}",
-		MALFORMED("not JSON: at byte 21: \\\\u0000 is not allowed without JSON_ALLOW_NUL "
+		MALFORMED("request: line 1: \\\\u0000 is not allowed without JSON_ALLOW_NUL "
 			  "near "
 			  "'\\\"a\\\\u0000b\\\"'"));
 	check_answer("{\"execute\":\"guest-ping\",\"id\":9223372036854775808}",
-		MALFORMED("not JSON: at byte 48: too big integer near '9223372036854775808'"));
+		MALFORMED("request: line 1: too big integer near '9223372036854775808'"));
 }
 
 TEST(empty_lines_have_no_answer)
@@ -200,8 +200,8 @@ static void check_depth(int depth, bool in_string, const char *expected_start)
 TEST(nesting_is_limited)
 {
 	check_depth(32, false, "{\"return\":");
-	check_depth(33, false, MALFORMED("the request nests more than 32 deep"));
-	check_depth(99, false, MALFORMED("the request nests more than 32 deep"));
+	check_depth(33, false, MALFORMED("request: nested too deep"));
+	check_depth(99, false, MALFORMED("request: nested too deep"));
 	check_depth(99, true, "{\"return\":");
 }
 
