@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file ext4-data.h
+ * The contents of files on their way into an image: written to consecutive blocks in large pieces
+ * and hashed on the way. Three threads: the caller fills a buffer, one hashes and one writes the
+ * buffers filled before, so that reading, hashing and writing overlap.
+ *
+ * Which blocks a file gets is decided when its data comes, so that a source needs to be read only
+ * once and a tar from a pipe will do. Only whole blocks of a hole are left out.
+ */
+#ifndef MLIMG_TOOLS_EXT4_DATA_H
+#define MLIMG_TOOLS_EXT4_DATA_H
+
+#include "tools/source.h"
+
+#define MLIMG_BLOCK_SIZE 4096 /**< bytes of a block of every image */
+
+/**
+ * Gives the next run of free blocks, as long as there is one.
+ *
+ * @param ctx        the allocator's
+ * @param ret_start  first block
+ * @param ret_count  blocks, at least 1
+ */
+typedef int mlimg_alloc_fn(
+	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err);
+
+/**
+ * Start.
+ *
+ * @param fd        the image, writable; stays the caller's
+ * @param image     its name, for messages; must live as long
+ * @param alloc     where blocks come from
+ * @param ctx       handed to @p alloc
+ * @param ret_data  mlimg_data_free() it
+ */
+int mlimg_data_new(int fd, const char *image, mlimg_alloc_fn *alloc, void *ctx,
+	struct mlimg_data **ret_data, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Stop the threads, free; accepts NULL. What was not synced may be unwritten. */
+void mlimg_data_free(struct mlimg_data *data);
+
+/**
+ * Begin a file.
+ *
+ * @param data      the writer
+ * @param file      gets size, extents and (after mlimg_data_sync()) digest; must stay in place
+ * @param is_hashed whether it gets a digest
+ */
+void mlimg_data_begin(struct mlimg_data *data, struct mlimg_file *file, bool is_hashed);
+
+/**
+ * Where the next bytes of the file can be read to.
+ *
+ * @param data      the writer
+ * @param ret_room  the place
+ * @param ret_size  bytes that fit, at least 1
+ * @param err       what failed, here or in one of the threads
+ */
+int mlimg_data_room(struct mlimg_data *data, void **ret_room, size_t *ret_size,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @p size bytes, at most what mlimg_data_room() said, were put there. */
+int mlimg_data_put(struct mlimg_data *data, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Both of these for bytes that are in memory already. */
+int mlimg_data_write(struct mlimg_data *data, const void *bytes, size_t size,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** The next @p size bytes of the file are a hole. */
+int mlimg_data_hole(struct mlimg_data *data, uint64_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** End the file. */
+int mlimg_data_end(struct mlimg_data *data, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Wait until all ended files are hashed and written (not fsynced).
+ *
+ * @param data      the writer
+ * @param ret_next  the block after the last one that was used; may be NULL
+ */
+int mlimg_data_sync(
+	struct mlimg_data *data, uint64_t *ret_next, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

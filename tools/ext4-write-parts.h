@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file ext4-write-parts.h
+ * The parts of the ext4 writer among themselves: ext4-write.c (the file system as a whole),
+ * ext4-write-inode.c (inode tables, extents, xattrs), ext4-write-dir.c (directories).
+ */
+#ifndef MLIMG_TOOLS_EXT4_WRITE_PARTS_H
+#define MLIMG_TOOLS_EXT4_WRITE_PARTS_H
+
+#include <ext2fs/ext2fs.h>
+
+#include "tools/ext4-data.h"
+#include "tools/ext4-write.h"
+
+#define MLIMG_INODE_SIZE 256 /**< bytes: room for nanoseconds, and for a capability or an ACL */
+#define MLIMG_INODES_PER_BLOCK (MLIMG_BLOCK_SIZE / MLIMG_INODE_SIZE)
+#define MLIMG_TABLE_BUFFER 65536 /**< bytes of an inode table that are written at a time */
+
+/** The part of an inode table that is being filled. */
+struct mlimg_inode_table {
+	uint8_t bytes[MLIMG_TABLE_BUFFER];
+	uint64_t block;    /**< where they belong */
+	uint32_t n_blocks; /**< that are begun; 0: none */
+};
+
+/** An image being written. */
+struct mlimg_writer {
+	int fd;
+	const char *tmp_path;
+	const char *name; /**< for messages */
+	enum mlimg_kind kind;
+	uint64_t size_bytes; /**< wanted, or 0 */
+	struct mlimg_data *data;
+	ext2_filsys fs; /**< NULL until the layout is known */
+	uint64_t goal;  /**< where to look for free blocks */
+	struct mlimg_inode_table table;
+	uint8_t *dir_block; /**< one block */
+};
+
+/**
+ * Take a run of free blocks for metadata.
+ *
+ * @param image      with a layout
+ * @param want       blocks
+ * @param ret_start  first block
+ * @param ret_count  1 to @p want
+ */
+int mlimg_writer_take_blocks(struct mlimg_writer *image, uint64_t want, uint64_t *ret_start,
+	uint64_t *ret_count, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return blocks that the directory's entries need, at least 1 */
+uint64_t mlimg_writer_dir_blocks(const struct mlimg_node *dir);
+
+/**
+ * Write a directory's entries, in the tree's order.
+ *
+ * @param image     with a layout
+ * @param dir       the directory; all inode numbers are given
+ * @param ret_file  zeroed; gets size and extents; free ->extents, also on failure
+ */
+int mlimg_writer_put_dir(struct mlimg_writer *image, const struct mlimg_node *dir,
+	struct mlimg_file *ret_file, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return blocks that the extent tree takes beside the inode */
+uint64_t mlimg_writer_extent_blocks(const struct mlimg_file *file);
+
+/** @return whether the inode's xattrs may need a block of their own */
+bool mlimg_writer_needs_xattr_block(const struct mlimg_inode *inode);
+
+/** @return whether a link's target does not fit into its inode */
+bool mlimg_writer_is_long_link(const struct mlimg_inode *inode);
+
+/** Write the target of such a link into a block. @p ret_file : zeroed; gets size and extent */
+int mlimg_writer_put_link(struct mlimg_writer *image, const struct mlimg_inode *inode,
+	struct mlimg_file *ret_file, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Write an inode into its table, without its xattrs. Numbers must ascend.
+ *
+ * @param image     with a layout
+ * @param inode     with its number
+ * @param contents  of a file, directory or long link
+ */
+int mlimg_writer_put_inode(struct mlimg_writer *image, const struct mlimg_inode *inode,
+	const struct mlimg_file *contents, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Write what is left of the inode table. */
+int mlimg_writer_flush_inodes(struct mlimg_writer *image, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Give an inode that is in its table its xattrs. */
+int mlimg_writer_put_xattrs(struct mlimg_writer *image, const struct mlimg_inode *inode,
+	const struct mlimg_node *node, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/mkfs-build.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/ext4-data.h"
+#include "tools/ext4-write.h"
+#include "tools/outfile.h"
+#include "tools/source.h"
+
+MLIMG_DEFINE_CLEANUP(struct mlimg_tree, mlimg_tree_free)
+MLIMG_DEFINE_CLEANUP(struct mlimg_writer, mlimg_writer_free)
+
+/* What lies around the source's tree in the image. */
+struct frame {
+	struct mlimg_node *top; /* the source's root */
+	struct mlimg_node *manifest, *json;
+};
+
+/* A sink cannot fail, so it remembers. */
+struct manifest_out {
+	struct mlimg_data *data;
+	struct mlimg_err *err;
+	int result;
+};
+
+static void put_manifest(void *ctx, const char *text, size_t size)
+{
+	struct manifest_out *out = ctx;
+
+	if (out->result == 0)
+		out->result = mlimg_data_write(out->data, text, size, out->err);
+}
+
+/* A file or directory of mlimg's own; it gets the image's time later. */
+static int put_own(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
+	enum mlimg_type type, uint16_t mode, struct mlimg_node **ret_node, struct mlimg_err *err)
+{
+	struct mlimg_entry entry = {
+		.path = (char *)name, .type = (uint8_t)type, .mode = mode, .nlink = 1};
+	int r = mlimg_tree_put(tree, parent, name, &entry, ret_node, err);
+
+	if (r == 0)
+		(*ret_node)->inode->is_implied = true;
+	return r;
+}
+
+static int put_frame(struct mlimg_tree *tree, enum mlimg_kind kind, struct frame *ret_frame,
+	struct mlimg_err *err)
+{
+	bool is_user = kind == MLIMG_USER;
+	struct mlimg_node *root = mlimg_tree_root(tree), *own, *other;
+	int r;
+
+	root->inode->is_implied = true;
+	r = put_own(
+		tree, root, is_user ? "upper" : "rootfs", MLIMG_DIR, 0755, &ret_frame->top, err);
+	if (r == 0)
+		r = put_own(tree, root, "mlimg", MLIMG_DIR, is_user ? 0700 : 0755, &own, err);
+	if (r == 0)
+		r = put_own(tree, own, "manifest", MLIMG_FILE, 0644, &ret_frame->manifest, err);
+	if (r == 0)
+		r = put_own(tree, own, "layer.json", MLIMG_FILE, 0644, &ret_frame->json, err);
+	if (r < 0 || !is_user)
+		return r;
+	r = put_own(tree, root, "work", MLIMG_DIR, 0700, &other, err);
+	/* e2fsck wants it in a file system that it may have to repair. */
+	return r < 0 ? r : put_own(tree, root, "lost+found", MLIMG_DIR, 0700, &other, err);
+}
+
+static int read_source(
+	const struct mlimg_build *build, const struct mlimg_source_to *to, struct mlimg_err *err)
+{
+	bool is_stdin = strcmp(build->source, "-") == 0;
+	struct stat st;
+
+	if (!is_stdin && stat(build->source, &st) < 0)
+		return mlimg_err_set(err, errno, "open '%s'", build->source);
+	if (!is_stdin && S_ISDIR(st.st_mode))
+		return mlimg_source_read_dir(build->source, to, err);
+	return mlimg_err_set(err, ENOTDIR, "open '%s'", build->source);
+}
+
+static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to, int image_fd,
+	struct mlimg_err *err)
+{
+	struct mlimg_progress progress;
+	struct stat st;
+	int r;
+
+	if (!build->source)
+		return 0;
+	if (fstat(image_fd, &st) < 0)
+		return mlimg_err_set(err, errno, "write '%s'", build->image);
+	to->image_dev = st.st_dev;
+	to->image_ino = st.st_ino;
+	if (build->is_quiet)
+		return read_source(build, to, err);
+	mlimg_progress_init(&progress, "reading source", 0);
+	to->progress = &progress;
+	r = read_source(build, to, err);
+	mlimg_progress_end(&progress);
+	to->progress = NULL;
+	return r;
+}
+
+static int64_t image_time(const struct mlimg_build *build, const struct mlimg_node *top)
+{
+	if (build->has_time)
+		return build->time_s;
+	return build->source ? mlimg_tree_newest(top) : (int64_t)time(NULL);
+}
+
+/* Write the manifest into the image; its digest is the build id. */
+static int write_manifest(struct mlimg_data *data, const struct frame *frame,
+	struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	struct mlimg_file *file = frame->manifest->inode->file;
+	struct manifest_out out = {.data = data, .err = err};
+	struct mlimg_tree_sums sums;
+	int r = mlimg_data_sync(data, NULL, err); /* digests of all files */
+
+	if (r < 0)
+		return r;
+	mlimg_data_begin(data, file, true);
+	put_manifest(&out, "#mtree\n", strlen("#mtree\n"));
+	mlimg_layer_put_header(info, put_manifest, &out);
+	mlimg_tree_manifest(frame->top, put_manifest, &out, &sums);
+	if (out.result < 0)
+		return out.result;
+	r = mlimg_data_end(data, err);
+	if (r == 0)
+		r = mlimg_data_sync(data, NULL, err);
+	if (r < 0)
+		return r;
+	mlimg_sha256_hex(file->digest, info->build_id);
+	info->entries = sums.entries;
+	info->size_bytes = sums.size_bytes;
+	return 0;
+}
+
+static int write_json(struct mlimg_data *data, const struct frame *frame,
+	const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	int r = mlimg_layer_to_json(info, &text, err);
+
+	if (r < 0)
+		return r;
+	mlimg_data_begin(data, frame->json->inode->file, false);
+	r = mlimg_data_write(data, text, strlen(text), err);
+	return r < 0 ? r : mlimg_data_end(data, err);
+}
+
+static int finish(struct mlimg_writer *writer, struct mlimg_tree *tree,
+	const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	struct mlimg_writer_identity identity = {
+		.label = mlimg_kind_label(info->kind), .time_s = info->time_s};
+	uint8_t digest[MLIMG_SHA256_SIZE];
+
+	if (!mlimg_layer_uuid(info->build_id, identity.uuid) ||
+		!mlimg_sha256_is_hex(info->build_id, digest))
+		return mlimg_err_set(err, EINVAL, "build id '%s'", info->build_id);
+	memcpy(identity.hash_seed, digest + MLIMG_UUID_SIZE, sizeof(identity.hash_seed));
+	return mlimg_writer_finish(writer, tree, &identity, err);
+}
+
+static int build_into(const struct mlimg_build *build, const struct mlimg_outfile *out,
+	struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_writer_free_cleanup) struct mlimg_writer *writer = NULL;
+	mlimg_cleanup(mlimg_tree_free_cleanup) struct mlimg_tree *tree = NULL;
+	struct mlimg_source_to to = {.kind = info->kind};
+	struct frame frame;
+	int r;
+
+	r = mlimg_tree_new(info->kind, &tree, err);
+	if (r == 0)
+		r = put_frame(tree, info->kind, &frame, err);
+	if (r == 0)
+		r = mlimg_writer_begin(out->fd, out->tmp_path, build->image, info->kind,
+			build->size_bytes, &writer, err);
+	if (r < 0)
+		return r;
+	to.tree = tree;
+	to.top = frame.top;
+	to.data = mlimg_writer_data(writer);
+	r = fill_tree(build, &to, out->fd, err);
+	if (r == 0)
+		r = mlimg_tree_finish(tree, frame.top, err);
+	if (r < 0)
+		return r;
+	info->time_s = image_time(build, frame.top);
+	mlimg_tree_set_implied(mlimg_tree_root(tree), info->time_s);
+	r = write_manifest(to.data, &frame, info, err);
+	if (r == 0)
+		r = write_json(to.data, &frame, info, err);
+	return r < 0 ? r : finish(writer, tree, info, err);
+}
+
+int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,
+	uint64_t *ret_size_bytes, struct mlimg_err *err)
+{
+	mlimg_autooutfile struct mlimg_outfile out = MLIMG_OUTFILE_INIT;
+	struct stat st;
+	int r = mlimg_outfile_open(&out, build->image, build->can_replace, err);
+
+	if (r < 0)
+		return r;
+	r = build_into(build, &out, info, err);
+	if (r < 0)
+		return r;
+	if (fstat(out.fd, &st) < 0)
+		return mlimg_err_set(err, errno, "write '%s'", build->image);
+	*ret_size_bytes = (uint64_t)st.st_size;
+	return mlimg_outfile_commit(&out, err);
+}

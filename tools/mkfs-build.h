@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file mkfs-build.h
+ * A layer image from a source: the tree with what belongs around it, manifest, build id,
+ * layer.json. What mlimg-mkfs does when its command line has been read.
+ */
+#ifndef MLIMG_TOOLS_MKFS_BUILD_H
+#define MLIMG_TOOLS_MKFS_BUILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmlimg/layer.h"
+
+/** What is wanted. */
+struct mlimg_build {
+	const char *source;  /**< a directory, a tar, "-"; NULL: nothing (user layers) */
+	const char *image;   /**< the target */
+	uint64_t size_bytes; /**< of the image; 0: as small as can be */
+	bool can_replace;    /**< an image that is there already */
+	bool is_quiet;       /**< no progress bar */
+	bool has_time;       /**< @p time_s is given */
+	int64_t time_s;      /**< else: newest time in the source; of an empty layer, now */
+};
+
+/**
+ * Make the image. It is there whole and durable on success, and not at all else.
+ *
+ * @param build           what is wanted
+ * @param info            kind, name, version, over, instance are given; the rest is filled in
+ * @param ret_size_bytes  of the image
+ */
+int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,
+	uint64_t *ret_size_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

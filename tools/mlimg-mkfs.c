@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* mlimg-mkfs: make a layer image from a directory or a tar. Manual page: mlimg-mkfs.8 */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/layer.h"
+#include "libmlimg/sha256.h"
+#include "tools/cli.h"
+#include "tools/mkfs-build.h"
+#include "tools/source.h"
+
+#define PROG "mlimg-mkfs"
+#define USER_SIZE_DEFAULT (UINT64_C(2) << 30)
+
+static const char help_text[] =
+	"usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE IMAGE\n"
+	"       mlimg-mkfs --kind user [OPTION]... IMAGE\n"
+	"\n"
+	"Makes a layer image (ext4) from SOURCE: a directory, a tar of any compression,\n"
+	"or - for a tar on standard input. Needs neither root nor a mount. The same\n"
+	"source gives the same bytes.\n"
+	"\n"
+	"  --kind KIND      system, software or user (required)\n"
+	"  --name NAME      the layer's name (default: SOURCE's name without suffixes;\n"
+	"                   of a user layer, IMAGE's)\n"
+	"  --version TEXT   the layer's version (default: 0)\n"
+	"  --over ID        build id of a layer that this one is made over; several,\n"
+	"                   bottom first (software layers)\n"
+	"  --size SIZE      size of the image, with K, M, G or T (default: as small as\n"
+	"                   can be; of a user layer: 2G)\n"
+	"  --instance HEX   32 hex digits that tell apart user layers of one name\n"
+	"                   (default: random)\n"
+	"  --force          replace IMAGE if it exists (default: refuse)\n"
+	"  --json           print the layer's description as JSON\n"
+	"  --quiet          print nothing but errors\n"
+	"  --help           print this and exit\n"
+	"\n"
+	"Examples:\n"
+	"  mlimg-mkfs --kind system --version 12.11 debian/ debian.img\n"
+	"  zcat nginx.tar.gz | mlimg-mkfs --kind software --name nginx - nginx.img\n"
+	"  mlimg-mkfs --kind user --size 8G alice.img\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 source refused.\n";
+
+enum option_value {
+	OPT_KIND = 256,
+	OPT_NAME,
+	OPT_VERSION,
+	OPT_OVER,
+	OPT_SIZE,
+	OPT_INSTANCE,
+	OPT_FORCE,
+	OPT_JSON,
+	OPT_QUIET,
+	OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{"kind", required_argument, NULL, OPT_KIND},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"version", required_argument, NULL, OPT_VERSION},
+	{"over", required_argument, NULL, OPT_OVER},
+	{"size", required_argument, NULL, OPT_SIZE},
+	{"instance", required_argument, NULL, OPT_INSTANCE},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"quiet", no_argument, NULL, OPT_QUIET},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+/* The command line. */
+struct request {
+	struct mlimg_build build;
+	struct mlimg_layer_info info;
+	const char *name, *version, *instance;
+	bool has_size, is_json;
+};
+
+static int take_option(struct request *rq, int opt, struct mlimg_err *err)
+{
+	switch (opt) {
+	case OPT_KIND:
+		rq->info.kind = mlimg_kind_of(optarg);
+		if (!rq->info.kind)
+			return mlimg_err_usage(
+				err, "'%s' is no kind: system, software or user", optarg);
+		return 0;
+	case OPT_NAME: rq->name = optarg; return 0;
+	case OPT_VERSION: rq->version = optarg; return 0;
+	case OPT_OVER:
+		if (mlimg_layer_add_over(&rq->info, optarg, err) < 0)
+			return mlimg_err_usage(
+				err, "--over '%s' is no build id (64 hex digits)", optarg);
+		return 0;
+	case OPT_SIZE:
+		rq->has_size = true;
+		return mlimg_cli_size(optarg, &rq->build.size_bytes, err);
+	case OPT_INSTANCE: rq->instance = optarg; return 0;
+	case OPT_FORCE: rq->build.can_replace = true; return 0;
+	case OPT_JSON: rq->is_json = true; return 0;
+	case OPT_QUIET: rq->build.is_quiet = true; return 0;
+	default: return mlimg_err_usage(err, "option %d", opt);
+	}
+}
+
+/* Suffixes that say what a file is, not what is in it. */
+static void cut_suffixes(char *name)
+{
+	static const char *const suffixes[] = {".gz", ".xz", ".zst", ".bz2", ".lz4", ".lzma", ".Z",
+		".tar", ".tgz", ".txz", ".tzst", ".img", ".ext4", ".raw"};
+	size_t size = strlen(name);
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		size_t n = strlen(suffixes[i]);
+
+		if (size > n && strcmp(name + size - n, suffixes[i]) == 0) {
+			name[size -= n] = '\0';
+			i = (size_t)-1; /* foo.tar.gz has two */
+		}
+	}
+}
+
+/* Name a layer after the file it is made from, or into. */
+static int name_after(const char *path, char *ret_name, struct mlimg_err *err)
+{
+	mlimg_autofree char *copy = strdup(path);
+	struct stat st;
+	size_t size;
+	char *base;
+
+	if (!copy)
+		return mlimg_err_set(err, ENOMEM, "'%s'", path);
+	for (size = strlen(copy); size > 1 && copy[size - 1] == '/'; size--)
+		copy[size - 1] = '\0';
+	base = strrchr(copy, '/');
+	base = base ? base + 1 : copy;
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		cut_suffixes(base);
+	if (!mlimg_layer_name_is_valid(base))
+		return mlimg_err_usage(err, "cannot name the layer after '%s': give --name", path);
+	strcpy(ret_name, base);
+	return 0;
+}
+
+static int set_text(const char *what, const char *text, char *ret_text, struct mlimg_err *err)
+{
+	if (!mlimg_layer_name_is_valid(text))
+		return mlimg_err_usage(err,
+			"--%s '%s': 1 to %d letters, digits or ._+~:- are wanted, the first one a "
+			"letter or digit",
+			what, text, MLIMG_LAYER_NAME_MAX);
+	strcpy(ret_text, text);
+	return 0;
+}
+
+static int set_instance(struct request *rq, struct mlimg_err *err)
+{
+	char hex[MLIMG_SHA256_HEX_SIZE];
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	size_t size = sizeof(rq->info.instance) - 1;
+
+	if (rq->instance) {
+		if (!mlimg_layer_instance_is_valid(rq->instance))
+			return mlimg_err_usage(err,
+				"--instance '%s': 32 lower-case hexadecimal digits are wanted",
+				rq->instance);
+		strcpy(rq->info.instance, rq->instance);
+		return 0;
+	}
+	/* Whoever sets SOURCE_DATE_EPOCH wants the same bytes each time. */
+	if (rq->build.has_time)
+		mlimg_sha256_of(rq->info.name, strlen(rq->info.name), digest);
+	else if (getrandom(digest, sizeof(digest), 0) != (ssize_t)sizeof(digest))
+		return mlimg_err_set(err, errno, "random number");
+	mlimg_sha256_hex(digest, hex);
+	memcpy(rq->info.instance, hex, size);
+	rq->info.instance[size] = '\0';
+	return 0;
+}
+
+static int set_time(struct request *rq, struct mlimg_err *err)
+{
+	const char *text = getenv("SOURCE_DATE_EPOCH");
+	uint64_t seconds;
+
+	if (!text)
+		return 0;
+	if (mlimg_cli_number(text, 0, MLIMG_EXT4_TIME_MAX, &seconds, err) < 0)
+		return mlimg_err_usage(
+			err, "SOURCE_DATE_EPOCH is '%s', not a number of seconds", text);
+	rq->build.has_time = true;
+	rq->build.time_s = (int64_t)seconds;
+	return 0;
+}
+
+/* SOURCE and IMAGE, and what may stand with what. */
+static int take_operands(struct request *rq, int n, char **operands, struct mlimg_err *err)
+{
+	bool is_user = rq->info.kind == MLIMG_USER;
+
+	if (!rq->info.kind)
+		return mlimg_err_usage(err, "--kind is missing");
+	if (n > 2)
+		return mlimg_err_usage(err, "too many operands: '%s'", operands[2]);
+	if (n == 0 || (n == 1 && !is_user))
+		return mlimg_err_usage(
+			err, n ? "IMAGE is missing" : "SOURCE and IMAGE are missing");
+	rq->build.source = n == 2 ? operands[0] : NULL;
+	rq->build.image = operands[n - 1];
+	if (rq->info.n_over && rq->info.kind != MLIMG_SOFTWARE)
+		return mlimg_err_usage(err, "--over is for software layers");
+	if (rq->instance && !is_user)
+		return mlimg_err_usage(err, "--instance is for user layers");
+	if (is_user && !rq->has_size)
+		rq->build.size_bytes = USER_SIZE_DEFAULT;
+	if (rq->has_size && !rq->build.size_bytes)
+		return mlimg_err_usage(err, "--size is 0");
+	return 0;
+}
+
+static int complete(struct request *rq, struct mlimg_err *err)
+{
+	bool is_user = rq->info.kind == MLIMG_USER;
+	int r;
+
+	if (rq->name)
+		r = set_text("name", rq->name, rq->info.name, err);
+	else if (!is_user && strcmp(rq->build.source, "-") == 0)
+		r = mlimg_err_usage(err, "--name is needed when SOURCE is standard input");
+	else
+		r = name_after(is_user ? rq->build.image : rq->build.source, rq->info.name, err);
+	if (r == 0)
+		r = set_text("version", rq->version ? rq->version : "0", rq->info.version, err);
+	if (r == 0)
+		r = set_time(rq, err);
+	if (r == 0 && is_user)
+		r = set_instance(rq, err);
+	return r;
+}
+
+static int print_json(const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	int r = mlimg_layer_to_json(info, &text, err);
+
+	if (r == 0)
+		fputs(text, stdout);
+	return r;
+}
+
+static int make(struct request *rq, struct mlimg_err *err)
+{
+	const struct mlimg_layer_info *info = &rq->info;
+	char size_text[MLIMG_CLI_SIZE_TEXT];
+	uint64_t size_bytes;
+	int r = mlimg_build_layer(&rq->build, &rq->info, &size_bytes, err);
+
+	if (r < 0)
+		return r;
+	if (rq->is_json)
+		return print_json(info, err);
+	if (!rq->build.is_quiet)
+		printf("%s %s: %s layer, build id %s, %" PRIu64 " entries, image of %s\n",
+			info->name, info->version, mlimg_kind_name(info->kind), info->build_id,
+			info->entries, mlimg_cli_format_size(size_bytes, size_text));
+	return 0;
+}
+
+static int run(struct request *rq, int argc, char **argv)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int opt, r = 0;
+
+	while (r == 0 && (opt = mlimg_cli_getopt(PROG, argc, argv, "", long_options)) != -1) {
+		switch (opt) {
+		case OPT_HELP: return mlimg_cli_help(PROG, help_text);
+		case '?': return MLIMG_EXIT_USAGE;
+		default: r = take_option(rq, opt, &err);
+		}
+	}
+	if (r == 0)
+		r = take_operands(rq, argc - optind, argv + optind, &err);
+	if (r == 0)
+		r = complete(rq, &err);
+	if (r == 0)
+		r = make(rq, &err);
+	return r < 0 ? mlimg_cli_fail(PROG, &err) : mlimg_cli_close_stdout(PROG);
+}
+
+int main(int argc, char **argv)
+{
+	struct request rq = {0};
+	int code = run(&rq, argc, argv);
+
+	mlimg_layer_info_done(&rq.info);
+	return code;
+}
