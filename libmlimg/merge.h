@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file merge.h
- * The merged manifest of a stack: what a reader sees when the layers lie above each other, as overlayfs defines it. Whiteouts and
- * opaque directories are resolved; a directory that is in several layers has the attributes of the topmost one and the union of the
- * contents; overlayfs' own xattrs do not show. Hard links across layers do not exist; a group of which only some names show is
- * renumbered, and its nlink is the number of names that show... as the manifest counts, not as stat(2) of the upper kernel would.
+ * The merged manifest of a stack: what a reader sees when the layers lie above each other, as overlayfs
+ * defines it (the kernel's Documentation/filesystems/overlayfs.rst; tests/root/merge.bats compares).
+ *
+ * - A whiteout hides the name in the layers beneath, and never shows itself, not even from the lowest layer.
+ * - A directory that is in several layers has the attributes of the topmost one and the union of the contents,
+ *   down to an opaque one, or to anything else of that name, which ends it. The root merges always.
+ * - Anything else hides what is beneath it.
+ * - trusted.overlay.* does not show.
+ * - Hard links exist within a layer only. Groups are numbered anew by first appearance; nlink is what it is in
+ *   the layer, as stat(2) tells it, so it may be more than the names that show.
  */
 #ifndef MLIMG_MERGE_H
 #define MLIMG_MERGE_H
@@ -14,10 +20,14 @@
 /**
  * Merge.
  *
- * @param layers      manifests, bottom first; must outlive the result, which shares their strings
+ * @param layers      manifests, bottom first, each with its root; must outlive the result, which shares their
+ *                    strings
  * @param n_layers    1 or more
  * @param ret_merged  the merged manifest without header lines; free with mlimg_manifest_free()
- * @return            0, -ENOMEM
+ * @param err         names the layer and the path
+ * @return            0; -ENOMEM; -EUCLEAN when a directory has trusted.overlay.redirect or a file
+ *                    trusted.overlay.metacopy: what shows there lies under another name, and a read-only layer
+ *                    must not hold such
  */
 int mlimg_manifest_merge(const struct mlimg_manifest *const *layers, size_t n_layers,
 	struct mlimg_manifest **ret_merged, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file whiteout.h
- * How a layer says "what is beneath is gone". Detection only; conversion between forms is another module's.
+ * How a layer says "what is beneath is gone". Detection only; conversion between forms is another
+ * module's.
  *
- * overlayfs (the kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"): a character
- * device 0:0 hides the name beneath it; a directory with the xattr trusted.overlay.opaque = "y" hides all that is beneath it.
- * trusted.overlay.redirect on a directory names the lower directory it was renamed from.
+ * overlayfs (the kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"): a
+ * character device 0:0 hides the name beneath it; a directory with the xattr trusted.overlay.opaque = "y"
+ * hides all that is beneath it. trusted.overlay.redirect on a directory names the lower directory it was
+ * renamed from; trusted.overlay.metacopy on a file says that its contents are a lower one's.
  */
 #ifndef MLIMG_WHITEOUT_H
 #define MLIMG_WHITEOUT_H
@@ -17,6 +19,7 @@
 #define MLIMG_XATTR_OVERLAY "trusted.overlay." /**< prefix of overlayfs' own xattrs */
 #define MLIMG_XATTR_OPAQUE "trusted.overlay.opaque"
 #define MLIMG_XATTR_REDIRECT "trusted.overlay.redirect"
+#define MLIMG_XATTR_METACOPY "trusted.overlay.metacopy"
 
 /** @return whether @p entry is a whiteout in overlayfs' form */
 bool mlimg_entry_is_whiteout(const struct mlimg_entry *entry);

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/merge.h"
+
+#include "libmlimg/cleanup.h"
+#include "tests/lib/random-manifest.h"
+#include "tests/lib/test.h"
+
+#define MAX_LAYERS 6
+
+static void collect(void *ctx, const char *data, size_t size)
+{
+	FILE *f = ctx;
+
+	ASSERT_EQ(fwrite(data, 1, size, f), size);
+}
+
+static char *text_of(const struct mlimg_manifest *m)
+{
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	mlimg_manifest_put(m, collect, f);
+	fclose(f);
+	return text;
+}
+
+static struct mlimg_manifest *merge(const struct mlimg_manifest *const *layers, size_t n)
+{
+	struct mlimg_manifest *merged;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(mlimg_manifest_merge(layers, n, &merged, &err), err);
+	return merged;
+}
+
+/* The oracle: looks up one path as the kernel does, component by component, and knows nothing of order. */
+
+struct lookup {
+	const struct mlimg_entry *shown; /* or NULL */
+	size_t shown_in;
+	size_t dirs[MAX_LAYERS], n_dirs; /* layers whose directories merge there, topmost first */
+};
+
+static struct lookup look_up(const struct mlimg_manifest *const *layers, size_t n, const char *path)
+{
+	struct lookup found = {0}, parent;
+	const char *slash = strrchr(path, '/');
+	char parent_path[200];
+
+	if (!*path) {
+		for (size_t i = n; i-- > 0;)
+			found.dirs[found.n_dirs++] = i;
+		found.shown = &layers[n - 1]->entries[0];
+		found.shown_in = n - 1;
+		return found;
+	}
+	snprintf(parent_path, sizeof(parent_path), "%.*s", slash ? (int)(slash - path) : 0, path);
+	parent = look_up(layers, n, parent_path);
+	for (size_t i = 0; parent.shown && i < parent.n_dirs; i++) {
+		size_t layer = parent.dirs[i];
+		const struct mlimg_entry *e = mlimg_manifest_find(layers[layer], path);
+
+		if (!e)
+			continue;
+		if (mlimg_entry_is_whiteout(e))
+			break;
+		if (found.shown && e->type != MLIMG_DIR)
+			break;
+		if (!found.shown) {
+			found.shown = e;
+			found.shown_in = layer;
+		}
+		if (e->type != MLIMG_DIR)
+			break;
+		found.dirs[found.n_dirs++] = layer;
+		if (mlimg_entry_is_opaque(e))
+			break;
+	}
+	return found;
+}
+
+static size_t paths_of(
+	const struct mlimg_manifest *const *layers, size_t n, const char ***ret_paths)
+{
+	const char **paths = NULL;
+	size_t n_paths = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < layers[i]->n_entries; k++) {
+			const char *path = layers[i]->entries[k].path;
+			size_t at = 0;
+
+			while (at < n_paths && strcmp(paths[at], path) != 0)
+				at++;
+			if (at < n_paths)
+				continue;
+			paths = reallocarray(paths, n_paths + 1, sizeof(*paths));
+			paths[n_paths++] = path;
+		}
+	*ret_paths = paths;
+	return n_paths;
+}
+
+static void check_shown(const struct mlimg_entry *got, const struct mlimg_entry *wanted)
+{
+	uint32_t visible = 0;
+
+	ASSERT_STR(got->path, wanted->path);
+	ASSERT(mlimg_entry_has_same_attrs(got, wanted));
+	ASSERT_EQ(got->mtime_s, wanted->mtime_s);
+	ASSERT_EQ(got->mtime_ns, wanted->mtime_ns);
+	ASSERT_EQ(got->has_digest, wanted->has_digest);
+	ASSERT_MEM(got->digest, wanted->digest, sizeof(got->digest));
+	ASSERT_EQ(got->nlink, wanted->nlink);
+	ASSERT_EQ(!got->hardlink, !wanted->hardlink);
+	ASSERT(!mlimg_entry_is_whiteout(got));
+	for (uint32_t i = 0; i < wanted->n_xattrs; i++)
+		visible += !mlimg_xattr_is_overlay(wanted->xattrs[i].name);
+	ASSERT_EQ(got->n_xattrs, visible);
+}
+
+/* Two names are of one group exactly when they are in one layer and of one group there; numbers ascend. */
+static void check_groups(
+	const struct mlimg_manifest *merged, const struct mlimg_manifest *const *layers, size_t n)
+{
+	uint32_t last = 0;
+
+	for (size_t i = 0; i < merged->n_entries; i++) {
+		const struct mlimg_entry *a = &merged->entries[i];
+		struct lookup la = look_up(layers, n, a->path);
+
+		if (!a->hardlink)
+			continue;
+		ASSERT(a->hardlink <= last + 1);
+		if (a->hardlink > last)
+			last = a->hardlink;
+		for (size_t k = 0; k < i; k++) {
+			const struct mlimg_entry *b = &merged->entries[k];
+			struct lookup lb = look_up(layers, n, b->path);
+
+			ASSERT_EQ(a->hardlink == b->hardlink,
+				b->hardlink && la.shown_in == lb.shown_in &&
+					la.shown->hardlink == lb.shown->hardlink);
+		}
+	}
+}
+
+static void check_merge(const struct mlimg_manifest *const *layers, size_t n)
+{
+	struct mlimg_manifest *merged = merge(layers, n);
+	mlimg_autofree const char **paths = NULL;
+	size_t n_paths = paths_of(layers, n, &paths), n_shown = 0;
+
+	for (size_t i = 0; i < n_paths; i++) {
+		struct lookup wanted = look_up(layers, n, paths[i]);
+		const struct mlimg_entry *got = mlimg_manifest_find(merged, paths[i]);
+
+		if (!got != !wanted.shown)
+			FAIL("'%s' %s", paths[i], got ? "shows" : "does not show");
+		if (!got)
+			continue;
+		n_shown++;
+		check_shown(got, wanted.shown);
+	}
+	ASSERT_EQ(merged->n_entries, n_shown);
+	for (size_t i = 1; i < merged->n_entries; i++)
+		ASSERT(mlimg_manifest_path_cmp(
+			       merged->entries[i - 1].path, merged->entries[i].path) < 0);
+	check_groups(merged, layers, n);
+	mlimg_manifest_free(merged);
+}
+
+TEST(equals_the_model)
+{
+	test_seed();
+	for (int i = 0; i < 2000; i++) {
+		struct mlimg_manifest *layers[MAX_LAYERS];
+		size_t n = 1 + test_random(MAX_LAYERS);
+
+		for (size_t k = 0; k < n; k++)
+			layers[k] = random_manifest(RANDOM_LAYER);
+		check_merge((const struct mlimg_manifest *const *)layers, n);
+		for (size_t k = 0; k < n; k++)
+			mlimg_manifest_free(layers[k]);
+	}
+}
+
+/* What is merged is a manifest again: it can be written and read, also with names of a group hidden. */
+TEST(result_can_be_written_and_read)
+{
+	test_seed();
+	for (int i = 0; i < 100; i++) {
+		struct mlimg_manifest *layers[3], *merged, *back;
+		mlimg_autofree char *text = NULL, *again = NULL;
+		struct mlimg_err err = MLIMG_ERR_INIT;
+
+		for (size_t k = 0; k < 3; k++)
+			layers[k] = random_manifest(RANDOM_LAYER);
+		merged = merge((const struct mlimg_manifest *const *)layers, 3);
+		text = text_of(merged);
+		ASSERT_OK(mlimg_manifest_parse(text, strlen(text), &back, &err), err);
+		again = text_of(back);
+		ASSERT_STR(text, again);
+		mlimg_manifest_free(back);
+		mlimg_manifest_free(merged);
+		for (size_t k = 0; k < 3; k++)
+			mlimg_manifest_free(layers[k]);
+	}
+}
+
+/* One layer without whiteouts and opaque directories is its own merge. */
+TEST(one_layer_is_itself)
+{
+	struct mlimg_manifest *layer, *merged;
+	mlimg_autofree char *text = NULL, *again = NULL;
+
+	test_seed();
+	layer = random_manifest(RANDOM_ANY_NAMES);
+	merged = merge((const struct mlimg_manifest *const *)&layer, 1);
+	text = text_of(layer);
+	again = text_of(merged);
+	ASSERT_STR(text, again);
+	mlimg_manifest_free(merged);
+	mlimg_manifest_free(layer);
+}
+
+static struct mlimg_manifest *layer_with(const char *lines)
+{
+	static const char root[] = "#mtree\n. type=dir mode=0755 uid=0 gid=0 time=0.000000000\n";
+	struct mlimg_manifest *m;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char text[1000];
+
+	snprintf(text, sizeof(text), "%s%s", root, lines);
+	ASSERT_OK(mlimg_manifest_parse(text, strlen(text), &m, &err), err);
+	return m;
+}
+
+#define OF_DIR " type=dir mode=0755 uid=0 gid=0 time=0.000000000"
+#define OF_FILE " type=file mode=0644 uid=0 gid=0 size=0 time=0.000000000"
+
+static void refused(const char *bottom, const char *top, const char *message)
+{
+	struct mlimg_manifest *layers[] = {layer_with(bottom), layer_with(top)};
+	struct mlimg_manifest *merged = (struct mlimg_manifest *)0x1;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_FAILS(mlimg_manifest_merge(
+			     (const struct mlimg_manifest *const *)layers, 2, &merged, &err),
+		err, -EUCLEAN, message);
+	ASSERT_EQ(err.kind, MLIMG_ERR_REFUSED);
+	ASSERT(merged == (struct mlimg_manifest *)0x1);
+	mlimg_manifest_free(layers[0]);
+	mlimg_manifest_free(layers[1]);
+}
+
+TEST(redirects_and_metacopies_are_refused)
+{
+	refused("", "./d" OF_DIR " tags=xattr:trusted.overlay.redirect:eA==\n",
+		"layer 2 of 2: 'd' has trusted.overlay.redirect, which a read-only layer must not");
+	refused("./d" OF_DIR " tags=xattr:trusted.overlay.redirect:eA==\n", "./d" OF_DIR "\n",
+		"layer 1 of 2: 'd' has trusted.overlay.redirect, which a read-only layer must not");
+	refused("./f" OF_FILE " tags=xattr:trusted.overlay.metacopy:\n", "",
+		"layer 1 of 2: 'f' has trusted.overlay.metacopy, which a read-only layer must not");
+}
+
+/* A path that is as deep as can be. */
+TEST(deepest_tree)
+{
+	struct mlimg_manifest *layers[2], *merged;
+
+	for (size_t i = 0; i < 2; i++) {
+		char path[MLIMG_PATH_MAX + 1] = "";
+		struct mlimg_entry e = {.path = path, .type = MLIMG_DIR, .nlink = 1};
+
+		layers[i] = mlimg_manifest_new();
+		ASSERT(mlimg_manifest_add(layers[i], &e));
+		for (size_t size = 0; size < MLIMG_PATH_MAX; size = strlen(path)) {
+			strcat(path, size ? "/d" : "d");
+			ASSERT(mlimg_manifest_add(layers[i], &e));
+		}
+	}
+	merged = merge((const struct mlimg_manifest *const *)layers, 2);
+	ASSERT_EQ(merged->n_entries, 2049);
+	mlimg_manifest_free(merged);
+	mlimg_manifest_free(layers[0]);
+	mlimg_manifest_free(layers[1]);
+}
