@@ -20,7 +20,7 @@ enum mlimg_accel {
 /** What the decision is made from; tests put their own in. */
 struct mlimg_accel_host {
 	const char *cpuinfo_path; /**< "/proc/cpuinfo" */
-	const char *kvm_path;	  /**< "/dev/kvm" */
+	const char *kvm_path;     /**< "/dev/kvm" */
 	/** runs the test guest: mlimg_kvm_probe() */
 	int (*probe)(const char *kvm_path, struct mlimg_err *err);
 };

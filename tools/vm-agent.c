@@ -39,7 +39,7 @@ static int take_return(
 
 	if (!value)
 		return mlimg_err_set(
-			err, EPROTO, "'%s' fails: %s", command, desc ? desc : "no reason given");
+			err, 0, "'%s' fails: %s", command, desc ? desc : "no reason given");
 	if (ret)
 		*ret = json_incref(value);
 	return 0;
@@ -98,6 +98,6 @@ int mlimg_qmp_greet(struct mlimg_chan *chan, uint64_t deadline_ms, struct mlimg_
 	if (r < 0)
 		return mlimg_err_set(err, r, "QEMU's monitor does not greet");
 	if (!is_qmp)
-		return mlimg_err_set(err, EPROTO, "QEMU's monitor greets strangely");
+		return mlimg_err_set(err, 0, "QEMU's monitor greets strangely");
 	return mlimg_chan_call(chan, "qmp_capabilities", deadline_ms, NULL, err);
 }

@@ -18,7 +18,7 @@
  * @param deadline_ms until when, by mlimg_now_ms()
  * @param ret         the "return" member; json_decref() it. May be NULL
  * @param err         what the other end says, or that it does not answer
- * @return            0; -ETIMEDOUT, -EPIPE, -EPROTO (it answered with an error), -errno
+ * @return            0; -ETIMEDOUT, -EPIPE, -EIO (it answered with an error), -errno
  */
 int mlimg_chan_call(struct mlimg_chan *chan, const char *command, uint64_t deadline_ms,
 	json_t **ret, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -12,7 +12,7 @@
 #include "libmlimg/cleanup.h"
 
 #define READ_SIZE 65536 /* at least so much room for a read: an ordinary answer fits */
-#define RESYNC 0xff	/* throws away what is before it on its line */
+#define RESYNC 0xff     /* throws away what is before it on its line */
 
 uint64_t mlimg_now_ms(void)
 {

@@ -17,15 +17,15 @@
 #include "libmlimg/err.h"
 
 #define MLIMG_CHAN_LINE_MAX (4u << 20) /**< bytes of a line, as guest-agent/PROTOCOL.md says */
-#define MLIMG_CHAN_DEPTH_MAX 64	       /**< nesting; jansson recurses */
+#define MLIMG_CHAN_DEPTH_MAX 64        /**< nesting; jansson recurses */
 
 /** A connection. Initialise with MLIMG_CHAN_INIT; not to be copied. */
 struct mlimg_chan {
 	int fd;
 	char *buf;
 	size_t start, scanned, end,
-		size;	    /* unread bytes are start..end, without a newline up to scanned */
-	bool skipping;	    /* in a line that was too long */
+		size;       /* unread bytes are start..end, without a newline up to scanned */
+	bool skipping;      /* in a line that was too long */
 	uint64_t n_dropped; /**< lines that were no JSON object, or too long */
 	json_int_t next_id; /**< of requests */
 };

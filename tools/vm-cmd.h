@@ -63,14 +63,14 @@ struct mlimg_vm_spec {
 	const char *kernel, *initrd;
 	const char *append; /**< added to the kernel's command line, or NULL */
 	struct mlimg_vm_disk disks[MLIMG_VM_DISKS_MAX]; /**< system, software bottom first, user */
-	size_t n_disks;					/**< at least 2 */
-	bool shuffle;					/**< attach the disks in another order */
-	uint64_t shuffle_seed;				/**< which order */
+	size_t n_disks;                                 /**< at least 2 */
+	bool shuffle;                                   /**< attach the disks in another order */
+	uint64_t shuffle_seed;                          /**< which order */
 	bool net; /**< a network card behind QEMU's user-mode NAT */
 	struct mlimg_vm_forward forwards[MLIMG_VM_FORWARDS_MAX];
 	size_t n_forwards;
 	enum mlimg_vm_console console;
-	const char *dir;	 /**< runtime directory: sockets */
+	const char *dir;         /**< runtime directory: sockets */
 	char *const *extra_args; /**< NULL-terminated arguments for QEMU at the end, or NULL */
 };
 

@@ -15,24 +15,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MLIMG_WATCH_ASK_MS 1000	  /**< pause between two questions */
+#define MLIMG_WATCH_ASK_MS 1000   /**< pause between two questions */
 #define MLIMG_WATCH_TEXT_SIZE 512 /**< bytes of a stage's detail that are kept, NUL included */
 
 /** What has become of a boot. */
 enum mlimg_boot_state {
 	MLIMG_BOOT_WAITING = 0, /**< not there yet */
-	MLIMG_BOOT_UP,		/**< the default target is reached */
-	MLIMG_BOOT_FAILED,	/**< the guest says that it stopped; why is in `detail` */
+	MLIMG_BOOT_UP,          /**< the default target is reached */
+	MLIMG_BOOT_FAILED,      /**< the guest says that it stopped; why is in `detail` */
 };
 
 /** A boot that is being watched. Zero it to begin with. */
 struct mlimg_watch {
 	enum mlimg_boot_state state;
-	char stage[32];			    /**< the last stage announced, "" for none */
+	char stage[32];                     /**< the last stage announced, "" for none */
 	char detail[MLIMG_WATCH_TEXT_SIZE]; /**< what was said with it */
-	bool has_agent;			    /**< the daemon has answered */
-	json_t *status;			    /**< its last guest-status, or NULL; owned */
-	uint64_t ask_at_ms;		    /* when to ask next */
+	bool has_agent;                     /**< the daemon has answered */
+	json_t *status;                     /**< its last guest-status, or NULL; owned */
+	uint64_t ask_at_ms;                 /* when to ask next */
 };
 
 /** Free what @p watch owns. */

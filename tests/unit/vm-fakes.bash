@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Small layer images with chosen ids, for tests of mlimg-vm that boot nothing.
+
+# uuid_of BUILDID: what layer.h says a layer's UUID is.
+uuid_of() {
+	local id=$1 variant
+	variant=$(printf %x $((8 + (0x${id:16:1} & 3))))
+	echo "${id:0:8}-${id:8:4}-8${id:13:3}-$variant${id:17:3}-${id:20:12}"
+}
+
+# layer IMAGE KIND NAME VERSION DIGIT [TREE]: a layer whose build id is DIGIT 64 times, holding TREE.
+layer() {
+	local image=$1 kind=$2 name=$3 version=$4 id dir=$1.d
+	id=$(printf "%64s" "" | tr ' ' "$5")
+	mkdir -p "$dir/mlimg" "$dir/rootfs" "$dir/upper" "$dir/work"
+	[ $# -lt 6 ] || cp -a "$6/." "$dir/rootfs"
+	jq -n --arg kind "$kind" --arg name "$name" --arg version "$version" --arg id "$id" \
+		'{format: 1, kind: $kind, name: $name, version: $version, build_id: $id}
+		+ (if $kind == "user" then {instance: ($id[:32])} else {} end)
+		+ {entries: 1, size_bytes: 0, time: 0}' >"$dir/mlimg/layer.json"
+	mke2fs -q -t ext4 -b 4096 -O ^has_journal,^resize_inode,^dir_nlink,metadata_csum -L "mlimg-$kind" \
+		-U "$(uuid_of "$id")" -d "$dir" "$image" 4M
+	rm -r "$dir"
+}
+
+# A tree with a kernel and its initramfs.
+boot_tree() {
+	mkdir -p "$1/boot"
+	echo kernel >"$1/boot/vmlinuz-6.1.0-1-test"
+	echo initrd >"$1/boot/initrd.img-6.1.0-1-test"
+}

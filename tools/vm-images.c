@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/vm-images.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/cli.h"
+#include "tools/ext4-read.h"
+
+/*
+ * QEMU (block/file-posix.c) marks what it may do to an image by read locks on single bytes, from 100 on one for each
+ * permission; the one for writing is the second. Whoever holds it will not let a second writer in, but would say so in
+ * words that only QEMU's developers understand.
+ */
+#define QEMU_WRITE_LOCK_BYTE 101
+
+int mlimg_vm_user_check(const char *path, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	struct flock lock = {.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = QEMU_WRITE_LOCK_BYTE,
+		.l_len = 1};
+
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "open user layer '%s' for writing", path);
+	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+		return mlimg_err_set(
+			err, 0, "user layer '%s' is in use by another guest or tool", path);
+	return 0;
+}
+
+static int load_one(const char *path, enum mlimg_kind kind, struct mlimg_layer_info *ret_info,
+	struct mlimg_err *err)
+{
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	int ret = mlimg_ext4_open(path, &fs, err);
+
+	if (ret == 0 && mlimg_ext4_super(fs)->kind != kind)
+		return mlimg_err_refuse(err, "'%s' is a %s layer, but --%s wants a %s layer", path,
+			mlimg_kind_name(mlimg_ext4_super(fs)->kind), mlimg_kind_name(kind),
+			mlimg_kind_name(kind));
+	return ret < 0 ? ret : mlimg_ext4_layer_info(fs, ret_info, err);
+}
+
+static int push(struct mlimg_vm_images *images, const char *path, enum mlimg_kind kind,
+	struct mlimg_err *err)
+{
+	struct mlimg_layer_info *info = &images->infos[images->n];
+	int ret = load_one(path, kind, info, err);
+
+	if (ret < 0)
+		return ret;
+	images->n++;
+	ret = mlimg_stack_push(&images->stack, info, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "'%s'", path) : 0;
+}
+
+static int push_user(struct mlimg_vm_images *images, const struct mlimg_vm_options *options,
+	struct mlimg_err *err)
+{
+	if (!options->user_is_qcow2)
+		return push(images, options->user, MLIMG_USER, err);
+	images->infos[images->n].kind = MLIMG_USER;
+	snprintf(images->infos[images->n].build_id, MLIMG_SHA256_HEX_SIZE, "%s", options->user_id);
+	images->n++;
+	return 0;
+}
+
+static const char *path_of_layer(const struct mlimg_vm_options *options, size_t i)
+{
+	return i == 0 ? options->system : options->software[i - 1];
+}
+
+int mlimg_vm_images_load(
+	const struct mlimg_vm_options *options, struct mlimg_vm_images *ret, struct mlimg_err *err)
+{
+	int r = push(ret, options->system, MLIMG_SYSTEM, err);
+	const char *missing;
+	size_t layer;
+
+	for (size_t i = 0; r == 0 && i < options->n_software; i++)
+		r = push(ret, options->software[i], MLIMG_SOFTWARE, err);
+	if (r == 0)
+		r = push_user(ret, options, err);
+	if (r == 0 && !mlimg_stack_is_built_over(&ret->stack, &layer, &missing))
+		mlimg_cli_warn(MLIMG_VM_PROG,
+			"software layer '%s' was built over a layer that is not beneath it (%.*s)",
+			path_of_layer(options, layer), MLIMG_SHORT_ID, missing);
+	return r;
+}
+
+void mlimg_vm_images_done(struct mlimg_vm_images *images)
+{
+	for (size_t i = 0; i < images->n; i++)
+		mlimg_layer_info_done(&images->infos[i]);
+	memset(images, 0, sizeof(*images));
+}
+
+void mlimg_vm_images_describe(const struct mlimg_vm_images *images, char *ret_text, size_t size)
+{
+	size_t len = 0;
+
+	ret_text[0] = '\0';
+	for (size_t i = 0; i + 1 < images->n && len < size; i++)
+		len += (size_t)snprintf(ret_text + len, size - len, "%s%s %s", i ? " + " : "",
+			images->infos[i].name, images->infos[i].version);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm-images.h
+ * The images of a guest, looked into before it is started: what they are, and whether they make a stack.
+ */
+#ifndef MLIMG_VM_IMAGES_H
+#define MLIMG_VM_IMAGES_H
+
+#include "tools/vm-options.h"
+
+/** Descriptions of a guest's layers. Zero it to begin with. */
+struct mlimg_vm_images {
+	struct mlimg_layer_info
+		infos[MLIMG_VM_DISKS_MAX]; /**< system, software bottom first, user */
+	size_t n;
+	struct mlimg_stack
+		stack; /**< points into @p infos; without the user when that is a qcow2 */
+};
+
+/**
+ * Read the descriptions. Refused (kind MLIMG_ERR_REFUSED): an image that is no sound layer, one of another kind than its place
+ * asks for, a stack that breaks stack.h's rules. A software layer that was built over something else is only warned of.
+ *
+ * @param options  which images
+ * @param ret      mlimg_vm_images_done() when done, also after a failure
+ * @return         0 or -errno
+ */
+int mlimg_vm_images_load(const struct mlimg_vm_options *options, struct mlimg_vm_images *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Check that a user layer, of whatever format, can be written and is not in use. @return 0 or -errno */
+int mlimg_vm_user_check(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Free what is owned. */
+void mlimg_vm_images_done(struct mlimg_vm_images *images);
+
+/** "debian 12.1 + nginx 1.22": the read-only layers, bottom first; cut at @p size. */
+void mlimg_vm_images_describe(const struct mlimg_vm_images *images, char *ret_text, size_t size);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/vm-options.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/cli.h"
+
+#define MEMORY_MIN (64ull << 20)
+#define MEMORY_MAX (4ull << 40)
+#define CPUS_MAX 255 /* of a q35 without x2APIC */
+
+static const char help[] =
+	"Usage: mlimg-vm run --system IMAGE [--software IMAGE]... --user IMAGE\n"
+	"                    [OPTION]... [-- QEMU-ARGUMENT...]\n"
+	"\n"
+	"Run a guest whose root is merged from layer images, until it powers off.\n"
+	"\n"
+	"  mlimg-vm run --system debian.img --user alice.img\n"
+	"  mlimg-vm run --system debian.img --software nginx.img --user alice.img \\\n"
+	"      --forward 8080:80\n"
+	"\n"
+	"Layers:\n"
+	"  --system IMAGE          system layer; kernel and initramfs are its own\n"
+	"  --software IMAGE        software layer, may be repeated, bottom first\n"
+	"  --user IMAGE            user layer, the only image that is written to\n"
+	"  --user-format FORMAT    raw or qcow2 (default: qcow2 where the name ends in\n"
+	"                          .qcow2, else raw; never found out from the content)\n"
+	"  --user-id ID            id of a qcow2 user layer, 20 to 64 hex digits\n"
+	"Machine:\n"
+	"  --name NAME             name of the guest (default: the user layer's)\n"
+	"  --memory SIZE           memory (default: 1G)\n"
+	"  --cpus N                virtual CPUs (default: 1)\n"
+	"  --accel WHICH           auto, kvm or tcg (default: auto: KVM where it can\n"
+	"                          really run a guest, else emulation)\n"
+	"  --net WHICH             user (NAT) or none (default: user)\n"
+	"  --forward [ADDRESS:]HOSTPORT:GUESTPORT\n"
+	"                          forward a TCP port, may be repeated (default address:\n"
+	"                          127.0.0.1)\n"
+	"  --shuffle SEED          attach the disks in another order, for tests\n"
+	"Boot:\n"
+	"  --kernel FILE           another kernel; --initrd must be given too\n"
+	"  --initrd FILE           another initramfs; --kernel must be given too\n"
+	"  --append STRING         add to the kernel's command line\n"
+	"  --boot-timeout SECONDS  how long a boot may last (default: 300)\n"
+	"Output:\n"
+	"  --console WHERE         a file, stdio or none (default: console.log in the\n"
+	"                          guest's runtime directory)\n"
+	"  --runtime-dir DIR       where guests' runtime directories are (default: for\n"
+	"                          root /run/mlimg-vm, else $XDG_RUNTIME_DIR/mlimg-vm)\n"
+	"  --dry-run               check everything, print QEMU's command, run nothing\n"
+	"  --verbose               print each stage of the boot\n"
+	"  --help                  show this\n";
+
+enum {
+	OPT_SYSTEM = 256,
+	OPT_SOFTWARE,
+	OPT_USER,
+	OPT_USER_FORMAT,
+	OPT_USER_ID,
+	OPT_NAME,
+	OPT_MEMORY,
+	OPT_CPUS,
+	OPT_ACCEL,
+	OPT_NET,
+	OPT_FORWARD,
+	OPT_SHUFFLE,
+	OPT_KERNEL,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_BOOT_TIMEOUT,
+	OPT_CONSOLE,
+	OPT_RUNTIME_DIR,
+	OPT_DRY_RUN,
+	OPT_VERBOSE,
+};
+
+static const struct option options[] = {{"system", required_argument, NULL, OPT_SYSTEM},
+	{"software", required_argument, NULL, OPT_SOFTWARE},
+	{"user", required_argument, NULL, OPT_USER},
+	{"user-format", required_argument, NULL, OPT_USER_FORMAT},
+	{"user-id", required_argument, NULL, OPT_USER_ID},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"cpus", required_argument, NULL, OPT_CPUS}, {"accel", required_argument, NULL, OPT_ACCEL},
+	{"net", required_argument, NULL, OPT_NET},
+	{"forward", required_argument, NULL, OPT_FORWARD},
+	{"shuffle", required_argument, NULL, OPT_SHUFFLE},
+	{"kernel", required_argument, NULL, OPT_KERNEL},
+	{"initrd", required_argument, NULL, OPT_INITRD},
+	{"append", required_argument, NULL, OPT_APPEND},
+	{"boot-timeout", required_argument, NULL, OPT_BOOT_TIMEOUT},
+	{"console", required_argument, NULL, OPT_CONSOLE},
+	{"runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR},
+	{"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"verbose", no_argument, NULL, OPT_VERBOSE},
+	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+
+static int number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret,
+	struct mlimg_err *err)
+{
+	int r = mlimg_cli_number(text, min, max, ret, err);
+
+	return r < 0 ? mlimg_err_wrap(err, r, "--%s", option) : 0;
+}
+
+static int set_once(const char *option, const char *text, const char **where, struct mlimg_err *err)
+{
+	if (*where)
+		return mlimg_err_usage(err, "--%s is given twice", option);
+	*where = text;
+	return 0;
+}
+
+static int add_software(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	if (o->n_software == MLIMG_STACK_SOFTWARE_MAX)
+		return mlimg_err_usage(
+			err, "more than %d software layers", MLIMG_STACK_SOFTWARE_MAX);
+	o->software[o->n_software++] = text;
+	return 0;
+}
+
+static int set_memory(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	int ret = mlimg_cli_size(text, &o->memory_bytes, err);
+
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "--memory");
+	if (o->memory_bytes < MEMORY_MIN || o->memory_bytes > MEMORY_MAX)
+		return mlimg_err_usage(err, "--memory: '%s' is not from 64M to 4T", text);
+	if (o->memory_bytes % (1 << 20))
+		return mlimg_err_usage(err, "--memory: '%s' is not a whole number of MiB", text);
+	return 0;
+}
+
+/* One of two words. */
+static int set_choice(const char *option, const char *text, const char *yes, const char *no,
+	bool *ret, struct mlimg_err *err)
+{
+	if (strcmp(text, yes) != 0 && strcmp(text, no) != 0)
+		return mlimg_err_usage(
+			err, "--%s: '%s' is neither '%s' nor '%s'", option, text, yes, no);
+	*ret = strcmp(text, yes) == 0;
+	return 0;
+}
+
+static int set_user_id(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	size_t len = strlen(text);
+
+	if (len < MLIMG_SHORT_ID || len >= MLIMG_SHA256_HEX_SIZE ||
+		strspn(text, "0123456789abcdef") != len)
+		return mlimg_err_usage(
+			err, "--user-id: '%s' is not an id (20 to 64 lower-case hex digits)", text);
+	return set_once("user-id", text, &o->user_id, err);
+}
+
+/* [ADDRESS:]HOSTPORT:GUESTPORT */
+static int add_forward(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	struct mlimg_vm_forward *f = &o->forwards[o->n_forwards];
+	char address[INET_ADDRSTRLEN] = "127.0.0.1";
+	char host[6], guest[6];
+	struct in_addr in;
+	uint64_t h, g;
+	int end = 0;
+
+	if (o->n_forwards == MLIMG_VM_FORWARDS_MAX)
+		return mlimg_err_usage(err, "more than %d forwarded ports", MLIMG_VM_FORWARDS_MAX);
+	if ((sscanf(text, "%5[0-9]:%5[0-9]%n", host, guest, &end) != 2 || text[end]) &&
+		(sscanf(text, "%15[0-9.]:%5[0-9]:%5[0-9]%n", address, host, guest, &end) != 3 ||
+			text[end]))
+		return mlimg_err_usage(
+			err, "--forward: '%s' is not [ADDRESS:]HOSTPORT:GUESTPORT", text);
+	if (inet_pton(AF_INET, address, &in) != 1)
+		return mlimg_err_usage(err, "--forward: '%s' is no IPv4 address", address);
+	if (number("forward", host, 1, 65535, &h, err) < 0 ||
+		number("forward", guest, 1, 65535, &g, err) < 0)
+		return err->code;
+	memcpy(f->address, address, sizeof(f->address));
+	f->host = (uint16_t)h;
+	f->guest = (uint16_t)g;
+	o->n_forwards++;
+	return 0;
+}
+
+static int set_console(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	if (strcmp(text, "stdio") == 0)
+		o->console = MLIMG_CONSOLE_STDIO;
+	else if (strcmp(text, "none") == 0)
+		o->console = MLIMG_CONSOLE_NONE;
+	else if (*text)
+		o->console_path = text;
+	else
+		return mlimg_err_usage(err, "--console: a file, 'stdio' or 'none' is wanted");
+	return 0;
+}
+
+static int set_machine(struct mlimg_vm_options *o, int opt, const char *text, struct mlimg_err *err)
+{
+	uint64_t n = 0;
+	int ret;
+
+	switch (opt) {
+	case OPT_NAME: return set_once("name", text, &o->name, err);
+	case OPT_MEMORY: return set_memory(o, text, err);
+	case OPT_CPUS:
+		ret = number("cpus", text, 1, CPUS_MAX, &n, err);
+		o->cpus = (unsigned)n;
+		return ret;
+	case OPT_ACCEL:
+		ret = mlimg_accel_of(text, &o->accel, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--accel") : 0;
+	case OPT_NET: return set_choice("net", text, "user", "none", &o->net, err);
+	case OPT_FORWARD: return add_forward(o, text, err);
+	default: /* OPT_SHUFFLE */
+		o->shuffle = true;
+		return number("shuffle", text, 0, UINT64_MAX, &o->shuffle_seed, err);
+	}
+}
+
+static int set_option(struct mlimg_vm_options *o, int opt, const char *text, const char **format,
+	struct mlimg_err *err)
+{
+	uint64_t n = 0;
+	int ret;
+
+	switch (opt) {
+	case OPT_SYSTEM: return set_once("system", text, &o->system, err);
+	case OPT_SOFTWARE: return add_software(o, text, err);
+	case OPT_USER: return set_once("user", text, &o->user, err);
+	case OPT_USER_FORMAT: return set_once("user-format", text, format, err);
+	case OPT_USER_ID: return set_user_id(o, text, err);
+	case OPT_KERNEL: return set_once("kernel", text, &o->kernel, err);
+	case OPT_INITRD: return set_once("initrd", text, &o->initrd, err);
+	case OPT_APPEND: return set_once("append", text, &o->append, err);
+	case OPT_BOOT_TIMEOUT:
+		ret = number("boot-timeout", text, 1, 86400, &n, err);
+		o->boot_timeout_s = (unsigned)n;
+		return ret;
+	case OPT_CONSOLE: return set_console(o, text, err);
+	case OPT_RUNTIME_DIR: return set_once("runtime-dir", text, &o->runtime_dir, err);
+	case OPT_DRY_RUN: o->dry_run = true; return 0;
+	case OPT_VERBOSE: o->verbose = true; return 0;
+	default: return set_machine(o, opt, text, err);
+	}
+}
+
+static int check_user(struct mlimg_vm_options *o, const char *format, struct mlimg_err *err)
+{
+	size_t len = strlen(o->user);
+
+	o->user_is_qcow2 = len > 6 && strcmp(o->user + len - 6, ".qcow2") == 0;
+	if (format && set_choice("user-format", format, "qcow2", "raw", &o->user_is_qcow2, err) < 0)
+		return err->code;
+	if (o->user_is_qcow2 && (!o->user_id || !o->name))
+		return mlimg_err_usage(err,
+			"a qcow2 user layer is not looked into: --user-id and --name must be "
+			"given");
+	if (!o->user_is_qcow2 && o->user_id)
+		return mlimg_err_usage(
+			err, "--user-id is for qcow2 user layers; a raw one holds its id itself");
+	return 0;
+}
+
+static int check_all(struct mlimg_vm_options *o, const char *format, struct mlimg_err *err)
+{
+	if (!o->system)
+		return mlimg_err_usage(err, "--system is missing");
+	if (!o->user)
+		return mlimg_err_usage(err, "--user is missing");
+	if (!o->kernel != !o->initrd)
+		return mlimg_err_usage(err, "--kernel and --initrd go together");
+	if (!o->net && o->n_forwards)
+		return mlimg_err_usage(err, "--forward needs --net user");
+	return check_user(o, format, err);
+}
+
+int mlimg_vm_options_parse(int argc, char **argv, struct mlimg_vm_options *ret)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_vm_options o = {.memory_bytes = 1 << 30,
+		.cpus = 1,
+		.net = true,
+		.console = MLIMG_CONSOLE_SOCKET,
+		.boot_timeout_s = 300};
+	const char *format = NULL;
+	int opt;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "+h", options)) != -1) {
+		if (opt == 'h')
+			return mlimg_cli_help(MLIMG_VM_PROG, help);
+		if (opt == '?')
+			return MLIMG_EXIT_USAGE;
+		if (set_option(&o, opt, optarg, &format, &err) < 0)
+			return mlimg_cli_fail(MLIMG_VM_PROG, &err);
+	}
+	if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
+		return mlimg_cli_usage(MLIMG_VM_PROG,
+			"unexpected argument '%s' (arguments for QEMU come after '--')",
+			argv[optind]);
+	o.extra_args = argv + optind;
+	if (check_all(&o, format, &err) < 0)
+		return mlimg_cli_fail(MLIMG_VM_PROG, &err);
+	*ret = o;
+	return -1;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm-options.h
+ * The command line of `mlimg-vm run`.
+ */
+#ifndef MLIMG_VM_OPTIONS_H
+#define MLIMG_VM_OPTIONS_H
+
+#include "tools/vm-cmd.h"
+
+#define MLIMG_VM_PROG "mlimg-vm"
+
+/** What the user asked for. Strings point into argv. */
+struct mlimg_vm_options {
+	const char *system;
+	const char *software[MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first */
+	size_t n_software;
+	const char *user;
+	bool user_is_qcow2;
+	const char
+		*user_id; /**< id of a qcow2 user image, which is not looked into; NULL otherwise */
+	const char *name; /**< NULL: the user layer's */
+	uint64_t memory_bytes;
+	unsigned cpus;
+	enum mlimg_accel accel;
+	bool net;
+	struct mlimg_vm_forward forwards[MLIMG_VM_FORWARDS_MAX];
+	size_t n_forwards;
+	const char *kernel, *initrd; /**< NULL: the system layer's */
+	const char *append;          /**< NULL: nothing */
+	enum mlimg_vm_console console;
+	const char *console_path; /**< NULL: console.log in the runtime directory */
+	unsigned boot_timeout_s;
+	const char *runtime_dir; /**< NULL: the default */
+	bool shuffle;
+	uint64_t shuffle_seed;
+	bool dry_run, verbose;
+	char *const *extra_args; /**< NULL-terminated, for QEMU */
+};
+
+/**
+ * Read the arguments behind `run`.
+ *
+ * @param argc  their number, argv[0] included
+ * @param argv  argv[0] is "run"
+ * @param ret   the options
+ * @return      -1 to go on; otherwise the exit code, everything has been printed
+ */
+int mlimg_vm_options_parse(int argc, char **argv, struct mlimg_vm_options *ret);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/vm-run.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/bootfiles.h"
+#include "tools/cli.h"
+#include "tools/vm-runtime.h"
+
+/* What has to be kept while a guest is run. */
+struct prepared {
+	struct mlimg_vm_images images;
+	struct mlimg_vm_spec spec;
+	struct mlimg_args args;
+	char *dir, *kernel, *initrd;
+	int lock;
+};
+
+static void prepared_done(struct prepared *p)
+{
+	if (p->lock >= 0)
+		mlimg_runtime_clean(p->dir);
+	mlimg_cleanup_close(&p->lock);
+	mlimg_args_done(&p->args);
+	mlimg_vm_images_done(&p->images);
+	free(p->dir);
+	free(p->kernel);
+	free(p->initrd);
+}
+
+static int choose_machine(
+	struct mlimg_vm_spec *spec, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	char why[MLIMG_ACCEL_WHY_SIZE];
+	struct utsname host;
+	int ret;
+
+	uname(&host);
+	spec->arch = mlimg_vm_arch_of(host.machine);
+	if (!spec->arch)
+		return mlimg_err_set(
+			err, 0, "guests of architecture '%s' are not supported", host.machine);
+	ret = mlimg_accel_choose(options->accel, &mlimg_accel_this_host, &spec->accel, why, err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "--accel %s", mlimg_accel_name(options->accel));
+	fprintf(stderr, "%s: accel: %s%s: %s\n", MLIMG_VM_PROG, mlimg_accel_name(spec->accel),
+		spec->accel == MLIMG_ACCEL_TCG ? " (emulation)" : "", why);
+	return 0;
+}
+
+static int check_readable(const char *path, struct mlimg_err *err)
+{
+	return access(path, R_OK) < 0 ? mlimg_err_set(err, errno, "open '%s'", path) : 0;
+}
+
+/* The system layer's own kernel and initramfs; with a dry run they are only looked for. */
+static int extract_boot_files(
+	const struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	struct mlimg_bootfiles files;
+	int ret = mlimg_ext4_open(options->system, &fs, err);
+
+	if (ret == 0)
+		ret = mlimg_bootfiles_find(fs, &files, err);
+	if (ret < 0 || options->dry_run)
+		return ret;
+	ret = mlimg_bootfiles_extract(fs, &files.kernel, p->kernel, err);
+	return ret < 0 ? ret : mlimg_bootfiles_extract(fs, &files.initrd, p->initrd, err);
+}
+
+static int prepare_boot_files(
+	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	int ret;
+
+	if (options->kernel) {
+		p->spec.kernel = options->kernel;
+		p->spec.initrd = options->initrd;
+		ret = check_readable(options->kernel, err);
+		return ret < 0 ? ret : check_readable(options->initrd, err);
+	}
+	p->spec.kernel = p->kernel = mlimg_runtime_file(p->dir, "kernel");
+	p->spec.initrd = p->initrd = mlimg_runtime_file(p->dir, "initrd");
+	if (!p->kernel || !p->initrd)
+		return mlimg_err_set(err, ENOMEM, "kernel");
+	return extract_boot_files(p, options, err);
+}
+
+static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options)
+{
+	struct mlimg_vm_spec *spec = &p->spec;
+
+	spec->name = options->name;
+	spec->memory_bytes = options->memory_bytes;
+	spec->cpus = options->cpus;
+	spec->append = options->append;
+	for (size_t i = 0; i < p->images.n; i++) {
+		struct mlimg_vm_disk *disk = &spec->disks[i];
+		bool is_user = i == p->images.n - 1;
+
+		disk->path = i == 0 ? options->system
+			: is_user   ? options->user
+				    : options->software[i - 1];
+		disk->is_qcow2 = is_user && options->user_is_qcow2;
+		disk->id = p->images.infos[i].build_id;
+	}
+	spec->n_disks = p->images.n;
+	spec->shuffle = options->shuffle;
+	spec->shuffle_seed = options->shuffle_seed;
+	spec->net = options->net;
+	memcpy(spec->forwards, options->forwards, sizeof(spec->forwards));
+	spec->n_forwards = options->n_forwards;
+	spec->console = options->console;
+	spec->dir = p->dir;
+	spec->extra_args = options->extra_args;
+}
+
+/* With the name taken, whatever is there was left by one that was killed. */
+static int lock(struct prepared *p, struct mlimg_err *err)
+{
+	int ret = mlimg_runtime_lock(p->dir, &p->lock, err);
+
+	if (ret == 0)
+		mlimg_runtime_clean(p->dir);
+	return ret;
+}
+
+/* First all that only looks, so that a mistake leaves nothing behind; then the lock; then what is written. */
+static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	int ret = mlimg_vm_images_load(options, &p->images, err);
+
+	if (ret < 0)
+		return ret;
+	if (!options->name)
+		options->name = p->images.infos[p->images.n - 1].name;
+	ret = mlimg_runtime_dir(options->runtime_dir, options->name, &p->dir, err);
+	if (ret == 0) {
+		fill_spec(p, options);
+		ret = choose_machine(&p->spec, options, err);
+	}
+	if (ret == 0 && !options->dry_run)
+		ret = lock(p, err);
+	if (ret == 0)
+		ret = mlimg_vm_user_check(options->user, err);
+	if (ret == 0)
+		ret = prepare_boot_files(p, options, err);
+	return ret < 0 ? ret : mlimg_vm_command(&p->spec, &p->args, err);
+}
+
+int mlimg_vm_run(const struct mlimg_vm_options *given)
+{
+	struct mlimg_vm_options options = *given;
+	struct prepared p = {.lock = -1};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int code;
+
+	if (prepare(&p, &options, &err) < 0) {
+		code = mlimg_cli_fail(MLIMG_VM_PROG, &err);
+	} else if (options.dry_run) {
+		mlimg_args_print(stdout, &p.args);
+		code = mlimg_cli_close_stdout(MLIMG_VM_PROG);
+	} else {
+		code = mlimg_vm_loop(&p.args, &p.spec, &options, &p.images);
+	}
+	prepared_done(&p);
+	return code;
+}

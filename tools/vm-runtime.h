@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm-runtime.h
+ * The directory of a running guest: its sockets, kernel and console log, and the lock that makes its name its own.
+ *
+ *     BASE/NAME/   0700   lock          held with flock(2) as long as the guest is run; holds the process id
+ *                         qmp.sock      QEMU's monitor, used by `mlimg-vm run`
+ *                         monitor.sock  a second one, for `mlimg-vm stop` and everybody else
+ *                         agent.sock    the agent's port
+ *                         console.sock  the serial console, read by `mlimg-vm run`
+ *                         console.log   what it printed; stays after the end
+ *                         qemu.log      what QEMU printed; stays after the end
+ *                         kernel, initrd   as long as QEMU reads them
+ */
+#ifndef MLIMG_VM_RUNTIME_H
+#define MLIMG_VM_RUNTIME_H
+
+#include <sys/types.h>
+
+#include "libmlimg/err.h"
+
+/**
+ * Where the guest's directory is; nothing is looked up or created.
+ *
+ * @param base     directory for all guests, or NULL for the default: /run/mlimg-vm for root, else
+ *                 $XDG_RUNTIME_DIR/mlimg-vm, else /tmp/mlimg-vm-UID
+ * @param name     the guest
+ * @param ret_dir  free() it
+ * @param err      of kind MLIMG_ERR_USAGE when the name is none, or the path too long for a socket's (unix(7): 107 bytes)
+ * @return         0, -EINVAL, -ENOMEM
+ */
+int mlimg_runtime_dir(
+	const char *base, const char *name, char **ret_dir, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Create the directory and take its lock.
+ *
+ * @param dir       from mlimg_runtime_dir()
+ * @param ret_lock  close() it to let go
+ * @param err       when the guest runs already: names the process; -EPERM: the directory is another user's
+ * @return          0 or -errno
+ */
+int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The process that runs the guest.
+ *
+ * @param dir  from mlimg_runtime_dir()
+ * @return     its id; 0 when the guest is not running; -errno
+ */
+pid_t mlimg_runtime_owner(const char *dir);
+
+/** The path of a file in @p dir. @return free() it; NULL when there is no memory */
+char *mlimg_runtime_file(const char *dir, const char *file);
+
+/** Remove sockets, kernel and initrd of a guest that does not run; the logs stay. */
+void mlimg_runtime_clean(const char *dir);
+
+#endif
