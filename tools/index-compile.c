@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/index-compile.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/layer.h"
+#include "libmlimg/stack.h"
+#include "tools/index-merge.h"
+#include "tools/outfile.h"
+
+struct job {
+	struct mlimg_index_layer *layers;
+	struct mlimg_layer_info *infos;
+	struct mlimg_stack stack;
+	size_t n;
+};
+
+static void job_done(struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		mlimg_ext4_close(job->layers[i].fs);
+		mlimg_layer_info_done(&job->infos[i]);
+	}
+	free(job->layers);
+	free(job->infos);
+}
+
+static int open_layers(
+	struct job *job, const char *const *images, size_t n_images, struct mlimg_err *err)
+{
+	int r = 0;
+
+	job->layers = calloc(n_images, sizeof(*job->layers));
+	job->infos = calloc(n_images, sizeof(*job->infos));
+	if (!job->layers || !job->infos)
+		return mlimg_err_set(err, ENOMEM, "compile");
+	for (size_t i = 0; r == 0 && i < n_images; i++) {
+		job->n = i + 1;
+		r = mlimg_ext4_open(images[i], &job->layers[i].fs, err);
+		if (r == 0)
+			r = mlimg_ext4_layer_info(job->layers[i].fs, &job->infos[i], err);
+		job->layers[i].info = &job->infos[i];
+		if (r == 0 && job->infos[i].kind == MLIMG_USER)
+			r = mlimg_err_refuse(err,
+				"'%s' is a user layer: an index is made of read-only layers",
+				images[i]);
+		if (r == 0) {
+			r = mlimg_stack_push(&job->stack, &job->infos[i], err);
+			if (r < 0)
+				r = mlimg_err_wrap(err, r, "'%s'", images[i]);
+		}
+	}
+	return r;
+}
+
+/* /mlimg/stack.json, in the form that index-merge.h gives. */
+static int describe(
+	const struct job *job, const char *stack_id, char **ret_text, struct mlimg_err *err)
+{
+	json_t *list = json_array(), *root;
+	int r = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < job->n; i++) {
+		mlimg_autofree char *text = NULL;
+
+		r = mlimg_layer_to_json(&job->infos[i], &text, err);
+		if (r == 0 && json_array_append_new(list, json_loads(text, 0, NULL)) < 0)
+			r = -ENOMEM;
+	}
+	root = json_pack("{s:i, s:s, s:o}", "format", 1, "stack_id", stack_id, "stack", list);
+	*ret_text = root && r == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
+	json_decref(root);
+	return *ret_text ? 0 : mlimg_err_set(err, ENOMEM, "describe the stack");
+}
+
+static int write_index(const struct job *job, struct mlimg_outfile *out,
+	struct mlimg_index_result *result, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	struct mlimg_erofs *image = NULL;
+	uint8_t uuid[MLIMG_UUID_SIZE];
+	int r;
+
+	mlimg_stack_id(&job->stack, result->stack_id);
+	mlimg_layer_uuid(result->stack_id, uuid);
+	r = describe(job, result->stack_id, &text, err);
+	if (r == 0)
+		r = mlimg_index_merge(job->layers, job->n, text, &image, err);
+	if (r == 0)
+		r = mlimg_erofs_write(
+			image, out->fd, uuid, MLIMG_INDEX_LABEL, &result->size_bytes, err);
+	mlimg_erofs_free(image);
+	return r;
+}
+
+int mlimg_index_compile(const char *const *images, size_t n_images, const char *target,
+	bool replace, struct mlimg_index_result *ret, struct mlimg_err *err)
+{
+	mlimg_autooutfile struct mlimg_outfile out = MLIMG_OUTFILE_INIT;
+	mlimg_cleanup(job_done) struct job job = {.n = 0};
+	struct mlimg_index_result result = {.n_layers = n_images};
+	const char *missing;
+	int r;
+
+	if (!n_images || n_images > 1 + MLIMG_STACK_SOFTWARE_MAX)
+		return mlimg_err_usage(err,
+			"an index has one system layer and at most %d software layers",
+			MLIMG_STACK_SOFTWARE_MAX);
+	r = open_layers(&job, images, n_images, err);
+	if (r == 0)
+		r = mlimg_outfile_open(&out, target, replace, err);
+	if (r == 0)
+		r = write_index(&job, &out, &result, err);
+	if (r == 0)
+		r = mlimg_outfile_commit(&out, err);
+	if (r < 0)
+		return r;
+	if (mlimg_stack_is_built_over(&job.stack, &result.not_built_over, &missing))
+		result.not_built_over = 0;
+	if (ret)
+		*ret = result;
+	return 0;
+}

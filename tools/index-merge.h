@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file index-merge.h
+ * The compiled stack: merges layers' ext4 images into the tree that overlayfs would show, as an EROFS image (erofs-write.h) whose
+ * files are the blocks of the layers' own images.
+ *
+ * What the image holds:
+ *
+ *     /rootfs                  the merged tree
+ *     /mlimg/stack.json        { "format": 1, "stack_id": "<64 hex>", "stack": [ layer.json of each layer, bottom first ] }
+ *     /mlimg/manifests/N       the manifest of layer N, 0 is the system layer: the same blocks as in the layer's image, so it costs nothing.
+ *                              The merged manifest is what libmlimg/merge.h makes of them.
+ *
+ * Device N + 1 of the image is layer N; its tag in the device table is the layer's build id. The image's UUID is derived from the stack id as a
+ * layer's is from its build id (libmlimg/layer.h); its label is "mlimg-index".
+ *
+ * Rules of the merge are overlayfs' (the kernel's Documentation/filesystems/overlayfs.rst): the topmost layer that has a name decides; a
+ * whiteout hides it; directories merge down to the first layer that is opaque there or has something else; a merged directory has the topmost one's
+ * attributes. trusted.overlay.* never shows. A link count is the one in the layer, hidden names included, as overlayfs shows it.
+ *
+ * Refused, naming layer and path: a renamed directory or a metadata-only copy (trusted.overlay.redirect, .metacopy), a directory that is reached
+ * twice, an xattr that EROFS cannot store, and whatever ext4-read.h refuses.
+ */
+#ifndef MLIMG_TOOLS_INDEX_MERGE_H
+#define MLIMG_TOOLS_INDEX_MERGE_H
+
+#include <stddef.h>
+
+#include "libmlimg/err.h"
+#include "libmlimg/layer.h"
+#include "tools/erofs-write.h"
+#include "tools/ext4-read.h"
+
+#define MLIMG_INDEX_LABEL "mlimg-index" /**< volume name of an index */
+
+/** One layer of the stack. */
+struct mlimg_index_layer {
+	struct mlimg_ext4 *fs;               /**< open */
+	const struct mlimg_layer_info *info; /**< its description */
+};
+
+/**
+ * Merge layers.
+ *
+ * @param layers     bottom first; a system layer and software layers above it
+ * @param n_layers   1 to 1 + MLIMG_STACK_SOFTWARE_MAX
+ * @param stack_json text of /mlimg/stack.json
+ * @param ret_image  ready for mlimg_erofs_write(); mlimg_erofs_free() it
+ * @param err        names layer and path
+ * @return           0, -EUCLEAN when refused, other -errno
+ */
+int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
+	const char *stack_json, struct mlimg_erofs **ret_image,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
