@@ -362,6 +362,7 @@ static int layout_read_only(
 	return 0;
 }
 
+/* @param ctx  digest of where they lie */
 static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
 	const struct mlimg_node *node, void *ctx, struct mlimg_err *err)
 {
@@ -370,8 +371,12 @@ static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
 	if (inode->type != MLIMG_FILE)
 		return 0;
 	list = inode->file->n_extents > 1 ? inode->file->extents : &inode->file->one;
-	for (uint32_t i = 0; i < inode->file->n_extents; i++)
+	for (uint32_t i = 0; i < inode->file->n_extents; i++) {
+		uint64_t place[] = {inode->number, list[i].start, list[i].logical, list[i].count};
+
+		mlimg_sha256_add(ctx, place, sizeof(place));
 		ext2fs_block_alloc_stats_range(image->fs, list[i].start, list[i].count, 1);
+	}
 	return 0;
 }
 
@@ -410,7 +415,6 @@ static void set_identity(struct mlimg_writer *image, const struct mlimg_writer_i
 	image->fs->now = is_possible ? identity->time_s : 1;
 	sb->s_mkfs_time = sb->s_lastcheck = sb->s_wtime = (uint32_t)image->fs->now;
 	memcpy(sb->s_uuid, identity->uuid, sizeof(sb->s_uuid));
-	memcpy(sb->s_hash_seed, identity->hash_seed, sizeof(sb->s_hash_seed));
 	strncpy((char *)sb->s_volume_name, identity->label, sizeof(sb->s_volume_name));
 	sb->s_def_hash_version = EXT2_HASH_HALF_MD4;
 	/* Signedness of char on the machine that made the image must not show in it. */
@@ -482,6 +486,8 @@ static int prepare(struct mlimg_writer *image, struct mlimg_tree *tree, struct m
 int mlimg_writer_finish(struct mlimg_writer *image, struct mlimg_tree *tree,
 	const struct mlimg_writer_identity *identity, struct mlimg_err *err)
 {
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct mlimg_sha256 places;
 	int r = prepare(image, tree, err);
 
 	if (r < 0)
@@ -490,7 +496,10 @@ int mlimg_writer_finish(struct mlimg_writer *image, struct mlimg_tree *tree,
 	if (ftruncate(image->fd, (off_t)image->size_bytes) < 0)
 		return mlimg_err_set(err, errno, "write '%s'", image->name);
 	set_identity(image, identity);
-	r = for_each_inode(image, tree, mark_contents, NULL, err);
+	mlimg_sha256_init(&places);
+	r = for_each_inode(image, tree, mark_contents, &places, err);
+	mlimg_sha256_end(&places, digest);
+	memcpy(image->fs->super->s_hash_seed, digest, sizeof(image->fs->super->s_hash_seed));
 	if (r == 0)
 		r = write_own_inodes(image, err);
 	if (r == 0)

@@ -49,10 +49,16 @@ int mlimg_writer_begin(int fd, const char *tmp_path, const char *image, enum mli
 /** @return where contents go */
 struct mlimg_data *mlimg_writer_data(struct mlimg_writer *image);
 
-/** What the image is called, when that is known. */
+/**
+ * What the image is called, when that is known.
+ *
+ * The superblock's hash seed serves one more purpose: it is a digest of where the contents lie (number,
+ * start, place in the file, length of every extent). A directory and a tar of it make layers with
+ * the same manifest, so the same build id, whose contents may lie elsewhere; whoever points into an
+ * image from outside can tell them apart by it.
+ */
 struct mlimg_writer_identity {
 	uint8_t uuid[MLIMG_UUID_SIZE];
-	uint8_t hash_seed[16]; /**< for directory indexes that the kernel will make */
 	const char *label;
 	int64_t time_s; /**< the superblock's times */
 };

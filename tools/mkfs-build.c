@@ -82,7 +82,7 @@ static int read_source(
 		return mlimg_err_set(err, errno, "open '%s'", build->source);
 	if (!is_stdin && S_ISDIR(st.st_mode))
 		return mlimg_source_read_dir(build->source, to, err);
-	return mlimg_err_set(err, ENOTDIR, "open '%s'", build->source);
+	return mlimg_source_read_tar(build->source, to, err);
 }
 
 static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to, int image_fd,
@@ -161,12 +161,9 @@ static int finish(struct mlimg_writer *writer, struct mlimg_tree *tree,
 {
 	struct mlimg_writer_identity identity = {
 		.label = mlimg_kind_label(info->kind), .time_s = info->time_s};
-	uint8_t digest[MLIMG_SHA256_SIZE];
 
-	if (!mlimg_layer_uuid(info->build_id, identity.uuid) ||
-		!mlimg_sha256_is_hex(info->build_id, digest))
+	if (!mlimg_layer_uuid(info->build_id, identity.uuid))
 		return mlimg_err_set(err, EINVAL, "build id '%s'", info->build_id);
-	memcpy(identity.hash_seed, digest + MLIMG_UUID_SIZE, sizeof(identity.hash_seed));
 	return mlimg_writer_finish(writer, tree, &identity, err);
 }
 
