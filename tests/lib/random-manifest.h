@@ -37,14 +37,28 @@ static void random_name(const struct random_maker *r, int i, char *ret_name)
 		strcat(ret_name, odd[test_random(sizeof(odd) / sizeof(*odd))]);
 }
 
+static const char *const random_texts[] = {"", "one", "two", "three"};
+
 static void random_contents(struct mlimg_entry *e)
 {
-	static const char *const texts[] = {"", "one", "two", "three"};
-	const char *text = texts[test_random(4)];
+	const char *text = random_texts[test_random(4)];
 
 	e->size_bytes = strlen(text);
 	e->has_digest = true;
 	mlimg_sha256_of(text, e->size_bytes, e->digest);
+}
+
+/** @return the contents that a random file's size and digest are of */
+TEST_UNUSED static const char *random_contents_of(const struct mlimg_entry *e)
+{
+	uint8_t digest[MLIMG_SHA256_SIZE];
+
+	for (size_t i = 0; i < 4; i++) {
+		mlimg_sha256_of(random_texts[i], strlen(random_texts[i]), digest);
+		if (memcmp(digest, e->digest, sizeof(digest)) == 0)
+			return random_texts[i];
+	}
+	FAIL("'%s' is no random file", e->path);
 }
 
 static void random_xattrs(
@@ -163,10 +177,11 @@ static void random_count_links(struct mlimg_manifest *m)
 TEST_UNUSED static struct mlimg_manifest *random_manifest(unsigned flags)
 {
 	struct random_maker r = {.m = mlimg_manifest_new(), .flags = flags};
-	struct mlimg_entry root = {.path = r.path, .type = MLIMG_DIR, .mode = 0755, .nlink = 1};
+	struct mlimg_entry root = {.path = r.path, .type = MLIMG_DIR, .nlink = 1};
 
+	root.mode = (uint16_t)test_random(010000);
+	root.mtime_s = (int64_t)test_random(1000000000);
 	ASSERT(r.m && mlimg_manifest_add(r.m, &root));
-	root.mtime_s = (int64_t)test_random(1000);
 	random_directory(&r, 0);
 	random_count_links(r.m);
 	return r.m;

@@ -265,6 +265,20 @@ TEST(redirects_and_metacopies_are_refused)
 		"layer 1 of 2: 'f' has trusted.overlay.metacopy, which a read-only layer must not");
 }
 
+/* What is hidden does no harm. */
+TEST(hidden_metacopy_is_no_matter)
+{
+	struct mlimg_manifest *layers[] = {
+		layer_with("./d" OF_FILE " tags=xattr:trusted.overlay.metacopy:\n"),
+		layer_with("./d" OF_DIR "\n")};
+	struct mlimg_manifest *merged = merge((const struct mlimg_manifest *const *)layers, 2);
+
+	ASSERT_EQ(mlimg_manifest_find(merged, "d")->type, MLIMG_DIR);
+	mlimg_manifest_free(merged);
+	mlimg_manifest_free(layers[0]);
+	mlimg_manifest_free(layers[1]);
+}
+
 /* A path that is as deep as can be. */
 TEST(deepest_tree)
 {

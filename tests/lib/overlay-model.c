@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Compares mlimg_manifest_merge() with the kernel: makes random layers on disk, mounts them with overlayfs, walks
+ * the mount, and expects of every entry what the merged manifest says. Needs root, for trusted.* and mount(2).
+ */
+#include "libmlimg/merge.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/walk.h"
+#include "tests/lib/random-manifest.h"
+#include "tests/lib/test.h"
+
+#define MAX_LAYERS 8
+#define PATH_SIZE 300 /* random paths have less than 200 bytes */
+
+static void collect(void *ctx, const char *data, size_t size)
+{
+	FILE *f = ctx;
+
+	ASSERT_EQ(fwrite(data, 1, size, f), size);
+}
+
+static char *text_of(const struct mlimg_manifest *m)
+{
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	mlimg_manifest_put(m, collect, f);
+	fclose(f);
+	return text;
+}
+
+#define MUST(call)                                                        \
+	do {                                                              \
+		if ((call) < 0)                                           \
+			FAIL("%s: %s: %s", path, #call, strerror(errno)); \
+	} while (0)
+
+static void make_file(const char *path, const struct mlimg_entry *e)
+{
+	mlimg_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	MUST(fd);
+	ASSERT_EQ(mlimg_write_all(fd, random_contents_of(e), e->size_bytes), 0);
+}
+
+static void make_node(const char *path, const struct mlimg_entry *e)
+{
+	static const mode_t formats[] = {[MLIMG_CHAR] = S_IFCHR,
+		[MLIMG_BLOCK] = S_IFBLK,
+		[MLIMG_FIFO] = S_IFIFO,
+		[MLIMG_SOCKET] = S_IFSOCK};
+
+	if (e->type == MLIMG_DIR)
+		MUST(*e->path ? mkdir(path, 0700) : 0);
+	else if (e->type == MLIMG_FILE)
+		make_file(path, e);
+	else if (e->type == MLIMG_LINK)
+		MUST(symlink(e->link, path));
+	else
+		MUST(mknod(path, formats[e->type] | 0600, makedev(e->dev_major, e->dev_minor)));
+}
+
+static void set_attributes(const char *path, const struct mlimg_entry *e)
+{
+	struct timespec times[2] = {{e->mtime_s, e->mtime_ns}, {e->mtime_s, e->mtime_ns}};
+
+	for (uint32_t i = 0; i < e->n_xattrs; i++)
+		MUST(lsetxattr(path, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0));
+	MUST(lchown(path, e->uid, e->gid));
+	if (e->type != MLIMG_LINK)
+		MUST(chmod(path, e->mode)); /* after chown, which takes setuid away */
+	MUST(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
+}
+
+/* Attributes last and from the end, since what is made in a directory changes its time. */
+static void make_tree(const char *dir, const struct mlimg_manifest *m)
+{
+	char path[PATH_SIZE], first[64][PATH_SIZE];
+	uint32_t groups = 0;
+
+	for (size_t i = 0; i < m->n_entries; i++) {
+		const struct mlimg_entry *e = &m->entries[i];
+
+		snprintf(path, sizeof(path), "%.9s/%.250s", dir, e->path);
+		if (e->hardlink && e->hardlink <= groups) {
+			MUST(link(first[e->hardlink - 1], path));
+			continue;
+		}
+		if (e->hardlink)
+			strcpy(first[groups++], path);
+		make_node(path, e);
+	}
+	for (size_t i = m->n_entries; i-- > 0;) {
+		snprintf(path, sizeof(path), "%.9s/%.250s", dir, m->entries[i].path);
+		set_attributes(path, &m->entries[i]);
+	}
+}
+
+static struct mlimg_manifest *read_tree(const char *path)
+{
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY);
+	struct mlimg_manifest *m;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	MUST(fd);
+	ASSERT_OK(mlimg_walk_manifest(fd, 0, true, &m, &err), err);
+	return m;
+}
+
+/* A layer on disk. What is read of it must be what it was made from; that is a test of the walker. */
+static struct mlimg_manifest *make_layer(const char *path)
+{
+	struct mlimg_manifest *made = random_manifest(RANDOM_LAYER), *read;
+	mlimg_autofree char *made_text = NULL, *read_text = NULL;
+
+	if (test_random(8) == 0) { /* an opaque root: overlayfs pays no heed */
+		static struct mlimg_xattr x = {
+			(char *)MLIMG_XATTR_OPAQUE, (uint8_t *)(uintptr_t) "y", 1};
+
+		made->entries[0].xattrs = &x;
+		made->entries[0].n_xattrs = 1;
+	}
+	MUST(mkdir(path, 0700));
+	make_tree(path, made);
+	read = read_tree(path);
+	made_text = text_of(made);
+	read_text = text_of(read);
+	ASSERT_STR(made_text, read_text);
+	mlimg_manifest_free(made);
+	return read;
+}
+
+struct comparison {
+	const struct mlimg_manifest *merged;
+	bool has_upper; /* then the root shown is the upper's */
+	size_t n_seen;
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} groups[1000]; /* by new number */
+};
+
+static void compare_links(
+	struct comparison *c, const struct mlimg_entry *wanted, const struct stat *st)
+{
+	uint32_t k = wanted->hardlink;
+
+	ASSERT_EQ(st->st_nlink, wanted->nlink);
+	if (!k)
+		return;
+	ASSERT(k < 1000);
+	if (!c->groups[k].ino) {
+		c->groups[k].dev = st->st_dev;
+		c->groups[k].ino = st->st_ino;
+		for (uint32_t i = 1; i < k; i++)
+			ASSERT(c->groups[i].ino != st->st_ino || c->groups[i].dev != st->st_dev);
+	}
+	ASSERT_EQ(c->groups[k].dev, st->st_dev);
+	ASSERT_EQ(c->groups[k].ino, st->st_ino);
+}
+
+static void compare_contents(const struct mlimg_entry *wanted, const struct mlimg_walk_at *at)
+{
+	mlimg_autoclose int fd = openat(at->parent_fd, at->name, O_RDONLY | O_NOFOLLOW);
+	uint8_t digest[MLIMG_SHA256_SIZE];
+
+	ASSERT(fd >= 0);
+	ASSERT_EQ(mlimg_digest_fd(fd, digest, NULL), 0);
+	ASSERT_MEM(digest, wanted->digest, sizeof(digest));
+}
+
+static int compare(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, void *ctx,
+	struct mlimg_err *err)
+{
+	struct comparison *c = ctx;
+	const struct mlimg_entry *wanted = mlimg_manifest_find(c->merged, seen->path);
+
+	(void)err;
+	c->n_seen++;
+	if (!*seen->path && c->has_upper)
+		return 0;
+	if (!wanted)
+		FAIL("overlayfs shows '%s'", seen->path);
+	if (!mlimg_entry_has_same_attrs(seen, wanted) || seen->n_xattrs != wanted->n_xattrs ||
+		seen->mtime_s != wanted->mtime_s || seen->mtime_ns != wanted->mtime_ns)
+		FAIL("'%s' differs: type %d and %d, mode %o and %o, %u and %u xattrs", seen->path,
+			seen->type, wanted->type, seen->mode, wanted->mode, seen->n_xattrs,
+			wanted->n_xattrs);
+	if (seen->type != MLIMG_DIR)
+		compare_links(c, wanted, at->st);
+	if (seen->type == MLIMG_FILE)
+		compare_contents(wanted, at);
+	return 0;
+}
+
+static void compare_mount(const char *path, const struct mlimg_manifest *merged, bool has_upper)
+{
+	struct comparison c = {.merged = merged, .has_upper = has_upper};
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	MUST(fd);
+	/* Of a directory in one layer overlayfs lists the whiteouts, though it denies them. */
+	ASSERT_OK(mlimg_walk(fd, MLIMG_WALK_SKIP_MISSING, compare, &c, &err), err);
+	for (size_t i = 0; c.n_seen != merged->n_entries && i < merged->n_entries; i++)
+		if (faccessat(fd, *merged->entries[i].path ? merged->entries[i].path : ".", F_OK,
+			    AT_SYMLINK_NOFOLLOW) < 0)
+			FAIL("overlayfs does not show '%s'", merged->entries[i].path);
+	ASSERT_EQ(c.n_seen, merged->n_entries);
+}
+
+/* In the working directory, an empty one. */
+static void check_stack(void)
+{
+	struct mlimg_manifest *layers[MAX_LAYERS], *merged;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t n = 1 + test_random(MAX_LAYERS);
+	bool has_upper = n == 1 || test_random(2); /* overlayfs wants two layers or an upper */
+	char options[4000] = "index=off,metacopy=off,xino=auto,redirect_dir=on,lowerdir=",
+	     path[PATH_SIZE];
+
+	for (size_t i = n; i-- > 0;) {
+		snprintf(path, sizeof(path), "%zu", i);
+		layers[i] = make_layer(path);
+		strcat(strcat(options, path), i ? ":" : "");
+	}
+	if (has_upper)
+		strcat(options, ",upperdir=upper,workdir=work");
+	ASSERT_OK(mlimg_manifest_merge(
+			  (const struct mlimg_manifest *const *)layers, n, &merged, &err),
+		err);
+	snprintf(path, sizeof(path), "mount");
+	MUST(mkdir("upper", 0755) | mkdir("work", 0755) | mkdir(path, 0755));
+	if (mount("overlay", path, "overlay", 0, options) < 0)
+		FAIL("mount -o %s: %s", options, strerror(errno));
+	compare_mount(path, merged, has_upper);
+	MUST(umount(path));
+	mlimg_manifest_free(merged);
+	for (size_t i = 0; i < n; i++)
+		mlimg_manifest_free(layers[i]);
+}
+
+/* After a failure, so that the temporary directory can be removed. */
+static void detach(void)
+{
+	umount2("mount", MNT_DETACH);
+}
+
+TEST(merge_equals_overlayfs)
+{
+	const char *path = test_tmpdir();
+	char dir[16];
+
+	test_seed();
+	umask(0);
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	ASSERT_EQ(atexit(detach), 0);
+	for (int i = 0; i < 100; i++) {
+		snprintf(dir, sizeof(dir), "%d", i);
+		MUST(chdir(path));
+		MUST(mkdir(dir, 0755));
+		MUST(chdir(dir));
+		check_stack();
+	}
+}
