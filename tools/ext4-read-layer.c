@@ -77,6 +77,7 @@ struct manifest_walk {
 	mlimg_ext4_walk_fn *fn;
 	void *ctx;
 	bool with_data;
+	uint64_t bytes_left;  /* that may be digested */
 	struct group *groups; /* sorted by ino after the first walk */
 	size_t n_groups, room;
 	uint32_t last_number;
@@ -133,6 +134,10 @@ static int digest_data(struct manifest_walk *m, const struct mlimg_ext4_inode *i
 	size_t n = 0;
 	int ret = mlimg_ext4_extents(m->fs, inode, &extents, &n, err);
 
+	if (ret == 0 && inode->size_bytes > m->bytes_left)
+		return ext4_refuse(m->fs, err,
+			"inode %u: there is more in the tree than there may be", inode->ino);
+	m->bytes_left -= ret == 0 ? inode->size_bytes : 0;
 	for (size_t i = 0; i < n; i++) {
 		if (extents[i].n_blocks > m->blocks_left)
 			return ext4_refuse(m->fs, err,
@@ -171,13 +176,14 @@ static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_ino
 	return ret < 0 ? ret : m->fn(&full, inode, m->ctx, err);
 }
 
-int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, bool with_data, mlimg_ext4_walk_fn *fn,
+int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, mlimg_ext4_walk_fn *fn,
 	void *ctx, struct mlimg_err *err)
 {
 	struct manifest_walk m = {.fs = fs,
 		.fn = fn,
 		.ctx = ctx,
-		.with_data = with_data,
+		.with_data = data_max > 0,
+		.bytes_left = data_max,
 		.blocks_left = fs->super.n_blocks};
 	struct mlimg_ext4_inode root;
 	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(fs->super.kind), "", false, &root, err);

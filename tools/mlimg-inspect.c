@@ -207,6 +207,14 @@ static int put_manifest_entry(const struct mlimg_entry *entry, const struct mlim
 	return check_stdout(err);
 }
 
+/* A layer that is never written holds what its description says; a user layer grows. */
+static uint64_t data_max(const struct mlimg_layer_info *info)
+{
+	if (info->kind == MLIMG_USER)
+		return UINT64_MAX;
+	return info->size_bytes ? info->size_bytes : 1; /* empty files have digests too */
+}
+
 static int manifest_computed(struct mlimg_ext4 *fs, const struct options *o,
 	const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
@@ -222,7 +230,7 @@ static int manifest_computed(struct mlimg_ext4 *fs, const struct options *o,
 	mlimg_progress_init(&lister.progress, "reading contents", info->size_bytes);
 	/* A bar between the lines of a terminal would only disturb. */
 	lister.progress.is_tty = lister.progress.is_tty && !isatty(STDOUT_FILENO);
-	ret = mlimg_ext4_manifest_walk(fs, true, put_manifest_entry, &lister, err);
+	ret = mlimg_ext4_manifest_walk(fs, data_max(info), put_manifest_entry, &lister, err);
 	mlimg_progress_end(&lister.progress);
 	if (ret == 0 && o->is_json)
 		mlimg_inspect_list_end(&lister.list);

@@ -92,14 +92,14 @@ build id     $id
 uuid         $(blkid -o value -s UUID system.img)
 time         2023-11-14T22:13:20Z
 entries      22
-contents     12.1 KiB (12345 bytes)
+contents     20.0 MiB (20971534 bytes)
 file system  16.0 MiB (16777216 bytes)" "$output"
 	works mlimg-inspect system.img show
 }
 
 @test "show --json has layer.json's keys and more" {
 	works mlimg-inspect --json system.img
-	same output '{"build_id":true,"entries":22,"file_system_bytes":16777216,"format":1,"kind":"system","label":"mlimg-system","name":"handmade","needs_recovery":false,"size_bytes":12345,"time":1700000000,"uuid":true,"version":"1"}' \
+	same output '{"build_id":true,"entries":22,"file_system_bytes":16777216,"format":1,"kind":"system","label":"mlimg-system","name":"handmade","needs_recovery":false,"size_bytes":20971534,"time":1700000000,"uuid":true,"version":"1"}' \
 		"$(jq -cS '.build_id = (.build_id | test("^[0-9a-f]{64}$")) | .uuid = (.uuid | test("^[0-9a-f-]{36}$"))' <<<"$output")"
 }
 
@@ -254,13 +254,7 @@ drwxr-xr-x    3 $me          0 2020-09-13T12:26:40Z usr" "$(grep -v ' lo' <<<"$o
 	mkdir -p "$t$path"
 	# Every other block is a hole: more extents than a leaf holds.
 	truncate -s 12M "$t/holes"
-	python3 - "$t/holes" <<-'END'
-		import sys
-		with open(sys.argv[1], "r+b") as f:
-		    for i in range(0, 3000, 2):
-		        f.seek(i * 4096)
-		        f.write(b"%d" % i)
-	END
+	perl -e 'open F, "+<", $ARGV[0] or die; for (0 .. 1499) { seek F, $_ * 8192, 0; print F $_ }' "$t/holes"
 	find "$t" -exec touch -h -d @1600000000 {} +
 	handmade-layer -s 40M "$t" "$BATS_TEST_TMPDIR/big.img" -O dir_index
 	e2fsck -fyD "$BATS_TEST_TMPDIR/big.img" >/dev/null 2>&1 || [ $? -eq 1 ]

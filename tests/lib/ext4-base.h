@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file ext4-base.h
+ * A small layer image that has one of everything, in memory, for tests that damage it; and what they do with it. It is made by
+ * tests/lib/handmade-layer, which must be in PATH or beneath the working directory.
+ */
+#ifndef MLIMG_TEST_EXT4_BASE_H
+#define MLIMG_TEST_EXT4_BASE_H
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libmlimg/io.h"
+#include "tools/bootfiles.h"
+#include "tools/ext4-read.h"
+
+static const char base_script[] =
+	"set -eu\n"
+	"PATH=$PATH:tests/lib:build/bin\n"
+	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
+	"mkdir -p $d/t/boot $d/t/etc $d/t/many\n"
+	"echo motd >$d/t/etc/motd\n"
+	"ln $d/t/etc/motd $d/t/etc/motd2\n"
+	"ln -s /etc/motd $d/t/vmlinuz.old\n"
+	"ln -s boot/vmlinuz-1 $d/t/vmlinuz\n"
+	"ln -s $(printf 'long%.0s' $(seq 50)) $d/t/long\n"
+	"for i in $(seq 120); do : >$d/t/many/a-long-name-so-that-blocks-fill-$i; done\n"
+	"for i in 0 2 4 6 8 10; do echo x | dd of=$d/t/holes bs=4096 seek=$i conv=notrunc "
+	"status=none; done\n"
+	"echo k >$d/t/boot/vmlinuz-1; echo i >$d/t/boot/initrd.img-1\n"
+	"find $d/t -exec touch -h -d @1600000000 {} +\n"
+	"head -c 600 /dev/zero | tr '\\0' v >$d/value\n"
+	"printf "
+	"'\\2\\0\\0\\0\\1\\0\\6\\0\\377\\377\\377\\377\\2\\0\\4\\0\\350\\3\\0\\0\\4\\0\\4\\0\\377\\"
+	"377\\377\\377"
+	"\\20\\0\\4\\0\\377\\377\\377\\377\\40\\0\\4\\0\\377\\377\\377\\377' >$d/acl\n"
+	"cat >$d/script <<END\n"
+	"cd /rootfs\n"
+	"mknod null c 1 3\n"
+	"mknod pipe p\n"
+	"ea_set -f $d/value etc user.value\n"
+	"ea_set etc user.small 1\n"
+	"ea_set -f $d/acl etc/motd system.posix_acl_access\n"
+	"END\n"
+	"handmade-layer -s 1M -d $d/script $d/t $1 -N 256 -O ^has_journal,^resize_inode,$2\n";
+
+/**
+ * Make the image.
+ *
+ * @param features  "metadata_csum" or "^metadata_csum"
+ * @param ret_size  its bytes
+ * @return          free() it
+ */
+static inline uint8_t *base_image(const char *features, size_t *ret_size)
+{
+	char path[] = "/tmp/mlimg-base.XXXXXX", *command = NULL, *data = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int fd = mkstemp(path);
+
+	if (fd < 0 ||
+		asprintf(&command, "bash -c '%s' base %s %s", "eval \"$BASE_SCRIPT\"", path,
+			features) < 0)
+		abort();
+	setenv("BASE_SCRIPT", base_script, 1);
+	if (system(command) != 0 ||
+		mlimg_read_file(AT_FDCWD, path, 1 << 21, &data, ret_size, &err) < 0) {
+		fprintf(stderr, "the base image could not be made %s\n", err.text);
+		unlink(path);
+		exit(1);
+	}
+	unlink(path);
+	close(fd);
+	free(command);
+	return (uint8_t *)data;
+}
+
+static inline int base_visit(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	++*(size_t *)ctx;
+	return 0;
+}
+
+/**
+ * Do with an image all that the tools do with one.
+ *
+ * @param data  the image
+ * @param size  its bytes
+ * @param err   the first error
+ * @return      0 when nothing was wrong, else the first error's code; aborts when an error is not one
+ */
+static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = memfd_create("image", MFD_CLOEXEC);
+	struct mlimg_layer_info info = {0};
+	mlimg_autofree char *manifest = NULL;
+	mlimg_autofree struct mlimg_bootfiles *boot = malloc(sizeof(*boot));
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	struct mlimg_err errs[4] = {MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
+	struct mlimg_ext4_inode inode;
+	size_t manifest_size, n = 0;
+	int ret[4] = {0};
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd < 0 || !boot || mlimg_write_all(fd, data, size) < 0)
+		abort();
+	ret[0] = mlimg_ext4_open(path, &fs, &errs[0]);
+	if (ret[0] == 0) {
+		ret[1] = mlimg_ext4_layer_info(fs, &info, &errs[1]);
+		if (ret[1] == 0)
+			ret[1] = mlimg_ext4_manifest_stored(
+				fs, info.build_id, &manifest, &manifest_size, &errs[1]);
+		mlimg_layer_info_done(&info);
+		ret[2] = mlimg_ext4_manifest_walk(fs, 1 << 24, base_visit, &n, &errs[2]);
+		ret[3] = mlimg_bootfiles_find(fs, boot, &errs[3]);
+		if (ret[3] == 0)
+			ret[3] = mlimg_ext4_lookup(
+				fs, "/rootfs", "vmlinuz.old", true, &inode, &errs[3]);
+	}
+	for (int i = 0; i < 4; i++) {
+		if (ret[i] > 0 || (ret[i] < 0 && (errs[i].code != ret[i] || !errs[i].text[0])))
+			abort();
+		if (ret[i] < 0) {
+			*err = errs[i];
+			return ret[i];
+		}
+	}
+	return 0;
+}
+
+#endif
