@@ -184,11 +184,13 @@ static void on_qmp(struct run *run, const json_t *message)
 	if (json_object_get(message, "QMP")) {
 		if (mlimg_chan_request(&run->qmp, "qmp_capabilities", NULL, NULL) == 0)
 			run->is_negotiated = true;
-		/* The monitor speaks when the machine is made: QEMU has both in memory, for resets too. */
-		if (!run->options->kernel) {
-			unlink(run->spec->kernel);
-			unlink(run->spec->initrd);
-		}
+	} else if (json_object_get(message, "return") && !run->options->kernel) {
+		/*
+		 * The monitor greets from a thread of its own, but answers when the machine is
+		 * made: QEMU has both in memory now, for resets too.
+		 */
+		unlink(run->spec->kernel);
+		unlink(run->spec->initrd);
 	} else if (strcmp(event, "SHUTDOWN") == 0) {
 		on_shutdown_event(run, data);
 	} else if (strcmp(event, "RESET") == 0) {
