@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 
 #include "guest-agent/identify.h"
 #include "tests/lib/test.h"
