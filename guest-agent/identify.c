@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "guest-agent/calls.h"
+#include "guest-agent/mounted.h"
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
 
@@ -169,13 +170,6 @@ static int look_at_all(char *const *wants, size_t n_wants)
 	return MLIMG_EXIT_DONE;
 }
 
-static bool is_id(const char *text)
-{
-	size_t digits = strspn(text, "0123456789abcdefABCDEF");
-
-	return !text[digits] && digits >= MLIMG_SHORT_ID && digits < MLIMG_SHA256_HEX_SIZE;
-}
-
 int mlimg_call_identify(int argc, char **argv)
 {
 	static const struct option options[] = {{"want", required_argument, NULL, 'w'},
@@ -187,7 +181,7 @@ int mlimg_call_identify(int argc, char **argv)
 	while (wants && (opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
 		switch (opt) {
 		case 'w':
-			if (!is_id(optarg))
+			if (!mlimg_id_is_valid(optarg))
 				return mlimg_cli_usage(MLIMG_AGENT_PROG,
 					"identify: '%s' is no id (20 to 64 hex digits)", optarg);
 			wants[n_wants++] = optarg;

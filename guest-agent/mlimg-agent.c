@@ -52,8 +52,10 @@ static const struct {
 	const char *name;
 	mlimg_call_fn *fn;
 } calls[] = {
+	{"commit", mlimg_call_commit},
 	{"daemon", mlimg_call_daemon},
 	{"identify", mlimg_call_identify},
+	{"prepare", mlimg_call_prepare},
 	{"stage", mlimg_call_stage},
 };
 

@@ -9,6 +9,7 @@
 
 #include "guest-agent/child.h"
 #include "guest-agent/clock.h"
+#include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 

@@ -10,8 +10,7 @@
 
 #define MLIMG_SYSTEMCTL_TIMEOUT_MS \
 	5000 /**< for each of three questions to systemd; after one without answer no more are asked */
-#define MLIMG_FAILED_UNITS_MAX 100  /**< names of failed units in an answer */
-#define MLIMG_BOOT_JSON_MAX 1048576 /**< bytes of boot.json; 65 layers take 20,000 */
+#define MLIMG_FAILED_UNITS_MAX 100 /**< names of failed units in an answer */
 
 /** The command `guest-status`. */
 json_t *mlimg_status_command(

@@ -1,28 +1,139 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file boot.h
- * What a boot writes down: /run/mlimg/boot.json for whoever runs later in the guest, and in the user layer /mlimg/state.json, what it last
- * ran on.
+ * What a boot writes down: /run/mlimg/boot.json for whoever runs later in the guest, and in the user layer
+ * /mlimg/state.json, what it last ran on. This module knows the texts; which files are written when is the agent's
+ * affair (guest-agent/prepare.c, commit.c) and told here because it is part of the format.
  *
  * boot.json:
  *
  *     { "format": 1, "union": "overlay", "stack_id": "<64 hex>",
- *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>", "mount": "/run/mlimg/layers/0" }, ... ],
+ *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
+ *                    "mount": "/run/mlimg/layers/0" }, ... ],
  *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user" },
- *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every change
+ *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every
+ *                                        change of the stack, back to a former one included
  *       "change": "first" | "none" | "changed",
- *       "previous": null | { "stack_id": "...", "union": "overlay", "stack": [...] },
+ *       "previous": null | { "union": "overlay", "stack_id": "...", "stack": [...] },
  *       "report": null | { "path": "/run/mlimg/user/mlimg/reports/2.json",
- *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0, "whiteout-gone": 0, "whiteout-changed": 0 } } }
+ *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
+ *                                      "whiteout-gone": 0, "whiteout-changed": 0 } },
+ *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
  *
- * state.json: { "format": 1, "generation": 2, "union": "overlay", "stack_id": ..., "stack": [...] } with the same members. Beside it
- * /mlimg/base.manifest, the merged manifest of that stack, as it was when the state was written. Both are replaced atomically, the manifest first; the
- * state names the manifest's SHA-256 ("base_sha256"), so that a power cut between the two is noticed.
+ * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell no mounts.
+ *
+ * state.json:
+ *
+ *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "stack": [...],
+ *       "base_sha256": "<64 hex>", "base_size_bytes": 6000000 }
+ *
+ * Beside it lies /mlimg/base.manifest.<generation>, the merged manifest of that stack. A new stack's manifest has a
+ * name of its own, is on stable storage before the state that names it replaces the old state, and only then the old
+ * manifest is removed. So after a power cut at any moment the state and the manifest it names fit each other, and what
+ * lies beside them is a leftover, which the next commit removes.
  *
  * reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
- *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict" }, ... ] }   verdict "keep" is counted but not listed
+ *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict" }, ... ], "truncated": false }
+ * Verdict "keep" is counted but not listed. Paths are relative to the root and escaped as in manifests (manifest.h),
+ * since names need not be UTF-8. See report.h.
  */
 #ifndef MLIMG_BOOT_H
 #define MLIMG_BOOT_H
+
+#include "libmlimg/reconcile.h"
+#include "libmlimg/stack.h"
+
+#define MLIMG_BOOT_FORMAT 1
+#define MLIMG_BOOT_LAYERS_MAX (1 + MLIMG_STACK_SOFTWARE_MAX)
+#define MLIMG_BOOT_JSON_MAX \
+	1048576 /**< bytes of boot.json that a reader accepts; 65 layers take 30,000 */
+#define MLIMG_BOOT_STATE_MAX \
+	65536 /**< bytes of state.json that a reader accepts; 65 layers take 20,000 */
+#define MLIMG_BOOT_NOTES_MAX 16             /**< notes of a boot */
+#define MLIMG_BOOT_UNION_SIZE 16            /**< a union driver's name, NUL included */
+#define MLIMG_BOOT_GENERATION_MAX 999999999 /**< generations of one user layer */
+
+/** A read-only layer as it is written down. */
+struct mlimg_boot_layer {
+	enum mlimg_kind kind;
+	char name[MLIMG_LAYER_NAME_MAX + 1];
+	char version[MLIMG_LAYER_NAME_MAX + 1];
+	char build_id[MLIMG_SHA256_HEX_SIZE];
+};
+
+/** The read-only layers and how they become one tree. */
+struct mlimg_boot_stack {
+	char union_driver[MLIMG_BOOT_UNION_SIZE];
+	char stack_id[MLIMG_SHA256_HEX_SIZE];
+	struct mlimg_boot_layer layers[MLIMG_BOOT_LAYERS_MAX]; /**< bottom first */
+	size_t n_layers;
+};
+
+/** What a user layer last ran on. */
+struct mlimg_boot_state {
+	uint64_t generation; /**< 1 .. MLIMG_BOOT_GENERATION_MAX */
+	struct mlimg_boot_stack stack;
+	char base_sha256[MLIMG_SHA256_HEX_SIZE]; /**< of base.manifest.<generation> */
+	uint64_t base_size_bytes;                /**< bytes of it */
+};
+
+/** How this boot's stack compares with the user layer's last one. */
+enum mlimg_boot_change {
+	MLIMG_BOOT_FIRST = 1, /**< the user layer has never run */
+	MLIMG_BOOT_NONE,      /**< the same stack */
+	MLIMG_BOOT_CHANGED,   /**< another one */
+};
+
+/** A boot. */
+struct mlimg_boot {
+	const char *root; /**< "/run/mlimg": the mounts are told from it */
+	struct mlimg_boot_stack stack;
+	char user_name[MLIMG_LAYER_NAME_MAX + 1];
+	char user_build_id[MLIMG_SHA256_HEX_SIZE];
+	uint64_t generation;
+	enum mlimg_boot_change change;
+	const struct mlimg_boot_stack *previous; /**< NULL unless changed */
+	bool has_report;                         /**< reports/<generation>.json was written */
+	uint64_t counts[MLIMG_N_VERDICTS];       /**< of the report, by verdict */
+	char notes[MLIMG_BOOT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
+	size_t n_notes;
+};
+
+/**
+ * Write down a stack.
+ *
+ * @param stack         the read-only layers
+ * @param union_driver  shorter than MLIMG_BOOT_UNION_SIZE
+ * @param ret_stack     filled
+ */
+void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driver,
+	struct mlimg_boot_stack *ret_stack);
+
+/**
+ * Write boot.json.
+ *
+ * @param boot      what to write
+ * @param ret_text  NUL-terminated text that ends with a newline; free() it
+ * @param err       see there
+ * @return          0, -ENOMEM
+ */
+int mlimg_boot_to_json(
+	const struct mlimg_boot *boot, char **ret_text, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Write state.json; as mlimg_boot_to_json(). */
+int mlimg_boot_state_to_json(const struct mlimg_boot_state *state, char **ret_text,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Read state.json; a stranger may have written it. Another "format" is refused, unknown keys are ignored.
+ *
+ * @param text       bytes
+ * @param size       their number, at most MLIMG_BOOT_STATE_MAX
+ * @param ret_state  filled on success
+ * @param err        "state.json: ..."
+ * @return           0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_boot_state_from_json(const char *text, size_t size, struct mlimg_boot_state *ret_state,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

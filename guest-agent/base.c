@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/merge.h"
+
+/* A manifest's text in memory. What a sink cannot report is remembered. */
+struct text {
+	char *data;
+	size_t size, room;
+	bool is_out_of_memory;
+};
+
+static void append(void *ctx, const char *data, size_t size)
+{
+	struct text *text = ctx;
+
+	if (text->room - text->size < size) {
+		size_t room = (text->size + size) * 2;
+		char *bigger = realloc(text->data, room);
+
+		if (!bigger) {
+			text->is_out_of_memory = true;
+			return;
+		}
+		text->data = bigger;
+		text->room = room;
+	}
+	memcpy(text->data + text->size, data, size);
+	text->size += size;
+}
+
+void mlimg_base_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE])
+{
+	snprintf(ret_name, MLIMG_BASE_NAME_SIZE, MLIMG_BASE_PREFIX "%" PRIu64, generation);
+}
+
+int mlimg_base_merge(const struct mlimg_mounted *layers, size_t n_layers,
+	struct mlimg_merged *ret_merged, struct mlimg_err *err)
+{
+	memset(ret_merged, 0, sizeof(*ret_merged));
+	for (size_t i = 0; i < n_layers; i++) {
+		int r = mlimg_mounted_manifest(&layers[i], &ret_merged->layers[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return mlimg_manifest_merge((const struct mlimg_manifest *const *)ret_merged->layers,
+		n_layers, &ret_merged->merged, err);
+}
+
+void mlimg_merged_done(struct mlimg_merged *merged)
+{
+	mlimg_manifest_free(merged->merged);
+	for (size_t i = 0; i < MLIMG_BOOT_LAYERS_MAX; i++)
+		mlimg_manifest_free(merged->layers[i]);
+	memset(merged, 0, sizeof(*merged));
+}
+
+int mlimg_base_write(int dir_fd, const struct mlimg_manifest *manifest,
+	struct mlimg_boot_state *state, struct mlimg_err *err)
+{
+	char name[MLIMG_BASE_NAME_SIZE];
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct text text = {0};
+	int r;
+
+	mlimg_base_name(state->generation, name);
+	mlimg_manifest_put(manifest, append, &text);
+	if (text.is_out_of_memory) {
+		r = mlimg_err_set(err, ENOMEM, "write 'user/mlimg/%s'", name);
+	} else {
+		r = mlimg_replace_file(dir_fd, name, text.data, text.size, 0644, err);
+		if (r < 0)
+			r = mlimg_err_wrap(err, r, "user/mlimg");
+	}
+	if (r == 0) {
+		mlimg_sha256_of(text.data, text.size, digest);
+		mlimg_sha256_hex(digest, state->base_sha256);
+		state->base_size_bytes = text.size;
+	}
+	free(text.data);
+	return r;
+}
+
+bool mlimg_base_is_there(int dir_fd, const struct mlimg_boot_state *state)
+{
+	char name[MLIMG_BASE_NAME_SIZE];
+	struct stat st;
+
+	mlimg_base_name(state->generation, name);
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		(uint64_t)st.st_size == state->base_size_bytes;
+}
+
+static int refuse(const char *name, const char *what, struct mlimg_err *err)
+{
+	return mlimg_err_refuse(err,
+		"user/mlimg/%s %s, so that the user's changes cannot be compared with this stack; "
+		"remove "
+		"it and boot once with the former stack, which writes it anew",
+		name, what);
+}
+
+int mlimg_base_read(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
+	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
+{
+	char name[MLIMG_BASE_NAME_SIZE], path[MLIMG_BASE_NAME_SIZE + 8], hex[MLIMG_SHA256_HEX_SIZE];
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r;
+
+	mlimg_base_name(state->generation, name);
+	snprintf(path, sizeof(path), "mlimg/%s", name);
+	r = mlimg_mounted_read(user, path, MLIMG_MANIFEST_SIZE_MAX, &text, &size, err);
+	if (r == -ENOENT)
+		return refuse(name, "is missing", err);
+	if (r < 0)
+		return r;
+	mlimg_sha256_of(text, size, digest);
+	mlimg_sha256_hex(digest, hex);
+	if (strcmp(hex, state->base_sha256) != 0)
+		return refuse(name, "is damaged (state.json names another digest)", err);
+	r = mlimg_manifest_parse(text, size, ret_manifest, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "user/mlimg/%s", name) : 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file base.h
+ * The base manifest: the merged manifest of the stack that a user layer runs on, kept in the user layer
+ * as /mlimg/base.manifest.<generation> (libmlimg/boot.h), so that the next stack can be compared with it.
+ */
+#ifndef MLIMG_BASE_H
+#define MLIMG_BASE_H
+
+#include "guest-agent/mounted.h"
+
+#define MLIMG_BASE_PREFIX "base.manifest." /**< the generation follows */
+#define MLIMG_BASE_NAME_SIZE 32            /**< the name, NUL included */
+
+/** The manifest of a stack, merged out of its layers'. */
+struct mlimg_merged {
+	struct mlimg_manifest *layers[MLIMG_BOOT_LAYERS_MAX]; /**< whose strings @p merged shares */
+	struct mlimg_manifest *merged;
+};
+
+/** The name of the base manifest of a generation. */
+void mlimg_base_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE]);
+
+/**
+ * Read, check and merge the manifests of mounted layers.
+ *
+ * @param layers      bottom first
+ * @param n_layers    1 .. MLIMG_BOOT_LAYERS_MAX
+ * @param ret_merged  mlimg_merged_done() it, also on failure
+ * @param err         names the layer
+ * @return            0, -EUCLEAN, -errno
+ */
+int mlimg_base_merge(const struct mlimg_mounted *layers, size_t n_layers,
+	struct mlimg_merged *ret_merged, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Free it; accepts a zeroed one. */
+void mlimg_merged_done(struct mlimg_merged *merged);
+
+/**
+ * Write the base manifest of state->generation, durably.
+ *
+ * @param dir_fd    the user layer's /mlimg
+ * @param manifest  what to write
+ * @param state     generation is read; base_sha256 and base_size_bytes are set
+ * @param err       names the file
+ * @return          0, -errno
+ */
+int mlimg_base_write(int dir_fd, const struct mlimg_manifest *manifest,
+	struct mlimg_boot_state *state, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether the base manifest that @p state names is there and as long as it must be; its content is not read */
+bool mlimg_base_is_there(int dir_fd, const struct mlimg_boot_state *state);
+
+/**
+ * Read the base manifest that @p state names.
+ *
+ * @param user          the user layer
+ * @param state         its state
+ * @param ret_manifest  free with mlimg_manifest_free()
+ * @param err           names the file and says what to do
+ * @return              0, -EUCLEAN when it is missing or damaged, -ENOMEM
+ */
+int mlimg_base_read(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
+	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `mlimg-agent commit`: after the union is mounted, the state that `prepare` left in /run/mlimg goes into the user layer. Not earlier: a
+ * boot that fails before must find the user layer as the last good boot left it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest-agent/base.h"
+#include "guest-agent/calls.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "tools/cli.h"
+
+/* What a power cut may have left: base manifests of other generations, temporary files of mlimg_replace_file(). */
+static bool is_leftover(const char *name, const char *base_name)
+{
+	if (strncmp(name, MLIMG_BASE_PREFIX, strlen(MLIMG_BASE_PREFIX)) == 0)
+		return strcmp(name, base_name) != 0;
+	return strncmp(name, ".mlimg-", 7) == 0;
+}
+
+/* Removing is a courtesy: what cannot be removed now takes room and does nothing else. */
+static void remove_leftovers(int dir_fd, const struct mlimg_boot_state *state)
+{
+	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	char base_name[MLIMG_BASE_NAME_SIZE];
+	struct dirent *entry;
+
+	mlimg_base_name(state->generation, base_name);
+	while (dir && (entry = readdir(dir)))
+		if (is_leftover(entry->d_name, base_name))
+			unlinkat(dir_fd, entry->d_name, 0);
+}
+
+static int install(int root_fd, const char *text, size_t size, struct mlimg_err *err)
+{
+	mlimg_autoclose int dir_fd =
+		mlimg_open_beneath(root_fd, "user/mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	mlimg_autofree struct mlimg_boot_state *state = malloc(sizeof(*state));
+	int r;
+
+	if (dir_fd < 0)
+		return mlimg_err_set(err, dir_fd, "open 'user/mlimg'");
+	if (!state)
+		return mlimg_err_set(err, ENOMEM, "commit");
+	r = mlimg_boot_state_from_json(text, size, state, err);
+	if (r < 0)
+		return r;
+	if (!mlimg_base_is_there(dir_fd, state))
+		return mlimg_err_set(
+			err, ENOENT, "user/mlimg: the base manifest that prepare has written");
+	r = mlimg_replace_file(dir_fd, "state.json", text, size, 0644, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "user/mlimg");
+	remove_leftovers(dir_fd, state);
+	return 0;
+}
+
+static int commit(const char *root, struct mlimg_err *err)
+{
+	mlimg_autoclose int root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r;
+
+	if (root_fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", root);
+	if (faccessat(root_fd, "boot.json", F_OK, 0) < 0)
+		return mlimg_err_set(err, errno, "%s: boot.json, which prepare writes", root);
+	r = mlimg_read_file(root_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
+	if (r == -ENOENT) /* the stack that the user layer knows already */
+		return 0;
+	if (r == 0)
+		r = install(root_fd, text, size, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "%s", root);
+	unlinkat(root_fd, "state.json", 0);
+	return 0;
+}
+
+int mlimg_call_commit(int argc, char **argv)
+{
+	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	const char *root = NULL;
+	int opt;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
+		switch (opt) {
+		case 'r': root = optarg; break;
+		case 'h': return mlimg_call_help();
+		default: return MLIMG_EXIT_USAGE;
+		}
+	if (optind < argc)
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "commit: unexpected argument '%s'", argv[optind]);
+	if (!root)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG, "commit: --root is missing");
+	return commit(root, &err) < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err) : MLIMG_EXIT_DONE;
+}

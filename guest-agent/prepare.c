@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `mlimg-agent prepare`: between mounting the layers and making one tree of them. Nothing of the user's is changed; what is written into the
+ * user layer's /mlimg (a base manifest, a report) means nothing before `commit` has written the state that names it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-agent/base.h"
+#include "guest-agent/calls.h"
+#include "guest-agent/compare.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "tools/cli.h"
+
+/* What the command line says. */
+struct wanted {
+	const char *root, *union_driver, *user;
+	const char *ids[MLIMG_BOOT_LAYERS_MAX]; /* the system layer's first */
+	size_t n_software;
+};
+
+struct prepare {
+	const struct wanted *wanted;
+	int root_fd, dir_fd; /* /run/mlimg, and the user layer's /mlimg */
+	struct mlimg_mounted layers[MLIMG_BOOT_LAYERS_MAX], user;
+	size_t n_layers;
+	struct mlimg_stack stack;
+	struct mlimg_boot boot;
+	struct mlimg_boot_state old, next;
+};
+
+static int open_layers(struct prepare *p, struct mlimg_err *err)
+{
+	const struct wanted *w = p->wanted;
+	int r;
+
+	for (size_t i = 0; i <= w->n_software; i++) {
+		char where[32];
+
+		snprintf(where, sizeof(where), "layers/%zu", i);
+		r = mlimg_mounted_open(p->root_fd, where, i ? MLIMG_SOFTWARE : MLIMG_SYSTEM,
+			w->ids[i], &p->layers[i], err);
+		if (r < 0)
+			return r;
+		p->n_layers++;
+		r = mlimg_stack_push(&p->stack, &p->layers[i].info, err);
+		if (r < 0)
+			return mlimg_err_wrap(err, r, "%s", where);
+	}
+	r = mlimg_mounted_open(p->root_fd, "user", MLIMG_USER, w->user, &p->user, err);
+	return r < 0 ? r : mlimg_stack_push(&p->stack, &p->user.info, err);
+}
+
+/* Built over another version is no reason to stop: that is what replacing the system beneath is. */
+static void note_built_over(struct prepare *p)
+{
+	char note[MLIMG_ERR_TEXT_SIZE];
+	const char *missing;
+	size_t layer;
+
+	if (mlimg_stack_is_built_over(&p->stack, &layer, &missing))
+		return;
+	snprintf(note, sizeof(note),
+		"software layer '%s' was built over a layer that is not beneath it: %s",
+		p->layers[layer].info.name, missing);
+	strcpy(p->boot.notes[p->boot.n_notes++], note);
+}
+
+/* @return 0; 1 when the user layer has never run */
+static int read_state(struct prepare *p, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_mounted_read(
+		&p->user, "mlimg/state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
+
+	if (r == -ENOENT)
+		return 1;
+	if (r == 0)
+		r = mlimg_boot_state_from_json(text, size, &p->old, err);
+	if (r == -EUCLEAN)
+		return mlimg_err_refuse(err,
+			"user/mlimg/state.json is damaged (%s); restore it, or remove it to "
+			"boot as for the first time, without a comparison with the former stack",
+			strdupa(err->text));
+	if (r < 0)
+		return r;
+	if (strcmp(p->old.stack.union_driver, p->wanted->union_driver) != 0)
+		return mlimg_err_refuse(err,
+			"user: the user layer '%s' was written by union driver '%s', which '%s' "
+			"would "
+			"misread; boot with mlimg.union=%s",
+			p->user.info.name, p->old.stack.union_driver, p->wanted->union_driver,
+			p->old.stack.union_driver);
+	return 0;
+}
+
+static int compare_stacks(struct prepare *p, struct mlimg_err *err)
+{
+	int r = read_state(p, err);
+
+	if (r < 0)
+		return r;
+	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
+	p->boot.generation = p->old.generation;
+	if (r == 1) {
+		p->boot.change = MLIMG_BOOT_FIRST;
+		p->boot.generation = 1;
+	} else if (strcmp(p->boot.stack.stack_id, p->old.stack.stack_id) == 0) {
+		p->boot.change = MLIMG_BOOT_NONE;
+	} else if (p->old.generation == MLIMG_BOOT_GENERATION_MAX) {
+		return mlimg_err_refuse(err, "user/mlimg/state.json: no generation after %d",
+			MLIMG_BOOT_GENERATION_MAX);
+	} else {
+		p->boot.change = MLIMG_BOOT_CHANGED;
+		p->boot.generation++;
+		p->boot.previous = &p->old.stack;
+	}
+	return 0;
+}
+
+static int write_report(struct prepare *p, struct mlimg_report *report, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	mlimg_autoclose int reports = -1;
+	char name[32];
+	size_t size;
+	int r = mlimg_report_to_json(report, p->boot.generation, p->old.stack.stack_id,
+		p->boot.stack.stack_id, &text, &size, err);
+
+	if (r < 0)
+		return r;
+	if (mkdirat(p->dir_fd, "reports", 0755) < 0 && errno != EEXIST)
+		return mlimg_err_set(err, errno, "make user/mlimg/reports");
+	reports = openat(p->dir_fd, "reports", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (reports < 0)
+		return mlimg_err_set(err, errno, "open user/mlimg/reports");
+	snprintf(name, sizeof(name), "%" PRIu64 ".json", p->boot.generation);
+	r = mlimg_replace_file(reports, name, text, size, 0644, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "user/mlimg/reports") : 0;
+}
+
+static int compare_upper(
+	struct prepare *p, const struct mlimg_manifest *next, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
+	mlimg_autoclose int upper =
+		openat(p->user.fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct mlimg_manifest *base;
+	int r;
+
+	if (upper < 0)
+		return mlimg_err_set(err, errno, "open user/upper");
+	r = mlimg_base_read(&p->user, &p->old, &base, err);
+	if (r < 0)
+		return r;
+	r = mlimg_report_init(&report, err);
+	if (r == 0)
+		r = mlimg_compare_upper(upper, base, next, &report, err);
+	mlimg_manifest_free(base);
+	if (r == 0)
+		r = write_report(p, &report, err);
+	if (r < 0)
+		return r;
+	memcpy(p->boot.counts, report.counts, sizeof(p->boot.counts));
+	p->boot.has_report = true;
+	return 0;
+}
+
+/* What commit will write is left in /run/mlimg, so that it decides nothing itself. */
+static int leave_state(struct prepare *p, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	int r = mlimg_boot_state_to_json(&p->next, &text, err);
+
+	return r < 0 ? r
+		     : mlimg_replace_file(p->root_fd, "state.json", text, strlen(text), 0600, err);
+}
+
+/* The stack is new to the user layer, or its manifest is lost. */
+static int renew_base(struct prepare *p, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_merged_done) struct mlimg_merged merged = {0};
+	int r = mlimg_base_merge(p->layers, p->n_layers, &merged, err);
+
+	if (r < 0)
+		return r;
+	if (p->boot.change == MLIMG_BOOT_CHANGED)
+		r = compare_upper(p, merged.merged, err);
+	if (r < 0)
+		return r;
+	p->next.generation = p->boot.generation;
+	p->next.stack = p->boot.stack;
+	r = mlimg_base_write(p->dir_fd, merged.merged, &p->next, err);
+	return r < 0 ? r : leave_state(p, err);
+}
+
+static int write_boot(struct prepare *p, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	int r;
+
+	p->boot.root = p->wanted->root;
+	strcpy(p->boot.user_name, p->user.info.name);
+	strcpy(p->boot.user_build_id, p->user.info.build_id);
+	r = mlimg_boot_to_json(&p->boot, &text, err);
+	return r < 0 ? r
+		     : mlimg_replace_file(p->root_fd, "boot.json", text, strlen(text), 0644, err);
+}
+
+static int prepare(struct prepare *p, struct mlimg_err *err)
+{
+	int r;
+
+	p->root_fd = open(p->wanted->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->root_fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", p->wanted->root);
+	/* A former attempt's notes must not be taken for this one's. */
+	unlinkat(p->root_fd, "boot.json", 0);
+	unlinkat(p->root_fd, "state.json", 0);
+	r = open_layers(p, err);
+	if (r < 0)
+		return r;
+	p->dir_fd = openat(p->user.fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (p->dir_fd < 0)
+		return mlimg_err_set(err, errno, "open 'user/mlimg'");
+	note_built_over(p);
+	r = compare_stacks(p, err);
+	if (r < 0)
+		return r;
+	if (p->boot.change != MLIMG_BOOT_NONE || !mlimg_base_is_there(p->dir_fd, &p->old))
+		r = renew_base(p, err);
+	return r < 0 ? r : write_boot(p, err);
+}
+
+static int run(const struct wanted *wanted)
+{
+	mlimg_autofree struct prepare *p = calloc(1, sizeof(*p));
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r;
+
+	if (!p) {
+		r = mlimg_err_set(&err, ENOMEM, "prepare");
+		return mlimg_cli_fail(MLIMG_AGENT_PROG, &err);
+	}
+	p->wanted = wanted;
+	p->root_fd = p->dir_fd = p->user.fd = -1;
+	r = prepare(p, &err);
+	if (r < 0 && p->root_fd >= 0)
+		r = mlimg_err_wrap(&err, r, "%s", wanted->root);
+	for (size_t i = 0; i < p->n_layers; i++)
+		mlimg_mounted_close(&p->layers[i]);
+	mlimg_mounted_close(&p->user);
+	if (p->dir_fd >= 0)
+		close(p->dir_fd);
+	if (p->root_fd >= 0)
+		close(p->root_fd);
+	return r < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err) : MLIMG_EXIT_DONE;
+}
+
+/* @return the exit code, or -1 to go on */
+static int take_option(struct wanted *w, int opt)
+{
+	switch (opt) {
+	case 'r': w->root = optarg; return -1;
+	case 'n': w->union_driver = optarg; return -1;
+	case 'h': return mlimg_call_help();
+	case 's':
+	case 'w':
+	case 'u':
+		if (!mlimg_id_is_valid(optarg))
+			return mlimg_cli_usage(MLIMG_AGENT_PROG,
+				"prepare: '%s' is no id (20 to 64 hex digits)", optarg);
+		break;
+	default: return MLIMG_EXIT_USAGE;
+	}
+	if (opt == 'w' && w->n_software == MLIMG_STACK_SOFTWARE_MAX)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG, "prepare: more than %d software layers",
+			MLIMG_STACK_SOFTWARE_MAX);
+	*(opt == 's' ? &w->ids[0] : opt == 'u' ? &w->user : &w->ids[++w->n_software]) = optarg;
+	return -1;
+}
+
+static const char *find_missing(const struct wanted *w)
+{
+	return !w->root            ? "--root"
+		: !w->union_driver ? "--union"
+		: !w->ids[0]       ? "--system"
+		: !w->user         ? "--user"
+				   : NULL;
+}
+
+int mlimg_call_prepare(int argc, char **argv)
+{
+	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
+		{"union", required_argument, NULL, 'n'}, {"system", required_argument, NULL, 's'},
+		{"software", required_argument, NULL, 'w'}, {"user", required_argument, NULL, 'u'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	struct wanted wanted = {0};
+	int opt, r;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1) {
+		r = take_option(&wanted, opt);
+		if (r >= 0)
+			return r;
+	}
+	if (optind < argc)
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "prepare: unexpected argument '%s'", argv[optind]);
+	if (find_missing(&wanted))
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "prepare: %s is missing", find_missing(&wanted));
+	if (strcmp(wanted.union_driver, "overlay") != 0)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG,
+			"prepare: no union driver '%s' (there is: overlay)", wanted.union_driver);
+	return run(&wanted);
+}

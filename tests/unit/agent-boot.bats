@@ -1,0 +1,317 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# mlimg-agent prepare and commit, over directories in place of mounted layers.
+load ../lib/common
+
+setup() {
+	DIR=$BATS_TEST_TMPDIR
+	RUN=$DIR/run
+	USER_DIR=$RUN/user
+	mkdir -p "$RUN/layers" "$USER_DIR/upper/etc" "$USER_DIR/work" "$DIR"/{v1,v2,nginx,empty}/etc
+	echo one >"$DIR/v1/etc/version"
+	echo two >"$DIR/v2/etc/version"
+	echo hosts-1 >"$DIR/v1/etc/hosts"
+	echo hosts-2 >"$DIR/v2/etc/hosts"
+	echo motd | tee "$DIR/v1/etc/motd" >"$DIR/v2/etc/motd"
+	echo gone >"$DIR/v1/etc/gone"
+	echo nginx >"$DIR/nginx/etc/nginx.conf"
+	systems
+	NGINX=$(layerdir software nginx 1.22 "$DIR/nginx" "$DIR/layer-nginx" "$V1")
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+}
+
+systems() {
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+}
+
+# mount_layers LAYER…: each lies in the place of N in turn.
+mount_layers() {
+	local i=0 layer
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	for layer in "$@"; do
+		cp -r "$DIR/layer-$layer" "$RUN/layers/$i"
+		i=$((i + 1))
+	done
+}
+
+on_v1() {
+	mount_layers v1 nginx
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "${V1:0:20}" --software "${NGINX:0:20}" --user "${TENANT:0:20}"
+}
+
+on_v2() {
+	mount_layers v2 nginx
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V2" --software "$NGINX" --user "$TENANT"
+}
+
+commit() {
+	works mlimg-agent commit --root "$RUN"
+}
+
+# boot FILTER: out of boot.json
+boot() {
+	jq -rc "$1" "$RUN/boot.json"
+}
+
+state() {
+	jq -rc "$1" "$USER_DIR/mlimg/state.json"
+}
+
+# v2_fails STATUS MESSAGE: as on_v2, which must fail.
+v2_fails() {
+	mount_layers v2 nginx
+	fails "$1" "mlimg-agent: $RUN: $2" mlimg-agent prepare --root "$RUN" --union overlay --system "$V2" --software "$NGINX" --user "$TENANT"
+}
+
+# refused MESSAGE COMMAND…: on v1, once the command has spoilt something.
+refused() {
+	local message=$1
+	shift
+	mount_layers v1 nginx
+	"$@"
+	fails 3 "mlimg-agent: $RUN: $message" mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --software "$NGINX" --user "$TENANT"
+	[ ! -e "$RUN/boot.json" ]
+}
+
+# fill FILE TEXT
+fill() {
+	rm -f "$1"
+	printf '%s\n' "$2" >"$1"
+}
+
+# The user's files but for the /mlimg of the layer; nothing may change them.
+user_files() {
+	tar -C "$USER_DIR" -cf - --sort=name upper work | sha256sum
+}
+
+@test "first boot" {
+	local before
+	before=$(user_files)
+	on_v1
+	[ ! -e "$USER_DIR/mlimg/state.json" ]
+	same boot "{\"format\":1,\"union\":\"overlay\",\"stack\":[[\"system\",\"debian\",\"12.1\",\"$V1\",\"$RUN/layers/0\"],[\"software\",\"nginx\",\"1.22\",\"$NGINX\",\"$RUN/layers/1\"]],\"user\":{\"name\":\"alice\",\"build_id\":\"$TENANT\",\"mount\":\"$RUN/user\"},\"generation\":1,\"change\":\"first\",\"previous\":null,\"report\":null,\"notes\":[]}" \
+		"$(boot 'del(.stack_id) | .stack |= map([.kind, .name, .version, .build_id, .mount])')"
+	same "stack id" "$(printf '%s\n' "$V1" "$NGINX" | sha256sum | cut -d' ' -f1)" "$(boot .stack_id)"
+	commit
+	same state "{\"format\":1,\"generation\":1,\"union\":\"overlay\",\"stack_id\":\"$(boot .stack_id)\",\"stack\":[\"12.1\",\"1.22\"]}" \
+		"$(state 'del(.base_sha256, .base_size_bytes) | .stack |= map(.version)')"
+	same "base manifest's digest" "$(sha256sum <"$USER_DIR/mlimg/base.manifest.1" | cut -d' ' -f1)" "$(state .base_sha256)"
+	same "base manifest" ". ./etc ./etc/gone ./etc/hosts ./etc/motd ./etc/nginx.conf ./etc/version" \
+		"$(grep -o '^\.[^ ]*' "$USER_DIR/mlimg/base.manifest.1" | xargs)"
+	same "files of the user" "$before" "$(user_files)"
+}
+
+@test "the same stack again: nothing is written into the user layer, and no manifest is read" {
+	on_v1
+	commit
+	local before
+	before=$(find "$USER_DIR" -type f -printf '%p %i %T@\n' | sort)
+	mount_layers v1 nginx
+	rm "$RUN"/layers/*/mlimg/manifest
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --software "$NGINX" --user "$TENANT"
+	same change "none 1 null" "$(boot '"\(.change) \(.generation) \(.report)"')"
+	commit
+	same "user layer" "$before" "$(find "$USER_DIR" -type f -printf '%p %i %T@\n' | sort)"
+}
+
+@test "another system: compared and reported, recorded only by commit" {
+	on_v1
+	commit
+	cd "$USER_DIR/upper/etc"
+	echo mine >own
+	echo mine >hosts
+	cp "$DIR/v1/etc/version" version
+	echo motd >motd
+	mkdir $'caf\303\251 "\\'
+	echo x >"$(printf 'caf\303\251 "\\/x')"
+	chmod 0700 motd
+	mknod gone c 0 0
+	local before state_before
+	before=$(user_files)
+	state_before=$(state .)
+	on_v2
+	same change "changed 2 12.1 $RUN/user/mlimg/reports/2.json" \
+		"$(boot '"\(.change) \(.generation) \(.previous.stack[0].version) \(.report.path)"')"
+	same counts '{"keep":5,"stale":1,"same":0,"conflict":1,"type-change":0,"whiteout-gone":1,"whiteout-changed":0}' "$(boot .report.counts)"
+	same note "[\"software layer 'nginx' was built over a layer that is not beneath it: $V1\"]" "$(boot .notes)"
+	same report '[["etc/gone","whiteout-gone"],["etc/hosts","conflict"],["etc/version","stale"]]' \
+		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"
+	same "report's head" "{\"format\":1,\"generation\":2,\"from\":\"$(state .stack_id)\",\"to\":\"$(boot .stack_id)\",\"truncated\":false}" \
+		"$(jq -c 'del(.entries, .counts)' "$USER_DIR/mlimg/reports/2.json")"
+	same "report's counts" "$(boot .report.counts)" "$(jq -c .counts "$USER_DIR/mlimg/reports/2.json")"
+	same "state before commit" "$state_before" "$(state .)"
+	[ -e "$USER_DIR/mlimg/base.manifest.1" ]
+	commit
+	same "state after commit" "2 12.2" "$(state '"\(.generation) \(.stack[0].version)"')"
+	same "manifests" base.manifest.2 "$(cd "$USER_DIR/mlimg" && echo base.*)"
+	same "files of the user" "$before" "$(user_files)"
+	# The next boot tells nothing of it any more; back to the former system is a change as well.
+	on_v2
+	same change "none 2 null null" "$(boot '"\(.change) \(.generation) \(.report) \(.previous)"')"
+	commit
+	on_v1
+	same change "changed 3" "$(boot '"\(.change) \(.generation)"')"
+}
+
+@test "names that are not UTF-8 are in the report as in manifests" {
+	cd "$DIR"
+	echo a >"v1/etc/$(printf 'q"b\\s\377 \001')"
+	echo b >"v2/etc/$(printf 'q"b\\s\377 \001')"
+	systems
+	on_v1
+	commit
+	cp v1/etc/q* "$USER_DIR/upper/etc"
+	on_v2
+	same path 'etc/q"b\134s\377\040\001 stale' "$(jq -r '.entries[] | "\(.path) \(.verdict)"' "$USER_DIR/mlimg/reports/2.json")"
+}
+
+@test "stopped between prepare and commit: the next boot starts from the state before" {
+	on_v1
+	commit
+	local reached
+	# Once with nothing else, once with what a power cut in the middle of writing leaves, once with the system changed back.
+	for reached in bare temporary back; do
+		on_v2
+		same "$reached" "changed 2" "$(boot '"\(.change) \(.generation)"')"
+		case $reached in
+			temporary) echo half >"$USER_DIR/mlimg/.mlimg-0123456789abcdef" ;;
+			back)
+				on_v1
+				same change "none 1" "$(boot '"\(.change) \(.generation)"')"
+				;;
+		esac
+		rm -f "$RUN"/*.json
+	done
+	on_v2
+	commit
+	same "what is left" "base.manifest.2 layer.json manifest reports state.json" \
+		"$(cd "$USER_DIR/mlimg" && find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)"
+	same generation 2 "$(state .generation)"
+}
+
+@test "stopped in commit, after the new state and before the old manifest is removed" {
+	on_v1
+	commit
+	cp "$USER_DIR/mlimg/base.manifest.1" "$DIR/base"
+	on_v2
+	commit
+	cp "$DIR/base" "$USER_DIR/mlimg/base.manifest.1"
+	on_v2
+	same change "none 2" "$(boot '"\(.change) \(.generation)"')"
+	commit
+	on_v1
+	same change "changed 3" "$(boot '"\(.change) \(.generation)"')"
+	commit
+	same manifests base.manifest.3 "$(cd "$USER_DIR/mlimg" && echo base.*)"
+}
+
+@test "commit twice, and commit without prepare" {
+	on_v1
+	commit
+	local before
+	before=$(stat -c '%i %Y' "$USER_DIR/mlimg/state.json")
+	commit
+	same "state" "$before" "$(stat -c '%i %Y' "$USER_DIR/mlimg/state.json")"
+	rm "$RUN/boot.json"
+	fails 1 "mlimg-agent: $RUN: boot.json, which prepare writes: No such file or directory" mlimg-agent commit --root "$RUN"
+	fails 1 "mlimg-agent: open '$DIR/none': No such file or directory" mlimg-agent commit --root "$DIR/none"
+}
+
+@test "a lost base manifest is written anew on the stack it describes" {
+	on_v1
+	commit
+	local digest
+	digest=$(state .base_sha256)
+	rm "$USER_DIR/mlimg/base.manifest.1"
+	v2_fails 3 "user/mlimg/base.manifest.1 is missing, so that the user's changes cannot be compared with this stack; remove it and boot once with the former stack, which writes it anew"
+	on_v1
+	same change "none 1" "$(boot '"\(.change) \(.generation)"')"
+	commit
+	same digest "$digest" "$(sha256sum <"$USER_DIR/mlimg/base.manifest.1" | cut -d' ' -f1)"
+	echo >>"$USER_DIR/mlimg/base.manifest.1"
+	v2_fails 3 "user/mlimg/base.manifest.1 is damaged (state.json names another digest), so that the user's changes cannot be compared with this stack; remove it and boot once with the former stack, which writes it anew"
+	on_v1
+	commit
+	on_v2
+	same change "changed 2" "$(boot '"\(.change) \(.generation)"')"
+}
+
+@test "a layer that is not the wanted one" {
+	refused "layers/0: id $V1 is wanted, this is 'debian' 12.2 with id $V2" cp -rT "$DIR/layer-v2" "$RUN/layers/0"
+	refused "layers/1: a software layer is wanted, this is the system layer 'debian'" cp -rT "$DIR/layer-v1" "$RUN/layers/1"
+	refused "layers/0: a system layer is wanted, this is the user layer 'alice'" cp -rT "$USER_DIR" "$RUN/layers/0"
+}
+
+@test "a damaged layer" {
+	local manifest=$RUN/layers/1/mlimg/manifest digest
+	digest=$(head -c -1 "$DIR/layer-nginx/mlimg/manifest" | sha256sum | cut -d' ' -f1)
+	refused "layers/1: layer 'nginx' is damaged: its manifest's digest is $digest, not its build id $NGINX" truncate -s -1 "$manifest"
+	refused "layers/0: layer.json says system layer 'debian' 12.3, the manifest system layer 'debian' 12.1" \
+		sed -i s/12.1/12.3/ "$RUN/layers/0/mlimg/layer.json"
+	refused "layers/0: layer.json: line 2: string or '}' expected near end of file" fill "$RUN/layers/0/mlimg/layer.json" "{"
+	rm "$RUN/layers/0/mlimg/layer.json"
+	fails 1 "mlimg-agent: $RUN: open 'layers/0/mlimg/layer.json': No such file or directory" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --software "$NGINX" --user "$TENANT"
+}
+
+@test "a damaged state, and another driver's" {
+	on_v1
+	commit
+	local state=$USER_DIR/mlimg/state.json good
+	local then="; restore it, or remove it to boot as for the first time, without a comparison with the former stack"
+	good=$(cat "$state")
+	spoil() {
+		fill "$state" "$(jq "$1" <<<"$good")"
+	}
+	refused "user/mlimg/state.json is damaged (state.json: no integer 'format')$then" fill "$state" "{}"
+	refused "user/mlimg/state.json is damaged (state.json: format 2 is unknown)$then" spoil '.format = 2'
+	refused "user/mlimg/state.json is damaged (state.json: 'stack' is no list of 1 to 65 layers)$then" spoil '.stack = []'
+	refused "user/mlimg/state.json is damaged (state.json: 'generation' is 1000000000)$then" spoil '.generation = 1000000000'
+	refused "user: the user layer 'alice' was written by union driver 'unionfs', which 'overlay' would misread; boot with mlimg.union=unionfs" \
+		spoil '.union = "unionfs"'
+	rm "$state"
+	refused "user/mlimg/state.json is damaged ('user/mlimg/state.json' is no regular file)$then" mkfifo "$state"
+}
+
+@test "links that a stranger put into the user layer are not followed" {
+	on_v1
+	commit
+	mkdir "$DIR/elsewhere"
+	echo kept >"$DIR/elsewhere/file"
+	ln -s "$DIR/elsewhere" "$USER_DIR/mlimg/reports"
+	v2_fails 1 "open user/mlimg/reports: Not a directory"
+	rm "$USER_DIR/mlimg/reports"
+	mv "$USER_DIR/upper" "$DIR/elsewhere/upper"
+	ln -s "$DIR/elsewhere/upper" "$USER_DIR/upper"
+	v2_fails 1 "open user/upper: Not a directory"
+	rm "$USER_DIR/upper" "$USER_DIR/mlimg/base.manifest.1"
+	mkdir "$USER_DIR/upper"
+	ln -s "$DIR/elsewhere/file" "$USER_DIR/mlimg/base.manifest.1"
+	v2_fails 1 "open 'user/mlimg/base.manifest.1': Too many levels of symbolic links"
+	# On the old stack the link is no manifest, and replaced.
+	on_v1
+	commit
+	same elsewhere kept "$(cat "$DIR/elsewhere/file")"
+	[ ! -L "$USER_DIR/mlimg/base.manifest.1" ]
+}
+
+@test "wrong usage" {
+	local id=0123456789abcdef0123 hint="
+Try 'mlimg-agent --help' for more information."
+	fails 2 "mlimg-agent: prepare: --root is missing$hint" mlimg-agent prepare
+	fails 2 "mlimg-agent: prepare: --union is missing$hint" mlimg-agent prepare --root "$RUN"
+	fails 2 "mlimg-agent: prepare: --system is missing$hint" mlimg-agent prepare --root "$RUN" --union overlay
+	fails 2 "mlimg-agent: prepare: --user is missing$hint" mlimg-agent prepare --root "$RUN" --union overlay --system $id
+	fails 2 "mlimg-agent: prepare: no union driver 'aufs' (there is: overlay)$hint" \
+		mlimg-agent prepare --root "$RUN" --union aufs --system $id --user $id
+	fails 2 "mlimg-agent: prepare: 'abc' is no id (20 to 64 hex digits)$hint" mlimg-agent prepare --software abc
+	fails 2 "mlimg-agent: prepare: unexpected argument 'x'$hint" mlimg-agent prepare x
+	fails 2 "mlimg-agent: commit: --root is missing$hint" mlimg-agent commit
+	local many=() i
+	for i in $(seq 65); do many+=(--software "$id$i"); done
+	fails 2 "mlimg-agent: prepare: more than 64 software layers$hint" mlimg-agent prepare "${many[@]}"
+	fails 1 "mlimg-agent: open '$DIR/none': No such file or directory" \
+		mlimg-agent prepare --root "$DIR/none" --union overlay --system $id --user $id
+}
