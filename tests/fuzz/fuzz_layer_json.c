@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The reader of layer.json; and what it takes, written and read again, must be the same text. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/layer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mlimg_layer_info info, back;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *text, *again;
+
+	if (mlimg_layer_from_json((const char *)data, size, &info, &err) < 0) {
+		if (!err.text[0] || err.kind != MLIMG_ERR_REFUSED)
+			abort();
+		return 0;
+	}
+	if (mlimg_layer_to_json(&info, &text, &err) < 0 ||
+		mlimg_layer_from_json(text, strlen(text), &back, &err) < 0 ||
+		mlimg_layer_to_json(&back, &again, &err) < 0 || strcmp(text, again) != 0)
+		abort();
+	free(text);
+	free(again);
+	mlimg_layer_info_done(&info);
+	mlimg_layer_info_done(&back);
+	return 0;
+}
