@@ -112,7 +112,7 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 		printf '%s\n' '[    1.000000] EXT4-fs (vdc): an older line' '[    2.000000] EXT4-fs error (device vdc): bad inode' \
 			'[    2.100000] EXT4-fs (vdc): no journal found' '[    3.000000] EXT4-fs (vdd): another disk' >"$T/kmsg"
 	}
-	stops "the software layer $sw on /dev/vdc cannot be mounted: mount says 'mount: mounting /dev/vdc on x failed: Structure needs cleaning', the kernel 'EXT4-fs (vdc): no journal found'; check the image with 'e2fsck -fn'"
+	stops "the software layer $sw on /dev/vdc cannot be mounted: mount says 'mount: mounting /dev/vdc on x failed: Structure needs cleaning', the kernel 'EXT4-fs (vdc): no journal found': check the image with 'e2fsck -fn'"
 }
 
 @test "boot: a mount that says it worked, and did not" {
@@ -120,7 +120,7 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 		three_layers
 		: >"$T/mount.lies"
 	}
-	stops "the system layer $sys on /dev/vdd cannot be mounted: it is not ro on $BATS_TEST_TMPDIR/machine/run/mlimg/layers/0; see whether the disk is attached read-only; check the image with 'e2fsck -fn'"
+	stops "the system layer $sys on /dev/vdd cannot be mounted: it is not ro on $BATS_TEST_TMPDIR/machine/run/mlimg/layers/0: see how the host attaches the disk"
 }
 
 @test "boot: a user disk that is attached read-only" {
@@ -128,7 +128,7 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 		three_layers
 		echo "*/user|mount: /dev/vda is write-protected" >"$T/mount.err"
 	}
-	stops "the user layer $user on /dev/vda cannot be mounted: mount says 'mount: /dev/vda is write-protected', the kernel 'nothing'; check the image with 'e2fsck -fn'"
+	stops "the user layer $user on /dev/vda cannot be mounted: mount says 'mount: /dev/vda is write-protected', the kernel 'nothing': check the image with 'e2fsck -fn'"
 }
 
 @test "boot: an image without /rootfs" {

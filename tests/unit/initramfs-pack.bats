@@ -1,0 +1,189 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154 # run sets stderr
+# mlimg-mkinitramfs: what is in the initramfs, in which order modules are loaded, and each way to fail.
+
+load ../lib/common
+
+pack=$MLIMG_TOP/initramfs/mlimg-mkinitramfs
+
+# A system tree with one kernel: two module files in other forms than .ko, one driver built in.
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+	local kernel=tree/usr/lib/modules/6.1.0-x
+	mkdir -p $kernel/kernel out
+	printf '#!/bin/sh\n' >agent
+	for module in virtio virtio_ring virtio_pci virtio-blk virtio_console other; do
+		echo "code of $module" >$kernel/kernel/$module.ko
+	done
+	echo 'code of overlay' | xz >$kernel/kernel/overlay.ko.xz
+	echo 'code of crc32c_generic' | gzip >$kernel/kernel/crc32c_generic.ko.gz
+	echo 'code of virtio_console' | zstd -q >$kernel/kernel/virtio_console.ko.zst
+	rm $kernel/kernel/virtio_console.ko
+	cat >$kernel/modules.dep <<-'END'
+		kernel/virtio.ko:
+		kernel/virtio_ring.ko:
+		kernel/other.ko: kernel/overlay.ko.xz
+		kernel/overlay.ko.xz:
+		kernel/crc32c_generic.ko.gz:
+		kernel/virtio_pci.ko: kernel/virtio_ring.ko kernel/virtio.ko
+		kernel/virtio-blk.ko: kernel/virtio_ring.ko kernel/virtio.ko
+		kernel/virtio_console.ko.zst: kernel/virtio_ring.ko kernel/virtio.ko
+	END
+	echo kernel/fs/ext4/ext4.ko >$kernel/modules.builtin
+}
+
+make_it() {
+	"$pack" --modules-from tree --busybox /bin/busybox --agent agent "$@"
+}
+
+# in_it FILE: a file of the uncompressed archive out/i.
+in_it() {
+	cpio -i --quiet --to-stdout "$1" <out/i
+}
+
+# left: what lies in out/ after a failure.
+left() {
+	same "what is left" "${1:-}" "$(ls out)"
+}
+
+@test "pack: the whole content" {
+	works make_it --compress none -o out/i
+	same "list" "drwxr-xr-x 0 0 0 .
+drwxr-xr-x 0 0 0 bin
+-rwxr-xr-x 0 0 $(stat -c %s /bin/busybox) bin/busybox
+-rwxr-xr-x 0 0 10 bin/mlimg-agent
+drwxr-xr-x 0 0 0 dev
+-rwxr-xr-x 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/init") init
+drwxr-xr-x 0 0 0 lib
+drwxr-xr-x 0 0 0 lib/mlimg
+-rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-decisions") lib/mlimg/mlimg-decisions
+-rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-functions") lib/mlimg/mlimg-functions
+-rw-r--r-- 0 0 $(in_it lib/mlimg/modules | wc -c) lib/mlimg/modules
+drwxr-xr-x 0 0 0 lib/modules
+drwxr-xr-x 0 0 0 lib/modules/kernel
+-rw-r--r-- 0 0 23 lib/modules/kernel/crc32c_generic.ko
+-rw-r--r-- 0 0 16 lib/modules/kernel/overlay.ko
+-rw-r--r-- 0 0 19 lib/modules/kernel/virtio-blk.ko
+-rw-r--r-- 0 0 15 lib/modules/kernel/virtio.ko
+-rw-r--r-- 0 0 23 lib/modules/kernel/virtio_console.ko
+-rw-r--r-- 0 0 19 lib/modules/kernel/virtio_pci.ko
+-rw-r--r-- 0 0 20 lib/modules/kernel/virtio_ring.ko
+drwxr-xr-x 0 0 0 newroot
+drwxr-xr-x 0 0 0 proc
+drwxr-xr-x 0 0 0 run
+drwxr-xr-x 0 0 0 sys
+drwxr-xr-x 0 0 0 tmp" "$(cpio -itvn --quiet <out/i | awk '{ print $1, $3, $4, $5, $9 }')"
+	left i
+}
+
+@test "pack: modules in the order of their dependencies, unpacked, each once" {
+	works make_it --compress none -o out/i
+	same "order" "kernel/crc32c_generic.ko
+kernel/virtio.ko
+kernel/virtio_ring.ko
+kernel/virtio_pci.ko
+kernel/virtio-blk.ko
+kernel/virtio_console.ko
+kernel/overlay.ko" "$(in_it lib/mlimg/modules)"
+	for module in crc32c_generic virtio_console overlay; do
+		same "$module" "code of $module" "$(in_it lib/modules/kernel/$module.ko)"
+	done
+}
+
+@test "pack: twice the same bytes, whatever umask and times are" {
+	works make_it -o out/a
+	touch -d 2001-01-01 agent tree/usr/lib/modules/*/kernel/*
+	chmod 0600 tree/usr/lib/modules/*/kernel/virtio.ko
+	umask 077
+	works make_it -o out/b
+	cmp out/a out/b
+	SOURCE_DATE_EPOCH=1000 works make_it -o out/c
+	run cmp -s out/a out/c
+	same "another time, the same bytes?" 1 "$status"
+}
+
+@test "pack: zstd, gzip, none hold the same" {
+	works make_it -o out/z
+	works make_it --compress=gzip --output=out/g
+	works make_it --compress none -o out/n
+	zstd -q -dc out/z | cmp - out/n
+	gzip -dc out/g | cmp - out/n
+}
+
+@test "pack: replaces a file that is there" {
+	echo old >out/i
+	works make_it --compress none -o out/i
+	same "module" "code of virtio" "$(in_it lib/modules/kernel/virtio.ko)"
+}
+
+@test "pack: --help" {
+	works "$pack" --help
+	[ "${lines[0]}" = "usage: mlimg-mkinitramfs [OPTION]... -o OUT" ]
+	same "longest line" "" "$(awk 'length > 80' <<<"$output")"
+}
+
+@test "pack: wrong usage" {
+	local try="Try 'mlimg-mkinitramfs --help' for more information."
+	fails 2 "mlimg-mkinitramfs: no output file: give -o OUT
+$try" "$pack"
+	fails 2 "mlimg-mkinitramfs: unknown option '--nonsense'
+$try" "$pack" --nonsense
+	fails 2 "mlimg-mkinitramfs: unknown option '--nonsense'
+$try" "$pack" --nonsense=1
+	fails 2 "mlimg-mkinitramfs: unexpected argument 'tree'
+$try" "$pack" tree
+	fails 2 "mlimg-mkinitramfs: option '--agent' needs a value
+$try" "$pack" --agent
+	fails 2 "mlimg-mkinitramfs: unknown compression 'lzma': zstd, gzip or none
+$try" "$pack" --compress lzma -o out/i
+}
+
+@test "pack: no kernel, several kernels, a kernel that is not there" {
+	mkdir -p tree/usr/lib/modules/6.2.0-y
+	cp tree/usr/lib/modules/6.1.0-x/modules.dep tree/usr/lib/modules/6.2.0-y/
+	fails 1 "mlimg-mkinitramfs: several kernels in 'tree/usr/lib/modules' (6.1.0-x, 6.2.0-y): give --kernel-version" make_it -o out/i
+	fails 1 "mlimg-mkinitramfs: no modules.dep in 'tree/usr/lib/modules/7': wrong version, or run depmod" make_it --kernel-version 7 -o out/i
+	works make_it --kernel-version 6.1.0-x -o out/i
+	rm -r tree/usr out/i
+	fails 1 "mlimg-mkinitramfs: no kernel in 'tree/lib/modules' (a directory with modules.dep)" make_it -o out/i
+	left
+}
+
+@test "pack: a module that is needed and not there" {
+	sed -i '/overlay.ko.xz:/d' tree/usr/lib/modules/6.1.0-x/modules.dep
+	fails 1 "mlimg-mkinitramfs: kernel 6.1.0-x in 'tree/usr/lib/modules' has no module overlay, nor is it built in" make_it -o out/i
+	left
+}
+
+@test "pack: a damaged module" {
+	echo nonsense >tree/usr/lib/modules/6.1.0-x/kernel/overlay.ko.xz
+	run --separate-stderr make_it -o out/i
+	same "exit code" 1 "$status"
+	[[ "$stderr" == *"mlimg-mkinitramfs: cannot copy module 'tree/usr/lib/modules/6.1.0-x/kernel/overlay.ko.xz'" ]]
+	left
+}
+
+@test "pack: programs that are missing or linked dynamically" {
+	fails 1 "mlimg-mkinitramfs: no mlimg-agent at 'nowhere'" make_it --agent nowhere -o out/i
+	fails 1 "mlimg-mkinitramfs: no busybox at 'nowhere': install busybox-static" make_it --busybox nowhere -o out/i
+	fails 1 "mlimg-mkinitramfs: '/bin/ls' is linked dynamically: install busybox-static" make_it --busybox /bin/ls -o out/i
+	fails 1 "mlimg-mkinitramfs: '/bin/ls' is linked dynamically" make_it --agent /bin/ls -o out/i
+	left
+}
+
+@test "pack: nowhere to write" {
+	fails 1 "mlimg-mkinitramfs: cannot write beside 'missing/i'" make_it -o missing/i
+	mkdir out/dir
+	fails 1 "mlimg-mkinitramfs: 'out/dir' is a directory" make_it -o out/dir
+	left dir
+}
+
+@test "pack: installed, it finds its parts" {
+	install -D -t installed/usr/sbin "$pack"
+	install -D -t installed/usr/lib/mlimg "$MLIMG_TOP/initramfs/init" "$MLIMG_TOP"/initramfs/lib/*
+	works installed/usr/sbin/mlimg-mkinitramfs --modules-from tree --busybox /bin/busybox --agent agent --compress none -o out/i
+	same "init" "$(cat "$MLIMG_TOP/initramfs/init")" "$(in_it init)"
+	rm installed/usr/lib/mlimg/mlimg-decisions
+	fails 1 "mlimg-mkinitramfs: '$PWD/installed/usr/lib/mlimg/mlimg-decisions' is missing: install mlimg again" \
+		installed/usr/sbin/mlimg-mkinitramfs --modules-from tree --agent agent -o out/j
+}
