@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compares mlimg_manifest_merge() with the kernel: makes random layers on disk, mounts them with overlayfs, walks
- * the mount, and expects of every entry what the merged manifest says. Needs root, for trusted.* and mount(2).
+ * the mount, and expects of every entry what the merged manifest says. Then makes images of the same layers, compiles them into an
+ * index, mounts that, and expects the same again. Needs root, for trusted.* and mount(2).
  */
 #include "libmlimg/merge.h"
 
@@ -17,7 +18,7 @@
 #include "tests/lib/random-manifest.h"
 #include "tests/lib/test.h"
 
-#define MAX_LAYERS 8
+#define MAX_LAYERS 20
 #define PATH_SIZE 300 /* random paths have less than 200 bytes */
 
 static void collect(void *ctx, const char *data, size_t size)
@@ -117,12 +118,13 @@ static struct mlimg_manifest *read_tree(const char *path)
 }
 
 /* A layer on disk. What is read of it must be what it was made from; that is a test of the walker. */
-static struct mlimg_manifest *make_layer(const char *path)
+static struct mlimg_manifest *make_layer(const char *path, unsigned flags)
 {
-	struct mlimg_manifest *made = random_manifest(RANDOM_LAYER), *read;
+	struct mlimg_manifest *made = random_manifest(flags), *read;
 	mlimg_autofree char *made_text = NULL, *read_text = NULL;
 
-	if (test_random(8) == 0) { /* an opaque root: overlayfs pays no heed */
+	if (flags & RANDOM_LAYER &&
+		test_random(8) == 0) { /* an opaque root: overlayfs pays no heed */
 		static struct mlimg_xattr x = {
 			(char *)MLIMG_XATTR_OPAQUE, (uint8_t *)(uintptr_t) "y", 1};
 
@@ -218,8 +220,37 @@ static void compare_mount(const char *path, const struct mlimg_manifest *merged,
 	ASSERT_EQ(c.n_seen, merged->n_entries);
 }
 
+static void run(const char *command)
+{
+	int status = system(command);
+
+	if (status)
+		FAIL("status %d of: %s", status, command);
+}
+
+/* The same stack once more, compiled: layer images 0.img and up of the directories 0 and up. */
+static void check_index(size_t n, const struct mlimg_manifest *merged)
+{
+	char command[4096] = "mlimg-index -q -o index";
+	char mount_command[4096] = "mount-index index mount";
+	char path[PATH_SIZE];
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "mlimg-mkfs --quiet --kind %s --name l%zu %zu %zu.img",
+			i ? "software" : "system", i, i, i);
+		run(path);
+		snprintf(path, sizeof(path), " %zu.img", i);
+		strcat(command, path);
+		strcat(mount_command, path);
+	}
+	run(command);
+	run(mount_command);
+	compare_mount("mount/rootfs", merged, false);
+	run("umount mount");
+}
+
 /* In the working directory, an empty one. */
-static void check_stack(void)
+static void check_stack(bool with_index)
 {
 	struct mlimg_manifest *layers[MAX_LAYERS], *merged;
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -230,7 +261,8 @@ static void check_stack(void)
 
 	for (size_t i = n; i-- > 0;) {
 		snprintf(path, sizeof(path), "%zu", i);
-		layers[i] = make_layer(path);
+		/* A system layer has nothing beneath it to hide, and mlimg-mkfs takes no whiteouts there. */
+		layers[i] = make_layer(path, with_index && !i ? RANDOM_ANY_NAMES : RANDOM_LAYER);
 		strcat(strcat(options, path), i ? ":" : "");
 	}
 	if (has_upper)
@@ -244,6 +276,8 @@ static void check_stack(void)
 		FAIL("mount -o %s: %s", options, strerror(errno));
 	compare_mount(path, merged, has_upper);
 	MUST(umount(path));
+	if (with_index)
+		check_index(n, merged);
 	mlimg_manifest_free(merged);
 	for (size_t i = 0; i < n; i++)
 		mlimg_manifest_free(layers[i]);
@@ -255,7 +289,7 @@ static void detach(void)
 	umount2("mount", MNT_DETACH);
 }
 
-TEST(merge_equals_overlayfs)
+static void check_stacks(int count, bool with_index)
 {
 	const char *path = test_tmpdir();
 	char dir[16];
@@ -265,11 +299,21 @@ TEST(merge_equals_overlayfs)
 	MUST(unshare(CLONE_NEWNS));
 	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	ASSERT_EQ(atexit(detach), 0);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < count; i++) {
 		snprintf(dir, sizeof(dir), "%d", i);
 		MUST(chdir(path));
 		MUST(mkdir(dir, 0755));
 		MUST(chdir(dir));
-		check_stack();
+		check_stack(with_index);
 	}
+}
+
+TEST(merge_equals_overlayfs)
+{
+	check_stacks(60, false);
+}
+
+TEST(index_equals_overlayfs)
+{
+	check_stacks(25, true);
 }
