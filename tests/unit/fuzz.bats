@@ -17,7 +17,8 @@ load ../lib/common
 }
 
 @test "run_corpus refuses to run nothing" {
-	fails 1 "run_corpus: no input" "$MLIMG_BUILD/tests/fuzz/fuzz_manifest" "$BATS_TEST_TMPDIR"
+	mkdir "$BATS_TEST_TMPDIR/empty"
+	fails 1 "run_corpus: no input" "$MLIMG_BUILD/tests/fuzz/fuzz_manifest" "$BATS_TEST_TMPDIR/empty"
 	fails 1 "run_corpus: open '$BATS_TEST_TMPDIR/none': No such file or directory" \
 		"$MLIMG_BUILD/tests/fuzz/fuzz_manifest" "$BATS_TEST_TMPDIR/none"
 }
