@@ -290,11 +290,11 @@ static bool connect_all(struct run *run)
 static void on_time(struct run *run)
 {
 	uint64_t now = mlimg_now_ms();
-	const char *question = mlimg_watch_ask(&run->watch, now);
+	bool can_ask = run->phase == BOOTING && run->agent.fd >= 0;
+	const char *question = can_ask ? mlimg_watch_ask(&run->watch, now) : NULL;
 
 	/* Lost when the guest does not read: it is asked again. */
-	if (run->phase == BOOTING && run->agent.fd >= 0 && question &&
-		mlimg_chan_request(&run->agent, question, NULL, NULL) == -EPIPE)
+	if (question && mlimg_chan_request(&run->agent, question, NULL, NULL) == -EPIPE)
 		mlimg_chan_close(&run->agent);
 	if (run->phase == POWERDOWN && now >= run->press_ms)
 		press_power_button(run);
@@ -312,8 +312,8 @@ static void poll_once(struct run *run, int timeout_ms, bool *ret_ended)
 		{.fd = run->signal_fd, .events = POLLIN},
 		{.fd = run->console.in, .events = POLLIN},
 		{.fd = run->log.in, .events = POLLIN},
-		{.fd = run->qmp.fd, .events = POLLIN},
 		{.fd = run->agent.fd, .events = POLLIN},
+		{.fd = run->qmp.fd, .events = POLLIN},
 	};
 
 	if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0)
@@ -324,16 +324,19 @@ static void poll_once(struct run *run, int timeout_ms, bool *ret_ended)
 		mlimg_vm_log_pump(&run->console);
 	if (fds[3].revents)
 		mlimg_vm_log_pump(&run->log);
+	/* The guest's own words before QEMU's: what it said came before what then happened to it. */
 	if (fds[4].revents)
-		read_chan(run, &run->qmp, on_qmp);
-	if (fds[5].revents)
 		read_chan(run, &run->agent, on_agent);
+	if (fds[5].revents)
+		read_chan(run, &run->qmp, on_qmp);
 	*ret_ended = fds[0].revents != 0;
 }
 
 /* What QEMU said last is still in the sockets. */
 static void drain(struct run *run)
 {
+	for (int i = 0; i < 64 && run->agent.fd >= 0; i++)
+		read_chan(run, &run->agent, on_agent);
 	for (int i = 0; i < 64 && run->qmp.fd >= 0; i++)
 		read_chan(run, &run->qmp, on_qmp);
 	for (int i = 0; i < 1024 && mlimg_vm_log_pump(&run->log); i++)

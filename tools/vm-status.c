@@ -127,13 +127,15 @@ static int ask_agent(const struct ask *ask, json_t **ret_status, struct mlimg_er
 /* One line of the stack; ids are shown as short as serials and kernel parameters have them. */
 static void print_layer(const char *kind, const json_t *layer)
 {
+	const char *version = mlimg_json_text(layer, "version", "");
 	char id[MLIMG_SHORT_ID + 1];
 
 	mlimg_cli_put_safe(stdout, kind);
 	printf("%*s", strlen(kind) < 10 ? (int)(10 - strlen(kind)) : 1, "");
 	mlimg_cli_put_safe(stdout, mlimg_json_text(layer, "name", "?"));
-	putchar(' ');
-	mlimg_cli_put_safe(stdout, mlimg_json_text(layer, "version", ""));
+	if (*version)
+		putchar(' ');
+	mlimg_cli_put_safe(stdout, version);
 	snprintf(id, sizeof(id), "%s", mlimg_json_text(layer, "build_id", "?"));
 	printf("  ");
 	mlimg_cli_put_safe(stdout, id);

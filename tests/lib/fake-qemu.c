@@ -5,7 +5,7 @@
  *
  *     print TEXT        on the console          warn TEXT      on stderr
  *     agent TEXT        a line on the agent's port; \xHH for a byte
- *     flood N           N bytes without a newline on the agent's port
+ *     flood WHERE N     N bytes without a newline on "agent" or "console"
  *     stage NAME TEXT   a boot stage's event
  *     answer TEXT       wait for a request (pings are answered by the way) and answer it
  *     again SOCKET      wait for the next client of "agent", or of "monitor"
@@ -76,6 +76,8 @@ static void take_client(int i)
 	ends[i].in = fdopen(ends[i].fd, "r");
 	if (!ends[i].in)
 		err(99, "accept");
+	/* serve_monitors() polls: nothing may hide in a buffer. */
+	setvbuf(ends[i].in, NULL, _IONBF, 0);
 	if (i == QMP || i == MONITOR)
 		say(i, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}");
 }
@@ -165,13 +167,13 @@ static void send_agent(const char *text)
 	dprintf(ends[AGENT].fd, "\n");
 }
 
-static void flood(size_t n)
+static void flood(int fd, size_t n)
 {
 	char *text = malloc(n);
 
 	memset(text, 'x', n);
 	for (size_t done = 0; done < n;) {
-		ssize_t w = write(ends[AGENT].fd, text + done, n - done);
+		ssize_t w = write(fd, text + done, n - done);
 
 		if (w <= 0)
 			err(99, "flood");
@@ -191,7 +193,9 @@ static void do_step(const char *step, char *text)
 	} else if (strcmp(step, "agent") == 0) {
 		send_agent(text);
 	} else if (strcmp(step, "flood") == 0) {
-		flood(strtoul(text, NULL, 10));
+		detail = strchr(text, ' ');
+		flood(ends[strncmp(text, "agent", 5) == 0 ? AGENT : CONSOLE].fd,
+			strtoul(detail ? detail : "", NULL, 10));
 	} else if (strcmp(step, "stage") == 0) {
 		detail = strchr(text, ' ');
 		if (detail)

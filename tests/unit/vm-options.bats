@@ -39,8 +39,10 @@ $TRY" "$@"
 @test "dry run: the whole command" {
 	run --separate-stderr dry --software w.img --forward 8080:80 --forward 0.0.0.0:2222:22 \
 		--memory 512M --cpus 2 --append 'quiet mlimg.debug'
+	# shellcheck disable=SC2154 # run sets it
 	same stderr "$ACCEL" "$stderr"
-	same command "$(cat <<'END'
+	same command "$(
+		cat <<'END'
 qemu-system-x86_64 \
 	-name guest=alice \
 	-nodefaults \
@@ -75,7 +77,7 @@ qemu-system-x86_64 \
 	-blockdev driver=raw,node-name=user,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=u.img \
 	-device virtio-blk-pci,id=user,drive=user,serial=cccccccccccccccccccc,addr=0x8.2,multifunction=on,disable-legacy=on
 END
-)" "$output"
+	)" "$output"
 	[ "$status" -eq 0 ]
 	[ ! -e /r ]
 }
@@ -152,8 +154,8 @@ order() {
 	local args=() i
 	mkdir -p many
 	for i in $(seq 64); do
-		[ -e many/$i ] || cp w.img many/$i
-		args+=(--software many/$i)
+		cp w.img "many/$i"
+		args+=(--software "many/$i")
 	done
 	usage "more than 64 software layers" dry "${args[@]}" --software x.img
 }
