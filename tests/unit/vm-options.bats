@@ -51,7 +51,7 @@ qemu-system-x86_64 \
 	-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
 	-machine q35 \
 	-accel tcg \
-	-cpu max \
+	-cpu max,erms=off \
 	-smp 2 \
 	-m 512M \
 	-kernel /r/alice/kernel \
