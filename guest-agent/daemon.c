@@ -20,6 +20,7 @@
 /* What a client is served with. */
 struct channel {
 	int fd;
+	bool is_open; /* somebody was at the other end when it was last looked at */
 	bool owes_resync; /* a response broke off: the client's next line would begin in the middle of it */
 	bool is_deaf; /* and what it had asked until then is not answered any more */
 	const struct mlimg_agent *agent;
@@ -31,9 +32,11 @@ static bool send_response(struct channel *channel, const char *response, size_t 
 	int r = 0;
 
 	if (channel->owes_resync)
-		r = mlimg_port_write(channel->fd, "\xff", 1, MLIMG_SEND_TIMEOUT_MS);
+		r = mlimg_port_write(
+			channel->fd, "\xff", 1, MLIMG_SEND_TIMEOUT_MS, MLIMG_ABSENT_MS);
 	if (r == 0)
-		r = mlimg_port_write(channel->fd, response, size, MLIMG_SEND_TIMEOUT_MS);
+		r = mlimg_port_write(
+			channel->fd, response, size, MLIMG_SEND_TIMEOUT_MS, MLIMG_ABSENT_MS);
 	channel->owes_resync = channel->is_deaf = r < 0;
 	return r == 0;
 }
@@ -99,6 +102,19 @@ static int wait_edge(int epoll_fd, struct mlimg_err *err)
 	return 0;
 }
 
+/*
+ * When a client goes, its unfinished line goes, too. But only then: data that came while the port said that nobody is there are the next
+ * client's, whose coming is not told yet.
+ */
+static void note_end(struct channel *channel, bool is_open)
+{
+	if (channel->is_open && !is_open) {
+		mlimg_line_reset(&channel->line);
+		channel->owes_resync = false;
+	}
+	channel->is_open = is_open;
+}
+
 /* @return 0 when @p until_closed and the client has gone; else only on failure */
 static int serve(struct channel *channel, bool until_closed, struct mlimg_err *err)
 {
@@ -111,10 +127,7 @@ static int serve(struct channel *channel, bool until_closed, struct mlimg_err *e
 			return mlimg_err_set(err, r, "read from the port");
 		if (r == 1 && until_closed)
 			return 0;
-		if (r == 1) {
-			mlimg_line_reset(&channel->line);
-			channel->owes_resync = false;
-		}
+		note_end(channel, r == 0);
 		r = wait_edge(epoll_fd, err);
 	}
 	return r;

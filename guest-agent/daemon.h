@@ -10,6 +10,8 @@
 #include "guest-agent/protocol.h"
 #include "libmlimg/err.h"
 
+#define MLIMG_ABSENT_MS \
+	1000 /**< how much later than a request the news may come that its sender is there (port.h) */
 #define MLIMG_SEND_TIMEOUT_MS \
 	10000 /**< for one response; a host that does not read for so long has lost interest */
 

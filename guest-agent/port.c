@@ -4,10 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "guest-agent/clock.h"
@@ -38,23 +38,41 @@ int mlimg_port_find(const char *sysfs, char ret_path[MLIMG_PORT_PATH_SIZE], stru
 	return mlimg_err_set(err, ENOENT, "virtio-serial port '" MLIMG_PORT_NAME "'");
 }
 
-/* POLLHUP alone: nobody is there. Waiting for somebody to come would be waiting for a reader of what nobody asked for. */
-static int wait_writable(int fd, int64_t deadline_ms)
+/*
+ * Edge-triggered, since poll(2) does not wait at all while nobody is at the other end.
+ *
+ * @return 0 to try again, -EPIPE, -ETIMEDOUT, -errno
+ */
+static int wait_writable(int fd, int64_t deadline_ms, int64_t absent_deadline_ms)
 {
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	int64_t left = deadline_ms - mlimg_clock_ms();
-	int n = left > 0 ? poll(&p, 1, (int)left) : 0;
+	struct epoll_event event = {.events = EPOLLOUT | EPOLLET};
+	mlimg_autoclose int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	int64_t now_ms = mlimg_clock_ms();
+	bool is_absent = false;
+	int n;
 
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
-	if (n == 0)
-		return -ETIMEDOUT;
-	return p.revents & POLLOUT ? 0 : -EPIPE;
+	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		return -errno;
+	if (absent_deadline_ms > deadline_ms)
+		absent_deadline_ms = deadline_ms;
+	for (;;) {
+		int64_t left_ms = (is_absent ? absent_deadline_ms : deadline_ms) - now_ms;
+
+		n = left_ms > 0 ? epoll_wait(epoll_fd, &event, 1, (int)left_ms) : 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return is_absent ? -EPIPE : -ETIMEDOUT;
+		if (n > 0 && event.events & EPOLLOUT)
+			return 0;
+		is_absent = is_absent || n > 0;
+		now_ms = mlimg_clock_ms();
+	}
 }
 
-int mlimg_port_write(int fd, const char *data, size_t size, int timeout_ms)
+int mlimg_port_write(int fd, const char *data, size_t size, int timeout_ms, int absent_ms)
 {
-	int64_t deadline_ms = mlimg_clock_ms() + timeout_ms;
+	int64_t now_ms = mlimg_clock_ms();
 
 	while (size > 0) {
 		ssize_t n = write(fd, data, size);
@@ -64,7 +82,7 @@ int mlimg_port_write(int fd, const char *data, size_t size, int timeout_ms)
 			data += n;
 			size -= (size_t)n;
 		} else if (errno == EAGAIN) {
-			r = wait_writable(fd, deadline_ms);
+			r = wait_writable(fd, now_ms + timeout_ms, now_ms + absent_ms);
 		} else if (errno != EINTR) {
 			r = -errno;
 		}

@@ -57,7 +57,7 @@ static void send_stage(const char *path, const char *line)
 {
 	mlimg_autoclose int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
-	if (fd < 0 || mlimg_port_write(fd, line, strlen(line), STAGE_TIMEOUT_MS) < 0)
+	if (fd < 0 || mlimg_port_write(fd, line, strlen(line), STAGE_TIMEOUT_MS, 0) < 0)
 		return;
 }
 
