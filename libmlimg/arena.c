@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Large enough that the last chunk's unused half does not matter, small enough for a tiny manifest. */
+/*
+ * Large enough that the last chunk's unused half does not matter, small enough for a tiny manifest.
+ */
 #define CHUNK_SIZE 32768
 
 struct chunk {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file arena.h
- * Memory that is freed all at once: for the many small strings of a manifest, of which each malloc() would
- * waste as much as it holds. Nothing can be given back singly. And one function for buffers that grow.
+ * Memory that is freed all at once: for the many small strings of a manifest, of which each
+ * malloc() would waste as much as it holds. Nothing can be given back singly. And one function for
+ * buffers that grow.
  */
 #ifndef MLIMG_ARENA_H
 #define MLIMG_ARENA_H
@@ -19,7 +20,9 @@ struct mlimg_arena *mlimg_arena_new(void);
 /** @return @p size bytes, aligned for anything; NULL when there is no memory */
 void *mlimg_arena_alloc(struct mlimg_arena *arena, size_t size);
 
-/** @return a copy of @p size bytes and a NUL after them, not aligned; NULL when there is no memory */
+/**
+ * @return a copy of @p size bytes and a NUL after them, not aligned; NULL when there is no memory
+ */
 char *mlimg_arena_strndup(struct mlimg_arena *arena, const char *text, size_t size);
 
 /** Free it and all that was taken from it; accepts NULL. */

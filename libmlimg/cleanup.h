@@ -46,24 +46,24 @@ static inline void mlimg_cleanup_closedir(DIR **d)
 }
 
 #define mlimg_cleanup(fn) __attribute__((cleanup(fn)))
-#define mlimg_autofree mlimg_cleanup(mlimg_cleanup_free)         /**< free() */
-#define mlimg_autoclose mlimg_cleanup(mlimg_cleanup_close)       /**< close() of an fd that is >= 0 */
-#define mlimg_autofclose mlimg_cleanup(mlimg_cleanup_fclose)     /**< fclose() */
+#define mlimg_autofree mlimg_cleanup(mlimg_cleanup_free)     /**< free() */
+#define mlimg_autoclose mlimg_cleanup(mlimg_cleanup_close)   /**< close() of an fd that is >= 0 */
+#define mlimg_autofclose mlimg_cleanup(mlimg_cleanup_fclose) /**< fclose() */
 #define mlimg_autoclosedir mlimg_cleanup(mlimg_cleanup_closedir) /**< closedir() */
 
 /** Define a cleanup handler for `struct x *` out of a free function that accepts NULL. */
-#define MLIMG_DEFINE_CLEANUP(type, free_fn)                                                        \
-	static inline void free_fn##_cleanup(type **p)                                             \
-	{                                                                                          \
-		free_fn(*p);                                                                       \
+#define MLIMG_DEFINE_CLEANUP(type, free_fn)            \
+	static inline void free_fn##_cleanup(type **p) \
+	{                                              \
+		free_fn(*p);                           \
 	}
 
 /** Take the value out of a cleaned-up pointer, which becomes NULL. */
-#define mlimg_steal(pp)                                                                            \
-	({                                                                                         \
-		__typeof__(*(pp)) mlimg_steal_tmp = *(pp);                                         \
-		*(pp) = NULL;                                                                      \
-		mlimg_steal_tmp;                                                                   \
+#define mlimg_steal(pp)                                    \
+	({                                                 \
+		__typeof__(*(pp)) mlimg_steal_tmp = *(pp); \
+		*(pp) = NULL;                              \
+		mlimg_steal_tmp;                           \
 	})
 
 static inline int mlimg_steal_fd(int *fd)

@@ -14,7 +14,9 @@ static void mark_cut(char *text, size_t wanted)
 		memcpy(text + MLIMG_ERR_TEXT_SIZE - 4, "...", 4);
 }
 
-/* Names that strangers chose get into messages: they must not break the line or drive the terminal. */
+/*
+ * Names that strangers chose get into messages: they must not break the line or drive the terminal.
+ */
 static void make_one_line(char *text)
 {
 	for (; *text; text++)

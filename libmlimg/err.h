@@ -3,14 +3,15 @@
  * @file err.h
  * Errors of the library: a code and one line of text, kept on the caller's stack.
  *
- * Every function that can fail returns 0 or a negative errno value and takes, as its last parameter,
- * a pointer to a struct mlimg_err that it fills. A failing path is one statement:
+ * Every function that can fail returns 0 or a negative errno value and takes, as its last
+ * parameter, a pointer to a struct mlimg_err that it fills. A failing path is one statement:
  *
  *     return mlimg_err_set(err, errno, "open layer '%s'", name);
  *
- * which always returns a negative value, whatever errno was, so that a failure cannot be reported as
- * success. The library never logs, prints or exits; what becomes of the message is the caller's affair.
- * Foreign conventions (libext2fs, libarchive, jansson) are converted in one file each, not here.
+ * which always returns a negative value, whatever errno was, so that a failure cannot be reported
+ * as success. The library never logs, prints or exits; what becomes of the message is the caller's
+ * affair. Foreign conventions (libext2fs, libarchive, jansson) are converted in one file each, not
+ * here.
  */
 #ifndef MLIMG_ERR_H
 #define MLIMG_ERR_H

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file layer.h
- * What a layer is: its kind, name, version and identity, and the two texts that carry them, the header lines of
- * its manifest and /mlimg/layer.json. Reading and writing of images is not here (tools/), this is about the words.
+ * What a layer is: its kind, name, version and identity, and the two texts that carry them, the
+ * header lines of its manifest and /mlimg/layer.json. Reading and writing of images is not here
+ * (tools/), this is about the words.
  *
  * Layout of a layer image (ext4, label "mlimg-<kind>", UUID derived from the build id):
  *
  *     read-only layer: /rootfs  the tree        /mlimg/layer.json   this description
  *                                               /mlimg/manifest     the manifest (manifest.h)
  *     user layer:      /upper /work             /mlimg/layer.json   this description
- *                                               /mlimg/...          what mlimg-agent keeps there (boot.h)
+ *                                               /mlimg/...          mlimg-agent's (boot.h)
  *
  * The build id is the SHA-256 of the manifest's text, header lines included:
  *
@@ -17,16 +18,17 @@
  *     # mlimg-kind system|software|user
  *     # mlimg-name NAME
  *     # mlimg-version VERSION
- *     # mlimg-over BUILDID             one line for each layer beneath, bottom first (software layers)
- *     # mlimg-instance HEX32           user layers only: what tells apart two that are otherwise the same
+ *     # mlimg-over BUILDID       software layers: one line for each layer beneath, bottom first
+ *     # mlimg-instance HEX32     user layers: what tells apart two that are otherwise the same
  *
  * layer.json, keys in this order:
  *
- *     { "format": 1, "kind": "system", "name": "debian", "version": "12.11", "build_id": "<64 hex>",
- *       "over": ["<64 hex>", ...], "instance": "<32 hex>", "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
+ *     { "format": 1, "kind": "system", "name": "debian", "version": "12.11",
+ *       "build_id": "<64 hex>", "over": ["<64 hex>", ...], "instance": "<32 hex>",
+ *       "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
  *
- * "over" is there for software layers that are over something, "instance" for user layers. Unknown keys are ignored, so that later versions may
- * add some; another "format" is refused.
+ * "over" is there for software layers that are over something, "instance" for user layers. Unknown
+ * keys are ignored, so that later versions may add some; another "format" is refused.
  */
 #ifndef MLIMG_LAYER_H
 #define MLIMG_LAYER_H
@@ -75,15 +77,19 @@ const char *mlimg_kind_name(enum mlimg_kind kind);
 /** @return the kind, or 0 when @p name is none of the three */
 enum mlimg_kind mlimg_kind_of(const char *name);
 
-/** @return whether @p name can be a layer's name or version: 1..64 of [A-Za-z0-9._+~:-], the first alphanumeric */
+/**
+ * @return whether @p name can be a layer's name or version: 1..64 of [A-Za-z0-9._+~:-], the first
+ * alphanumeric
+ */
 bool mlimg_layer_name_is_valid(const char *name);
 
 /** @return the volume label of @p kind, at most 16 characters as ext4 has it: "mlimg-system" */
 const char *mlimg_kind_label(enum mlimg_kind kind);
 
 /**
- * The UUID of a layer's file system: the first 16 bytes of the build id with version (8, "custom") and variant of
- * RFC 9562 set. So of the 32 hex digits all but the 13th and the 17th are the build id's.
+ * The UUID of a layer's file system: the first 16 bytes of the build id with version (8, "custom")
+ * and variant of RFC 9562 set. So of the 32 hex digits all but the 13th and the 17th are the build
+ * id's.
  *
  * @param build_id  64 hex digits
  * @param ret_uuid  16 bytes
@@ -91,7 +97,10 @@ const char *mlimg_kind_label(enum mlimg_kind kind);
  */
 bool mlimg_layer_uuid(const char *build_id, uint8_t ret_uuid[MLIMG_UUID_SIZE]);
 
-/** @return whether a file system with @p uuid can be the layer whose build id begins with @p id_prefix (20..64 hex digits) */
+/**
+ * @return whether a file system with @p uuid can be the layer whose build id begins with @p
+ * id_prefix (20..64 hex digits)
+ */
 bool mlimg_layer_uuid_matches(const uint8_t uuid[MLIMG_UUID_SIZE], const char *id_prefix);
 
 /** @return whether @p instance is 32 lower-case hexadecimal digits */
@@ -103,14 +112,15 @@ bool mlimg_layer_instance_is_valid(const char *instance);
  * @param info      the description
  * @param build_id  64 hexadecimal digits; copied
  * @param err       what is wrong
- * @return          0, -EUCLEAN when it is none or when there are MLIMG_LAYER_OVER_MAX already, -ENOMEM
+ * @return          0, -EUCLEAN when it is none or when there are MLIMG_LAYER_OVER_MAX already,
+ *                  -ENOMEM
  */
 int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Whether the members that a manifest's header holds are valid and fit each other: a kind, a name, a
- * version, "over" for software only, an instance for user layers and no others.
+ * Whether the members that a manifest's header holds are valid and fit each other: a kind, a name,
+ * a version, "over" for software only, an instance for user layers and no others.
  *
  * @return 0, -EUCLEAN
  */
@@ -120,8 +130,9 @@ int mlimg_layer_check(const struct mlimg_layer_info *info, struct mlimg_err *err
 void mlimg_layer_put_header(const struct mlimg_layer_info *info, mlimg_sink *sink, void *ctx);
 
 /**
- * Read the description back from a manifest's header; build_id, entries, size_bytes and time_s are not in it
- * and stay 0. Header lines with other keys are ignored, as unknown keys of layer.json are.
+ * Read the description back from a manifest's header; build_id, entries, size_bytes and time_s are
+ * not in it and stay 0. Header lines with other keys are ignored, as unknown keys of layer.json
+ * are.
  *
  * @param m         the manifest
  * @param ret_info  initialised by this call; mlimg_layer_info_done() when done

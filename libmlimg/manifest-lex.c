@@ -123,7 +123,10 @@ bool mlimg_lex_base64(struct mlimg_span s, uint8_t *buf, size_t *ret_size)
 				return false;
 			v = v << 6 | (uint32_t)value;
 		}
-		/* The bits that padding cuts off must be 0, else the same bytes had several spellings. */
+		/*
+		 * The bits that padding cuts off must be 0, else the same bytes had several
+		 * spellings.
+		 */
 		if (v & ((1u << 8 * (4 - digits)) - 1))
 			return false;
 		for (size_t k = 0; k + 1 < digits; k++)

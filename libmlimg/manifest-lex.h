@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file manifest-lex.h
- * The pieces of a manifest's line: numbers, escaped text, base64. Part of the reader; each takes the canonical
- * spelling (manifest.h) and no other, so that what was read and is written again is the same text.
+ * The pieces of a manifest's line: numbers, escaped text, base64. Part of the reader; each takes
+ * the canonical spelling (manifest.h) and no other, so that what was read and is written again is
+ * the same text.
  */
 #ifndef MLIMG_MANIFEST_LEX_H
 #define MLIMG_MANIFEST_LEX_H
@@ -37,8 +38,8 @@ bool mlimg_lex_digits(struct mlimg_span s, size_t n, unsigned base, uint32_t *re
  * @param buf       receives it, NUL-terminated
  * @param max       bytes that may be in it without the NUL; @p buf has one more
  * @param ret_size  its bytes
- * @return          false when an escape is broken or needless, something is not escaped that has to be, a NUL
- *                  is in it, or when it is longer than @p max
+ * @return          false when an escape is broken or needless, something is not escaped that has to
+ *                  be, a NUL is in it, or when it is longer than @p max
  */
 bool mlimg_lex_unescape(
 	struct mlimg_span s, const char *more, char *buf, size_t max, size_t *ret_size);
@@ -49,7 +50,9 @@ static inline size_t mlimg_lex_base64_room(struct mlimg_span s)
 	return s.size / 4 * 3;
 }
 
-/** @return whether @p s is base64 with padding, and its bytes; @p buf has mlimg_lex_base64_room() */
+/**
+ * @return whether @p s is base64 with padding, and its bytes; @p buf has mlimg_lex_base64_room()
+ */
 bool mlimg_lex_base64(struct mlimg_span s, uint8_t *buf, size_t *ret_size);
 
 #endif

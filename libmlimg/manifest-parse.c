@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The reader of manifests: lines, paths, order and hard link groups. Keywords are in manifest-keyword.c. */
+/*
+ * The reader of manifests: lines, paths, order and hard link groups. Keywords are in
+ * manifest-keyword.c.
+ */
 #include "libmlimg/manifest.h"
 
 #include <errno.h>
@@ -14,7 +17,10 @@
 #define HEADER_LINES_MAX 256
 #define HEADER_LINE_MAX 1024
 
-/* Bytes of the shortest entry, ". type=dir mode=0755 uid=0 gid=0 time=0.000000000\n": so many entries fit a text. */
+/*
+ * Bytes of the shortest entry, ". type=dir mode=0755 uid=0 gid=0 time=0.000000000\n": so many
+ * entries fit a text.
+ */
 #define ENTRY_LINE_MIN 50
 
 static bool is_path(const char *path)
@@ -48,7 +54,10 @@ static int parse_path(struct mlimg_parser *p, struct mlimg_span s, struct mlimg_
 	return e->path ? 0 : no_memory(p);
 }
 
-/* Order, and the parent: of the directories on the way to the last entry, it is the one that is left. */
+/*
+ * Order, and the parent: of the directories on the way to the last entry, it is the one that is
+ * left.
+ */
 static int check_place(struct mlimg_parser *p, const struct mlimg_entry *e)
 {
 	const struct mlimg_manifest *m = p->m;
@@ -86,7 +95,9 @@ static bool is_same_inode(const struct mlimg_entry *a, const struct mlimg_entry 
 		mlimg_entry_has_same_attrs(a, b);
 }
 
-/* Groups are numbered by their first names; the names of one agree, and are not more than it has. */
+/*
+ * Groups are numbered by their first names; the names of one agree, and are not more than it has.
+ */
 static int check_group(struct mlimg_parser *p, const struct mlimg_entry *e)
 {
 	struct mlimg_parser_group *g;

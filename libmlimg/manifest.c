@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Manifests in memory: order, lookup, building. Writing is in manifest-put.c, reading in manifest-parse.c. */
+/*
+ * Manifests in memory: order, lookup, building. Writing is in manifest-put.c, reading in
+ * manifest-parse.c.
+ */
 #include "libmlimg/manifest.h"
 
 #include <errno.h>

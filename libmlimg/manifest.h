@@ -3,10 +3,10 @@
  * @file manifest.h
  * The manifest: a sorted list of what a tree holds, as mtree(5) text.
  *
- * Format (version 1). The first line is "#mtree". Lines that begin with "# mlimg-" are the manifest's
- * own header (see struct mlimg_layer_info in layer.h) and come before the first entry; other comment
- * lines and empty lines are ignored. Every other line is one entry: its path, then keywords, separated
- * by one space (here folded after a comma):
+ * Format (version 1). The first line is "#mtree". Lines that begin with "# mlimg-" are the
+ * manifest's own header (see struct mlimg_layer_info in layer.h) and come before the first entry;
+ * other comment lines and empty lines are ignored. Every other line is one entry: its path, then
+ * keywords, separated by one space (here folded after a comma):
  *
  *     . type=dir mode=0755 uid=0 gid=0 time=1700000000.000000000
  *     ./bin type=link mode=0777 uid=0 gid=0 time=1700000000.000000000 link=usr/bin
@@ -15,34 +15,36 @@
  *     ./perl type=file mode=0755 uid=0 gid=0 size=36 time=1663669823.000000000 tags=links:1:2,
  *         xattr:user.a:AQ==
  *
- * - Paths are relative to the tree's root, which is "." itself, a directory, and the first entry; all
- *   others begin with "./". Bytes outside 0x21..0x7e and the characters '#', '\\', '=', '*', '?', '['
- *   are written as a backslash and three octal digits (vis(3), VIS_OCTAL), no others. The same goes for
- *   link targets; in xattr names ',' and ':' are escaped as well.
- * - Order: a directory comes before what is in it, what is in it is contiguous, and names within one
- *   directory are in strict byte order. mlimg_manifest_path_cmp() is that order.
+ * - Paths are relative to the tree's root, which is "." itself, a directory, and the first entry;
+ *   all others begin with "./". Bytes outside 0x21..0x7e and the characters '#', '\\', '=', '*',
+ *   '?', '[' are written as a backslash and three octal digits (vis(3), VIS_OCTAL), no others. The
+ *   same goes for link targets; in xattr names ',' and ':' are escaped as well.
+ * - Order: a directory comes before what is in it, what is in it is contiguous, and names within
+ *   one directory are in strict byte order. mlimg_manifest_path_cmp() is that order.
  * - type: file, dir, link, char, block, fifo, socket. mode: the twelve permission bits, four octal
- *   digits. uid, gid: 0..4294967294. size: bytes, regular files only, less than 2^63. time: seconds,
- *   which may be negative, and the nanoseconds to add to them, nine digits. sha256digest: of a regular
- *   file's contents, 64 lower-case hexadecimal digits; may be missing where nobody has computed it.
- *   device: major (12 bits) and minor (20 bits). Numbers have no leading zeros.
+ *   digits. uid, gid: 0..4294967294. size: bytes, regular files only, less than 2^63. time:
+ *   seconds, which may be negative, and the nanoseconds to add to them, nine digits. sha256digest:
+ *   of a regular file's contents, 64 lower-case hexadecimal digits; may be missing where nobody has
+ *   computed it. device: major (12 bits) and minor (20 bits). Numbers have no leading zeros.
  * - tags: a comma-separated list of what mtree(5) has no keyword for, in this order:
- *     - links:K:N  one of the N >= 2 names of a file; K numbers such groups from 1 in order of first
- *       appearance. All names of a group have the same attributes. A merged manifest (merge.h) may
- *       show fewer than N of them. Directories have none.
- *     - xattr:NAME:BASE64  one for each extended attribute, in strict byte order of the names. POSIX
- *       ACLs and file capabilities are xattrs (system.posix_acl_access, security.capability), with
- *       the values that getxattr(2) returns.
+ *     - links:K:N  one of the N >= 2 names of a file; K numbers such groups from 1 in order of
+ *       first appearance. All names of a group have the same attributes. A merged manifest
+ *       (merge.h) may show fewer than N of them. Directories have none.
+ *     - xattr:NAME:BASE64  one for each extended attribute, in strict byte order of the names.
+ *       POSIX ACLs and file capabilities are xattrs (system.posix_acl_access, security.capability),
+ *       with the values that getxattr(2) returns.
  * - Keywords come in the order: type mode uid gid size time sha256digest link device tags.
  * - Whiteouts and opaque directories of a layer appear in overlayfs' own form: type=char
  *   device=native,0,0, and xattr:trusted.overlay.opaque:eQ==.
  *
- * The writer is canonical: equal content gives equal bytes. The reader takes this form only, except that
- * the keywords may come in any order, and is bounded (limits below); input comes from strangers.
+ * The writer is canonical: equal content gives equal bytes. The reader takes this form only, except
+ * that the keywords may come in any order, and is bounded (limits below); input comes from
+ * strangers.
  *
- * Source of the format: mtree(5) of FreeBSD and libarchive. Why tags: to bsdtar 3.6 `xattr.NAME=`, which
- * go-mtree writes, is an error, and to NetBSD's mtree(8) so is libarchive's `inode=`; both skip tags.
- * bsdtar 3.6 does not know type=socket, though mtree(5) has it: it warns, and lists a regular file.
+ * Source of the format: mtree(5) of FreeBSD and libarchive. Why tags: to bsdtar 3.6 `xattr.NAME=`,
+ * which go-mtree writes, is an error, and to NetBSD's mtree(8) so is libarchive's `inode=`; both
+ * skip tags. bsdtar 3.6 does not know type=socket, though mtree(5) has it: it warns, and lists a
+ * regular file.
  */
 #ifndef MLIMG_MANIFEST_H
 #define MLIMG_MANIFEST_H
@@ -72,7 +74,9 @@ enum mlimg_type {
 	MLIMG_SOCKET,
 };
 
-/** @return the type's name in manifests: "file", "dir", "link", "char", "block", "fifo" or "socket" */
+/**
+ * @return the type's name in manifests: "file", "dir", "link", "char", "block", "fifo" or "socket"
+ */
 const char *mlimg_type_name(enum mlimg_type type);
 
 /** One extended attribute. */
@@ -102,8 +106,9 @@ struct mlimg_entry {
 };
 
 /**
- * @return whether @p a and @p b agree in type, mode, owner, size, link target, device and xattrs, where
- * overlayfs' own xattrs do not count. Paths, times, hard links and digests are not compared.
+ * @return whether @p a and @p b agree in type, mode, owner, size, link target, device and xattrs,
+ *         where overlayfs' own xattrs do not count. Paths, times, hard links and digests are not
+ *         compared.
  */
 bool mlimg_entry_has_same_attrs(const struct mlimg_entry *a, const struct mlimg_entry *b);
 
@@ -126,7 +131,9 @@ static inline bool mlimg_manifest_is_plain(unsigned char c)
 		c != '?' && c != '[';
 }
 
-/** @return an empty manifest to build on, or NULL when there is no memory; mlimg_manifest_free() it */
+/**
+ * @return an empty manifest to build on, or NULL when there is no memory; mlimg_manifest_free() it
+ */
 struct mlimg_manifest *mlimg_manifest_new(void);
 
 /**
@@ -145,7 +152,8 @@ int mlimg_manifest_add_header(
  *
  * @param m      the manifest; built only through these functions
  * @param entry  copied with all it points to
- * @return       the copy, which may be changed until the next is added (then it may move); NULL when there is no memory
+ * @return       the copy, which may be changed until the next is added (then it may move); NULL
+ *               when there is no memory
  */
 struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct mlimg_entry *entry);
 
@@ -171,11 +179,12 @@ void mlimg_manifest_put_entry(const struct mlimg_entry *entry, mlimg_sink *sink,
 void mlimg_manifest_put(const struct mlimg_manifest *m, mlimg_sink *sink, void *ctx);
 
 /**
- * Read a manifest from memory. Refuses what the format above does not have: a wrong first line, an unknown,
- * missing or repeated keyword, one that does not fit the type, a number out of range, a path that is
- * absolute or has ".", ".." or empty components, an order that is not strictly ascending, an entry whose
- * parent directory is not there, hard links that do not agree, a last line without newline, anything above
- * the limits. Takes about 2.5 times the text in address space meanwhile, and less afterwards.
+ * Read a manifest from memory. Refuses what the format above does not have: a wrong first line, an
+ * unknown, missing or repeated keyword, one that does not fit the type, a number out of range, a
+ * path that is absolute or has ".", ".." or empty components, an order that is not strictly
+ * ascending, an entry whose parent directory is not there, hard links that do not agree, a last
+ * line without newline, anything above the limits. Takes about 2.5 times the text in address space
+ * meanwhile, and less afterwards.
  *
  * @param text          bytes; need not be NUL-terminated
  * @param size          bytes of @p text

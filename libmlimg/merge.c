@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Directory by directory: the layers that take part in a directory each have a cursor over what they hold in it.
- * The least name among the cursors is next; what each layer says about it decides what shows, and which of the
- * layers take part in it in turn when it is a directory. A subtree that is hidden is skipped by bisection.
+ * Directory by directory: the layers that take part in a directory each have a cursor over what
+ * they hold in it. The least name among the cursors is next; what each layer says about it decides
+ * what shows, and which of the layers take part in it in turn when it is a directory. A subtree
+ * that is hidden is skipped by bisection.
  */
 #include "libmlimg/merge.h"
 
@@ -14,7 +15,10 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/whiteout.h"
 
-/* A layer's part of one directory: entries @at up to @end, @at always at a name in the directory itself. */
+/*
+ * A layer's part of one directory: entries @at up to @end, @at always at a name in the directory
+ * itself.
+ */
 struct cursor {
 	size_t layer, at, end;
 };
@@ -69,7 +73,9 @@ static int push_cursor(struct merge *m, struct cursor c)
 	return 0;
 }
 
-/* What would send a reader to data or directories elsewhere, which a merge by names cannot follow. */
+/*
+ * What would send a reader to data or directories elsewhere, which a merge by names cannot follow.
+ */
 static int check_followable(const struct merge *m, size_t layer, const struct mlimg_entry *e)
 {
 	const char *name = NULL;
@@ -147,9 +153,9 @@ static int emit(struct merge *m, size_t layer, const struct mlimg_entry *from)
 }
 
 /*
- * One name. Of the cursors @base .. @base + @n those that stand at it are taken, topmost first: the first one
- * shows, and is joined by directories beneath as long as nothing ends that. All of them move on. Cursors
- * for what is in the directory are left behind @base + @n.
+ * One name. Of the cursors @base .. @base + @n those that stand at it are taken, topmost first: the
+ * first one shows, and is joined by directories beneath as long as nothing ends that. All of them
+ * move on. Cursors for what is in the directory are left behind @base + @n.
  */
 static int take_name(struct merge *m, size_t base, size_t n, const char *path)
 {
@@ -201,8 +207,8 @@ static const char *least(const struct merge *m, size_t base, size_t n, size_t pr
 }
 
 /*
- * What is in one directory. @prefix: bytes of the paths before the names in it. The recursion is as deep as the
- * tree, at most MLIMG_PATH_MAX / 2 levels of a hundred bytes or so.
+ * What is in one directory. @prefix: bytes of the paths before the names in it. The recursion is as
+ * deep as the tree, at most MLIMG_PATH_MAX / 2 levels of a hundred bytes or so.
  */
 static int merge_directory(struct merge *m, size_t base, size_t prefix)
 {

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file merge.h
- * The merged manifest of a stack: what a reader sees when the layers lie above each other, as overlayfs
- * defines it (the kernel's Documentation/filesystems/overlayfs.rst; tests/root/merge.bats compares).
+ * The merged manifest of a stack: what a reader sees when the layers lie above each other, as
+ * overlayfs defines it (the kernel's Documentation/filesystems/overlayfs.rst; tests/root/merge.bats
+ * compares).
  *
- * - A whiteout hides the name in the layers beneath, and never shows itself, not even from the lowest layer.
- * - A directory that is in several layers has the attributes of the topmost one and the union of the contents,
- *   down to an opaque one, or to anything else of that name, which ends it. The root merges always.
+ * - A whiteout hides the name in the layers beneath, and never shows itself, not even from the
+ *   lowest layer.
+ * - A directory that is in several layers has the attributes of the topmost one and the union of
+ *   the contents, down to an opaque one, or to anything else of that name, which ends it. The root
+ *   merges always.
  * - Anything else hides what is beneath it.
  * - trusted.overlay.* does not show.
- * - Hard links exist within a layer only. Groups are numbered anew by first appearance; nlink is what it is in
- *   the layer, as stat(2) tells it, so it may be more than the names that show.
+ * - Hard links exist within a layer only. Groups are numbered anew by first appearance; nlink is
+ *   what it is in the layer, as stat(2) tells it, so it may be more than the names that show.
  */
 #ifndef MLIMG_MERGE_H
 #define MLIMG_MERGE_H
@@ -20,14 +23,14 @@
 /**
  * Merge.
  *
- * @param layers      manifests, bottom first, each with its root; must outlive the result, which shares their
- *                    strings
+ * @param layers      manifests, bottom first, each with its root; must outlive the result, which
+ *                    shares their strings
  * @param n_layers    1 or more
  * @param ret_merged  the merged manifest without header lines; free with mlimg_manifest_free()
  * @param err         names the layer and the path
  * @return            0; -ENOMEM; -EUCLEAN when a directory has trusted.overlay.redirect or a file
- *                    trusted.overlay.metacopy: what shows there lies under another name, and a read-only layer
- *                    must not hold such
+ *                    trusted.overlay.metacopy: what shows there lies under another name, and a
+ *                    read-only layer must not hold such
  */
 int mlimg_manifest_merge(const struct mlimg_manifest *const *layers, size_t n_layers,
 	struct mlimg_manifest **ret_merged, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -20,7 +20,10 @@ const char *mlimg_verdict_name(enum mlimg_verdict verdict)
 	return names[verdict];
 }
 
-/* Contents that are not known are different: to keep too much harms less than to drop what is the user's. */
+/*
+ * Contents that are not known are different: to keep too much harms less than to drop what is the
+ * user's.
+ */
 static bool has_same_contents(const struct mlimg_entry *a, const struct mlimg_entry *b)
 {
 	if (a->type != MLIMG_FILE || a->size_bytes == 0)

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-/* How a message names a layer: kind, name, version and the short id that is also its disk's serial. */
+/*
+ * How a message names a layer: kind, name, version and the short id that is also its disk's serial.
+ */
 #define LAYER "%s layer '%s' %s (%.20s)"
 #define LAYER_ARGS(info) \
 	mlimg_kind_name((info)->kind), (info)->name, (info)->version, (info)->build_id

@@ -159,7 +159,10 @@ static int add(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, v
 	return digest_file(entry, at, err);
 }
 
-/* Inodes that turned out to have one name in the tree are no groups; the others are numbered in order. */
+/*
+ * Inodes that turned out to have one name in the tree are no groups; the others are numbered in
+ * order.
+ */
 static void number_groups(struct building *b)
 {
 	uint32_t groups = 0;

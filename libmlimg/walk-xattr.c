@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-/* A small buffer does for nearly everything; the second try has room for all that the VFS allows. */
+/*
+ * A small buffer does for nearly everything; the second try has room for all that the VFS allows.
+ */
 static ssize_t read_names(struct mlimg_xattr_reader *x, const char *path)
 {
 	ssize_t n;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file walk-xattr.h
- * Reads all xattrs of a thing into buffers that are used again for the next one. Part of walk.h's walker.
+ * Reads all xattrs of a thing into buffers that are used again for the next one. Part of walk.h's
+ * walker.
  */
 #ifndef MLIMG_WALK_XATTR_H
 #define MLIMG_WALK_XATTR_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walker. It holds one level for each directory between the root and where it is: the names in it,
- * sorted, and its fd. Only the deepest OPEN_LEVELS of them keep their fd, so that a tree 2,000 directories
- * deep does not use up the process' file descriptors; on the way back the others are opened again through
- * "..", and compared with what was there before, since somebody may have moved something meanwhile.
+ * The walker. It holds one level for each directory between the root and where it is: the names in
+ * it, sorted, and its fd. Only the deepest OPEN_LEVELS of them keep their fd, so that a tree 2,000
+ * directories deep does not use up the process' file descriptors; on the way back the others are
+ * opened again through "..", and compared with what was there before, since somebody may have moved
+ * something meanwhile.
  */
 #include "libmlimg/walk.h"
 
@@ -174,7 +175,10 @@ static int read_link(struct walk *w, int dir, const char *name)
 	return 0;
 }
 
-/* Through /proc/self/fd because only it names a thing by directory and name; and "." is the directory. */
+/*
+ * Through /proc/self/fd because only it names a thing by directory and name; and "." is the
+ * directory.
+ */
 static int read_xattrs(struct walk *w, int dir, const char *name, uint32_t *ret_count)
 {
 	char path[sizeof("/proc/self/fd/") + 12 + MLIMG_NAME_MAX + 1];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file walk.h
- * Walk a directory tree in the order of manifests and hand out one entry for each thing in it. Never
- * follows a symbolic link and never leaves the tree, also when things are renamed meanwhile; uses at most 33
- * file descriptors however deep the tree is. Used on source trees (mlimg-mkfs) and on uppers (the agent);
- * both may be a stranger's. xattrs are read through /proc, which has to be mounted.
+ * Walk a directory tree in the order of manifests and hand out one entry for each thing in it.
+ * Never follows a symbolic link and never leaves the tree, also when things are renamed meanwhile;
+ * uses at most 33 file descriptors however deep the tree is. Used on source trees (mlimg-mkfs) and
+ * on uppers (the agent); both may be a stranger's. xattrs are read through /proc, which has to be
+ * mounted.
  */
 #ifndef MLIMG_WALK_H
 #define MLIMG_WALK_H
@@ -24,8 +25,9 @@ struct mlimg_walk_at {
 /**
  * Called for every entry, parents before children.
  *
- * @param entry  path, type, owner, mode, times, link target, device, xattrs are set; digest and hardlink
- *               are not, and nlink is 1. Valid for the call only; a visitor that keeps it copies it.
+ * @param entry  path, type, owner, mode, times, link target, device, xattrs are set; digest and
+ *               hardlink are not, and nlink is 1. Valid for the call only; a visitor that keeps it
+ *               copies it.
  * @param at     where it is
  * @param ctx    mlimg_walk()'s
  * @param err    to be set when the visitor fails
@@ -39,8 +41,11 @@ enum mlimg_walk_flags {
 	MLIMG_WALK_ONE_FS =
 		1, /**< report mount points of other file systems, but do not go into them */
 	MLIMG_WALK_NO_XATTRS = 2, /**< do not read xattrs */
-	/** Pass over names that are listed but not there. Without this it is an error, since something was removed
-	 * meanwhile; but overlayfs lists the whiteouts of a directory that only one layer has. */
+	/**
+	 * Pass over names that are listed but not there. Without this it is an error, since
+	 * something was removed meanwhile; but overlayfs lists the whiteouts of a directory that
+	 * only one layer has.
+	 */
 	MLIMG_WALK_SKIP_MISSING = 4,
 };
 
@@ -52,8 +57,9 @@ enum mlimg_walk_flags {
  * @param fn       the visitor
  * @param ctx      handed to @p fn
  * @param err      names the path
- * @return         0, what @p fn returned when negative, or -errno (unreadable directory, a path or xattr over
- *                 the limits of manifest.h, -ESTALE when a directory was moved while it was read)
+ * @return         0, what @p fn returned when negative, or -errno (unreadable directory, a path or
+ *                 xattr over the limits of manifest.h, -ESTALE when a directory was moved while it
+ *                 was read)
  */
 int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -66,7 +72,8 @@ int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
  * @param has_digests   whether to read all regular files for their digests
  * @param ret_manifest  on success a new manifest; free with mlimg_manifest_free()
  * @param err           names the path
- * @return              0 or -errno, as mlimg_walk(); -ESTALE also when a file grew or shrank while it was read
+ * @return              0 or -errno, as mlimg_walk(); -ESTALE also when a file grew or shrank while
+ *                      it was read
  */
 int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -4,10 +4,11 @@
  * How a layer says "what is beneath is gone". Detection only; conversion between forms is another
  * module's.
  *
- * overlayfs (the kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"): a
- * character device 0:0 hides the name beneath it; a directory with the xattr trusted.overlay.opaque = "y"
- * hides all that is beneath it. trusted.overlay.redirect on a directory names the lower directory it was
- * renamed from; trusted.overlay.metacopy on a file says that its contents are a lower one's.
+ * overlayfs (the kernel's Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
+ * directories"): a character device 0:0 hides the name beneath it; a directory with the xattr
+ * trusted.overlay.opaque = "y" hides all that is beneath it. trusted.overlay.redirect on a
+ * directory names the lower directory it was renamed from; trusted.overlay.metacopy on a file says
+ * that its contents are a lower one's.
  */
 #ifndef MLIMG_WHITEOUT_H
 #define MLIMG_WHITEOUT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main() of a fuzz target that is not linked with libFuzzer: runs files, and the files of directories, through it.
- * Ends with 0 when there were any and none crashed; then prints how many.
+ * main() of a fuzz target that is not linked with libFuzzer: runs files, and the files of
+ * directories, through it. Ends with 0 when there were any and none crashed; then prints how many.
  */
 #include <dirent.h>
 #include <errno.h>

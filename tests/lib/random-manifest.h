@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file random-manifest.h
- * Random manifests, small and with all that a manifest can hold. Few different names, so that the layers of a
- * stack often have the same paths. Include after nothing; it includes test.h, whose seed it uses.
+ * Random manifests, small and with all that a manifest can hold. Few different names, so that the
+ * layers of a stack often have the same paths. Include after nothing; it includes test.h, whose
+ * seed it uses.
  */
 #ifndef MLIMG_TEST_RANDOM_MANIFEST_H
 #define MLIMG_TEST_RANDOM_MANIFEST_H

@@ -426,7 +426,9 @@ TEST(refused_headers)
 	refused(text, "line 2: header is too long");
 }
 
-/* Every prefix of a good manifest, and every single byte changed, is taken or refused, never worse. */
+/*
+ * Every prefix of a good manifest, and every single byte changed, is taken or refused, never worse.
+ */
 TEST(damaged)
 {
 	struct mlimg_manifest *m;
@@ -450,7 +452,9 @@ TEST(damaged)
 	}
 }
 
-/* What a tool lists of a manifest must be its paths; escapes differ, so the names here have none. */
+/*
+ * What a tool lists of a manifest must be its paths; escapes differ, so the names here have none.
+ */
 static void check_listing(const char *command, const struct mlimg_manifest *m)
 {
 	char line[300], expected[300];

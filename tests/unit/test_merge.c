@@ -34,7 +34,10 @@ static struct mlimg_manifest *merge(const struct mlimg_manifest *const *layers, 
 	return merged;
 }
 
-/* The oracle: looks up one path as the kernel does, component by component, and knows nothing of order. */
+/*
+ * The oracle: looks up one path as the kernel does, component by component, and knows nothing of
+ * order.
+ */
 
 struct lookup {
 	const struct mlimg_entry *shown; /* or NULL */
@@ -120,7 +123,10 @@ static void check_shown(const struct mlimg_entry *got, const struct mlimg_entry 
 	ASSERT_EQ(got->n_xattrs, visible);
 }
 
-/* Two names are of one group exactly when they are in one layer and of one group there; numbers ascend. */
+/*
+ * Two names are of one group exactly when they are in one layer and of one group there; numbers
+ * ascend.
+ */
 static void check_groups(
 	const struct mlimg_manifest *merged, const struct mlimg_manifest *const *layers, size_t n)
 {
@@ -186,7 +192,10 @@ TEST(equals_the_model)
 	}
 }
 
-/* What is merged is a manifest again: it can be written and read, also with names of a group hidden. */
+/*
+ * What is merged is a manifest again: it can be written and read, also with names of a group
+ * hidden.
+ */
 TEST(result_can_be_written_and_read)
 {
 	test_seed();

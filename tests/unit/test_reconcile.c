@@ -15,7 +15,10 @@ static struct mlimg_xattr user_xattr = {(char *)"user.x", value, 1};
 		.digest = {n}, .nlink = 1                                              \
 	}
 
-/* By letter: files A, B, C of one size, directories D and E, an opaque O, links L and M, a whiteout W. */
+/*
+ * By letter: files A, B, C of one size, directories D and E, an opaque O, links L and M, a whiteout
+ * W.
+ */
 static struct mlimg_entry things[128] = {
 	['A'] = FILE_OF(1),
 	['B'] = FILE_OF(2),
@@ -34,7 +37,9 @@ static enum mlimg_verdict decide(char base, char next, char mine)
 		next == '-' ? NULL : &things[(int)next], &things[(int)mine]);
 }
 
-/* Every combination, by hand: for each of mine a row for each base, in it a letter for each next. */
+/*
+ * Every combination, by hand: for each of mine a row for each base, in it a letter for each next.
+ */
 static const char order[] = "-ABDEL";
 static const struct {
 	char mine;

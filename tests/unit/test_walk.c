@@ -328,7 +328,10 @@ TEST(directory_turns_into_a_link)
 		"open directory 'tree/d': Not a directory");
 }
 
-/* While the walk is 40 levels below it, so that its fd is closed, a directory is moved to another place. */
+/*
+ * While the walk is 40 levels below it, so that its fd is closed, a directory is moved to another
+ * place.
+ */
 TEST(directory_is_moved_while_deep_in_it)
 {
 	mlimg_autoclose int dir = open_tmpdir();
