@@ -5,22 +5,21 @@
 #include "tools/cli.h"
 #include "tools/vm-run.h"
 
-static const char help[] =
-	"Usage: mlimg-vm run --system IMAGE [--software IMAGE]... --user IMAGE\n"
-	"                    [OPTION]...\n"
-	"       mlimg-vm status NAME\n"
-	"       mlimg-vm stop NAME\n"
-	"\n"
-	"Run guests whose root is merged from layer images.\n"
-	"\n"
-	"  run      run a guest until it powers off\n"
-	"  status   ask a running guest's agent how it is\n"
-	"  stop     ask a running guest to power off\n"
-	"\n"
-	"'mlimg-vm COMMAND --help' tells the options of a command.\n"
-	"\n"
-	"  --help     show this\n"
-	"  --version  show the version\n";
+static const char help[] = "Usage: mlimg-vm run --system IMAGE [--software IMAGE]... --user IMAGE\n"
+			   "                    [OPTION]...\n"
+			   "       mlimg-vm status NAME\n"
+			   "       mlimg-vm stop NAME\n"
+			   "\n"
+			   "Run guests whose root is merged from layer images.\n"
+			   "\n"
+			   "  run      run a guest until it powers off\n"
+			   "  status   ask a running guest's agent how it is\n"
+			   "  stop     ask a running guest to power off\n"
+			   "\n"
+			   "'mlimg-vm COMMAND --help' tells the options of a command.\n"
+			   "\n"
+			   "  --help     show this\n"
+			   "  --version  show the version\n";
 
 int main(int argc, char **argv)
 {

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#define SYNC_MS 1000 /* how long to wait before a sync is sent again */
+
 static int no_answer(struct mlimg_err *err, int ret, const char *command)
 {
 	if (ret == -ETIMEDOUT)
@@ -61,31 +63,48 @@ int mlimg_chan_call(struct mlimg_chan *chan, const char *command, uint64_t deadl
 	return r;
 }
 
-/* The id of an agent's request may be guessed by an earlier client's; a random one marks where our
- * conversation begins. */
+/* The answer that returns @mark; everything else is dropped. */
+static int wait_for_mark(struct mlimg_chan *chan, json_int_t mark, uint64_t deadline_ms)
+{
+	for (;;) {
+		json_t *json = NULL;
+		const json_t *value;
+		int r = mlimg_chan_wait(chan, deadline_ms, &json);
+		bool found;
+
+		if (r < 0)
+			return r;
+		value = json_object_get(json, "return");
+		found = json_is_integer(value) && json_integer_value(value) == mark;
+		json_decref(json);
+		if (found)
+			return 0;
+	}
+}
+
+/*
+ * Ids of a former client's requests could be the same as ours: a random mark shows where our conversation begins, and later
+ * ids follow from it. The request is repeated, since what a guest has not yet read when a client comes or goes gets lost.
+ */
 int mlimg_agent_sync(struct mlimg_chan *chan, uint64_t deadline_ms, struct mlimg_err *err)
 {
 	static const char command[] = "guest-sync-delimited";
 	uint32_t mark = (uint32_t)mlimg_now_ms();
-	json_int_t id;
-	int r;
+	int r = -ETIMEDOUT;
 
 	if (getrandom(&mark, sizeof(mark), GRND_NONBLOCK) != (ssize_t)sizeof(mark))
 		mark ^= (uint32_t)(uintptr_t)chan;
 	chan->next_id = (json_int_t)mark << 16;
-	r = mlimg_chan_request(chan, command, json_pack("{s:I}", "id", (json_int_t)mark), &id);
-	while (r == 0) {
-		json_t *answer = NULL;
+	for (uint64_t now = mlimg_now_ms(); r == -ETIMEDOUT && now < deadline_ms;
+		now = mlimg_now_ms()) {
+		uint64_t until = deadline_ms - now < SYNC_MS ? deadline_ms : now + SYNC_MS;
 
-		r = wait_for_id(chan, id, deadline_ms, &answer);
-		if (r == 0 &&
-			json_integer_value(json_object_get(answer, "return")) == (json_int_t)mark) {
-			json_decref(answer);
-			return 0;
-		}
-		json_decref(answer);
+		r = mlimg_chan_request(
+			chan, command, json_pack("{s:I}", "id", (json_int_t)mark), NULL);
+		if (r == 0 || r == -EAGAIN)
+			r = wait_for_mark(chan, mark, until);
 	}
-	return no_answer(err, r, command);
+	return r == 0 ? 0 : no_answer(err, r, command);
 }
 
 int mlimg_qmp_greet(struct mlimg_chan *chan, uint64_t deadline_ms, struct mlimg_err *err)

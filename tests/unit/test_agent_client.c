@@ -295,20 +295,20 @@ TEST(a_call_takes_its_own_answer_only)
 	json_decref(answer);
 	send_text("{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no command 'y'\"}, "
 		  "\"id\": 2}\n");
-	ASSERT_FAILS(mlimg_chan_call(&chan, "y", mlimg_now_ms() + 60000, &answer, &err), err,
-		-EIO, "'y' fails: no command 'y'");
+	ASSERT_FAILS(mlimg_chan_call(&chan, "y", mlimg_now_ms() + 60000, &answer, &err), err, -EIO,
+		"'y' fails: no command 'y'");
 	send_text("{\"error\": 7, \"id\": 3}\n");
-	ASSERT_FAILS(mlimg_chan_call(&chan, "z", mlimg_now_ms() + 60000, &answer, &err), err,
-		-EIO, "'z' fails: no reason given");
+	ASSERT_FAILS(mlimg_chan_call(&chan, "z", mlimg_now_ms() + 60000, &answer, &err), err, -EIO,
+		"'z' fails: no reason given");
 	ASSERT_FAILS(mlimg_chan_call(&chan, "w", mlimg_now_ms() + 20, &answer, &err), err,
 		-ETIMEDOUT, "'w' is not answered: Connection timed out");
 	mlimg_chan_close(&chan);
 }
 
-/* Answers one guest-sync-delimited, after what a former client left; ends. */
+/* Loses one guest-sync-delimited, then answers one after what a former client left; ends. */
 static void answer_sync(void)
 {
-	json_t *request = read_request();
+	json_t *lost = read_request(), *request = read_request();
 	json_int_t mark =
 		json_integer_value(json_object_get(json_object_get(request, "arguments"), "id"));
 	json_int_t id = json_integer_value(json_object_get(request, "id"));
@@ -321,9 +321,10 @@ static void answer_sync(void)
 		(long long)id, (long long)mark, (long long)id);
 	send_text(text);
 	json_decref(request);
+	json_decref(lost);
 }
 
-TEST(sync_leaves_a_former_conversation_behind)
+TEST(sync_is_repeated_and_leaves_a_former_conversation_behind)
 {
 	struct mlimg_chan chan = pair();
 	struct mlimg_err err = MLIMG_ERR_INIT;

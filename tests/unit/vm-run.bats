@@ -222,7 +222,7 @@ in_background() {
 # await FILE TEXT
 await() {
 	for _ in $(seq 600); do
-		! grep -qF "$2" "$1" 2>/dev/null || return 0
+		if grep -qF "$2" "$1" 2>/dev/null; then return 0; fi
 		sleep 0.1
 	done
 	echo "'$2' does not come in $1:" >&2
