@@ -54,8 +54,8 @@ static uint64_t div_up(uint64_t n, uint64_t by)
 
 static int too_small(const struct mlimg_writer *image, struct mlimg_err *err)
 {
-	return mlimg_err_set(err, ENOSPC, "'%s': %llu bytes are too small for the contents",
-		image->name, (unsigned long long)image->size_bytes);
+	return mlimg_err_set(err, 0, "'%s': %llu bytes are too small for the contents", image->name,
+		(unsigned long long)image->size_bytes);
 }
 
 /* Next run of free blocks from the goal on, and if there is none from the beginning. */
@@ -307,7 +307,7 @@ static int wanted_geometry(const struct mlimg_writer *image, const struct needs 
 	g->blocks_per_group = blocks / g->groups & ~UINT64_C(7);
 	if (blocks_needed(needs, end, g) > g->groups * g->blocks_per_group ||
 		g->blocks_per_group < group_blocks_min(g))
-		return mlimg_err_set(err, ENOSPC, "'%s' needs at least %llu bytes, not %llu",
+		return mlimg_err_set(err, 0, "'%s' needs at least %llu bytes, not %llu",
 			image->name,
 			(unsigned long long)(least.groups * least.blocks_per_group * BS),
 			(unsigned long long)image->size_bytes);
@@ -347,7 +347,7 @@ static int layout_read_only(
 			return r;
 	}
 	if (g.groups > GROUPS_MAX)
-		return mlimg_err_set(err, EFBIG, "'%s': a read-only layer has at most %llu bytes",
+		return mlimg_err_set(err, 0, "'%s': a read-only layer has at most %llu bytes",
 			image->name, (unsigned long long)GROUPS_MAX * GROUP_BLOCKS * BS);
 	ext2fs_blocks_count_set(&param, g.groups * g.blocks_per_group);
 	param.s_blocks_per_group = (uint32_t)g.blocks_per_group;

@@ -2,6 +2,7 @@
 /* mlimg-mkfs: make a layer image from a directory or a tar. Manual page: mlimg-mkfs.8 */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 #define USER_SIZE_DEFAULT (UINT64_C(2) << 30)
 
 static const char help_text[] =
-	"usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE IMAGE\n"
+	"Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE IMAGE\n"
 	"       mlimg-mkfs --kind user [OPTION]... IMAGE\n"
 	"\n"
 	"Makes a layer image (ext4) from SOURCE: a directory, a tar of any compression,\n"
@@ -130,19 +131,19 @@ static void cut_suffixes(char *name)
 /* Name a layer after the file it is made from, or into. */
 static int name_after(const char *path, char *ret_name, struct mlimg_err *err)
 {
-	mlimg_autofree char *copy = strdup(path);
+	mlimg_autofree char *copy = realpath(path, NULL); /* "." has a name too */
 	struct stat st;
-	size_t size;
 	char *base;
 
-	if (!copy)
-		return mlimg_err_set(err, ENOMEM, "'%s'", path);
-	for (size = strlen(copy); size > 1 && copy[size - 1] == '/'; size--)
-		copy[size - 1] = '\0';
+	if (!copy || stat(path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		free(copy);
+		copy = strdup(path);
+		if (!copy)
+			return mlimg_err_set(err, ENOMEM, "'%s'", path);
+		cut_suffixes(copy);
+	}
 	base = strrchr(copy, '/');
 	base = base ? base + 1 : copy;
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		cut_suffixes(base);
 	if (!mlimg_layer_name_is_valid(base))
 		return mlimg_err_usage(err, "cannot name the layer after '%s': give --name", path);
 	strcpy(ret_name, base);
@@ -297,8 +298,11 @@ static int run(struct request *rq, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct request rq = {0};
-	int code = run(&rq, argc, argv);
+	int code;
 
+	/* A limit on the size of files is to be an error of write(2), so that nothing is left behind. */
+	signal(SIGXFSZ, SIG_IGN);
+	code = run(&rq, argc, argv);
 	mlimg_layer_info_done(&rq.info);
 	return code;
 }

@@ -74,7 +74,7 @@ static struct mlimg_node *parent_of(struct reader *rd, const char *path)
 
 static int changed(const char *path, struct mlimg_err *err)
 {
-	return mlimg_err_set(err, ESTALE, "'%s' changed while it was read", path);
+	return mlimg_err_set(err, 0, "'%s' changed while it was read", path);
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -223,7 +223,7 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 	if (entry->type == MLIMG_DIR)
 		rd->dir = node;
 	if (at->st->st_dev == rd->to->image_dev && at->st->st_ino == rd->to->image_ino)
-		return mlimg_err_set(err, ELOOP, "the image is to lie in the source");
+		return mlimg_err_set(err, 0, "the image would lie in its own source");
 	if (entry->type == MLIMG_FILE)
 		return copy_file(rd, entry->path, at, node->inode->file, err);
 	return 0;
