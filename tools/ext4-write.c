@@ -476,7 +476,8 @@ static int prepare(struct mlimg_writer *image, struct mlimg_tree *tree, struct m
 	if (r < 0)
 		return r;
 	if (image->kind != MLIMG_USER)
-		return layout_read_only(image, &needs, end, err);
+		return layout_read_only(
+			image, &needs, end > CONTENTS_START ? end : CONTENTS_START, err);
 	if (needs.inodes > image->fs->super->s_inodes_count)
 		return too_small(image, err);
 	image->goal = end;
