@@ -112,11 +112,12 @@ static bool is_systemd_running(const struct mlimg_agent *agent)
 static json_t *get_init(bool is_systemd)
 {
 	struct systemd systemd = {.is_mute = false};
-	json_t *init = json_object();
+	json_t *init;
 
 	if (!is_systemd)
 		return json_pack("{s:s,s:s,s:b,s:[]}", "init", "other", "system_state", "unknown",
 			"default_target_reached", 1, "failed_units");
+	init = json_object();
 	json_object_set_new(init, "init", json_string("systemd"));
 	json_object_set_new(init, "system_state", get_system_state(&systemd));
 	json_object_set_new(
