@@ -96,7 +96,8 @@ int mlimg_tree_finish(struct mlimg_tree *tree, struct mlimg_node *top, struct ml
 		count = entries_of(n, &list, &room);
 		if (count == SIZE_MAX)
 			return mlimg_err_set(err, ENOMEM, "sort '%s'", n->name);
-		qsort(list, count, sizeof(*list), name_cmp);
+		if (count)
+			qsort(list, count, sizeof(*list), name_cmp);
 		relink(n, list, count);
 	}
 	for (struct mlimg_node *n = top; n; n = mlimg_tree_next(n, top))

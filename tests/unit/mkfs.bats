@@ -53,6 +53,13 @@ spec_tar() {
 	same "lines over 80 columns" "" "$output"
 }
 
+@test "mkfs: help, manual page and completion know the same options" {
+	local top=$MLIMG_TOP options
+	options=$(mlimg-mkfs --help | grep -o '^  --[a-z-]*' | tr -d ' ' | sort)
+	same "manual page" "$options" "$(sed -n 's/^\.It Fl -\([a-z-]*\).*/--\1/p' "$top/tools/mlimg-mkfs.8" | sort)"
+	same completion "$options" "$(grep -o "'--[a-z -]*'" "$top/tools/completion/mlimg-mkfs" | tr -d "'" | tr ' ' '\n' | sort)"
+}
+
 @test "mkfs: each wrong usage has its line" {
 	mkdir d
 	wrong "--kind is missing"
