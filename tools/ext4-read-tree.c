@@ -242,6 +242,9 @@ static int advance(struct walk *w)
 		return ext4_refuse(w->fs, w->err, "a path is longer than %u bytes", MLIMG_PATH_MAX);
 	sprintf(w->path + end, "%s%s", end ? "/" : "", entry->name);
 	ret = read_entry_inode(w->fs, entry, &inode, w->err);
+	/* Its ".." vouches for every other directory; where the walk began, nobody has looked at that. */
+	if (ret == 0 && inode.ino == w->levels[0].ino)
+		return ext4_refuse(w->fs, w->err, "directory inode %u contains itself", inode.ino);
 	return ret < 0 ? ret : visit(w, &inode, &ino);
 }
 

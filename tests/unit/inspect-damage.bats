@@ -143,9 +143,24 @@ refused() {
 	sed 's/handmade/trusted!/; s/!/+/' layer.json >other.json
 	edit "rm /mlimg/layer.json" "write other.json /mlimg/layer.json"
 	refused "its layer.json says name 'trusted+', its manifest 'handmade'"
+	sed 's/"version": "1"/"version": "2"/' layer.json >other.json
+	edit "rm /mlimg/layer.json" "write other.json /mlimg/layer.json"
+	refused "its layer.json says version '2', its manifest '1'"
 	sed 's/"entries": 11/"entries": 12/' layer.json >other.json
 	edit "rm /mlimg/layer.json" "write other.json /mlimg/layer.json"
 	refused "its layer.json says 12 entries, its manifest has 11"
+}
+
+@test "a software layer that says it is over something else" {
+	local over
+	handmade-layer -k software "$BATS_FILE_TMPDIR/tree" x.img
+	works mlimg-inspect x.img
+	debugfs -R "dump /mlimg/layer.json layer.json" x.img 2>/dev/null
+	over=$(printf '%064d' 7)
+	sed 's/"entries"/"over": ["'"$over"'"], &/' layer.json >other.json
+	printf '%s\n' "rm /mlimg/layer.json" "write other.json /mlimg/layer.json" >script
+	debugfs -w -f script x.img >/dev/null 2>&1
+	refused "its layer.json and its manifest differ in 'over'"
 }
 
 @test "no tree" {
@@ -203,6 +218,10 @@ refused() {
 	refused ".: inode $root: directory $etc is in there twice" ls -R
 	edit "link etc bin/etc"
 	refused "./bin/etc: directory inode $etc says that it is in inode $root, not in $(inode /rootfs/bin)" ls -R
+	edit "link /rootfs bin/top"
+	refused "./bin/top: directory inode $root contains itself" ls -R
+	edit "cd /" "unlink /rootfs" "link / /rootfs"
+	refused "./rootfs: directory inode 2 contains itself" ls -R
 	edit "link / bin/top"
 	refused "./bin/top: directory inode 2 says that it is in inode 2, not in $(inode /rootfs/bin)" ls -R
 }
@@ -226,6 +245,7 @@ refused() {
 		refused "./bin: inode $n: directory block 0: $3" ls -R
 	}
 	broken 0 '\1' "it does not begin with '.' and '..'"
+	broken 7 '\1' "it does not begin with '.' and '..'"
 	broken 8 'x' "it does not begin with '.' and '..'"
 	broken 20 '/' "it does not begin with '.' and '..'"
 	broken 4 '\0' "an entry does not fit"
@@ -294,6 +314,26 @@ refused() {
 	printf '%s\n' "sif /rootfs/etc/motd block[1] 0x00020004" "sif /rootfs/etc/motd block[4] $node" "sif /rootfs/etc/motd block[5] 0" >script
 	debugfs -w -f script x.img >/dev/null 2>&1
 	refused "inode $n: node of the extent tree is damaged" cat etc/motd
+}
+
+@test "a leaf of an extent tree that begins before its index" {
+	local n node data
+	cp "$BATS_FILE_TMPDIR/plain.img" x.img
+	n=$(inode /rootfs/etc/motd) node=$(block /rootfs/etc/other x.img) data=$(block /rootfs/etc/motd x.img)
+	poke x.img $((node * 4096)) '\012\363\1\0\124\1\0\0\0\0\0\0'
+	poke x.img $((node * 4096 + 12)) "$(printf '\\%03o' 0 0 0 0 1 0 0 0 $((data & 255)) $((data >> 8)) 0 0)"
+	printf '%s\n' "sif /rootfs/etc/motd block[1] 0x00010004" "sif /rootfs/etc/motd block[3] 1" \
+		"sif /rootfs/etc/motd block[4] $node" "sif /rootfs/etc/motd block[5] 0" >script
+	debugfs -w -f script x.img >/dev/null 2>&1
+	refused "inode $n: extent at block 0 is out of order" cat etc/motd
+	debugfs -w -R "sif /rootfs/etc/motd block[3] 0" x.img >/dev/null 2>&1
+	works mlimg-inspect x.img cat etc/motd
+	same contents hello "$output"
+}
+
+@test "an unwritten extent reads as zeros, whatever is in its block" {
+	edit "sif etc/motd block[4] 0x8001"
+	mlimg-inspect x.img cat etc/motd | cmp - <(head -c 6 /dev/zero)
 }
 
 @test "xattrs that cannot be" {

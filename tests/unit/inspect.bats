@@ -269,7 +269,7 @@ drwxr-xr-x    3 $me          0 2020-09-13T12:26:40Z usr" "$(grep -v ' lo' <<<"$o
 
 @test "an image may be a FIFO's or a directory's name, but is refused" {
 	mkfifo fifo
-	fails 3 "mlimg-inspect: fifo: is neither a file nor a block device" mlimg-inspect fifo
+	fails 3 "mlimg-inspect: fifo: is neither a file nor a block device" timeout 20 mlimg-inspect fifo
 	fails 3 "mlimg-inspect: tree: is neither a file nor a block device" mlimg-inspect tree
 	fails 1 "mlimg-inspect: open image 'missing.img': No such file or directory" mlimg-inspect missing.img
 }

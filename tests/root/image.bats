@@ -1,0 +1,71 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Three readers of one image: the kernel (loop mount), mlimg-inspect, and the source tree. All must tell the same, xattrs included.
+
+load ../lib/common
+
+setup() {
+	need root
+	cd "$BATS_TEST_TMPDIR" || return
+	mkdir mnt
+}
+
+teardown() {
+	! mountpoint -q "$BATS_TEST_TMPDIR/mnt" || umount "$BATS_TEST_TMPDIR/mnt"
+}
+
+# What the kernel and what mlimg-inspect make of image $1 with tree $2
+compare() {
+	mount -t ext4 -o ro,noload,loop "$1" mnt
+	treelist "mnt/$2" >kernel
+	umount mnt
+	mlimg-inspect "$1" manifest --computed | grep -v '^# mlimg-' >inspect
+	diff kernel inspect
+}
+
+@test "random trees written by mlimg-mkfs: source, kernel and mlimg-inspect agree" {
+	local seed=${MLIMG_SEED:-$(date +%N)} i
+	echo "MLIMG_SEED=$seed"
+	for ((i = 0; i < ${MLIMG_TREES:-8}; i++)); do
+		randtree $((10#$seed + i)) $((40 + 100 * i)) tree
+		mlimg-mkfs --quiet --force --kind system --name random tree x.img
+		treelist tree >source
+		compare x.img rootfs
+		diff source kernel
+		rm -rf tree
+	done
+}
+
+@test "random trees written by mke2fs: kernel and mlimg-inspect agree" {
+	local seed=${MLIMG_SEED:-$(date +%N)} i
+	echo "MLIMG_SEED=$seed"
+	for ((i = 0; i < ${MLIMG_TREES:-4}; i++)); do
+		randtree $((10#$seed + i)) 300 tree
+		handmade-layer -s 64M tree x.img
+		compare x.img rootfs
+		rm -rf tree
+	done
+}
+
+@test "a user layer that the kernel wrote to: kernel and mlimg-inspect agree" {
+	local seed=${MLIMG_SEED:-$(date +%N)}
+	echo "MLIMG_SEED=$seed"
+	mkdir tree
+	handmade-layer -k user -s 64M tree x.img
+	mount -t ext4 -o loop x.img mnt
+	randtree "$((10#$seed))" 600 mnt/upper/random
+	# What overlayfs leaves in an upper.
+	mknod mnt/upper/whiteout c 0 0
+	mkdir mnt/upper/opaque
+	setfattr -n trusted.overlay.opaque -v y mnt/upper/opaque
+	rm -rf mnt/upper/random/[a-m]*
+	fallocate -l 1M mnt/upper/unwritten
+	: >mnt/upper/beyond
+	fallocate -n -l 1M mnt/upper/beyond
+	umount mnt
+	compare x.img upper
+	grep -x './whiteout type=char .* device=native,0,0' inspect
+	grep -x './opaque type=dir .*trusted.overlay.opaque:eQ==.*' inspect
+	works mlimg-inspect x.img ls -l unwritten
+	[[ $output == *" 1048576 "* ]]
+}
