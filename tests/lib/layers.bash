@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Three small software layers that use every way in which a layer can act on those beneath it, and what a guest must show then.
+# Needs root: whiteouts are device nodes, and trusted.* attributes.
+
+# layers_make DIR SYSTEM-FILE: images a.img, b.img, c.img in DIR, bottom first; c hides SYSTEM-FILE of the system layer.
+layers_make() {
+	local dir=$1 hidden=$2 layer
+	for layer in a b c; do
+		mkdir -p "$dir/$layer/srv/merged"
+		echo "$layer" >"$dir/$layer/srv/file-$layer"
+		echo "$layer" >"$dir/$layer/srv/override"
+		echo "$layer" >"$dir/$layer/srv/merged/$layer"
+	done
+	mkdir "$dir/a/srv/opaque" "$dir/b/srv/opaque"
+	echo a | tee "$dir/a/srv/opaque/beneath" "$dir/a/srv/whiteout" "$dir/a/srv/again" >/dev/null
+	echo b >"$dir/b/srv/opaque/above"
+	setfattr -n trusted.overlay.opaque -v y "$dir/b/srv/opaque"
+	mknod "$dir/b/srv/whiteout" c 0 0
+	mknod "$dir/b/srv/again" c 0 0
+	echo c >"$dir/c/srv/again"
+	mkdir -p "$dir/c/${hidden%/*}"
+	mknod "$dir/c/$hidden" c 0 0
+	for layer in a b c; do
+		mlimg-mkfs --quiet --kind software --name "$layer" --version 1 "$dir/$layer" "$dir/$layer.img" || return
+	done
+}
+
+# What `layers_show` prints in a guest with all three.
+layers_abc() {
+	cat <<'END'
+/srv/again:c
+/srv/file-a:a
+/srv/file-b:b
+/srv/file-c:c
+/srv/merged/a:a
+/srv/merged/b:b
+/srv/merged/c:c
+/srv/opaque/above:b
+/srv/override:c
+END
+}
+
+# And with a alone.
+layers_a() {
+	cat <<'END'
+/srv/again:a
+/srv/file-a:a
+/srv/merged/a:a
+/srv/opaque/beneath:a
+/srv/override:a
+/srv/whiteout:a
+END
+}
+
+# layers_show NAME: every file below /srv with its contents.
+layers_show() {
+	vm_do "$1" 'find /srv -type f | LC_ALL=C sort | xargs grep ""'
+}
+
+# image_id IMAGE: its build id.
+image_id() {
+	mlimg-inspect --json "$1" | jq -er .build_id
+}
+
+# status_fits NAME CHANGE IMAGE…: the agent reports these read-only layers, bottom first, that change, and that all is well.
+status_fits() {
+	local name=$1 change=$2 status ids='' image
+	shift 2
+	for image in "$@"; do
+		ids+=$(image_id "$image")$'\n'
+	done
+	status=$(vm_status "$name") || return
+	same "ids of $name" "${ids%$'\n'}" "$(jq -r '.boot.stack[].build_id' <<<"$status")" &&
+		same "change" "$change" "$(jq -r .boot.change <<<"$status")" &&
+		same "union, default target, failed units" 'overlay true []' \
+			"$(jq -r '"\(.boot.union) \(.default_target_reached) \(.failed_units)"' <<<"$status")"
+}

@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Guests for the vm tests and the demo: `vm_start` runs mlimg-vm in the background, with the tests' command channel beside the agent's port.
+# The caller sets vms, a directory whose path leaves room for unix sockets. Every function says on stderr what went wrong.
+
+: "${vms:?}"
+VM_BOOT_SECONDS=${VM_BOOT_SECONDS:-300}
+# Sourced from a function by bats, so it must be said that it is global.
+declare -gA vm_pids
+
+# vm_start NAME ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]
+vm_start() {
+	local name=$1 given=()
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		given+=("$1")
+		shift
+	done
+	[ $# -eq 0 ] || shift
+	mkdir -p "$vms"
+	: >"$vms/$name.out"
+	# Closed: descriptors of bats and of locks, which a guest must not hold.
+	mlimg-vm run --name "$name" --runtime-dir "$vms" --boot-timeout "$VM_BOOT_SECONDS" "${given[@]}" -- "$@" \
+		-chardev "socket,id=test,path=$vms/$name.test,server=on,wait=off" \
+		-device virtserialport,bus=virtio-serial0.0,nr=2,chardev=test,name=org.mlimg.test.0 \
+		>"$vms/$name.out" 2>"$vms/$name.err" </dev/null 3>&- 4>&- 9>&- &
+	vm_pids[$name]=$!
+}
+
+# What is known of a guest that did not do what it should.
+vm_tell() {
+	local file
+	for file in "$vms/$1.out" "$vms/$1.err" "$vms/$1/qemu.log" "$vms/$1/console.log"; do
+		[ -s "$file" ] || continue
+		echo "--- $1: ${file##*/}"
+		tail -n 25 "$file" | tr -d '\r' | tr -c '[:print:]\n' '?'
+	done >&2
+	return 1
+}
+
+# vm_up NAME…: waits until each is up.
+vm_up() {
+	local name
+	for name in "$@"; do
+		until grep -q "^$name: up after" "$vms/$name.out"; do
+			kill -0 "${vm_pids[$name]}" 2>/dev/null || {
+				grep -q "^$name: up after" "$vms/$name.out" && break
+				echo "$name ended before it was up" >&2
+				vm_tell "$name"
+				return 1
+			}
+			sleep 0.1
+		done
+	done
+}
+
+# vm_do NAME COMMAND: what the command in the guest prints; its exit code.
+vm_do() {
+	guestctl -t 120 "$vms/$1.test" "$2"
+}
+
+# vm_status NAME: guest-status as JSON.
+vm_status() {
+	mlimg-vm status "$1" --runtime-dir "$vms" --json
+}
+
+# vm_stop NAME…: powers off as a user of the guest would, and waits; each mlimg-vm must end with 0.
+vm_stop() {
+	local name status=0
+	for name in "$@"; do
+		# The guest may be gone before it could answer.
+		vm_do "$name" "poweroff" >/dev/null 2>&1 || true
+	done
+	for name in "$@"; do
+		vm_end "$name" || {
+			echo "$name: mlimg-vm ended with $?" >&2
+			vm_tell "$name"
+			status=1
+		}
+	done
+	return $status
+}
+
+# vm_end NAME: waits for its mlimg-vm; its exit code.
+vm_end() {
+	local status=0
+	wait "${vm_pids[$1]}" || status=$?
+	unset "vm_pids[$1]"
+	return $status
+}
+
+# Ends whatever still runs; for teardown.
+vm_kill() {
+	local name
+	for name in "${!vm_pids[@]}"; do
+		# The second signal ends QEMU at once.
+		kill -TERM "${vm_pids[$name]}" 2>/dev/null || continue
+		sleep 0.2
+		kill -TERM "${vm_pids[$name]}" 2>/dev/null || true
+		wait "${vm_pids[$name]}" || true
+	done
+	vm_pids=()
+}
+
+# vm_clean IMAGE: the user file system was unmounted properly and e2fsck finds nothing.
+vm_clean() {
+	local state
+	state=$(dumpe2fs -h "$1" 2>/dev/null | grep -E '^Filesystem (state|features):')
+	if grep -q needs_recovery <<<"$state" || ! grep -Eq '^Filesystem state: +clean$' <<<"$state"; then
+		printf '%s: not clean after poweroff\n%s\n' "$1" "$state" >&2
+		return 1
+	fi
+	e2fsck -fn "$1" >"$vms/fsck.log" 2>&1 || {
+		cat "$vms/fsck.log" >&2
+		return 1
+	}
+}

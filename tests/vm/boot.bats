@@ -1,0 +1,195 @@
+#!/usr/bin/env bats
+# The boot table: each test is a guest with the stand-alone busybox init and a small root, its disks, and what must come of it.
+
+load ../lib/common
+
+setup_file() {
+	local images=$BATS_FILE_TMPDIR tree
+	export vms=$images
+	load ../lib/vm
+	load ../lib/layers
+	tree=$(debian-tree v1)
+	small-root "$tree" "$images/tree"
+	mkdir -p "$images/tree/srv" "$images/tree/usr/share"
+	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
+		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
+	mlimg-mkfs --quiet --kind system --name small --version 1 "$images/tree" "$images/system.img"
+	echo 2 | tee "$images/tree/srv/version" "$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
+	mlimg-mkfs --quiet --kind system --name small --version 2 "$images/tree" "$images/system2.img"
+	layers_make "$images" usr/share/hidden
+}
+
+setup() {
+	images=$BATS_FILE_TMPDIR
+	export vms=$BATS_TEST_TMPDIR
+	load ../lib/vm
+	load ../lib/layers
+	system=$images/system.img user=$BATS_TEST_TMPDIR/user.img
+	mlimg-mkfs --quiet --kind user --name tenant --size 64M "$user"
+}
+
+teardown() {
+	vm_kill
+}
+
+# start ARGUMENT…: guest "t" with the small system $system and the user layer $user.
+start() {
+	vm_start t --system "$system" --user "$user" --memory 256M --net none "$@"
+}
+
+# stops MESSAGE: the boot must end with exactly this, which mlimg-vm heard from the guest, and with exit code 1. Which letter a disk
+# has is the kernel's affair: /dev/vdX.
+stops() {
+	local status=0 said
+	vm_end t || status=$?
+	said=$(tail -n 1 "$vms/t.err" | sed 's:/dev/vd[a-z]:/dev/vdX:g')
+	if ! same "last line" "t: boot failed: $1; console log: $vms/t/console.log" "$said" ||
+		! same "exit code" 1 "$status"; then
+		vm_tell t
+	fi
+}
+
+# The file system's UUID as messages show it.
+uuid() {
+	dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Filesystem UUID: *//p' | tr -d -
+}
+
+# with_version LIST: a list of layers.bash and the one file of the system layer in the same place.
+with_version() {
+	{ "$1" && echo /srv/version:1; } | LC_ALL=C sort
+}
+
+# short IMAGE: what a disk's serial holds.
+short() {
+	image_id "$1" | cut -c 1-20
+}
+
+# command_line SOFTWARE…: kernel parameters for the small system, these software layers and $user.
+command_line() {
+	local software='' image
+	for image in "$@"; do
+		software+=${software:+,}$(short "$image")
+	done
+	echo "console=ttyS0 boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
+		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
+}
+
+# disk FILE SERIAL: QEMU's arguments for a read-only disk of one's own making.
+disk() {
+	printf '%s\n' -blockdev "driver=file,filename=$1,node-name=extra,read-only=on" \
+		-device "virtio-blk-pci,drive=extra,serial=$2"
+}
+
+@test "boot: one software layer" {
+	start --software "$images/a.img"
+	vm_up t
+	same "merged tree" "$(with_version layers_a)" "$(layers_show t)"
+	status_fits t first "$images/system.img" "$images/a.img"
+	vm_stop t
+	vm_clean "$user"
+}
+
+@test "boot: three software layers: whiteouts, opaque directory, override" {
+	start --software "$images/a.img" --software "$images/b.img" --software "$images/c.img"
+	vm_up t
+	same "merged tree" "$(with_version layers_abc)" "$(layers_show t)"
+	same "a system file that a layer deletes" "" "$(vm_do t 'ls -A /usr/share | grep hidden || true')"
+	status_fits t first "$images"/{system,a,b,c}.img
+	vm_stop t
+	vm_clean "$user"
+}
+
+@test "boot: disks in any order" {
+	start --software "$images/a.img" --software "$images/b.img" --software "$images/c.img" --shuffle "${MLIMG_SEED:-3}"
+	vm_up t
+	same "merged tree" "$(with_version layers_abc)" "$(layers_show t)"
+	status_fits t first "$images"/{system,a,b,c}.img
+	vm_stop t
+}
+
+@test "boot: writes and deletions survive a reboot" {
+	start --software "$images/a.img"
+	vm_up t
+	vm_do t 'echo mine >/srv/mine; rm /srv/whiteout; mkdir /srv/dir; mv /srv/opaque /srv/dir/moved; touch /run/first-boot; reboot'
+	until vm_do t 'test ! -e /run/first-boot'; do sleep 0.5; done
+	same "merged tree" '/srv/again:a
+/srv/dir/moved/beneath:a
+/srv/file-a:a
+/srv/merged/a:a
+/srv/mine:mine
+/srv/override:a
+/srv/version:1' "$(layers_show t)"
+	status_fits t none "$images/system.img" "$images/a.img"
+	vm_stop t
+	vm_clean "$user"
+}
+
+@test "boot: system replaced beneath own changes" {
+	start
+	vm_up t
+	vm_do t 'echo mine >/srv/mine; echo mine >>/usr/share/kept; echo mine >>/usr/share/changed; rm /usr/share/deleted'
+	vm_stop t
+	system=$images/system2.img start
+	vm_up t
+	status_fits t changed "$images/system2.img"
+	same "new version" 2 "$(vm_do t 'cat /srv/version')"
+	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+	fails 1 "" vm_do t 'test -e /usr/share/deleted'
+	vm_status t >"$vms/status"
+	same "counts" '1 1' "$(jq -r '.boot.report.counts | "\(.conflict) \(."whiteout-changed")"' "$vms/status")"
+	same "report" $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' "$(
+		vm_do t "cat '$(jq -r .boot.report.path "$vms/status")'" | jq -r '.entries[] | "\(.path) \(.verdict)"'
+	)"
+	vm_stop t
+	vm_clean "$user"
+	# And back: the user's own changes are still his.
+	start
+	vm_up t
+	same "old version" 1 "$(vm_do t 'cat /srv/version')"
+	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+	vm_stop t
+}
+
+@test "boot: a missing disk stops it" {
+	start -- -append "$(command_line "$images/a.img")"
+	stops "waited 5 s, still missing the software layer $(short "$images/a.img"); there is \
+/dev/vdX (serial $(short "$images/system.img")) with a system layer, UUID $(uuid "$images/system.img"), \
+/dev/vdX (serial $(short "$user")) with a user layer, UUID $(uuid "$user"): \
+attach what is missing, or correct the kernel parameters"
+}
+
+@test "boot: a foreign disk stops it" {
+	mapfile -t extra < <(disk "$images/a.img" foreign)
+	start -- "${extra[@]}"
+	stops "/dev/vdX (serial foreign) holds a software layer, UUID $(uuid "$images/a.img"), \
+which is not in the stack: detach it, or add it to the kernel parameters"
+}
+
+@test "boot: a software layer with a damaged superblock stops it" {
+	cp "$images/a.img" "$BATS_TEST_TMPDIR/a.img"
+	printf '\377' | dd of="$BATS_TEST_TMPDIR/a.img" bs=1 seek=$((1024 + 4)) conv=notrunc status=none
+	mapfile -t extra < <(disk "$BATS_TEST_TMPDIR/a.img" "$(short "$images/a.img")")
+	start -- "${extra[@]}" -append "$(command_line "$images/a.img")"
+	stops "/dev/vdX (serial $(short "$images/a.img")) should be the software layer $(short "$images/a.img"), \
+but is damaged (ext4, but superblock checksum is wrong): check the image with 'e2fsck -fn'"
+}
+
+@test "boot: another layer in place of the wanted one stops it" {
+	mapfile -t extra < <(disk "$images/b.img" "$(short "$images/a.img")")
+	start -- "${extra[@]}" -append "$(command_line "$images/a.img")"
+	stops "/dev/vdX (serial $(short "$images/a.img")) should be the software layer $(short "$images/a.img"), \
+but holds a software layer, UUID $(uuid "$images/b.img"): attach the right image"
+}
+
+@test "boot: a user layer with a damaged superblock stops it" {
+	cp "$user" "$BATS_TEST_TMPDIR/damaged.img"
+	printf '\377' | dd of="$BATS_TEST_TMPDIR/damaged.img" bs=1 seek=$((1024 + 4)) conv=notrunc status=none
+	mapfile -t extra < <(disk "$BATS_TEST_TMPDIR/damaged.img" "$(short "$user")")
+	other=$BATS_TEST_TMPDIR/other.img
+	mlimg-mkfs --quiet --kind user --name other --size 64M "$other"
+	parameters=$(command_line)
+	damaged=$(short "$user") user=$other
+	start -- "${extra[@]}" -append "$parameters"
+	stops "/dev/vdX (serial $damaged) should be the user layer $damaged, \
+but is damaged (ext4, but superblock checksum is wrong): check the image with 'e2fsck -fn'"
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bats
+# Real Debian with systemd and Debian's own initramfs.
+
+load ../lib/common
+
+setup_file() {
+	local images=$BATS_FILE_TMPDIR tree
+	export vms=$images
+	load ../lib/vm
+	load ../lib/layers
+	tree=$(debian-tree v1)
+	mlimg-mkfs --quiet --kind system --name debian --version 12 "$tree" "$images/system.img"
+	layers_make "$images" usr/share/common-licenses/GPL-3
+}
+
+setup() {
+	images=$BATS_FILE_TMPDIR
+	export vms=$BATS_TEST_TMPDIR
+	load ../lib/vm
+	load ../lib/layers
+	user=$BATS_TEST_TMPDIR/user.img
+	mlimg-mkfs --quiet --kind user --name tenant --size 1G "$user"
+}
+
+teardown() {
+	vm_kill
+}
+
+# sane CHANGE IMAGE…: what must be so after every boot.
+sane() {
+	same "system state" running "$(vm_do t 'systemctl is-system-running --wait')" || {
+		vm_do t 'systemctl --failed' >&2
+		return 1
+	}
+	status_fits t "$@" &&
+		same "root" "overlay rw" "$(vm_do t "awk '\$2 == \"/\" { print \$3, substr(\$4, 1, 2) }' /proc/mounts")"
+}
+
+@test "debian: one software layer" {
+	vm_start t --system "$images/system.img" --software "$images/a.img" --user "$user"
+	vm_up t
+	sane first "$images"/{system,a}.img
+	same "merged tree" "$(layers_a)" "$(layers_show t)"
+	vm_stop t
+	vm_clean "$user"
+}
+
+@test "debian: three software layers, shuffled disks; writes survive a reboot" {
+	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/b.img" \
+		--software "$images/c.img" --user "$user" --shuffle 7
+	vm_up t
+	sane first "$images"/{system,a,b,c}.img
+	same "merged tree" "$(layers_abc)" "$(layers_show t)"
+	fails 1 "" vm_do t 'test -e /usr/share/common-licenses/GPL-3'
+	vm_do t 'echo mine >/srv/mine; echo mine >/srv/override; rm /srv/merged/b; boot=$(cat /proc/sys/kernel/random/boot_id)
+		echo $boot >/root/boot; reboot'
+	until vm_do t 'test "$(cat /root/boot)" != "$(cat /proc/sys/kernel/random/boot_id)"'; do sleep 1; done
+	sane none "$images"/{system,a,b,c}.img
+	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e '/merged.c/a /srv/mine:mine' < <(layers_abc))" \
+		"$(layers_show t)"
+	vm_stop t
+	vm_clean "$user"
+}
