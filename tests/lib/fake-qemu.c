@@ -147,8 +147,11 @@ static void serve_monitors(const char *stop)
 		for (int i = 0; i < 2; i++) {
 			if (!fds[i].revents)
 				continue;
-			if (!fgets(line, sizeof(line), ends[QMP + 2 * i].in))
-				exit(98);
+			/* As QEMU does, it stays when a client goes. */
+			if (!fgets(line, sizeof(line), ends[QMP + 2 * i].in)) {
+				fds[i].fd = -1;
+				break;
+			}
 			reply(QMP + 2 * i, line, "{}");
 			break;
 		}

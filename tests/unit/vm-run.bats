@@ -326,7 +326,11 @@ boot      generation 2, change: changed, keep 3, conflict 1" "$output"
 		kill -0 "$qemu" 2>/dev/null || break
 		sleep 0.1
 	done
-	run ! kill -0 "$qemu"
+	# One that did outlive it must not hold up bats.
+	if kill -KILL "$qemu" 2>/dev/null; then
+		echo "QEMU outlives mlimg-vm" >&2
+		return 1
+	fi
 	# And what it left does not keep a successor from running.
 	steps "answer $STATUS" off
 	ends 0 "$UP
