@@ -40,17 +40,40 @@ static char *make_text(
 	return text;
 }
 
+static int write_layer(const char *out, struct mlimg_layer_info *info,
+	const struct mlimg_manifest *tree, struct mlimg_err *err)
+{
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	mlimg_autofree char *text = NULL, *json = NULL;
+	mlimg_autoclose int out_fd = -1;
+	size_t size;
+	int r;
+
+	text = make_text(info, tree, &size);
+	mlimg_sha256_of(text, size, digest);
+	mlimg_sha256_hex(digest, info->build_id);
+	r = mlimg_layer_to_json(info, &json, err);
+	if (r < 0)
+		return r;
+	mkdir(out, 0755);
+	out_fd = open(out, O_RDONLY | O_DIRECTORY);
+	mkdirat(out_fd, "mlimg", 0755);
+	r = mlimg_replace_file(out_fd, "mlimg/manifest", text, size, 0644, err);
+	if (r < 0)
+		return r;
+	return mlimg_replace_file(out_fd, "mlimg/layer.json", json, strlen(json), 0644, err);
+}
+
 static int make(char **argv, struct mlimg_err *err)
 {
-	struct mlimg_layer_info info = {.kind = mlimg_kind_of(argv[1])};
+	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = {
+		.kind = mlimg_kind_of(argv[1])};
+	mlimg_autoclose int tree_fd = open(argv[4], O_RDONLY | O_DIRECTORY);
 	struct mlimg_manifest *tree;
-	uint8_t digest[MLIMG_SHA256_SIZE];
-	char *text, *json;
-	int tree_fd = open(argv[4], O_RDONLY | O_DIRECTORY), out_fd, r;
-	size_t size;
+	int r;
 
-	strcpy(info.name, argv[2]);
-	strcpy(info.version, argv[3]);
+	snprintf(info.name, sizeof(info.name), "%s", argv[2]);
+	snprintf(info.version, sizeof(info.version), "%s", argv[3]);
 	strcpy(info.instance, info.kind == MLIMG_USER ? "00112233445566778899aabbccddeeff" : "");
 	for (char **over = argv + 6; *over; over++) {
 		r = mlimg_layer_add_over(&info, *over, err);
@@ -60,18 +83,8 @@ static int make(char **argv, struct mlimg_err *err)
 	r = mlimg_walk_manifest(tree_fd, 0, true, &tree, err);
 	if (r < 0)
 		return r;
-	text = make_text(&info, tree, &size);
-	mlimg_sha256_of(text, size, digest);
-	mlimg_sha256_hex(digest, info.build_id);
-	r = mlimg_layer_to_json(&info, &json, err);
-	if (r < 0)
-		return r;
-	mkdir(argv[5], 0755);
-	out_fd = open(argv[5], O_RDONLY | O_DIRECTORY);
-	mkdirat(out_fd, "mlimg", 0755);
-	r = mlimg_replace_file(out_fd, "mlimg/manifest", text, size, 0644, err);
-	if (r == 0)
-		r = mlimg_replace_file(out_fd, "mlimg/layer.json", json, strlen(json), 0644, err);
+	r = write_layer(argv[5], &info, tree, err);
+	mlimg_manifest_free(tree);
 	if (r == 0)
 		puts(info.build_id);
 	return r;

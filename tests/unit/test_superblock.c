@@ -26,7 +26,8 @@ static void make(const char *options, const char *blocks)
 
 	unlink(image());
 	snprintf(command, sizeof(command),
-		"PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -U " UUID_TEXT " %s '%s' %s 2>/dev/null",
+		"PATH=$PATH:/usr/sbin:/sbin mke2fs -q -F -U " UUID_TEXT
+		" %s '%s' %s >/dev/null 2>&1",
 		options, image(), blocks);
 	if (system(command) != 0)
 		FAIL("%s", command);
