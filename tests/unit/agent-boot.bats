@@ -180,6 +180,8 @@ user_files() {
 			back)
 				on_v1
 				same change "none 1" "$(boot '"\(.change) \(.generation)"')"
+				commit
+				same "state of the former system" "1 12.1" "$(state '"\(.generation) \(.stack[0].version)"')"
 				;;
 		esac
 		rm -f "$RUN"/*.json

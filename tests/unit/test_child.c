@@ -2,6 +2,7 @@
 #include "guest-agent/child.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 
 #include "tests/lib/test.h"
@@ -71,6 +72,7 @@ TEST(what_it_leaves_running_is_not_waited_for)
 TEST(time_out_kills_it_and_its_children)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct pollfd end = {.events = POLLIN};
 	char script[100], byte;
 	int ends[2];
 
@@ -80,6 +82,8 @@ TEST(time_out_kills_it_and_its_children)
 		"sh did not end within 300 ms: Connection timed out");
 	ASSERT_EQ(status, 128 + SIGKILL);
 	close(ends[1]);
+	end.fd = ends[0];
+	ASSERT_EQ(poll(&end, 1, PATIENT), 1);
 	ASSERT_EQ(read(ends[0], &byte, 1), 0);
 }
 
