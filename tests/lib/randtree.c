@@ -128,7 +128,8 @@ static void set_acl(const char *path, const char *name)
 
 	for (size_t i = 0; i < 5; i++, p += 8) {
 		p[0] = tags[i];
-		p[2] = (uint8_t)rnd(8);
+		/* The owner's entry becomes his permissions: whoever is not root must still get in. */
+		p[2] = (uint8_t)(tags[i] == 1 && !is_root ? 7 : rnd(8));
 		memset(p + 4, tags[i] == 2 ? 0x11 : 0xff, 4);
 	}
 	set_xattr(path, name, acl, sizeof(acl));

@@ -11,7 +11,9 @@ setup() {
 }
 
 teardown() {
-	! mountpoint -q "$BATS_TEST_TMPDIR/mnt" || umount "$BATS_TEST_TMPDIR/mnt"
+	if mountpoint -q "$BATS_TEST_TMPDIR/mnt"; then
+		umount "$BATS_TEST_TMPDIR/mnt"
+	fi
 }
 
 # What the kernel and what mlimg-inspect make of image $1 with tree $2

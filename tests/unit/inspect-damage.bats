@@ -394,3 +394,37 @@ refused() {
 	debugfs -w -R "sif <$n> mode 0" x.img >/dev/null 2>&1
 	refused "./bin/\\233[2J: inode $n has no type" ls -R
 }
+
+@test "random damage: every command ends with 0, 1 or 3" {
+	local seed=${MLIMG_SEED:-$(date +%N)} i j args meta sound=0
+	seed=$((10#$seed % 32768))
+	echo "MLIMG_SEED=$seed"
+	RANDOM=$seed
+	# Blocks of inodes, directories and of what describes the layer.
+	mapfile -t meta < <(
+		for i in / /rootfs /rootfs/etc /rootfs/bin /mlimg /mlimg/layer.json /mlimg/manifest; do
+			block $i "$BATS_FILE_TMPDIR/plain.img"
+		done
+		debugfs -R "imap /rootfs/etc" "$BATS_FILE_TMPDIR/plain.img" 2>/dev/null | sed -n 's/.*located at block \([0-9]*\),.*/\1/p'
+		echo 0
+	)
+	same "blocks" 9 "${#meta[@]}"
+	for ((i = 0; i < 60; i++)); do
+		cp --sparse=always "$BATS_FILE_TMPDIR/plain.img" x.img
+		for ((j = 0; j < 8; j++)); do
+			poke x.img $((meta[RANDOM % 9] * 4096 + RANDOM % 4096)) "\\$(printf %03o $((RANDOM % 256)))"
+		done
+		for args in show "show --json" "ls -lR" "ls -R --json" "manifest --json" "manifest --computed" "ls link"; do
+			# shellcheck disable=SC2086 # several words
+			run mlimg-inspect x.img $args
+			[[ $status -eq 0 || $status -eq 1 || $status -eq 3 ]] || {
+				echo "round $i: $args: exit code $status: $output"
+				return 1
+			}
+			[ "$status" -ne 0 ] || sound=$((sound + 1))
+		done
+	done
+	# Neither all nor nothing.
+	echo "$sound of 420 ended with 0"
+	[ $sound -gt 0 ] && [ $sound -lt 420 ]
+}
