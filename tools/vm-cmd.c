@@ -87,8 +87,11 @@ static void add_machine(struct mlimg_args *args, const struct mlimg_vm_spec *spe
 	add(args, "-display");
 	add(args, "none");
 	/* What a guest may break into can neither start programs nor become anybody else. */
-	add(args, "-sandbox");
-	add(args, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	if (spec->sandbox) {
+		add(args, "-sandbox");
+		add(args,
+			"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	}
 	add(args, "-machine");
 	add(args, "%s", spec->arch->machine);
 	add(args, "-accel");

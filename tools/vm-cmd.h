@@ -57,6 +57,7 @@ enum mlimg_vm_console {
 struct mlimg_vm_spec {
 	const struct mlimg_vm_arch *arch;
 	enum mlimg_accel accel; /**< KVM or TCG */
+	bool sandbox;           /**< QEMU has its seccomp sandbox built in */
 	const char *name;
 	uint64_t memory_bytes; /**< whole mebibytes */
 	unsigned cpus;

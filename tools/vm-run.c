@@ -8,6 +8,7 @@
 #include "libmlimg/cleanup.h"
 #include "tools/bootfiles.h"
 #include "tools/cli.h"
+#include "tools/vm-process.h"
 #include "tools/vm-runtime.h"
 
 /* What has to be kept while a guest is run. */
@@ -31,6 +32,18 @@ static void prepared_done(struct prepared *p)
 	free(p->initrd);
 }
 
+/* A QEMU built without seccomp refuses the option, whatever its value. One that is not there may have it. */
+static bool has_sandbox(const char *qemu)
+{
+	char *const argv[] = {
+		(char *)qemu, (char *)"-sandbox", (char *)"off", (char *)"-version", NULL};
+	struct mlimg_process process = MLIMG_PROCESS_INIT;
+	mlimg_autoclose int output = -1;
+
+	return mlimg_process_start(argv, false, &process, &output, NULL) < 0 ||
+		mlimg_process_wait(&process) == 0;
+}
+
 static int choose_machine(
 	struct mlimg_vm_spec *spec, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
@@ -43,6 +56,9 @@ static int choose_machine(
 	if (!spec->arch)
 		return mlimg_err_set(
 			err, 0, "guests of architecture '%s' are not supported", host.machine);
+	spec->sandbox = has_sandbox(spec->arch->qemu);
+	if (!spec->sandbox)
+		mlimg_cli_warn(MLIMG_VM_PROG, "this %s has no sandbox (seccomp)", spec->arch->qemu);
 	ret = mlimg_accel_choose(options->accel, &mlimg_accel_this_host, &spec->accel, why, err);
 	if (ret < 0)
 		return mlimg_err_wrap(err, ret, "--accel %s", mlimg_accel_name(options->accel));

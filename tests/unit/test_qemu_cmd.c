@@ -10,6 +10,7 @@ static struct mlimg_vm_spec guest(size_t n)
 {
 	struct mlimg_vm_spec spec = {.arch = mlimg_vm_arch_of("x86_64"),
 		.accel = MLIMG_ACCEL_KVM,
+		.sandbox = true,
 		.name = "g",
 		.memory_bytes = 1 << 30,
 		.cpus = 1,
@@ -197,6 +198,22 @@ TEST(cpu_of_each_accelerator)
 	ASSERT(has(&args, "-accel", "tcg") && has(&args, "-cpu", "max,erms=off"));
 	mlimg_args_done(&args);
 	ASSERT(!mlimg_vm_arch_of("s390x"));
+}
+
+TEST(sandbox_where_there_is_one)
+{
+	static const char on[] =
+		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+	struct mlimg_vm_spec spec = guest(2);
+	struct mlimg_args args = command(&spec);
+
+	ASSERT(has(&args, "-sandbox", on));
+	mlimg_args_done(&args);
+	spec.sandbox = false;
+	args = command(&spec);
+	for (size_t i = 0; i < args.n; i++)
+		ASSERT(strcmp(args.v[i], "-sandbox") != 0);
+	mlimg_args_done(&args);
 }
 
 /* Printed, and read back by a shell, a command is what it was. */

@@ -76,6 +76,7 @@ alice: powered off" ""
 @test "kernel and initramfs are the system layer's, and gone when QEMU has read them" {
 	cat >qemu <<'END'
 #!/bin/sh
+[ "$3" != -version ] || exit 0
 while [ $# -gt 0 ]; do
 	case $1 in -kernel | -initrd) cat "$2" >>files ;; esac
 	shift
@@ -177,6 +178,16 @@ alice: powered off" ""
 mlimg-vm: 'qemu-system-x86_64' is not installed (Debian package qemu-system-x86)" "$stderr"
 		same "exit code" 1 "$status"
 	}
+}
+
+@test "QEMU has no sandbox" {
+	steps "answer $STATUS" off
+	FAKE_QEMU_NO_SANDBOX=1 run --separate-stderr vm
+	same stderr "mlimg-vm: warning: this qemu-system-x86_64 has no sandbox (seccomp)
+$ACCEL" "$stderr"
+	same "exit code" 0 "$status"
+	FAKE_QEMU_NO_SANDBOX=1 run --separate-stderr vm --dry-run
+	same "sandbox" "" "$(grep -e -sandbox <<<"$output")"
 }
 
 @test "QEMU ends at once: its last line is shown" {
