@@ -460,8 +460,12 @@ static int close_file_system(struct mlimg_writer *image, struct mlimg_err *err)
 		ext2fs_group_desc_csum_set(image->fs, i);
 	}
 	ext2fs_mark_super_dirty(image->fs);
-	code = ext2fs_close_free(&image->fs);
-	return code ? fail(image, code, err) : 0;
+	/* Whoever commits the image syncs it, once. */
+	code = ext2fs_close2(image->fs, EXT2_FLAG_FLUSH_NO_SYNC);
+	if (code)
+		return fail(image, code, err);
+	image->fs = NULL;
+	return 0;
 }
 
 /* Number the inodes and make the layout, or see that all fits into the one that is there. */
