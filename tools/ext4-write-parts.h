@@ -2,7 +2,7 @@
 /**
  * @file ext4-write-parts.h
  * The parts of the ext4 writer among themselves: ext4-write.c (the file system as a whole),
- * ext4-write-inode.c (inode tables, extents, xattrs), ext4-write-dir.c (directories).
+ * ext4-write-layout.c (groups, free blocks), ext4-write-inode.c (inode tables, extents, xattrs), ext4-write-dir.c (directories).
  */
 #ifndef MLIMG_TOOLS_EXT4_WRITE_PARTS_H
 #define MLIMG_TOOLS_EXT4_WRITE_PARTS_H
@@ -36,6 +36,44 @@ struct mlimg_writer {
 	struct mlimg_inode_table table;
 	uint8_t *dir_block; /**< one block */
 };
+
+/** What the metadata of a tree needs. */
+struct mlimg_needs {
+	uint64_t inodes; /**< the reserved ones included */
+	uint64_t blocks; /**< of directories, extent trees, long links and xattrs */
+};
+
+/** libext2fs failed while writing. @return a negative errno value */
+int mlimg_writer_fail(
+	const struct mlimg_writer *image, errcode_t code, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** There is no room in an image of a given size. @return a negative errno value */
+int mlimg_writer_too_small(
+	const struct mlimg_writer *image, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Blocks for contents of a read-only image, a mlimg_alloc_fn: one run without an end. */
+int mlimg_writer_alloc_linear(
+	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err);
+
+/**
+ * Blocks for contents of a user layer, a mlimg_alloc_fn: the free runs between its metadata. They are marked as
+ * used later, with their inodes, so the search never goes back to the beginning.
+ */
+int mlimg_writer_alloc_between(
+	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err);
+
+/** Lay out an empty user layer. */
+int mlimg_writer_layout_user(struct mlimg_writer *image, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Lay out a read-only image around its contents.
+ *
+ * @param image  with ->size_bytes that are wanted, or 0, which becomes the size
+ * @param needs  of its metadata
+ * @param end    block after the contents, 0 when there are none
+ */
+int mlimg_writer_layout_read_only(struct mlimg_writer *image, const struct mlimg_needs *needs,
+	uint64_t end, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Take a run of free blocks for metadata.

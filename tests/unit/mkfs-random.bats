@@ -54,7 +54,7 @@ check_tar() {
 	works mlimg-mkfs --quiet --force --kind system --name t t.tar 1.img && e2fsck_finds_nothing 1.img && manifest 1.img 1 &&
 		works mlimg-mkfs --quiet --force --kind system --name t unpacked 2.img && manifest 2.img 2 || return
 	# GNU tar writes '%' and '=' in names of xattrs as %25 and %3D, which only it reads as such.
-	sed -i 's/%25/%/g;s/%3D/\\075/g' 1 2
+	sed -Ei 's/ tags=/ ,/; s/,xattr:[^:,]*(%|\\075)[^:,]*:[^,]*//g; s/ $//' 1 2
 	cmp 1 2
 }
 

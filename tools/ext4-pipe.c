@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/ext4-pipe.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "libmlimg/sha256.h"
+
+#define BS MLIMG_BLOCK_SIZE
+#define BUFFERS 4
+
+struct mlimg_pipe {
+	int fd;
+	const char *image;
+	struct mlimg_buffer buffers[BUFFERS];
+	pthread_mutex_t lock; /* for all below */
+	pthread_cond_t changed;
+	uint64_t n_filled, n_hashed, n_written;
+	int write_errno;
+	atomic_bool is_stopping;
+	bool has_hasher, has_writer;
+	pthread_t hasher, writer;
+};
+
+/* Wait for the buffer after the *done first ones. @return NULL: there will not be one */
+static struct mlimg_buffer *wait_for_buffer(struct mlimg_pipe *p, const uint64_t *done)
+{
+	struct mlimg_buffer *b = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	while (*done == p->n_filled && !p->is_stopping)
+		pthread_cond_wait(&p->changed, &p->lock);
+	if (!p->is_stopping)
+		b = &p->buffers[*done % BUFFERS];
+	pthread_mutex_unlock(&p->lock);
+	return b;
+}
+
+static void count_buffer(struct mlimg_pipe *p, uint64_t *done, int errnum)
+{
+	pthread_mutex_lock(&p->lock);
+	(*done)++;
+	if (errnum && !p->write_errno)
+		p->write_errno = errnum;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A hole may be so long that hashing it takes hours, which nobody need wait for when all is to stop. */
+static void hash_zeros(struct mlimg_pipe *p, struct mlimg_sha256 *sha, uint64_t size)
+{
+	static const uint8_t zeros[65536];
+
+	while (size && !atomic_load_explicit(&p->is_stopping, memory_order_relaxed)) {
+		size_t n = size < sizeof(zeros) ? (size_t)size : sizeof(zeros);
+
+		mlimg_sha256_add(sha, zeros, n);
+		size -= n;
+	}
+}
+
+static void *hasher_main(void *arg)
+{
+	struct mlimg_pipe *p = arg;
+	struct mlimg_sha256 sha;
+	struct mlimg_buffer *b;
+
+	mlimg_sha256_init(&sha);
+	while ((b = wait_for_buffer(p, &p->n_hashed))) {
+		for (size_t i = 0; i < b->n_pieces; i++) {
+			const struct mlimg_piece *piece = &b->pieces[i];
+
+			switch (piece->kind) {
+			case MLIMG_BYTES:
+				mlimg_sha256_add(&sha, b->bytes + piece->offset, piece->size);
+				break;
+			case MLIMG_ZEROS: hash_zeros(p, &sha, piece->size); break;
+			case MLIMG_END:
+				mlimg_sha256_end(&sha, piece->file->digest);
+				mlimg_sha256_init(&sha);
+				break;
+			}
+		}
+		count_buffer(p, &p->n_hashed, 0);
+	}
+	return NULL;
+}
+
+static int write_at(int fd, const uint8_t *bytes, size_t size, uint64_t offset)
+{
+	while (size) {
+		ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? errno : ENOSPC;
+		bytes += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void *writer_main(void *arg)
+{
+	struct mlimg_pipe *p = arg;
+	struct mlimg_buffer *b;
+	int errnum = 0;
+
+	while ((b = wait_for_buffer(p, &p->n_written))) {
+		if (!errnum)
+			errnum = write_at(p->fd, b->bytes, b->fill, b->block * BS);
+		count_buffer(p, &p->n_written, errnum);
+	}
+	return NULL;
+}
+
+static bool allocate_buffers(struct mlimg_pipe *p)
+{
+	for (size_t i = 0; i < BUFFERS; i++) {
+		struct mlimg_buffer *b = &p->buffers[i];
+
+		b->bytes = aligned_alloc(BS, MLIMG_BUFFER_SIZE);
+		b->pieces = calloc(MLIMG_PIECES_MAX, sizeof(*b->pieces));
+		if (!b->bytes || !b->pieces)
+			return false;
+	}
+	return true;
+}
+
+int mlimg_pipe_new(int fd, const char *image, struct mlimg_pipe **ret_pipe,
+	struct mlimg_buffer **ret_first, struct mlimg_err *err)
+{
+	struct mlimg_pipe *p = calloc(1, sizeof(*p));
+	int r = 0;
+
+	if (!p)
+		return mlimg_err_set(err, ENOMEM, "write '%s'", image);
+	p->fd = fd;
+	p->image = image;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->changed, NULL);
+	if (!allocate_buffers(p))
+		r = ENOMEM;
+	if (!r)
+		r = pthread_create(&p->hasher, NULL, hasher_main, p);
+	p->has_hasher = !r;
+	if (!r)
+		r = pthread_create(&p->writer, NULL, writer_main, p);
+	p->has_writer = !r;
+	if (r) {
+		mlimg_pipe_free(p);
+		return mlimg_err_set(err, r, "write '%s'", image);
+	}
+	*ret_pipe = p;
+	*ret_first = &p->buffers[0];
+	return 0;
+}
+
+void mlimg_pipe_free(struct mlimg_pipe *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->is_stopping = true;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	if (p->has_hasher)
+		pthread_join(p->hasher, NULL);
+	if (p->has_writer)
+		pthread_join(p->writer, NULL);
+	for (size_t i = 0; i < BUFFERS; i++) {
+		free(p->buffers[i].bytes);
+		free(p->buffers[i].pieces);
+	}
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->changed);
+	free(p);
+}
+
+int mlimg_pipe_submit(struct mlimg_pipe *p, bool is_waiting, struct mlimg_buffer **ret_next,
+	struct mlimg_err *err)
+{
+	uint64_t n_left = is_waiting ? 0 : BUFFERS - 1; /* that may be worked on still */
+	struct mlimg_buffer *next;
+	int errnum;
+
+	pthread_mutex_lock(&p->lock);
+	p->n_filled++;
+	pthread_cond_broadcast(&p->changed);
+	while (p->n_filled - p->n_hashed > n_left || p->n_filled - p->n_written > n_left)
+		pthread_cond_wait(&p->changed, &p->lock);
+	errnum = p->write_errno;
+	next = &p->buffers[p->n_filled % BUFFERS];
+	pthread_mutex_unlock(&p->lock);
+	next->fill = 0;
+	next->n_pieces = 0;
+	*ret_next = next;
+	return errnum ? mlimg_err_set(err, errnum, "write '%s'", p->image) : 0;
+}
