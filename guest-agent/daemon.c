@@ -103,19 +103,11 @@ static int wait_edge(int epoll_fd, struct mlimg_err *err)
 }
 
 /*
- * When a client goes, its unfinished line goes, too. But only then: data that came while the port said that nobody is there are the next
- * client's, whose coming is not told yet.
+ * That a port's other end is closed ends nothing: the news comes another way than the data, so that the next client's first bytes may be here
+ * before it. What the last client left unfinished, the next one clears away with 0xFF.
+ *
+ * @return 0 when @p until_closed and the client has gone; else only on failure
  */
-static void note_end(struct channel *channel, bool is_open)
-{
-	if (channel->is_open && !is_open) {
-		mlimg_line_reset(&channel->line);
-		channel->owes_resync = false;
-	}
-	channel->is_open = is_open;
-}
-
-/* @return 0 when @p until_closed and the client has gone; else only on failure */
 static int serve(struct channel *channel, bool until_closed, struct mlimg_err *err)
 {
 	mlimg_autoclose int epoll_fd = watch_edges(channel->fd, err);
@@ -127,7 +119,6 @@ static int serve(struct channel *channel, bool until_closed, struct mlimg_err *e
 			return mlimg_err_set(err, r, "read from the port");
 		if (r == 1 && until_closed)
 			return 0;
-		note_end(channel, r == 0);
 		r = wait_edge(epoll_fd, err);
 	}
 	return r;
