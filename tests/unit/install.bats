@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# What `make install` puts where, and that every program comes with its manual page and completion.
+
+load ../lib/common
+
+# installed TARGET: what it installs, one line each: mode and path.
+installed() {
+	make -s -C "$MLIMG_TOP" "$1" DESTDIR="$BATS_TEST_TMPDIR/root" >"$BATS_TEST_TMPDIR/log" 2>&1 || {
+		cat "$BATS_TEST_TMPDIR/log" >&2
+		return 1
+	}
+	(cd "$BATS_TEST_TMPDIR/root" && find . -type f -printf '%m %P\n' | LC_ALL=C sort)
+}
+
+@test "install: guest part" {
+	same "files" "644 usr/lib/mlimg/mlimg-decisions
+644 usr/lib/mlimg/mlimg-functions
+644 usr/lib/systemd/system/mlimg-agent.service
+644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
+644 usr/lib/udev/rules.d/60-mlimg-agent.rules
+644 usr/share/bash-completion/completions/mlimg-agent
+644 usr/share/man/man7/mlimg-boot.7
+644 usr/share/man/man8/mlimg-agent.8
+755 usr/sbin/mlimg-agent
+755 usr/share/initramfs-tools/hooks/mlimg
+755 usr/share/initramfs-tools/scripts/mlimg" "$(installed install-guest)"
+}
+
+@test "install: every program has a manual page, a completion and --help" {
+	local program name
+	installed install >/dev/null
+	for program in "$BATS_TEST_TMPDIR"/root/usr/sbin/*; do
+		name=${program##*/}
+		[ -e "$BATS_TEST_TMPDIR/root/usr/share/man/man8/$name.8" ] || echo "$name: no manual page"
+		[ -e "$BATS_TEST_TMPDIR/root/usr/share/bash-completion/completions/$name" ] || echo "$name: no completion"
+		"$program" --help >"$BATS_TEST_TMPDIR/help" 2>"$BATS_TEST_TMPDIR/err" || echo "$name: --help ends with $?"
+		[ ! -s "$BATS_TEST_TMPDIR/err" ] || echo "$name: --help says something on stderr"
+		awk -v name="$name" 'length > 80 { print name ": --help is wider than 80 columns: " $0 }' "$BATS_TEST_TMPDIR/help"
+		[ -s "$BATS_TEST_TMPDIR/help" ] || echo "$name: --help is empty"
+	done >"$BATS_TEST_TMPDIR/missing"
+	same "what programs lack" "" "$(cat "$BATS_TEST_TMPDIR/missing")"
+}
+
+@test "install: without the libraries' headers make names the way out" {
+	run make -s -C "$MLIMG_TOP" B="$BATS_TEST_TMPDIR/build" HEADERS='stdio.h no-such-header.h' "$BATS_TEST_TMPDIR/build/libmlimg/err.o"
+	[ "$status" -eq 2 ]
+	same "message" "cc does not find <no-such-header.h>: run 'make deps' as root first" "${lines[0]}"
+}
