@@ -28,6 +28,8 @@ static bool take_event(struct mlimg_watch *watch, const json_t *message)
 	snprintf(watch->stage, sizeof(watch->stage), "%s", stage);
 	snprintf(watch->detail, sizeof(watch->detail), "%s", mlimg_json_text(data, "detail", ""));
 	/* A stage announced after the agent has answered: the guest has been reset. */
+	if (watch->has_agent)
+		watch->ask_at_ms = 0;
 	watch->has_agent = false;
 	if (strcmp(stage, "failed") == 0)
 		watch->state = MLIMG_BOOT_FAILED;
@@ -50,6 +52,7 @@ bool mlimg_watch_message(struct mlimg_watch *watch, const json_t *message)
 		return false;
 	json_decref(watch->status);
 	watch->status = json_incref(answer);
+	watch->is_answered = true;
 	if (json_is_true(json_object_get(answer, "default_target_reached")))
 		watch->state = MLIMG_BOOT_UP;
 	return false;
@@ -57,9 +60,13 @@ bool mlimg_watch_message(struct mlimg_watch *watch, const json_t *message)
 
 const char *mlimg_watch_ask(struct mlimg_watch *watch, uint64_t now_ms)
 {
+	if (watch->is_answered) {
+		watch->is_answered = false;
+		watch->ask_at_ms = now_ms + MLIMG_WATCH_ASK_MS;
+	}
 	if (watch->state != MLIMG_BOOT_WAITING || now_ms < watch->ask_at_ms)
 		return NULL;
-	watch->ask_at_ms = now_ms + MLIMG_WATCH_ASK_MS;
+	watch->ask_at_ms = now_ms + (watch->has_agent ? MLIMG_WATCH_LOST_MS : MLIMG_WATCH_ASK_MS);
 	return watch->has_agent ? "guest-status" : "guest-ping";
 }
 

@@ -15,7 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MLIMG_WATCH_ASK_MS 1000   /**< pause between two questions */
+#define MLIMG_WATCH_ASK_MS 1000 /**< pause between an answer and the next question */
+#define MLIMG_WATCH_LOST_MS \
+	15000 /**< no guest-status answered for so long is lost: 3 systemctl of 5 s */
 #define MLIMG_WATCH_TEXT_SIZE 512 /**< bytes of a stage's detail that are kept, NUL included */
 
 /** What has become of a boot. */
@@ -32,6 +34,7 @@ struct mlimg_watch {
 	char detail[MLIMG_WATCH_TEXT_SIZE]; /**< what was said with it */
 	bool has_agent;                     /**< the daemon has answered */
 	json_t *status;                     /**< its last guest-status, or NULL; owned */
+	bool is_answered;                   /* the last guest-status; the pause is to begin */
 	uint64_t ask_at_ms;                 /* when to ask next */
 };
 
@@ -50,7 +53,8 @@ bool mlimg_watch_message(struct mlimg_watch *watch, const json_t *message);
 /**
  * What to ask the agent now. guest-ping until it has answered once, then guest-status. A question
  * may get lost, since the port is opened and closed by every stage of the initramfs; so it is
- * repeated.
+ * repeated. guest-status costs the guest three processes, in the middle of its boot and perhaps
+ * under emulation: there is a pause after each answer, however long that took.
  *
  * @param watch   the boot
  * @param now_ms  by mlimg_now_ms()

@@ -468,7 +468,15 @@ TEST(watch_asks_again_and_asks_more_when_answered)
 	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_ASK_MS), "guest-ping");
 	tell(&watch, "{\"return\": {}, \"id\": 1}");
 	ASSERT_STR(mlimg_watch_ask(&watch, 5001 + MLIMG_WATCH_ASK_MS), "guest-status");
-	ASSERT_STR(mlimg_watch_ask(&watch, 5002 + MLIMG_WATCH_ASK_MS), NULL);
+	/* However long the answer takes, and a pause after it. */
+	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_LOST_MS), NULL);
+	tell(&watch, "{\"return\": {\"default_target_reached\": false}, \"id\": 2}");
+	ASSERT_STR(mlimg_watch_ask(&watch, 30000), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, 30000 + MLIMG_WATCH_ASK_MS), "guest-status");
+	/* A question that got lost. */
+	ASSERT_STR(mlimg_watch_ask(&watch, 29999 + MLIMG_WATCH_ASK_MS + MLIMG_WATCH_LOST_MS), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, 30000 + MLIMG_WATCH_ASK_MS + MLIMG_WATCH_LOST_MS),
+		"guest-status");
 	/* The guest has been reset. */
 	tell(&watch, STAGE("initramfs", ""));
 	ASSERT_STR(mlimg_watch_ask(&watch, 9000), "guest-ping");
