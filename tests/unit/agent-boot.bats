@@ -251,7 +251,7 @@ user_files() {
 	digest=$(head -c -1 "$DIR/layer-nginx/mlimg/manifest" | sha256sum | cut -d' ' -f1)
 	refused "layers/1: layer 'nginx' is damaged: its manifest's digest is $digest, not its build id $NGINX" truncate -s -1 "$manifest"
 	refused "layers/0: layer.json says system layer 'debian' 12.3, the manifest system layer 'debian' 12.1" \
-		sed -i s/12.1/12.3/ "$RUN/layers/0/mlimg/layer.json"
+		sed -i 's/"12\.1"/"12.3"/' "$RUN/layers/0/mlimg/layer.json"
 	refused "layers/0: layer.json: line 2: string or '}' expected near end of file" fill "$RUN/layers/0/mlimg/layer.json" "{"
 	rm "$RUN/layers/0/mlimg/layer.json"
 	fails 1 "mlimg-agent: $RUN: open 'layers/0/mlimg/layer.json': No such file or directory" \
