@@ -2,6 +2,7 @@
 #include "tools/mkfs-build.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -72,39 +73,53 @@ static int put_frame(struct mlimg_tree *tree, enum mlimg_kind kind, struct frame
 	return r < 0 ? r : put_own(tree, root, "lost+found", MLIMG_DIR, 0700, &other, err);
 }
 
-static int read_source(
-	const struct mlimg_build *build, const struct mlimg_source_to *to, struct mlimg_err *err)
+static int read_source(const char *source, const struct mlimg_source_to *to, struct mlimg_err *err)
 {
-	bool is_stdin = strcmp(build->source, "-") == 0;
+	bool is_stdin = strcmp(source, "-") == 0;
 	struct stat st;
 
-	if (!is_stdin && stat(build->source, &st) < 0)
-		return mlimg_err_set(err, errno, "open '%s'", build->source);
+	if (!is_stdin && stat(source, &st) < 0)
+		return mlimg_err_set(err, errno, "open '%s'", source);
 	if (!is_stdin && S_ISDIR(st.st_mode))
-		return mlimg_source_read_dir(build->source, to, err);
-	return mlimg_source_read_tar(build->source, to, err);
+		return mlimg_source_read_dir(source, to, err);
+	return mlimg_source_read_tar(source, to, err);
+}
+
+/* The topmost one first: see source.h. */
+static int read_sources(
+	const struct mlimg_build *build, struct mlimg_source_to *to, struct mlimg_err *err)
+{
+	int r = 0;
+
+	for (size_t i = build->n_sources; r == 0 && i-- > 0;) {
+		to->has_beneath = i > 0;
+		r = read_source(build->sources[i], to, err);
+	}
+	return r;
 }
 
 static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to, int image_fd,
 	struct mlimg_err *err)
 {
+	struct mlimg_budget budget = {.limit_bytes = build->limit_bytes};
+	mlimg_autofree char *image = strdup(build->image);
 	struct mlimg_progress progress;
 	struct stat st;
 	int r;
 
-	if (!build->source)
-		return 0;
+	if (!image)
+		return mlimg_err_set(err, ENOMEM, "write '%s'", build->image);
 	if (fstat(image_fd, &st) < 0)
 		return mlimg_err_set(err, errno, "write '%s'", build->image);
 	to->image_dev = st.st_dev;
 	to->image_ino = st.st_ino;
-	if (build->is_quiet)
-		return read_source(build, to, err);
+	to->budget = &budget;
+	to->spool_dir = dirname(image);
 	mlimg_progress_init(&progress, "reading source", 0);
-	to->progress = &progress;
-	r = read_source(build, to, err);
+	if (!build->is_quiet)
+		to->progress = &progress;
+	r = read_sources(build, to, err);
 	mlimg_progress_end(&progress);
-	to->progress = NULL;
 	return r;
 }
 
@@ -112,7 +127,7 @@ static int64_t image_time(const struct mlimg_build *build, const struct mlimg_no
 {
 	if (build->has_time)
 		return build->time_s;
-	return build->source ? mlimg_tree_newest(top) : (int64_t)time(NULL);
+	return build->n_sources ? mlimg_tree_newest(top) : (int64_t)time(NULL);
 }
 
 /* Write the manifest into the image; its digest is the build id. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mkfs-build.h
- * A layer image from a source: the tree with what belongs around it, manifest, build id,
+ * A layer image from its sources: the tree with what belongs around it, manifest, build id,
  * layer.json. What mlimg-mkfs does when its command line has been read.
  */
 #ifndef MLIMG_TOOLS_MKFS_BUILD_H
@@ -12,15 +12,19 @@
 
 #include "libmlimg/layer.h"
 
+#define MLIMG_SOURCES_MAX 64 /**< sources of one layer */
+
 /** What is wanted. */
 struct mlimg_build {
-	const char *source;  /**< a directory, a tar, "-"; NULL: nothing (user layers) */
-	const char *image;   /**< the target */
-	uint64_t size_bytes; /**< of the image; 0: as small as can be */
-	bool can_replace;    /**< an image that is there already */
-	bool is_quiet;       /**< no progress bar */
-	bool has_time;       /**< @p time_s is given */
-	int64_t time_s;      /**< else: newest time in the source; of an empty layer, now */
+	char *const *sources; /**< bottom first: a directory, a tar, "-" */
+	size_t n_sources;     /**< 0: an empty layer (user layers) */
+	uint64_t limit_bytes; /**< that packed sources may hold in all */
+	const char *image;    /**< the target */
+	uint64_t size_bytes;  /**< of the image; 0: as small as can be */
+	bool can_replace;     /**< an image that is there already */
+	bool is_quiet;        /**< no progress bar */
+	bool has_time;        /**< @p time_s is given */
+	int64_t time_s;       /**< else: newest time in the sources; of an empty layer, now */
 };
 
 /**

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mlimg-mkfs: make a layer image from a directory or a tar. Manual page: mlimg-mkfs.8 */
+/* mlimg-mkfs: make a layer image from directories, tars and the like. Manual page: mlimg-mkfs.8 */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -18,21 +18,22 @@
 
 #define PROG "mlimg-mkfs"
 #define USER_SIZE_DEFAULT (UINT64_C(2) << 30)
+/* More than any root, and still an end to an archive that was made to unpack without one. */
+#define LIMIT_DEFAULT (UINT64_C(64) << 30)
 
 static const char help_text[] =
-	"Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE IMAGE\n"
+	"Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE... IMAGE\n"
 	"       mlimg-mkfs --kind user [OPTION]... IMAGE\n"
-	"\n"
-	"Makes a layer image (ext4) from SOURCE: a directory, a tar of any compression,\n"
-	"or - for a tar on standard input. Needs neither root nor a mount. The same\n"
-	"source gives the same bytes.\n"
+	"Makes a layer image (ext4) from sources: directories, tars of any compression,\n"
+	"or - for a tar on standard input. Several are merged, later ones on top. Needs\n"
+	"neither root nor a mount. The same sources give the same bytes.\n"
 	"\n"
 	"  --kind KIND      system, software or user (required)\n"
 	"  --name NAME      the layer's name (default: SOURCE's name without suffixes;\n"
 	"                   of a user layer, IMAGE's)\n"
 	"  --version TEXT   the layer's version (default: 0)\n"
-	"  --over ID        build id of a layer that this one is made over; several,\n"
-	"                   bottom first (software layers)\n"
+	"  --over ID        build id of a layer beneath, bottom first (software layers)\n"
+	"  --limit SIZE     what packed sources may hold unpacked (default: 64G)\n"
 	"  --size SIZE      size of the image, with K, M, G or T (default: as small as\n"
 	"                   can be; of a user layer: 2G)\n"
 	"  --instance HEX   32 hex digits that tell apart user layers of one name\n"
@@ -54,6 +55,7 @@ enum option_value {
 	OPT_NAME,
 	OPT_VERSION,
 	OPT_OVER,
+	OPT_LIMIT,
 	OPT_SIZE,
 	OPT_INSTANCE,
 	OPT_FORCE,
@@ -67,6 +69,7 @@ static const struct option long_options[] = {
 	{"name", required_argument, NULL, OPT_NAME},
 	{"version", required_argument, NULL, OPT_VERSION},
 	{"over", required_argument, NULL, OPT_OVER},
+	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"instance", required_argument, NULL, OPT_INSTANCE},
 	{"force", no_argument, NULL, OPT_FORCE},
@@ -100,6 +103,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 			return mlimg_err_usage(
 				err, "--over '%s' is no build id (64 hex digits)", optarg);
 		return 0;
+	case OPT_LIMIT: return mlimg_cli_size(optarg, &rq->build.limit_bytes, err);
 	case OPT_SIZE:
 		rq->has_size = true;
 		return mlimg_cli_size(optarg, &rq->build.size_bytes, err);
@@ -201,20 +205,32 @@ static int set_time(struct request *rq, struct mlimg_err *err)
 	return 0;
 }
 
-/* SOURCE and IMAGE, and what may stand with what. */
+static size_t n_of_stdin(const struct mlimg_build *build)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < build->n_sources; i++)
+		n += strcmp(build->sources[i], "-") == 0;
+	return n;
+}
+
+/* Sources and image, and what may stand with what. */
 static int take_operands(struct request *rq, int n, char **operands, struct mlimg_err *err)
 {
 	bool is_user = rq->info.kind == MLIMG_USER;
 
 	if (!rq->info.kind)
 		return mlimg_err_usage(err, "--kind is missing");
-	if (n > 2)
-		return mlimg_err_usage(err, "too many operands: '%s'", operands[2]);
 	if (n == 0 || (n == 1 && !is_user))
 		return mlimg_err_usage(
 			err, n ? "IMAGE is missing" : "SOURCE and IMAGE are missing");
-	rq->build.source = n == 2 ? operands[0] : NULL;
+	rq->build.sources = operands;
+	rq->build.n_sources = (size_t)n - 1;
 	rq->build.image = operands[n - 1];
+	if (rq->build.n_sources > MLIMG_SOURCES_MAX)
+		return mlimg_err_usage(err, "more than %d sources", MLIMG_SOURCES_MAX);
+	if (n_of_stdin(&rq->build) > 1)
+		return mlimg_err_usage(err, "standard input is there only once");
 	if (rq->info.n_over && rq->info.kind != MLIMG_SOFTWARE)
 		return mlimg_err_usage(err, "--over is for software layers");
 	if (rq->instance && !is_user)
@@ -233,10 +249,14 @@ static int complete(struct request *rq, struct mlimg_err *err)
 
 	if (rq->name)
 		r = set_text("name", rq->name, rq->info.name, err);
-	else if (!is_user && strcmp(rq->build.source, "-") == 0)
+	else if (is_user)
+		r = name_after(rq->build.image, rq->info.name, err);
+	else if (rq->build.n_sources > 1)
+		r = mlimg_err_usage(err, "--name is needed when there are several sources");
+	else if (strcmp(rq->build.sources[0], "-") == 0)
 		r = mlimg_err_usage(err, "--name is needed when SOURCE is standard input");
 	else
-		r = name_after(is_user ? rq->build.image : rq->build.source, rq->info.name, err);
+		r = name_after(rq->build.sources[0], rq->info.name, err);
 	if (r == 0)
 		r = set_text("version", rq->version ? rq->version : "0", rq->info.version, err);
 	if (r == 0)
@@ -297,7 +317,7 @@ static int run(struct request *rq, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct request rq = {0};
+	struct request rq = {.build.limit_bytes = LIMIT_DEFAULT};
 	int code;
 
 	/* A limit on the size of files is to be an error of write(2), so that nothing is left behind. */

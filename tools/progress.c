@@ -69,6 +69,12 @@ void mlimg_progress_update(struct mlimg_progress *p, uint64_t done_bytes)
 	fflush(stderr);
 }
 
+void mlimg_progress_add(struct mlimg_progress *p, uint64_t more_bytes)
+{
+	p->done += more_bytes;
+	mlimg_progress_update(p, p->done);
+}
+
 void mlimg_progress_end(struct mlimg_progress *p)
 {
 	if (!p || !p->shown_ms)

@@ -26,7 +26,6 @@ struct reader {
 	struct mlimg_node *dir; /* into which the last entry was put */
 	struct link *links;
 	size_t n_slots, n_links;
-	uint64_t done_bytes;
 };
 
 static struct link *find_link(struct link *links, size_t n_slots, dev_t dev, ino_t ino)
@@ -174,9 +173,8 @@ static int copy_file(struct reader *rd, const char *path, const struct mlimg_wal
 		return r;
 	if (fstat(fd, &st) < 0)
 		return mlimg_err_set(err, errno, "read '%s'", path);
-	rd->done_bytes += size;
 	if (rd->to->progress)
-		mlimg_progress_update(rd->to->progress, rd->done_bytes);
+		mlimg_progress_add(rd->to->progress, size);
 	return is_same(&st, at->st) ? 0 : changed(path, err);
 }
 
@@ -196,7 +194,7 @@ static int add_linked(struct reader *rd, struct mlimg_node *parent, const struct
 			rd->to->tree, parent, at->name, link->inode, entry->path, err);
 	}
 	r = mlimg_tree_put(rd->to->tree, parent, at->name, entry, ret_node, err);
-	if (r < 0)
+	if (r < 0 || !*ret_node)
 		return r;
 	*link = (struct link){
 		.dev = at->st->st_dev, .ino = at->st->st_ino, .inode = (*ret_node)->inode};
@@ -218,8 +216,10 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 		r = add_linked(rd, parent, entry, at, &node, err);
 	else
 		r = mlimg_tree_put(rd->to->tree, parent, at->name, entry, &node, err);
-	if (r < 0 || !node)
+	if (r < 0)
 		return r;
+	if (!node)
+		return entry->type == MLIMG_DIR; /* hidden, with all that is in it */
 	if (entry->type == MLIMG_DIR)
 		rd->dir = node;
 	if (at->st->st_dev == rd->to->image_dev && at->st->st_ino == rd->to->image_ino)
@@ -238,6 +238,7 @@ int mlimg_source_read_dir(const char *path, const struct mlimg_source_to *to, st
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", path);
+	mlimg_tree_begin_level(to->tree, to->has_beneath);
 	r = mlimg_walk(fd, MLIMG_WALK_ONE_FS, visit, &rd, err);
 	free(rd.links);
 	return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A finished tree: its order, its sums, its manifest. */
-#include "tools/source.h"
+#include "tools/source-tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,12 +50,22 @@ static int name_cmp(const void *a, const void *b)
 		(*(struct mlimg_node *const *)a)->name, (*(struct mlimg_node *const *)b)->name);
 }
 
+/* Nothing lies beneath a system layer, so a whiteout has done its work among the sources. */
+static bool is_spent(const struct mlimg_tree *tree, const struct mlimg_inode *inode)
+{
+	return tree->kind == MLIMG_SYSTEM && inode->type == MLIMG_CHAR && !inode->dev[0] &&
+		!inode->dev[1];
+}
+
 /* The entries as an array, grown to hold them. @return their number, or SIZE_MAX: no memory */
-static size_t entries_of(const struct mlimg_node *dir, struct mlimg_node ***list, size_t *room)
+static size_t entries_of(const struct mlimg_tree *tree, const struct mlimg_node *dir,
+	struct mlimg_node ***list, size_t *room)
 {
 	size_t n = 0;
 
 	for (struct mlimg_node *e = dir->inode->entries; e; e = e->next) {
+		if (is_spent(tree, e->inode))
+			continue;
 		if (n == *room) {
 			size_t more = *room ? 2 * *room : 256;
 			void *p = realloc(*list, more * sizeof(**list));
@@ -86,6 +96,7 @@ int mlimg_tree_finish(struct mlimg_tree *tree, struct mlimg_node *top, struct ml
 	struct mlimg_node *root = mlimg_tree_root(tree);
 	uint32_t group = 0;
 	size_t room = 0;
+	int r;
 
 	/* Each directory is sorted when the walk comes to it, so the walk goes on in order. */
 	for (struct mlimg_node *n = root; n; n = mlimg_tree_next(n, root)) {
@@ -93,9 +104,12 @@ int mlimg_tree_finish(struct mlimg_tree *tree, struct mlimg_node *top, struct ml
 
 		if (!is_dir(n))
 			continue;
-		count = entries_of(n, &list, &room);
+		count = entries_of(tree, n, &list, &room);
 		if (count == SIZE_MAX)
 			return mlimg_err_set(err, ENOMEM, "sort '%s'", n->name);
+		r = mlimg_tree_mark_opaque(tree, n, top, err);
+		if (r < 0)
+			return r;
 		if (count)
 			qsort(list, count, sizeof(*list), name_cmp);
 		relink(n, list, count);

@@ -9,6 +9,17 @@
  * cannot be kept (a name ext4 does not hold) is refused with the entry's path in the message
  * (MLIMG_ERR_REFUSED); what the machine fails to do is MLIMG_ERR_FAILED.
  *
+ * Several sources are merged as overlayfs would merge them, but read from the topmost down: what a
+ * source above has hidden is passed over when it comes, so nothing is written that a later source
+ * takes away, and each source is read once. Each has a level, 1 is the topmost.
+ *
+ * - A name that a source above has, as anything but a directory, hides that name.
+ * - Directories merge, with the attributes that the topmost source gives; one that a source only has
+ *   because of entries in it (is_implied) has none to give. A directory ends at the first level that marks
+ *   it opaque, has a whiteout in its place, or something else of that name.
+ * - In the end whiteouts and opaque directories are left out of a system layer, and stay in the
+ *   others. A directory that ended at something of a source is opaque, since that hid what lies beneath the layer too.
+ *
  * A million entries must fit (about 200 bytes each): one allocation a name, one an inode, from an
  * arena; no paths are kept.
  */
@@ -76,7 +87,10 @@ struct mlimg_node {
 	struct mlimg_node *parent; /**< NULL for the image's root */
 	struct mlimg_node *next;   /**< in the same directory */
 	struct mlimg_inode *inode;
-	char name[]; /**< "" for the image's root */
+	uint16_t level;  /**< of the source it is from; of a directory, its attributes */
+	uint16_t sealed; /**< a directory: the last level that has entries in it; 0: all may */
+	bool hides;      /**< mlimg_tree_hide() was called for it in its own level */
+	char name[];     /**< "" for the image's root */
 };
 
 /**
@@ -95,33 +109,77 @@ void mlimg_tree_free(struct mlimg_tree *tree);
 struct mlimg_node *mlimg_tree_root(struct mlimg_tree *tree);
 
 /**
+ * From now on entries of the next level come; the first call begins level 1.
+ *
+ * @param tree         the tree
+ * @param has_beneath  another level will follow, so that whiteouts make sense in a system layer too
+ */
+void mlimg_tree_begin_level(struct mlimg_tree *tree, bool has_beneath);
+
+/** @return whether there are levels above the present one */
+bool mlimg_tree_has_above(const struct mlimg_tree *tree);
+
+/** @return whether nothing at or below the path of @p node can come from the present level any more */
+bool mlimg_node_is_closed(const struct mlimg_tree *tree, const struct mlimg_node *node);
+
+/** @return whether @p node is there only because mlimg_tree_hide() was called */
+bool mlimg_node_is_hiding(const struct mlimg_node *node);
+
+/** Let nothing from beneath the present level come into the directory @p node. */
+void mlimg_tree_seal(struct mlimg_tree *tree, struct mlimg_node *node);
+
+/**
+ * Hide what the levels beneath have at a path, whether the present level itself has something there or not,
+ * before or after this call.
+ *
+ * @param tree    the tree
+ * @param parent  a directory
+ * @param name    a valid name
+ * @param marker  what says so; its path (of what is hidden) and time are used
+ */
+int mlimg_tree_hide(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
+	const struct mlimg_entry *marker, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Put an entry into a directory, or in the place of the one that is there. A directory that takes a
  * directory's place keeps what is in it; anything else is refused where a directory with entries
- * stands.
+ * stands. What a level above hides is checked and then passed over.
  *
  * @param tree      the tree
  * @param parent    a directory
  * @param name      a valid name
  * @param entry     attributes; its path is used in messages only. Overlayfs' marks that only bind
  *                  to a former lower are dropped, others checked (mlimg_source_check())
- * @param ret_node  the entry's node; of a regular file, ->inode->file is there and empty
+ * @param ret_node  the entry's node; of a regular file, ->inode->file is there and empty. NULL when the
+ *                  entry is hidden
  */
 int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
 	const struct mlimg_entry *entry, struct mlimg_node **ret_node,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Set the attributes of a directory that is there.
+ * Set the attributes of the root, unless a level above has set them. overlayfs merges roots always, so that a mark of
+ * opacity counts for nothing here.
  *
  * @param tree   the tree
- * @param node   a directory
+ * @param node   the directory that stands for the sources' roots
  * @param entry  of type MLIMG_DIR, checked as in mlimg_tree_put()
  */
 int mlimg_tree_set(struct mlimg_tree *tree, struct mlimg_node *node,
 	const struct mlimg_entry *entry, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Give what is there a further name.
+ * Make an inode what @p entry says; it keeps its names.
+ *
+ * @param tree   the tree
+ * @param inode  of an empty regular file
+ * @param entry  no directory
+ */
+int mlimg_tree_fill(struct mlimg_tree *tree, struct mlimg_inode *inode,
+	const struct mlimg_entry *entry, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Give what is there a further name, unless that is hidden.
  *
  * @param tree    the tree
  * @param parent  the directory
@@ -185,16 +243,49 @@ size_t mlimg_xattr_stored_size(const struct mlimg_xattr *xattr);
 /** @return whether an image keeps the xattr; false for marks that bind an upper to its lower */
 bool mlimg_source_keeps_xattr(const char *name);
 
-/** Where a source's entries go. */
+/** How much sources may hold that come packed. */
+struct mlimg_budget {
+	uint64_t limit_bytes; /**< in all */
+	uint64_t used_bytes;
+};
+
+/** Where a source's entries go. A reader begins a level for each layer it finds in the source. */
 struct mlimg_source_to {
 	struct mlimg_tree *tree;
 	struct mlimg_node *top;  /**< directory that stands for the source's root */
 	struct mlimg_data *data; /**< takes contents */
 	enum mlimg_kind kind;
+	bool has_beneath;                /**< another source lies beneath this one */
 	dev_t image_dev;                 /**< the image itself, */
 	ino_t image_ino;                 /**< which must not be part of the source */
 	struct mlimg_progress *progress; /**< or NULL */
+	struct mlimg_budget *budget;     /**< or NULL: no limit */
+	const char *spool_dir;           /**< where a copy of a source may lie for a while */
 };
+
+/**
+ * The directory that holds @p path in the present level; those that are not there are made (0755 root, implied).
+ * Refused: one that is no directory.
+ *
+ * @param to          the tree
+ * @param source      the source's name, for messages
+ * @param path        as in manifests, not ""; changed for a while
+ * @param ret_parent  the directory; NULL when a level above hides it
+ * @param ret_name    what follows in @p path
+ */
+int mlimg_tree_parent(const struct mlimg_source_to *to, const char *source, char *path,
+	struct mlimg_node **ret_parent, const char **ret_name,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Take from the budget what a packed source holds.
+ *
+ * @param to    whose budget
+ * @param size  bytes unpacked, holes included: they have to be hashed too
+ * @param name  the source's, for the message
+ */
+int mlimg_source_spend(const struct mlimg_source_to *to, uint64_t size, const char *name,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Read a directory. Symbolic links are not followed; of other file systems mounted in it only the
@@ -211,7 +302,11 @@ int mlimg_source_read_dir(
  *
  * Entries come in any order, later ones replace earlier ones, directories that are not there are
  * made (0755 root). Refused: absolute paths, "..", an entry below something that is no directory,
- * a hard link to what is not there or is a directory, an end before the end-of-archive mark.
+ * a hard link to what is not there or is a directory, an end before the end-of-archive mark, more
+ * than the budget.
+ *
+ * The tar is read once. A second time only where a name that shows is a hard link to one that a level above
+ * hides; so a tar that cannot be read twice is copied first, unless nothing lies above it.
  *
  * @param path  the tar; "-" is standard input
  * @param to    where it goes

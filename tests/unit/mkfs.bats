@@ -49,7 +49,7 @@ spec_tar() {
 
 @test "mkfs: --help fits into 80 columns and goes to stdout" {
 	works mlimg-mkfs --help
-	[[ $output == "Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE IMAGE"* ]]
+	[[ $output == "Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE... IMAGE"* ]]
 	run awk 'length > 80' <<<"$output"
 	same "lines over 80 columns" "" "$output"
 }
@@ -69,7 +69,8 @@ spec_tar() {
 	wrong "'foo' is no kind: system, software or user" --kind foo d x
 	wrong "SOURCE and IMAGE are missing" --kind system
 	wrong "IMAGE is missing" --kind system d
-	wrong "too many operands: 'y'" --kind system d x y
+	wrong "--name is needed when there are several sources" --kind system d d x
+	wrong "standard input is there only once" --kind system - - x
 	wrong "'5X' is not a size (a whole number, then K, M, G or T if wanted)" --kind system --size 5X d x
 	wrong "--size is 0" --kind system --size 0 d x
 	wrong "an image has at most 17592186044416 bytes" --kind system --size 17T d x
