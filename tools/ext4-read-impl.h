@@ -40,6 +40,17 @@ int ext4_refuse_code(const struct mlimg_ext4 *fs, struct mlimg_err *err, errcode
 int ext4_read_blocks(const struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Blocks that hold nodes of extent trees. */
+struct ext4_nodes {
+	uint64_t *blocks; /**< free() it */
+	size_t n, room;
+};
+
+/** mlimg_ext4_extents() that appends the blocks of the tree's nodes to @p nodes, unless that is NULL. */
+int ext4_extents_and_nodes(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
+	struct mlimg_ext4_extent **ret_extents, size_t *ret_n, struct ext4_nodes *nodes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Fill the entry's xattrs. */
 int ext4_read_xattrs(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	struct mlimg_ext4_attrs *attrs, struct mlimg_entry *entry,

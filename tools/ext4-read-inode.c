@@ -148,6 +148,7 @@ struct extent_walk {
 	const struct mlimg_ext4_inode *inode;
 	struct mlimg_ext4_extent *list;
 	size_t n, room;
+	struct ext4_nodes *nodes; /* or NULL */
 	uint64_t
 		next_logical; /* the least that the next extent may begin with: so no block is visited twice */
 	struct mlimg_err *err;
@@ -182,6 +183,23 @@ static int add_extent(struct extent_walk *w, const uint8_t *raw, uint64_t logica
 	}
 	w->list[w->n++] = e;
 	w->next_logical = e.logical + e.n_blocks;
+	return 0;
+}
+
+static int note_node(struct extent_walk *w, uint64_t block)
+{
+	struct ext4_nodes *nodes = w->nodes;
+
+	if (nodes->n == nodes->room) {
+		size_t room = nodes->room ? 2 * nodes->room : 4;
+		void *blocks = realloc(nodes->blocks, room * sizeof(*nodes->blocks));
+
+		if (!blocks)
+			return ext4_fail(w->fs, w->err, ENOMEM, "inode %u: extents", w->inode->ino);
+		nodes->blocks = blocks;
+		nodes->room = room;
+	}
+	nodes->blocks[nodes->n++] = block;
 	return 0;
 }
 
@@ -224,7 +242,8 @@ static int read_child(
 		return ext4_refuse(w->fs, w->err,
 			"inode %u: node of the extent tree in block %llu is damaged", w->inode->ino,
 			(unsigned long long)physical);
-	return read_node(w, node, depth, logical_end);
+	ret = w->nodes ? note_node(w, physical) : 0;
+	return ret < 0 ? ret : read_node(w, node, depth, logical_end);
 }
 
 /* Every node holds at least one extent, and extents ascend: so the walk ends, however nodes point at each other. */
@@ -245,10 +264,11 @@ static int read_node(
 	return ret;
 }
 
-int mlimg_ext4_extents(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
-	struct mlimg_ext4_extent **ret_extents, size_t *ret_n, struct mlimg_err *err)
+int ext4_extents_and_nodes(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
+	struct mlimg_ext4_extent **ret_extents, size_t *ret_n, struct ext4_nodes *nodes,
+	struct mlimg_err *err)
 {
-	struct extent_walk w = {.fs = fs, .inode = inode, .err = err};
+	struct extent_walk w = {.fs = fs, .inode = inode, .nodes = nodes, .err = err};
 	unsigned depth = get_le16(inode->block + 6);
 	int ret;
 
@@ -274,4 +294,10 @@ int mlimg_ext4_extents(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *ino
 	*ret_extents = w.list;
 	*ret_n = w.n;
 	return 0;
+}
+
+int mlimg_ext4_extents(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
+	struct mlimg_ext4_extent **ret_extents, size_t *ret_n, struct mlimg_err *err)
+{
+	return ext4_extents_and_nodes(fs, inode, ret_extents, ret_n, NULL, err);
 }

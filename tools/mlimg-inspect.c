@@ -7,6 +7,8 @@
 
 #include "tools/cli.h"
 #include "tools/ext4-read.h"
+#include "tools/inspect-commands.h"
+#include "tools/inspect-layer.h"
 #include "tools/inspect-print.h"
 #include "tools/progress.h"
 
@@ -22,12 +24,14 @@ static const char help_text[] =
 	"  ls [PATH]       list a directory of the layer's tree (default: its root)\n"
 	"  cat PATH        write a file's contents to standard output\n"
 	"  manifest        the stored manifest, checked against the build id\n"
+	"  verify          check the file system, and every file's content and attributes\n"
+	"                  against the manifest; reads everything\n"
 	"\n"
 	"Options:\n"
 	"  -l, --long        ls: type, mode, links, owner, size, time (UTC); + has xattrs\n"
 	"  -R, --recursive   ls: everything below PATH\n"
 	"      --computed    manifest: computed from the tree; reads all contents\n"
-	"      --json        show, ls, manifest: print JSON (default: text)\n"
+	"      --json        show, ls, manifest, verify: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
 	"\n"
@@ -39,9 +43,9 @@ static const char help_text[] =
 	"Examples:\n"
 	"  mlimg-inspect debian.img\n"
 	"  mlimg-inspect debian.img ls -l /etc\n"
-	"  mlimg-inspect debian.img manifest --computed\n";
+	"  mlimg-inspect debian.img verify\n";
 
-enum command { SHOW, LS, CAT, MANIFEST };
+enum command { SHOW, LS, CAT, MANIFEST, VERIFY };
 
 struct options {
 	const char *image;
@@ -69,68 +73,14 @@ static void put_stdout(void *ctx, const char *data, size_t size)
 	fwrite(data, 1, size, stdout);
 }
 
-static int check_text(const char *what, const char *json, const char *manifest,
-	const struct options *o, struct mlimg_err *err)
-{
-	if (strcmp(json, manifest) == 0)
-		return 0;
-	return mlimg_err_refuse(err, "%.200s: its layer.json says %s '%s', its manifest '%s'",
-		o->image, what, json, manifest);
-}
-
-/* The build id vouches for the manifest and its header, nothing for layer.json: so they are compared. */
-static int compare_info(const struct options *o, const struct mlimg_layer_info *json,
-	const struct mlimg_manifest *m, struct mlimg_err *err)
-{
-	struct mlimg_layer_info header = {0};
-	int ret = mlimg_layer_parse_header(m, &header, err);
-
-	if (ret < 0)
-		return mlimg_err_wrap(err, ret, "%.200s: /mlimg/manifest", o->image);
-	ret = check_text("kind", mlimg_kind_name(json->kind), mlimg_kind_name(header.kind), o, err);
-	if (ret == 0)
-		ret = check_text("name", json->name, header.name, o, err);
-	if (ret == 0)
-		ret = check_text("version", json->version, header.version, o, err);
-	if (ret == 0)
-		ret = check_text("instance", json->instance, header.instance, o, err);
-	if (ret == 0 &&
-		(json->n_over != header.n_over ||
-			(json->n_over &&
-				memcmp(json->over, header.over,
-					json->n_over * sizeof(*json->over)) != 0)))
-		ret = mlimg_err_refuse(
-			err, "%.200s: its layer.json and its manifest differ in 'over'", o->image);
-	if (ret == 0 && json->entries != m->n_entries)
-		ret = mlimg_err_refuse(err,
-			"%.200s: its layer.json says %llu entries, its manifest has %zu", o->image,
-			(unsigned long long)json->entries, m->n_entries);
-	mlimg_layer_info_done(&header);
-	return ret;
-}
-
-static int read_manifest(struct mlimg_ext4 *fs, const struct options *o,
-	const struct mlimg_layer_info *info, struct mlimg_manifest **ret_manifest,
-	struct mlimg_err *err)
-{
-	mlimg_autofree char *text = NULL;
-	size_t size;
-	int ret = mlimg_ext4_manifest_stored(fs, info->build_id, &text, &size, err);
-
-	if (ret < 0)
-		return ret;
-	ret = mlimg_manifest_parse(text, size, ret_manifest, err);
-	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s: /mlimg/manifest", o->image) : 0;
-}
-
 static int show(struct mlimg_ext4 *fs, const struct options *o, const struct mlimg_layer_info *info,
 	struct mlimg_err *err)
 {
 	struct mlimg_manifest *manifest = NULL;
-	int ret = read_manifest(fs, o, info, &manifest, err);
+	int ret = mlimg_inspect_manifest(fs, info, &manifest, err);
 
 	if (ret == 0)
-		ret = compare_info(o, info, manifest, err);
+		ret = mlimg_inspect_agree(fs, info, manifest, err);
 	mlimg_manifest_free(manifest);
 	if (ret < 0)
 		return ret;
@@ -207,14 +157,6 @@ static int put_manifest_entry(const struct mlimg_entry *entry, const struct mlim
 	return check_stdout(err);
 }
 
-/* A layer that is never written holds what its description says; a user layer grows. */
-static uint64_t data_max(const struct mlimg_layer_info *info)
-{
-	if (info->kind == MLIMG_USER)
-		return UINT64_MAX;
-	return info->size_bytes ? info->size_bytes : 1; /* empty files have digests too */
-}
-
 static int manifest_computed(struct mlimg_ext4 *fs, const struct options *o,
 	const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
@@ -230,7 +172,8 @@ static int manifest_computed(struct mlimg_ext4 *fs, const struct options *o,
 	mlimg_progress_init(&lister.progress, "reading contents", info->size_bytes);
 	/* A bar between the lines of a terminal would only disturb. */
 	lister.progress.is_tty = lister.progress.is_tty && !isatty(STDOUT_FILENO);
-	ret = mlimg_ext4_manifest_walk(fs, data_max(info), put_manifest_entry, &lister, err);
+	ret = mlimg_ext4_manifest_walk(
+		fs, mlimg_inspect_data_max(info), put_manifest_entry, &lister, err);
 	mlimg_progress_end(&lister.progress);
 	if (ret == 0 && o->is_json)
 		mlimg_inspect_list_end(&lister.list);
@@ -252,7 +195,7 @@ static int manifest_stored(struct mlimg_ext4 *fs, const struct options *o,
 			fwrite(text, 1, size, stdout);
 		return ret;
 	}
-	ret = read_manifest(fs, o, info, &m, err);
+	ret = mlimg_inspect_manifest(fs, info, &m, err);
 	if (ret == 0)
 		mlimg_inspect_list_begin(&lister.list, stdout);
 	for (size_t i = 0; ret == 0 && i < m->n_entries; i++)
@@ -281,6 +224,7 @@ static int run(const struct options *o, struct mlimg_err *err)
 		ret = o->is_computed ? manifest_computed(fs, o, &info, err)
 				     : manifest_stored(fs, o, &info, err);
 		break;
+	case VERIFY: ret = mlimg_inspect_verify(fs, &info, o->is_json, err); break;
 	}
 	mlimg_layer_info_done(&info);
 	return ret;
@@ -288,8 +232,11 @@ static int run(const struct options *o, struct mlimg_err *err)
 
 static bool parse_command(const char *word, enum command *ret_command)
 {
-	static const char *const names[] = {
-		[SHOW] = "show", [LS] = "ls", [CAT] = "cat", [MANIFEST] = "manifest"};
+	static const char *const names[] = {[SHOW] = "show",
+		[LS] = "ls",
+		[CAT] = "cat",
+		[MANIFEST] = "manifest",
+		[VERIFY] = "verify"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(word, names[i]) == 0) {

@@ -17,7 +17,7 @@
 
 #include "libmlimg/io.h"
 #include "tools/bootfiles.h"
-#include "tools/ext4-read.h"
+#include "tools/ext4-check.h"
 
 static const char base_script[] =
 	"set -eu\n"
@@ -101,10 +101,12 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 	mlimg_autofree char *manifest = NULL;
 	mlimg_autofree struct mlimg_bootfiles *boot = malloc(sizeof(*boot));
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
-	struct mlimg_err errs[4] = {MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
+	struct mlimg_err errs[5] = {
+		MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
+	struct mlimg_ext4_usage usage;
 	struct mlimg_ext4_inode inode;
 	size_t manifest_size, n = 0;
-	int ret[4] = {0};
+	int ret[5] = {0};
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -122,8 +124,9 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 		if (ret[3] == 0)
 			ret[3] = mlimg_ext4_lookup(
 				fs, "/rootfs", "vmlinuz.old", true, &inode, &errs[3]);
+		ret[4] = mlimg_ext4_check(fs, &usage, &errs[4]);
 	}
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		if (ret[i] > 0 || (ret[i] < 0 && (errs[i].code != ret[i] || !errs[i].text[0])))
 			abort();
 		if (ret[i] < 0) {

@@ -414,7 +414,7 @@ refused() {
 		for ((j = 0; j < 8; j++)); do
 			poke x.img $((meta[RANDOM % 9] * 4096 + RANDOM % 4096)) "\\$(printf %03o $((RANDOM % 256)))"
 		done
-		for args in show "show --json" "ls -lR" "ls -R --json" "manifest --json" "manifest --computed" "ls link"; do
+		for args in show "show --json" "ls -lR" "ls -R --json" "manifest --json" "manifest --computed" verify "ls link"; do
 			# shellcheck disable=SC2086 # several words
 			run mlimg-inspect x.img $args
 			[[ $status -eq 0 || $status -eq 1 || $status -eq 3 ]] || {

@@ -16,7 +16,7 @@ load ../lib/common
 		mlimg-inspect x.img manifest --computed >computed
 		cmp stored computed
 		diff source <(grep -v '^# mlimg-' stored)
-		mlimg-inspect x.img >/dev/null
+		mlimg-inspect x.img verify >/dev/null
 		same "number of names" "$(find tree -mindepth 1 -printf x | wc -c)" "$(mlimg-inspect x.img ls -R | wc -l)"
 		find tree -type d -exec chmod u+rwx {} +
 		rm -rf tree

@@ -238,7 +238,7 @@ drwxr-xr-x    3 $me          0 2020-09-13T12:26:40Z usr" "$(grep -v ' lo' <<<"$o
 
 @test "a full disk is noticed" {
 	local args
-	for args in show ls "cat sparse" manifest "manifest --computed" "manifest --json" --help; do
+	for args in show ls "cat sparse" manifest "manifest --computed" "manifest --json" verify "verify --json" --help; do
 		# shellcheck disable=SC2086 # several words
 		run bash -c 'exec mlimg-inspect "$@" >/dev/full' - system.img $args
 		same "exit code of $args" 1 "$status"

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* mlimg-inspect verify. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/cli.h"
+#include "tools/ext4-check.h"
+#include "tools/inspect-commands.h"
+#include "tools/inspect-layer.h"
+#include "tools/inspect-print.h"
+#include "tools/manifest-diff.h"
+#include "tools/progress.h"
+
+#define SHOWN_MAX \
+	20 /* differences that are named; a screenful, and a destroyed image has thousands */
+
+struct verify {
+	struct mlimg_manifest_diff *diff;
+	struct mlimg_progress progress;
+	struct mlimg_ext4_usage usage;
+	uint64_t done_bytes, n_entries, n_differences;
+	char *shown_paths[SHOWN_MAX];
+	unsigned shown_changes[SHOWN_MAX];
+	uint32_t last_group; /* of hard links */
+	bool is_compared;
+};
+
+static int take_difference(unsigned changes, const struct mlimg_entry *old_entry,
+	const struct mlimg_entry *new_entry, void *ctx, struct mlimg_err *err)
+{
+	const struct mlimg_entry *entry = new_entry ? new_entry : old_entry;
+	struct verify *v = ctx;
+	char escaped[MLIMG_ESCAPED_PATH];
+
+	if (v->n_differences < SHOWN_MAX) {
+		char *path = strdup(mlimg_inspect_escape(entry->path, escaped));
+
+		if (!path)
+			return mlimg_err_set(err, ENOMEM, "verify");
+		v->shown_paths[v->n_differences] = path;
+		v->shown_changes[v->n_differences] = changes;
+	}
+	v->n_differences++;
+	return 0;
+}
+
+static int take_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	struct verify *v = ctx;
+
+	v->n_entries++;
+	/* All names of a group have the same contents, which are read once. */
+	if (!entry->hardlink || entry->hardlink > v->last_group)
+		v->done_bytes += entry->size_bytes;
+	if (entry->hardlink > v->last_group)
+		v->last_group = entry->hardlink;
+	mlimg_progress_update(&v->progress, v->done_bytes);
+	/* A file without a digest in the manifest differs too: it cannot be verified. */
+	return mlimg_manifest_diff_feed(v->diff, entry, err);
+}
+
+static int compare_tree(struct verify *v, struct mlimg_ext4 *fs,
+	const struct mlimg_layer_info *info, const struct mlimg_manifest *manifest,
+	struct mlimg_err *err)
+{
+	int ret;
+
+	v->diff = mlimg_manifest_diff_new(manifest, take_difference, v);
+	if (!v->diff)
+		return mlimg_err_set(err, ENOMEM, "verify");
+	mlimg_progress_init(&v->progress, "verifying contents", info->size_bytes);
+	ret = mlimg_ext4_manifest_walk(fs, mlimg_inspect_data_max(info), take_entry, v, err);
+	mlimg_progress_end(&v->progress);
+	if (ret == 0)
+		ret = mlimg_manifest_diff_end(v->diff, err);
+	mlimg_manifest_diff_free(v->diff);
+	return ret;
+}
+
+static void put_report(const struct verify *v)
+{
+	char size[MLIMG_CLI_SIZE_TEXT];
+
+	printf("%-12s agrees in label, UUID, layer.json and manifest\n", "description");
+	printf("%-12s sound: %" PRIu64 " names, %" PRIu64 " blocks in use\n", "file system",
+		v->usage.n_names, v->usage.n_blocks);
+	if (!v->is_compared) {
+		printf("%-12s a user layer's, which changes: not compared\n", "tree");
+		return;
+	}
+	printf("%-12s %" PRIu64 " entries, %s read: ", "tree", v->n_entries,
+		mlimg_cli_format_size(v->done_bytes, size));
+	if (v->n_differences == 0)
+		puts("as in the manifest");
+	else
+		printf("%" PRIu64 " %s not as in the manifest\n", v->n_differences,
+			v->n_differences == 1 ? "is" : "are");
+	for (size_t i = 0; i < SHOWN_MAX && i < v->n_differences; i++) {
+		printf("  %s%s:", v->shown_paths[i][0] ? "./" : ".", v->shown_paths[i]);
+		for (unsigned bit = 0; bit < MLIMG_N_CHANGES; bit++)
+			if (v->shown_changes[i] & 1u << bit)
+				printf(" %s", mlimg_change_name(bit));
+		putchar('\n');
+	}
+	if (v->n_differences > SHOWN_MAX)
+		printf("  and %" PRIu64 " more\n", v->n_differences - SHOWN_MAX);
+}
+
+static json_t *changes_of(unsigned changes)
+{
+	json_t *array = json_array();
+
+	for (unsigned bit = 0; array && bit < MLIMG_N_CHANGES; bit++) {
+		if (changes & 1u << bit &&
+			json_array_append_new(array, json_string(mlimg_change_name(bit))) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+static json_t *differences_of(const struct verify *v)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < SHOWN_MAX && i < v->n_differences; i++) {
+		json_t *object = json_pack("{s:s, s:o}", "path", v->shown_paths[i], "changes",
+			changes_of(v->shown_changes[i]));
+
+		if (json_array_append_new(list, object) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+/* json_pack() fails when one of its parts is not there. */
+static int put_json(const struct verify *v, struct mlimg_err *err)
+{
+	json_t *report = json_pack("{s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:o}", "is_sound",
+		v->n_differences == 0, "names", (json_int_t)v->usage.n_names, "blocks",
+		(json_int_t)v->usage.n_blocks, "is_compared", v->is_compared, "entries",
+		(json_int_t)v->n_entries, "bytes", (json_int_t)v->done_bytes, "n_differences",
+		(json_int_t)v->n_differences, "differences", differences_of(v));
+	mlimg_autofree char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
+
+	json_decref(report);
+	if (!text)
+		return mlimg_err_set(err, ENOMEM, "print the report");
+	puts(text);
+	return 0;
+}
+
+static int verify(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
+	bool is_json, struct mlimg_err *err)
+{
+	struct mlimg_manifest *manifest = NULL;
+	int ret = mlimg_ext4_check(fs, &v->usage, err);
+
+	if (ret == 0)
+		ret = mlimg_inspect_manifest(fs, info, &manifest, err);
+	if (ret == 0)
+		ret = mlimg_inspect_agree(fs, info, manifest, err);
+	v->is_compared = info->kind != MLIMG_USER;
+	if (ret == 0 && v->is_compared)
+		ret = compare_tree(v, fs, info, manifest, err);
+	mlimg_manifest_free(manifest);
+	if (ret < 0)
+		return ret;
+	if (is_json)
+		ret = put_json(v, err);
+	else
+		put_report(v);
+	if (ret == 0 && v->n_differences)
+		ret = mlimg_err_refuse(err,
+			"%.200s: its tree differs from its manifest in %" PRIu64 " %s",
+			mlimg_ext4_name(fs), v->n_differences,
+			v->n_differences == 1 ? "entry" : "entries");
+	return ret;
+}
+
+int mlimg_inspect_verify(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info, bool is_json,
+	struct mlimg_err *err)
+{
+	struct verify v = {.n_differences = 0};
+	int ret;
+
+	/* Without what the journal holds, sound images look damaged. */
+	if (mlimg_ext4_super(fs)->is_dirty)
+		return mlimg_err_set(err, EBUSY,
+			"%.200s: cannot be verified: its journal holds changes (a guest is using "
+			"it, "
+			"or stopped without unmounting it; then 'e2fsck -p' writes them)",
+			mlimg_ext4_name(fs));
+	ret = verify(&v, fs, info, is_json, err);
+	for (size_t i = 0; i < SHOWN_MAX; i++)
+		free(v.shown_paths[i]);
+	return ret;
+}
