@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 {
 	struct channel c = {.fd = -1, .room = 65536};
 	long seconds = 120;
-	int option;
+	int option, status;
 
 	while ((option = getopt(argc, argv, "+t:h")) != -1) {
 		if (option == 'h') {
@@ -247,5 +247,7 @@ int main(int argc, char **argv)
 	snprintf(c.id, sizeof(c.id), "%d-%lld", (int)getpid(), (long long)now_ms());
 	await_guest(&c, argv[optind]);
 	send_command(&c, argv + optind + 1, argc - optind - 1);
-	return read_result(&c);
+	status = read_result(&c);
+	free(c.line);
+	return status;
 }

@@ -4,10 +4,12 @@
 load ../lib/common
 
 @test "demo: runs to its end, and the summary has what it promises" {
-	local word
+	local word mounts
+	mounts=$(grep -E ' - (proc|sysfs) ' /proc/self/mountinfo)
 	run "$MLIMG_TOP/tests/demo/run"
 	echo "$output"
 	[ "$status" -eq 0 ]
+	same "this machine's own proc and sysfs" "$mounts" "$(grep -E ' - (proc|sysfs) ' /proc/self/mountinfo)"
 	summary=$MLIMG_TOP/build/demo/summary.txt
 	same "the summary at the end" "$(cat "$summary")" "$(tail -n "$(wc -l <"$summary")" <<<"$output")"
 	for word in 'two Debian system trees' 'nginx over v1' 'layer images and user images' 'two tenants on v1' 'two tenants on v2' \
