@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest-agent/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -99,6 +101,26 @@ bool mlimg_base_is_there(int dir_fd, const struct mlimg_boot_state *state)
 	mlimg_base_name(state->generation, name);
 	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
 		(uint64_t)st.st_size == state->base_size_bytes;
+}
+
+static bool is_leftover(const char *name, const char *base_name)
+{
+	if (strncmp(name, MLIMG_BASE_PREFIX, strlen(MLIMG_BASE_PREFIX)) == 0)
+		return strcmp(name, base_name) != 0;
+	return strncmp(name, ".mlimg-", 7) == 0;
+}
+
+void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation)
+{
+	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	char base_name[MLIMG_BASE_NAME_SIZE];
+	struct dirent *entry;
+
+	mlimg_base_name(generation, base_name);
+	while (dir && (entry = readdir(dir)))
+		if (is_leftover(entry->d_name, base_name))
+			unlinkat(dir_fd, entry->d_name, 0);
 }
 
 static int refuse(const char *name, const char *what, struct mlimg_err *err)

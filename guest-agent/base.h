@@ -7,6 +7,8 @@
 #ifndef MLIMG_BASE_H
 #define MLIMG_BASE_H
 
+#include <errno.h>
+
 #include "guest-agent/mounted.h"
 
 #define MLIMG_BASE_PREFIX "base.manifest." /**< the generation follows */
@@ -47,6 +49,21 @@ void mlimg_merged_done(struct mlimg_merged *merged);
  */
 int mlimg_base_write(int dir_fd, const struct mlimg_manifest *manifest,
 	struct mlimg_boot_state *state, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether @p r is the error of a full disk or an exhausted quota */
+static inline bool mlimg_is_no_room(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+/**
+ * Remove base manifests of other generations and temporary files of mlimg_replace_file(): what a boot that ended early has left. A
+ * courtesy: what cannot be removed now takes room and does nothing else.
+ *
+ * @param dir_fd      the user layer's /mlimg
+ * @param generation  whose base manifest stays; 0 for none
+ */
+void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation);
 
 /** @return whether the base manifest that @p state names is there and as long as it must be; its content is not read */
 bool mlimg_base_is_there(int dir_fd, const struct mlimg_boot_state *state);

@@ -3,7 +3,6 @@
  * `mlimg-agent commit`: after the union is mounted, the state that `prepare` left in /run/mlimg goes into the user layer. Not earlier: a
  * boot that fails before must find the user layer as the last good boot left it.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,26 +15,29 @@
 #include "libmlimg/io.h"
 #include "tools/cli.h"
 
-/* What a power cut may have left: base manifests of other generations, temporary files of mlimg_replace_file(). */
-static bool is_leftover(const char *name, const char *base_name)
+/* The stack could not be recorded: the base manifest that only it needs gives its room back. */
+static void forget(int dir_fd, struct mlimg_boot_state *state)
 {
-	if (strncmp(name, MLIMG_BASE_PREFIX, strlen(MLIMG_BASE_PREFIX)) == 0)
-		return strcmp(name, base_name) != 0;
-	return strncmp(name, ".mlimg-", 7) == 0;
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_read_file(dir_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, NULL);
+
+	if (r == 0)
+		r = mlimg_boot_state_from_json(text, size, state, NULL);
+	if (r == 0 || r == -ENOENT)
+		mlimg_base_remove_leftovers(dir_fd, r == 0 ? state->generation : 0);
 }
 
-/* Removing is a courtesy: what cannot be removed now takes room and does nothing else. */
-static void remove_leftovers(int dir_fd, const struct mlimg_boot_state *state)
+static int note_no_room(int root_fd, struct mlimg_err *err)
 {
-	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	char base_name[MLIMG_BASE_NAME_SIZE];
-	struct dirent *entry;
+	mlimg_autofree char *text = NULL, *noted = NULL;
+	size_t size;
+	int r = mlimg_read_file(root_fd, "boot.json", MLIMG_BOOT_JSON_MAX, &text, &size, err);
 
-	mlimg_base_name(state->generation, base_name);
-	while (dir && (entry = readdir(dir)))
-		if (is_leftover(entry->d_name, base_name))
-			unlinkat(dir_fd, entry->d_name, 0);
+	if (r == 0)
+		r = mlimg_boot_json_add_no_room(text, size, "state.json", &noted, err);
+	return r < 0 ? r
+		     : mlimg_replace_file(root_fd, "boot.json", noted, strlen(noted), 0644, err);
 }
 
 static int install(int root_fd, const char *text, size_t size, struct mlimg_err *err)
@@ -56,9 +58,11 @@ static int install(int root_fd, const char *text, size_t size, struct mlimg_err 
 		return mlimg_err_set(
 			err, ENOENT, "user/mlimg: the base manifest that prepare has written");
 	r = mlimg_replace_file(dir_fd, "state.json", text, size, 0644, err);
+	if (mlimg_is_no_room(r))
+		forget(dir_fd, state);
 	if (r < 0)
 		return mlimg_err_wrap(err, r, "user/mlimg");
-	remove_leftovers(dir_fd, state);
+	mlimg_base_remove_leftovers(dir_fd, state->generation);
 	return 0;
 }
 
@@ -78,6 +82,8 @@ static int commit(const char *root, struct mlimg_err *err)
 		return 0;
 	if (r == 0)
 		r = install(root_fd, text, size, err);
+	if (mlimg_is_no_room(r))
+		r = note_no_room(root_fd, err);
 	if (r < 0)
 		return mlimg_err_wrap(err, r, "%s", root);
 	unlinkat(root_fd, "state.json", 0);

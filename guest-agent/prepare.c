@@ -167,7 +167,8 @@ static int compare_upper(
 	mlimg_manifest_free(base);
 	if (r == 0)
 		r = write_report(p, &report, err);
-	if (r < 0)
+	p->boot.is_report_lost = mlimg_is_no_room(r);
+	if (r < 0 && !p->boot.is_report_lost)
 		return r;
 	memcpy(p->boot.counts, report.counts, sizeof(p->boot.counts));
 	p->boot.has_report = true;
@@ -184,6 +185,14 @@ static int leave_state(struct prepare *p, struct mlimg_err *err)
 		     : mlimg_replace_file(p->root_fd, "state.json", text, strlen(text), 0600, err);
 }
 
+/* Without a state for commit, the user layer keeps the stack that it knows; the next boot finds the change again. */
+static int note_no_room(struct prepare *p, const char *what)
+{
+	mlimg_boot_note_no_room(&p->boot, what);
+	mlimg_base_remove_leftovers(p->dir_fd, p->old.generation);
+	return 0;
+}
+
 /* The stack is new to the user layer, or its manifest is lost. */
 static int renew_base(struct prepare *p, struct mlimg_err *err)
 {
@@ -196,9 +205,13 @@ static int renew_base(struct prepare *p, struct mlimg_err *err)
 		r = compare_upper(p, merged.merged, err);
 	if (r < 0)
 		return r;
+	if (p->boot.is_report_lost)
+		return note_no_room(p, "the report");
 	p->next.generation = p->boot.generation;
 	p->next.stack = p->boot.stack;
 	r = mlimg_base_write(p->dir_fd, merged.merged, &p->next, err);
+	if (mlimg_is_no_room(r))
+		return note_no_room(p, "the base manifest");
 	return r < 0 ? r : leave_state(p, err);
 }
 

@@ -88,8 +88,9 @@ static json_t *pack_report(const struct mlimg_boot *boot)
 			    json_integer((json_int_t)boot->counts[v])) < 0)
 			return NULL;
 	return json_pack("{s:o,s:O}", "path",
-		json_sprintf("%s/user/mlimg/reports/%llu.json", boot->root,
-			(unsigned long long)boot->generation),
+		boot->is_report_lost ? json_null()
+				     : json_sprintf("%s/user/mlimg/reports/%llu.json", boot->root,
+					       (unsigned long long)boot->generation),
 		"counts", counts);
 }
 
@@ -127,6 +128,38 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	r |= json_object_set_new(json, "previous", pack_previous(boot->previous));
 	r |= json_object_set_new(json, "report", pack_report(boot));
 	r |= json_object_set_new(json, "notes", pack_notes(boot));
+	return dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
+}
+
+static void print_no_room(char ret_note[MLIMG_ERR_TEXT_SIZE], const char *what, bool is_changed)
+{
+	snprintf(ret_note, MLIMG_ERR_TEXT_SIZE,
+		"no room in the user layer for %s: free some; %s the next boot", what,
+		is_changed ? "the comparison is repeated at" : "the stack is recorded by");
+}
+
+void mlimg_boot_note_no_room(struct mlimg_boot *boot, const char *what)
+{
+	if (boot->n_notes < MLIMG_BOOT_NOTES_MAX)
+		print_no_room(
+			boot->notes[boot->n_notes++], what, boot->change == MLIMG_BOOT_CHANGED);
+}
+
+int mlimg_boot_json_add_no_room(
+	const char *text, size_t size, const char *what, char **ret_text, struct mlimg_err *err)
+{
+	mlimg_autojson json_t *json = NULL;
+	char note[MLIMG_ERR_TEXT_SIZE];
+	json_t *notes;
+	int r = mlimg_json_load("boot.json", text, size, &json, err);
+
+	if (r < 0)
+		return r;
+	notes = json_object_get(json, "notes");
+	if (!json_is_array(notes))
+		return mlimg_err_refuse(err, "boot.json: no list 'notes'");
+	print_no_room(note, what, json_is_object(json_object_get(json, "previous")));
+	r = json_array_append_new(notes, json_string(note));
 	return dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
 }
 

@@ -15,12 +15,17 @@
  *                                        change of the stack, back to a former one included
  *       "change": "first" | "none" | "changed",
  *       "previous": null | { "union": "overlay", "stack_id": "...", "stack": [...] },
- *       "report": null | { "path": "/run/mlimg/user/mlimg/reports/2.json",
+ *       "report": null | { "path": null | "/run/mlimg/user/mlimg/reports/2.json",
  *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
  *                                      "whiteout-gone": 0, "whiteout-changed": 0 } },
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
  *
  * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell no mounts.
+ *
+ * A full user layer does not stop the boot. When the report, the base manifest or state.json finds no room (ENOSPC, EDQUOT), a note
+ * says so, state.json stays as it was and what was written for this stack but the report is removed. The next boot then says "changed"
+ * and the same generation again and repeats the comparison; only one that is recorded ends that. "path" of the report is null when the
+ * report itself found no room; its counts are there.
  *
  * state.json:
  *
@@ -93,7 +98,8 @@ struct mlimg_boot {
 	uint64_t generation;
 	enum mlimg_boot_change change;
 	const struct mlimg_boot_stack *previous; /**< NULL unless changed */
-	bool has_report;                         /**< reports/<generation>.json was written */
+	bool has_report;                         /**< the upper was compared: @p counts are set */
+	bool is_report_lost;                     /**< reports/<generation>.json was not written */
 	uint64_t counts[MLIMG_N_VERDICTS];       /**< of the report, by verdict */
 	char notes[MLIMG_BOOT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
@@ -119,6 +125,27 @@ void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driv
  */
 int mlimg_boot_to_json(
 	const struct mlimg_boot *boot, char **ret_text, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Add a note to a boot.json that is written already.
+ *
+ * @param text      bytes of boot.json
+ * @param size      their number
+ * @param what      what found no room in the user layer
+ * @param ret_text  as mlimg_boot_to_json()
+ * @param err       "boot.json: ..."
+ * @return          0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_boot_json_add_no_room(const char *text, size_t size, const char *what, char **ret_text,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Add the note that something found no room in the user layer.
+ *
+ * @param boot  its change is set
+ * @param what  as in "the report"
+ */
+void mlimg_boot_note_no_room(struct mlimg_boot *boot, const char *what);
 
 /** Write state.json; as mlimg_boot_to_json(). */
 int mlimg_boot_state_to_json(const struct mlimg_boot_state *state, char **ret_text,

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# mlimg-agent prepare and commit on a user layer without room.
+
+load ../lib/common
+
+setup() {
+	need root
+	DIR=$BATS_TEST_TMPDIR
+	RUN=$DIR/run
+	USER_DIR=$RUN/user
+	mkdir -p "$RUN/layers" "$USER_DIR" "$DIR"/{v1,v2,empty}/etc
+	mount -t tmpfs -o size=256k,mode=0755 tmpfs "$USER_DIR"
+	mkdir -p "$USER_DIR/upper/etc" "$USER_DIR/work"
+	echo one >"$DIR/v1/etc/version"
+	echo two >"$DIR/v2/etc/version"
+	# A base manifest of several blocks.
+	(cd "$DIR/v1/etc" && touch file-{100..199} && cd "$DIR/v2/etc" && touch file-{100..199})
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	echo mine >"$USER_DIR/upper/etc/version"
+}
+
+teardown() {
+	! mountpoint -q "$USER_DIR" || umount "$USER_DIR"
+}
+
+# on LAYER ID
+on() {
+	rm -rf "$RUN/layers/0"
+	cp -r "$DIR/layer-$1" "$RUN/layers/0"
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$2" --user "$TENANT"
+}
+
+commit() {
+	works mlimg-agent commit --root "$RUN"
+}
+
+# full BLOCKS: of the user layer, these stay free.
+full() {
+	local free
+	free=$(($(stat -f -c %a "$USER_DIR") - $1))
+	head -c $((free * $(stat -f -c %S "$USER_DIR"))) /dev/zero >"$USER_DIR/upper/etc/ballast"
+	same "free blocks" "$1" "$(stat -f -c %a "$USER_DIR")"
+}
+
+found() {
+	jq -rc '"\(.change) \(.generation) \(.report)", .notes[]' "$RUN/boot.json"
+}
+
+in_mlimg() {
+	(cd "$USER_DIR/mlimg" && find . -mindepth 1 -printf '%P\n' | sort | xargs)
+}
+
+NO_ROOM="no room in the user layer for"
+AGAIN="free some; the comparison is repeated at the next boot"
+
+# report PATH KEEP: as in boot.json
+report() {
+	echo "{\"path\":$1,\"counts\":{\"keep\":$2,\"stale\":0,\"same\":0,\"conflict\":1,\"type-change\":0,\"whiteout-gone\":0,\"whiteout-changed\":0}}"
+}
+
+# With room again, the comparison is with the recorded base, and is recorded.
+then_with_room() {
+	rm "$USER_DIR/upper/etc/ballast"
+	on v2 "$V2"
+	same "with room" "changed 2 $(report "\"$USER_DIR/mlimg/reports/2.json\"" 1)" "$(found)"
+	same report '[["etc/version","conflict"]]' \
+		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"
+	commit
+	same state "2 12.2" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	same "files" "base.manifest.2 layer.json manifest reports reports/2.json state.json" "$(in_mlimg)"
+	on v2 "$V2"
+	same "after that" "none 2 null" "$(found)"
+}
+
+@test "another system, and no block free" {
+	local state files i
+	on v1 "$V1"
+	commit
+	full 0
+	state=$(cat "$USER_DIR/mlimg/state.json")
+	files=$(in_mlimg)
+	for i in 1 2; do
+		on v2 "$V2"
+		same "boot $i" "changed 2 $(report null 2)
+$NO_ROOM the report: $AGAIN" "$(found)"
+		commit
+		same "state" "$state" "$(cat "$USER_DIR/mlimg/state.json")"
+		same "what is left (but for an empty directory)" "$files" "$(in_mlimg | sed 's/ reports / /')"
+	done
+	then_with_room
+}
+
+@test "another system, and room for the report only" {
+	local state
+	on v1 "$V1"
+	commit
+	full 2
+	state=$(cat "$USER_DIR/mlimg/state.json")
+	on v2 "$V2"
+	same boot "changed 2 $(report "\"$USER_DIR/mlimg/reports/2.json\"" 2)
+$NO_ROOM the base manifest: $AGAIN" "$(found)"
+	commit
+	same "state" "$state" "$(cat "$USER_DIR/mlimg/state.json")"
+	same "what is left" "base.manifest.1 layer.json manifest reports reports/2.json state.json" "$(in_mlimg)"
+	then_with_room
+}
+
+@test "another system, and no block left for commit" {
+	local state
+	on v1 "$V1"
+	commit
+	state=$(cat "$USER_DIR/mlimg/state.json")
+	on v2 "$V2"
+	full 0
+	commit
+	same boot "changed 2 $(report "\"$USER_DIR/mlimg/reports/2.json\"" 1)
+$NO_ROOM state.json: $AGAIN" "$(found)"
+	same "state" "$state" "$(cat "$USER_DIR/mlimg/state.json")"
+	same "what is left" "base.manifest.1 layer.json manifest reports reports/2.json state.json" "$(in_mlimg)"
+	[ ! -e "$RUN/state.json" ]
+	then_with_room
+}
+
+@test "the first boot, and no block free" {
+	full 0
+	on v1 "$V1"
+	same boot "first 1 null
+$NO_ROOM the base manifest: free some; the stack is recorded by the next boot" "$(found)"
+	commit
+	same "what is left" "layer.json manifest" "$(in_mlimg)"
+	rm "$USER_DIR/upper/etc/ballast"
+	on v1 "$V1"
+	commit
+	same "what is left" "base.manifest.1 layer.json manifest state.json" "$(in_mlimg)"
+}
