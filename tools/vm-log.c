@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,9 +11,21 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
+/*
+ * The largest piece that is written to what says it is ready. A pipe then takes PIPE_BUF (4096) bytes at least, but a terminal
+ * is ready with less than 256 bytes waiting, and would make a longer piece wait when it is stopped meanwhile.
+ */
+#define PIECE 256
+
 static int open_file(const char *path)
 {
-	return open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat st;
+
+	/* Not O_RDWR: with itself as a reader, a FIFO would never show that it has none. */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return open(path, O_WRONLY | flags);
+	return open(path, O_RDWR | O_CREAT | O_TRUNC | flags, 0600);
 }
 
 int mlimg_vm_log_open(struct mlimg_vm_log *log, const char *path, struct mlimg_err *err)
@@ -23,6 +36,8 @@ int mlimg_vm_log_open(struct mlimg_vm_log *log, const char *path, struct mlimg_e
 	if (!log->path)
 		return mlimg_err_set(err, ENOMEM, "log '%s'", path);
 	log->out = open_file(path);
+	if (log->out < 0 && errno == ENXIO && stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		return mlimg_err_set(err, 0, "log '%s' is a FIFO that nobody reads", path);
 	if (log->out < 0 || fstat(log->out, &st) < 0)
 		return mlimg_err_set(err, errno, "log '%s'", path);
 	log->is_file = S_ISREG(st.st_mode);
@@ -43,6 +58,21 @@ static void rotate(struct mlimg_vm_log *log)
 	log->size = 0;
 }
 
+void mlimg_vm_log_put(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+		ssize_t n = -1;
+
+		if (poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT))
+			n = write(fd, text, size < PIECE ? size : PIECE);
+		if (n <= 0)
+			return;
+		text += n;
+		size -= (size_t)n;
+	}
+}
+
 bool mlimg_vm_log_pump(struct mlimg_vm_log *log)
 {
 	char buf[16384];
@@ -57,8 +87,9 @@ bool mlimg_vm_log_pump(struct mlimg_vm_log *log)
 	}
 	log->bytes += (uint64_t)n;
 	log->size += (uint64_t)n;
-	if (mlimg_write_all(log->out, buf, (size_t)n) == 0 && log->is_file &&
-		log->size >= MLIMG_VM_LOG_MAX)
+	if (!log->is_file)
+		mlimg_vm_log_put(log->out, buf, (size_t)n);
+	else if (mlimg_write_all(log->out, buf, (size_t)n) == 0 && log->size >= MLIMG_VM_LOG_MAX)
 		rotate(log);
 	return true;
 }

@@ -30,17 +30,23 @@ struct mlimg_vm_log {
 		.in = -1, .out = -1 \
 	}
 
-/** Create the file, empty. @return 0 or -errno */
+/** Create the file, empty; what is there already and no regular file (a FIFO, a terminal) is only opened. @return 0 or -errno */
 int mlimg_vm_log_open(
 	struct mlimg_vm_log *log, const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Copy once what has arrived, without waiting for more. What the file does not take (a full disk) is lost, since a guest must not stop
+ * Copy once what has arrived, without waiting for more. What the file does not take (a full disk, a FIFO that is not read) is lost, since a guest must not stop
  * for its log.
  *
  * @return  whether something was copied; at its end `in` is closed and -1
  */
 bool mlimg_vm_log_pump(struct mlimg_vm_log *log);
+
+/**
+ * Write what @p fd takes without waiting; the rest is lost. For a descriptor that others share, such as stdout: O_NONBLOCK would be
+ * theirs too, so it is asked before each small piece whether it takes one.
+ */
+void mlimg_vm_log_put(int fd, const char *text, size_t size);
 
 /**
  * The last line that is not empty.

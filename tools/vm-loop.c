@@ -57,16 +57,23 @@ struct run {
 static void __attribute__((format(printf, 3, 4)))
 say(const struct run *run, FILE *f, const char *fmt, ...)
 {
+	mlimg_autofree char *line = NULL;
 	char text[2048];
+	size_t size = 0;
+	FILE *memory = open_memstream(&line, &size);
 	va_list ap;
 
+	if (!memory)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fprintf(f, "%s: ", run->spec->name);
-	mlimg_cli_put_safe(f, text);
-	fputc('\n', f);
-	fflush(f);
+	fprintf(memory, "%s: ", run->spec->name);
+	mlimg_cli_put_safe(memory, text);
+	fputc('\n', memory);
+	/* A terminal that was stopped must not stop the deadlines too. */
+	if (fclose(memory) == 0)
+		mlimg_vm_log_put(fileno(f), line, size);
 }
 
 static void set_phase(struct run *run, enum phase phase, uint64_t limit_ms)
@@ -378,7 +385,7 @@ static int open_signals(struct mlimg_err *err)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	struct sigaction old;
-	sigset_t set;
+	sigset_t set, blocked;
 	int fd;
 
 	sigemptyset(&set);
@@ -386,7 +393,10 @@ static int open_signals(struct mlimg_err *err)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaddset(&set, signals[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Who stops reading the console, or our messages, does not end the guest by it. */
+	blocked = set;
+	sigaddset(&blocked, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? mlimg_err_set(err, errno, "signalfd") : fd;
 }

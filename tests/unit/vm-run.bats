@@ -224,6 +224,40 @@ alice: powered off" "" --console log
 mlimg-vm: log 'none/log': No such file or directory" vm --console none/log
 }
 
+@test "--console FIFO: one that is not read does not stop the loop" {
+	mkfifo fifo
+	fails 1 "$ACCEL
+mlimg-vm: log 'fifo' is a FIFO that nobody reads" vm --console fifo
+	steps "flood console 1000000" serve
+	exec 7<>fifo
+	ends 1 "" "alice: not up after 1 s: it did not reach mlimg's part of the initramfs; console log: fifo" \
+		--console fifo --boot-timeout 1
+	exec 7>&-
+}
+
+@test "--console FIFO: what is read, and a reader that goes" {
+	mkfifo fifo
+	head -c 6 fifo >taken &
+	steps "print to the fifo" "answer $STATUS" "flood console 1000000" off
+	# Opened for writing it waits for the reader; held so while mlimg-vm opens it.
+	exec 7>fifo
+	ends 0 "$UP
+alice: powered off" "" --console fifo
+	exec 7>&-
+	same "console" "to the" "$(cat taken)"
+}
+
+@test "messages to a pipe that is not read do not stop the loop" {
+	mkfifo full
+	exec 7<>full
+	dd if=/dev/zero of=full bs=4096 oflag=nonblock 2>/dev/null || true
+	steps "answer $STATUS" off
+	local status=0
+	vm >full || status=$?
+	exec 7>&-
+	same "exit code" 0 "$status"
+}
+
 # in_background OPTION…: runs a guest; its output is in `out` and `err`.
 in_background() {
 	vm "$@" >out 2>err &
