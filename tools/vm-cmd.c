@@ -195,9 +195,10 @@ static int add_disk(
 		return -ENOMEM;
 	disk_name(spec, i, name);
 	add(args, "-blockdev");
-	add(args, "driver=%s,node-name=%s,%s,file.driver=file,file.filename=%s",
+	add(args, "driver=%s,node-name=%s,%s,file.driver=%s,file.filename=%s",
 		disk->is_qcow2 ? "qcow2" : "raw", name,
-		is_user ? "discard=unmap,detect-zeroes=unmap" : "read-only=on", path);
+		is_user ? "discard=unmap,detect-zeroes=unmap" : "read-only=on",
+		disk->is_block_device ? "host_device" : "file", path);
 	add(args, "-device");
 	/* Eight functions to a slot, from slot 8 on: 66 disks fill nine slots of the 32 that a bus
 	 * has. */

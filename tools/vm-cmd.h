@@ -37,7 +37,8 @@ const struct mlimg_vm_arch *mlimg_vm_arch_of(const char *name);
 struct mlimg_vm_disk {
 	const char *path;
 	bool is_qcow2;
-	const char *id; /**< build id, or at least its first MLIMG_SHORT_ID digits */
+	bool is_block_device; /**< of the host, for which QEMU has a driver of its own */
+	const char *id;       /**< build id, or at least its first MLIMG_SHORT_ID digits */
 };
 
 /** A port of the host that leads to one of the guest. */

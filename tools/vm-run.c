@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "libmlimg/cleanup.h"
@@ -106,6 +107,14 @@ static int prepare_boot_files(
 	return extract_boot_files(p, options, err);
 }
 
+/* What cannot be looked at is refused where it is opened. */
+static bool is_block_device(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
 static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options)
 {
 	struct mlimg_vm_spec *spec = &p->spec;
@@ -121,6 +130,7 @@ static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options
 		disk->path = i == 0 ? options->system
 			: is_user   ? options->user
 				    : options->software[i - 1];
+		disk->is_block_device = is_block_device(disk->path);
 		disk->is_qcow2 = is_user && options->user_is_qcow2;
 		disk->id = p->images.infos[i].build_id;
 	}

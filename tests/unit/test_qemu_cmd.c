@@ -186,6 +186,25 @@ static bool has(const struct mlimg_args *args, const char *option, const char *v
 	return false;
 }
 
+TEST(block_devices_have_a_driver_of_their_own)
+{
+	struct mlimg_vm_spec spec = guest(3);
+	struct mlimg_args args;
+
+	spec.disks[0].is_block_device = spec.disks[2].is_block_device = true;
+	spec.disks[2].is_qcow2 = true;
+	args = command(&spec);
+	ASSERT(has(&args, "-blockdev",
+		"driver=raw,node-name=system,read-only=on,file.driver=host_device,file.filename="
+		"d"));
+	ASSERT(has(&args, "-blockdev",
+		"driver=raw,node-name=software0,read-only=on,file.driver=file,file.filename=d"));
+	ASSERT(has(&args, "-blockdev",
+		"driver=qcow2,node-name=user,discard=unmap,detect-zeroes=unmap,"
+		"file.driver=host_device,file.filename=d"));
+	mlimg_args_done(&args);
+}
+
 TEST(cpu_of_each_accelerator)
 {
 	struct mlimg_vm_spec spec = guest(2);
