@@ -21,4 +21,25 @@
 int mlimg_inspect_verify(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info, bool is_json,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** How `diff` prints. */
+struct mlimg_inspect_diff_options {
+	bool is_json;
+	bool is_summary; /**< packages and sums only */
+	bool has_times;  /**< also what differs in nothing but its time; JSON always has that */
+};
+
+/**
+ * `diff`: what has changed from one layer to another, by their stored manifests. Of contents dpkg's database alone is read.
+ *
+ * @param fs        the old image
+ * @param info      its description
+ * @param new_path  the new image
+ * @param options   how to print
+ * @param err       names the image; a user layer is wrong usage, since its manifest does not say what is in it
+ * @return          0 or -errno
+ */
+int mlimg_inspect_diff(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
+	const char *new_path, const struct mlimg_inspect_diff_options *options,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "tools/cli.h"
+#include "tools/manifest-diff.h"
 
 const char *mlimg_inspect_escape(const char *text, char *buf)
 {
@@ -125,7 +126,7 @@ static json_t *xattrs_of(const struct mlimg_entry *entry)
 	return object;
 }
 
-static json_t *entry_of(const struct mlimg_entry *entry, const char *path)
+json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const char *path)
 {
 	char text[MLIMG_ESCAPED_PATH], mode[8], mtime[40], hex[MLIMG_SHA256_HEX_SIZE];
 	json_t *object = json_object();
@@ -165,10 +166,24 @@ static json_t *entry_of(const struct mlimg_entry *entry, const char *path)
 	return NULL;
 }
 
+json_t *mlimg_inspect_changes_json(unsigned changes)
+{
+	json_t *array = json_array();
+
+	for (unsigned bit = 0; array && bit < MLIMG_N_CHANGES; bit++) {
+		if (changes & 1u << bit &&
+			json_array_append_new(array, json_string(mlimg_change_name(bit))) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
 int mlimg_inspect_list_add(
 	struct mlimg_json_list *list, const struct mlimg_entry *entry, const char *path)
 {
-	json_t *object = entry_of(entry, path);
+	json_t *object = mlimg_inspect_entry_json(entry, path);
 	mlimg_autofree char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	json_decref(object);

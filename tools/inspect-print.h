@@ -42,6 +42,12 @@ void mlimg_inspect_list_begin(struct mlimg_json_list *list, FILE *out);
 int mlimg_inspect_list_add(
 	struct mlimg_json_list *list, const struct mlimg_entry *entry, const char *path);
 
+/** @return the object that mlimg_inspect_list_add() adds, json_decref() it; NULL when there is no memory */
+struct json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const char *path);
+
+/** @return the names of changes (manifest-diff.h) as a list, json_decref() it; NULL when there is no memory */
+struct json_t *mlimg_inspect_changes_json(unsigned changes);
+
 /** End a list. */
 void mlimg_inspect_list_end(struct mlimg_json_list *list);
 

@@ -111,27 +111,13 @@ static void put_report(const struct verify *v)
 		printf("  and %" PRIu64 " more\n", v->n_differences - SHOWN_MAX);
 }
 
-static json_t *changes_of(unsigned changes)
-{
-	json_t *array = json_array();
-
-	for (unsigned bit = 0; array && bit < MLIMG_N_CHANGES; bit++) {
-		if (changes & 1u << bit &&
-			json_array_append_new(array, json_string(mlimg_change_name(bit))) < 0) {
-			json_decref(array);
-			return NULL;
-		}
-	}
-	return array;
-}
-
 static json_t *differences_of(const struct verify *v)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; list && i < SHOWN_MAX && i < v->n_differences; i++) {
 		json_t *object = json_pack("{s:s, s:o}", "path", v->shown_paths[i], "changes",
-			changes_of(v->shown_changes[i]));
+			mlimg_inspect_changes_json(v->shown_changes[i]));
 
 		if (json_array_append_new(list, object) < 0) {
 			json_decref(list);

@@ -15,7 +15,7 @@
 #define PROG "mlimg-inspect"
 
 static const char help_text[] =
-	"Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [PATH]]\n"
+	"Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [OPERAND]]\n"
 	"Show what is in a layer image. It is never mounted, and needs not be trusted.\n"
 	"\n"
 	"Commands:\n"
@@ -26,12 +26,16 @@ static const char help_text[] =
 	"  manifest        the stored manifest, checked against the build id\n"
 	"  verify          check the file system, and every file's content and attributes\n"
 	"                  against the manifest; reads everything\n"
+	"  diff IMAGE2     what has changed from IMAGE to IMAGE2, and in which packages;\n"
+	"                  by their manifests\n"
 	"\n"
 	"Options:\n"
 	"  -l, --long        ls: type, mode, links, owner, size, time (UTC); + has xattrs\n"
 	"  -R, --recursive   ls: everything below PATH\n"
 	"      --computed    manifest: computed from the tree; reads all contents\n"
-	"      --json        show, ls, manifest, verify: print JSON (default: text)\n"
+	"      --summary     diff: packages and sums only, no single files\n"
+	"      --times       diff: also what differs in its time only\n"
+	"      --json        all but cat: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
 	"\n"
@@ -43,15 +47,16 @@ static const char help_text[] =
 	"Examples:\n"
 	"  mlimg-inspect debian.img\n"
 	"  mlimg-inspect debian.img ls -l /etc\n"
-	"  mlimg-inspect debian.img verify\n";
+	"  mlimg-inspect debian.img verify\n"
+	"  mlimg-inspect --summary debian-1.img diff debian-2.img\n";
 
-enum command { SHOW, LS, CAT, MANIFEST, VERIFY };
+enum command { SHOW, LS, CAT, MANIFEST, VERIFY, DIFF };
 
 struct options {
 	const char *image;
-	const char *path; /* NULL: none given */
+	const char *path; /* NULL: none given; of DIFF the other image */
 	enum command command;
-	bool is_long, is_recursive, is_computed, is_json;
+	bool is_long, is_recursive, is_computed, is_json, is_summary, has_times;
 };
 
 /* What a walk prints with. */
@@ -206,6 +211,15 @@ static int manifest_stored(struct mlimg_ext4 *fs, const struct options *o,
 	return ret;
 }
 
+static int diff(struct mlimg_ext4 *fs, const struct options *o, const struct mlimg_layer_info *info,
+	struct mlimg_err *err)
+{
+	const struct mlimg_inspect_diff_options how = {
+		.is_json = o->is_json, .is_summary = o->is_summary, .has_times = o->has_times};
+
+	return mlimg_inspect_diff(fs, info, o->path, &how, err);
+}
+
 static int run(const struct options *o, struct mlimg_err *err)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
@@ -225,6 +239,7 @@ static int run(const struct options *o, struct mlimg_err *err)
 				     : manifest_stored(fs, o, &info, err);
 		break;
 	case VERIFY: ret = mlimg_inspect_verify(fs, &info, o->is_json, err); break;
+	case DIFF: ret = diff(fs, o, &info, err); break;
 	}
 	mlimg_layer_info_done(&info);
 	return ret;
@@ -236,7 +251,8 @@ static bool parse_command(const char *word, enum command *ret_command)
 		[LS] = "ls",
 		[CAT] = "cat",
 		[MANIFEST] = "manifest",
-		[VERIFY] = "verify"};
+		[VERIFY] = "verify",
+		[DIFF] = "diff"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(word, names[i]) == 0) {
@@ -257,18 +273,23 @@ static int parse_operands(struct options *o, int argc, char **argv)
 	o->image = argv[0];
 	if (argc > 1 && !parse_command(argv[1], &o->command))
 		return mlimg_cli_usage(PROG, "unknown command '%s'", argv[1]);
-	paths_max = o->command == LS || o->command == CAT;
+	paths_max = o->command == LS || o->command == CAT || o->command == DIFF;
 	if (argc > 2 + paths_max)
 		return mlimg_cli_usage(PROG, "unexpected operand '%s'", argv[2 + paths_max]);
 	if (argc > 2)
 		o->path = argv[2];
 	if (o->command == CAT && !o->path)
 		return mlimg_cli_usage(PROG, "'cat' needs a path");
+	if (o->command == DIFF && !o->path)
+		return mlimg_cli_usage(PROG, "'diff' needs a second image");
 	if ((o->is_long || o->is_recursive) && o->command != LS)
 		return mlimg_cli_usage(
 			PROG, "option '%s' is for 'ls' only", o->is_long ? "-l" : "-R");
 	if (o->is_computed && o->command != MANIFEST)
 		return mlimg_cli_usage(PROG, "option '--computed' is for 'manifest' only");
+	if ((o->is_summary || o->has_times) && o->command != DIFF)
+		return mlimg_cli_usage(PROG, "option '%s' is for 'diff' only",
+			o->is_summary ? "--summary" : "--times");
 	if (o->is_json && o->command == CAT)
 		return mlimg_cli_usage(PROG, "option '--json' is not for 'cat'");
 	if (o->is_json && o->is_long)
@@ -278,11 +299,13 @@ static int parse_operands(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_JSON = 256, OPT_COMPUTED, OPT_VERSION };
+	enum { OPT_JSON = 256, OPT_COMPUTED, OPT_SUMMARY, OPT_TIMES, OPT_VERSION };
 	static const struct option longs[] = {
 		{"long", no_argument, NULL, 'l'},
 		{"recursive", no_argument, NULL, 'R'},
 		{"computed", no_argument, NULL, OPT_COMPUTED},
+		{"summary", no_argument, NULL, OPT_SUMMARY},
+		{"times", no_argument, NULL, OPT_TIMES},
 		{"json", no_argument, NULL, OPT_JSON},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, OPT_VERSION},
@@ -298,6 +321,8 @@ int main(int argc, char **argv)
 		case 'R': o.is_recursive = true; break;
 		case OPT_JSON: o.is_json = true; break;
 		case OPT_COMPUTED: o.is_computed = true; break;
+		case OPT_SUMMARY: o.is_summary = true; break;
+		case OPT_TIMES: o.has_times = true; break;
 		case 'h': return mlimg_cli_help(PROG, help_text);
 		case OPT_VERSION: return mlimg_cli_version(PROG);
 		default: return MLIMG_EXIT_USAGE;

@@ -52,7 +52,7 @@ setup() {
 
 @test "--help fits into 80 columns and goes to stdout" {
 	works mlimg-inspect --help
-	[[ $output == "Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [PATH]]"* ]]
+	[[ $output == "Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [OPERAND]]"* ]]
 	run awk 'length > 80' <<<"$output"
 	same "lines over 80 columns" "" "$output"
 	works mlimg-inspect --version

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* mlimg-inspect diff: finding what differs. inspect-diff-print.c says it. */
+#include "tools/inspect-diff.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/inspect-layer.h"
+#include "tools/manifest-diff.h"
+
+/* All of one top directory comes together, as manifests are ordered; "." is apart. */
+static struct diff_sums *sums_of(struct diff *d, const struct mlimg_entry *entry, bool is_dir)
+{
+	int size = (int)strcspn(entry->path, "/");
+	struct diff_sums *last = &d->sums[d->n_sums - 1];
+
+	if (size == 0 || (entry->path[size] == '\0' && !is_dir))
+		return &d->sums[0];
+	if (last->name_size == size && memcmp(last->name, entry->path, (size_t)size) == 0)
+		return last;
+	if (d->n_sums == d->room) {
+		void *sums = realloc(d->sums, 2 * d->room * sizeof(*d->sums));
+
+		if (!sums)
+			return NULL;
+		d->sums = sums;
+		d->room *= 2;
+	}
+	d->sums[d->n_sums] = (struct diff_sums){.name = entry->path, .name_size = size};
+	return &d->sums[d->n_sums++];
+}
+
+static int take_difference(unsigned changes, const struct mlimg_entry *old_entry,
+	const struct mlimg_entry *new_entry, void *ctx, struct mlimg_err *err)
+{
+	struct diff *d = ctx;
+	bool is_dir = (old_entry && old_entry->type == MLIMG_DIR) ||
+		(new_entry && new_entry->type == MLIMG_DIR);
+	struct diff_sums *sums = sums_of(d, old_entry ? old_entry : new_entry, is_dir);
+	int ret = 0;
+
+	if (!sums)
+		return mlimg_err_set(err, ENOMEM, "compare layers");
+	sums->n_added += changes == MLIMG_CHANGE_ADDED;
+	sums->n_removed += changes == MLIMG_CHANGE_REMOVED;
+	sums->n_times += changes == MLIMG_CHANGE_TIME;
+	sums->n_changed += old_entry && new_entry && changes != MLIMG_CHANGE_TIME;
+	if (changes &
+		(MLIMG_CHANGE_ADDED | MLIMG_CHANGE_REMOVED | MLIMG_CHANGE_TYPE |
+			MLIMG_CHANGE_CONTENT)) {
+		sums->old_bytes += old_entry ? old_entry->size_bytes : 0;
+		sums->new_bytes += new_entry ? new_entry->size_bytes : 0;
+	}
+	if (d->options->is_summary)
+		return 0;
+	if (d->options->is_json) {
+		ret = diff_json_entry(d, changes, old_entry, new_entry, err);
+	} else if (changes != MLIMG_CHANGE_TIME || d->options->has_times) {
+		diff_put_entry(changes, old_entry, new_entry);
+	} else {
+		return 0;
+	}
+	d->has_listed = true;
+	if (ret == 0 && ferror(stdout))
+		return mlimg_err_set(err, errno, "write to standard output");
+	return ret;
+}
+
+static int compare(struct diff *d, struct mlimg_err *err)
+{
+	const struct mlimg_manifest *m = d->new_side.manifest;
+	struct mlimg_manifest_diff *diff =
+		mlimg_manifest_diff_new(d->old_side.manifest, take_difference, d);
+	int ret = 0;
+
+	if (!diff)
+		return mlimg_err_set(err, ENOMEM, "compare layers");
+	for (size_t i = 0; i < m->n_entries && ret == 0; i++)
+		ret = mlimg_manifest_diff_feed(diff, &m->entries[i], err);
+	if (ret == 0)
+		ret = mlimg_manifest_diff_end(diff, err);
+	mlimg_manifest_diff_free(diff);
+	return ret;
+}
+
+static int read_packages(struct diff_side *side, struct mlimg_err *err)
+{
+	const struct mlimg_entry *entry = mlimg_manifest_find(side->manifest, MLIMG_DPKG_STATUS);
+	size_t size;
+	int ret;
+
+	if (!entry || entry->type != MLIMG_FILE)
+		return 0;
+	ret = mlimg_ext4_read_file(side->fs, mlimg_kind_tree(side->info->kind), MLIMG_DPKG_STATUS,
+		MLIMG_DPKG_STATUS_MAX, &side->status, &size, err);
+	if (ret < 0)
+		return ret;
+	ret = mlimg_dpkg_status_parse(side->status, &side->packages);
+	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
+}
+
+static int read_side(struct diff_side *side, struct mlimg_err *err)
+{
+	int ret;
+
+	if (side->info->kind == MLIMG_USER)
+		return mlimg_err_usage(err,
+			"%.200s: is a user layer; its manifest does not say what is in it now",
+			mlimg_ext4_name(side->fs));
+	ret = mlimg_inspect_manifest(side->fs, side->info, &side->manifest, err);
+	if (ret == 0)
+		ret = mlimg_inspect_agree(side->fs, side->info, side->manifest, err);
+	return ret == 0 ? read_packages(side, err) : ret;
+}
+
+int diff_packages(const struct diff *d, diff_package_fn *fn, void *ctx, struct mlimg_err *err)
+{
+	const struct mlimg_packages *a = &d->old_side.packages, *b = &d->new_side.packages;
+	size_t i = 0, j = 0;
+	int ret = 0;
+
+	while (ret == 0 && (i < a->n_packages || j < b->n_packages)) {
+		const struct mlimg_package *x = i < a->n_packages ? &a->packages[i] : NULL;
+		const struct mlimg_package *y = j < b->n_packages ? &b->packages[j] : NULL;
+		int order = !x ? 1 : !y ? -1 : mlimg_package_cmp(x, y);
+
+		i += order <= 0;
+		j += order >= 0;
+		if (order != 0 || strcmp(x->version, y->version) != 0)
+			ret = fn(order <= 0 ? x : NULL, order >= 0 ? y : NULL, ctx, err);
+	}
+	return ret;
+}
+
+static int diff(struct diff *d, struct mlimg_err *err)
+{
+	bool is_json = d->options->is_json;
+	int ret = read_side(&d->old_side, err);
+
+	if (ret == 0)
+		ret = read_side(&d->new_side, err);
+	d->has_packages = d->old_side.status && d->new_side.status;
+	d->room = 16;
+	d->sums = calloc(d->room, sizeof(*d->sums));
+	if (ret == 0 && !d->sums)
+		return mlimg_err_set(err, ENOMEM, "compare layers");
+	if (ret < 0)
+		return ret;
+	d->sums[0] = (struct diff_sums){.name = ".", .name_size = 1};
+	d->n_sums = 1;
+	if (is_json)
+		ret = diff_json_head(d, err);
+	else
+		diff_put_head(d);
+	if (ret == 0)
+		ret = compare(d, err);
+	if (ret == 0)
+		ret = is_json ? diff_json_tail(d, err) : diff_put_tail(d, err);
+	return ret;
+}
+
+static void side_done(struct diff_side *side)
+{
+	mlimg_manifest_free(side->manifest);
+	free(side->packages.packages);
+	free(side->status);
+}
+
+int mlimg_inspect_diff(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
+	const char *new_path, const struct mlimg_inspect_diff_options *options,
+	struct mlimg_err *err)
+{
+	mlimg_autoext4 struct mlimg_ext4 *new_fs = NULL;
+	struct mlimg_layer_info new_info = {0};
+	struct diff d = {.options = options, .old_side = {.fs = fs, .info = info}};
+	int ret = mlimg_ext4_open(new_path, &new_fs, err);
+
+	if (ret == 0)
+		ret = mlimg_ext4_layer_info(new_fs, &new_info, err);
+	d.new_side.fs = new_fs;
+	d.new_side.info = &new_info;
+	if (ret == 0)
+		ret = diff(&d, err);
+	free(d.sums);
+	side_done(&d.old_side);
+	side_done(&d.new_side);
+	mlimg_layer_info_done(&new_info);
+	return ret;
+}

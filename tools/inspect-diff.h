@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file inspect-diff.h
+ * What the files of `mlimg-inspect diff` share among themselves; nobody else includes this.
+ */
+#ifndef MLIMG_TOOLS_INSPECT_DIFF_H
+#define MLIMG_TOOLS_INSPECT_DIFF_H
+
+#include "tools/dpkg-status.h"
+#include "tools/inspect-commands.h"
+
+/** Sums of one directory at the top. What is at the top itself and no directory belongs to ".". */
+struct diff_sums {
+	const char *name; /**< as long a string as the manifests live; its first component counts */
+	int name_size;
+	uint64_t n_added, n_removed, n_changed;
+	uint64_t n_times; /**< that differ in their time only */
+	uint64_t old_bytes,
+		new_bytes; /**< of files that are removed, added or have another content; every name counts */
+};
+
+/** One of the two layers. */
+struct diff_side {
+	struct mlimg_ext4 *fs;
+	const struct mlimg_layer_info *info;
+	struct mlimg_manifest *manifest;
+	char *status; /**< dpkg's database, or NULL */
+	struct mlimg_packages packages;
+};
+
+/** A comparison. */
+struct diff {
+	const struct mlimg_inspect_diff_options *options;
+	struct diff_side old_side, new_side;
+	struct diff_sums *sums; /**< the first is that of "." */
+	size_t n_sums, room;
+	bool has_packages; /**< both have a database */
+	bool has_listed;   /**< an entry has been printed */
+};
+
+/** A package that differs; NULL on the side where it is not. */
+typedef int diff_package_fn(const struct mlimg_package *old_package,
+	const struct mlimg_package *new_package, void *ctx, struct mlimg_err *err);
+
+/** Call @p fn for every package that differs. @return 0, what @p fn returned when negative */
+int diff_packages(const struct diff *d, diff_package_fn *fn, void *ctx,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Print one entry for people. */
+void diff_put_entry(
+	unsigned changes, const struct mlimg_entry *old_entry, const struct mlimg_entry *new_entry);
+
+/** Print for people what comes before the entries. */
+void diff_put_head(const struct diff *d);
+
+/** Print for people what comes after them. @return 0 or -errno */
+int diff_put_tail(const struct diff *d, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Begin the JSON. @return 0 or -errno */
+int diff_json_head(const struct diff *d, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** An entry in JSON. @return 0 or -errno */
+int diff_json_entry(const struct diff *d, unsigned changes, const struct mlimg_entry *old_entry,
+	const struct mlimg_entry *new_entry, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** End the JSON. @return 0 or -errno */
+int diff_json_tail(const struct diff *d, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
