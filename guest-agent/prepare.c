@@ -147,12 +147,24 @@ static int write_report(struct prepare *p, struct mlimg_report *report, struct m
 	return r < 0 ? mlimg_err_wrap(err, r, "user/mlimg/reports") : 0;
 }
 
+static void note_skipped(struct prepare *p, const struct mlimg_skipped *skipped)
+{
+	for (size_t i = 0; i < MLIMG_SKIPPED_NOTES && i < skipped->n; i++)
+		snprintf(p->boot.notes[p->boot.n_notes++], MLIMG_ERR_TEXT_SIZE,
+			"not compared, and kept: %.480s", skipped->notes[i]);
+	if (skipped->n > MLIMG_SKIPPED_NOTES)
+		snprintf(p->boot.notes[p->boot.n_notes++], MLIMG_ERR_TEXT_SIZE,
+			"not compared, and kept: %" PRIu64 " more",
+			skipped->n - MLIMG_SKIPPED_NOTES);
+}
+
 static int compare_upper(
 	struct prepare *p, const struct mlimg_manifest *next, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
 	mlimg_autoclose int upper =
 		openat(p->user.fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct mlimg_skipped skipped;
 	struct mlimg_manifest *base;
 	int r;
 
@@ -163,10 +175,12 @@ static int compare_upper(
 		return r;
 	r = mlimg_report_init(&report, err);
 	if (r == 0)
-		r = mlimg_compare_upper(upper, base, next, &report, err);
+		r = mlimg_compare_upper(upper, base, next, &report, &skipped, err);
 	mlimg_manifest_free(base);
-	if (r == 0)
-		r = write_report(p, &report, err);
+	if (r < 0)
+		return r;
+	note_skipped(p, &skipped);
+	r = write_report(p, &report, err);
 	p->boot.is_report_lost = mlimg_is_no_room(r);
 	if (r < 0 && !p->boot.is_report_lost)
 		return r;

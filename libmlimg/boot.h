@@ -27,6 +27,9 @@
  * and the same generation again and repeats the comparison; only one that is recorded ends that. "path" of the report is null when the
  * report itself found no room; its counts are there.
  *
+ * What of the upper cannot be compared (a path over 4095 bytes, an entry that cannot be read, more xattrs than manifests can have) is
+ * skipped and counted as "keep"; notes name the first three, shortened and escaped as in manifests, and the number of the others.
+ *
  * state.json:
  *
  *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "stack": [...],

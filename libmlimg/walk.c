@@ -35,6 +35,7 @@ struct level {
 
 struct walk {
 	mlimg_walk_fn *fn;
+	mlimg_walk_skip_fn *skip; /* NULL: nothing may be skipped */
 	void *ctx;
 	unsigned flags;
 	int root_fd;
@@ -189,6 +190,35 @@ static int read_xattrs(struct walk *w, int dir, const char *name, uint32_t *ret_
 	return r < 0 ? mlimg_err_set(w->err, r, "read extended attributes of '%s'", shown(w)) : 0;
 }
 
+/* @return @r, or 0 when the walk goes on without what failed */
+static int skip(struct walk *w, int r, bool was_visited)
+{
+	if (r >= 0 || r == -ENOMEM || !w->skip)
+		return r;
+	w->skip(w->path, r, was_visited, w->ctx);
+	return 0;
+}
+
+/* Fills in what stat(2) does not tell. */
+static int read_rest(struct walk *w, int dir, const char *name, struct mlimg_entry *entry)
+{
+	int r;
+
+	if (entry->type == MLIMG_LINK) {
+		r = read_link(w, dir, name);
+		if (r < 0)
+			return r;
+		entry->link = w->link;
+	}
+	if (!(w->flags & MLIMG_WALK_NO_XATTRS)) {
+		r = read_xattrs(w, dir, name, &entry->n_xattrs);
+		if (r < 0)
+			return r;
+		entry->xattrs = w->xattrs.xattrs;
+	}
+	return 0;
+}
+
 /* Hands out one thing. @dir and @name say where it is, and for the root itself the root and "". */
 static int visit(struct walk *w, int dir, const char *name, const struct stat *st)
 {
@@ -212,23 +242,14 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 		entry.dev_major = major(st->st_rdev);
 		entry.dev_minor = minor(st->st_rdev);
 	}
-	if (entry.type == MLIMG_LINK) {
-		r = read_link(w, dir, name);
-		if (r < 0)
-			return r;
-		entry.link = w->link;
-	}
-	if (!(w->flags & MLIMG_WALK_NO_XATTRS)) {
-		r = read_xattrs(w, dir, name, &entry.n_xattrs);
-		if (r < 0)
-			return r;
-		entry.xattrs = w->xattrs.xattrs;
-	}
+	r = read_rest(w, dir, name, &entry);
+	if (r < 0)
+		return skip(w, r, false);
 	return w->fn(&entry, &at, w->ctx, w->err);
 }
 
 /* Opens what fstatat() saw to be a directory and goes in, if it is still the same one. */
-static int descend(struct walk *w, int dir, const char *name, const struct stat *seen)
+static int open_and_push(struct walk *w, int dir, const char *name, const struct stat *seen)
 {
 	mlimg_autoclose int fd = openat(dir, name, OPEN_DIR);
 	struct stat st;
@@ -238,6 +259,21 @@ static int descend(struct walk *w, int dir, const char *name, const struct stat 
 	if (st.st_dev != seen->st_dev || st.st_ino != seen->st_ino)
 		return mlimg_err_set(w->err, ESTALE, "'%s' was moved while it was read", shown(w));
 	return push(w, mlimg_steal_fd(&fd), &st);
+}
+
+/* @return 0, also when the directory was skipped */
+static int descend(struct walk *w, int dir, const char *name, const struct stat *seen)
+{
+	size_t n_levels = w->n_levels, path_size = n_levels ? w->levels[n_levels - 1].path_size : 0;
+	int r = open_and_push(w, dir, name, seen);
+
+	if (r == 0)
+		return 0;
+	if (w->n_levels > n_levels)
+		level_done(&w->levels[--w->n_levels]);
+	r = skip(w, r, true);
+	w->path[path_size] = '\0';
+	return r;
 }
 
 static int append_name(struct walk *w, size_t path_size, const char *name)
@@ -252,6 +288,19 @@ static int append_name(struct walk *w, size_t path_size, const char *name)
 	return 0;
 }
 
+/* Without the way back there is nowhere to go on. */
+static int leave(struct walk *w)
+{
+	int r = pop(w);
+
+	if (r == 0)
+		return 0;
+	r = skip(w, r, true);
+	while (r == 0 && w->n_levels > 0)
+		level_done(&w->levels[--w->n_levels]);
+	return r;
+}
+
 /* The next name of the deepest level. */
 static int step(struct walk *w)
 {
@@ -261,16 +310,17 @@ static int step(struct walk *w)
 	int r;
 
 	if (l->next == l->n)
-		return pop(w);
+		return leave(w);
 	name = l->names + l->order[l->next++];
 	r = append_name(w, l->path_size, name);
 	if (r < 0)
-		return r;
+		return skip(w, r, false);
 	if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = 0;
 		if (errno != ENOENT || !(w->flags & MLIMG_WALK_SKIP_MISSING))
-			return mlimg_err_set(w->err, errno, "stat '%s'", shown(w));
+			r = skip(w, mlimg_err_set(w->err, errno, "stat '%s'", shown(w)), false);
 		w->path[l->path_size] = '\0';
-		return 0;
+		return r;
 	}
 	r = visit(w, l->fd, name, &st);
 	if (r < 0)
@@ -301,12 +351,19 @@ static int run(struct walk *w)
 
 int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
+	return mlimg_walk_lenient(root_fd, flags, fn, NULL, ctx, err);
+}
+
+int mlimg_walk_lenient(int root_fd, unsigned flags, mlimg_walk_fn *fn, mlimg_walk_skip_fn *skip_fn,
+	void *ctx, struct mlimg_err *err)
+{
 	struct walk *w = calloc(1, sizeof(*w));
 	int r;
 
 	if (!w)
 		return mlimg_err_set(err, ENOMEM, "walk a tree");
 	w->fn = fn;
+	w->skip = skip_fn;
 	w->ctx = ctx;
 	w->flags = flags;
 	w->root_fd = root_fd;

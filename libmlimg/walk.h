@@ -10,6 +10,7 @@
 #ifndef MLIMG_WALK_H
 #define MLIMG_WALK_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "libmlimg/manifest.h"
@@ -63,6 +64,33 @@ enum mlimg_walk_flags {
  */
 int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Called for what cannot be walked.
+ *
+ * @param path         of the entry; of its directory when its own is over the limits
+ * @param error        negative errno
+ * @param was_visited  the visitor was given the entry: it is a directory that cannot be read, or
+ *                     not to its end
+ * @param ctx          mlimg_walk_lenient()'s
+ */
+typedef void mlimg_walk_skip_fn(const char *path, int error, bool was_visited, void *ctx);
+
+/**
+ * As mlimg_walk(), but what cannot be walked is skipped instead of ending the walk: of an entry
+ * whose link or xattrs cannot be read only itself, of a directory that cannot be read what is in
+ * it. When the way back out of a directory is lost, the rest of the tree is skipped.
+ *
+ * @param root_fd  as for mlimg_walk()
+ * @param flags    as for mlimg_walk()
+ * @param fn       the visitor
+ * @param skip     told of each; NULL to skip nothing
+ * @param ctx      handed to both
+ * @param err      names the path
+ * @return         0, what @p fn returned when negative, -ENOMEM, or -errno when the root is gone
+ */
+int mlimg_walk_lenient(int root_fd, unsigned flags, mlimg_walk_fn *fn, mlimg_walk_skip_fn *skip,
+	void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Walk the tree into a manifest without header lines, hard links found and numbered.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# mlimg-agent prepare and commit on a user layer without room.
+# mlimg-agent prepare and commit on a user layer without room, and on one with entries that cannot be read.
 
 load ../lib/common
 
@@ -23,6 +23,7 @@ setup() {
 }
 
 teardown() {
+	! mountpoint -q "$USER_DIR/upper/etc/file-100" || umount "$USER_DIR/upper/etc/file-100"
 	! mountpoint -q "$USER_DIR" || umount "$USER_DIR"
 }
 
@@ -135,4 +136,25 @@ $NO_ROOM the base manifest: free some; the stack is recorded by the next boot" "
 	on v1 "$V1"
 	commit
 	same "what is left" "base.manifest.1 layer.json manifest state.json" "$(in_mlimg)"
+}
+
+@test "a file that gives EIO, and more xattrs than a manifest can have" {
+	need command setfattr
+	on v1 "$V1"
+	commit
+	mount -o remount,size=16m "$USER_DIR"
+	touch "$USER_DIR/upper/etc/file-100"
+	mkdir -p "$USER_DIR/upper/etc/$(printf 'x\377')/below"
+	(cd "$USER_DIR/upper/etc" && {
+		printf '# file: %s\n' "$(printf 'x\377')"
+		printf 'trusted.%d="x"\n' {1..1025}
+	} | setfattr --restore=-)
+	# Nothing is mapped at address 0.
+	mount --bind "/proc/$$/mem" "$USER_DIR/upper/etc/file-100"
+	on v2 "$V2"
+	same boot "changed 2 $(report "\"$USER_DIR/mlimg/reports/2.json\"" 4)
+not compared, and kept: user/upper/etc/file-100: Input/output error
+not compared, and kept: user/upper/etc/x\\377: Argument list too long" "$(found)"
+	same report '[["etc/version","conflict"]]' \
+		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"
 }

@@ -167,6 +167,34 @@ user_files() {
 	same path 'etc/q"b\134s\377\040\001 stale' "$(jq -r '.entries[] | "\(.path) \(.verdict)"' "$USER_DIR/mlimg/reports/2.json")"
 }
 
+@test "what cannot be compared is kept, and does not stop the boot" {
+	need command perl
+	on_v1
+	commit
+	echo mine >"$USER_DIR/upper/etc/hosts"
+	# No shell goes that deep by names; the seventeenth is over the limit.
+	(cd "$USER_DIR/upper/etc" && perl -e '
+		for (1..20) { mkdir "d" x 250 or die; chdir "d" x 250 or die }')
+	for i in 1 2 3 4; do
+		(cd "$USER_DIR/upper/etc" && perl -e '
+			for (1..15) { chdir "d" x 250 or die }
+			chdir "d" x 250 or die; mkdir "\377\"'"$i"'" . "e" x 250 or die')
+	done
+	on_v2
+	same change "changed 2" "$(boot '"\(.change) \(.generation)"')"
+	# upper/etc, 16 of the directories, and the five beneath the last of them
+	same counts "22 1" "$(boot '.report.counts | "\(.keep) \(.conflict)"')"
+	local where
+	where="not compared, and kept: user/upper/etc/$(printf 'd%.0s' {1..26})...$(printf 'd%.0s' {1..60}): File name too long"
+	same notes "$where
+$where
+$where
+not compared, and kept: 2 more" "$(boot '.notes[1:][]')"
+	commit
+	on_v2
+	same change "none 2" "$(boot '"\(.change) \(.generation)"')"
+}
+
 @test "stopped between prepare and commit: the next boot starts from the state before" {
 	on_v1
 	commit

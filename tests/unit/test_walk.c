@@ -346,6 +346,40 @@ TEST(directory_is_moved_while_deep_in_it)
 	ASSERT_STR(err.text, "'d/d' was moved while it was read: Stale file handle");
 }
 
+/* What was skipped, and why; one a line. */
+static char skipped[256];
+
+static void note_skipped(const char *path, int error, bool was_visited, void *ctx)
+{
+	size_t n = strlen(skipped);
+
+	(void)ctx;
+	snprintf(skipped + n, sizeof(skipped) - n, "%s %s%s\n", path, strerrorname_np(-error),
+		was_visited ? " visited" : "");
+}
+
+TEST(lenient_skips_what_was_moved)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	char deepest[81] = "d";
+	struct mover link = {dir, "tree/d", "tree/d", "moved", "../out"};
+	struct mover deep = {dir, deepest, "d/d", "other", NULL};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int before = lowest_free_fd();
+
+	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
+	ASSERT_EQ(mkdirat(dir, "tree/d", 0755), 0);
+	ASSERT_OK(mlimg_walk_lenient(dir, 0, move, note_skipped, &link, &err), err);
+	ASSERT_STR(skipped, "tree/d ENOTDIR visited\n");
+	skipped[0] = '\0';
+	for (int i = 1; i < 40; i++)
+		strcat(deepest, "/d");
+	make_deep(dir, 40);
+	ASSERT_OK(mlimg_walk_lenient(dir, 0, move, note_skipped, &deep, &err), err);
+	ASSERT_STR(skipped, "d/d ESTALE visited\n");
+	ASSERT_EQ(lowest_free_fd(), before);
+}
+
 static int remove_next(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
 	struct mlimg_err *err)
 {
@@ -374,6 +408,19 @@ static int stop(const struct mlimg_entry *entry, const struct mlimg_walk_at *at,
 {
 	(void)at, (void)ctx;
 	return entry->path[0] ? mlimg_err_set(err, EDOM, "enough") : 0;
+}
+
+TEST(lenient_goes_on_after_what_vanished_and_stops_when_the_visitor_does)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	put(dir, "a", "");
+	put(dir, "b", "");
+	ASSERT_OK(mlimg_walk_lenient(dir, 0, remove_next, note_skipped, NULL, &err), err);
+	ASSERT_STR(skipped, "b ENOENT\n");
+	ASSERT_EQ(mlimg_walk_lenient(dir, 0, stop, note_skipped, NULL, &err), -EDOM);
+	ASSERT_STR(skipped, "b ENOENT\n");
 }
 
 TEST(visitor_stops_it)
