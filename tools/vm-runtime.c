@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -99,10 +98,17 @@ static pid_t read_pid(int fd)
 	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
 }
 
+/* Of the open file, as flock(2)'s are, but one can ask who has it without taking it. */
+static struct flock whole_file(void)
+{
+	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
 int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err)
 {
 	mlimg_autofree char *path = mlimg_runtime_file(dir, "lock");
 	mlimg_autoclose int fd = -1;
+	struct flock whole = whole_file();
 	int ret = path ? make_dirs(dir, err) : mlimg_err_set(err, ENOMEM, "'%s'", dir);
 
 	if (ret < 0)
@@ -110,8 +116,8 @@ int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
+	if (fcntl(fd, F_OFD_SETLK, &whole) < 0)
+		return errno == EAGAIN || errno == EACCES
 			? mlimg_err_set(err, 0, "guest '%s' is already running (process %d)",
 				  strrchr(dir, '/') + 1, (int)read_pid(fd))
 			: mlimg_err_set(err, errno, "lock '%s'", path);
@@ -125,12 +131,13 @@ pid_t mlimg_runtime_owner(const char *dir)
 {
 	mlimg_autofree char *path = mlimg_runtime_file(dir, "lock");
 	mlimg_autoclose int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+	struct flock whole = whole_file();
 
 	if (fd < 0)
 		return path && (errno == ENOENT || errno == ENOTDIR) ? 0 : -errno;
-	if (flock(fd, LOCK_SH | LOCK_NB) == 0)
-		return 0;
-	return errno == EWOULDBLOCK ? read_pid(fd) : -errno;
+	if (fcntl(fd, F_OFD_GETLK, &whole) < 0)
+		return -errno;
+	return whole.l_type == F_UNLCK ? 0 : read_pid(fd);
 }
 
 void mlimg_runtime_clean(const char *dir)

@@ -43,7 +43,7 @@ int mlimg_runtime_dir(
 int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * The process that runs the guest.
+ * The process that runs the guest. Only looks: a guest that is started at the same time does not fail.
  *
  * @param dir  from mlimg_runtime_dir()
  * @return     its id; 0 when the guest is not running; -errno
