@@ -50,7 +50,7 @@ static const char help[] =
 	"                          guest's runtime directory)\n"
 	"  --runtime-dir DIR       where guests' runtime directories are (default: for\n"
 	"                          root /run/mlimg-vm, else $XDG_RUNTIME_DIR/mlimg-vm)\n"
-	"  --dry-run               check everything, print QEMU's command, run nothing\n"
+	"  --dry-run               check everything, print QEMU's command, run no guest\n"
 	"  --verbose               print each stage of the boot\n"
 	"  --help                  show this\n";
 
