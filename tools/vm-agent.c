@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #define SYNC_MS 1000 /* how long to wait before a sync is sent again */
 
@@ -99,6 +100,9 @@ int mlimg_agent_sync(struct mlimg_chan *chan, uint64_t deadline_ms, struct mlimg
 		now = mlimg_now_ms()) {
 		uint64_t until = deadline_ms - now < SYNC_MS ? deadline_ms : now + SYNC_MS;
 
+		/* Ends what a former client may have left of a line. With each attempt, since it can
+		 * get lost too; where it cannot be sent, the request says so. */
+		send(chan->fd, "\xff", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		r = mlimg_chan_request(
 			chan, command, json_pack("{s:I}", "id", (json_int_t)mark), NULL);
 		if (r == 0 || r == -EAGAIN)

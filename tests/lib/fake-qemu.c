@@ -95,7 +95,7 @@ static void shutdown_event(const char *reason)
 
 static void reply(int i, const char *request, const char *answer)
 {
-	json_t *json = json_loads(request, 0, NULL);
+	json_t *json = json_loads(request + strspn(request, "\xff"), 0, NULL);
 	char *id = json_dumps(json_object_get(json, "id"), JSON_ENCODE_ANY);
 
 	if (ends[i].fd >= 0)

@@ -306,10 +306,20 @@ TEST(a_call_takes_its_own_answer_only)
 	mlimg_chan_close(&chan);
 }
 
+/* A request with 0xFF before it. */
+static json_t *read_resync(void)
+{
+	unsigned char byte = 0;
+
+	ASSERT(read(peer, &byte, 1) == 1);
+	ASSERT_EQ(byte, 0xff);
+	return read_request();
+}
+
 /* Loses one guest-sync-delimited, then answers one after what a former client left; ends. */
 static void answer_sync(void)
 {
-	json_t *lost = read_request(), *request = read_request();
+	json_t *lost = read_resync(), *request = read_resync();
 	json_int_t mark =
 		json_integer_value(json_object_get(json_object_get(request, "arguments"), "id"));
 	json_int_t id = json_integer_value(json_object_get(request, "id"));
