@@ -5,7 +5,7 @@
 #   make check      all tests (installs what they need, runs check-unit, check-root, check-vm)
 #   make deps       installs the Debian packages of tests/packages.txt that are missing
 #   make lint       compilers' warnings, clang's documentation check, shellcheck, shfmt, manual pages
-#   make install DESTDIR=… PREFIX=…   everything      make install-host, make install-guest: one side only
+#   make install-host DESTDIR=… PREFIX=…   the tools    make install-guest DESTDIR=…   what a guest needs    make install   both
 #   SAN=address,undefined   build with sanitizers (in build/san-…, beside the ordinary build)
 
 VERSION := 0.1.0
@@ -31,7 +31,8 @@ SANFLAGS :=
 AGENT_STATIC := -static
 endif
 
-C_ALL := $(STD) $(WARN) $(WERROR) $(CPP_ALL) -fstack-protector-strong -fno-strict-aliasing $(SANFLAGS) $(CFLAGS)
+C_ALL := $(STD) $(WARN) $(WERROR) $(CPP_ALL) -fstack-protector-strong -fno-strict-aliasing \
+	-ffile-prefix-map=$(CURDIR)=. $(SANFLAGS) $(CFLAGS)
 
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
@@ -156,6 +157,7 @@ install-host: all
 	$(call install-each,tools/completion/*,$(COMPLETIONDIR),0644)
 
 install-guest: $(AGENT)
+	@[ "$(PREFIX)" = /usr ] || { echo "install-guest: PREFIX must be /usr: initramfs-tools, systemd and the scripts look there" >&2; exit 1; }
 	$(call install-each,$(AGENT),$(SBINDIR),0755)
 	$(call install-each,guest-agent/*.service,$(SYSTEMDDIR),0644)
 	$(call install-each,guest-agent/*.rules,$(UDEVDIR),0644)

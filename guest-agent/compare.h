@@ -13,7 +13,8 @@
 /** What could not be compared: a path over the limits, an entry that cannot be read. */
 struct mlimg_skipped {
 	uint64_t n; /**< entries; what is in a directory that cannot be read is not known */
-	char notes[MLIMG_SKIPPED_NOTES][MLIMG_ERR_TEXT_SIZE]; /**< the first: where and why, ASCII */
+	char notes[MLIMG_SKIPPED_NOTES]
+		  [MLIMG_ERR_TEXT_SIZE]; /**< the first: where and why, ASCII */
 };
 
 /**

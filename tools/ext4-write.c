@@ -152,11 +152,13 @@ static int write_xattrs(struct mlimg_writer *image, struct mlimg_inode *inode,
 static void set_identity(struct mlimg_writer *image, const struct mlimg_writer_identity *identity)
 {
 	struct ext2_super_block *sb = image->fs->super;
-	/* e2fsck calls a superblock from the future damaged, and libext2fs takes 0 for "now". */
-	bool is_possible = identity->time_s > 0 && identity->time_s <= UINT32_MAX &&
-		identity->time_s <= time(NULL);
 
-	image->fs->now = is_possible ? identity->time_s : 1;
+	/*
+	 * A constant, and layer.json has the time that counts: e2fsck calls a superblock from the future damaged, so a
+	 * time of the source could only be used after a look at the clock, and then the bytes would depend on when the
+	 * image was made. libext2fs takes 0 for "now".
+	 */
+	image->fs->now = 1;
 	sb->s_mkfs_time = sb->s_lastcheck = sb->s_wtime = (uint32_t)image->fs->now;
 	memcpy(sb->s_uuid, identity->uuid, sizeof(sb->s_uuid));
 	strncpy((char *)sb->s_volume_name, identity->label, sizeof(sb->s_volume_name));

@@ -93,6 +93,8 @@ static int write_index(const struct job *job, struct mlimg_outfile *out,
 	if (r == 0)
 		r = mlimg_erofs_write(
 			image, out->fd, uuid, MLIMG_INDEX_LABEL, &result->size_bytes, err);
+	if (image && r < 0)
+		r = mlimg_err_wrap(err, r, "index '%s'", out->path);
 	mlimg_erofs_free(image);
 	return r;
 }
@@ -110,6 +112,9 @@ int mlimg_index_compile(const char *const *images, size_t n_images, const char *
 		return mlimg_err_usage(err,
 			"an index has one system layer and at most %d software layers",
 			MLIMG_STACK_SOFTWARE_MAX);
+	for (size_t i = 0; i < n_images; i++)
+		if (mlimg_outfile_is_input(target, images[i]))
+			return mlimg_err_usage(err, "'%s' is both a layer and the index", target);
 	r = open_layers(&job, images, n_images, err);
 	if (r == 0)
 		r = mlimg_outfile_open(&out, target, replace, err);

@@ -2,7 +2,6 @@
 /* mlimg-mkfs: make a layer image from directories, tars and the like. Manual page: mlimg-mkfs.8 */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "libmlimg/sha256.h"
 #include "tools/cli.h"
 #include "tools/mkfs-build.h"
+#include "tools/outfile.h"
 #include "tools/source.h"
 
 #define PROG "mlimg-mkfs"
@@ -99,6 +99,9 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 	case OPT_NAME: rq->name = optarg; return 0;
 	case OPT_VERSION: rq->version = optarg; return 0;
 	case OPT_OVER:
+		if (rq->info.n_over == MLIMG_LAYER_OVER_MAX)
+			return mlimg_err_usage(
+				err, "more than %d times --over", MLIMG_LAYER_OVER_MAX);
 		if (mlimg_layer_add_over(&rq->info, optarg, err) < 0)
 			return mlimg_err_usage(
 				err, "--over '%s' is no build id (64 hex digits)", optarg);
@@ -214,6 +217,19 @@ static size_t n_of_stdin(const struct mlimg_build *build)
 	return n;
 }
 
+static int check_sources(const struct mlimg_build *build, struct mlimg_err *err)
+{
+	if (build->n_sources > MLIMG_SOURCES_MAX)
+		return mlimg_err_usage(err, "more than %d sources", MLIMG_SOURCES_MAX);
+	if (n_of_stdin(build) > 1)
+		return mlimg_err_usage(err, "standard input is there only once");
+	for (size_t i = 0; i < build->n_sources; i++)
+		if (mlimg_outfile_is_input(build->image, build->sources[i]))
+			return mlimg_err_usage(
+				err, "'%s' is both the source and the image", build->image);
+	return 0;
+}
+
 /* Sources and image, and what may stand with what. */
 static int take_operands(struct request *rq, int n, char **operands, struct mlimg_err *err)
 {
@@ -227,10 +243,8 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 	rq->build.sources = operands;
 	rq->build.n_sources = (size_t)n - 1;
 	rq->build.image = operands[n - 1];
-	if (rq->build.n_sources > MLIMG_SOURCES_MAX)
-		return mlimg_err_usage(err, "more than %d sources", MLIMG_SOURCES_MAX);
-	if (n_of_stdin(&rq->build) > 1)
-		return mlimg_err_usage(err, "standard input is there only once");
+	if (check_sources(&rq->build, err) < 0)
+		return -EINVAL;
 	if (rq->info.n_over && rq->info.kind != MLIMG_SOFTWARE)
 		return mlimg_err_usage(err, "--over is for software layers");
 	if (rq->instance && !is_user)
@@ -320,8 +334,6 @@ int main(int argc, char **argv)
 	struct request rq = {.build.limit_bytes = LIMIT_DEFAULT};
 	int code;
 
-	/* A limit on the size of files is to be an error of write(2), so that nothing is left behind. */
-	signal(SIGXFSZ, SIG_IGN);
 	code = run(&rq, argc, argv);
 	mlimg_layer_info_done(&rq.info);
 	return code;

@@ -15,7 +15,8 @@
  * changes. */
 static char *volatile pending[MLIMG_OUTFILES_MAX];
 
-static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
+static const int caught[] = {
+	SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2};
 
 static void remove_and_die(int sig)
 {
@@ -72,6 +73,26 @@ static int check_target(const char *path, bool can_replace, struct mlimg_err *er
 	return 0;
 }
 
+/* Opened before anything is made, so that what would make the last step fail fails here. */
+static int open_directory(struct mlimg_outfile *out, struct mlimg_err *err)
+{
+	mlimg_autofree char *copy = strdup(out->path);
+	const char *dir;
+
+	if (!copy)
+		return mlimg_err_set(err, ENOMEM, "write '%s'", out->path);
+	dir = dirname(copy);
+	out->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (out->dir_fd < 0)
+		return mlimg_err_set(err, errno, "write '%s'", out->path);
+	/* Not made of the target's name, which may be as long as a name can be. */
+	if (asprintf(&out->tmp_path, "%s/.mlimg.XXXXXX", dir) < 0) {
+		out->tmp_path = NULL;
+		return mlimg_err_set(err, ENOMEM, "write '%s'", out->path);
+	}
+	return 0;
+}
+
 /* From here on the temporary file exists only while a signal would remove it. */
 static int create_temporary(struct mlimg_outfile *out, struct mlimg_err *err)
 {
@@ -103,20 +124,25 @@ int mlimg_outfile_open(
 
 	if (ret < 0)
 		return ret;
+	signal(SIGXFSZ, SIG_IGN);
 	new.can_replace = can_replace;
 	new.path = strdup(path);
-	if (!new.path || asprintf(&new.tmp_path, "%s.XXXXXX", path) < 0) {
-		free(new.path);
-		return mlimg_err_set(err, ENOMEM, "write '%s'", path);
-	}
-	ret = create_temporary(&new, err);
-	if (ret < 0) {
-		free(new.path);
-		free(new.tmp_path);
-		return ret;
-	}
-	*out = new;
-	return 0;
+	ret = new.path ? open_directory(&new, err) : mlimg_err_set(err, ENOMEM, "write '%s'", path);
+	if (ret == 0)
+		ret = create_temporary(&new, err);
+	if (ret < 0)
+		mlimg_outfile_abort(&new);
+	else
+		*out = new;
+	return ret;
+}
+
+bool mlimg_outfile_is_input(const char *target, const char *input)
+{
+	struct stat to, from;
+
+	return stat(target, &to) == 0 && S_ISREG(to.st_mode) && stat(input, &from) == 0 &&
+		to.st_dev == from.st_dev && to.st_ino == from.st_ino;
 }
 
 static int put_in_place(const struct mlimg_outfile *out)
@@ -131,20 +157,6 @@ static int put_in_place(const struct mlimg_outfile *out)
 	if (link(out->tmp_path, out->path) < 0)
 		return -1;
 	return unlink(out->tmp_path);
-}
-
-static int sync_directory_of(const char *path)
-{
-	mlimg_autofree char *copy = strdup(path);
-	mlimg_autoclose int fd = -1;
-
-	if (!copy)
-		return -1;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	/* Some file systems cannot sync a directory, and say so with EINVAL. */
-	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
 }
 
 int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err)
@@ -167,7 +179,8 @@ int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err)
 		}
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
-	if (ret == 0 && sync_directory_of(out->path) < 0)
+	/* Some file systems cannot sync a directory, and say so with EINVAL. */
+	if (ret == 0 && fsync(out->dir_fd) < 0 && errno != EINVAL)
 		ret = mlimg_err_set(err, errno, "sync the directory of '%s'", out->path);
 	mlimg_outfile_abort(out);
 	return ret;
@@ -188,7 +201,9 @@ void mlimg_outfile_abort(struct mlimg_outfile *out)
 	}
 	if (out->fd >= 0)
 		close(out->fd);
-	out->fd = -1;
+	if (out->dir_fd >= 0)
+		close(out->dir_fd);
+	out->fd = out->dir_fd = -1;
 	free(out->path);
 	free(out->tmp_path);
 	out->path = out->tmp_path = NULL;

@@ -2,8 +2,10 @@
 /**
  * @file outfile.h
  * An output file that is there whole or not at all: written under a temporary name beside its
- * target, synced, then renamed. On failure, and on SIGINT, SIGTERM and SIGHUP, the temporary file
- * is removed. For small content in memory there is mlimg_replace_file().
+ * target, synced, then renamed. On failure, and on every signal that a user, a terminal, a closed pipe
+ * or a limit on processor time sends, the temporary file is removed; SIGKILL and a fault of the program leave it.
+ * Opening one makes the process ignore SIGXFSZ, so that a limit on the size of files is an error of
+ * write(2) like a full disk. For small content in memory there is mlimg_replace_file().
  */
 #ifndef MLIMG_TOOLS_OUTFILE_H
 #define MLIMG_TOOLS_OUTFILE_H
@@ -18,20 +20,21 @@
 
 /** An output file. Initialise with MLIMG_OUTFILE_INIT. */
 struct mlimg_outfile {
-	int fd;   /**< read and write; positioned where the caller left it */
-	int slot; /**< private */
+	int fd;     /**< read and write; positioned where the caller left it */
+	int dir_fd; /**< private */
+	int slot;   /**< private */
 	bool can_replace;
 	char *path;     /**< the target */
 	char *tmp_path; /**< where it is now: for those who need a name (libext2fs) */
 };
 
-#define MLIMG_OUTFILE_INIT           \
-	{                            \
-		.fd = -1, .slot = -1 \
+#define MLIMG_OUTFILE_INIT                         \
+	{                                          \
+		.fd = -1, .dir_fd = -1, .slot = -1 \
 	}
 
 /**
- * Create the temporary file, empty, mode 0600.
+ * Create the temporary file, empty, mode 0600. The directory must be readable, for syncing it.
  *
  * @param out          initialised
  * @param path         the target; a symbolic link is replaced, not followed
@@ -41,6 +44,9 @@ struct mlimg_outfile {
  */
 int mlimg_outfile_open(struct mlimg_outfile *out, const char *path, bool can_replace,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether both names lead to one regular file that exists: an input must not be replaced by what is made of it */
+bool mlimg_outfile_is_input(const char *target, const char *input);
 
 /**
  * Sync, set the mode to 0666 without the umask's bits, rename to the target, sync the directory,

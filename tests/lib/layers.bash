@@ -76,3 +76,32 @@ status_fits() {
 		same "union, default target, failed units" 'overlay true []' \
 			"$(jq -r '"\(.boot.union) \(.default_target_reached) \(.failed_units)"' <<<"$status")"
 }
+
+# stops MESSAGE: the boot must end with exactly this, which mlimg-vm heard from the guest, and with exit code 1. Which letter a disk
+# has is the kernel's affair: /dev/vdX.
+stops() {
+	local status=0 said
+	vm_end t || status=$?
+	# shellcheck disable=SC2154 # vms is the caller's
+	said=$(tail -n 1 "$vms/t.err" | sed 's:/dev/vd[a-z]:/dev/vdX:g')
+	if ! same "last line" "t: boot failed: $1; console log: $vms/t/console.log" "$said" ||
+		! same "exit code" 1 "$status"; then
+		vm_tell t
+	fi
+}
+
+# The file system's UUID as messages show it.
+uuid() {
+	dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Filesystem UUID: *//p' | tr -d -
+}
+
+# short IMAGE: what a disk's serial holds.
+short() {
+	image_id "$1" | cut -c 1-20
+}
+
+# disk FILE SERIAL: QEMU's arguments for a read-only disk of one's own making.
+disk() {
+	printf '%s\n' -blockdev "driver=file,filename=$1,node-name=extra,read-only=on" \
+		-device "virtio-blk-pci,drive=extra,serial=$2"
+}

@@ -59,6 +59,19 @@ vm_do() {
 	guestctl -t 120 "$vms/$1.test" "$2"
 }
 
+# vm_rebooted NAME COMMAND: waits until COMMAND ends with 0 in a guest that was told to reboot, as long as one boot may last.
+vm_rebooted() {
+	local end=$((SECONDS + VM_BOOT_SECONDS))
+	until guestctl -t 5 "$vms/$1.test" "$2" >/dev/null 2>&1; do
+		if [ $SECONDS -ge $end ] || ! kill -0 "${vm_pids[$1]}" 2>/dev/null; then
+			echo "$1 did not come back from its reboot" >&2
+			vm_tell "$1"
+			return 1
+		fi
+		sleep 0.5
+	done
+}
+
 # vm_status NAME: guest-status as JSON.
 vm_status() {
 	mlimg-vm status "$1" --runtime-dir "$vms" --json

@@ -20,12 +20,12 @@ setup_file() {
 
 setup() {
 	cd "$BATS_FILE_TMPDIR" || return
-	rm -f x.img ./.x.img*
+	rm -f x.img
 }
 
 # Nothing but what was there is there afterwards.
 left_nothing() {
-	same "files named x" "" "$(find . -name '*x.img*')"
+	same "files named x, temporary files" "" "$(find . -name '*x.img*' -o -name '.mlimg*')"
 }
 
 @test "--help fits into 80 columns and goes to stdout" {
@@ -111,5 +111,19 @@ left_nothing() {
 	handmade-layer -d script system redirect.img
 	fails 3 "mlimg-index: layer 'handmade': '/etc': has the xattr trusted.overlay.redirect, which only an upper may have" \
 		mlimg-index -o x.img redirect.img
+	left_nothing
+}
+
+@test "a layer is not replaced by the index over it" {
+	cp system.img x.img
+	fails 2 "mlimg-index: 'x.img' is both a layer and the index
+Try 'mlimg-index --help' for more information." mlimg-index --force -o x.img x.img software.img
+	cmp system.img x.img
+}
+
+@test "a limit on the size of files leaves nothing" {
+	run --separate-stderr bash -c 'ulimit -f 2; mlimg-index -o x.img system.img'
+	# shellcheck disable=SC2154 # run sets it
+	[[ $status == 1 && $stderr =~ ^"mlimg-index: index 'x.img': write an index of "[0-9]+" bytes: File too large"$ ]]
 	left_nothing
 }

@@ -96,7 +96,7 @@ software() {
 @test "parameters: union, wait, init, debug malformed" {
 	refuses "mlimg.union=aufs" "kernel parameter mlimg.union=aufs is malformed: mlimg.union takes 'overlay'"
 	local wait
-	for wait in 0 3601 99999 -1 1.5 ten ''; do
+	for wait in 0 08 010 3601 99999 -1 1.5 ten ''; do
 		refuses "mlimg.wait=$wait" "kernel parameter mlimg.wait=$wait is malformed: mlimg.wait takes seconds, 1 to 3600"
 	done
 	refuses "mlimg.init=bin/sh" 'kernel parameter mlimg.init=bin/sh is malformed: mlimg.init takes an absolute path'

@@ -37,31 +37,9 @@ start() {
 	vm_start t --system "$system" --user "$user" --memory 256M --net none "$@"
 }
 
-# stops MESSAGE: the boot must end with exactly this, which mlimg-vm heard from the guest, and with exit code 1. Which letter a disk
-# has is the kernel's affair: /dev/vdX.
-stops() {
-	local status=0 said
-	vm_end t || status=$?
-	said=$(tail -n 1 "$vms/t.err" | sed 's:/dev/vd[a-z]:/dev/vdX:g')
-	if ! same "last line" "t: boot failed: $1; console log: $vms/t/console.log" "$said" ||
-		! same "exit code" 1 "$status"; then
-		vm_tell t
-	fi
-}
-
-# The file system's UUID as messages show it.
-uuid() {
-	dumpe2fs -h "$1" 2>/dev/null | sed -n 's/^Filesystem UUID: *//p' | tr -d -
-}
-
 # with_version LIST: a list of layers.bash and the one file of the system layer in the same place.
 with_version() {
 	{ "$1" && echo /srv/version:1; } | LC_ALL=C sort
-}
-
-# short IMAGE: what a disk's serial holds.
-short() {
-	image_id "$1" | cut -c 1-20
 }
 
 # command_line SOFTWARE…: kernel parameters for the small system, these software layers and $user.
@@ -72,12 +50,6 @@ command_line() {
 	done
 	echo "console=ttyS0 boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
 		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
-}
-
-# disk FILE SERIAL: QEMU's arguments for a read-only disk of one's own making.
-disk() {
-	printf '%s\n' -blockdev "driver=file,filename=$1,node-name=extra,read-only=on" \
-		-device "virtio-blk-pci,drive=extra,serial=$2"
 }
 
 @test "boot: one software layer" {
@@ -111,7 +83,7 @@ disk() {
 	start --software "$images/a.img"
 	vm_up t
 	vm_do t 'echo mine >/srv/mine; rm /srv/whiteout; mkdir /srv/dir; mv /srv/opaque /srv/dir/moved; touch /run/first-boot; reboot'
-	until vm_do t 'test ! -e /run/first-boot'; do sleep 0.5; done
+	vm_rebooted t 'test ! -e /run/first-boot'
 	same "merged tree" '/srv/again:a
 /srv/dir/moved/beneath:a
 /srv/file-a:a

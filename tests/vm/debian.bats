@@ -54,10 +54,19 @@ sane() {
 	fails 1 "" vm_do t 'test -e /usr/share/common-licenses/GPL-3'
 	vm_do t 'echo mine >/srv/mine; echo mine >/srv/override; rm /srv/merged/b; boot=$(cat /proc/sys/kernel/random/boot_id)
 		echo $boot >/root/boot; reboot'
-	until vm_do t 'test "$(cat /root/boot)" != "$(cat /proc/sys/kernel/random/boot_id)"'; do sleep 1; done
+	vm_rebooted t 'test "$(cat /root/boot)" != "$(cat /proc/sys/kernel/random/boot_id)"'
 	sane none "$images"/{system,a,b,c}.img
 	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e '/merged.c/a /srv/mine:mine' < <(layers_abc))" \
 		"$(layers_show t)"
 	vm_stop t
+	vm_clean "$user"
+}
+
+@test "debian: a foreign disk stops it, and the console says why" {
+	mapfile -t extra < <(disk "$images/b.img" foreign)
+	vm_start t --system "$images/system.img" --software "$images/a.img" --user "$user" -- "${extra[@]}"
+	stops "/dev/vdX (serial foreign) holds a software layer, UUID $(uuid "$images/b.img"), \
+which is not in the stack: detach it, or add it to the kernel parameters"
+	grep -q "^mlimg: /dev/vd. (serial foreign) holds a software layer" "$vms/t/console.log"
 	vm_clean "$user"
 }
