@@ -68,7 +68,7 @@ struct mlimg_layer_info {
 	char instance[33];   /**< 32 hex digits, "" unless kind is MLIMG_USER */
 	uint64_t entries;    /**< lines of the manifest that are entries */
 	uint64_t size_bytes; /**< sum of the sizes of regular files, a hard link once */
-	int64_t time_s;      /**< the time all of the image's own times have */
+	int64_t time_s;      /**< SOURCE_DATE_EPOCH, or the newest mtime of the source */
 };
 
 /** @return "system", "software" or "user" */

@@ -357,7 +357,7 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --force --kind system 
 
 @test "mkfs: signals and limits leave nothing" {
 	mkdir d
-	local signal pid
+	local signal pid ended
 	for signal in TERM HUP USR1 USR2 ALRM XCPU PIPE; do
 		mkfifo "fifo$signal"
 		# Opened for writing as well, so that the program waits for a tar that never comes.
@@ -369,7 +369,9 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --force --kind system 
 		done
 		same "temporary file" 1 "$(compgen -G '.mlimg.*' | wc -l)"
 		kill -s "$signal" $pid
-		run wait $pid
+		ended=0
+		wait $pid || ended=$?
+		same "exit code after SIG$signal" $((128 + $(kill -l "$signal"))) $ended
 		same "files after SIG$signal" "" "$(find . -name '*.img' -o -name '.mlimg*')"
 	done
 	head -c 3000000 /dev/urandom >d/f
@@ -414,26 +416,12 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --force --kind system 
 	kind=user refused 1 "'image': 16777216 bytes are too small for the contents" --size 16M d
 }
 
-@test "mkfs: ended by a signal, nothing is left" {
-	local pid status_found=0
-	mkfifo pipe
-	mlimg-mkfs --kind system --name x - image <pipe &
-	pid=$!
-	exec 7>pipe
-	until compgen -G 'image.??????' >/dev/null; do sleep 0.05; done
-	kill -TERM $pid
-	wait $pid || status_found=$?
-	exec 7>&-
-	same "exit code" 143 $status_found
-	same files pipe "$(ls)"
-}
-
 @test "mkfs: the same bytes again, whatever the environment says of the time" {
 	mkdir d && echo hello >d/f && touch -d @1700000000 d/f d
 	mlimg-mkfs --quiet --kind system d 1.img
 	TZ=Asia/Tokyo E2FSPROGS_FAKE_TIME=12345 LC_ALL=C.UTF-8 mlimg-mkfs --quiet --kind system d 2.img
 	cmp 1.img 2.img
-	same "time of the file system" "Tue Nov 14 22:13:20 2023" "$(TZ=UTC dumpe2fs -h 1.img 2>/dev/null | sed -n 's/^Last write time: *//p')"
+	same "time of the file system" "Thu Jan  1 00:00:01 1970" "$(TZ=UTC dumpe2fs -h 1.img 2>/dev/null | sed -n 's/^Last write time: *//p')"
 	SOURCE_DATE_EPOCH=1234567890 mlimg-mkfs --quiet --kind user --size 64M d 3.img
 	sleep 1
 	SOURCE_DATE_EPOCH=1234567890 mlimg-mkfs --quiet --kind user --name 3 --size 64M d 4.img
