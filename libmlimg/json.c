@@ -28,21 +28,45 @@ static bool is_shallow(const char *text, size_t size)
 	return true;
 }
 
-int mlimg_json_load(
+static int load(
 	const char *what, const char *text, size_t size, json_t **ret_json, struct mlimg_err *err)
 {
-	mlimg_autojson json_t *json = NULL;
 	json_error_t why;
 
 	if (!is_shallow(text, size))
 		return mlimg_err_refuse(err, "%s: nested too deep", what);
-	json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
-	if (!json && json_error_code(&why) == json_error_out_of_memory)
+	*ret_json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+	if (!*ret_json && json_error_code(&why) == json_error_out_of_memory)
 		return mlimg_err_set(err, ENOMEM, "%s", what);
-	if (!json)
+	if (!*ret_json)
 		return mlimg_err_refuse(err, "%s: line %d: %s", what, why.line, why.text);
+	return 0;
+}
+
+int mlimg_json_load(
+	const char *what, const char *text, size_t size, json_t **ret_json, struct mlimg_err *err)
+{
+	mlimg_autojson json_t *json = NULL;
+	int r = load(what, text, size, &json, err);
+
+	if (r < 0)
+		return r;
 	if (!json_is_object(json))
 		return mlimg_err_refuse(err, "%s: no object", what);
+	*ret_json = mlimg_steal(&json);
+	return 0;
+}
+
+int mlimg_json_load_array(
+	const char *what, const char *text, size_t size, json_t **ret_json, struct mlimg_err *err)
+{
+	mlimg_autojson json_t *json = NULL;
+	int r = load(what, text, size, &json, err);
+
+	if (r < 0)
+		return r;
+	if (!json_is_array(json))
+		return mlimg_err_refuse(err, "%s: no array", what);
 	*ret_json = mlimg_steal(&json);
 	return 0;
 }

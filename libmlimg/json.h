@@ -32,6 +32,10 @@ MLIMG_DEFINE_CLEANUP(json_t, json_decref)
 int mlimg_json_load(const char *what, const char *text, size_t size, json_t **ret_json,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Read an array, else as mlimg_json_load(); "WHAT: no array". */
+int mlimg_json_load_array(const char *what, const char *text, size_t size, json_t **ret_json,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /**
  * Copy a string member.
  *

@@ -73,18 +73,6 @@ static int put_frame(struct mlimg_tree *tree, enum mlimg_kind kind, struct frame
 	return r < 0 ? r : put_own(tree, root, "lost+found", MLIMG_DIR, 0700, &other, err);
 }
 
-static int read_source(const char *source, const struct mlimg_source_to *to, struct mlimg_err *err)
-{
-	bool is_stdin = strcmp(source, "-") == 0;
-	struct stat st;
-
-	if (!is_stdin && stat(source, &st) < 0)
-		return mlimg_err_set(err, errno, "open '%s'", source);
-	if (!is_stdin && S_ISDIR(st.st_mode))
-		return mlimg_source_read_dir(source, to, err);
-	return mlimg_source_read_tar(source, to, err);
-}
-
 /* The topmost one first: see source.h. */
 static int read_sources(
 	const struct mlimg_build *build, struct mlimg_source_to *to, struct mlimg_err *err)
@@ -93,7 +81,7 @@ static int read_sources(
 
 	for (size_t i = build->n_sources; r == 0 && i-- > 0;) {
 		to->has_beneath = i > 0;
-		r = read_source(build->sources[i], to, err);
+		r = mlimg_source_read(build->sources[i], build->form, &build->choice, to, err);
 	}
 	return r;
 }

@@ -11,20 +11,23 @@
 #include <stdint.h>
 
 #include "libmlimg/layer.h"
+#include "tools/source-form.h"
 
 #define MLIMG_SOURCES_MAX 64 /**< sources of one layer */
 
 /** What is wanted. */
 struct mlimg_build {
-	char *const *sources; /**< bottom first: a directory, a tar, "-" */
-	size_t n_sources;     /**< 0: an empty layer (user layers) */
-	uint64_t limit_bytes; /**< that packed sources may hold in all */
-	const char *image;    /**< the target */
-	uint64_t size_bytes;  /**< of the image; 0: as small as can be */
-	bool can_replace;     /**< an image that is there already */
-	bool is_quiet;        /**< no progress bar */
-	bool has_time;        /**< @p time_s is given */
-	int64_t time_s;       /**< else: newest time in the sources; of an empty layer, now */
+	char *const *sources;           /**< bottom first */
+	size_t n_sources;               /**< 0: an empty layer (user layers) */
+	enum mlimg_form form;           /**< of all of them */
+	struct mlimg_oci_choice choice; /**< of container images */
+	uint64_t limit_bytes;           /**< that packed sources may hold in all */
+	const char *image;              /**< the target */
+	uint64_t size_bytes;            /**< of the image; 0: as small as can be */
+	bool can_replace;               /**< an image that is there already */
+	bool is_quiet;                  /**< no progress bar */
+	bool has_time;                  /**< @p time_s is given */
+	int64_t time_s; /**< else: newest time in the sources; of an empty layer, now */
 };
 
 /**

@@ -25,29 +25,30 @@ static const char help_text[] =
 	"Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE... IMAGE\n"
 	"       mlimg-mkfs --kind user [OPTION]... IMAGE\n"
 	"Makes a layer image (ext4) from sources: directories, tars of any compression,\n"
-	"or - for a tar on standard input. Several are merged, later ones on top. Needs\n"
-	"neither root nor a mount. The same sources give the same bytes.\n"
+	"container images (OCI layout or archive, docker save), or - for standard input.\n"
+	"Several are merged, later ones on top. Needs neither root nor a mount.\n"
 	"\n"
 	"  --kind KIND      system, software or user (required)\n"
 	"  --name NAME      the layer's name (default: SOURCE's name without suffixes;\n"
 	"                   of a user layer, IMAGE's)\n"
 	"  --version TEXT   the layer's version (default: 0)\n"
 	"  --over ID        build id of a layer beneath, bottom first (software layers)\n"
+	"  --form FORM      what sources are: dir, tar or oci (default: auto)\n"
+	"  --platform P     of container images (default: linux/amd64)\n"
+	"  --ref TAG        one of several container images (default: the only one)\n"
 	"  --limit SIZE     what packed sources may hold unpacked (default: 64G)\n"
-	"  --size SIZE      size of the image, with K, M, G or T (default: as small as\n"
-	"                   can be; of a user layer: 2G)\n"
-	"  --instance HEX   32 hex digits that tell apart user layers of one name\n"
-	"                   (default: random)\n"
+	"  --size SIZE      of the image (default: as small as can be; user layers: 2G)\n"
+	"  --instance HEX   32 hex digits to tell user layers apart (default: random)\n"
 	"  --force          replace IMAGE if it exists (default: refuse)\n"
 	"  --json           print the layer's description as JSON\n"
 	"  --quiet          print nothing but errors\n"
 	"  --help           print this and exit\n"
+	"Sizes are numbers with K, M, G or T.\n"
 	"\n"
 	"Examples:\n"
 	"  mlimg-mkfs --kind system --version 12.11 debian/ debian.img\n"
 	"  zcat nginx.tar.gz | mlimg-mkfs --kind software --name nginx - nginx.img\n"
 	"  mlimg-mkfs --kind user --size 8G alice.img\n"
-	"\n"
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 source refused.\n";
 
 enum option_value {
@@ -55,6 +56,9 @@ enum option_value {
 	OPT_NAME,
 	OPT_VERSION,
 	OPT_OVER,
+	OPT_FORM,
+	OPT_PLATFORM,
+	OPT_REF,
 	OPT_LIMIT,
 	OPT_SIZE,
 	OPT_INSTANCE,
@@ -69,6 +73,9 @@ static const struct option long_options[] = {
 	{"name", required_argument, NULL, OPT_NAME},
 	{"version", required_argument, NULL, OPT_VERSION},
 	{"over", required_argument, NULL, OPT_OVER},
+	{"form", required_argument, NULL, OPT_FORM},
+	{"platform", required_argument, NULL, OPT_PLATFORM},
+	{"ref", required_argument, NULL, OPT_REF},
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"instance", required_argument, NULL, OPT_INSTANCE},
@@ -106,6 +113,17 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 			return mlimg_err_usage(
 				err, "--over '%s' is no build id (64 hex digits)", optarg);
 		return 0;
+	case OPT_FORM:
+		if (!mlimg_form_of(optarg, &rq->build.form))
+			return mlimg_err_usage(
+				err, "'%s' is no form: auto, dir, tar or oci", optarg);
+		return 0;
+	case OPT_PLATFORM:
+		if (!mlimg_oci_platform_parse(optarg, &rq->build.choice.platform))
+			return mlimg_err_usage(
+				err, "'%s' is no platform such as linux/amd64", optarg);
+		return 0;
+	case OPT_REF: rq->build.choice.ref = optarg; return 0;
 	case OPT_LIMIT: return mlimg_cli_size(optarg, &rq->build.limit_bytes, err);
 	case OPT_SIZE:
 		rq->has_size = true;
@@ -331,7 +349,8 @@ static int run(struct request *rq, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct request rq = {.build.limit_bytes = LIMIT_DEFAULT};
+	struct request rq = {.build = {.limit_bytes = LIMIT_DEFAULT,
+				     .choice.platform = {.os = "linux", .architecture = "amd64"}}};
 	int code;
 
 	code = run(&rq, argc, argv);

@@ -37,14 +37,9 @@ int mlimg_source_spend(
 	return 0;
 }
 
-/*
- * Filters are named one by one: "all" has some that run a program of whatever name, because a
- * stranger's first bytes say so.
- */
-static bool set_up(struct archive *a)
+bool mlimg_tar_filters(struct archive *a)
 {
-	return archive_read_support_format_tar(a) == ARCHIVE_OK &&
-		archive_read_support_filter_gzip(a) == ARCHIVE_OK &&
+	return archive_read_support_filter_gzip(a) == ARCHIVE_OK &&
 		archive_read_support_filter_bzip2(a) == ARCHIVE_OK &&
 		archive_read_support_filter_xz(a) == ARCHIVE_OK &&
 		archive_read_support_filter_lzma(a) == ARCHIVE_OK &&
@@ -60,7 +55,7 @@ static int open_file(struct mlimg_tar *tar, struct archive **ret_archive, struct
 
 	if (!a)
 		return mlimg_err_set(err, ENOMEM, "open '%s'", tar->name);
-	if (!set_up(a)) {
+	if (!mlimg_tar_filters(a) || archive_read_support_format_tar(a) != ARCHIVE_OK) {
 		archive_read_free(a);
 		return mlimg_err_set(err, ENOSYS, "libarchive's formats");
 	}

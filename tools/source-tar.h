@@ -37,6 +37,14 @@ int mlimg_tar_entry_fill(struct mlimg_tar_entry *te, struct archive_entry *from,
 /** Free the buffers. */
 void mlimg_tar_entry_done(struct mlimg_tar_entry *te);
 
+/**
+ * Let an archive be compressed. Filters are named one by one: libarchive's "all" has some that run a program of whatever
+ * name, because a stranger's first bytes say so.
+ *
+ * @return whether libarchive has them
+ */
+bool mlimg_tar_filters(struct archive *a);
+
 /** A tar that can be read, and once more if need be. */
 struct mlimg_tar {
 	const char *name; /**< for messages */

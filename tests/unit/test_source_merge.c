@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Sources that are merged into one layer, beside the merged manifest of layers made of each of them. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/merge.h"
 #include "tests/lib/random-tar.h"
 #include "tests/lib/test.h"
@@ -16,7 +20,7 @@ struct stack {
 	struct mlimg_manifest *manifests[MAX_SOURCES];
 	char paths[MAX_SOURCES][PATH_SIZE];
 	char *sources[MAX_SOURCES];
-	size_t n;
+	size_t n, n_sources; /* fewer sources than manifests, where one has several layers */
 };
 
 static struct mlimg_manifest *merge(const struct mlimg_manifest *const *layers, size_t n)
@@ -51,7 +55,8 @@ static struct mlimg_manifest *build(const struct stack *s, enum mlimg_kind kind)
 	char image[PATH_SIZE];
 	struct mlimg_build b = {
 		.sources = s->sources,
-		.n_sources = s->n,
+		.n_sources = s->n_sources,
+		.choice.platform = {.os = "linux", .architecture = "amd64"},
 		.limit_bytes = 1 << 30,
 		.image = image,
 		.can_replace = true,
@@ -128,7 +133,8 @@ static void add_tar(struct stack *s, unsigned flags)
 	snprintf(path, PATH_SIZE, "%s/%zu.tar", test_tmpdir(), s->n);
 	s->manifests[s->n] = random_tar_manifest(flags);
 	random_tar(s->manifests[s->n], path, RANDOM_TAR_OVERLAY, ARCHIVE_FILTER_NONE);
-	s->sources[s->n++] = path;
+	s->n++;
+	s->sources[s->n_sources++] = path;
 }
 
 static void free_stack(struct stack *s)
@@ -192,6 +198,140 @@ TEST(software_of_tars_equals_merged_manifest)
 
 		while (s.n < n)
 			add_tar(&s, RANDOM_LAYER);
+		check_software(&s);
+		free_stack(&s);
+	}
+}
+
+/* Digest and size of a file, which becomes a blob of that name. */
+static uint64_t to_blob(const char *layout, const char *path, char ret_hex[MLIMG_SHA256_HEX_SIZE])
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	mlimg_autofree char *data = NULL;
+	char blob[2 * PATH_SIZE];
+	size_t size;
+
+	ASSERT_OK(mlimg_read_file(AT_FDCWD, path, 1 << 24, &data, &size, &err), err);
+	mlimg_sha256_of(data, size, digest);
+	mlimg_sha256_hex(digest, ret_hex);
+	snprintf(blob, sizeof(blob), "%s/blobs/sha256/%s", layout, ret_hex);
+	ASSERT_EQ(rename(path, blob), 0);
+	return size;
+}
+
+static FILE *open_text(const char *layout, const char *name, char ret_path[2 * PATH_SIZE])
+{
+	FILE *f;
+
+	snprintf(ret_path, 2 * PATH_SIZE, "%s/%s", layout, name);
+	f = fopen(ret_path, "w");
+	ASSERT(f);
+	return f;
+}
+
+/* Write the layer twice, to know the digest of what it unpacks to: the second time as it is stored. */
+static void write_layer(
+	const struct mlimg_manifest *m, const char *layout, FILE *layers, FILE *config)
+{
+	static const struct {
+		int filter;
+		const char *suffix;
+	} packed[] = {{ARCHIVE_FILTER_NONE, ""}, {ARCHIVE_FILTER_GZIP, "+gzip"},
+		{ARCHIVE_FILTER_ZSTD, "+zstd"}};
+	size_t which = test_random(3);
+	uint64_t state = test_state, size;
+	char hex[MLIMG_SHA256_HEX_SIZE], path[2 * PATH_SIZE];
+
+	snprintf(path, sizeof(path), "%s/layer", layout);
+	random_tar(m, path, RANDOM_TAR_OCI, ARCHIVE_FILTER_NONE);
+	to_blob(layout, path, hex);
+	fprintf(config, "\"sha256:%s\"", hex);
+	test_state = state; /* the same bytes again */
+	random_tar(m, path, RANDOM_TAR_OCI, packed[which].filter);
+	size = to_blob(layout, path, hex);
+	fprintf(layers,
+		"{\"mediaType\": \"application/vnd.oci.image.layer.v1.tar%s\", "
+		"\"digest\": \"sha256:%s\", \"size\": %zu}",
+		packed[which].suffix, hex, (size_t)size);
+}
+
+static void put_desc(FILE *f, const char *type, const char *hex, uint64_t size)
+{
+	fprintf(f,
+		"{\"mediaType\": \"application/vnd.oci.image.%s.v1+json\", \"digest\": "
+		"\"sha256:%s\", \"size\": %zu}",
+		type, hex, (size_t)size);
+}
+
+/* An image of n random layers as one source. */
+static void add_image(struct stack *s, size_t n)
+{
+	char *layout = s->paths[s->n], path[4][2 * PATH_SIZE], hex[MLIMG_SHA256_HEX_SIZE];
+	FILE *config, *manifest, *layers, *index;
+	uint64_t size;
+	char *text;
+	size_t text_size;
+
+	snprintf(layout, PATH_SIZE, "%s/image%zu", test_tmpdir(), s->n);
+	snprintf(path[0], sizeof(path[0]), "%s/blobs", layout);
+	snprintf(path[1], sizeof(path[1]), "%s/blobs/sha256", layout);
+	if (mkdir(layout, 0700) == 0)
+		ASSERT_EQ(mkdir(path[0], 0700) | mkdir(path[1], 0700), 0);
+	layers = open_memstream(&text, &text_size);
+	config = open_text(layout, "config", path[0]);
+	fprintf(config,
+		"{\"os\": \"linux\", \"architecture\": \"amd64\", \"rootfs\": {\"diff_ids\": [");
+	s->sources[s->n_sources++] = layout;
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? "," : "", layers);
+		fputs(i ? "," : "", config);
+		s->manifests[s->n] = random_tar_manifest(RANDOM_LAYER);
+		write_layer(s->manifests[s->n++], layout, layers, config);
+	}
+	fprintf(config, "]}}");
+	fclose(config);
+	fclose(layers);
+	size = to_blob(layout, path[0], hex);
+	manifest = open_text(layout, "manifest", path[1]);
+	fprintf(manifest, "{\"schemaVersion\": 2, \"config\": ");
+	put_desc(manifest, "config", hex, size);
+	fprintf(manifest, ", \"layers\": [%s]}", text);
+	fclose(manifest);
+	free(text);
+	size = to_blob(layout, path[1], hex);
+	index = open_text(layout, "index.json", path[2]);
+	fprintf(index, "{\"schemaVersion\": 2, \"manifests\": [");
+	put_desc(index, "manifest", hex, size);
+	fprintf(index, "]}");
+	fclose(index);
+	index = open_text(layout, "oci-layout", path[3]);
+	fprintf(index, "{\"imageLayoutVersion\": \"1.0.0\"}");
+	fclose(index);
+}
+
+TEST(system_of_container_image_equals_merged_manifest)
+{
+	test_seed();
+	for (int i = 0; i < ROUNDS; i++) {
+		struct stack s = {.n = 0};
+
+		add_image(&s, 1 + test_random(MAX_SOURCES));
+		check_system(&s);
+		free_stack(&s);
+	}
+}
+
+TEST(software_of_images_and_tars_equals_merged_manifest)
+{
+	test_seed();
+	for (int i = 0; i < ROUNDS; i++) {
+		struct stack s = {.n = 0};
+
+		add_tar(&s, RANDOM_LAYER);
+		add_image(&s, 1 + test_random(2));
+		add_tar(&s, RANDOM_LAYER);
+		add_image(&s, 1 + test_random(2));
 		check_software(&s);
 		free_stack(&s);
 	}
