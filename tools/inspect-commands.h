@@ -1,45 +1,82 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file inspect-commands.h
- * The larger commands of mlimg-inspect. All print on standard output; who calls them closes it.
+ * The commands of mlimg-inspect, and what each is given. mlimg-inspect.c has the tables of commands and options; to add an
+ * option, add a row there and a line to the help, and name it with each command that takes it.
+ *
+ * All print on standard output; who calls them closes it.
  */
 #ifndef MLIMG_TOOLS_INSPECT_COMMANDS_H
 #define MLIMG_TOOLS_INSPECT_COMMANDS_H
 
 #include "tools/ext4-read.h"
 
-/**
- * `verify`: the file system, the description, and every entry of the tree against the stored manifest; of a user layer, whose tree changes,
- * only the first two. Prints a report, in which the first 20 differences are named.
- *
- * @param fs       the image
- * @param info     its description
- * @param is_json  whether the report is JSON
- * @param err      names the image
- * @return         0; -EUCLEAN when refused: damaged, parts that disagree, or entries that differ; other -errno
- */
-int mlimg_inspect_verify(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info, bool is_json,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
-
-/** How `diff` prints. */
-struct mlimg_inspect_diff_options {
-	bool is_json;
-	bool is_summary; /**< packages and sums only */
-	bool has_times;  /**< also what differs in nothing but its time; JSON always has that */
+/** Options; the order is that of the table. */
+enum mlimg_inspect_option {
+	MLIMG_INSPECT_LONG,
+	MLIMG_INSPECT_RECURSIVE,
+	MLIMG_INSPECT_COMPUTED,
+	MLIMG_INSPECT_SUMMARY,
+	MLIMG_INSPECT_TIMES,
+	MLIMG_INSPECT_JSON,
+	MLIMG_INSPECT_N_OPTIONS,
 };
 
+/** A command line, checked: what the command does not take is not there. */
+struct mlimg_inspect_options {
+	const char *image;
+	char **operands; /**< what follows the command */
+	int n_operands;
+	uint32_t given; /**< bits: 1 << enum mlimg_inspect_option */
+	const char
+		*values[MLIMG_INSPECT_N_OPTIONS]; /**< of options that have one; the last counts */
+};
+
+/** What a command works on. */
+struct mlimg_inspect {
+	const struct mlimg_inspect_options *options;
+	struct mlimg_ext4 *fs;
+	struct mlimg_layer_info info; /**< what its layer.json says */
+};
+
+/** @return whether the option was given */
+static inline bool mlimg_inspect_has(
+	const struct mlimg_inspect *in, enum mlimg_inspect_option option)
+{
+	return in->options->given >> option & 1;
+}
+
+/** @return operand @p i, or NULL when there are not so many */
+static inline const char *mlimg_inspect_operand(const struct mlimg_inspect *in, int i)
+{
+	return i < in->options->n_operands ? in->options->operands[i] : NULL;
+}
+
+/** A command. @return 0; -EUCLEAN when the image is refused; other -errno */
+typedef int mlimg_inspect_fn(struct mlimg_inspect *in, struct mlimg_err *err);
+
+/** `show`: the description, after everything that says what the image is has been compared. */
+int mlimg_inspect_show(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `ls`. */
+int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `cat`. */
+int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `manifest`: stored or computed. */
+int mlimg_inspect_manifest(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /**
- * `diff`: what has changed from one layer to another, by their stored manifests. Of contents dpkg's database alone is read.
- *
- * @param fs        the old image
- * @param info      its description
- * @param new_path  the new image
- * @param options   how to print
- * @param err       names the image; a user layer is wrong usage, since its manifest does not say what is in it
- * @return          0 or -errno
+ * `verify`: the file system, the description, and every entry of the tree against the stored manifest; of a user layer, whose tree
+ * changes, only the first two. Prints a report, in which the first 20 differences are named. -EUCLEAN also when entries differ.
  */
-int mlimg_inspect_diff(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
-	const char *new_path, const struct mlimg_inspect_diff_options *options,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * `diff`: what has changed from the image to that of the first operand, by their stored manifests. Of contents dpkg's database alone is
+ * read. A user layer is wrong usage, since its manifest does not say what is in it.
+ */
+int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

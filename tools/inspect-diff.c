@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tools/inspect-layer.h"
+#include "tools/inspect-print.h"
 #include "tools/manifest-diff.h"
 
 /* All of one top directory comes together, as manifests are ordered; "." is apart. */
@@ -63,9 +64,7 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 		return 0;
 	}
 	d->has_listed = true;
-	if (ret == 0 && ferror(stdout))
-		return mlimg_err_set(err, errno, "write to standard output");
-	return ret;
+	return ret < 0 ? ret : mlimg_inspect_check_stdout(err);
 }
 
 static int compare(struct diff *d, struct mlimg_err *err)
@@ -109,7 +108,7 @@ static int read_side(struct diff_side *side, struct mlimg_err *err)
 		return mlimg_err_usage(err,
 			"%.200s: is a user layer; its manifest does not say what is in it now",
 			mlimg_ext4_name(side->fs));
-	ret = mlimg_inspect_manifest(side->fs, side->info, &side->manifest, err);
+	ret = mlimg_inspect_read_manifest(side->fs, side->info, &side->manifest, err);
 	if (ret == 0)
 		ret = mlimg_inspect_agree(side->fs, side->info, side->manifest, err);
 	return ret == 0 ? read_packages(side, err) : ret;
@@ -168,14 +167,17 @@ static void side_done(struct diff_side *side)
 	free(side->status);
 }
 
-int mlimg_inspect_diff(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
-	const char *new_path, const struct mlimg_inspect_diff_options *options,
-	struct mlimg_err *err)
+int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err)
 {
+	const struct diff_options options = {
+		.is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON),
+		.is_summary = mlimg_inspect_has(in, MLIMG_INSPECT_SUMMARY),
+		.has_times = mlimg_inspect_has(in, MLIMG_INSPECT_TIMES),
+	};
 	mlimg_autoext4 struct mlimg_ext4 *new_fs = NULL;
 	struct mlimg_layer_info new_info = {0};
-	struct diff d = {.options = options, .old_side = {.fs = fs, .info = info}};
-	int ret = mlimg_ext4_open(new_path, &new_fs, err);
+	struct diff d = {.options = &options, .old_side = {.fs = in->fs, .info = &in->info}};
+	int ret = mlimg_ext4_open(mlimg_inspect_operand(in, 0), &new_fs, err);
 
 	if (ret == 0)
 		ret = mlimg_ext4_layer_info(new_fs, &new_info, err);

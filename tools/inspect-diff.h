@@ -9,6 +9,13 @@
 #include "tools/dpkg-status.h"
 #include "tools/inspect-commands.h"
 
+/** How to print. */
+struct diff_options {
+	bool is_json;
+	bool is_summary; /**< packages and sums only */
+	bool has_times;  /**< also what differs in nothing but its time; JSON always has that */
+};
+
 /** Sums of one directory at the top. What is at the top itself and no directory belongs to ".". */
 struct diff_sums {
 	const char *name; /**< as long a string as the manifests live; its first component counts */
@@ -30,7 +37,7 @@ struct diff_side {
 
 /** A comparison. */
 struct diff {
-	const struct mlimg_inspect_diff_options *options;
+	const struct diff_options *options;
 	struct diff_side old_side, new_side;
 	struct diff_sums *sums; /**< the first is that of "." */
 	size_t n_sums, room;

@@ -44,7 +44,7 @@ int mlimg_inspect_agree(const struct mlimg_ext4 *fs, const struct mlimg_layer_in
 	return ret;
 }
 
-int mlimg_inspect_manifest(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
+int mlimg_inspect_read_manifest(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;

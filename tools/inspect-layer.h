@@ -17,7 +17,7 @@
  * @param err           names the image
  * @return              0 or -errno
  */
-int mlimg_inspect_manifest(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
+int mlimg_inspect_read_manifest(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**

@@ -11,6 +11,11 @@
 #include "tools/cli.h"
 #include "tools/manifest-diff.h"
 
+int mlimg_inspect_check_stdout(struct mlimg_err *err)
+{
+	return ferror(stdout) ? mlimg_err_set(err, errno, "write to standard output") : 0;
+}
+
 const char *mlimg_inspect_escape(const char *text, char *buf)
 {
 	char *out = buf;

@@ -14,6 +14,9 @@
 
 #define MLIMG_ESCAPED_PATH (4 * MLIMG_PATH_MAX + 1) /**< bytes that an escaped path takes at most */
 
+/** @return 0, or -errno when standard output has failed: it may be a pipe that nobody reads any more */
+int mlimg_inspect_check_stdout(struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** A list in JSON, one element a line, which is written as it comes. */
 struct mlimg_json_list {
 	FILE *out;

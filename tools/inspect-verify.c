@@ -151,7 +151,7 @@ static int verify(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_la
 	int ret = mlimg_ext4_check(fs, &v->usage, err);
 
 	if (ret == 0)
-		ret = mlimg_inspect_manifest(fs, info, &manifest, err);
+		ret = mlimg_inspect_read_manifest(fs, info, &manifest, err);
 	if (ret == 0)
 		ret = mlimg_inspect_agree(fs, info, manifest, err);
 	v->is_compared = info->kind != MLIMG_USER;
@@ -172,20 +172,19 @@ static int verify(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_la
 	return ret;
 }
 
-int mlimg_inspect_verify(struct mlimg_ext4 *fs, const struct mlimg_layer_info *info, bool is_json,
-	struct mlimg_err *err)
+int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 {
+	bool is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON);
 	struct verify v = {.n_differences = 0};
 	int ret;
 
 	/* Without what the journal holds, sound images look damaged. */
-	if (mlimg_ext4_super(fs)->is_dirty)
+	if (mlimg_ext4_super(in->fs)->is_dirty)
 		return mlimg_err_set(err, EBUSY,
 			"%.200s: cannot be verified: its journal holds changes (a guest is using "
-			"it, "
-			"or stopped without unmounting it; then 'e2fsck -p' writes them)",
-			mlimg_ext4_name(fs));
-	ret = verify(&v, fs, info, is_json, err);
+			"it, or stopped without unmounting it; then 'e2fsck -p' writes them)",
+			mlimg_ext4_name(in->fs));
+	ret = verify(&v, in->fs, &in->info, is_json, err);
 	for (size_t i = 0; i < SHOWN_MAX; i++)
 		free(v.shown_paths[i]);
 	return ret;

@@ -195,8 +195,8 @@ Try 'mlimg-inspect --help' for more information." mlimg-inspect "${@:2}"
 	}
 	usage "'diff' needs a second image" old.img diff
 	usage "unexpected operand 'x'" old.img diff new.img x
-	usage "option '--summary' is for 'diff' only" --summary old.img ls
-	usage "option '--times' is for 'diff' only" --times old.img
+	usage "option '--summary' is not for 'ls'" --summary old.img ls
+	usage "option '--times' is not for 'show'" --times old.img
 }
 
 @test "a full disk is noticed" {

@@ -74,11 +74,11 @@ setup() {
 	wrong "unexpected operand '/b'" system.img ls /a /b
 	wrong "unexpected operand '/etc'" system.img manifest /etc
 	wrong "'cat' needs a path" system.img cat
-	wrong "option '-l' is for 'ls' only" -l system.img
-	wrong "option '-R' is for 'ls' only" system.img -R manifest
-	wrong "option '--computed' is for 'manifest' only" --computed system.img
+	wrong "option '--long' is not for 'show'" -l system.img
+	wrong "option '--recursive' is not for 'manifest'" system.img -R manifest
+	wrong "option '--computed' is not for 'show'" --computed system.img
 	wrong "option '--json' is not for 'cat'" --json system.img cat /etc/motd
-	wrong "options '-l' and '--json' exclude each other" --json system.img ls -l
+	wrong "options '--long' and '--json' exclude each other" --json system.img ls -l
 }
 
 @test "show prints the description" {

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* mlimg-inspect ls and cat. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tools/inspect-commands.h"
+#include "tools/inspect-print.h"
+
+struct lister {
+	const struct mlimg_inspect *in;
+	struct mlimg_json_list list;
+};
+
+static int list_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+	void *ctx, struct mlimg_err *err)
+{
+	struct lister *l = ctx;
+	bool is_top = entry->path[0] == '\0';
+	bool is_json = mlimg_inspect_has(l->in, MLIMG_INSPECT_JSON);
+	const char *name = is_top ? mlimg_inspect_operand(l->in, 0) : entry->path;
+	char escaped[MLIMG_ESCAPED_PATH];
+	int ret;
+
+	/* A directory is listed by what is in it; anything else by itself. */
+	if (is_top && entry->type == MLIMG_DIR)
+		return 0;
+	if (is_json && mlimg_inspect_list_add(&l->list, entry, name) < 0)
+		return mlimg_err_set(err, ENOMEM, "print an entry");
+	if (!is_json && mlimg_inspect_has(l->in, MLIMG_INSPECT_LONG))
+		mlimg_inspect_put_long(stdout, entry, inode->nlink, name);
+	else if (!is_json)
+		printf("%s\n", mlimg_inspect_escape(name, escaped));
+	ret = mlimg_inspect_check_stdout(err);
+	return ret < 0 ? ret : !mlimg_inspect_has(l->in, MLIMG_INSPECT_RECURSIVE);
+}
+
+int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err)
+{
+	struct lister lister = {.in = in};
+	struct mlimg_ext4_inode inode;
+	bool is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON);
+	bool is_long = is_json || mlimg_inspect_has(in, MLIMG_INSPECT_LONG);
+	const char *path = mlimg_inspect_operand(in, 0);
+	int ret = mlimg_ext4_lookup(
+		in->fs, mlimg_kind_tree(in->info.kind), path ? path : "", !is_long, &inode, err);
+
+	if (ret < 0)
+		return ret;
+	if (is_json)
+		mlimg_inspect_list_begin(&lister.list, stdout);
+	ret = mlimg_ext4_walk(in->fs, &inode, list_entry, &lister, err);
+	if (ret == 0 && is_json)
+		mlimg_inspect_list_end(&lister.list);
+	return ret;
+}
+
+int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err)
+{
+	const char *path = mlimg_inspect_operand(in, 0);
+	struct mlimg_ext4_inode inode;
+	int ret =
+		mlimg_ext4_lookup(in->fs, mlimg_kind_tree(in->info.kind), path, true, &inode, err);
+
+	if (ret < 0)
+		return ret;
+	if (inode.type != MLIMG_FILE)
+		return mlimg_err_set(err, inode.type == MLIMG_DIR ? EISDIR : EINVAL,
+			"%.140s: '%.200s' is no regular file", in->options->image, path);
+	return mlimg_ext4_copy(in->fs, &inode, STDOUT_FILENO, err);
+}
