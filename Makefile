@@ -3,6 +3,7 @@
 #
 #   make            the programs                      make demo         the main job on real Debian systems
 #   make check      all tests (installs what they need, runs check-unit, check-root, check-vm)
+#   make bench      measures; BENCH="NAME…" some of it; BENCH_SIZE=small only shows that it works
 #   make deps       installs the Debian packages of tests/packages.txt that are missing
 #   make lint       compilers' warnings, clang's documentation check, shellcheck, shfmt, manual pages
 #   make install-host DESTDIR=… PREFIX=…   the tools    make install-guest DESTDIR=…   what a guest needs    make install   both
@@ -118,12 +119,15 @@ $(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBM
 deps:
 	tests/lib/install-packages
 
+bench-deps: deps
+	tests/lib/install-packages tests/bench/packages.txt
+
 # What the tests run. A make of its own, since packages must be there before anything is compiled.
 testing: all $(UNITS) $(FUZZERS) $(TESTLIBS)
 
 RUN := MLIMG_BUILD=$(abspath $(B)) tests/run
 
-check: deps
+check: deps bench-deps
 	+$(MAKE) testing
 	$(RUN) unit root vm
 
@@ -135,6 +139,10 @@ check-root: testing
 
 check-vm: testing
 	$(RUN) vm
+
+bench: bench-deps
+	+$(MAKE) testing
+	MLIMG_BUILD=$(abspath $(B)) tests/bench/run $(BENCH)
 
 demo: deps
 	+$(MAKE) testing
@@ -174,6 +182,6 @@ install-guest: $(AGENT)
 clean:
 	rm -rf build
 
-.PHONY: all deps testing check check-unit check-root check-vm demo lint install install-host install-guest clean
+.PHONY: all deps testing check check-unit check-root check-vm bench bench-deps demo lint install install-host install-guest clean
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Every benchmark works, and prints its table. How fast anything is, is no test.
+
+load ../lib/common
+
+# A benchmark in small size, kept out of the folder of the real figures.
+bench() {
+	need root
+	need command hyperfine mksquashfs genext2fs mkfs.erofs
+	[ -x /usr/bin/time ] || skip "needs GNU time"
+	export MLIMG_BUILD=$BATS_TEST_TMPDIR/build
+	mkdir "$MLIMG_BUILD"
+	BENCH_SIZE=small works "$MLIMG_TOP/tests/bench/run" "$1"
+	[[ $output == "# "*"Small size: the figures mean nothing."* ]]
+	same "what is kept" "$output" "$(cat "$MLIMG_BUILD/bench/$1/$1.md")"
+}
+
+# in_table ROW…: each is a row of the table, with seven columns and a time above 0.
+in_table() {
+	local row
+	for row; do
+		grep -E "^\| $row \| 0?[.0-9]*[1-9][.0-9]* s (\| [.0-9]+ ){5}\|$" <<<"$output" || same "rows" "$row" "$output"
+	done
+}
+
+@test "benchmark mkfs" {
+	bench mkfs
+	in_table mlimg-mkfs mke2fs mkfs.erofs mksquashfs genext2fs tar
+	[[ $output == *"Goal: mlimg-mkfs, of mke2fs -d at most 0.45. Measured: "*"Goal: mlimg-mkfs, of mkfs.erofs at most 1. Measured: "* ]]
+}
+
+@test "benchmark entries" {
+	bench entries
+	in_table few many
+	[[ $output == *"An entry takes "*" us of time among 300, "*" us among 4000."* ]]
+}
+
+@test "every benchmark is tested here and told in the README" {
+	local name
+	works "$MLIMG_TOP/tests/bench/run" --list
+	for name in $output; do
+		grep -qx "@test \"benchmark $name\" {" "$BATS_TEST_FILENAME" || same "tests" "$name" "no test"
+		grep -q "^| \`$name\` |" "$MLIMG_TOP/tests/README.md" || same "README" "$name" "not told"
+	done
+}
+
+@test "a benchmark whose command fails is a failure, and says which command" {
+	cd "$BATS_TEST_TMPDIR" || return
+	mkdir -p bench build
+	cp "$MLIMG_TOP"/tests/bench/{run,lib.bash} bench
+	cat >bench/broken <<-'END'
+		#!/bin/bash
+		. "${BASH_SOURCE[0]%/*}/lib.bash"
+		bench_time 1 good true bad "echo why >&2; false"
+		echo after
+	END
+	chmod +x bench/broken
+	need command hyperfine
+	MLIMG_BUILD=$PWD/build BENCH_SIZE=small run --separate-stderr bench/run broken
+	same "exit code" 1 "$status"
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == *"bench: this failed: echo why >&2; false"*"tests/bench/run: broken failed" ]]
+	[[ $output != *after* ]]
+}
+
+@test "wrong usage of tests/bench/run" {
+	local again="Try 'tests/bench/run --help' for more information."
+	fails 2 $'tests/bench/run: there is no benchmark \'mkf\'\n'"$again" "$MLIMG_TOP/tests/bench/run" mkf
+	fails 2 $'tests/bench/run: unknown option \'-x\'\n'"$again" "$MLIMG_TOP/tests/bench/run" -x
+	BENCH_SIZE=huge fails 2 $'tests/bench/run: BENCH_SIZE is \'huge\', not full or small\n'"$again" "$MLIMG_TOP/tests/bench/run"
+}
