@@ -212,7 +212,7 @@ static int get_layer(const json_t *json, struct mlimg_boot_layer *layer, struct 
 	if (r < 0)
 		return r;
 	layer->kind = mlimg_kind_of(kind);
-	if (layer->kind != MLIMG_SYSTEM && layer->kind != MLIMG_SOFTWARE)
+	if (!layer->kind || layer->kind == MLIMG_USER)
 		return mlimg_err_refuse(err, "state.json: kind '%s' in a stack", kind);
 	r = get_name(json, "name", layer->name, err);
 	if (r < 0)

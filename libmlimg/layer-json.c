@@ -39,6 +39,10 @@ int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text, st
 		r |= json_object_set_new(json, "over", pack_over(info));
 	if (info->kind == MLIMG_USER)
 		r |= json_object_set_new(json, "instance", json_string(info->instance));
+	if (info->kind == MLIMG_PATCH) {
+		r |= json_object_set_new(json, "base", json_string(info->base));
+		r |= json_object_set_new(json, "result", json_string(info->result));
+	}
 	r |= json_object_set_new(json, "entries", json_integer((json_int_t)info->entries));
 	r |= json_object_set_new(json, "size_bytes", json_integer((json_int_t)info->size_bytes));
 	r |= json_object_set_new(json, "time", json_integer(info->time_s));
@@ -102,6 +106,12 @@ static int get_numbers(const json_t *json, struct mlimg_layer_info *info, struct
 	return 0;
 }
 
+static int get_optional(
+	const json_t *json, const char *key, char *field, size_t size, struct mlimg_err *err)
+{
+	return json_object_get(json, key) ? get_text(json, key, field, size, err) : 0;
+}
+
 static int get_texts(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
 {
 	uint8_t digest[MLIMG_SHA256_SIZE];
@@ -125,9 +135,12 @@ static int get_texts(const json_t *json, struct mlimg_layer_info *info, struct m
 		return r;
 	if (!mlimg_sha256_is_hex(info->build_id, digest))
 		return mlimg_err_refuse(err, "layer.json: '%s' is no build id", info->build_id);
-	if (!json_object_get(json, "instance"))
-		return 0;
-	return get_text(json, "instance", info->instance, sizeof(info->instance), err);
+	r = get_optional(json, "instance", info->instance, sizeof(info->instance), err);
+	if (r == 0)
+		r = get_optional(json, "base", info->base, sizeof(info->base), err);
+	if (r == 0)
+		r = get_optional(json, "result", info->result, sizeof(info->result), err);
+	return r;
 }
 
 static int fill(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)

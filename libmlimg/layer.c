@@ -10,8 +10,10 @@
 
 #include "libmlimg/cleanup.h"
 
-static const char *const kinds[] = {
-	[MLIMG_SYSTEM] = "system", [MLIMG_SOFTWARE] = "software", [MLIMG_USER] = "user"};
+static const char *const kinds[] = {[MLIMG_SYSTEM] = "system",
+	[MLIMG_SOFTWARE] = "software",
+	[MLIMG_USER] = "user",
+	[MLIMG_PATCH] = "patch"};
 
 const char *mlimg_kind_name(enum mlimg_kind kind)
 {
@@ -20,7 +22,7 @@ const char *mlimg_kind_name(enum mlimg_kind kind)
 
 enum mlimg_kind mlimg_kind_of(const char *name)
 {
-	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_USER; kind++)
+	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_KIND_LAST; kind++)
 		if (strcmp(name, kinds[kind]) == 0)
 			return kind;
 	return 0;
@@ -30,7 +32,8 @@ const char *mlimg_kind_label(enum mlimg_kind kind)
 {
 	static const char *const labels[] = {[MLIMG_SYSTEM] = "mlimg-system",
 		[MLIMG_SOFTWARE] = "mlimg-software",
-		[MLIMG_USER] = "mlimg-user"};
+		[MLIMG_USER] = "mlimg-user",
+		[MLIMG_PATCH] = "mlimg-patch"};
 
 	return labels[kind];
 }
@@ -102,6 +105,10 @@ void mlimg_layer_put_header(const struct mlimg_layer_info *info, mlimg_sink *sin
 		put_line(sink, ctx, "over", info->over[i]);
 	if (info->kind == MLIMG_USER)
 		put_line(sink, ctx, "instance", info->instance);
+	if (info->kind == MLIMG_PATCH) {
+		put_line(sink, ctx, "base", info->base);
+		put_line(sink, ctx, "result", info->result);
+	}
 }
 
 bool mlimg_layer_instance_is_valid(const char *instance)
@@ -126,6 +133,22 @@ int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id, st
 	return 0;
 }
 
+static int check_patch(const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	uint8_t digest[MLIMG_SHA256_SIZE];
+
+	if (info->kind != MLIMG_PATCH && (info->base[0] || info->result[0]))
+		return mlimg_err_refuse(
+			err, "a %s layer has no base and no result", mlimg_kind_name(info->kind));
+	if (info->kind != MLIMG_PATCH)
+		return 0;
+	if (!mlimg_sha256_is_hex(info->base, digest))
+		return mlimg_err_refuse(err, "base '%.80s' is no build id", info->base);
+	if (!mlimg_sha256_is_hex(info->result, digest))
+		return mlimg_err_refuse(err, "result '%.80s' is no build id", info->result);
+	return 0;
+}
+
 int mlimg_layer_check(const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
 	if (!info->kind)
@@ -142,7 +165,7 @@ int mlimg_layer_check(const struct mlimg_layer_info *info, struct mlimg_err *err
 	if (info->kind != MLIMG_USER && info->instance[0])
 		return mlimg_err_refuse(
 			err, "a %s layer has no instance", mlimg_kind_name(info->kind));
-	return 0;
+	return check_patch(info, err);
 }
 
 /* Copies a text into a field of fixed size; a field is set once. */
@@ -180,6 +203,10 @@ static int parse_line(struct mlimg_layer_info *info, bool *has_format, const cha
 		return set_text(info->version, sizeof(info->version), key, value, err);
 	if (strcmp(key, "instance") == 0)
 		return set_text(info->instance, sizeof(info->instance), key, value, err);
+	if (strcmp(key, "base") == 0)
+		return set_text(info->base, sizeof(info->base), key, value, err);
+	if (strcmp(key, "result") == 0)
+		return set_text(info->result, sizeof(info->result), key, value, err);
 	if (strcmp(key, "over") == 0)
 		return mlimg_layer_add_over(info, value, err);
 	return 0;

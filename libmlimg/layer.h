@@ -15,20 +15,27 @@
  * The build id is the SHA-256 of the manifest's text, header lines included:
  *
  *     # mlimg-format 1
- *     # mlimg-kind system|software|user
+ *     # mlimg-kind system|software|user|patch
  *     # mlimg-name NAME
  *     # mlimg-version VERSION
  *     # mlimg-over BUILDID       software layers: one line for each layer beneath, bottom first
  *     # mlimg-instance HEX32     user layers: what tells apart two that are otherwise the same
+ *     # mlimg-base BUILDID       patch layers: the system that it turns into another (stack.h)
+ *     # mlimg-result BUILDID     patch layers: the build id of that other system as a layer of its own
  *
  * layer.json, keys in this order:
  *
  *     { "format": 1, "kind": "system", "name": "debian", "version": "12.11",
  *       "build_id": "<64 hex>", "over": ["<64 hex>", ...], "instance": "<32 hex>",
+ *       "base": "<64 hex>", "result": "<64 hex>",
  *       "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
  *
- * "over" is there for software layers that are over something, "instance" for user layers. Unknown
- * keys are ignored, so that later versions may add some; another "format" is refused.
+ * "over" is there for software layers that are over something, "instance" for user layers, "base" and
+ * "result" for patch layers. Unknown keys are ignored, so that later versions may add some; another
+ * "format" is refused.
+ *
+ * A patch layer is what differs between two versions of a system: its name and version are those of
+ * the new one. It holds entries and whiteouts as a software layer does, and references (patch.h).
  */
 #ifndef MLIMG_LAYER_H
 #define MLIMG_LAYER_H
@@ -55,7 +62,10 @@ enum mlimg_kind {
 	MLIMG_SYSTEM = 1,
 	MLIMG_SOFTWARE,
 	MLIMG_USER,
+	MLIMG_PATCH,
 };
+
+#define MLIMG_KIND_LAST MLIMG_PATCH /**< for loops over all kinds */
 
 /** Description of a layer. */
 struct mlimg_layer_info {
@@ -65,16 +75,18 @@ struct mlimg_layer_info {
 	char build_id[MLIMG_SHA256_HEX_SIZE]; /**< "" as long as it is not known */
 	char (*over)[MLIMG_SHA256_HEX_SIZE];  /**< bottom first; owned */
 	size_t n_over;
-	char instance[33];   /**< 32 hex digits, "" unless kind is MLIMG_USER */
-	uint64_t entries;    /**< lines of the manifest that are entries */
+	char instance[33];                  /**< 32 hex digits, "" unless kind is MLIMG_USER */
+	char base[MLIMG_SHA256_HEX_SIZE];   /**< "" unless kind is MLIMG_PATCH */
+	char result[MLIMG_SHA256_HEX_SIZE]; /**< "" unless kind is MLIMG_PATCH */
+	uint64_t entries;                   /**< lines of the manifest that are entries */
 	uint64_t size_bytes; /**< sum of the sizes of regular files, a hard link once */
 	int64_t time_s;      /**< SOURCE_DATE_EPOCH, or the newest mtime of the source */
 };
 
-/** @return "system", "software" or "user" */
+/** @return "system", "software", "user" or "patch" */
 const char *mlimg_kind_name(enum mlimg_kind kind);
 
-/** @return the kind, or 0 when @p name is none of the three */
+/** @return the kind, or 0 when @p name is none of those */
 enum mlimg_kind mlimg_kind_of(const char *name);
 
 /**
@@ -120,7 +132,8 @@ int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id,
 
 /**
  * Whether the members that a manifest's header holds are valid and fit each other: a kind, a name,
- * a version, "over" for software only, an instance for user layers and no others.
+ * a version, "over" for software only, an instance for user layers and no others, base and result for
+ * patch layers and no others.
  *
  * @return 0, -EUCLEAN
  */

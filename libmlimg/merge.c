@@ -13,6 +13,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/patch.h"
 #include "libmlimg/whiteout.h"
 
 /*
@@ -74,20 +75,27 @@ static int push_cursor(struct merge *m, struct cursor c)
 }
 
 /*
- * What would send a reader to data or directories elsewhere, which a merge by names cannot follow.
+ * What sends a reader to contents or directories elsewhere: a patch layer's references are followed, to see that they lead
+ * to what the entry says.
  */
 static int check_followable(const struct merge *m, size_t layer, const struct mlimg_entry *e)
 {
-	const char *name = NULL;
+	const char *name = MLIMG_XATTR_REDIRECT;
+	const struct mlimg_entry *contents;
+	size_t contents_layer;
+	int r;
 
-	if (mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT))
-		name = MLIMG_XATTR_REDIRECT;
-	else if (mlimg_entry_xattr(e, MLIMG_XATTR_METACOPY))
-		name = MLIMG_XATTR_METACOPY;
-	if (!name)
+	if (!mlimg_entry_has_reference(e))
 		return 0;
+	if (mlimg_manifest_is_patch(m->layers[layer])) {
+		r = mlimg_reference_follow(m->layers, layer, e, &contents_layer, &contents, m->err);
+		return r < 0 ? mlimg_err_wrap(m->err, r, "layer %zu of %zu", layer + 1, m->n_layers)
+			     : 0;
+	}
+	if (!mlimg_entry_xattr(e, name))
+		name = MLIMG_XATTR_METACOPY;
 	return mlimg_err_refuse(m->err,
-		"layer %zu of %zu: '%s' has %s, which a read-only layer must not", layer + 1,
+		"layer %zu of %zu: '%s' has %s, which only a patch layer may have", layer + 1,
 		m->n_layers, e->path, name);
 }
 

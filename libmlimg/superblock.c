@@ -186,7 +186,7 @@ static bool is_zero(const uint8_t *data, size_t size)
 
 static enum mlimg_kind kind_of_label(const char *label)
 {
-	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_USER; kind++)
+	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_KIND_LAST; kind++)
 		if (strcmp(label, mlimg_kind_label(kind)) == 0)
 			return kind;
 	return 0;

@@ -150,12 +150,10 @@ static int check_features(
 static int check_label(
 	struct mlimg_ext4 *fs, const struct ext2_super_block *sb, struct mlimg_err *err)
 {
-	static const enum mlimg_kind kinds[] = {MLIMG_SYSTEM, MLIMG_SOFTWARE, MLIMG_USER};
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strncmp((const char *)sb->s_volume_name, mlimg_kind_label(kinds[i]),
+	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_KIND_LAST; kind++) {
+		if (strncmp((const char *)sb->s_volume_name, mlimg_kind_label(kind),
 			    EXT2_LABEL_LEN) == 0) {
-			fs->super.kind = kinds[i];
+			fs->super.kind = kind;
 			return 0;
 		}
 	}

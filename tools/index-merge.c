@@ -11,7 +11,7 @@
 #include "libmlimg/stack.h"
 #include "libmlimg/whiteout.h"
 
-#define LAYERS_MAX (1 + MLIMG_STACK_SOFTWARE_MAX)
+#define LAYERS_MAX MLIMG_STACK_LAYERS_MAX
 
 /* A directory of some layers that is one directory of the merged tree. */
 struct pending {

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The reader of manifests; and what it takes, written and read again, must be the same text. */
+/*
+ * The reader of manifests; and what it takes, written and read again, must be the same text. Laid over itself it must merge,
+ * or be refused: a patch's references are followed.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/manifest.h"
+#include "libmlimg/merge.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,6 +28,18 @@ static char *text_of(const struct mlimg_manifest *m, size_t *ret_size)
 	mlimg_manifest_put(m, collect, f);
 	fclose(f);
 	return text;
+}
+
+static void merge_twice(const struct mlimg_manifest *m)
+{
+	const struct mlimg_manifest *layers[] = {m, m};
+	struct mlimg_manifest *merged = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	if (mlimg_manifest_merge(layers, 2, &merged, &err) < 0 &&
+		(!err.text[0] || err.kind != MLIMG_ERR_REFUSED))
+		abort();
+	mlimg_manifest_free(merged);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	free(text);
 	free(again);
+	merge_twice(m);
 	mlimg_manifest_free(m);
 	mlimg_manifest_free(back);
 	return 0;

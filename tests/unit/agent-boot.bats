@@ -297,7 +297,7 @@ not compared, and kept: 2 more" "$(boot '.notes[1:][]')"
 	}
 	refused "user/mlimg/state.json is damaged (state.json: no integer 'format')$then" fill "$state" "{}"
 	refused "user/mlimg/state.json is damaged (state.json: format 2 is unknown)$then" spoil '.format = 2'
-	refused "user/mlimg/state.json is damaged (state.json: 'stack' is no list of 1 to 65 layers)$then" spoil '.stack = []'
+	refused "user/mlimg/state.json is damaged (state.json: 'stack' is no list of 1 to 81 layers)$then" spoil '.stack = []'
 	refused "user/mlimg/state.json is damaged (state.json: 'generation' is 1000000000)$then" spoil '.generation = 1000000000'
 	refused "user: the user layer 'alice' was written by union driver 'unionfs', which 'overlay' would misread; boot with mlimg.union=unionfs" \
 		spoil '.union = "unionfs"'

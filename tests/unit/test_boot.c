@@ -89,8 +89,8 @@ TEST(states_that_are_refused)
 	check_refused("union", "7", "state.json: no string 'union'");
 	check_refused("union", "\"0123456789abcdef\"", "state.json: 'union' is too long");
 	check_refused("stack_id", "\"abc\"", "state.json: 'stack_id' is no digest");
-	check_refused("stack", "{}", "state.json: 'stack' is no list of 1 to 65 layers");
-	check_refused("stack", "[]", "state.json: 'stack' is no list of 1 to 65 layers");
+	check_refused("stack", "{}", "state.json: 'stack' is no list of 1 to 81 layers");
+	check_refused("stack", "[]", "state.json: 'stack' is no list of 1 to 81 layers");
 	check_refused("stack", "[1]", "state.json: no string 'kind'");
 	check_refused("stack", "[{\"kind\": \"user\"}]", "state.json: kind 'user' in a stack");
 	check_refused("stack", "[{\"kind\": \"system\", \"name\": \"a/b\"}]",
@@ -115,7 +115,7 @@ TEST(a_state_that_is_too_long)
 }
 
 /* The largest stack: what is written must be what a reader takes. */
-TEST(sixty_five_layers_with_the_longest_names)
+TEST(as_many_layers_as_can_be_with_the_longest_names)
 {
 	struct mlimg_boot boot = {.root = "/run/mlimg",
 		.generation = MLIMG_BOOT_GENERATION_MAX,

@@ -36,9 +36,10 @@ TEST(kinds)
 	ASSERT_STR(mlimg_kind_name(MLIMG_SYSTEM), "system");
 	ASSERT_EQ(mlimg_kind_of("software"), MLIMG_SOFTWARE);
 	ASSERT_EQ(mlimg_kind_of("user"), MLIMG_USER);
+	ASSERT_EQ(mlimg_kind_of("patch"), MLIMG_PATCH);
 	ASSERT_EQ(mlimg_kind_of("System"), 0);
 	ASSERT_EQ(mlimg_kind_of(""), 0);
-	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_USER; kind++) {
+	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_KIND_LAST; kind++) {
 		ASSERT(strlen(mlimg_kind_label(kind)) <= 16);
 		ASSERT_STR(mlimg_kind_label(kind) + 6, mlimg_kind_name(kind));
 	}
@@ -177,6 +178,58 @@ TEST(header_refused)
 	check_header(HEADER("format 1", "kind software", "over x"), "'x' is no build id");
 }
 
+TEST(header_of_a_patch)
+{
+	struct mlimg_layer_info info = {.kind = MLIMG_PATCH,
+		.name = "debian",
+		.version = "12.12",
+		.base = ID_A,
+		.result = ID_B};
+	struct mlimg_layer_info back;
+	struct mlimg_manifest *m = mlimg_manifest_new();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char text[1000] = "", *line;
+
+	mlimg_layer_put_header(&info, collect, text);
+	ASSERT_STR(text,
+		"# mlimg-format 1\n# mlimg-kind patch\n# mlimg-name debian\n"
+		"# mlimg-version 12.12\n# mlimg-base " ID_A "\n# mlimg-result " ID_B "\n");
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		ASSERT_EQ(mlimg_manifest_add_header(m, line + 8, strlen(line + 8)), 0);
+	ASSERT_OK(mlimg_layer_parse_header(m, &back, &err), err);
+	ASSERT_STR(back.base, ID_A);
+	ASSERT_STR(back.result, ID_B);
+	mlimg_manifest_free(m);
+	check_header(HEADER("format 1", "kind patch", "name a", "version 1", "base " ID_A),
+		"result '' is no build id");
+	check_header(HEADER("format 1", "kind patch", "name a", "version 1", "base x", "result y"),
+		"base 'x' is no build id");
+	check_header(HEADER("format 1", "kind system", "name a", "version 1", "base " ID_A),
+		"a system layer has no base and no result");
+	check_header(HEADER("base " ID_A, "base " ID_A), "manifest header 'base' is there twice");
+}
+
+TEST(json_of_a_patch)
+{
+	struct mlimg_layer_info info = {.kind = MLIMG_PATCH,
+		.name = "debian",
+		.version = "12.12",
+		.build_id = ID_A,
+		.base = ID_A,
+		.result = ID_B};
+	struct mlimg_layer_info back;
+	mlimg_autofree char *text = NULL, *again = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(mlimg_layer_to_json(&info, &text, &err), err);
+	ASSERT(strstr(text, "\"base\": \"" ID_A "\",\n  \"result\": \"" ID_B "\",\n  \"entries\""));
+	ASSERT_OK(mlimg_layer_from_json(text, strlen(text), &back, &err), err);
+	ASSERT_OK(mlimg_layer_to_json(&back, &again, &err), err);
+	ASSERT_STR(text, again);
+	*strstr(text, "\"base\"") = ' ';
+	ASSERT_EQ(mlimg_layer_from_json(text, strlen(text), &back, &err), -EUCLEAN);
+}
+
 TEST(json_round_trip)
 {
 	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = software(), back = {0};
@@ -253,6 +306,9 @@ TEST(json_refused)
 	check_json("\"format\": 1,", "", "layer.json: no integer 'format'");
 	check_json("\"software\"", "\"Software\"", "layer.json: kind 'Software' is unknown");
 	check_json("\"software\"", "\"system\"", "layer.json: a system layer is over nothing");
+	check_json("\"later\": {}", "\"base\": \"" ID_A "\"",
+		"layer.json: a software layer has no base and no result");
+	check_json("\"software\"", "\"patch\"", "layer.json: a patch layer is over nothing");
 	check_json("\"software\"", "7", "layer.json: no string 'kind'");
 	check_json("\"software\"", "\"software of a kind\"", "layer.json: 'kind' is too long");
 	check_json("\"n\"", "\"\"", "layer.json: '' is no name of a layer");

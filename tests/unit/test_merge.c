@@ -267,11 +267,152 @@ static void refused(const char *bottom, const char *top, const char *message)
 TEST(redirects_and_metacopies_are_refused)
 {
 	refused("", "./d" OF_DIR " tags=xattr:trusted.overlay.redirect:eA==\n",
-		"layer 2 of 2: 'd' has trusted.overlay.redirect, which a read-only layer must not");
+		"layer 2 of 2: 'd' has trusted.overlay.redirect, which only a patch layer may "
+		"have");
 	refused("./d" OF_DIR " tags=xattr:trusted.overlay.redirect:eA==\n", "./d" OF_DIR "\n",
-		"layer 1 of 2: 'd' has trusted.overlay.redirect, which a read-only layer must not");
+		"layer 1 of 2: 'd' has trusted.overlay.redirect, which only a patch layer may "
+		"have");
 	refused("./f" OF_FILE " tags=xattr:trusted.overlay.metacopy:\n", "",
-		"layer 1 of 2: 'f' has trusted.overlay.metacopy, which a read-only layer must not");
+		"layer 1 of 2: 'f' has trusted.overlay.metacopy, which only a patch layer may "
+		"have");
+}
+
+#define OF_PATCH "# mlimg-kind patch\n"
+#define OF_DATA(MODE, DIGIT)                                                                     \
+	" type=file mode=" MODE " uid=0 gid=0 size=5 time=0.000000000 sha256digest=" DIGIT DIGIT \
+		DIGIT DIGIT DIGIT DIGIT DIGIT DIGIT
+#define ONES "11111111"
+#define TWOS "22222222"
+#define METACOPY "xattr:trusted.overlay.metacopy:"
+#define REDIRECT(BASE64) METACOPY ",xattr:trusted.overlay.redirect:" BASE64
+#define WHITEOUT " type=char mode=0000 uid=0 gid=0 time=0.000000000 device=native,0,0"
+
+/* Entries of a layer; OF_PATCH in front makes it a patch. */
+static struct mlimg_manifest *patch_with(const char *lines)
+{
+	static const char root[] = ". type=dir mode=0755 uid=0 gid=0 time=0.000000000\n";
+	size_t header = strncmp(lines, OF_PATCH, strlen(OF_PATCH)) == 0 ? strlen(OF_PATCH) : 0;
+	struct mlimg_manifest *m;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char text[2000];
+
+	snprintf(text, sizeof(text), "#mtree\n%.*s%s%s", (int)header, lines, root, lines + header);
+	ASSERT_OK(mlimg_manifest_parse(text, strlen(text), &m, &err), err);
+	return m;
+}
+
+static int merge_lines(const char *const *lines, size_t n, char **ret_text, struct mlimg_err *err)
+{
+	struct mlimg_manifest *layers[4], *merged = NULL;
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		layers[i] = patch_with(lines[i]);
+	r = mlimg_manifest_merge((const struct mlimg_manifest *const *)layers, n, &merged, err);
+	if (r == 0)
+		*ret_text = text_of(merged);
+	mlimg_manifest_free(merged);
+	for (size_t i = 0; i < n; i++)
+		mlimg_manifest_free(layers[i]);
+	return r;
+}
+
+#define LAYERS(...) ((const char *const[]){__VA_ARGS__}), sizeof((const char *[]){__VA_ARGS__}) / 8
+
+static void shows(const char *wanted, const char *const *lines, size_t n)
+{
+	mlimg_autofree char *text = NULL, *all = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(merge_lines(lines, n, &text, &err), err);
+	ASSERT(asprintf(&all, "#mtree\n. type=dir mode=0755 uid=0 gid=0 time=0.000000000\n%s",
+		       wanted) > 0);
+	ASSERT_STR(text, all);
+}
+
+static void misleads(const char *message, const char *const *lines, size_t n)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *text;
+
+	ASSERT_FAILS(merge_lines(lines, n, &text, &err), err, -EUCLEAN, message);
+	ASSERT_EQ(err.kind, MLIMG_ERR_REFUSED);
+}
+
+TEST(references_show_as_files)
+{
+	const char *system = "./a" OF_DIR "\n./a/f" OF_DATA("0644", ONES) "\n";
+
+	/* other attributes */
+	shows("./a" OF_DIR "\n./a/f" OF_DATA("0600", ONES) "\n",
+		LAYERS(system,
+			OF_PATCH "./a" OF_DIR "\n./a/f" OF_DATA("0600", ONES) " tags=" METACOPY
+									      "\n"));
+	/* "/a/f", which the same patch hides, also by a file in the directory's place */
+	shows("./a" OF_DIR "\n./b" OF_DATA("0644", ONES) "\n",
+		LAYERS(system,
+			OF_PATCH "./a" OF_DIR "\n./a/f" WHITEOUT
+				 "\n./b" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n"));
+	shows("./a" OF_DATA("0644", ONES) "\n",
+		LAYERS(system,
+			OF_PATCH "./a" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n"));
+	/* from a reference to the next: "/b" */
+	shows("./c" OF_DATA("0755", ONES) "\n",
+		LAYERS(system,
+			OF_PATCH "./a" WHITEOUT
+				 "\n./b" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n",
+			OF_PATCH "./b" WHITEOUT
+				 "\n./c" OF_DATA("0755", ONES) " tags=" REDIRECT("L2I=") "\n"));
+	/* software hides it, and has a directory in the way */
+	shows("./a" OF_DIR "\n./b" OF_DATA("0644", ONES) "\n",
+		LAYERS(system,
+			OF_PATCH "./b" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n",
+			"./a" OF_DIR "\n./a/f" WHITEOUT "\n"));
+}
+
+TEST(references_that_mislead_are_refused)
+{
+	const char *system = "./a" OF_DIR "\n./a/f" OF_DATA("0644", ONES) "\n";
+
+	misleads("layer 2 of 2: 'g': refers to contents at 'g', where there is no file beneath",
+		LAYERS(system, OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" METACOPY "\n"));
+	misleads("layer 2 of 2: 'g': refers to contents at 'a', where there is no file beneath",
+		LAYERS(system,
+			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2E=") "\n"));
+	misleads("layer 2 of 2: 'g': refers to contents at 'a/f', which are others",
+		LAYERS(system,
+			OF_PATCH "./g" OF_DATA("0644", TWOS) " tags=" REDIRECT("L2EvZg==") "\n"));
+	/* hidden by the patch between, by name, by its directory, by an opaque one */
+	misleads("layer 3 of 3: 'g': refers to contents at 'a/f', where there is no file beneath",
+		LAYERS(system, OF_PATCH "./a" OF_DIR "\n./a/f" WHITEOUT "\n",
+			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n"));
+	misleads("layer 3 of 3: 'g': refers to contents at 'a/f', where there is no file beneath",
+		LAYERS(system, OF_PATCH "./a" WHITEOUT "\n",
+			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n"));
+	misleads("layer 3 of 3: 'g': refers to contents at 'a/f', where there is no file beneath",
+		LAYERS(system, OF_PATCH "./a" OF_DIR " tags=xattr:trusted.overlay.opaque:eQ==\n",
+			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n"));
+	/* out of the tree, relative, on a directory, a redirect alone, nothing beneath the lowest */
+	misleads("layer 2 of 2: 'g': trusted.overlay.redirect is no path to a file",
+		LAYERS(system,
+			OF_PATCH
+			"./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvLi4vYS9m") "\n"));
+	misleads("layer 2 of 2: 'g': trusted.overlay.redirect is no path to a file",
+		LAYERS(system,
+			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvL2Y=") "\n"));
+	misleads("layer 2 of 2: 'g': trusted.overlay.redirect is no absolute path of at most 256 "
+		 "bytes",
+		LAYERS(system,
+			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("YS9m") "\n"));
+	misleads("layer 2 of 2: 'a': a dir refers to contents elsewhere",
+		LAYERS(system,
+			OF_PATCH "./a" OF_DIR " tags=xattr:trusted.overlay.redirect:L2I=\n"));
+	misleads("layer 2 of 2: 'g': trusted.overlay.metacopy is missing or not empty",
+		LAYERS(system,
+			OF_PATCH "./g" OF_DATA(
+				"0644", ONES) " tags=xattr:trusted.overlay.redirect:L2EvZg==\n"));
+	misleads("layer 1 of 1: 'g': refers to contents at 'g', where there is no file beneath",
+		LAYERS(OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" METACOPY "\n"));
 }
 
 /* What is hidden does no harm. */

@@ -54,6 +54,85 @@ TEST(rules)
 	ASSERT(stack.user == &user);
 }
 
+static struct mlimg_layer_info patch(char digit, char base, char result)
+{
+	struct mlimg_layer_info info = layer(MLIMG_PATCH, digit);
+
+	memset(info.base, base, 64);
+	memset(info.result, result, 64);
+	return info;
+}
+
+TEST(patches)
+{
+	struct mlimg_layer_info system = layer(MLIMG_SYSTEM, 'a'), p = patch('b', 'a', 'c'),
+				q = patch('d', 'c', 'e'), software = layer(MLIMG_SOFTWARE, 'f'),
+				new_system = layer(MLIMG_SYSTEM, 'e'), late;
+	struct mlimg_stack stack = {0}, other = {0};
+	char id[MLIMG_SHA256_HEX_SIZE], other_id[MLIMG_SHA256_HEX_SIZE];
+	const char *ids[1 + MLIMG_STACK_SOFTWARE_MAX], *missing;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t at;
+
+	ASSERT_STR(mlimg_stack_system_id(&stack), "");
+	refused(&stack, &p, "patch layer 'n' 1 (bbbbbbbbbbbbbbbbbbbb): no system layer beneath");
+	push(&stack, &system);
+	ASSERT_STR(mlimg_stack_system_id(&stack), system.build_id);
+	refused(&stack, &q,
+		"patch layer 'n' 1 (dddddddddddddddddddd): is a patch for system "
+		"cccccccccccccccccccc, and this one is aaaaaaaaaaaaaaaaaaaa");
+	push(&stack, &p);
+	ASSERT_STR(mlimg_stack_system_id(&stack), p.result);
+	refused(&stack, &p, "patch layer 'n' 1 (bbbbbbbbbbbbbbbbbbbb): is in the stack twice");
+	push(&stack, &q);
+	ASSERT_OK(mlimg_layer_add_over(&software, q.result, &err), err);
+	push(&stack, &software);
+	late = patch('0', 'e', 'f');
+	refused(&stack, &late,
+		"patch layer 'n' 1 (00000000000000000000): a patch cannot lie above software");
+
+	/* It is the same stack as with the new system. */
+	ASSERT_EQ(mlimg_stack_ids(&stack, ids), 2);
+	ASSERT_STR(ids[0], q.result);
+	ASSERT_STR(ids[1], software.build_id);
+	push(&other, &new_system);
+	push(&other, &software);
+	mlimg_stack_id(&stack, id);
+	mlimg_stack_id(&other, other_id);
+	ASSERT_STR(id, other_id);
+	ASSERT(mlimg_stack_is_built_over(&stack, &at, &missing));
+	memset(software.over[0], 'a', 64); /* what the patch was made on is there no more */
+	ASSERT(!mlimg_stack_is_built_over(&stack, &at, &missing));
+	ASSERT_EQ(at, 3);
+	mlimg_layer_info_done(&software);
+}
+
+TEST(at_most_16_patches_beneath_64_software_layers)
+{
+	struct mlimg_layer_info system = layer(MLIMG_SYSTEM, 'a'), patches[17], software[65];
+	struct mlimg_stack stack = {0};
+
+	push(&stack, &system);
+	for (size_t i = 0; i < 17; i++) {
+		patches[i] = patch((char)('b' + i), (char)('a' + i), (char)('b' + i));
+		memset(patches[i].build_id, '0' + (int)i % 10, 32);
+		if (i < 16)
+			push(&stack, &patches[i]);
+	}
+	refused(&stack, &patches[16],
+		"patch layer 'n' 1 (66666666666666666666): more than 16 patches");
+	for (size_t i = 0; i < 65; i++) {
+		software[i] = layer(MLIMG_SOFTWARE, 'z');
+		software[i].build_id[40] = (char)('0' + i % 10);
+		software[i].build_id[41] = (char)('0' + i / 10);
+		if (i < 64)
+			push(&stack, &software[i]);
+	}
+	ASSERT_EQ(stack.n_layers, MLIMG_STACK_LAYERS_MAX);
+	refused(&stack, &software[64],
+		"software layer 'n' 1 (zzzzzzzzzzzzzzzzzzzz): more than 64 software layers");
+}
+
 TEST(at_most_64_software_layers)
 {
 	struct mlimg_layer_info system = layer(MLIMG_SYSTEM, 'a'), software[65];
