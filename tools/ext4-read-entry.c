@@ -9,7 +9,6 @@
 #define BYTES_ROOM 65536 /* names get their prefix back, and ACLs grow to twice their size */
 #define XATTR_ENTRY 16
 #define XATTR_BLOCK_HEADER 32
-#define FAST_LINK_MAX 59 /* a shorter target lies in i_block */
 
 #define ACL_VERSION_DISK 1  /* EXT4_ACL_VERSION */
 #define ACL_VERSION_XATTR 2 /* POSIX_ACL_XATTR_VERSION */
@@ -225,7 +224,7 @@ static int read_link(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode
 	char *next = attrs->link;
 	int ret = 0;
 
-	if (inode->size_bytes <= FAST_LINK_MAX)
+	if (inode->size_bytes <= EXT4_FAST_LINK_MAX)
 		memcpy(attrs->link, inode->block, inode->size_bytes);
 	else
 		ret = mlimg_ext4_read(fs, inode, ext4_collect, &next, err);

@@ -3,13 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "libmlimg/io.h"
+#include "tools/data.h"
 #include "tools/ext4-read-impl.h"
 
 #define PIECE_BLOCKS 256u /* 1 MiB at a time */
-#define ZEROS_SIZE 65536u
-
-static const uint8_t zeros[ZEROS_SIZE];
 
 /* A file on its way to the caller. */
 struct file_reader {
@@ -98,43 +95,10 @@ int mlimg_ext4_read(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	return ret < 0 ? ret : 0;
 }
 
-struct copy {
-	struct mlimg_ext4 *fs;
-	int fd;
-};
-
-static int copy_piece(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
-{
-	const struct copy *copy = ctx;
-
-	while (size) {
-		size_t n = data || size < ZEROS_SIZE ? (size_t)size : ZEROS_SIZE;
-		int ret = mlimg_write_all(copy->fd, data ? data : zeros, n);
-
-		if (ret < 0)
-			return ext4_fail(copy->fs, err, ret, "write what was read");
-		size -= n;
-	}
-	return 0;
-}
-
 int mlimg_ext4_copy(
 	struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode, int fd, struct mlimg_err *err)
 {
-	struct copy copy = {.fs = fs, .fd = fd};
-
-	return mlimg_ext4_read(fs, inode, copy_piece, &copy, err);
-}
-
-static int digest_piece(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
-{
-	while (size) {
-		size_t n = data || size < ZEROS_SIZE ? (size_t)size : ZEROS_SIZE;
-
-		mlimg_sha256_add(ctx, data ? data : zeros, n);
-		size -= n;
-	}
-	return 0;
+	return mlimg_ext4_read(fs, inode, mlimg_data_to_fd, &fd, err);
 }
 
 int mlimg_ext4_digest(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
@@ -144,7 +108,7 @@ int mlimg_ext4_digest(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inod
 	int ret;
 
 	mlimg_sha256_init(&sha);
-	ret = mlimg_ext4_read(fs, inode, digest_piece, &sha, err);
+	ret = mlimg_ext4_read(fs, inode, mlimg_data_to_sha256, &sha, err);
 	if (ret == 0)
 		mlimg_sha256_end(&sha, ret_digest);
 	return ret;

@@ -15,6 +15,9 @@
 /* Directory blocks are read this many at a time. */
 #define EXT4_READ_BLOCKS 16
 
+/* A symbolic link's target lies in i_block unless it is longer. */
+#define EXT4_FAST_LINK_MAX 59
+
 struct mlimg_ext4 {
 	ext2_filsys ext2; /* its io channel is on a duplicate of fd */
 	int fd;

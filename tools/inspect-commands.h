@@ -9,7 +9,7 @@
 #ifndef MLIMG_TOOLS_INSPECT_COMMANDS_H
 #define MLIMG_TOOLS_INSPECT_COMMANDS_H
 
-#include "tools/ext4-read.h"
+#include "tools/tree.h"
 
 /** Options; the order is that of the table. */
 enum mlimg_inspect_option {
@@ -36,6 +36,7 @@ struct mlimg_inspect_options {
 struct mlimg_inspect {
 	const struct mlimg_inspect_options *options;
 	struct mlimg_ext4 *fs;
+	struct mlimg_tree tree;       /**< the layer's */
 	struct mlimg_layer_info info; /**< what its layer.json says */
 };
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "tools/data.h"
 #include "tools/inspect-commands.h"
 #include "tools/inspect-print.h"
 
@@ -12,7 +13,7 @@ struct lister {
 	struct mlimg_json_list list;
 };
 
-static int list_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
+static int list_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct lister *l = ctx;
@@ -28,7 +29,7 @@ static int list_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_i
 	if (is_json && mlimg_inspect_list_add(&l->list, entry, name) < 0)
 		return mlimg_err_set(err, ENOMEM, "print an entry");
 	if (!is_json && mlimg_inspect_has(l->in, MLIMG_INSPECT_LONG))
-		mlimg_inspect_put_long(stdout, entry, inode->nlink, name);
+		mlimg_inspect_put_long(stdout, entry, node->nlink, name);
 	else if (!is_json)
 		printf("%s\n", mlimg_inspect_escape(name, escaped));
 	ret = mlimg_inspect_check_stdout(err);
@@ -38,18 +39,18 @@ static int list_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_i
 int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	struct lister lister = {.in = in};
-	struct mlimg_ext4_inode inode;
 	bool is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON);
 	bool is_long = is_json || mlimg_inspect_has(in, MLIMG_INSPECT_LONG);
 	const char *path = mlimg_inspect_operand(in, 0);
-	int ret = mlimg_ext4_lookup(
-		in->fs, mlimg_kind_tree(in->info.kind), path ? path : "", !is_long, &inode, err);
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node;
+	int ret = mlimg_tree_lookup(&in->tree, path ? path : "", !is_long, &room, &node, err);
 
 	if (ret < 0)
 		return ret;
 	if (is_json)
 		mlimg_inspect_list_begin(&lister.list, stdout);
-	ret = mlimg_ext4_walk(in->fs, &inode, list_entry, &lister, err);
+	ret = mlimg_tree_walk(&in->tree, &node, list_entry, &lister, err);
 	if (ret == 0 && is_json)
 		mlimg_inspect_list_end(&lister.list);
 	return ret;
@@ -58,14 +59,15 @@ int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err)
 int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	const char *path = mlimg_inspect_operand(in, 0);
-	struct mlimg_ext4_inode inode;
-	int ret =
-		mlimg_ext4_lookup(in->fs, mlimg_kind_tree(in->info.kind), path, true, &inode, err);
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node;
+	int fd = STDOUT_FILENO;
+	int ret = mlimg_tree_lookup(&in->tree, path, true, &room, &node, err);
 
 	if (ret < 0)
 		return ret;
-	if (inode.type != MLIMG_FILE)
-		return mlimg_err_set(err, inode.type == MLIMG_DIR ? EISDIR : EINVAL,
+	if (node.type != MLIMG_FILE)
+		return mlimg_err_set(err, node.type == MLIMG_DIR ? EISDIR : EINVAL,
 			"%.140s: '%.200s' is no regular file", in->options->image, path);
-	return mlimg_ext4_copy(in->fs, &inode, STDOUT_FILENO, err);
+	return mlimg_tree_read(&in->tree, &node, mlimg_data_to_fd, &fd, err);
 }

@@ -135,8 +135,10 @@ static int run(
 
 	if (ret == 0)
 		ret = mlimg_ext4_layer_info(in.fs, &in.info, err);
-	if (ret == 0)
+	if (ret == 0) {
+		in.tree = mlimg_ext4_tree(in.fs);
 		ret = command->fn(&in, err);
+	}
 	mlimg_layer_info_done(&in.info);
 	mlimg_ext4_close(in.fs);
 	return ret;

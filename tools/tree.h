@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file tree.h
+ * A tree of files within an image, whatever the image's format: finding a path, walking, reading contents. What is common to
+ * all formats is here; a format (ext4-read.h, erofs-read.h) gives the operations on single inodes. As with those the
+ * image may be a stranger's. Directories have the form that they have in ext4-read.h.
+ */
+#ifndef MLIMG_TOOLS_TREE_H
+#define MLIMG_TOOLS_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tools/ext4-read.h"
+
+#define MLIMG_TREE_INODE_MAX 2048 /**< bytes of a format's decoded inode */
+
+/** Room for an inode of any format. */
+struct mlimg_tree_room {
+	_Alignas(16) uint8_t bytes[MLIMG_TREE_INODE_MAX];
+};
+
+/** What every format's inode has. */
+struct mlimg_tree_node {
+	uint32_t ino;        /**< its number; all names of a file have the same */
+	uint32_t nlink;      /**< as stored; names in the whole image */
+	uint64_t size_bytes; /**< of the contents; of a directory what it takes */
+	uint8_t type;        /**< enum mlimg_type */
+	const void *inode;   /**< the format's; valid as long as the node */
+};
+
+/** What a format gives. All return 0 or -errno, check what they read, and name the image in errors. */
+struct mlimg_tree_ops {
+	/** Read inode @p ino into @p ret_inode, at most MLIMG_TREE_INODE_MAX bytes; fill @p ret_node. */
+	int (*inode)(void *image, uint32_t ino, void *ret_inode, struct mlimg_tree_node *ret_node,
+		struct mlimg_err *err);
+	/** Read a directory; no subdirectory may be in there twice. @p ret_dir is zeroed on failure. */
+	int (*dir)(void *image, const void *inode, struct mlimg_ext4_dir *ret_dir,
+		struct mlimg_err *err);
+	/** Make an entry, without path, digest, hardlink and nlink. What it points to lies in @p attrs. */
+	int (*entry)(void *image, const void *inode, void *attrs, struct mlimg_entry *ret_entry,
+		struct mlimg_err *err);
+	/** Read a regular file from its beginning to its end. */
+	int (*read)(void *image, const void *inode, mlimg_ext4_data_fn *fn, void *ctx,
+		struct mlimg_err *err);
+	/** The blocks that contents, a directory's names and xattrs take, in bytes. */
+	int (*used)(void *image, const void *inode, uint64_t *ret_bytes, struct mlimg_err *err);
+	void *(*attrs_new)(void); /**< NULL when there is no memory */
+	void (*attrs_free)(void *attrs);
+	/** Set the path that errors name beside the image; NULL for none. @return the former one */
+	const char *(*at)(void *image, const char *path);
+};
+
+/** A tree. A plain value; the image must live as long. mlimg_ext4_tree() makes one. */
+struct mlimg_tree {
+	const struct mlimg_tree_ops *ops;
+	void *image;
+	const char *name; /**< the image's */
+	const char *
+		root; /**< where in the image the tree begins, as "/rootfs"; its own components are never followed */
+	uint32_t root_ino; /**< inode of the image's "/" */
+};
+
+/** @return the tree of a layer's image: its /rootfs or /upper */
+struct mlimg_tree mlimg_ext4_tree(struct mlimg_ext4 *fs);
+
+/**
+ * Find a path. ".." and absolute symbolic links stay in the tree, as after chroot(2).
+ *
+ * @param tree       the tree
+ * @param path       a leading '/' changes nothing
+ * @param follow     whether a symbolic link as last component is followed
+ * @param ret_room   what the node's inode lies in
+ * @param ret_node   what was found
+ * @param err        names the path
+ * @return           0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG (kind MLIMG_ERR_FAILED); other -errno
+ */
+int mlimg_tree_lookup(const struct mlimg_tree *tree, const char *path, bool follow,
+	struct mlimg_tree_room *ret_room, struct mlimg_tree_node *ret_node,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Called for every entry of a walk, parents before children, in the order of manifests.
+ *
+ * @param entry  as the format makes it, and its path; valid for the call only
+ * @param node   its inode
+ * @param ctx    the caller's
+ * @param err    where to put an error
+ * @return       0 to go on, 1 to go on but not into this directory, negative to stop
+ */
+typedef int mlimg_tree_walk_fn(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+	void *ctx, struct mlimg_err *err);
+
+/**
+ * Walk. Refused beside what the format refuses: a directory that is reached twice or that contains itself, a type that differs between
+ * directory and inode, a path or a number of entries above the limits of manifest.h.
+ *
+ * @param tree  the tree
+ * @param root  where to begin; its path is ""
+ * @param fn    the visitor
+ * @param ctx   handed to @p fn
+ * @param err   names the path
+ * @return      0, what @p fn returned when negative, or -errno
+ */
+int mlimg_tree_walk(const struct mlimg_tree *tree, const struct mlimg_tree_node *root,
+	mlimg_tree_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Read a regular file, @p node of a walk or a lookup. Holes come as pieces without data. @return 0, what @p fn returned, or -errno */
+int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The blocks that are taken by contents, a directory's names, and xattrs. What is shared counts for everybody who has it.
+ *
+ * @param tree       the tree
+ * @param node       of a walk or a lookup
+ * @param ret_bytes  a multiple of 4096
+ * @param err        names the inode
+ * @return           0 or -errno
+ */
+int mlimg_tree_used(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+	uint64_t *ret_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
