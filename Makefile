@@ -53,7 +53,7 @@ AGENT_MAIN := guest-agent/mlimg-agent.c
 AGENT_SRC := $(filter-out $(AGENT_MAIN),$(wildcard guest-agent/*.c))
 UNIT_MAIN := $(wildcard tests/unit/test_*.c)
 FUZZ_MAIN := $(wildcard tests/fuzz/fuzz_*.c)
-TESTLIB_MAIN := $(wildcard tests/lib/*.c)
+TESTLIB_MAIN := $(filter-out tests/lib/fsprobe.c,$(wildcard tests/lib/*.c))
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIBMLIMG := $(B)/libmlimg.a
@@ -64,6 +64,7 @@ AGENT := $(B)/bin/mlimg-agent
 UNITS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_MAIN))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_MAIN))
 TESTLIBS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(TESTLIB_MAIN))
+FSPROBE := $(B)/tests/lib/fsprobe
 
 # libmlimg and the agent link statically against these and nothing else.
 LIB_LIBS := -ljansson -lnettle
@@ -113,6 +114,11 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/run_corpus.o 
 $(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
+# Runs in guests that have no libraries, and is to be measured without sanitizers.
+$(FSPROBE): tests/lib/fsprobe.c | $(B)/headers-found
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SANFLAGS),$(C_ALL)) -static $(LDFLAGS) -o $@ $<
+
 -include $(wildcard $(B)/libmlimg/*.d $(B)/tools/*.d $(B)/guest-agent/*.d $(B)/tests/unit/*.d \
 	$(B)/tests/lib/*.d $(B)/tests/fuzz/*.d)
 
@@ -123,7 +129,7 @@ bench-deps: deps
 	tests/lib/install-packages tests/bench/packages.txt
 
 # What the tests run. A make of its own, since packages must be there before anything is compiled.
-testing: all $(UNITS) $(FUZZERS) $(TESTLIBS)
+testing: all $(UNITS) $(FUZZERS) $(TESTLIBS) $(FSPROBE)
 
 RUN := MLIMG_BUILD=$(abspath $(B)) tests/run
 

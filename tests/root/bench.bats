@@ -4,16 +4,8 @@
 
 load ../lib/common
 
-# A benchmark in small size, kept out of the folder of the real figures.
-bench() {
-	need root
-	need command hyperfine mksquashfs genext2fs mkfs.erofs
-	[ -x /usr/bin/time ] || skip "needs GNU time"
-	export MLIMG_BUILD=$BATS_TEST_TMPDIR/build
-	mkdir "$MLIMG_BUILD"
-	BENCH_SIZE=small works "$MLIMG_TOP/tests/bench/run" "$1"
-	[[ $output == "# "*"Small size: the figures mean nothing."* ]]
-	same "what is kept" "$output" "$(cat "$MLIMG_BUILD/bench/$1/$1.md")"
+setup() {
+	load ../lib/bench
 }
 
 # in_table ROW…: each is a row of the table, with seven columns and a time above 0.
@@ -36,11 +28,17 @@ in_table() {
 	[[ $output == *"An entry takes "*" us of time among 300, "*" us among 4000."* ]]
 }
 
-@test "every benchmark is tested here and told in the README" {
+@test "benchmark depth" {
+	bench depth
+	depth_shown
+	same "loop devices" "" "$(losetup --list --noheadings --output BACK-FILE | grep -F "$BATS_TEST_TMPDIR" || true)"
+}
+
+@test "every benchmark is tested and told in the README" {
 	local name
 	works "$MLIMG_TOP/tests/bench/run" --list
 	for name in $output; do
-		grep -qx "@test \"benchmark $name\" {" "$BATS_TEST_FILENAME" || same "tests" "$name" "no test"
+		grep -qx "@test \"benchmark $name\" {" "$MLIMG_TOP"/tests/{root,vm}/bench.bats || same "tests" "$name" "no test"
 		grep -q "^| \`$name\` |" "$MLIMG_TOP/tests/README.md" || same "README" "$name" "not told"
 	done
 }
