@@ -68,12 +68,13 @@ FSPROBE := $(B)/tests/lib/fsprobe
 
 # libmlimg and the agent link statically against these and nothing else.
 LIB_LIBS := -ljansson -lnettle
-TOOL_LIBS := -lext2fs -lcom_err -larchive -lpthread
+# A program needs only those that it uses: libcryptsetup alone brings eight more.
+TOOL_LIBS := -Wl,--as-needed -lext2fs -lcom_err -larchive -lcryptsetup -lcrypto -lpthread
 
 all: $(TOOLS) $(if $(wildcard $(AGENT_MAIN)),$(AGENT))
 
 # Without this a machine that has not got the libraries would show a page of errors, not the way out.
-HEADERS := ext2fs/ext2fs.h archive.h jansson.h nettle/sha2.h
+HEADERS := ext2fs/ext2fs.h archive.h libcryptsetup.h openssl/pkcs7.h jansson.h nettle/sha2.h
 $(B)/headers-found:
 	@mkdir -p $(@D)
 	@for h in $(HEADERS); do \

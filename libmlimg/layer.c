@@ -67,6 +67,15 @@ bool mlimg_layer_uuid(const char *build_id, uint8_t ret_uuid[MLIMG_UUID_SIZE])
 	return true;
 }
 
+void mlimg_uuid_format(const uint8_t uuid[MLIMG_UUID_SIZE], char ret_text[MLIMG_UUID_TEXT_SIZE])
+{
+	char *out = ret_text;
+
+	for (int i = 0; i < MLIMG_UUID_SIZE; i++)
+		out += sprintf(
+			out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+}
+
 bool mlimg_layer_uuid_matches(const uint8_t uuid[MLIMG_UUID_SIZE], const char *id_prefix)
 {
 	size_t n = strlen(id_prefix);

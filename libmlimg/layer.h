@@ -109,6 +109,9 @@ const char *mlimg_kind_label(enum mlimg_kind kind);
  */
 bool mlimg_layer_uuid(const char *build_id, uint8_t ret_uuid[MLIMG_UUID_SIZE]);
 
+/** The text of a UUID: lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12. */
+void mlimg_uuid_format(const uint8_t uuid[MLIMG_UUID_SIZE], char ret_text[MLIMG_UUID_TEXT_SIZE]);
+
 /**
  * @return whether a file system with @p uuid can be the layer whose build id begins with @p
  * id_prefix (20..64 hex digits)

@@ -199,15 +199,6 @@ int mlimg_inspect_list_add(
 	return 0;
 }
 
-static void format_uuid(const uint8_t uuid[MLIMG_UUID_SIZE], char ret_text[MLIMG_UUID_TEXT_SIZE])
-{
-	char *out = ret_text;
-
-	for (int i = 0; i < MLIMG_UUID_SIZE; i++)
-		out += sprintf(
-			out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
-}
-
 static void put_line(FILE *out, const char *key, const char *value)
 {
 	fprintf(out, "%-12s %s\n", key, value);
@@ -226,7 +217,7 @@ void mlimg_inspect_put_info(
 {
 	char uuid[MLIMG_UUID_TEXT_SIZE], when[32];
 
-	format_uuid(super->uuid, uuid);
+	mlimg_uuid_format(super->uuid, uuid);
 	format_time(info->time_s, when);
 	put_line(out, "kind", mlimg_kind_name(info->kind));
 	put_line(out, "name", info->name);
@@ -256,7 +247,7 @@ int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
 
 	if (ret < 0)
 		return ret;
-	format_uuid(super->uuid, uuid);
+	mlimg_uuid_format(super->uuid, uuid);
 	object = json_loads(layer, 0, NULL);
 	if (json_object_set_new(object, "uuid", json_string(uuid)) == 0 &&
 		json_object_set_new(object, "label", json_string(mlimg_kind_label(info->kind))) ==

@@ -11,7 +11,9 @@
 #include "tools/ext4-data.h"
 #include "tools/ext4-write.h"
 #include "tools/outfile.h"
+#include "tools/sidecar.h"
 #include "tools/source.h"
+#include "tools/verity-make.h"
 
 MLIMG_DEFINE_CLEANUP(struct mlimg_tree, mlimg_tree_free)
 MLIMG_DEFINE_CLEANUP(struct mlimg_writer, mlimg_writer_free)
@@ -203,20 +205,39 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 	return r < 0 ? r : finish(writer, tree, info, err);
 }
 
+static int add_verity(const struct mlimg_build *build, const struct mlimg_outfile *out,
+	const struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	struct mlimg_verity *verity = build->verity;
+	int r = verity
+		? mlimg_verity_append(out->fd, out->tmp_path, build->image, info, verity, err)
+		: 0;
+
+	if (r < 0 || !build->signer)
+		return r;
+	return mlimg_signer_sign(
+		build->signer, verity->root_hash, &verity->signature, &verity->signature_size, err);
+}
+
 int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,
 	uint64_t *ret_size_bytes, struct mlimg_err *err)
 {
 	mlimg_autooutfile struct mlimg_outfile out = MLIMG_OUTFILE_INIT;
+	mlimg_autosidecar struct mlimg_sidecar_out beside = MLIMG_SIDECAR_OUT_INIT;
 	struct stat st;
 	int r = mlimg_outfile_open(&out, build->image, build->can_replace, err);
 
-	if (r < 0)
-		return r;
-	r = build_into(build, &out, info, err);
+	if (r == 0)
+		r = mlimg_sidecar_open(&beside, build->image, build->can_replace, build->verity,
+			build->signer, err);
+	if (r == 0)
+		r = build_into(build, &out, info, err);
+	if (r == 0)
+		r = add_verity(build, &out, info, err);
 	if (r < 0)
 		return r;
 	if (fstat(out.fd, &st) < 0)
 		return mlimg_err_set(err, errno, "write '%s'", build->image);
 	*ret_size_bytes = (uint64_t)st.st_size;
-	return mlimg_outfile_commit(&out, err);
+	return mlimg_sidecar_commit(&beside, &out, info, build->verity, err);
 }

@@ -11,15 +11,21 @@
 #include <stdint.h>
 
 #include "libmlimg/layer.h"
+#include "libmlimg/verity.h"
 #include "tools/source-form.h"
+#include "tools/verity-sign.h"
 
 #define MLIMG_SOURCES_MAX 64 /**< sources of one layer */
 
 /** What is wanted. */
 struct mlimg_build {
-	char *const *sources;           /**< bottom first */
-	size_t n_sources;               /**< 0: an empty layer (user layers) */
-	enum mlimg_form form;           /**< of all of them */
+	char *const *sources; /**< bottom first */
+	size_t n_sources;     /**< 0: an empty layer (user layers) */
+	enum mlimg_form form; /**< of all of them */
+	/** Filled in; NULL: no hash tree. */
+	struct mlimg_verity *verity;
+	/** Signs the root hash; NULL: nobody. */
+	const struct mlimg_signer *signer;
 	struct mlimg_oci_choice choice; /**< of container images */
 	uint64_t limit_bytes;           /**< that packed sources may hold in all */
 	const char *image;              /**< the target */
@@ -31,11 +37,11 @@ struct mlimg_build {
 };
 
 /**
- * Make the image. It is there whole and durable on success, and not at all else.
+ * Make the image, and what belongs beside it (sidecar.h). It is there whole and durable on success, and not at all else.
  *
  * @param build           what is wanted
  * @param info            kind, name, version, over, instance are given; the rest is filled in
- * @param ret_size_bytes  of the image
+ * @param ret_size_bytes  of the image, hash tree included
  */
 int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,
 	uint64_t *ret_size_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;

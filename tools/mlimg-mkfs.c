@@ -39,6 +39,10 @@ static const char help_text[] =
 	"  --limit SIZE     what packed sources may hold unpacked (default: 64G)\n"
 	"  --size SIZE      of the image (default: as small as can be; user layers: 2G)\n"
 	"  --instance HEX   32 hex digits to tell user layers apart (default: random)\n"
+	"  --verity         append a dm-verity hash tree; IMAGE.layer.json gets its root\n"
+	"                   hash (default: none)\n"
+	"  --sign KEY       sign the root hash with a private key (PEM); needs --verity\n"
+	"  --cert CERT      the key's certificate (PEM)\n"
 	"  --force          replace IMAGE if it exists (default: refuse)\n"
 	"  --json           print the layer's description as JSON\n"
 	"  --quiet          print nothing but errors\n"
@@ -62,6 +66,9 @@ enum option_value {
 	OPT_LIMIT,
 	OPT_SIZE,
 	OPT_INSTANCE,
+	OPT_VERITY,
+	OPT_SIGN,
+	OPT_CERT,
 	OPT_FORCE,
 	OPT_JSON,
 	OPT_QUIET,
@@ -79,6 +86,9 @@ static const struct option long_options[] = {
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"instance", required_argument, NULL, OPT_INSTANCE},
+	{"verity", no_argument, NULL, OPT_VERITY},
+	{"sign", required_argument, NULL, OPT_SIGN},
+	{"cert", required_argument, NULL, OPT_CERT},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"quiet", no_argument, NULL, OPT_QUIET},
@@ -90,7 +100,9 @@ static const struct option long_options[] = {
 struct request {
 	struct mlimg_build build;
 	struct mlimg_layer_info info;
-	const char *name, *version, *instance;
+	struct mlimg_verity verity;
+	struct mlimg_signer *signer;
+	const char *name, *version, *instance, *key, *cert;
 	bool has_size, is_json;
 };
 
@@ -129,6 +141,9 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 		rq->has_size = true;
 		return mlimg_cli_size(optarg, &rq->build.size_bytes, err);
 	case OPT_INSTANCE: rq->instance = optarg; return 0;
+	case OPT_VERITY: rq->build.verity = &rq->verity; return 0;
+	case OPT_SIGN: rq->key = optarg; return 0;
+	case OPT_CERT: rq->cert = optarg; return 0;
 	case OPT_FORCE: rq->build.can_replace = true; return 0;
 	case OPT_JSON: rq->is_json = true; return 0;
 	case OPT_QUIET: rq->build.is_quiet = true; return 0;
@@ -248,6 +263,18 @@ static int check_sources(const struct mlimg_build *build, struct mlimg_err *err)
 	return 0;
 }
 
+static int check_verity(const struct request *rq, struct mlimg_err *err)
+{
+	if (rq->build.verity && rq->info.kind == MLIMG_USER)
+		return mlimg_err_usage(err, "--verity is for layers that are only read");
+	if (!rq->key != !rq->cert)
+		return mlimg_err_usage(
+			err, rq->key ? "--sign needs --cert" : "--cert needs --sign");
+	if (rq->key && !rq->build.verity)
+		return mlimg_err_usage(err, "--sign needs --verity");
+	return 0;
+}
+
 /* Sources and image, and what may stand with what. */
 static int take_operands(struct request *rq, int n, char **operands, struct mlimg_err *err)
 {
@@ -267,10 +294,27 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 		return mlimg_err_usage(err, "--over is for software layers");
 	if (rq->instance && !is_user)
 		return mlimg_err_usage(err, "--instance is for user layers");
+	if (check_verity(rq, err) < 0)
+		return -EINVAL;
 	if (is_user && !rq->has_size)
 		rq->build.size_bytes = USER_SIZE_DEFAULT;
 	if (rq->has_size && !rq->build.size_bytes)
 		return mlimg_err_usage(err, "--size is 0");
+	return 0;
+}
+
+/* Before any work is done, and not after the user may have gone. */
+static int open_signer(struct request *rq, struct mlimg_err *err)
+{
+	const char *doubt;
+	int r = mlimg_signer_open(rq->key, rq->cert, &rq->signer, err);
+
+	if (r < 0)
+		return r;
+	rq->build.signer = rq->signer;
+	doubt = mlimg_signer_doubt(rq->signer);
+	if (doubt && !rq->build.is_quiet)
+		mlimg_cli_warn(PROG, "certificate '%s' %s", rq->cert, doubt);
 	return 0;
 }
 
@@ -295,34 +339,46 @@ static int complete(struct request *rq, struct mlimg_err *err)
 		r = set_time(rq, err);
 	if (r == 0 && is_user)
 		r = set_instance(rq, err);
+	if (r == 0 && rq->key)
+		r = open_signer(rq, err);
 	return r;
 }
 
-static int print_json(const struct mlimg_layer_info *info, struct mlimg_err *err)
+static int print_json(const struct request *rq, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
-	int r = mlimg_layer_to_json(info, &text, err);
+	int r = rq->build.verity ? mlimg_sidecar_to_json(&rq->info, &rq->verity, &text, err)
+				 : mlimg_layer_to_json(&rq->info, &text, err);
 
 	if (r == 0)
 		fputs(text, stdout);
 	return r;
 }
 
-static int make(struct request *rq, struct mlimg_err *err)
+static void print_line(const struct request *rq, uint64_t size_bytes)
 {
 	const struct mlimg_layer_info *info = &rq->info;
 	char size_text[MLIMG_CLI_SIZE_TEXT];
+
+	printf("%s %s: %s layer, build id %s, %" PRIu64 " entries, image of %s", info->name,
+		info->version, mlimg_kind_name(info->kind), info->build_id, info->entries,
+		mlimg_cli_format_size(size_bytes, size_text));
+	if (rq->build.verity)
+		printf(", root hash %s%s", rq->verity.root_hash, rq->signer ? ", signed" : "");
+	putchar('\n');
+}
+
+static int make(struct request *rq, struct mlimg_err *err)
+{
 	uint64_t size_bytes;
 	int r = mlimg_build_layer(&rq->build, &rq->info, &size_bytes, err);
 
 	if (r < 0)
 		return r;
 	if (rq->is_json)
-		return print_json(info, err);
+		return print_json(rq, err);
 	if (!rq->build.is_quiet)
-		printf("%s %s: %s layer, build id %s, %" PRIu64 " entries, image of %s\n",
-			info->name, info->version, mlimg_kind_name(info->kind), info->build_id,
-			info->entries, mlimg_cli_format_size(size_bytes, size_text));
+		print_line(rq, size_bytes);
 	return 0;
 }
 
@@ -355,5 +411,7 @@ int main(int argc, char **argv)
 
 	code = run(&rq, argc, argv);
 	mlimg_layer_info_done(&rq.info);
+	mlimg_verity_done(&rq.verity);
+	mlimg_signer_free(rq.signer);
 	return code;
 }

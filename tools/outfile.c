@@ -159,31 +159,87 @@ static int put_in_place(const struct mlimg_outfile *out)
 	return unlink(out->tmp_path);
 }
 
-int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err)
+static int sync_file(const struct mlimg_outfile *out, struct mlimg_err *err)
 {
 	mode_t mask = umask(0);
-	sigset_t old;
-	int ret = 0;
 
 	umask(mask);
 	if (fchmod(out->fd, 0666 & ~mask) < 0 || fsync(out->fd) < 0)
-		ret = mlimg_err_set(err, errno, "write '%s'", out->path);
+		return mlimg_err_set(err, errno, "write '%s'", out->path);
+	return 0;
+}
+
+static int sync_directory(const struct mlimg_outfile *out, struct mlimg_err *err)
+{
+	/* Some file systems cannot sync a directory, and say so with EINVAL. */
+	if (fsync(out->dir_fd) < 0 && errno != EINVAL)
+		return mlimg_err_set(err, errno, "sync the directory of '%s'", out->path);
+	return 0;
+}
+
+static int remove_stale(
+	const struct mlimg_outfile *out, const char *const stale[], size_t n, struct mlimg_err *err)
+{
+	bool is_any_removed = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (unlink(stale[i]) == 0)
+			is_any_removed = true;
+		else if (errno != ENOENT)
+			return mlimg_err_set(err, errno, "remove '%s'", stale[i]);
+	}
+	return is_any_removed ? sync_directory(out, err) : 0;
+}
+
+static int place(struct mlimg_outfile *out, struct mlimg_err *err)
+{
+	if (put_in_place(out) < 0)
+		return mlimg_err_set(err, errno, "write '%s'", out->path);
+	pending[out->slot] = NULL;
+	out->slot = -1;
+	return 0;
+}
+
+static int place_all(struct mlimg_outfile *const outs[], size_t n, struct mlimg_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		int ret = place(outs[i], err);
+
+		for (size_t k = 0; ret < 0 && k < i; k++)
+			if (!outs[k]->can_replace)
+				unlink(outs[k]->path);
+		if (ret == 0)
+			ret = sync_directory(outs[i], err);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+int mlimg_outfile_commit_all(struct mlimg_outfile *const outs[], size_t n,
+	const char *const stale[], size_t n_stale, struct mlimg_err *err)
+{
+	sigset_t old;
+	int ret = 0;
+
+	for (size_t i = 0; i < n && ret == 0; i++)
+		ret = sync_file(outs[i], err);
 	if (ret == 0) {
 		/* Between the rename and the forgetting of the name a signal must not unlink it. */
 		block_signals(&old);
-		if (put_in_place(out) < 0) {
-			ret = mlimg_err_set(err, errno, "write '%s'", out->path);
-		} else {
-			pending[out->slot] = NULL;
-			out->slot = -1;
-		}
+		ret = remove_stale(outs[0], stale, n_stale, err);
+		if (ret == 0)
+			ret = place_all(outs, n, err);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
-	/* Some file systems cannot sync a directory, and say so with EINVAL. */
-	if (ret == 0 && fsync(out->dir_fd) < 0 && errno != EINVAL)
-		ret = mlimg_err_set(err, errno, "sync the directory of '%s'", out->path);
-	mlimg_outfile_abort(out);
+	for (size_t i = 0; i < n; i++)
+		mlimg_outfile_abort(outs[i]);
 	return ret;
+}
+
+int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err)
+{
+	return mlimg_outfile_commit_all(&out, 1, NULL, 0, err);
 }
 
 void mlimg_outfile_abort(struct mlimg_outfile *out)

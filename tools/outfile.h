@@ -60,6 +60,21 @@ bool mlimg_outfile_is_input(const char *target, const char *input);
  */
 int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Commit files that belong together. First all of them are synced; from then on no signal ends the program. What is stale is removed, and
+ * the files are renamed one after the other, each of these steps being durable before the next one. When one fails, those before it that
+ * cannot replace anything are removed again.
+ *
+ * @param outs     open ones, in the order in which they are to appear; closed in any case
+ * @param n        their number, at least 1
+ * @param stale    names to be removed from the directory of the first one; they need not exist
+ * @param n_stale  their number
+ * @param err      names the file
+ * @return         as mlimg_outfile_commit()
+ */
+int mlimg_outfile_commit_all(struct mlimg_outfile *const outs[], size_t n,
+	const char *const stale[], size_t n_stale, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Give up: remove the temporary file, close. Harmless after commit and on an initialised one. */
 void mlimg_outfile_abort(struct mlimg_outfile *out);
 
