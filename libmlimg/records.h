@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file records.h
+ * Databases that are one file for a whole tree, as differences of their records. A layer that carried such a file would hide the one
+ * beneath it, and with it every package that a newer system or another layer has. So mlimg-mkfs --over leaves the file out of the tree,
+ * and stores what differs from the file beneath.
+ *
+ * A layer has them at /mlimg/records/PATH beside its tree (PATH as the file's in the tree, below); its manifest's header names
+ * each with its digest (layer.h). Such a file holds, in the syntax of the database itself:
+ *
+ * - each record that is new or other than beneath, as it is, in the order of the database;
+ * - then each record that is gone, as a mark with its key, in the order of the database beneath.
+ *
+ * What shows in a stack is composed: the file that shows by the rules of overlayfs, then the records of the layers above the one
+ * that has this file (of all, when no layer has one: an empty file), bottom first. A record takes the place of the one
+ * with its key, a mark removes it, others come behind. A file that no layer has is made with mode 0644, owner root.
+ *
+ * The databases (dpkg(1), deb822(5), dpkg-divert(1), dpkg-statoverride(1), dpkg-trigger(1); of apt, apt-mark(8)):
+ *
+ *     form       file                       record          key                    mark of one that is gone
+ *     stanzas    var/lib/dpkg/status        a stanza and    Package, Architecture  Package: NAME
+ *                var/lib/apt/               an empty line                          Status: unknown ok not-installed
+ *                extended_states                                                   Architecture: ARCHITECTURE
+ *     diversions var/lib/dpkg/diversions    three lines     the first one          the first one, "-", "-"
+ *     overrides  var/lib/dpkg/statoverride  a line          what is behind the     "- - - PATH"
+ *                                                           third space
+ *     lines      var/lib/dpkg/arch          a line          the line               "-" before the line
+ *                var/lib/dpkg/triggers/NAME
+ *
+ * Of the triggers, Lock and Unincorp are no such databases: they are what a running dpkg keeps. In a stanza, Architecture is left out
+ * where the record has none. The mark of a stanza is what dpkg itself does: it notes changes of packages as files of one stanza each in
+ * var/lib/dpkg/updates, where a later one takes the place of an earlier one, and a package that is "unknown ok not-installed"
+ * is not written to the status again (dpkg's lib/dpkg/dbmodify.c and dump.c). So in the databases themselves such a stanza says
+ * nothing, and is passed over.
+ *
+ * Not among them: alternatives and info, which are files for each package, and are merged as such; available, which apt
+ * does not keep; the debconf databases and /etc/passwd and its like, which stay files.
+ */
+#ifndef MLIMG_RECORDS_H
+#define MLIMG_RECORDS_H
+
+#include <stddef.h>
+
+#include "libmlimg/err.h"
+
+#define MLIMG_RECORDS_DIR "/mlimg/records" /**< where they lie in an image */
+#define MLIMG_RECORDS_SIZE_MAX \
+	(64u << 20) /**< bytes of a database; the status of all of Debian's packages would have less */
+#define MLIMG_RECORDS_PATH_MAX 128 /**< bytes of such a file's path */
+
+/** How a file is divided into records; the table above. */
+enum mlimg_records_form {
+	MLIMG_RECORDS_NONE, /**< it is no such database */
+	MLIMG_RECORDS_STANZAS,
+	MLIMG_RECORDS_DIVERSIONS,
+	MLIMG_RECORDS_OVERRIDES,
+	MLIMG_RECORDS_LINES,
+};
+
+/** @return the form of the file @p path ("var/lib/dpkg/status") of a tree */
+enum mlimg_records_form mlimg_records_form_of(const char *path);
+
+/** A text. */
+struct mlimg_records_text {
+	const char *text; /**< need not be NUL-terminated; may be NULL when @p size is 0 */
+	size_t size;
+};
+
+/** What a difference consists of. */
+struct mlimg_records_sums {
+	size_t changed; /**< records that are new or other than before */
+	size_t gone;    /**< records that are there no more */
+};
+
+/**
+ * What differs between two states of a database.
+ *
+ * @param form      of both
+ * @param old       what lies beneath
+ * @param fresh     what shall be
+ * @param ret_text  the records, NUL-terminated (the NUL is not counted), empty when nothing differs; free() it
+ * @param ret_size  bytes
+ * @param ret_sums  what is in it; may be NULL
+ * @param err       of kind MLIMG_ERR_REFUSED: "beneath: line N: ..." or "line N: ...". Refused are a text above MLIMG_RECORDS_SIZE_MAX,
+ *                  a last line without newline, NULs, what has not the form, two records with one key
+ * @return          0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text old,
+	struct mlimg_records_text fresh, char **ret_text, size_t *ret_size,
+	struct mlimg_records_sums *ret_sums, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Compose a database.
+ *
+ * @param form       of the database
+ * @param base       the file that shows; empty when there is none
+ * @param records    differences, the lowest layer's first
+ * @param n_records  their number
+ * @param ret_text   the database, NUL-terminated (the NUL is not counted): the records of the base in their order, then new ones in
+ *                   the order in which they came; free() it
+ * @param ret_size   bytes
+ * @param err        as for mlimg_records_diff(); "records N of M: line N: ..."
+ * @return           0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_records_compose(enum mlimg_records_form form, struct mlimg_records_text base,
+	const struct mlimg_records_text *records, size_t n_records, char **ret_text,
+	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
