@@ -22,6 +22,35 @@ static json_t *pack_over(const struct mlimg_layer_info *info)
 	return over;
 }
 
+static json_t *pack_records(const struct mlimg_layer_info *info)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < info->n_records; i++) {
+		const struct mlimg_layer_records *r = &info->records[i];
+
+		if (json_array_append_new(list,
+			    json_pack("{s:s, s:s}", "path", r->path, "sha256", r->digest)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *pack_rebuild(const struct mlimg_layer_info *info)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < info->n_rebuild; i++) {
+		if (json_array_append_new(list, json_string(info->rebuild[i])) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
 int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text, struct mlimg_err *err)
 {
 	mlimg_autojson json_t *json = json_object();
@@ -43,12 +72,21 @@ int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text, st
 		r |= json_object_set_new(json, "base", json_string(info->base));
 		r |= json_object_set_new(json, "result", json_string(info->result));
 	}
+	if (info->n_records > 0)
+		r |= json_object_set_new(json, "records", pack_records(info));
+	if (info->n_rebuild > 0)
+		r |= json_object_set_new(json, "rebuild", pack_rebuild(info));
 	r |= json_object_set_new(json, "entries", json_integer((json_int_t)info->entries));
 	r |= json_object_set_new(json, "size_bytes", json_integer((json_int_t)info->size_bytes));
 	r |= json_object_set_new(json, "time", json_integer(info->time_s));
 	dump = r == 0 ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	if (!dump || asprintf(&text, "%s\n", dump) < 0)
 		return mlimg_err_set(err, ENOMEM, "write layer.json");
+	if (strlen(text) > MLIMG_LAYER_JSON_MAX) {
+		free(text);
+		return mlimg_err_refuse(
+			err, "layer.json would be longer than %d bytes", MLIMG_LAYER_JSON_MAX);
+	}
 	*ret_text = text;
 	return 0;
 }
@@ -84,6 +122,44 @@ static int get_over(const json_t *json, struct mlimg_layer_info *info, struct ml
 			return mlimg_err_wrap(err, r, "layer.json");
 	}
 	return 0;
+}
+
+static int get_records(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	const json_t *list = json_object_get(json, "records");
+	int r = 0;
+
+	if (list && !json_is_array(list))
+		return mlimg_err_refuse(err, "layer.json: 'records' is no array");
+	for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+		const json_t *one = json_array_get(list, i);
+		const char *path = json_string_value(json_object_get(one, "path"));
+		const char *digest = json_string_value(json_object_get(one, "sha256"));
+
+		if (!path || !digest)
+			return mlimg_err_refuse(
+				err, "layer.json: 'records' needs 'path' and 'sha256'");
+		r = mlimg_layer_add_records(info, path, digest, err);
+	}
+	return r < 0 ? mlimg_err_wrap(err, r, "layer.json") : 0;
+}
+
+static int get_rebuild(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	const json_t *list = json_object_get(json, "rebuild");
+	int r = 0;
+
+	if (list && !json_is_array(list))
+		return mlimg_err_refuse(err, "layer.json: 'rebuild' is no array");
+	for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+		const char *path = json_string_value(json_array_get(list, i));
+
+		if (!path)
+			return mlimg_err_refuse(
+				err, "layer.json: 'rebuild' holds other than strings");
+		r = mlimg_layer_add_rebuild(info, path, err);
+	}
+	return r < 0 ? mlimg_err_wrap(err, r, "layer.json") : 0;
 }
 
 static int get_numbers(const json_t *json, struct mlimg_layer_info *info, struct mlimg_err *err)
@@ -158,6 +234,10 @@ static int fill(const json_t *json, struct mlimg_layer_info *info, struct mlimg_
 	if (r < 0)
 		return r;
 	r = get_over(json, info, err);
+	if (r == 0)
+		r = get_records(json, info, err);
+	if (r == 0)
+		r = get_rebuild(json, info, err);
 	if (r < 0)
 		return r;
 	r = get_numbers(json, info, err);

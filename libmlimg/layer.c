@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/layer-lists.h"
 
 static const char *const kinds[] = {[MLIMG_SYSTEM] = "system",
 	[MLIMG_SOFTWARE] = "software",
@@ -98,7 +99,7 @@ bool mlimg_layer_uuid_matches(const uint8_t uuid[MLIMG_UUID_SIZE], const char *i
 
 static void put_line(mlimg_sink *sink, void *ctx, const char *key, const char *value)
 {
-	char line[128];
+	char line[32 + MLIMG_LAYER_PATH_MAX + MLIMG_SHA256_HEX_SIZE];
 	int n = snprintf(line, sizeof(line), "# mlimg-%s %s\n", key, value);
 
 	sink(ctx, line, (size_t)n);
@@ -118,6 +119,15 @@ void mlimg_layer_put_header(const struct mlimg_layer_info *info, mlimg_sink *sin
 		put_line(sink, ctx, "base", info->base);
 		put_line(sink, ctx, "result", info->result);
 	}
+	for (size_t i = 0; i < info->n_records; i++) {
+		char value[MLIMG_LAYER_PATH_MAX + 1 + MLIMG_SHA256_HEX_SIZE];
+
+		snprintf(value, sizeof(value), "%s %s", info->records[i].path,
+			info->records[i].digest);
+		put_line(sink, ctx, "records", value);
+	}
+	for (size_t i = 0; i < info->n_rebuild; i++)
+		put_line(sink, ctx, "rebuild", info->rebuild[i]);
 }
 
 bool mlimg_layer_instance_is_valid(const char *instance)
@@ -169,6 +179,9 @@ int mlimg_layer_check(const struct mlimg_layer_info *info, struct mlimg_err *err
 	if (info->n_over > 0 && info->kind != MLIMG_SOFTWARE)
 		return mlimg_err_refuse(
 			err, "a %s layer is over nothing", mlimg_kind_name(info->kind));
+	if ((info->n_records > 0 || info->n_rebuild > 0) && info->kind != MLIMG_SOFTWARE)
+		return mlimg_err_refuse(err, "a %s layer has no records and no caches to rebuild",
+			mlimg_kind_name(info->kind));
 	if (info->kind == MLIMG_USER && !mlimg_layer_instance_is_valid(info->instance))
 		return mlimg_err_refuse(err, "'%s' is no instance of a user layer", info->instance);
 	if (info->kind != MLIMG_USER && info->instance[0])
@@ -187,6 +200,18 @@ static int set_text(
 		return mlimg_err_refuse(err, "manifest header '%s': '%.80s'", key, value);
 	strcpy(field, value);
 	return 0;
+}
+
+static int parse_records(struct mlimg_layer_info *info, const char *value, struct mlimg_err *err)
+{
+	const char *space = strchr(value, ' ');
+	char path[MLIMG_LAYER_PATH_MAX + 1];
+
+	if (!space || (size_t)(space - value) >= sizeof(path))
+		return mlimg_err_refuse(err, "manifest header 'records': '%.80s'", value);
+	memcpy(path, value, (size_t)(space - value));
+	path[space - value] = '\0';
+	return mlimg_layer_add_records(info, path, space + 1, err);
 }
 
 static int parse_line(struct mlimg_layer_info *info, bool *has_format, const char *key,
@@ -218,6 +243,10 @@ static int parse_line(struct mlimg_layer_info *info, bool *has_format, const cha
 		return set_text(info->result, sizeof(info->result), key, value, err);
 	if (strcmp(key, "over") == 0)
 		return mlimg_layer_add_over(info, value, err);
+	if (strcmp(key, "records") == 0)
+		return parse_records(info, value, err);
+	if (strcmp(key, "rebuild") == 0)
+		return mlimg_layer_add_rebuild(info, value, err);
 	return 0;
 }
 
@@ -257,4 +286,5 @@ void mlimg_layer_info_done(struct mlimg_layer_info *info)
 	free(info->over);
 	info->over = NULL;
 	info->n_over = 0;
+	mlimg_layer_lists_done(info);
 }

@@ -9,6 +9,7 @@
  *
  *     read-only layer: /rootfs  the tree        /mlimg/layer.json   this description
  *                                               /mlimg/manifest     the manifest (manifest.h)
+ *                                               /mlimg/records/...  databases' records (records.h)
  *     user layer:      /upper /work             /mlimg/layer.json   this description
  *                                               /mlimg/...          mlimg-agent's (boot.h)
  *
@@ -22,17 +23,27 @@
  *     # mlimg-instance HEX32     user layers: what tells apart two that are otherwise the same
  *     # mlimg-base BUILDID       patch layers: the system that it turns into another (stack.h)
  *     # mlimg-result BUILDID     patch layers: the build id of that other system as a layer of its own
+ *     # mlimg-records PATH SHA256  software layers: one line for each file of records, by PATH
+ *     # mlimg-rebuild PATH         software layers: one line for each cache of the whole tree that
+ *                                  must be rebuilt, by PATH
+ *
+ * Both paths are relative to the tree's root and consist of the bytes that a manifest does not
+ * escape. SHA256 is the digest of /mlimg/records/PATH. What a program makes out of all that shows in a
+ * stack, as /etc/ld.so.cache, is left out of software layers; the path tells which program rebuilds it
+ * (rebuild.h). A list of commands would be for whoever can change an image to fill.
  *
  * layer.json, keys in this order:
  *
  *     { "format": 1, "kind": "system", "name": "debian", "version": "12.11",
  *       "build_id": "<64 hex>", "over": ["<64 hex>", ...], "instance": "<32 hex>",
  *       "base": "<64 hex>", "result": "<64 hex>",
+ *       "records": [{ "path": "var/lib/dpkg/status", "sha256": "<64 hex>" }, ...],
+ *       "rebuild": ["etc/ld.so.cache", ...],
  *       "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
  *
  * "over" is there for software layers that are over something, "instance" for user layers, "base" and
- * "result" for patch layers. Unknown keys are ignored, so that later versions may add some; another
- * "format" is refused.
+ * "result" for patch layers, "records" and "rebuild" where they are not empty. Unknown keys are
+ * ignored, so that later versions may add some; another "format" is refused.
  *
  * A patch layer is what differs between two versions of a system: its name and version are those of
  * the new one. It holds entries and whiteouts as a software layer does, and references (patch.h).
@@ -51,11 +62,14 @@
 #define MLIMG_LAYER_FORMAT 1
 #define MLIMG_LAYER_NAME_MAX \
 	64 /**< characters of a name or version: [A-Za-z0-9][A-Za-z0-9._+~:-]* */
-#define MLIMG_LAYER_OVER_MAX 128   /**< layers beneath one layer */
-#define MLIMG_LAYER_JSON_MAX 65536 /**< bytes of layer.json that a reader accepts */
-#define MLIMG_SHORT_ID 20          /**< hex digits of a short id: what a virtio-blk serial holds */
-#define MLIMG_UUID_SIZE 16         /**< bytes of a file system UUID */
-#define MLIMG_UUID_TEXT_SIZE 37    /**< its text, NUL included */
+#define MLIMG_LAYER_OVER_MAX 128    /**< layers beneath one layer */
+#define MLIMG_LAYER_JSON_MAX 65536  /**< bytes of layer.json that a reader accepts */
+#define MLIMG_LAYER_RECORDS_MAX 256 /**< files of records in one layer */
+#define MLIMG_LAYER_REBUILD_MAX 256 /**< caches to be rebuilt of one layer */
+#define MLIMG_LAYER_PATH_MAX 128    /**< bytes of the path of either */
+#define MLIMG_SHORT_ID 20           /**< hex digits of a short id: what a virtio-blk serial holds */
+#define MLIMG_UUID_SIZE 16          /**< bytes of a file system UUID */
+#define MLIMG_UUID_TEXT_SIZE 37     /**< its text, NUL included */
 
 /** Kind of a layer. */
 enum mlimg_kind {
@@ -66,6 +80,12 @@ enum mlimg_kind {
 };
 
 #define MLIMG_KIND_LAST MLIMG_PATCH /**< for loops over all kinds */
+
+/** A file of records. */
+struct mlimg_layer_records {
+	char *path; /**< of the database, in the tree */
+	char digest[MLIMG_SHA256_HEX_SIZE];
+};
 
 /** Description of a layer. */
 struct mlimg_layer_info {
@@ -81,6 +101,10 @@ struct mlimg_layer_info {
 	uint64_t entries;                   /**< lines of the manifest that are entries */
 	uint64_t size_bytes; /**< sum of the sizes of regular files, a hard link once */
 	int64_t time_s;      /**< SOURCE_DATE_EPOCH, or the newest mtime of the source */
+	struct mlimg_layer_records *records; /**< sorted by path; owned */
+	size_t n_records;
+	char **rebuild; /**< paths, sorted; owned */
+	size_t n_rebuild;
 };
 
 /** @return "system", "software", "user" or "patch" */
@@ -133,10 +157,39 @@ bool mlimg_layer_instance_is_valid(const char *instance);
 int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return whether @p path can be that of records or of a cache: plain bytes, no ".", ".." or empty parts */
+bool mlimg_layer_path_is_valid(const char *path);
+
+/**
+ * Add a file of records. Paths come in byte order.
+ *
+ * @param info    the description
+ * @param path    of the database in the tree; copied
+ * @param digest  of the records, 64 hexadecimal digits; copied
+ * @param err     what is wrong
+ * @return        0, -EUCLEAN when one of them is not valid, not in order, or one too many; -ENOMEM
+ */
+int mlimg_layer_add_records(struct mlimg_layer_info *info, const char *path, const char *digest,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Add a cache to be rebuilt. Paths come in byte order.
+ *
+ * @param info  the description
+ * @param path  in the tree; copied
+ * @param err   what is wrong
+ * @return      as mlimg_layer_add_records()
+ */
+int mlimg_layer_add_rebuild(
+	struct mlimg_layer_info *info, const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether two descriptions have the same records and caches to be rebuilt */
+bool mlimg_layer_has_same_lists(const struct mlimg_layer_info *a, const struct mlimg_layer_info *b);
+
 /**
  * Whether the members that a manifest's header holds are valid and fit each other: a kind, a name,
- * a version, "over" for software only, an instance for user layers and no others, base and result for
- * patch layers and no others.
+ * a version, "over", records and caches for software only, an instance for user layers and no others,
+ * base and result for patch layers and no others.
  *
  * @return 0, -EUCLEAN
  */
@@ -162,7 +215,7 @@ int mlimg_layer_parse_header(const struct mlimg_manifest *m, struct mlimg_layer_
  *
  * @param info      what to write
  * @param ret_text  NUL-terminated text that ends with a newline; free() it
- * @return          0, -ENOMEM
+ * @return          0, -EUCLEAN when it is longer than MLIMG_LAYER_JSON_MAX, -ENOMEM
  */
 int mlimg_layer_to_json(const struct mlimg_layer_info *info, char **ret_text,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -14,7 +14,7 @@
 #include "libmlimg/manifest-parser.h"
 
 #define HEADER_PREFIX "# mlimg-"
-#define HEADER_LINES_MAX 256
+#define HEADER_LINES_MAX 1024
 #define HEADER_LINE_MAX 1024
 
 /*

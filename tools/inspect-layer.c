@@ -36,6 +36,10 @@ int mlimg_inspect_agree(const struct mlimg_ext4 *fs, const struct mlimg_layer_in
 		ret = mlimg_err_refuse(err,
 			"%.200s: its layer.json and its manifest differ in 'over'",
 			mlimg_ext4_name(fs));
+	if (ret == 0 && !mlimg_layer_has_same_lists(json, &header))
+		ret = mlimg_err_refuse(err,
+			"%.200s: its layer.json and its manifest differ in 'records' or 'rebuild'",
+			mlimg_ext4_name(fs));
 	if (ret == 0 && json->entries != m->n_entries)
 		ret = mlimg_err_refuse(err,
 			"%.200s: its layer.json says %llu entries, its manifest has %zu",

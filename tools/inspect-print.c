@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "libmlimg/rebuild.h"
 #include "tools/cli.h"
 #include "tools/manifest-diff.h"
 
@@ -212,6 +213,21 @@ static void put_size(FILE *out, const char *key, uint64_t bytes)
 		bytes);
 }
 
+/* What the layer has beside its tree. */
+static void put_lists(FILE *out, const struct mlimg_layer_info *info)
+{
+	char command[MLIMG_REBUILD_COMMAND_MAX];
+
+	for (size_t i = 0; i < info->n_records; i++)
+		put_line(out, i ? "" : "records", info->records[i].path);
+	for (size_t i = 0; i < info->n_rebuild; i++) {
+		bool is_known = mlimg_rebuild_command(info->rebuild[i], command);
+
+		fprintf(out, "%-12s %s: %s\n", i ? "" : "rebuild", info->rebuild[i],
+			is_known ? command : "unknown to this version");
+	}
+}
+
 void mlimg_inspect_put_info(
 	FILE *out, const struct mlimg_layer_info *info, const struct mlimg_ext4_super *super)
 {
@@ -227,6 +243,7 @@ void mlimg_inspect_put_info(
 		put_line(out, i ? "" : "over", info->over[i]);
 	if (info->kind == MLIMG_USER)
 		put_line(out, "instance", info->instance);
+	put_lists(out, info);
 	put_line(out, "uuid", uuid);
 	put_line(out, "time", when);
 	fprintf(out, "%-12s %" PRIu64 "\n", "entries", info->entries);

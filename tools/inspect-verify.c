@@ -14,6 +14,7 @@
 #include "tools/inspect-print.h"
 #include "tools/manifest-diff.h"
 #include "tools/progress.h"
+#include "tools/records-read.h"
 
 #define SHOWN_MAX \
 	20 /* differences that are named; a screenful, and a destroyed image has thousands */
@@ -23,6 +24,7 @@ struct verify {
 	struct mlimg_progress progress;
 	struct mlimg_ext4_usage usage;
 	uint64_t done_bytes, n_entries, n_differences;
+	size_t n_records; /* files of them */
 	char *shown_paths[SHOWN_MAX];
 	unsigned shown_changes[SHOWN_MAX];
 	uint32_t last_group; /* of hard links */
@@ -87,6 +89,9 @@ static void put_report(const struct verify *v)
 	char size[MLIMG_CLI_SIZE_TEXT];
 
 	printf("%-12s agrees in label, UUID, layer.json and manifest\n", "description");
+	if (v->n_records)
+		printf("%-12s %zu %s of records, as in the manifest\n", "databases", v->n_records,
+			v->n_records == 1 ? "file" : "files");
 	printf("%-12s sound: %" PRIu64 " names, %" PRIu64 " blocks in use\n", "file system",
 		v->usage.n_names, v->usage.n_blocks);
 	if (!v->is_compared) {
@@ -154,6 +159,9 @@ static int verify(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_la
 		ret = mlimg_inspect_read_manifest(fs, info, &manifest, err);
 	if (ret == 0)
 		ret = mlimg_inspect_agree(fs, info, manifest, err);
+	if (ret == 0)
+		ret = mlimg_records_check(fs, info, err);
+	v->n_records = info->n_records;
 	v->is_compared = info->kind != MLIMG_USER;
 	if (ret == 0 && v->is_compared)
 		ret = compare_tree(v, fs, info, manifest, err);

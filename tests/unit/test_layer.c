@@ -134,6 +134,85 @@ TEST(header_round_trip)
 	mlimg_manifest_free(m);
 }
 
+TEST(lists_round_trip)
+{
+	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = software(), back = {0},
+								     parsed = {0};
+	struct mlimg_manifest *m = mlimg_manifest_new();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *json = NULL;
+	char text[2000] = "", *line;
+
+	ASSERT_OK(mlimg_layer_add_records(&info, "var/lib/dpkg/arch", ID_A, &err), err);
+	ASSERT_OK(mlimg_layer_add_records(&info, "var/lib/dpkg/status", ID_B, &err), err);
+	ASSERT_OK(mlimg_layer_add_rebuild(&info, "etc/ld.so.cache", &err), err);
+	ASSERT_OK(mlimg_layer_add_rebuild(&info, "var/cache/man", &err), err);
+	mlimg_layer_put_header(&info, collect, text);
+	ASSERT_STR(strstr(text, "# mlimg-records"),
+		"# mlimg-records var/lib/dpkg/arch " ID_A "\n"
+		"# mlimg-records var/lib/dpkg/status " ID_B "\n"
+		"# mlimg-rebuild etc/ld.so.cache\n# mlimg-rebuild var/cache/man\n");
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		ASSERT_EQ(mlimg_manifest_add_header(m, line + 8, strlen(line + 8)), 0);
+	ASSERT_OK(mlimg_layer_parse_header(m, &back, &err), err);
+	ASSERT(mlimg_layer_has_same_lists(&info, &back));
+	ASSERT_OK(mlimg_layer_to_json(&info, &json, &err), err);
+	ASSERT(strstr(json,
+		"  \"records\": [\n    {\n      \"path\": \"var/lib/dpkg/arch\",\n      "
+		"\"sha256\": "
+		"\"" ID_A "\"\n    },\n"));
+	ASSERT(strstr(
+		json, "  \"rebuild\": [\n    \"etc/ld.so.cache\",\n    \"var/cache/man\"\n  ],\n"));
+	ASSERT_OK(mlimg_layer_from_json(json, strlen(json), &parsed, &err), err);
+	ASSERT(mlimg_layer_has_same_lists(&info, &parsed));
+	ASSERT_OK(mlimg_layer_add_rebuild(&parsed, "z", &err), err);
+	ASSERT(!mlimg_layer_has_same_lists(&info, &parsed));
+	strcpy(back.records[1].digest, ID_A);
+	ASSERT(!mlimg_layer_has_same_lists(&info, &back));
+	mlimg_manifest_free(m);
+}
+
+TEST(paths_of_lists)
+{
+	char long_path[MLIMG_LAYER_PATH_MAX + 2] = {0};
+
+	ASSERT(mlimg_layer_path_is_valid("a"));
+	ASSERT(mlimg_layer_path_is_valid("a/.b/c..d"));
+	ASSERT(!mlimg_layer_path_is_valid(""));
+	ASSERT(!mlimg_layer_path_is_valid("/a"));
+	ASSERT(!mlimg_layer_path_is_valid("a/"));
+	ASSERT(!mlimg_layer_path_is_valid("a//b"));
+	ASSERT(!mlimg_layer_path_is_valid("a/./b"));
+	ASSERT(!mlimg_layer_path_is_valid("a/../b"));
+	ASSERT(!mlimg_layer_path_is_valid("a b"));
+	ASSERT(!mlimg_layer_path_is_valid("a\\040b"));
+	ASSERT(!mlimg_layer_path_is_valid("\303\244"));
+	memset(long_path, 'a', MLIMG_LAYER_PATH_MAX);
+	ASSERT(mlimg_layer_path_is_valid(long_path));
+	long_path[MLIMG_LAYER_PATH_MAX] = 'a';
+	ASSERT(!mlimg_layer_path_is_valid(long_path));
+}
+
+TEST(lists_are_bounded)
+{
+	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = software();
+	mlimg_autofree char *json = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char path[MLIMG_LAYER_PATH_MAX + 1];
+
+	for (int i = 0; i < MLIMG_LAYER_RECORDS_MAX; i++) {
+		snprintf(path, sizeof(path), "%0128d", i);
+		ASSERT_OK(mlimg_layer_add_records(&info, path, ID_A, &err), err);
+		ASSERT_OK(mlimg_layer_add_rebuild(&info, path, &err), err);
+	}
+	ASSERT_FAILS(mlimg_layer_add_records(&info, "x", ID_A, &err), err, -EUCLEAN,
+		"records: more than 256");
+	ASSERT_FAILS(
+		mlimg_layer_add_rebuild(&info, "x", &err), err, -EUCLEAN, "rebuild: more than 256");
+	ASSERT_FAILS(mlimg_layer_to_json(&info, &json, &err), err, -EUCLEAN,
+		"layer.json would be longer than 65536 bytes");
+}
+
 static void check_header(const char *const *lines, const char *message)
 {
 	struct mlimg_layer_info info = {.entries = 7};
@@ -176,6 +255,15 @@ TEST(header_refused)
 	check_header(HEADER("format 1", "kind user", "name a", "version 1"),
 		"'' is no instance of a user layer");
 	check_header(HEADER("format 1", "kind software", "over x"), "'x' is no build id");
+	check_header(HEADER("format 1", "records a"), "manifest header 'records': 'a'");
+	check_header(HEADER("format 1", "records a b"), "records: 'a' has digest 'b'");
+	check_header(HEADER("format 1", "records /a " ID_A), "records: '/a' is no path");
+	check_header(HEADER("format 1", "records b " ID_A, "records a " ID_A),
+		"records: 'a' behind 'b'");
+	check_header(HEADER("format 1", "rebuild a", "rebuild a"), "rebuild: 'a' behind 'a'");
+	check_header(HEADER("format 1", "rebuild ../a"), "rebuild: '../a' is no path");
+	check_header(HEADER("format 1", "kind system", "name a", "version 1", "rebuild a"),
+		"a system layer has no records and no caches to rebuild");
 }
 
 TEST(header_of_a_patch)
@@ -322,6 +410,16 @@ TEST(json_refused)
 	check_json("\"entries\": 1", "\"entries\": -1", "layer.json: 'entries' is -1");
 	check_json("\"entries\": 1", "\"entries\": 1.0", "layer.json: no integer 'entries'");
 	check_json("\"time\": 3", "\"time\": null", "layer.json: no integer 'time'");
+	check_json("\"later\": {}", "\"records\": {}", "layer.json: 'records' is no array");
+	check_json("\"later\": {}", "\"records\": [\"a\"]",
+		"layer.json: 'records' needs 'path' and 'sha256'");
+	check_json("\"later\": {}", "\"records\": [{\"path\": \"a/\", \"sha256\": \"" ID_A "\"}]",
+		"layer.json: records: 'a/' is no path");
+	check_json("\"later\": {}", "\"rebuild\": \"a\"", "layer.json: 'rebuild' is no array");
+	check_json("\"later\": {}", "\"rebuild\": [1]",
+		"layer.json: 'rebuild' holds other than strings");
+	check_json("\"later\": {}", "\"rebuild\": [\"b\", \"a\"]",
+		"layer.json: rebuild: 'a' behind 'b'");
 	check_json("\"later\": {}", "\"instance\": \"x\"",
 		"layer.json: a software layer has no instance");
 	check_json("\"later\"", "\"time\"",

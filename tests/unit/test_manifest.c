@@ -417,9 +417,9 @@ TEST(refused_headers)
 {
 	char text[200000] = "#mtree\n", *p = text + strlen(text);
 
-	for (int i = 0; i < 257; i++)
+	for (int i = 0; i < 1025; i++)
 		p += sprintf(p, "# mlimg-x\n");
-	refused(text, "line 258: header is too long");
+	refused(text, "line 1026: header is too long");
 	memset(text + 7, 'h', 2000);
 	memcpy(text + 7, "# mlimg-", 8);
 	strcpy(text + 2000, "\n");

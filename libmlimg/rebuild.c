@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/rebuild.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Patterns are fnmatch(3)'s, '*' within a component; one that ends in '/' is all that is below. In what is listed and in
+ * commands '@' is the directory of the file (of what is listed), '%' what the first '*' stands for.
+ */
+struct cache {
+	const char *pattern;
+	const char *listed;  /* NULL: the file */
+	const char *command; /* NULL: that of what is listed */
+};
+
+static const struct cache caches[] = {
+	{"etc/ld.so.cache", NULL, "ldconfig"},
+	{"etc/mailcap", NULL, "update-mime"},
+	{"etc/udev/hwdb.bin", NULL, "systemd-hwdb update"},
+	{"lib/modules/*/modules.dep", NULL, "depmod %"},
+	{"lib/modules/*/modules.[ads]*", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.builtin.*bin", "@/modules.dep", NULL},
+	{"lib/udev/hwdb.bin", NULL, "systemd-hwdb --usr update"},
+	{"usr/lib/*/gdk-pixbuf-2.0/*/loaders.cache", NULL,
+		"/usr/lib/%/gdk-pixbuf-2.0/gdk-pixbuf-query-loaders --update-cache"},
+	{"usr/lib/*/gio/modules/giomodule.cache", NULL, "/usr/lib/%/glib-2.0/gio-querymodules @"},
+	{"usr/lib/*/gtk-2.0/*/immodules.cache", NULL,
+		"/usr/lib/%/libgtk2.0-0/gtk-query-immodules-2.0 --update-cache"},
+	{"usr/lib/*/gtk-3.0/*/immodules.cache", NULL,
+		"/usr/lib/%/libgtk-3-0/gtk-query-immodules-3.0 --update-cache"},
+	{"usr/lib/*/gtk-4.0/*/*/giomodule.cache", NULL, "/usr/lib/%/glib-2.0/gio-querymodules @"},
+	{"usr/lib/modules/*/modules.dep", NULL, "depmod %"},
+	{"usr/lib/modules/*/modules.[ads]*", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.builtin.*bin", "@/modules.dep", NULL},
+	{"usr/lib/udev/hwdb.bin", NULL, "systemd-hwdb --usr update"},
+	{"usr/share/applications/mimeinfo.cache", NULL, "update-desktop-database @"},
+	{"usr/share/glib-2.0/schemas/gschemas.compiled", NULL, "glib-compile-schemas @"},
+	{"usr/share/icons/*/icon-theme.cache", NULL, "update-icon-caches @"},
+	{"usr/share/info/dir", NULL, "update-info-dir"},
+	{"usr/share/info/dir.old", "@/dir", NULL},
+	{"usr/share/mime/mime.cache", NULL, "update-mime-database @"},
+	{"usr/share/mime/*", "@/mime.cache", NULL},
+	{"var/cache/fontconfig/", "var/cache/fontconfig", "fc-cache --system-only"},
+	{"var/cache/ldconfig/aux-cache", "etc/ld.so.cache", NULL},
+	{"var/cache/man/", "var/cache/man", "mandb --quiet"},
+	{"var/lib/mlocate/mlocate.db", NULL, "updatedb"},
+	{"var/lib/plocate/plocate.db", NULL, "updatedb"},
+	{"var/lib/systemd/catalog/database", NULL, "journalctl --update-catalog"},
+	{"var/lib/texmf/ls-R", NULL, "mktexlsr"},
+	{"var/lib/texmf/ls-R-*", "@/ls-R", NULL},
+};
+
+/* fnmatch(3) is slow, and nearly no file is a cache: the bytes before the first '*' decide nearly always. */
+static bool is_like(const char *path, const char *pattern)
+{
+	size_t size = strcspn(pattern, "*");
+
+	if (strncmp(path, pattern, size) != 0)
+		return false;
+	if (size && pattern[size - 1] == '/' && !pattern[size])
+		return path[size] != '\0';
+	return pattern[size] ? fnmatch(pattern, path, FNM_PATHNAME | FNM_NOESCAPE) == 0
+			     : path[size] == '\0';
+}
+
+static bool append(char *to, size_t room, const char *text, size_t size)
+{
+	size_t used = strlen(to);
+
+	if (size >= room - used)
+		return false;
+	memcpy(to + used, text, size);
+	to[used + size] = '\0';
+	return true;
+}
+
+/* @return false when there is not enough room */
+static bool expand(const struct cache *c, const char *template, const char *path, bool is_absolute,
+	char *ret, size_t room)
+{
+	const char *slash = strrchr(path, '/'), *star = path + strcspn(c->pattern, "*");
+	bool fits = true;
+
+	ret[0] = '\0';
+	for (; *template && fits; template ++) {
+		if (*template == '@') {
+			fits = !is_absolute || append(ret, room, "/", 1);
+			fits = fits && append(ret, room, path, slash ? (size_t)(slash - path) : 0);
+		} else if (*template == '%') {
+			fits = append(ret, room, star, strcspn(star, "/"));
+		} else {
+			fits = append(ret, room, template, 1);
+		}
+	}
+	return fits;
+}
+
+bool mlimg_rebuild_is_cache(const char *path, char ret_listed[MLIMG_LAYER_PATH_MAX + 1])
+{
+	for (size_t i = 0; i < sizeof(caches) / sizeof(caches[0]); i++) {
+		const struct cache *c = &caches[i];
+
+		if (!is_like(path, c->pattern))
+			continue;
+		if (strlen(path) > MLIMG_LAYER_PATH_MAX)
+			return false;
+		if (!c->listed)
+			strcpy(ret_listed, path);
+		else if (!expand(c, c->listed, path, false, ret_listed, MLIMG_LAYER_PATH_MAX + 1))
+			return false;
+		return mlimg_layer_path_is_valid(ret_listed);
+	}
+	return false;
+}
+
+bool mlimg_rebuild_command(const char *listed, char ret_command[MLIMG_REBUILD_COMMAND_MAX])
+{
+	if (!mlimg_layer_path_is_valid(listed))
+		return false;
+	for (size_t i = 0; i < sizeof(caches) / sizeof(caches[0]); i++) {
+		const struct cache *c = &caches[i];
+
+		/* Something that is listed for others is in the table itself, or is a directory. */
+		if (c->listed ? strcmp(c->listed, listed) == 0 && c->command
+			      : is_like(listed, c->pattern))
+			return expand(c, c->command, listed, true, ret_command,
+				MLIMG_REBUILD_COMMAND_MAX);
+	}
+	return false;
+}

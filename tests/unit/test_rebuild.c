@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/rebuild.h"
+
+#include "tests/lib/test.h"
+
+/* The file is listed as @listed, and that is rebuilt by @command. */
+static void check(const char *path, const char *listed, const char *command)
+{
+	char found[MLIMG_LAYER_PATH_MAX + 1], by[MLIMG_REBUILD_COMMAND_MAX];
+
+	if (!mlimg_rebuild_is_cache(path, found))
+		FAIL("'%s' is no cache", path);
+	ASSERT_STR(found, listed);
+	if (!mlimg_rebuild_command(found, by))
+		FAIL("nothing rebuilds '%s'", found);
+	ASSERT_STR(by, command);
+}
+
+static void check_none(const char *path)
+{
+	char found[MLIMG_LAYER_PATH_MAX + 1];
+
+	if (mlimg_rebuild_is_cache(path, found))
+		FAIL("'%s' is a cache", path);
+}
+
+#define LIB "usr/lib/x86_64-linux-gnu/"
+
+TEST(caches)
+{
+	check("etc/ld.so.cache", "etc/ld.so.cache", "ldconfig");
+	check("var/cache/ldconfig/aux-cache", "etc/ld.so.cache", "ldconfig");
+	check("usr/share/icons/hicolor/icon-theme.cache",
+		"usr/share/icons/hicolor/icon-theme.cache",
+		"update-icon-caches /usr/share/icons/hicolor");
+	check("usr/share/mime/mime.cache", "usr/share/mime/mime.cache",
+		"update-mime-database /usr/share/mime");
+	check("usr/share/mime/globs2", "usr/share/mime/mime.cache",
+		"update-mime-database /usr/share/mime");
+	check("usr/share/applications/mimeinfo.cache", "usr/share/applications/mimeinfo.cache",
+		"update-desktop-database /usr/share/applications");
+	check("usr/share/glib-2.0/schemas/gschemas.compiled",
+		"usr/share/glib-2.0/schemas/gschemas.compiled",
+		"glib-compile-schemas /usr/share/glib-2.0/schemas");
+	check("var/cache/fontconfig/0a-le64.cache-8", "var/cache/fontconfig",
+		"fc-cache --system-only");
+	check("var/cache/man/index.db", "var/cache/man", "mandb --quiet");
+	check("var/cache/man/de/index.db", "var/cache/man", "mandb --quiet");
+	check("usr/share/info/dir", "usr/share/info/dir", "update-info-dir");
+	check("usr/share/info/dir.old", "usr/share/info/dir", "update-info-dir");
+	check("usr/lib/udev/hwdb.bin", "usr/lib/udev/hwdb.bin", "systemd-hwdb --usr update");
+	check("lib/udev/hwdb.bin", "lib/udev/hwdb.bin", "systemd-hwdb --usr update");
+	check("etc/udev/hwdb.bin", "etc/udev/hwdb.bin", "systemd-hwdb update");
+	check("etc/mailcap", "etc/mailcap", "update-mime");
+	check("var/lib/systemd/catalog/database", "var/lib/systemd/catalog/database",
+		"journalctl --update-catalog");
+	check("var/lib/plocate/plocate.db", "var/lib/plocate/plocate.db", "updatedb");
+	check("var/lib/texmf/ls-R-TEXMFMAIN", "var/lib/texmf/ls-R", "mktexlsr");
+}
+
+TEST(caches_of_an_architecture_or_a_kernel)
+{
+	check(LIB "gdk-pixbuf-2.0/2.10.0/loaders.cache", LIB "gdk-pixbuf-2.0/2.10.0/loaders.cache",
+		"/" LIB "gdk-pixbuf-2.0/gdk-pixbuf-query-loaders --update-cache");
+	check(LIB "gtk-2.0/2.10.0/immodules.cache", LIB "gtk-2.0/2.10.0/immodules.cache",
+		"/" LIB "libgtk2.0-0/gtk-query-immodules-2.0 --update-cache");
+	check(LIB "gtk-3.0/3.0.0/immodules.cache", LIB "gtk-3.0/3.0.0/immodules.cache",
+		"/" LIB "libgtk-3-0/gtk-query-immodules-3.0 --update-cache");
+	check(LIB "gtk-4.0/4.0.0/immodules/giomodule.cache",
+		LIB "gtk-4.0/4.0.0/immodules/giomodule.cache",
+		"/" LIB "glib-2.0/gio-querymodules /" LIB "gtk-4.0/4.0.0/immodules");
+	check(LIB "gio/modules/giomodule.cache", LIB "gio/modules/giomodule.cache",
+		"/" LIB "glib-2.0/gio-querymodules /" LIB "gio/modules");
+	check("usr/lib/modules/6.1.0-18-amd64/modules.symbols.bin",
+		"usr/lib/modules/6.1.0-18-amd64/modules.dep", "depmod 6.1.0-18-amd64");
+	check("usr/lib/modules/6.1/modules.alias", "usr/lib/modules/6.1/modules.dep", "depmod 6.1");
+	check("usr/lib/modules/6.1/modules.builtin.alias.bin", "usr/lib/modules/6.1/modules.dep",
+		"depmod 6.1");
+	check("lib/modules/6.1/modules.devname", "lib/modules/6.1/modules.dep", "depmod 6.1");
+	check("lib/modules/6.1/modules.softdep", "lib/modules/6.1/modules.dep", "depmod 6.1");
+	check("lib/modules/6.1/modules.dep.bin", "lib/modules/6.1/modules.dep", "depmod 6.1");
+	check("lib/modules/6.1/modules.dep", "lib/modules/6.1/modules.dep", "depmod 6.1");
+}
+
+TEST(what_is_no_cache)
+{
+	check_none("");
+	check_none("etc/ld.so.cache.d");
+	check_none("etc/ld.so.cach");
+	check_none("x/etc/ld.so.cache");
+	check_none("usr/lib/python3/dist-packages/__pycache__/a.cpython-311.pyc");
+	check_none("usr/share/mime/packages/freedesktop.org.xml");
+	check_none("usr/share/mime/text/plain.xml");
+	check_none("usr/lib/modules/6.1/modules.order");
+	check_none("usr/lib/modules/6.1/modules.builtin");
+	check_none("usr/lib/modules/6.1/modules.builtin.modinfo");
+	check_none("usr/lib/modules/6.1/kernel/x.ko");
+	check_none("usr/share/icons/hicolor/16x16/icon-theme.cache");
+	check_none("etc/ssl/certs/ca-certificates.crt");
+	check_none("boot/initrd.img-6.1");
+}
+
+/* Such a cache stays in the layer: nobody could be told to rebuild it. */
+TEST(what_cannot_be_listed_is_no_cache)
+{
+	char path[300];
+
+	check_none("usr/share/icons/a b/icon-theme.cache");
+	check_none("usr/share/icons/\303\244/icon-theme.cache");
+	snprintf(path, sizeof(path), "usr/share/icons/%0200d/icon-theme.cache", 0);
+	check_none(path);
+}
+
+TEST(what_nothing_rebuilds)
+{
+	char by[MLIMG_REBUILD_COMMAND_MAX];
+
+	ASSERT(!mlimg_rebuild_command("etc/passwd", by));
+	ASSERT(!mlimg_rebuild_command("usr/share/mime/globs2", by));
+	ASSERT(!mlimg_rebuild_command("usr/share/icons/../icon-theme.cache", by));
+	ASSERT(!mlimg_rebuild_command("", by));
+}
