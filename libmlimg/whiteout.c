@@ -21,7 +21,7 @@ bool mlimg_entry_is_opaque(const struct mlimg_entry *entry)
 bool mlimg_xattr_is_overlay(const char *name)
 {
 	return strncmp(name, MLIMG_XATTR_OVERLAY, strlen(MLIMG_XATTR_OVERLAY)) == 0 ||
-		strncmp(name, "user.overlay.", strlen("user.overlay.")) == 0;
+		strncmp(name, MLIMG_XATTR_USER_OVERLAY, strlen(MLIMG_XATTR_USER_OVERLAY)) == 0;
 }
 
 const struct mlimg_xattr *mlimg_entry_xattr(const struct mlimg_entry *entry, const char *name)

@@ -17,7 +17,8 @@
 
 #include "libmlimg/manifest.h"
 
-#define MLIMG_XATTR_OVERLAY "trusted.overlay." /**< prefix of overlayfs' own xattrs */
+#define MLIMG_XATTR_OVERLAY "trusted.overlay."   /**< prefix of overlayfs' own xattrs */
+#define MLIMG_XATTR_USER_OVERLAY "user.overlay." /**< the same of overlays mounted with userxattr */
 #define MLIMG_XATTR_OPAQUE "trusted.overlay.opaque"
 #define MLIMG_XATTR_REDIRECT "trusted.overlay.redirect"
 #define MLIMG_XATTR_METACOPY "trusted.overlay.metacopy"

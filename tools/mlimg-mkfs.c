@@ -25,18 +25,20 @@ static const char help_text[] =
 	"Usage: mlimg-mkfs --kind KIND [OPTION]... SOURCE... IMAGE\n"
 	"       mlimg-mkfs --kind user [OPTION]... IMAGE\n"
 	"Makes a layer image (ext4) from sources: directories, tars of any compression,\n"
-	"container images (OCI layout or archive, docker save), or - for standard input.\n"
-	"Several are merged, later ones on top. Needs neither root nor a mount.\n"
+	"container images (OCI layout or archive, docker save), layer images, uppers of\n"
+	"overlayfs, branches of unionfs-fuse, or - for a tar on standard input. Several\n"
+	"are merged, later ones on top. Needs neither root nor a mount.\n"
 	"\n"
 	"  --kind KIND      system, software or user (required)\n"
 	"  --name NAME      the layer's name (default: SOURCE's name without suffixes;\n"
 	"                   of a user layer, IMAGE's)\n"
 	"  --version TEXT   the layer's version (default: 0)\n"
 	"  --over ID        build id of a layer beneath, bottom first (software layers)\n"
-	"  --form FORM      what sources are: dir, tar or oci (default: auto)\n"
+	"  --form FORM      what sources are: dir, tar, oci, layer, user, upper,\n"
+	"                   upper-userxattr or unionfs (default: auto)\n"
 	"  --platform P     of container images (default: linux/amd64)\n"
 	"  --ref TAG        one of several container images (default: the only one)\n"
-	"  --limit SIZE     what packed sources may hold unpacked (default: 64G)\n"
+	"  --limit SIZE     what sources may hold unpacked, or in holes (default: 64G)\n"
 	"  --size SIZE      of the image (default: as small as can be; user layers: 2G)\n"
 	"  --instance HEX   32 hex digits to tell user layers apart (default: random)\n"
 	"  --verity         append a dm-verity hash tree; IMAGE.layer.json gets its root\n"
@@ -127,8 +129,10 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 		return 0;
 	case OPT_FORM:
 		if (!mlimg_form_of(optarg, &rq->build.form))
-			return mlimg_err_usage(
-				err, "'%s' is no form: auto, dir, tar or oci", optarg);
+			return mlimg_err_usage(err,
+				"'%s' is no form: auto, dir, tar, oci, layer, user, upper, "
+				"upper-userxattr or unionfs",
+				optarg);
 		return 0;
 	case OPT_PLATFORM:
 		if (!mlimg_oci_platform_parse(optarg, &rq->build.choice.platform))

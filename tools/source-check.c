@@ -24,15 +24,18 @@ static bool has_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+bool mlimg_overlay_mark_is_binding(const char *mark)
+{
+	for (size_t i = 0; i < sizeof(binding_marks) / sizeof(binding_marks[0]); i++)
+		if (strcmp(mark, binding_marks[i]) == 0)
+			return true;
+	return false;
+}
+
 bool mlimg_source_keeps_xattr(const char *name)
 {
-	if (!has_prefix(name, MLIMG_XATTR_OVERLAY))
-		return true;
-	name += strlen(MLIMG_XATTR_OVERLAY);
-	for (size_t i = 0; i < sizeof(binding_marks) / sizeof(binding_marks[0]); i++)
-		if (strcmp(name, binding_marks[i]) == 0)
-			return false;
-	return true;
+	return !has_prefix(name, MLIMG_XATTR_OVERLAY) ||
+		!mlimg_overlay_mark_is_binding(name + strlen(MLIMG_XATTR_OVERLAY));
 }
 
 static uint32_t le(const uint8_t *p, int bytes)

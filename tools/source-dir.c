@@ -6,70 +6,23 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/walk.h"
+#include "libmlimg/whiteout.h"
 #include "tools/ext4-data.h"
-
-#define LINKS_MIN 256 /* slots; a power of two */
-
-/* Files with several names, by where they are on the source's disk. */
-struct link {
-	dev_t dev;
-	ino_t ino;
-	struct mlimg_inode *inode; /* NULL: a free slot */
-};
+#include "tools/source-cursor.h"
+#include "tools/source-unionfs.h"
+#include "tools/source-upper.h"
 
 struct reader {
-	const struct mlimg_source_to *to;
-	struct mlimg_node *dir; /* into which the last entry was put */
-	struct link *links;
-	size_t n_slots, n_links;
+	enum mlimg_dir_form form;
+	struct mlimg_cursor cursor;
+	struct mlimg_upper *upper; /* NULL: it is none */
 };
-
-static struct link *find_link(struct link *links, size_t n_slots, dev_t dev, ino_t ino)
-{
-	size_t i = (size_t)((ino ^ dev << 16) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n_slots - 1);
-
-	while (links[i].inode && (links[i].dev != dev || links[i].ino != ino))
-		i = (i + 1) & (n_slots - 1);
-	return &links[i];
-}
-
-static bool grow_links(struct reader *rd)
-{
-	size_t n = rd->n_slots ? 2 * rd->n_slots : LINKS_MIN;
-	struct link *bigger;
-
-	if (2 * (rd->n_links + 1) <= rd->n_slots)
-		return true;
-	bigger = calloc(n, sizeof(*bigger));
-	if (!bigger)
-		return false;
-	for (size_t i = 0; i < rd->n_slots; i++)
-		if (rd->links[i].inode)
-			*find_link(bigger, n, rd->links[i].dev, rd->links[i].ino) = rd->links[i];
-	free(rd->links);
-	rd->links = bigger;
-	rd->n_slots = n;
-	return true;
-}
-
-/* The directory that holds the entry. Entries come in order, so it is the last one or above it. */
-static struct mlimg_node *parent_of(struct reader *rd, const char *path)
-{
-	const struct mlimg_node *top = rd->to->top;
-	size_t depth = 0, have = 0;
-
-	for (const char *p = strchr(path, '/'); p; p = strchr(p + 1, '/'))
-		depth++;
-	for (const struct mlimg_node *n = rd->dir; n != top; n = n->parent)
-		have++;
-	for (; have > depth; have--)
-		rd->dir = rd->dir->parent;
-	return rd->dir;
-}
 
 static int changed(const char *path, struct mlimg_err *err)
 {
@@ -114,8 +67,8 @@ static int copy_bytes(
 }
 
 /* Data from one hole to the next, as lseek(2) tells them. */
-static int copy_sparse(
-	struct mlimg_data *data, int fd, uint64_t size, const char *path, struct mlimg_err *err)
+static int copy_sparse(const struct mlimg_source_to *to, int fd, uint64_t size, const char *path,
+	struct mlimg_err *err)
 {
 	uint64_t pos = 0;
 
@@ -127,7 +80,9 @@ static int copy_sparse(
 			return mlimg_err_set(err, errno, "read '%s'", path);
 		if (start < 0 || (uint64_t)start > size)
 			start = (off_t)size;
-		r = mlimg_data_hole(data, (uint64_t)start - pos, err);
+		r = mlimg_source_spend_hole(to, (uint64_t)start - pos, path, err);
+		if (r == 0)
+			r = mlimg_data_hole(to->data, (uint64_t)start - pos, err);
 		pos = (uint64_t)start;
 		if (r < 0 || pos == size)
 			return r;
@@ -138,7 +93,7 @@ static int copy_sparse(
 			end = (off_t)size;
 		if (end <= start)
 			return changed(path, err);
-		r = copy_bytes(data, fd, (uint64_t)(end - start), path, err);
+		r = copy_bytes(to->data, fd, (uint64_t)(end - start), path, err);
 		if (r < 0)
 			return r;
 		pos = (uint64_t)end;
@@ -146,10 +101,10 @@ static int copy_sparse(
 	return 0;
 }
 
-static int copy_file(struct reader *rd, const char *path, const struct mlimg_walk_at *at,
-	struct mlimg_file *file, struct mlimg_err *err)
+static int copy_file(const struct mlimg_source_to *to, const char *path,
+	const struct mlimg_walk_at *at, struct mlimg_file *file, struct mlimg_err *err)
 {
-	struct mlimg_data *data = rd->to->data;
+	struct mlimg_data *data = to->data;
 	uint64_t size = (uint64_t)at->st->st_size;
 	mlimg_autoclose int fd = -1;
 	struct stat st;
@@ -164,7 +119,7 @@ static int copy_file(struct reader *rd, const char *path, const struct mlimg_wal
 		return changed(path, err);
 	mlimg_data_begin(data, file, true);
 	if ((uint64_t)st.st_blocks * 512 < size)
-		r = copy_sparse(data, fd, size, path, err);
+		r = copy_sparse(to, fd, size, path, err);
 	else
 		r = copy_bytes(data, fd, size, path, err);
 	if (r == 0)
@@ -173,73 +128,106 @@ static int copy_file(struct reader *rd, const char *path, const struct mlimg_wal
 		return r;
 	if (fstat(fd, &st) < 0)
 		return mlimg_err_set(err, errno, "read '%s'", path);
-	if (rd->to->progress)
-		mlimg_progress_add(rd->to->progress, size);
+	if (to->progress)
+		mlimg_progress_add(to->progress, size);
 	return is_same(&st, at->st) ? 0 : changed(path, err);
 }
 
-/* A further name of a file that is there already, or the first of several. */
-static int add_linked(struct reader *rd, struct mlimg_node *parent, const struct mlimg_entry *entry,
-	const struct mlimg_walk_at *at, struct mlimg_node **ret_node, struct mlimg_err *err)
+/* Marks that mean nothing where the directory is not read as an upper. */
+static int check_plain(const struct mlimg_entry *entry, struct mlimg_err *err)
 {
-	struct link *link;
-	int r;
+	static const char *const marks[] = {
+		MLIMG_XATTR_REDIRECT, MLIMG_XATTR_METACOPY, MLIMG_XATTR_OVERLAY "whiteout"};
 
-	if (!grow_links(rd))
-		return mlimg_err_set(err, ENOMEM, "read '%s'", entry->path);
-	link = find_link(rd->links, rd->n_slots, at->st->st_dev, at->st->st_ino);
-	if (link->inode) {
-		*ret_node = NULL;
-		return mlimg_tree_link(
-			rd->to->tree, parent, at->name, link->inode, entry->path, err);
-	}
-	r = mlimg_tree_put(rd->to->tree, parent, at->name, entry, ret_node, err);
-	if (r < 0 || !*ret_node)
-		return r;
-	*link = (struct link){
-		.dev = at->st->st_dev, .ino = at->st->st_ino, .inode = (*ret_node)->inode};
-	rd->n_links++;
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (mlimg_entry_xattr(entry, marks[i]))
+			return mlimg_err_refuse(err,
+				"'%s' has %s: an upper of overlayfs is read with --form upper",
+				entry->path, marks[i]);
 	return 0;
+}
+
+static int put(struct reader *rd, const struct mlimg_entry *entry, const struct mlimg_identity *id,
+	struct mlimg_node **ret_node, struct mlimg_err *err)
+{
+	int r = 0;
+
+	if (rd->upper)
+		return mlimg_upper_put(rd->upper, entry, id, ret_node, err);
+	if (rd->form == MLIMG_DIR_UNIONFS && strcmp(entry->path, MLIMG_UNIONFS_DIR) == 0 &&
+		entry->type == MLIMG_DIR)
+		return 1; /* mlimg_unionfs_hide() reads it */
+	if (rd->form == MLIMG_DIR_UNIONFS)
+		r = mlimg_unionfs_check(entry, err);
+	else
+		r = check_plain(entry, err);
+	return r < 0 ? r : mlimg_cursor_put(&rd->cursor, entry, id, ret_node, err);
 }
 
 static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
 	struct mlimg_err *err)
 {
 	struct reader *rd = ctx;
-	struct mlimg_node *parent, *node;
-	int r;
+	const struct mlimg_source_to *to = rd->cursor.to;
+	const struct mlimg_identity id = {
+		.is_shared = at->st->st_nlink > 1, .a = at->st->st_dev, .b = at->st->st_ino};
+	struct mlimg_node *node;
+	int r = put(rd, entry, &id, &node, err);
 
-	if (!entry->path[0])
-		return mlimg_tree_set(rd->to->tree, rd->to->top, entry, err);
-	parent = parent_of(rd, entry->path);
-	if (entry->type != MLIMG_DIR && at->st->st_nlink > 1)
-		r = add_linked(rd, parent, entry, at, &node, err);
-	else
-		r = mlimg_tree_put(rd->to->tree, parent, at->name, entry, &node, err);
-	if (r < 0)
+	if (r != 0 || !node)
 		return r;
-	if (!node)
-		return entry->type == MLIMG_DIR; /* hidden, with all that is in it */
-	if (entry->type == MLIMG_DIR)
-		rd->dir = node;
-	if (at->st->st_dev == rd->to->image_dev && at->st->st_ino == rd->to->image_ino)
+	if (at->st->st_dev == to->image_dev && at->st->st_ino == to->image_ino)
 		return mlimg_err_set(err, 0, "the image would lie in its own source");
-	if (entry->type == MLIMG_FILE)
-		return copy_file(rd, entry->path, at, node->inode->file, err);
-	return 0;
+	return entry->type == MLIMG_FILE ? copy_file(to, entry->path, at, node->inode->file, err)
+					 : 0;
 }
 
-int mlimg_source_read_dir(const char *path, const struct mlimg_source_to *to, struct mlimg_err *err)
+/*
+ * Whoever may not see trusted.* is told that there are none. Setting one is refused before anything else is looked at, and
+ * XATTR_REPLACE changes nothing where it is not.
+ */
+static int check_trusted(const char *path, struct mlimg_err *err)
 {
-	struct reader rd = {.to = to, .dir = to->top};
+	mlimg_autoclose int fd = memfd_create("mlimg", MFD_CLOEXEC);
+
+	if (fd < 0 || fsetxattr(fd, "trusted.mlimg", "", 0, XATTR_REPLACE) == 0 || errno != EPERM)
+		return 0;
+	return mlimg_err_set(err, EPERM,
+		"read '%s': marks of overlayfs (trusted.overlay.*) show to root only", path);
+}
+
+static int read_tree(struct reader *rd, int fd, const char *path, struct mlimg_err *err)
+{
+	int r = 0;
+
+	mlimg_tree_begin_level(rd->cursor.to->tree, rd->cursor.to->has_beneath);
+	if (rd->form == MLIMG_DIR_UPPER)
+		r = check_trusted(path, err);
+	if (r == 0 && (rd->form == MLIMG_DIR_UPPER || rd->form == MLIMG_DIR_UPPER_USER))
+		r = mlimg_upper_new(&rd->cursor,
+			rd->form == MLIMG_DIR_UPPER ? MLIMG_UPPER_TRUSTED : MLIMG_UPPER_USER,
+			&rd->upper, err);
+	if (r == 0)
+		r = mlimg_walk(fd, MLIMG_WALK_ONE_FS, visit, rd, err);
+	if (r == 0 && rd->form == MLIMG_DIR_UNIONFS)
+		r = mlimg_unionfs_hide(fd, path, rd->cursor.to, err);
+	if (r == 0 && rd->upper)
+		r = mlimg_upper_end(rd->upper, err);
+	return r;
+}
+
+int mlimg_source_read_dir(const char *path, enum mlimg_dir_form form,
+	const struct mlimg_source_to *to, struct mlimg_err *err)
+{
+	struct reader rd = {.form = form, .cursor = {.to = to, .dir = to->top}};
 	mlimg_autoclose int fd = -1;
 	int r;
 
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", path);
-	mlimg_tree_begin_level(to->tree, to->has_beneath);
-	r = mlimg_walk(fd, MLIMG_WALK_ONE_FS, visit, &rd, err);
-	free(rd.links);
+	r = read_tree(&rd, fd, path, err);
+	mlimg_upper_free(rd.upper);
+	mlimg_links_done(&rd.cursor.links);
 	return r;
 }

@@ -11,18 +11,29 @@
 
 /** Forms of a source. */
 enum mlimg_form {
-	MLIMG_FORM_AUTO = 0, /**< what it looks like */
-	MLIMG_FORM_DIR,      /**< a directory */
-	MLIMG_FORM_TAR,      /**< a tar */
-	MLIMG_FORM_OCI,      /**< a container image: source-oci.h */
+	MLIMG_FORM_AUTO = 0,   /**< what it looks like */
+	MLIMG_FORM_DIR,        /**< a directory */
+	MLIMG_FORM_TAR,        /**< a tar */
+	MLIMG_FORM_OCI,        /**< a container image: source-oci.h */
+	MLIMG_FORM_LAYER,      /**< the image of a system or software layer: source-layer.h */
+	MLIMG_FORM_USER,       /**< the image of a user layer */
+	MLIMG_FORM_UPPER,      /**< an upper directory of overlayfs: source-upper.h */
+	MLIMG_FORM_UPPER_USER, /**< one of an overlay mounted with userxattr */
+	MLIMG_FORM_UNIONFS,    /**< a branch of unionfs-fuse: source-unionfs.h */
 };
 
-/** @return whether @p name is one, and which: "auto", "dir", "tar", "oci" */
+/** @return whether @p name is one, and which: "auto", "dir", "tar", "oci", "layer", "user", "upper", "upper-userxattr",
+ * "unionfs" */
 bool mlimg_form_of(const char *name, enum mlimg_form *ret_form);
 
 /**
- * Read a source. A file that looks like an archive of container images is taken for that, and a directory with a file
- * oci-layout; standard input cannot be looked at twice, so it is a tar unless told.
+ * Read a source. What it is, unless told:
+ *
+ * - a directory with a file oci-layout: oci; one whose root has marks of overlayfs other than opacity: upper, or upper-userxattr; one with a
+ *   directory .unionfs-fuse: unionfs; any other: dir;
+ * - a file or block device with an ext4 superblock: user if the label says so, else layer; one that looks like an archive of container images:
+ *   oci; any other: tar;
+ * - standard input and pipes cannot be looked at twice: tar.
  *
  * @param path    a directory, a file, "-"
  * @param form    what it is

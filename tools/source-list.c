@@ -64,7 +64,7 @@ static size_t entries_of(const struct mlimg_tree *tree, const struct mlimg_node 
 	size_t n = 0;
 
 	for (struct mlimg_node *e = dir->inode->entries; e; e = e->next) {
-		if (is_spent(tree, e->inode))
+		if (e->is_spent || is_spent(tree, e->inode))
 			continue;
 		if (n == *room) {
 			size_t more = *room ? 2 * *room : 256;

@@ -5,12 +5,10 @@
 #include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 #include "tools/spool.h"
 
 #define READ_SIZE 262144
@@ -21,21 +19,6 @@ struct file_tar {
 	int fd;
 	off_t start; /* -1: cannot be read again */
 };
-
-int mlimg_source_spend(
-	const struct mlimg_source_to *to, uint64_t size, const char *name, struct mlimg_err *err)
-{
-	struct mlimg_budget *b = to->budget;
-
-	if (!b)
-		return 0;
-	if (!mlimg_add_fits(b->used_bytes, size, &b->used_bytes) || b->used_bytes > b->limit_bytes)
-		return mlimg_err_refuse(err,
-			"'%s': unpacked, the sources hold more than %" PRIu64
-			" bytes; --limit allows more",
-			name, b->limit_bytes);
-	return 0;
-}
 
 bool mlimg_tar_filters(struct archive *a)
 {

@@ -41,6 +41,7 @@
 #define MLIMG_EXT4_TIME_MIN INT64_C(-2147483648)
 #define MLIMG_EXT4_TIME_MAX INT64_C(15032385535)
 
+struct mlimg_beneath;
 struct mlimg_data;
 struct mlimg_tree;
 
@@ -87,10 +88,12 @@ struct mlimg_node {
 	struct mlimg_node *parent; /**< NULL for the image's root */
 	struct mlimg_node *next;   /**< in the same directory */
 	struct mlimg_inode *inode;
-	uint16_t level;  /**< of the source it is from; of a directory, its attributes */
-	uint16_t sealed; /**< a directory: the last level that has entries in it; 0: all may */
-	bool hides;      /**< mlimg_tree_hide() was called for it in its own level */
-	char name[];     /**< "" for the image's root */
+	uint16_t level;    /**< of the source it is from; of a directory, its attributes */
+	uint16_t sealed;   /**< a directory: the last level that has entries in it; 0: all may */
+	bool hides : 1;    /**< mlimg_tree_hide() was called for it in its own level */
+	bool is_moved : 1; /**< a directory whose lower entries are another's: source-upper.h */
+	bool is_spent : 1; /**< a whiteout that hides nothing, and is left out in the end */
+	char name[];       /**< "" for the image's root */
 };
 
 /**
@@ -243,7 +246,10 @@ size_t mlimg_xattr_stored_size(const struct mlimg_xattr *xattr);
 /** @return whether an image keeps the xattr; false for marks that bind an upper to its lower */
 bool mlimg_source_keeps_xattr(const char *name);
 
-/** How much sources may hold that come packed. */
+/** @return whether overlayfs' mark @p mark, its name after the prefix, only binds an upper to its lower */
+bool mlimg_overlay_mark_is_binding(const char *mark);
+
+/** How much sources may hold that they do not store: what packed ones unpack to, and holes. */
 struct mlimg_budget {
 	uint64_t limit_bytes; /**< in all */
 	uint64_t used_bytes;
@@ -260,7 +266,9 @@ struct mlimg_source_to {
 	ino_t image_ino;                 /**< which must not be part of the source */
 	struct mlimg_progress *progress; /**< or NULL */
 	struct mlimg_budget *budget;     /**< or NULL: no limit */
-	const char *spool_dir;           /**< where a copy of a source may lie for a while */
+	const struct mlimg_beneath
+		*beneath;      /**< the layers beneath the new one, or NULL: not known */
+	const char *spool_dir; /**< where a copy of a source may lie for a while */
 };
 
 /**
@@ -288,14 +296,33 @@ int mlimg_source_spend(const struct mlimg_source_to *to, uint64_t size, const ch
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Take from the budget a hole of a file in a source that is not packed: hashing it takes time, and it costs its maker nothing.
+ *
+ * @param to    whose budget
+ * @param size  its bytes
+ * @param path  the file's, for the message
+ */
+int mlimg_source_spend_hole(const struct mlimg_source_to *to, uint64_t size, const char *path,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** What a directory is. */
+enum mlimg_dir_form {
+	MLIMG_DIR_PLAIN, /**< what it looks like; whiteouts and opaque directories as overlayfs has them */
+	MLIMG_DIR_UPPER,      /**< an upper of overlayfs: source-upper.h */
+	MLIMG_DIR_UPPER_USER, /**< one of an overlay that was mounted with userxattr */
+	MLIMG_DIR_UNIONFS,    /**< a branch of unionfs-fuse: source-unionfs.h */
+};
+
+/**
  * Read a directory. Symbolic links are not followed; of other file systems mounted in it only the
  * mount points are taken, so that a /proc is not. A file that changes while it is read is an error.
  *
  * @param path  the directory
+ * @param form  what it is
  * @param to    where it goes
  */
-int mlimg_source_read_dir(
-	const char *path, const struct mlimg_source_to *to, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_source_read_dir(const char *path, enum mlimg_dir_form form,
+	const struct mlimg_source_to *to, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Read a tar of any dialect and compression that libarchive knows.

@@ -180,7 +180,7 @@ three() {
 	refused "'saved': no image 'other' for linux/amd64 (there are: some/image:1)" saved --form oci --ref other
 	fails 2 $'mlimg-mkfs: \'a//\' is no platform such as linux/amd64\nTry \'mlimg-mkfs --help\' for more information.' \
 		mlimg-mkfs --kind system --platform a// image x.img
-	fails 2 $'mlimg-mkfs: \'x\' is no form: auto, dir, tar or oci\nTry \'mlimg-mkfs --help\' for more information.' \
+	fails 2 $'mlimg-mkfs: \'x\' is no form: auto, dir, tar, oci, layer, user, upper, upper-userxattr or unionfs\nTry \'mlimg-mkfs --help\' for more information.' \
 		mlimg-mkfs --kind system --form x image x.img
 }
 

@@ -166,8 +166,9 @@ names() {
 	refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 3000511 bytes; --limit allows more" system --limit 3000511 zeros.tar.gz
 	# Each is small enough, both together are not.
 	refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 10485760 bytes; --limit allows more" system --limit 10M zeros.tar.gz hole.tar
-	# A directory is not packed.
-	works mlimg-mkfs --quiet --kind system --force --limit 1 d x.img
+	# Of a directory only the holes count.
+	works mlimg-mkfs --quiet --kind system --force --limit 9000000 d x.img
+	refused 3 "'hole': with its holes, the sources hold more than 8999999 bytes; --limit allows more" system --limit 8999999 d
 	fails 2 $'mlimg-mkfs: \'x\' is not a size (a whole number, then K, M, G or T if wanted)\nTry \'mlimg-mkfs --help\' for more information.' \
 		mlimg-mkfs --kind system --limit x d x.img
 }

@@ -76,7 +76,7 @@ static int read_changing(void (*fn)(const char *path), struct mlimg_err *err)
 	to.top = mlimg_tree_root(to.tree);
 	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	ASSERT_OK(mlimg_data_new(fd, "image", alloc, &change, &to.data, err), *err);
-	r = mlimg_source_read_dir(dir, &to, err);
+	r = mlimg_source_read_dir(dir, MLIMG_DIR_PLAIN, &to, err);
 	mlimg_data_free(to.data);
 	mlimg_tree_free(to.tree);
 	close(fd);
