@@ -2,7 +2,8 @@
 /**
  * @file ext4-pipe.h
  * The threads behind ext4-data.h: buffers that the caller fills are hashed by one and written by another
- * thread, each in the order in which they were filled, while the caller fills the next ones.
+ * thread, each in the order in which they were filled, while the caller fills the next ones. They are written past
+ * the page cache where the file system can.
  */
 #ifndef MLIMG_TOOLS_EXT4_PIPE_H
 #define MLIMG_TOOLS_EXT4_PIPE_H
@@ -28,7 +29,7 @@ struct mlimg_piece {
 	enum mlimg_piece_kind kind;
 };
 
-/** A buffer: blocks that are consecutive in the image. */
+/** A buffer: blocks that are consecutive in the image, all of them whole. */
 struct mlimg_buffer {
 	uint8_t *bytes;
 	uint64_t block; /**< where they belong */
@@ -42,7 +43,7 @@ struct mlimg_pipe;
 /**
  * Start the threads.
  *
- * @param fd         the image
+ * @param fd         the image; its flag O_DIRECT is the pipe's until mlimg_pipe_free()
  * @param image      its name, for messages; must live as long
  * @param ret_pipe   mlimg_pipe_free() it
  * @param ret_first  the buffer to fill first, empty
