@@ -33,7 +33,9 @@ void mlimg_identify_apply_wants(struct mlimg_device *device, char *const *wants,
 
 static void describe_damage(const struct mlimg_disk *disk, char text[DETAIL_SIZE])
 {
-	if (disk->backup_offset)
+	if (disk->is_index)
+		snprintf(text, DETAIL_SIZE, "index, but %s", disk->index.flaw);
+	else if (disk->backup_offset)
 		snprintf(text, DETAIL_SIZE,
 			"no sound primary superblock, a backup at byte %" PRIu64
 			" has the label '%s'",
@@ -42,24 +44,31 @@ static void describe_damage(const struct mlimg_disk *disk, char text[DETAIL_SIZE
 		snprintf(text, DETAIL_SIZE, "ext4, but %s", disk->sb.flaw);
 	else
 		snprintf(text, DETAIL_SIZE,
-			"the serial is a wanted layer's, but no ext4 superblock is there");
+			"the serial is a wanted disk's, but no superblock of mlimg's is there");
 }
 
 static void describe(const struct mlimg_disk *disk, char text[DETAIL_SIZE])
 {
+	uint64_t size_bytes = disk->is_index ? disk->index.size_bytes : disk->sb.size_bytes;
 	char size[MLIMG_CLI_SIZE_TEXT];
 
-	mlimg_cli_format_size(disk->sb.size_bytes, size);
+	mlimg_cli_format_size(size_bytes, size);
 	switch (disk->state) {
-	case MLIMG_DISK_LAYER: snprintf(text, DETAIL_SIZE, "ext4, %s", size); break;
+	case MLIMG_DISK_LAYER:
+		if (disk->is_index)
+			snprintf(text, DETAIL_SIZE, "EROFS, %s, over %u layers", size,
+				disk->index.n_devices);
+		else
+			snprintf(text, DETAIL_SIZE, "ext4, %s", size);
+		break;
 	case MLIMG_DISK_EXT4:
 		snprintf(text, DETAIL_SIZE, "ext4, %s, label '%s'", size, disk->sb.label);
 		break;
 	case MLIMG_DISK_DAMAGED: describe_damage(disk, text); break;
 	case MLIMG_DISK_TRUNCATED:
 		snprintf(text, DETAIL_SIZE,
-			"the file system has %" PRIu64 " bytes, the disk only %" PRIu64,
-			disk->sb.size_bytes, disk->size_bytes);
+			"the file system has %" PRIu64 " bytes, the disk only %" PRIu64, size_bytes,
+			disk->size_bytes);
 		break;
 	case MLIMG_DISK_BLANK: snprintf(text, DETAIL_SIZE, "the first 128 KiB are zero"); break;
 	case MLIMG_DISK_OTHER: snprintf(text, DETAIL_SIZE, "neither ext4 nor blank"); break;
@@ -82,30 +91,38 @@ void mlimg_identify_print(const struct mlimg_device *device, FILE *f)
 	char detail[DETAIL_SIZE], uuid[2 * MLIMG_UUID_SIZE + 1] = "";
 
 	describe(disk, detail);
-	if (disk->sb.state != MLIMG_SUPERBLOCK_NONE)
+	if (disk->is_index || disk->sb.state != MLIMG_SUPERBLOCK_NONE)
 		for (size_t i = 0; i < MLIMG_UUID_SIZE; i++)
-			sprintf(uuid + 2 * i, "%02x", disk->sb.uuid[i]);
+			sprintf(uuid + 2 * i, "%02x",
+				disk->is_index ? disk->index.uuid[i] : disk->sb.uuid[i]);
 	put_field(device->path, '\t', f);
 	put_field(mlimg_disk_state_name(disk->state), '\t', f);
-	put_field(disk->kind ? mlimg_kind_name(disk->kind) : "", '\t', f);
+	put_field(disk->is_index     ? "index"
+			: disk->kind ? mlimg_kind_name(disk->kind)
+				     : "",
+		'\t', f);
 	put_field(uuid, '\t', f);
 	put_field(device->serial, '\t', f);
 	put_field(detail, '\n', f);
 }
 
 /* virtio-blk has it on the disk, NVMe and SCSI on the device beneath. */
-static void read_serial(dev_t dev, char ret_serial[MLIMG_SERIAL_SIZE])
+void mlimg_identify_serial(const char *path, char ret_serial[MLIMG_SERIAL_SIZE])
 {
 	static const char *const places[] = {"serial", "device/serial"};
-	char path[64];
+	struct stat st;
+	char file[64];
 	ssize_t n = 0;
 
+	ret_serial[0] = '\0';
+	if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+		return;
 	for (size_t i = 0; i < 2 && n <= 0; i++) {
 		mlimg_autoclose int fd = -1;
 
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(dev), minor(dev),
-			places[i]);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
+		snprintf(file, sizeof(file), "/sys/dev/block/%u:%u/%s", major(st.st_rdev),
+			minor(st.st_rdev), places[i]);
+		fd = open(file, O_RDONLY | O_CLOEXEC);
 		n = fd < 0 ? 0 : read(fd, ret_serial, MLIMG_SERIAL_SIZE - 1);
 	}
 	ret_serial[n > 0 ? n : 0] = '\0';
@@ -117,14 +134,12 @@ static void look_at(const char *path, char *const *wants, size_t n_wants)
 	struct mlimg_device device = {.path = path, .disk.state = MLIMG_DISK_UNREADABLE};
 	/* O_NONBLOCK: a drive without a medium, or a FIFO given by mistake, must not stop us. */
 	mlimg_autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
 
 	if (fd < 0)
 		device.disk.error = errno;
 	else
 		mlimg_disk_probe(fd, &device.disk);
-	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode))
-		read_serial(st.st_rdev, device.serial);
+	mlimg_identify_serial(path, device.serial);
 	mlimg_identify_apply_wants(&device, wants, n_wants);
 	mlimg_identify_print(&device, stdout);
 }

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "libmlimg/superblock.h"
+#include "libmlimg/disk.h"
 
 #define MLIMG_SERIAL_SIZE \
 	65 /**< a virtio serial has at most 20 characters, other buses' are longer */
@@ -32,5 +32,13 @@ void mlimg_identify_apply_wants(struct mlimg_device *device, char *const *wants,
 
 /** Print the line for @p device. Whatever is not printable ASCII in names that others gave is printed as '?'. */
 void mlimg_identify_print(const struct mlimg_device *device, FILE *f);
+
+/**
+ * The serial that the host gave a disk. It need not be possible to open it.
+ *
+ * @param path        the disk
+ * @param ret_serial  "" when it has none, or @p path is no block device
+ */
+void mlimg_identify_serial(const char *path, char ret_serial[MLIMG_SERIAL_SIZE]);
 
 #endif

@@ -13,6 +13,12 @@
  * The stack id is the SHA-256 of these, each followed by a newline. The user layer is not part of it:
  * two tenants on the same layers have the same stack id, and so has one on a new system and one on the
  * old system with a patch.
+ *
+ * stack.json, in an index's /mlimg (tools/index-merge.h), keys in this order:
+ *
+ *     { "format": 1, "stack_id": "<64 hex>", "stack": [ layer.json of each layer, bottom first ] }
+ *
+ * Unknown keys are ignored; another "format" is refused.
  */
 #ifndef MLIMG_STACK_H
 #define MLIMG_STACK_H
@@ -27,6 +33,10 @@
 #define MLIMG_STACK_PATCH_MAX 16
 /** Read-only layers of one stack. */
 #define MLIMG_STACK_LAYERS_MAX (1 + MLIMG_STACK_PATCH_MAX + MLIMG_STACK_SOFTWARE_MAX)
+
+#define MLIMG_STACK_FORMAT 1
+#define MLIMG_STACK_JSON_MAX \
+	(MLIMG_STACK_LAYERS_MAX * MLIMG_LAYER_JSON_MAX) /**< bytes that a reader accepts */
 
 /** A stack under construction. Zero it to begin with. */
 struct mlimg_stack {
@@ -81,5 +91,26 @@ void mlimg_stack_id(const struct mlimg_stack *stack, char ret_id[MLIMG_SHA256_HE
  */
 bool mlimg_stack_is_built_over(
 	const struct mlimg_stack *stack, size_t *ret_layer, const char **ret_missing);
+
+/** Descriptions of read-only layers, as stack.json holds them. Zero it to begin with. */
+struct mlimg_stack_infos {
+	struct mlimg_layer_info layers[MLIMG_STACK_LAYERS_MAX]; /**< bottom first; owned */
+	size_t n_layers;
+};
+
+/**
+ * Read stack.json. Refused is also what makes no stack, and a stack id that is not these layers'.
+ *
+ * @param text       bytes
+ * @param size       their number, at most MLIMG_STACK_JSON_MAX
+ * @param ret_infos  filled on success; mlimg_stack_infos_done() when done
+ * @param err        "stack.json: ..."
+ * @return           0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_stack_from_json(const char *text, size_t size, struct mlimg_stack_infos *ret_infos,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Free what is owned; accepts a zeroed one. */
+void mlimg_stack_infos_done(struct mlimg_stack_infos *infos);
 
 #endif

@@ -71,9 +71,10 @@ void mlimg_erofs_free(struct mlimg_erofs *image)
 	free(image);
 }
 
-int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag, size_t tag_size,
-	uint64_t blocks, struct mlimg_err *err)
+int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag,
+	const uint8_t places[MLIMG_PLACES_SIZE], uint64_t blocks, struct mlimg_err *err)
 {
+	size_t tag_size = strlen(tag);
 	struct device *device;
 
 	if (tag_size > sizeof(device->tag))
@@ -87,6 +88,7 @@ int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag, size_t ta
 	if (!device)
 		return mlimg_err_set(err, ENOMEM, "device");
 	memcpy(device->tag, tag, tag_size);
+	memcpy(device->places, places, sizeof(device->places));
 	device->blocks = (uint32_t)blocks;
 	return (int)image->devices.size;
 }

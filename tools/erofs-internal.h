@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "tools/erofs-format.h"
+#include "libmlimg/erofs-format.h"
 #include "tools/erofs-write.h"
 
 #define NONE UINT32_MAX /**< end of a list */
@@ -75,6 +75,7 @@ struct bytes {
 
 struct device {
 	char tag[64];
+	uint8_t places[MLIMG_PLACES_SIZE];
 	uint32_t blocks;
 };
 

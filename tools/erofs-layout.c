@@ -38,7 +38,8 @@ static int sort_names(struct mlimg_erofs *image, struct mlimg_err *err)
 	struct name *names = image->names.at;
 	size_t n = image->names.size;
 
-	qsort_r(names, n, sizeof(*names), compare_names, image->text.at);
+	if (n) /* no names, no array */
+		qsort_r(names, n, sizeof(*names), compare_names, image->text.at);
 	for (size_t i = 0; i < n; i++) {
 		struct inode *dir = &image->inodes.at[names[i].dir];
 

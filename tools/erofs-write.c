@@ -227,6 +227,7 @@ static void put_super(
 	memcpy(sb->volume_name, label, strnlen(label, sizeof(sb->volume_name)));
 	for (size_t i = 0; i < image->devices.size; i++, slot++) {
 		memcpy(slot->tag, image->devices.at[i].tag, sizeof(slot->tag));
+		memcpy(slot->places, image->devices.at[i].places, sizeof(slot->places));
 		slot->blocks = htole32(image->devices.at[i].blocks);
 	}
 	sb->checksum = htole32(

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "libmlimg/err.h"
+#include "libmlimg/superblock.h"
 
 /** An image under construction. */
 struct mlimg_erofs;
@@ -50,13 +51,14 @@ void mlimg_erofs_free(struct mlimg_erofs *image);
  * Add a device that files' data lie on.
  *
  * @param image     the image
- * @param tag       at most 64 bytes that say which device it is; kept in the device table
- * @param tag_size  bytes of @p tag
+ * @param tag       at most 64 characters that say which device it is; kept in the device table
+ * @param places    kept there too: tells apart devices with one tag (erofs-format.h)
  * @param blocks    4096-byte blocks of the device
  * @return          its number, 1 and up, or -errno
  */
-int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag, size_t tag_size,
-	uint64_t blocks, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag,
+	const uint8_t places[MLIMG_PLACES_SIZE], uint64_t blocks,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Add an inode. The first one added is the root and must be a directory.

@@ -200,6 +200,7 @@ static int check_geometry(struct mlimg_ext4 *fs, const struct ext2_super_block *
 	fs->super.n_inodes = le32toh(sb->s_inodes_count);
 	fs->super.is_dirty = le32toh(sb->s_feature_incompat) & EXT3_FEATURE_INCOMPAT_RECOVER;
 	memcpy(fs->super.uuid, sb->s_uuid, sizeof(fs->super.uuid));
+	memcpy(fs->super.places, sb->s_hash_seed, sizeof(fs->super.places));
 	return 0;
 }
 

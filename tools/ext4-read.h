@@ -26,6 +26,7 @@
 #include "libmlimg/layer.h"
 #include "libmlimg/manifest.h"
 #include "libmlimg/sha256.h"
+#include "libmlimg/superblock.h"
 
 #define MLIMG_EXT4_BLOCK 4096              /**< bytes of a block */
 #define MLIMG_EXT4_INODE_MAX 1024          /**< bytes of the largest inode; mlimg-mkfs uses 256 */
@@ -41,7 +42,9 @@ struct mlimg_ext4_super {
 	uint8_t uuid[MLIMG_UUID_SIZE];
 	uint64_t n_blocks; /**< of the file system; the image holds at least as many */
 	uint32_t n_inodes;
-	bool is_dirty; /**< the journal holds changes that this reader does not see */
+	uint8_t places
+		[MLIMG_PLACES_SIZE]; /**< the hash seed: in a layer a digest of where its contents lie */
+	bool is_dirty;               /**< the journal holds changes that this reader does not see */
 };
 
 /** An inode, decoded and checked. A plain value: nothing to free. */

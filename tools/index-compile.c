@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/disk.h"
 #include "libmlimg/layer.h"
 #include "libmlimg/stack.h"
 #include "tools/index-merge.h"
@@ -57,7 +58,7 @@ static int open_layers(
 	return r;
 }
 
-/* /mlimg/stack.json, in the form that index-merge.h gives. */
+/* /mlimg/stack.json (libmlimg/stack.h). */
 static int describe(
 	const struct job *job, const char *stack_id, char **ret_text, struct mlimg_err *err)
 {
@@ -71,7 +72,8 @@ static int describe(
 		if (r == 0 && json_array_append_new(list, json_loads(text, 0, NULL)) < 0)
 			r = -ENOMEM;
 	}
-	root = json_pack("{s:i, s:s, s:o}", "format", 1, "stack_id", stack_id, "stack", list);
+	root = json_pack("{s:i, s:s, s:o}", "format", MLIMG_STACK_FORMAT, "stack_id", stack_id,
+		"stack", list);
 	*ret_text = root && r == 0 ? json_dumps(root, JSON_INDENT(1)) : NULL;
 	json_decref(root);
 	return *ret_text ? 0 : mlimg_err_set(err, ENOMEM, "describe the stack");

@@ -518,10 +518,10 @@ static int merge_all(struct merge *m, const char *stack_json, struct mlimg_err *
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < m->n_layers; i++) {
-		const char *id = m->layers[i].info->build_id;
+		const struct mlimg_ext4_super *super = mlimg_ext4_super(m->layers[i].fs);
 
 		r = mlimg_erofs_add_device(
-			m->image, id, strlen(id), mlimg_ext4_super(m->layers[i].fs)->n_blocks, err);
+			m->image, m->layers[i].info->build_id, super->places, super->n_blocks, err);
 		r = r > 0 ? 0 : r;
 	}
 	if (r == 0)

@@ -7,12 +7,12 @@
  * What the image holds:
  *
  *     /rootfs                  the merged tree
- *     /mlimg/stack.json        { "format": 1, "stack_id": "<64 hex>", "stack": [ layer.json of each layer, bottom first ] }
+ *     /mlimg/stack.json        the layers' descriptions (libmlimg/stack.h)
  *     /mlimg/manifests/N       the manifest of layer N, 0 is the system layer: the same blocks as in the layer's image, so it costs nothing.
  *                              The merged manifest is what libmlimg/merge.h makes of them.
  *
- * Device N + 1 of the image is layer N; its tag in the device table is the layer's build id. The image's UUID is derived from the stack id as a
- * layer's is from its build id (libmlimg/layer.h); its label is "mlimg-index".
+ * Device N + 1 of the image is layer N; its slot in the device table has what a boot compares the layer's disk with (libmlimg/index.h). The image's
+ * UUID is derived from the stack id as a layer's is from its build id (libmlimg/layer.h); its label is "mlimg-index".
  *
  * Rules of the merge are overlayfs' (the kernel's Documentation/filesystems/overlayfs.rst): the topmost layer that has a name decides; a
  * whiteout hides it; directories merge down to the first layer that is opaque there or has something else; a merged directory has the topmost one's
@@ -31,7 +31,8 @@
 #include "tools/erofs-write.h"
 #include "tools/ext4-read.h"
 
-#define MLIMG_INDEX_LABEL "mlimg-index" /**< volume name of an index */
+/** To be raised when the same layers give another index: one that was compiled and kept before is then compiled anew. */
+#define MLIMG_INDEX_REVISION 1
 
 /** One layer of the stack. */
 struct mlimg_index_layer {

@@ -39,7 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(disk.sb.block_size < 1024 || disk.sb.block_size > 65536 ||
 			disk.sb.size_bytes < disk.sb.block_size))
 		abort();
-	if (disk.state == MLIMG_DISK_LAYER && (!disk.kind || disk.sb.size_bytes > size))
+	if (disk.state == MLIMG_DISK_LAYER && !disk.is_index &&
+		(!disk.kind || disk.sb.size_bytes > size))
+		abort();
+	if (disk.state == MLIMG_DISK_LAYER && disk.is_index &&
+		(disk.kind || disk.index.size_bytes > size))
 		abort();
 	check_line(&disk);
 	return 0;

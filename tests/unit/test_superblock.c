@@ -213,7 +213,7 @@ TEST(a_wanted_serial_makes_it_damaged)
 	put(MLIMG_DISK_BLANK_BYTES, "x", 1);
 	check_line(serial, want,
 		"-\tdamaged\t-\t-\t0123456789abcdefabcd\t"
-		"the serial is a wanted layer's, but no ext4 superblock is there\n");
+		"the serial is a wanted disk's, but no superblock of mlimg's is there\n");
 	check_line("0123456789abcdefabce", want,
 		"-\tblank\t-\t-\t0123456789abcdefabce\tthe first 128 KiB are zero\n");
 	check_line("0123456789abcdef", want,

@@ -8,6 +8,7 @@
  * - The superblock lies at byte 1024 of block 0 and is 128 bytes long. Its checksum is CRC-32C (initial value ~0, no final
  *   inversion) over the bytes 1024..4095 of block 0, taken with the checksum field zero.
  * - The device table is an array of 128-byte slots that begins at byte 128 * devt_slotoff. Slot i is device i + 1; device 0 is the image itself.
+ *   The tag is free to use. Of the 56 reserved bytes, which no kernel reads, mlimg uses the last 16, farthest from what later versions may add.
  * - Inodes lie at 4096 * meta_blkaddr + 32 * nid. The root's nid has 16 bits in the superblock, so it must be one of the first 65,536 slots.
  * - An inode is followed by its xattrs, then by what its layout says: an array of chunk indexes (aligned to 8 bytes), or the tail of its data, which must
  *   not cross a block's end.
@@ -77,7 +78,8 @@ struct erofs_device_slot {
 	uint8_t tag[64]; /**< free to use; here the build id in hexadecimal */
 	uint32_t blocks;
 	uint32_t mapped_blkaddr;
-	uint8_t reserved[56];
+	uint8_t reserved[40];
+	uint8_t places[16]; /**< reserved bytes, here the hash seed of the layer's superblock */
 } __attribute__((packed));
 
 struct erofs_inode_compact {

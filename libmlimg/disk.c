@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/disk.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *mlimg_disk_state_name(enum mlimg_disk_state state)
+{
+	static const char *const names[] = {
+		[MLIMG_DISK_LAYER] = "layer",
+		[MLIMG_DISK_EXT4] = "ext4",
+		[MLIMG_DISK_DAMAGED] = "damaged",
+		[MLIMG_DISK_TRUNCATED] = "truncated",
+		[MLIMG_DISK_BLANK] = "blank",
+		[MLIMG_DISK_OTHER] = "other",
+		[MLIMG_DISK_UNREADABLE] = "unreadable",
+	};
+
+	return names[state];
+}
+
+static int get_size(int fd, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISBLK(st.st_mode))
+		return ioctl(fd, BLKGETSIZE64, ret_size) < 0 ? -errno : 0;
+	if (!S_ISREG(st.st_mode))
+		return -ENOTBLK;
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Bytes read, fewer than @p size only at the end of the disk; or -errno. */
+static ssize_t read_at(int fd, void *buf, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, (char *)buf + done, size - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+static bool is_zero(const uint8_t *data, size_t size)
+{
+	return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
+}
+
+static enum mlimg_kind kind_of_label(const char *label)
+{
+	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_KIND_LAST; kind++)
+		if (strcmp(label, mlimg_kind_label(kind)) == 0)
+			return kind;
+	return 0;
+}
+
+/*
+ * The first backup lies at the beginning of group 1, and a group has 8 * block size blocks unless mke2fs was told otherwise. Only a
+ * sound one counts: the magic number alone is two bytes that any file may have there.
+ */
+static bool find_backup(int fd, struct mlimg_disk *disk)
+{
+	for (uint32_t block_size = 1024; block_size <= 4096; block_size *= 2) {
+		uint64_t block = (uint64_t)block_size * 8 + (block_size == 1024);
+		uint8_t data[MLIMG_SUPERBLOCK_SIZE];
+		struct mlimg_superblock sb;
+
+		if (read_at(fd, data, sizeof(data), block * block_size) != sizeof(data))
+			continue;
+		mlimg_superblock_parse(data, &sb);
+		if (sb.state != MLIMG_SUPERBLOCK_SOUND || sb.block_size != block_size)
+			continue;
+		disk->sb = sb;
+		disk->backup_offset = block * block_size;
+		return true;
+	}
+	return false;
+}
+
+/* An index has no backup: its superblock, or what is left of it, is the only trace. Another maker's EROFS is none of ours. */
+static bool find_index(const uint8_t *data, size_t size, struct mlimg_disk *disk)
+{
+	if (size < MLIMG_EROFS_FIRST_BLOCK)
+		return false;
+	mlimg_erofs_super_parse(data, &disk->index);
+	disk->is_index = disk->index.state != MLIMG_SUPERBLOCK_NONE &&
+		strcmp(disk->index.label, MLIMG_INDEX_LABEL) == 0;
+	return disk->is_index;
+}
+
+static enum mlimg_disk_state judge_index(const struct mlimg_disk *disk)
+{
+	if (disk->index.state == MLIMG_SUPERBLOCK_DAMAGED)
+		return MLIMG_DISK_DAMAGED;
+	return disk->index.size_bytes > disk->size_bytes ? MLIMG_DISK_TRUNCATED : MLIMG_DISK_LAYER;
+}
+
+/* An index before ext4's backups: a disk used anew may still have those of what was on it. */
+static enum mlimg_disk_state judge(
+	int fd, const uint8_t *data, size_t size, struct mlimg_disk *disk)
+{
+	if (size >= MLIMG_SUPERBLOCK_OFFSET + MLIMG_SUPERBLOCK_SIZE)
+		mlimg_superblock_parse(data + MLIMG_SUPERBLOCK_OFFSET, &disk->sb);
+	if (disk->sb.state == MLIMG_SUPERBLOCK_SOUND) {
+		if (disk->sb.size_bytes > disk->size_bytes)
+			return MLIMG_DISK_TRUNCATED;
+		return kind_of_label(disk->sb.label) ? MLIMG_DISK_LAYER : MLIMG_DISK_EXT4;
+	}
+	if (find_index(data, size, disk))
+		return judge_index(disk);
+	if (find_backup(fd, disk) || disk->sb.state == MLIMG_SUPERBLOCK_DAMAGED)
+		return MLIMG_DISK_DAMAGED;
+	return is_zero(data, size) ? MLIMG_DISK_BLANK : MLIMG_DISK_OTHER;
+}
+
+void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk)
+{
+	uint8_t data[MLIMG_DISK_BLANK_BYTES];
+	ssize_t n;
+	int r;
+
+	memset(ret_disk, 0, sizeof(*ret_disk));
+	r = get_size(fd, &ret_disk->size_bytes);
+	n = r < 0 ? r : read_at(fd, data, sizeof(data), 0);
+	if (n < 0) {
+		ret_disk->state = MLIMG_DISK_UNREADABLE;
+		ret_disk->error = (int)-n;
+		return;
+	}
+	ret_disk->state = judge(fd, data, (size_t)n, ret_disk);
+	if (!ret_disk->is_index)
+		ret_disk->kind = kind_of_label(ret_disk->sb.label);
+}

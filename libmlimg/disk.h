@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file disk.h
+ * What a disk holds, by its superblock: an ext4 layer (superblock.h), an index (erofs-super.h), or something that is none of ours. Reads
+ * only; the disk may be a stranger's.
+ */
+#ifndef MLIMG_DISK_H
+#define MLIMG_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmlimg/erofs-super.h"
+#include "libmlimg/layer.h"
+#include "libmlimg/superblock.h"
+
+#define MLIMG_INDEX_LABEL "mlimg-index" /**< volume name of an index */
+
+/** What a disk turned out to be; the states of `mlimg-agent identify`. */
+enum mlimg_disk_state {
+	MLIMG_DISK_LAYER = 1, /**< a sound superblock with the label of a layer or an index */
+	MLIMG_DISK_EXT4,      /**< a sound superblock, not one of ours */
+	MLIMG_DISK_DAMAGED,   /**< traces of ext4 or of an index, but no sound primary superblock */
+	MLIMG_DISK_TRUNCATED, /**< sound, but the file system is larger than the disk */
+	MLIMG_DISK_BLANK,     /**< the first MLIMG_DISK_BLANK_BYTES are zero */
+	MLIMG_DISK_OTHER,     /**< none of these */
+	MLIMG_DISK_UNREADABLE, /**< cannot be opened or read */
+};
+
+/** How much must be zero for a disk to count as blank: all that partition tables, boot sectors and the common file systems'
+ * superblocks lie in (btrfs' is the farthest, at 64 KiB). */
+#define MLIMG_DISK_BLANK_BYTES 131072
+
+/** A disk that was looked at. */
+struct mlimg_disk {
+	enum mlimg_disk_state state;
+	enum mlimg_kind kind; /**< by the label; 0 when it is no layer's */
+	bool is_index;        /**< by the label: then @p index is what counts, and not @p sb */
+	struct mlimg_superblock
+		sb; /**< the primary one; of a damaged disk a sound backup where there is one */
+	struct mlimg_erofs_super index;
+	uint64_t backup_offset; /**< bytes; not 0 where @p sb is a backup */
+	uint64_t size_bytes;    /**< of the disk */
+	int error;              /**< errno value when unreadable */
+};
+
+/** @return "layer", "ext4", "damaged", "truncated", "blank", "other", "unreadable" */
+const char *mlimg_disk_state_name(enum mlimg_disk_state state);
+
+/**
+ * Look at a disk. Reads at most the first MLIMG_DISK_BLANK_BYTES and three places where ext4 keeps its first backup.
+ *
+ * @param fd        a block device or a regular file, readable
+ * @param ret_disk  always filled; a failure to read is a state, no error
+ */
+void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk);
+
+#endif

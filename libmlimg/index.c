@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/index.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libmlimg/erofs-format.h"
+
+static int read_layers(int fd, const char *name, const struct mlimg_erofs_super *super,
+	struct mlimg_index *index, struct mlimg_err *err)
+{
+	uint8_t digest[MLIMG_SHA256_SIZE];
+
+	if (super->n_devices == 0 || super->n_devices > MLIMG_STACK_LAYERS_MAX)
+		return mlimg_err_refuse(err, "%s: an index is over 1 to %d layers, not %u", name,
+			MLIMG_STACK_LAYERS_MAX, super->n_devices);
+	for (unsigned i = 0; i < super->n_devices; i++) {
+		struct mlimg_erofs_device *layer = &index->layers[i];
+		int r = mlimg_erofs_device_read(fd, super, i, layer);
+
+		if (r < 0)
+			return mlimg_err_set(err, r, "read %s", name);
+		if (!mlimg_sha256_is_hex(layer->tag, digest))
+			return mlimg_err_refuse(err,
+				"%s: damaged index: layer %u has no build id in its device table",
+				name, i);
+	}
+	index->n_layers = super->n_devices;
+	return 0;
+}
+
+int mlimg_index_read(int fd, const char *name, struct mlimg_index *ret_index, struct mlimg_err *err)
+{
+	struct mlimg_index index = {.n_layers = 0};
+	struct mlimg_disk disk;
+	int r;
+
+	mlimg_disk_probe(fd, &disk);
+	if (disk.state == MLIMG_DISK_UNREADABLE)
+		return mlimg_err_set(err, disk.error, "read %s", name);
+	if (!disk.is_index)
+		return mlimg_err_refuse(err, "%s: no index of mlimg-index", name);
+	if (disk.state == MLIMG_DISK_DAMAGED)
+		return mlimg_err_refuse(err, "%s: damaged index: %s", name, disk.index.flaw);
+	if (disk.state == MLIMG_DISK_TRUNCATED)
+		return mlimg_err_refuse(err,
+			"%s: truncated index: it has %" PRIu64 " bytes, the disk only %" PRIu64,
+			name, disk.index.size_bytes, disk.size_bytes);
+	memcpy(index.uuid, disk.index.uuid, sizeof(index.uuid));
+	r = read_layers(fd, name, &disk.index, &index, err);
+	if (r == 0)
+		*ret_index = index;
+	return r;
+}
+
+static int check_state(const struct mlimg_disk *disk, const char *name, const char *short_id,
+	struct mlimg_err *err)
+{
+	switch (disk->state) {
+	case MLIMG_DISK_UNREADABLE: return mlimg_err_set(err, disk->error, "read %s", name);
+	case MLIMG_DISK_TRUNCATED:
+		return mlimg_err_refuse(err,
+			"%s is truncated: its file system has %" PRIu64
+			" bytes, the disk only %" PRIu64,
+			name, disk->is_index ? disk->index.size_bytes : disk->sb.size_bytes,
+			disk->size_bytes);
+	case MLIMG_DISK_LAYER:
+		if (!disk->is_index)
+			return 0;
+		/* fall through */
+	default:
+		return mlimg_err_refuse(err, "%s should hold the layer %.*s, but it holds %s", name,
+			MLIMG_SHORT_ID, short_id,
+			disk->is_index                              ? "an index"
+				: disk->state == MLIMG_DISK_DAMAGED ? "a damaged ext4"
+								    : "no layer");
+	}
+}
+
+static void put_uuid(const uint8_t uuid[MLIMG_UUID_SIZE], char ret_hex[2 * MLIMG_UUID_SIZE + 1])
+{
+	for (size_t i = 0; i < MLIMG_UUID_SIZE; i++)
+		sprintf(ret_hex + 2 * i, "%02x", uuid[i]);
+}
+
+static int check_layer(const struct mlimg_index *index, size_t i, const char *index_name,
+	const struct mlimg_index_disk *given, struct mlimg_err *err)
+{
+	const struct mlimg_erofs_device *layer = &index->layers[i];
+	char uuid[2 * MLIMG_UUID_SIZE + 1];
+	struct mlimg_disk disk;
+	int r;
+
+	mlimg_disk_probe(given->fd, &disk);
+	r = check_state(&disk, given->name, layer->tag, err);
+	if (r < 0)
+		return r;
+	put_uuid(disk.sb.uuid, uuid);
+	if (!mlimg_layer_uuid_matches(disk.sb.uuid, layer->tag))
+		return mlimg_err_refuse(err,
+			"%s holds a layer with UUID %s, but layer %zu of the index on %s is %.*s: "
+			"compile the index from these layers, in this order",
+			given->name, uuid, i, index_name, MLIMG_SHORT_ID, layer->tag);
+	if (disk.sb.block_size != EROFS_BLOCK_SIZE ||
+		disk.sb.size_bytes != (uint64_t)layer->n_blocks * EROFS_BLOCK_SIZE)
+		return mlimg_err_refuse(err,
+			"%s holds the layer %.*s in %" PRIu64 " blocks of %" PRIu32
+			" bytes, but the index on %s was compiled from an image of %" PRIu32
+			" of %u: compile it from this image",
+			given->name, MLIMG_SHORT_ID, layer->tag,
+			disk.sb.size_bytes / disk.sb.block_size, disk.sb.block_size, index_name,
+			layer->n_blocks, EROFS_BLOCK_SIZE);
+	if (memcmp(disk.sb.hash_seed, layer->places, sizeof(layer->places)) != 0)
+		return mlimg_err_refuse(err,
+			"%s holds the layer %.*s, but its contents lie elsewhere than in the image "
+			"that the index on %s was compiled from: compile it from this image",
+			given->name, MLIMG_SHORT_ID, layer->tag, index_name);
+	return 0;
+}
+
+int mlimg_index_check(const struct mlimg_index *index, const char *index_name,
+	const struct mlimg_index_disk *disks, size_t n_disks, struct mlimg_err *err)
+{
+	if (n_disks != index->n_layers)
+		return mlimg_err_refuse(err,
+			"the index on %s is over %zu layers, but there are %zu: compile it from "
+			"these",
+			index_name, index->n_layers, n_disks);
+	for (size_t i = 0; i < n_disks; i++) {
+		int r = check_layer(index, i, index_name, &disks[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file index.h
+ * An index (tools/index-merge.h says what is in it) beside the layers it was compiled from. Its files are blocks on other disks, so a wrong
+ * disk would not fail but show garbage: everything that tells one disk from another is compared before anything is mounted.
+ *
+ * A slot of the device table stands for a layer, bottom first, and says
+ *
+ *     build id     compared with the UUID of the layer's file system, which is derived from it
+ *     blocks       compared with the file system's size, and so, since a truncated one is refused, with the disk's
+ *     places       compared with the superblock's hash seed: two images of one layer, of a directory and of a tar of it, have one build id, but
+ *                  their contents may lie elsewhere (tools/ext4-write.h)
+ *
+ * The index's own UUID is derived from the stack id as a layer's is from its build id (layer.h). Only superblocks and the device table are read.
+ */
+#ifndef MLIMG_INDEX_H
+#define MLIMG_INDEX_H
+
+#include "libmlimg/disk.h"
+#include "libmlimg/stack.h"
+
+/** An index as its superblock and device table describe it. */
+struct mlimg_index {
+	uint8_t uuid[MLIMG_UUID_SIZE];
+	size_t n_layers;
+	struct mlimg_erofs_device layers[MLIMG_STACK_LAYERS_MAX]; /**< bottom first */
+};
+
+/** A disk that is said to hold a layer. */
+struct mlimg_index_disk {
+	int fd;           /**< readable */
+	const char *name; /**< as messages begin with it */
+};
+
+/**
+ * Read an index's description.
+ *
+ * @param fd         a block device or a regular file, readable
+ * @param name       as messages begin with it
+ * @param ret_index  filled on success
+ * @param err        what is wrong with it
+ * @return           0; -EUCLEAN when it is none, damaged or truncated; other -errno
+ */
+int mlimg_index_read(int fd, const char *name, struct mlimg_index *ret_index,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Compare disks with the index.
+ *
+ * @param index       the index
+ * @param index_name  what it is called in messages
+ * @param disks       bottom first
+ * @param n_disks     their number
+ * @param err         names the first disk that does not fit
+ * @return            0; -EUCLEAN when one does not fit, or there are more or fewer; other -errno
+ */
+int mlimg_index_check(const struct mlimg_index *index, const char *index_name,
+	const struct mlimg_index_disk *disks, size_t n_disks,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
