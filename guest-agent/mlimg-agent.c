@@ -52,6 +52,7 @@ static const struct {
 	const char *name;
 	mlimg_call_fn *fn;
 } calls[] = {
+	{"check-index", mlimg_call_check_index},
 	{"commit", mlimg_call_commit},
 	{"daemon", mlimg_call_daemon},
 	{"identify", mlimg_call_identify},

@@ -60,6 +60,7 @@ int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, con
 	int r;
 
 	snprintf(mounted.where, sizeof(mounted.where), "%s", where);
+	strcpy(mounted.manifest, "mlimg/manifest");
 	mounted.fd = openat(root_fd, where, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (mounted.fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", where);
@@ -80,6 +81,62 @@ int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, con
 	return 0;
 }
 
+static int read_stack(
+	const struct mlimg_mounted *index, struct mlimg_stack_infos *infos, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_mounted_read(
+		index, "mlimg/stack.json", MLIMG_STACK_JSON_MAX, &text, &size, err);
+
+	if (r < 0)
+		return r;
+	r = mlimg_stack_from_json(text, size, infos, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "%s", index->where) : 0;
+}
+
+/* Layer @i of the index; @info is taken over. */
+static int open_indexed(const struct mlimg_mounted *index, size_t i, const char *id,
+	struct mlimg_layer_info *info, struct mlimg_mounted *ret_mounted, struct mlimg_err *err)
+{
+	struct mlimg_mounted mounted = {.fd = fcntl(index->fd, F_DUPFD_CLOEXEC, 0), .info = *info};
+	int r;
+
+	*info = (struct mlimg_layer_info){0};
+	strcpy(mounted.where, index->where);
+	snprintf(mounted.manifest, sizeof(mounted.manifest), "mlimg/manifests/%zu", i);
+	r = mounted.fd < 0 ? mlimg_err_set(err, errno, "open '%s'", index->where)
+			   : compare(&mounted, i == 0 ? MLIMG_SYSTEM : MLIMG_SOFTWARE, id, err);
+	if (r < 0) {
+		mlimg_mounted_close(&mounted);
+		return mlimg_err_wrap(err, r, "layer %zu", i);
+	}
+	*ret_mounted = mounted;
+	return 0;
+}
+
+int mlimg_mounted_open_index(int root_fd, const char *const *ids, size_t n_layers,
+	struct mlimg_mounted *ret_layers, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_stack_infos_done) struct mlimg_stack_infos infos = {.n_layers = 0};
+	mlimg_cleanup(mlimg_mounted_close) struct mlimg_mounted index = {.where = "index"};
+	size_t n = 0;
+	int r;
+
+	index.fd = openat(root_fd, index.where, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (index.fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", index.where);
+	r = read_stack(&index, &infos, err);
+	if (r == 0 && infos.n_layers != n_layers)
+		r = mlimg_err_refuse(err, "%s: %zu layers are wanted, this has %zu", index.where,
+			n_layers, infos.n_layers);
+	for (; r == 0 && n < n_layers; n += r == 0)
+		r = open_indexed(&index, n, ids[n], &infos.layers[n], &ret_layers[n], err);
+	while (r < 0 && n > 0)
+		mlimg_mounted_close(&ret_layers[--n]);
+	return r;
+}
+
 void mlimg_mounted_close(struct mlimg_mounted *mounted)
 {
 	if (mounted->fd >= 0)
@@ -95,7 +152,7 @@ static int check_header(const struct mlimg_mounted *mounted, const struct mlimg_
 	int r = mlimg_layer_parse_header(manifest, &header, err);
 
 	if (r < 0)
-		return mlimg_err_wrap(err, r, "%s/mlimg/manifest", mounted->where);
+		return mlimg_err_wrap(err, r, "%s/%s", mounted->where, mounted->manifest);
 	if (header.kind != mounted->info.kind || strcmp(header.name, mounted->info.name) != 0 ||
 		strcmp(header.version, mounted->info.version) != 0)
 		return mlimg_err_refuse(err,
@@ -115,7 +172,7 @@ int mlimg_mounted_manifest(const struct mlimg_mounted *mounted,
 	char hex[MLIMG_SHA256_HEX_SIZE];
 	size_t size;
 	int r = mlimg_mounted_read(
-		mounted, "mlimg/manifest", MLIMG_MANIFEST_SIZE_MAX, &text, &size, err);
+		mounted, mounted->manifest, MLIMG_MANIFEST_SIZE_MAX, &text, &size, err);
 
 	if (r < 0)
 		return r;
@@ -128,7 +185,7 @@ int mlimg_mounted_manifest(const struct mlimg_mounted *mounted,
 			mounted->where, mounted->info.name, hex, mounted->info.build_id);
 	r = mlimg_manifest_parse(text, size, &manifest, err);
 	if (r < 0)
-		return mlimg_err_wrap(err, r, "%s/mlimg/manifest", mounted->where);
+		return mlimg_err_wrap(err, r, "%s/%s", mounted->where, mounted->manifest);
 	r = check_header(mounted, manifest, err);
 	if (r < 0) {
 		mlimg_manifest_free(manifest);

@@ -15,8 +15,9 @@
 
 /** A mounted layer. */
 struct mlimg_mounted {
-	char where[64];               /**< "layers/0" or "user", beneath the root */
-	int fd;                       /**< its top directory; -1 when not open */
+	char where[64];               /**< "layers/0", "user" or "index", beneath the root */
+	int fd;                       /**< the top directory; -1 when not open */
+	char manifest[40];            /**< its manifest, beneath that: "mlimg/manifest" */
 	struct mlimg_layer_info info; /**< from its layer.json */
 };
 
@@ -33,6 +34,20 @@ struct mlimg_mounted {
  */
 int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, const char *id,
 	struct mlimg_mounted *ret_mounted, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Open the layers of a mounted index, /run/mlimg/index, and compare them with what they are expected to be. Such a layer has a description
+ * and a manifest, which lies in the layer's own blocks, but no top directory of its own.
+ *
+ * @param root_fd     /run/mlimg
+ * @param ids         the expected build ids, bottom first, 20 to 64 hex digits of each
+ * @param n_layers    their number
+ * @param ret_layers  filled on success; mlimg_mounted_close() each
+ * @param err         names the layer and what is there
+ * @return            0, -EUCLEAN when it is another stack, -errno
+ */
+int mlimg_mounted_open_index(int root_fd, const char *const *ids, size_t n_layers,
+	struct mlimg_mounted *ret_layers, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Close it and free what it holds. */
 void mlimg_mounted_close(struct mlimg_mounted *mounted);

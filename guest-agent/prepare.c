@@ -36,12 +36,19 @@ struct prepare {
 	struct mlimg_boot_state old, next;
 };
 
-static int open_layers(struct prepare *p, struct mlimg_err *err)
+/* With an index the layers are not mounted themselves: the index has what is read of them. */
+static int open_read_only(struct prepare *p, struct mlimg_err *err)
 {
 	const struct wanted *w = p->wanted;
-	int r;
+	size_t n = 1 + w->n_software;
+	int r = 0;
 
-	for (size_t i = 0; i <= w->n_software; i++) {
+	if (strcmp(w->union_driver, MLIMG_UNION_INDEX) == 0) {
+		r = mlimg_mounted_open_index(p->root_fd, w->ids, n, p->layers, err);
+		p->n_layers = r < 0 ? 0 : n;
+		return r;
+	}
+	for (size_t i = 0; i < n; i++) {
 		char where[32];
 
 		snprintf(where, sizeof(where), "layers/%zu", i);
@@ -50,10 +57,22 @@ static int open_layers(struct prepare *p, struct mlimg_err *err)
 		if (r < 0)
 			return r;
 		p->n_layers++;
+	}
+	return 0;
+}
+
+static int open_layers(struct prepare *p, struct mlimg_err *err)
+{
+	const struct wanted *w = p->wanted;
+	int r = open_read_only(p, err);
+
+	for (size_t i = 0; i < p->n_layers && r == 0; i++) {
 		r = mlimg_stack_push(&p->stack, &p->layers[i].info, err);
 		if (r < 0)
-			return mlimg_err_wrap(err, r, "%s", where);
+			r = mlimg_err_wrap(err, r, "%s", p->layers[i].where);
 	}
+	if (r < 0)
+		return r;
 	r = mlimg_mounted_open(p->root_fd, "user", MLIMG_USER, w->user, &p->user, err);
 	return r < 0 ? r : mlimg_stack_push(&p->stack, &p->user.info, err);
 }
@@ -92,7 +111,7 @@ static int read_state(struct prepare *p, struct mlimg_err *err)
 			strdupa(err->text));
 	if (r < 0)
 		return r;
-	if (strcmp(p->old.stack.union_driver, p->wanted->union_driver) != 0)
+	if (!mlimg_boot_is_same_upper(p->old.stack.union_driver, p->wanted->union_driver))
 		return mlimg_err_refuse(err,
 			"user: the user layer '%s' was written by union driver '%s', which '%s' "
 			"would "
@@ -229,6 +248,14 @@ static int renew_base(struct prepare *p, struct mlimg_err *err)
 	return r < 0 ? r : leave_state(p, err);
 }
 
+/* The same stack through another driver: the state is to say which one wrote last. */
+static int note_driver(struct prepare *p, struct mlimg_err *err)
+{
+	p->next = p->old;
+	p->next.stack = p->boot.stack;
+	return leave_state(p, err);
+}
+
 static int write_boot(struct prepare *p, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
@@ -264,6 +291,8 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 		return r;
 	if (p->boot.change != MLIMG_BOOT_NONE || !mlimg_base_is_there(p->dir_fd, &p->old))
 		r = renew_base(p, err);
+	else if (strcmp(p->old.stack.union_driver, p->wanted->union_driver) != 0)
+		r = note_driver(p, err);
 	return r < 0 ? r : write_boot(p, err);
 }
 
@@ -344,8 +373,10 @@ int mlimg_call_prepare(int argc, char **argv)
 	if (find_missing(&wanted))
 		return mlimg_cli_usage(
 			MLIMG_AGENT_PROG, "prepare: %s is missing", find_missing(&wanted));
-	if (strcmp(wanted.union_driver, "overlay") != 0)
+	if (strcmp(wanted.union_driver, MLIMG_UNION_OVERLAY) != 0 &&
+		strcmp(wanted.union_driver, MLIMG_UNION_INDEX) != 0)
 		return mlimg_cli_usage(MLIMG_AGENT_PROG,
-			"prepare: no union driver '%s' (there is: overlay)", wanted.union_driver);
+			"prepare: no union driver '%s' (there are: index, overlay)",
+			wanted.union_driver);
 	return run(&wanted);
 }

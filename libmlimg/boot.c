@@ -18,6 +18,18 @@ static const char *change_name(enum mlimg_boot_change change)
 	return names[change];
 }
 
+static bool is_overlayfs(const char *union_driver)
+{
+	return strcmp(union_driver, MLIMG_UNION_INDEX) == 0 ||
+		strcmp(union_driver, MLIMG_UNION_OVERLAY) == 0;
+}
+
+bool mlimg_boot_is_same_upper(const char *union_driver, const char *other)
+{
+	return strcmp(union_driver, other) == 0 ||
+		(is_overlayfs(union_driver) && is_overlayfs(other));
+}
+
 void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driver,
 	struct mlimg_boot_stack *ret_stack)
 {
@@ -34,6 +46,13 @@ void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driv
 	}
 }
 
+static json_t *pack_mount(const struct mlimg_boot_stack *stack, const char *root, size_t i)
+{
+	if (strcmp(stack->union_driver, MLIMG_UNION_INDEX) == 0)
+		return json_null();
+	return json_sprintf("%s/layers/%zu", root, i);
+}
+
 /* With @root the mounts are told. jansson takes NULL for a value that failed, and says so in the end. */
 static json_t *pack_layers(const struct mlimg_boot_stack *stack, const char *root)
 {
@@ -45,9 +64,7 @@ static json_t *pack_layers(const struct mlimg_boot_stack *stack, const char *roo
 			"name", layer->name, "version", layer->version, "build_id",
 			layer->build_id);
 
-		if (root &&
-			json_object_set_new(item, "mount", json_sprintf("%s/layers/%zu", root, i)) <
-				0) {
+		if (root && json_object_set_new(item, "mount", pack_mount(stack, root, i)) < 0) {
 			json_decref(item);
 			return NULL;
 		}

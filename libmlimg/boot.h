@@ -9,7 +9,7 @@
  *
  *     { "format": 1, "union": "overlay", "stack_id": "<64 hex>",
  *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
- *                    "mount": "/run/mlimg/layers/0" }, ... ],
+ *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself
  *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user" },
  *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every
  *                                        change of the stack, back to a former one included
@@ -30,6 +30,9 @@
  * What of the upper cannot be compared (a path over 4095 bytes, an entry that cannot be read, more xattrs than manifests can have) is
  * skipped and counted as "keep"; notes name the first three, shortened and escaped as in manifests, and the number of the others.
  *
+ * "union" is the union driver. In state.json it is the one that wrote the user layer last, and another one is refused unless both
+ * write the same form, as "index" and "overlay" do.
+ *
  * state.json:
  *
  *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "stack": [...],
@@ -47,6 +50,8 @@
  */
 #ifndef MLIMG_BOOT_H
 #define MLIMG_BOOT_H
+
+#include <stdbool.h>
 
 #include "libmlimg/reconcile.h"
 #include "libmlimg/stack.h"
@@ -107,6 +112,15 @@ struct mlimg_boot {
 	char notes[MLIMG_BOOT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
 };
+
+#define MLIMG_UNION_INDEX "index"
+#define MLIMG_UNION_OVERLAY "overlay"
+
+/**
+ * @return whether what one union driver wrote into a user layer is what the other one reads. With an index too it is overlayfs that
+ * writes, and in the same form.
+ */
+bool mlimg_boot_is_same_upper(const char *union_driver, const char *other);
 
 /**
  * Write down a stack.

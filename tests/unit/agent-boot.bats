@@ -334,7 +334,7 @@ Try 'mlimg-agent --help' for more information."
 	fails 2 "mlimg-agent: prepare: --union is missing$hint" mlimg-agent prepare --root "$RUN"
 	fails 2 "mlimg-agent: prepare: --system is missing$hint" mlimg-agent prepare --root "$RUN" --union overlay
 	fails 2 "mlimg-agent: prepare: --user is missing$hint" mlimg-agent prepare --root "$RUN" --union overlay --system $id
-	fails 2 "mlimg-agent: prepare: no union driver 'aufs' (there is: overlay)$hint" \
+	fails 2 "mlimg-agent: prepare: no union driver 'aufs' (there are: index, overlay)$hint" \
 		mlimg-agent prepare --root "$RUN" --union aufs --system $id --user $id
 	fails 2 "mlimg-agent: prepare: 'abc' is no id (20 to 64 hex digits)$hint" mlimg-agent prepare --software abc
 	fails 2 "mlimg-agent: prepare: unexpected argument 'x'$hint" mlimg-agent prepare x

@@ -54,7 +54,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	while read -r line; do
 		[ "${#line}" -le 80 ]
 	done <<<"$help"
-	for call in daemon identify stage; do
+	for call in check-index daemon identify stage; do
 		works mlimg-agent "$call" --help
 		same "help of $call" "$help" "$output"
 	done

@@ -147,6 +147,17 @@ TEST(as_many_layers_as_can_be_with_the_longest_names)
 	free(text);
 }
 
+TEST(drivers_that_write_the_same)
+{
+	ASSERT(mlimg_boot_is_same_upper("overlay", "overlay"));
+	ASSERT(mlimg_boot_is_same_upper("overlay", "index"));
+	ASSERT(mlimg_boot_is_same_upper("index", "overlay"));
+	ASSERT(mlimg_boot_is_same_upper("unionfs", "unionfs"));
+	ASSERT(!mlimg_boot_is_same_upper("unionfs", "overlay"));
+	ASSERT(!mlimg_boot_is_same_upper("index", "unionfs"));
+	ASSERT(!mlimg_boot_is_same_upper("", "index"));
+}
+
 static void check_report(struct mlimg_report *report, const char *expected)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
