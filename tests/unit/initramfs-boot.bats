@@ -60,6 +60,62 @@ agent commit --root T/run/mlimg" "$(log)"
 	same "mode of /run/mlimg" 700 "$(stat -c %a "$T/run/mlimg")"
 }
 
+# The same disks and an index.
+index=33333333333333333333
+on_index="boot=mlimg mlimg.system=$sys mlimg.software=$sw,$sw2 mlimg.user=$user mlimg.union=index mlimg.index=$index mlimg.wait=5"
+with_index() {
+	three_layers
+	disk /dev/vde layer index 333333333333833383330000000000ff $index EROFS >>"$T/disks"
+	mkdir -p "$T/content$T/run/mlimg/index/rootfs"
+	printf '\terofs\n' >>"$T/proc/filesystems"
+}
+
+@test "boot: every step with an index, in order" {
+	machine() {
+		with_index
+	}
+	boots "$on_index"
+	same "what was done" "agent stage initramfs
+agent stage disks
+agent stage layers
+agent check-index --index /dev/vde --layer /dev/vdd --layer /dev/vdc --layer /dev/vdb
+mount -t erofs -o ro,nosuid,nodev,device=/dev/vdd,device=/dev/vdc,device=/dev/vdb /dev/vde T/run/mlimg/index
+agent stage user
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+agent stage reconcile
+agent prepare --root T/run/mlimg --union index --system $sys --software $sw --software $sw2 --user $user
+agent stage union
+mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
+run-init -n T/root /sbin/init
+agent stage switch-root
+agent commit --root T/run/mlimg" "$(log)"
+}
+
+@test "boot: an index of other layers is not mounted" {
+	machine() {
+		with_index
+		echo 3 >"$T/check-index.status"
+		echo "mlimg-agent: /dev/vdc (serial $sw) holds something else" >"$T/check-index.err"
+	}
+	stops "/dev/vdc (serial $sw) holds something else" "$on_index"
+	same "mounts" "" "$(log | grep '^mount' || :)"
+}
+
+@test "boot: an index that cannot be mounted, or is none" {
+	machine() {
+		with_index
+		echo '*/dev/vde*|mount: mounting /dev/vde on x failed: Invalid argument' >"$T/mount.err"
+		printf '%s\n' '[    2.0] erofs: (device vde): erofs_read_superblock: invalid checksum 0x1' '[    3.0] erofs: (device vdf): x' >"$T/kmsg"
+	}
+	stops "the index $index on /dev/vde cannot be mounted: mount says 'mount: mounting /dev/vde on x failed: Invalid argument', the kernel 'erofs: (device vde): erofs_read_superblock: invalid checksum 0x1': compile it again with mlimg-index" \
+		"$on_index"
+	machine() {
+		with_index
+		rmdir "$T/content$T/run/mlimg/index/rootfs"
+	}
+	stops "the index $index on /dev/vde has no directory /rootfs: look into the image with mlimg-inspect" "$on_index"
+}
+
 @test "boot: without software layers" {
 	machine() {
 		three_layers
@@ -103,6 +159,11 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 		printf 'nodev\tproc\n\text3\nnodev\toverlay\n' >"$T/proc/filesystems"
 	}
 	stops "the kernel has no ext4: the initramfs lacks the module, or was made for another kernel; make it again"
+	machine() {
+		with_index
+		sed -i /erofs/d "$T/proc/filesystems"
+	}
+	stops "the kernel has no erofs: the initramfs lacks the module, or was made for another kernel; make it again" "$on_index"
 }
 
 @test "boot: a layer that cannot be mounted" {

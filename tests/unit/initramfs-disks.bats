@@ -151,6 +151,69 @@ $vdb
 $(disk /dev/vdc unreadable - - $user 'Input/output error')" " system:$sys=/dev/vda software:$sw=/dev/vdb " "the user layer $user" ""
 }
 
+# --- the index ---
+
+idx=33333333333333333333 idx_uuid=33333333333383338333000000000000
+vdd=$(disk /dev/vdd layer index $idx_uuid $idx 'EROFS, 4.0 KiB, over 2 layers')
+
+# matches_index TABLE FOUND MISSING REFUSAL: as matches, where an index is wanted too.
+matches_index() {
+	want="MLIMG_INDEX=$idx; $want" matches "$@"
+}
+
+@test "disks: an index, wherever it is" {
+	matches_index "$vdd
+$vda
+$vdb
+$vdc" " index:$idx=/dev/vdd$all" "" ""
+	matches_index "$vda
+$vdb
+$vdc" "$all" "the index $idx" ""
+}
+
+@test "disks: an index that nobody asked for" {
+	matches "$vda
+$vdb
+$vdc
+$vdd" "$all" "" "/dev/vdd (serial $idx) holds an index, UUID $idx_uuid, which is not in the stack: detach it, or add it to the kernel parameters"
+}
+
+@test "disks: another index, a layer in the index's place, and an index in a layer's" {
+	matches_index "$vda
+$vdb
+$vdc
+${vdd/$idx_uuid/$other_uuid}" "$all" "the index $idx" \
+		"/dev/vdd (serial $idx) should be the index $idx, but holds an index, UUID $other_uuid: attach the right image"
+	matches_index "$vda
+$vdb
+$vdc
+$(disk /dev/vdd layer software $other_uuid $idx 'ext4')" "$all" "the index $idx" \
+		"/dev/vdd (serial $idx) should be the index $idx, but holds a software layer, UUID $other_uuid: attach the right image"
+	matches_index "$vda
+$(disk /dev/vdb layer index $sw_uuid - EROFS)
+$vdc
+$vdd" " system:$sys=/dev/vda user:$user=/dev/vdc index:$idx=/dev/vdd " "the software layer $sw" \
+		"/dev/vdb (no serial) holds an index, UUID $sw_uuid, but mlimg.software names it: correct the kernel parameters"
+}
+
+@test "disks: an index that is damaged, truncated, there twice" {
+	matches_index "$vda
+$vdb
+$vdc
+$(disk /dev/vdd damaged index $idx_uuid - 'index, but superblock checksum is wrong')" "$all" "the index $idx" \
+		"/dev/vdd (no serial) should be the index $idx, but is damaged (index, but superblock checksum is wrong): compile it again with mlimg-index"
+	matches_index "$vda
+$vdb
+$vdc
+$(disk /dev/vdd truncated index $idx_uuid $idx '9 bytes, the disk only 8')" "$all" "the index $idx" \
+		"/dev/vdd (serial $idx) should be the index $idx, but is truncated (9 bytes, the disk only 8): compare its size with the original's"
+	matches_index "$vda
+$vdb
+$vdc
+$vdd
+${vdd/vdd/vde}" "${all}index:$idx=/dev/vdd " "" "/dev/vdd and /dev/vde (serial $idx) both hold the index $idx: detach one of them"
+}
+
 # --- waiting ---
 
 # finds STATUS STDERR LOG; the test's own function `machine` prepares what is seen when.

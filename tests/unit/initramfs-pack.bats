@@ -36,9 +36,14 @@ make_it() {
 	"$pack" --modules-from tree --busybox /bin/busybox --agent agent "$@"
 }
 
+# main FILE: what lies behind the archive of 512 bytes in front, in which there is only what mlimg-vm looks for.
+main() {
+	tail -c +513 "$1"
+}
+
 # in_it FILE: a file of the uncompressed archive out/i.
 in_it() {
-	cpio -i --quiet --to-stdout "$1" <out/i
+	cpio -i --quiet --to-stdout "$1" < <(main out/i)
 }
 
 # left: what lies in out/ after a failure.
@@ -72,7 +77,7 @@ drwxr-xr-x 0 0 0 newroot
 drwxr-xr-x 0 0 0 proc
 drwxr-xr-x 0 0 0 run
 drwxr-xr-x 0 0 0 sys
-drwxr-xr-x 0 0 0 tmp" "$(cpio -itvn --quiet <out/i | awk '{ print $1, $3, $4, $5, $9 }')"
+drwxr-xr-x 0 0 0 tmp" "$(main out/i | cpio -itvn --quiet | awk '{ print $1, $3, $4, $5, $9 }')"
 	left i
 }
 
@@ -87,6 +92,48 @@ kernel/virtio_console.ko
 kernel/overlay.ko" "$(in_it lib/mlimg/modules)"
 	for module in crc32c_generic virtio_console overlay; do
 		same "$module" "code of $module" "$(in_it lib/modules/kernel/$module.ko)"
+	done
+}
+
+# unions WANTED: what the packed initramfs says of itself.
+unions() {
+	works make_it -o out/i
+	same "entries in front" mlimg-unions "$(cpio -it --quiet <out/i)"
+	same "union drivers" "$1" "$(cpio -i --quiet --to-stdout mlimg-unions <out/i)"
+}
+
+@test "pack: it says which union drivers it knows, and has erofs where there is one" {
+	local kernel=tree/usr/lib/modules/6.1.0-x
+	unions overlay
+	echo kernel/fs/erofs/erofs.ko >>$kernel/modules.builtin
+	unions "overlay index"
+	sed -i /erofs/d $kernel/modules.builtin
+	echo 'code of erofs' >$kernel/kernel/erofs.ko
+	echo 'kernel/erofs.ko: kernel/crc32c_generic.ko.gz' >>$kernel/modules.dep
+	unions "overlay index"
+	works make_it --compress none -o out/i
+	same "module" "code of erofs" "$(in_it lib/modules/kernel/erofs.ko)"
+	same "order" $'kernel/crc32c_generic.ko\nkernel/erofs.ko' "$(in_it lib/mlimg/modules | head -n 2)"
+	mkdir tree/boot
+	printf 'CONFIG_EROFS_FS_%s=y\n' XATTR POSIX_ACL >tree/boot/config-6.1.0-x
+	unions overlay
+	echo CONFIG_EROFS_FS_SECURITY=y >>tree/boot/config-6.1.0-x
+	unions "overlay index"
+	mv $kernel tree/usr/lib/modules/5.10.0-x
+	unions overlay
+}
+
+@test "pack: kernels that can mount an index" {
+	local shell version can
+	for shell in dash "busybox ash"; do
+		can=
+		for version in 4.19.0-27 5.9 5.15.158-cloud 5.16 5.16-rc1 5.16.0-x 6 6.1.0-42-cloud-amd64 10.0 x 6x.1 ''; do
+			# shellcheck disable=SC2086,SC2016 # words; for the inner shell
+			! $shell -uc '. "$1" && mlimg_can_index "$2" none' - "$MLIMG_TOP/initramfs/lib/mlimg-unions" "$version" 2>"$BATS_TEST_TMPDIR/err" ||
+				can+=" $version"
+			same "stderr" "" "$(cat "$BATS_TEST_TMPDIR/err")"
+		done
+		same "with $shell" " 5.16 5.16-rc1 5.16.0-x 6 6.1.0-42-cloud-amd64 10.0" "$can"
 	done
 }
 
@@ -106,8 +153,11 @@ kernel/overlay.ko" "$(in_it lib/mlimg/modules)"
 	works make_it -o out/z
 	works make_it --compress=gzip --output=out/g
 	works make_it --compress none -o out/n
-	zstd -q -dc out/z | cmp - out/n
-	gzip -dc out/g | cmp - out/n
+	cmp <(main out/z | zstd -q -dc) <(main out/n)
+	cmp <(main out/g | gzip -dc) <(main out/n)
+	for i in z g n; do
+		cmp -n 512 out/$i out/n
+	done
 }
 
 @test "pack: replaces a file that is there" {

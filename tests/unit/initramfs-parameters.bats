@@ -18,7 +18,7 @@ refuses() {
 	in_both 1 "" "mlimg: $2" "mlimg_parse '$1'"
 }
 
-hex='20 to 64 hex digits (lower case) of a build id'
+hex='20 to 64 hex digits (lower case) of an id'
 
 @test "parameters: defaults" {
 	parses "mlimg.system=$sys mlimg.user=$user" "$sys||$user|overlay|30||"
@@ -27,6 +27,22 @@ hex='20 to 64 hex digits (lower case) of a build id'
 @test "parameters: all of them, among others" {
 	parses "BOOT_IMAGE=/vmlinuz ro  quiet mlimg.debug mlimg.init=/bin/sh mlimg.wait=3600 mlimg.union=overlay mlimg.user=$user mlimg.software=11111111111111111111,2222222222222222222222 mlimg.system=$sys boot=mlimg	foo=*" \
 		"$sys|11111111111111111111 2222222222222222222222|$user|overlay|3600|/bin/sh|y"
+}
+
+@test "parameters: an index" {
+	local index=33333333333333333333
+	in_both 0 "index $index system:$sys software:11111111111111111111 user:$user index:$index" "" \
+		"mlimg_parse 'mlimg.index=$index mlimg.union=index mlimg.system=$sys mlimg.software=11111111111111111111 mlimg.user=$user' &&
+		echo \"\$MLIMG_UNION \$MLIMG_INDEX \$MLIMG_WANTED\""
+	refuses "mlimg.system=$sys mlimg.user=$user mlimg.union=index" \
+		'kernel parameter mlimg.index is missing: mlimg.union=index takes the id of the stack that the index is of'
+	refuses "mlimg.system=$sys mlimg.user=$user mlimg.index=$index" \
+		'kernel parameter mlimg.index is only for mlimg.union=index: keep both or none'
+	refuses "mlimg.system=$sys mlimg.user=$user mlimg.union=overlay mlimg.index=$index" \
+		'kernel parameter mlimg.index is only for mlimg.union=index: keep both or none'
+	refuses "mlimg.index=xyz" "kernel parameter mlimg.index=xyz is malformed: mlimg.index takes $hex"
+	refuses "mlimg.system=$sys mlimg.user=$user mlimg.union=index mlimg.index=$sys" \
+		"the kernel parameters name $sys twice: a layer has one place in a stack"
 }
 
 @test "parameters: an id of 64 digits" {
@@ -94,7 +110,7 @@ software() {
 }
 
 @test "parameters: union, wait, init, debug malformed" {
-	refuses "mlimg.union=aufs" "kernel parameter mlimg.union=aufs is malformed: mlimg.union takes 'overlay'"
+	refuses "mlimg.union=aufs" "kernel parameter mlimg.union=aufs is malformed: mlimg.union takes 'overlay' or 'index'"
 	local wait
 	for wait in 0 08 010 3601 99999 -1 1.5 ten ''; do
 		refuses "mlimg.wait=$wait" "kernel parameter mlimg.wait=$wait is malformed: mlimg.wait takes seconds, 1 to 3600"
@@ -113,7 +129,7 @@ software() {
 	known=$(sed -n 's/^\t\t\(mlimg\.[a-z]*\)).*/\1/p' "$MLIMG_TOP/initramfs/lib/mlimg-decisions" | sort)
 	readme=$(sed -n 's/^| `\(mlimg\.[a-z]*\)` |.*/\1/p' "$MLIMG_TOP/initramfs/README.md" | sort)
 	page=$(sed -n 's/^\.It Cm \(mlimg\.[a-z]*\).*/\1/p' "$MLIMG_TOP/initramfs/mlimg-boot.7" | sort)
-	[ "$(wc -w <<<"$known")" -ge 7 ]
+	[ "$(wc -w <<<"$known")" -ge 8 ]
 	same "table of README.md" "$known" "$readme"
 	same "list of mlimg-boot.7" "$known" "$page"
 }
