@@ -163,13 +163,21 @@ static void add_net(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
 	add(args, "virtio-net-pci,netdev=net0,romfile=,addr=0x4");
 }
 
-/* "system", "software0"…, "user": names of block nodes. */
+/* The disks, and behind them the index. */
+static const struct mlimg_vm_disk *disk_at(const struct mlimg_vm_spec *spec, size_t i)
+{
+	return i == spec->n_disks ? &spec->index : &spec->disks[i];
+}
+
+/* "system", "software0"…, "user", "index": names of block nodes. */
 static void disk_name(const struct mlimg_vm_spec *spec, size_t i, char ret_name[32])
 {
 	if (i == 0)
 		snprintf(ret_name, 32, "system");
 	else if (i == spec->n_disks - 1)
 		snprintf(ret_name, 32, "user");
+	else if (i == spec->n_disks)
+		snprintf(ret_name, 32, "index");
 	else
 		snprintf(ret_name, 32, "software%zu", i - 1);
 }
@@ -186,7 +194,7 @@ static void disk_name(const struct mlimg_vm_spec *spec, size_t i, char ret_name[
 static int add_disk(
 	struct mlimg_args *args, const struct mlimg_vm_spec *spec, size_t i, size_t position)
 {
-	const struct mlimg_vm_disk *disk = &spec->disks[i];
+	const struct mlimg_vm_disk *disk = disk_at(spec, i);
 	mlimg_autofree char *path = double_commas(disk->path);
 	bool is_user = i == spec->n_disks - 1;
 	char name[32];
@@ -200,7 +208,7 @@ static int add_disk(
 		is_user ? "discard=unmap,detect-zeroes=unmap" : "read-only=on",
 		disk->is_block_device ? "host_device" : "file", path);
 	add(args, "-device");
-	/* Eight functions to a slot, from slot 8 on: 66 disks fill nine slots of the 32 that a bus
+	/* Eight functions to a slot, from slot 8 on: 67 disks fill nine slots of the 32 that a bus
 	 * has. */
 	add(args,
 		"virtio-blk-pci,id=%s,drive=%s,serial=%.*s,addr=0x%zx.%zu,multifunction=on,"
@@ -222,18 +230,18 @@ static uint64_t next_random(uint64_t *state)
 
 static int add_disks(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
 {
-	size_t order[MLIMG_VM_DISKS_MAX];
+	size_t order[MLIMG_VM_DISKS_MAX + 1], n = spec->n_disks + (spec->index.path ? 1 : 0);
 	uint64_t state = spec->shuffle_seed;
 
-	for (size_t i = 0; i < spec->n_disks; i++)
+	for (size_t i = 0; i < n; i++)
 		order[i] = i;
-	for (size_t i = spec->n_disks; spec->shuffle && i > 1; i--) {
+	for (size_t i = n; spec->shuffle && i > 1; i--) {
 		size_t j = next_random(&state) % i, tmp = order[i - 1];
 
 		order[i - 1] = order[j];
 		order[j] = tmp;
 	}
-	for (size_t i = 0; i < spec->n_disks; i++)
+	for (size_t i = 0; i < n; i++)
 		if (add_disk(args, spec, order[i], i) < 0)
 			return -ENOMEM;
 	return 0;
@@ -253,6 +261,8 @@ int mlimg_vm_kernel_cmdline(
 		fprintf(f, "%s%.*s", i == 1 ? " mlimg.software=" : ",", MLIMG_SHORT_ID,
 			spec->disks[i].id);
 	fprintf(f, " mlimg.user=%.*s", MLIMG_SHORT_ID, spec->disks[spec->n_disks - 1].id);
+	if (spec->index.path)
+		fprintf(f, " mlimg.union=index mlimg.index=%.*s", MLIMG_SHORT_ID, spec->index.id);
 	if (spec->console != MLIMG_CONSOLE_NONE)
 		fprintf(f, " console=%s", spec->arch->console);
 	/* A kernel that panics resets at once, which mlimg-vm sees; one that hangs it could only

@@ -16,9 +16,10 @@
 #include "libmlimg/stack.h"
 #include "tools/vm-accel.h"
 
-#define MLIMG_VM_DISKS_MAX \
-	(MLIMG_STACK_SOFTWARE_MAX + 2) /**< software layers, the system, the user */
-#define MLIMG_VM_FORWARDS_MAX 64       /**< forwarded ports of one guest */
+#define MLIMG_VM_DISKS_MAX          \
+	(MLIMG_STACK_SOFTWARE_MAX + \
+		2) /**< software layers, the system, the user; the index is one more */
+#define MLIMG_VM_FORWARDS_MAX 64 /**< forwarded ports of one guest */
 
 /** What differs from one kind of machine to another. */
 struct mlimg_vm_arch {
@@ -66,9 +67,11 @@ struct mlimg_vm_spec {
 	const char *append; /**< added to the kernel's command line, or NULL */
 	struct mlimg_vm_disk disks[MLIMG_VM_DISKS_MAX]; /**< system, software bottom first, user */
 	size_t n_disks;                                 /**< at least 2 */
-	bool shuffle;                                   /**< attach the disks in another order */
-	uint64_t shuffle_seed;                          /**< which order */
-	bool net; /**< a network card behind QEMU's user-mode NAT */
+	struct mlimg_vm_disk
+		index;         /**< the compiled stack, its id the stack's; no path: without one */
+	bool shuffle;          /**< attach the disks in another order */
+	uint64_t shuffle_seed; /**< which order */
+	bool net;              /**< a network card behind QEMU's user-mode NAT */
 	struct mlimg_vm_forward forwards[MLIMG_VM_FORWARDS_MAX];
 	size_t n_forwards;
 	enum mlimg_vm_console console;

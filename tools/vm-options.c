@@ -29,6 +29,12 @@ static const char help[] =
 	"  --user-format FORMAT    raw or qcow2 (default: qcow2 where the name ends in\n"
 	"                          .qcow2, else raw; never found out from the content)\n"
 	"  --user-id ID            id of a qcow2 user layer, 20 to 64 hex digits\n"
+	"  --union DRIVER          auto, index or overlay: how the layers become one tree\n"
+	"                          (default: auto: index where the initramfs knows it)\n"
+	"  --index FILE            the layers' index, made by mlimg-index (default:\n"
+	"                          compiled when needed, and kept)\n"
+	"  --cache-dir DIR         where compiled indexes are kept (default: for root\n"
+	"                          /var/cache/mlimg, else $XDG_CACHE_HOME/mlimg)\n"
 	"Machine:\n"
 	"  --name NAME             name of the guest (default: the user layer's)\n"
 	"  --memory SIZE           memory (default: 1G)\n"
@@ -60,6 +66,9 @@ enum {
 	OPT_USER,
 	OPT_USER_FORMAT,
 	OPT_USER_ID,
+	OPT_UNION,
+	OPT_INDEX,
+	OPT_CACHE_DIR,
 	OPT_NAME,
 	OPT_MEMORY,
 	OPT_CPUS,
@@ -82,6 +91,9 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"user", required_argument, NULL, OPT_USER},
 	{"user-format", required_argument, NULL, OPT_USER_FORMAT},
 	{"user-id", required_argument, NULL, OPT_USER_ID},
+	{"union", required_argument, NULL, OPT_UNION},
+	{"index", required_argument, NULL, OPT_INDEX},
+	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"cpus", required_argument, NULL, OPT_CPUS}, {"accel", required_argument, NULL, OPT_ACCEL},
@@ -222,10 +234,9 @@ static int set_machine(struct mlimg_vm_options *o, int opt, const char *text, st
 	}
 }
 
-static int set_option(struct mlimg_vm_options *o, int opt, const char *text, const char **format,
+static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, const char **format,
 	struct mlimg_err *err)
 {
-	uint64_t n = 0;
 	int ret;
 
 	switch (opt) {
@@ -234,6 +245,21 @@ static int set_option(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_USER: return set_once("user", text, &o->user, err);
 	case OPT_USER_FORMAT: return set_once("user-format", text, format, err);
 	case OPT_USER_ID: return set_user_id(o, text, err);
+	case OPT_UNION:
+		ret = mlimg_union_of(text, &o->union_driver, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--union") : 0;
+	case OPT_INDEX: return set_once("index", text, &o->index, err);
+	default: /* OPT_CACHE_DIR */ return set_once("cache-dir", text, &o->cache_dir, err);
+	}
+}
+
+static int set_option(struct mlimg_vm_options *o, int opt, const char *text, const char **format,
+	struct mlimg_err *err)
+{
+	uint64_t n = 0;
+	int ret;
+
+	switch (opt) {
 	case OPT_KERNEL: return set_once("kernel", text, &o->kernel, err);
 	case OPT_INITRD: return set_once("initrd", text, &o->initrd, err);
 	case OPT_APPEND: return set_once("append", text, &o->append, err);
@@ -245,7 +271,9 @@ static int set_option(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_RUNTIME_DIR: return set_once("runtime-dir", text, &o->runtime_dir, err);
 	case OPT_DRY_RUN: o->dry_run = true; return 0;
 	case OPT_VERBOSE: o->verbose = true; return 0;
-	default: return set_machine(o, opt, text, err);
+	default:
+		return opt <= OPT_CACHE_DIR ? set_layers(o, opt, text, format, err)
+					    : set_machine(o, opt, text, err);
 	}
 }
 
@@ -272,6 +300,8 @@ static int check_all(struct mlimg_vm_options *o, const char *format, struct mlim
 		return mlimg_err_usage(err, "--system is missing");
 	if (!o->user)
 		return mlimg_err_usage(err, "--user is missing");
+	if (o->index && o->union_driver == MLIMG_UNION_OF_OVERLAY)
+		return mlimg_err_usage(err, "--index and --union overlay exclude each other");
 	if (!o->kernel != !o->initrd)
 		return mlimg_err_usage(err, "--kernel and --initrd go together");
 	if (!o->net && o->n_forwards)

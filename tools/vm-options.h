@@ -7,6 +7,7 @@
 #define MLIMG_VM_OPTIONS_H
 
 #include "tools/vm-cmd.h"
+#include "tools/vm-union.h"
 
 #define MLIMG_VM_PROG "mlimg-vm"
 
@@ -23,6 +24,9 @@ struct mlimg_vm_options {
 	uint64_t memory_bytes;
 	unsigned cpus;
 	enum mlimg_accel accel;
+	enum mlimg_union union_driver;
+	const char *index;     /**< NULL: compiled and kept */
+	const char *cache_dir; /**< where compiled ones are kept; NULL: the default */
 	bool net;
 	struct mlimg_vm_forward forwards[MLIMG_VM_FORWARDS_MAX];
 	size_t n_forwards;

@@ -2,10 +2,12 @@
 #include "tools/vm-run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "tools/bootfiles.h"
 #include "tools/cli.h"
@@ -17,7 +19,9 @@ struct prepared {
 	struct mlimg_vm_images images;
 	struct mlimg_vm_spec spec;
 	struct mlimg_args args;
-	char *dir, *kernel, *initrd;
+	struct mlimg_vm_layers layers;
+	struct mlimg_initrd initrd_says;
+	char *dir, *kernel, *initrd, *index;
 	int lock;
 };
 
@@ -31,6 +35,7 @@ static void prepared_done(struct prepared *p)
 	free(p->dir);
 	free(p->kernel);
 	free(p->initrd);
+	free(p->index);
 }
 
 /* A QEMU built without seccomp refuses the option, whatever its value. One that is not there may have it. */
@@ -73,9 +78,38 @@ static int check_readable(const char *path, struct mlimg_err *err)
 	return access(path, R_OK) < 0 ? mlimg_err_set(err, errno, "open '%s'", path) : 0;
 }
 
+static int take_piece(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
+{
+	/* A hole: no initramfs has one where this looks. */
+	if (!data)
+		return -ECANCELED;
+	return mlimg_initrd_take(ctx, data, size) ? -ECANCELED : 0;
+}
+
+/* @initrd: the inode of the system layer's own, or NULL for another file. */
+static int ask_initrd(struct prepared *p, struct mlimg_ext4 *fs,
+	const struct mlimg_ext4_inode *initrd, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = initrd ? -1 : open(p->spec.initrd, O_RDONLY | O_CLOEXEC);
+	char piece[65536];
+	ssize_t n;
+	int ret;
+
+	if (initrd) {
+		ret = mlimg_ext4_read(fs, initrd, take_piece, &p->initrd_says, err);
+		return ret == -ECANCELED ? 0 : ret;
+	}
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", p->spec.initrd);
+	do
+		n = read(fd, piece, sizeof(piece));
+	while (n > 0 && !mlimg_initrd_take(&p->initrd_says, piece, (size_t)n));
+	return n < 0 ? mlimg_err_set(err, errno, "read '%s'", p->spec.initrd) : 0;
+}
+
 /* The system layer's own kernel and initramfs; with a dry run they are only looked for. */
 static int extract_boot_files(
-	const struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
 	struct mlimg_bootfiles files;
@@ -83,6 +117,8 @@ static int extract_boot_files(
 
 	if (ret == 0)
 		ret = mlimg_bootfiles_find(fs, &files, err);
+	if (ret == 0)
+		ret = ask_initrd(p, fs, &files.initrd, err);
 	if (ret < 0 || options->dry_run)
 		return ret;
 	ret = mlimg_bootfiles_extract(fs, &files.kernel, p->kernel, err);
@@ -98,7 +134,7 @@ static int prepare_boot_files(
 		p->spec.kernel = options->kernel;
 		p->spec.initrd = options->initrd;
 		ret = check_readable(options->kernel, err);
-		return ret < 0 ? ret : check_readable(options->initrd, err);
+		return ret < 0 ? ret : ask_initrd(p, NULL, NULL, err);
 	}
 	p->spec.kernel = p->kernel = mlimg_runtime_file(p->dir, "kernel");
 	p->spec.initrd = p->initrd = mlimg_runtime_file(p->dir, "initrd");
@@ -135,6 +171,9 @@ static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options
 		disk->id = p->images.infos[i].build_id;
 	}
 	spec->n_disks = p->images.n;
+	for (size_t i = 0; i + 1 < p->images.n; i++)
+		p->layers.paths[p->layers.n++] = spec->disks[i].path;
+	mlimg_stack_id(&p->images.stack, p->layers.stack_id);
 	spec->shuffle = options->shuffle;
 	spec->shuffle_seed = options->shuffle_seed;
 	spec->net = options->net;
@@ -153,6 +192,51 @@ static int lock(struct prepared *p, struct mlimg_err *err)
 	if (ret == 0)
 		mlimg_runtime_clean(p->dir);
 	return ret;
+}
+
+/* The index, given or kept; with a dry run it is only said where it would be. */
+static int find_index(
+	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	const char *path = options->index;
+	int ret;
+
+	if (path) {
+		ret = mlimg_vm_index_check(path, &p->layers, err);
+	} else {
+		ret = mlimg_vm_index_path(options->cache_dir, &p->layers, &p->index, err);
+		if (ret == 0 && !options->dry_run)
+			ret = mlimg_vm_index_keep(p->index, &p->layers, err);
+		path = p->index;
+	}
+	if (ret == 0)
+		p->spec.index = (struct mlimg_vm_disk){.path = path,
+			.is_block_device = is_block_device(path),
+			.id = p->layers.stack_id};
+	return ret;
+}
+
+/* What nobody asked for may fail: overlayfs shows the same. */
+static int choose_union(
+	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	bool is_auto = options->union_driver == MLIMG_UNION_AUTO && !options->index;
+	enum mlimg_union driver = options->index ? MLIMG_UNION_OF_INDEX : options->union_driver;
+	const char *why = options->index ? "--index was given" : "asked for";
+	int ret = 0;
+
+	if (is_auto)
+		driver = mlimg_union_choose(&p->initrd_says, &why);
+	if (driver == MLIMG_UNION_OF_INDEX)
+		ret = find_index(p, options, err);
+	if (ret < 0 && !is_auto)
+		return ret;
+	if (ret < 0)
+		fprintf(stderr, "%s: union: overlay: no index: %s\n", MLIMG_VM_PROG, err->text);
+	else
+		fprintf(stderr, "%s: union: %s: %s\n", MLIMG_VM_PROG,
+			p->spec.index.path ? MLIMG_UNION_INDEX : MLIMG_UNION_OVERLAY, why);
+	return 0;
 }
 
 /* First all that only looks, so that a mistake leaves nothing behind; then the lock; then what is written. */
@@ -175,6 +259,8 @@ static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct 
 		ret = mlimg_vm_user_check(options->user, err);
 	if (ret == 0)
 		ret = prepare_boot_files(p, options, err);
+	if (ret == 0)
+		ret = choose_union(p, options, err);
 	return ret < 0 ? ret : mlimg_vm_command(&p->spec, &p->args, err);
 }
 

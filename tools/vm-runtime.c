@@ -58,8 +58,7 @@ int mlimg_runtime_dir(const char *base, const char *name, char **ret_dir, struct
 	return 0;
 }
 
-/* A directory that is there already must be ours alone: in /tmp anybody might have made it. */
-static int make_dir(const char *path, struct mlimg_err *err)
+int mlimg_runtime_make_dir(const char *path, struct mlimg_err *err)
 {
 	struct stat st;
 
@@ -83,9 +82,9 @@ static int make_dirs(const char *dir, struct mlimg_err *err)
 	if (!base)
 		return mlimg_err_set(err, ENOMEM, "'%s'", dir);
 	*strrchr(base, '/') = '\0';
-	ret = *base ? make_dir(base, err) : 0;
+	ret = *base ? mlimg_runtime_make_dir(base, err) : 0;
 	if (ret == 0)
-		ret = make_dir(dir, err);
+		ret = mlimg_runtime_make_dir(dir, err);
 	if (ret == 0 && chmod(dir, 0700) < 0)
 		ret = mlimg_err_set(err, errno, "'%s'", dir);
 	return ret;

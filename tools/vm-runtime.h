@@ -33,6 +33,15 @@ int mlimg_runtime_dir(
 	const char *base, const char *name, char **ret_dir, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Create a directory (0700) unless it is there. One that is there must be ours alone: in /tmp anybody might have made it.
+ *
+ * @param path  the directory; the one above it must be there
+ * @param err   names it
+ * @return      0; -EPERM when it is, or can be written by, somebody else; other -errno
+ */
+int mlimg_runtime_make_dir(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Create the directory and take its lock.
  *
  * @param dir       from mlimg_runtime_dir()

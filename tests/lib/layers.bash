@@ -63,7 +63,8 @@ image_id() {
 	mlimg-inspect --json "$1" | jq -er .build_id
 }
 
-# status_fits NAME CHANGE IMAGE…: the agent reports these read-only layers, bottom first, that change, and that all is well.
+# status_fits NAME CHANGE IMAGE…: the agent reports these read-only layers, bottom first, that change, and that all is well; and the
+# union driver that vm_start was told, $vm_union (vm.bash).
 status_fits() {
 	local name=$1 change=$2 status ids='' image
 	shift 2
@@ -73,7 +74,7 @@ status_fits() {
 	status=$(vm_status "$name") || return
 	same "ids of $name" "${ids%$'\n'}" "$(jq -r '.boot.stack[].build_id' <<<"$status")" &&
 		same "change" "$change" "$(jq -r .boot.change <<<"$status")" &&
-		same "union, default target, failed units" 'overlay true []' \
+		same "union, default target, failed units" "${vm_union:-index} true []" \
 			"$(jq -r '"\(.boot.union) \(.default_target_reached) \(.failed_units)"' <<<"$status")"
 }
 
@@ -100,8 +101,8 @@ short() {
 	image_id "$1" | cut -c 1-20
 }
 
-# disk FILE SERIAL: QEMU's arguments for a read-only disk of one's own making.
+# disk FILE SERIAL [NODE]: QEMU's arguments for a read-only disk of one's own making.
 disk() {
-	printf '%s\n' -blockdev "driver=file,filename=$1,node-name=extra,read-only=on" \
-		-device "virtio-blk-pci,drive=extra,serial=$2"
+	printf '%s\n' -blockdev "driver=file,filename=$1,node-name=${3:-extra},read-only=on" \
+		-device "virtio-blk-pci,drive=${3:-extra},serial=$2"
 }

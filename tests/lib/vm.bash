@@ -8,7 +8,8 @@ VM_BOOT_SECONDS=${VM_BOOT_SECONDS:-300}
 # Sourced from a function by bats, so it must be said that it is global.
 declare -gA vm_pids
 
-# vm_start NAME ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]
+# vm_start NAME ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]: with the union driver $vm_union; without, with the one that mlimg-vm
+# chooses, which for the tests' systems is the index.
 vm_start() {
 	local name=$1 given=()
 	shift
@@ -20,7 +21,8 @@ vm_start() {
 	mkdir -p "$vms"
 	: >"$vms/$name.out"
 	# Closed: descriptors of bats and of locks, which a guest must not hold.
-	mlimg-vm run --name "$name" --runtime-dir "$vms" --boot-timeout "$VM_BOOT_SECONDS" "${given[@]}" -- "$@" \
+	mlimg-vm run --name "$name" --runtime-dir "$vms" --cache-dir "$vms/indexes" \
+		--union "${vm_union:-auto}" --boot-timeout "$VM_BOOT_SECONDS" "${given[@]}" -- "$@" \
 		-chardev "socket,id=test,path=$vms/$name.test,server=on,wait=off" \
 		-device virtserialport,bus=virtio-serial0.0,nr=2,chardev=test,name=org.mlimg.test.0 \
 		>"$vms/$name.out" 2>"$vms/$name.err" </dev/null 3>&- 4>&- 9>&- &

@@ -100,11 +100,46 @@ TEST(every_shuffle_is_a_permutation)
 	}
 }
 
+TEST(an_index_is_one_disk_more)
+{
+	struct mlimg_vm_spec spec = guest(MLIMG_VM_DISKS_MAX);
+	unsigned at[MLIMG_VM_DISKS_MAX + 1];
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_args args;
+	size_t moved = 0;
+	char *line, id[MLIMG_SHA256_HEX_SIZE];
+
+	snprintf(id, sizeof(id), "%020zx%044d", (size_t)MLIMG_VM_DISKS_MAX, 0);
+	spec.index = (struct mlimg_vm_disk){.path = "i", .id = id};
+	args = command(&spec);
+	addresses(&args, MLIMG_VM_DISKS_MAX + 1, at);
+	for (unsigned i = 0; i <= MLIMG_VM_DISKS_MAX; i++)
+		ASSERT_EQ(at[i], 64 + i);
+	mlimg_args_done(&args);
+	for (spec.shuffle_seed = 0; spec.shuffle_seed < 50; spec.shuffle_seed++) {
+		spec.shuffle = true;
+		args = command(&spec);
+		addresses(&args, MLIMG_VM_DISKS_MAX + 1, at);
+		mlimg_args_done(&args);
+		moved += at[MLIMG_VM_DISKS_MAX] != 64 + MLIMG_VM_DISKS_MAX;
+	}
+	ASSERT(moved > 40);
+	ASSERT_OK(mlimg_vm_kernel_cmdline(&spec, &line, &err), err);
+	ASSERT(strlen(line) < 2048);
+	ASSERT(strstr(line,
+		" mlimg.user=00000000000000000041 mlimg.union=index "
+		"mlimg.index=00000000000000000042 console="));
+	free(line);
+}
+
 TEST(only_the_user_layer_is_written_to)
 {
 	struct mlimg_vm_spec spec = guest(5);
-	struct mlimg_args args = command(&spec);
+	struct mlimg_args args;
 	size_t writable = 0;
+
+	spec.index = (struct mlimg_vm_disk){.path = "i", .id = ids[0]};
+	args = command(&spec);
 
 	for (size_t i = 0; i < args.n; i++) {
 		if (strncmp(args.v[i], "driver=", 7) != 0)

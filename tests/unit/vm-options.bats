@@ -6,6 +6,7 @@ load ../lib/common
 load vm-fakes
 
 ACCEL="mlimg-vm: accel: tcg (emulation): asked for"
+UNION="mlimg-vm: union: overlay: the initramfs does not say that it knows the index"
 TRY="Try 'mlimg-vm --help' for more information."
 
 setup_file() {
@@ -40,7 +41,8 @@ $TRY" "$@"
 	run --separate-stderr dry --software w.img --forward 8080:80 --forward 0.0.0.0:2222:22 \
 		--memory 512M --cpus 2 --append 'quiet mlimg.debug'
 	# shellcheck disable=SC2154 # run sets it
-	same stderr "$ACCEL" "$stderr"
+	same stderr "$ACCEL
+$UNION" "$stderr"
 	same command "$(
 		cat <<'END'
 qemu-system-x86_64 \
@@ -231,6 +233,7 @@ usage_after_accel() {
 	local message=$1
 	shift
 	fails 2 "$ACCEL
+$UNION
 mlimg-vm: $message
 $TRY" "$@"
 }
@@ -281,6 +284,7 @@ mlimg-vm: open 'k': No such file or directory" dry --kernel k --initrd k
 
 @test "accel: says what it took and why; kvm is refused where it cannot run" {
 	run --separate-stderr mlimg-vm run --system s.img --user u.img --runtime-dir /r --dry-run
+	stderr=${stderr%$'\n'"$UNION"}
 	[[ $stderr == "mlimg-vm: accel: tcg (emulation): "* ]] || [ "$stderr" = "mlimg-vm: accel: kvm: a test guest ran" ]
 	if ! grep -qwE '^flags.*(vmx|svm)' /proc/cpuinfo; then
 		same stderr "mlimg-vm: accel: tcg (emulation): the CPU shows neither vmx nor svm" "$stderr"

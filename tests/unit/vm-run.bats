@@ -30,6 +30,7 @@ teardown() {
 }
 
 ACCEL="mlimg-vm: accel: tcg (emulation): asked for"
+UNION="mlimg-vm: union: overlay: the initramfs does not say that it knows the index"
 STATUS='{"agent_version": "0.1.0", "boot": {"union": "overlay", "generation": 2, "change": "changed", "stack":
  [{"kind": "system", "name": "debian", "version": "12.1", "build_id": "A"},
   {"kind": "software", "name": "nginx", "version": "1.22", "build_id": "B"}],
@@ -55,7 +56,8 @@ ends() {
 	run --separate-stderr vm "$@"
 	same stdout "$out" "$(sed -E 's/ +[0-9]+\.[0-9] s/ T/' <<<"$output")"
 	# shellcheck disable=SC2154 # run sets it
-	same stderr "$ACCEL${err:+
+	same stderr "$ACCEL
+$UNION${err:+
 $err}" "$stderr"
 	same "exit code" "$code" "$status"
 }
@@ -175,6 +177,7 @@ alice: powered off" ""
 	PATH=$PWD/bin ends 1 "" "mlimg-vm: 'qemu-system-x86_64' is not installed (Debian package qemu-system-x86)" || {
 		# sed and the like are gone as well
 		same "message" "$ACCEL
+$UNION
 mlimg-vm: 'qemu-system-x86_64' is not installed (Debian package qemu-system-x86)" "$stderr"
 		same "exit code" 1 "$status"
 	}
@@ -184,7 +187,8 @@ mlimg-vm: 'qemu-system-x86_64' is not installed (Debian package qemu-system-x86)
 	steps "answer $STATUS" off
 	FAKE_QEMU_NO_SANDBOX=1 run --separate-stderr vm
 	same stderr "mlimg-vm: warning: this qemu-system-x86_64 has no sandbox (seccomp)
-$ACCEL" "$stderr"
+$ACCEL
+$UNION" "$stderr"
 	same "exit code" 0 "$status"
 	FAKE_QEMU_NO_SANDBOX=1 run --separate-stderr vm --dry-run
 	same "sandbox" "" "$(grep -e -sandbox <<<"$output")"
@@ -221,12 +225,14 @@ alice: powered off" "" --console log
 	steps "stage failed x" serve
 	ends 1 "" "alice: boot failed: x; console log: log" --console log
 	fails 1 "$ACCEL
+$UNION
 mlimg-vm: log 'none/log': No such file or directory" vm --console none/log
 }
 
 @test "--console FIFO: one that is not read does not stop the loop" {
 	mkfifo fifo
 	fails 1 "$ACCEL
+$UNION
 mlimg-vm: log 'fifo' is a FIFO that nobody reads" vm --console fifo
 	steps "flood console 1000000" serve
 	exec 7<>fifo

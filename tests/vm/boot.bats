@@ -1,55 +1,22 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2154 # small_begin sets images, system, user, vms
 # The boot table: each test is a guest with the stand-alone busybox init and a small root, its disks, and what must come of it.
 
 load ../lib/common
 
 setup_file() {
-	local images=$BATS_FILE_TMPDIR tree
-	export vms=$images
-	load ../lib/vm
-	load ../lib/layers
-	tree=$(debian-tree v1)
-	small-root "$tree" "$images/tree"
-	mkdir -p "$images/tree/srv" "$images/tree/usr/share"
-	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
-		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
-	mlimg-mkfs --quiet --kind system --name small --version 1 "$images/tree" "$images/system.img"
-	echo 2 | tee "$images/tree/srv/version" "$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
-	mlimg-mkfs --quiet --kind system --name small --version 2 "$images/tree" "$images/system2.img"
-	layers_make "$images" usr/share/hidden
+	load ../lib/small
+	small_make "$BATS_FILE_TMPDIR"
 }
 
 setup() {
-	images=$BATS_FILE_TMPDIR
-	export vms=$BATS_TEST_TMPDIR
-	load ../lib/vm
-	load ../lib/layers
-	system=$images/system.img user=$BATS_TEST_TMPDIR/user.img
-	mlimg-mkfs --quiet --kind user --name tenant --size 64M "$user"
+	load ../lib/small
+	small_begin
+	export vm_union=overlay
 }
 
 teardown() {
 	vm_kill
-}
-
-# start ARGUMENT…: guest "t" with the small system $system and the user layer $user.
-start() {
-	vm_start t --system "$system" --user "$user" --memory 256M --net none "$@"
-}
-
-# with_version LIST: a list of layers.bash and the one file of the system layer in the same place.
-with_version() {
-	{ "$1" && echo /srv/version:1; } | LC_ALL=C sort
-}
-
-# command_line SOFTWARE…: kernel parameters for the small system, these software layers and $user.
-command_line() {
-	local software='' image
-	for image in "$@"; do
-		software+=${software:+,}$(short "$image")
-	done
-	echo "console=ttyS0 boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
-		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
 }
 
 @test "boot: one software layer" {

@@ -36,7 +36,8 @@ sane() {
 		same "root" "overlay rw" "$(vm_do t "awk '\$2 == \"/\" { print \$3, substr(\$4, 1, 2) }' /proc/mounts")"
 }
 
-@test "debian: one software layer" {
+@test "debian: one software layer, through overlay" {
+	export vm_union=overlay
 	vm_start t --system "$images/system.img" --software "$images/a.img" --user "$user"
 	vm_up t
 	sane first "$images"/{system,a}.img
@@ -45,7 +46,7 @@ sane() {
 	vm_clean "$user"
 }
 
-@test "debian: three software layers, shuffled disks; writes survive a reboot" {
+@test "debian: three software layers through an index, shuffled disks; writes survive a reboot" {
 	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/b.img" \
 		--software "$images/c.img" --user "$user" --shuffle 7
 	vm_up t

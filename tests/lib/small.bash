@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Rows of a boot table: guests with a small root.
+
+export vms=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}
+load ../lib/vm
+load ../lib/layers
+
+# small_make DIR: the images that all rows of a file share: system.img, system2.img, and those of layers_make.
+small_make() {
+	local images=$1 tree
+	tree=$(debian-tree v1)
+	small-root "$tree" "$images/tree"
+	mkdir -p "$images/tree/srv" "$images/tree/usr/share"
+	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
+		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
+	mlimg-mkfs --quiet --kind system --name small --version 1 "$images/tree" "$images/system.img"
+	echo 2 | tee "$images/tree/srv/version" "$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
+	mlimg-mkfs --quiet --kind system --name small --version 2 "$images/tree" "$images/system2.img"
+	layers_make "$images" usr/share/hidden
+}
+
+# small_begin: before each row. Sets $images, $system and $user, an empty user layer.
+small_begin() {
+	images=$BATS_FILE_TMPDIR
+	system=$images/system.img user=$BATS_TEST_TMPDIR/user.img
+	mlimg-mkfs --quiet --kind user --name tenant --size 64M "$user"
+}
+
+# start ARGUMENT…: guest "t" with the small system $system and the user layer $user.
+start() {
+	vm_start t --system "$system" --user "$user" --memory 256M --net none "$@"
+}
+
+# with_version LIST: a list of layers.bash and the one file of the system layer in the same place.
+with_version() {
+	{ "$1" && echo /srv/version:1; } | LC_ALL=C sort
+}
+
+# command_line SOFTWARE…: kernel parameters for the small system, these software layers and $user.
+command_line() {
+	local software='' image
+	for image in "$@"; do
+		software+=${software:+,}$(short "$image")
+	done
+	echo "console=ttyS0 boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
+		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/vm-union.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "libmlimg/boot.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/index.h"
+#include "tools/index-compile.h"
+#include "tools/index-merge.h"
+#include "tools/vm-runtime.h"
+
+int mlimg_union_of(const char *name, enum mlimg_union *ret_union, struct mlimg_err *err)
+{
+	if (strcmp(name, "auto") == 0)
+		*ret_union = MLIMG_UNION_AUTO;
+	else if (strcmp(name, MLIMG_UNION_INDEX) == 0)
+		*ret_union = MLIMG_UNION_OF_INDEX;
+	else if (strcmp(name, MLIMG_UNION_OVERLAY) == 0)
+		*ret_union = MLIMG_UNION_OF_OVERLAY;
+	else
+		return mlimg_err_usage(err, "'%s' is none of 'auto', 'index' and 'overlay'", name);
+	return 0;
+}
+
+enum mlimg_union mlimg_union_choose(const struct mlimg_initrd *initrd, const char **ret_why)
+{
+	if (mlimg_initrd_knows(initrd, MLIMG_UNION_INDEX)) {
+		*ret_why = "the initramfs knows it";
+		return MLIMG_UNION_OF_INDEX;
+	}
+	*ret_why = initrd->unions[0]
+		? "the initramfs knows no index: its kernel has no EROFS that could mount it"
+		: "the initramfs does not say that it knows the index";
+	return MLIMG_UNION_OF_OVERLAY;
+}
+
+/* All layers, open. */
+struct opened {
+	struct mlimg_index_disk disks[MLIMG_STACK_LAYERS_MAX];
+	size_t n;
+};
+
+static void opened_done(struct opened *opened)
+{
+	for (size_t i = 0; i < opened->n; i++) {
+		close(opened->disks[i].fd);
+		free((char *)opened->disks[i].name);
+	}
+}
+
+/* @return a file descriptor or -errno; *@ret_name: free() it */
+static int open_image(const char *path, char **ret_name, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "open image '%s'", path);
+	if (asprintf(ret_name, "'%s'", path) < 0)
+		return mlimg_err_set(err, ENOMEM, "open image '%s'", path);
+	return mlimg_steal_fd(&fd);
+}
+
+static int open_layers(
+	const struct mlimg_vm_layers *layers, struct opened *opened, struct mlimg_err *err)
+{
+	for (size_t i = 0; i < layers->n; i++) {
+		char *name;
+		int fd = open_image(layers->paths[i], &name, err);
+
+		if (fd < 0)
+			return fd;
+		opened->disks[opened->n++] = (struct mlimg_index_disk){.fd = fd, .name = name};
+	}
+	return 0;
+}
+
+static int check(const char *path, const struct mlimg_vm_layers *layers,
+	const struct opened *opened, struct mlimg_err *err)
+{
+	mlimg_autofree char *name = NULL;
+	mlimg_autoclose int fd = open_image(path, &name, err);
+	uint8_t uuid[MLIMG_UUID_SIZE];
+	struct mlimg_index index;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = mlimg_index_read(fd, name, &index, err);
+	if (r == 0)
+		r = mlimg_index_check(&index, name, opened->disks, opened->n, err);
+	if (r < 0)
+		return r;
+	mlimg_layer_uuid(layers->stack_id, uuid);
+	if (memcmp(uuid, index.uuid, sizeof(uuid)) != 0)
+		return mlimg_err_refuse(err, "%s: the index's UUID is not that of its stack", name);
+	return 0;
+}
+
+int mlimg_vm_index_check(
+	const char *index, const struct mlimg_vm_layers *layers, struct mlimg_err *err)
+{
+	mlimg_cleanup(opened_done) struct opened opened = {.n = 0};
+	int r = open_layers(layers, &opened, err);
+
+	return r < 0 ? r : check(index, layers, &opened, err);
+}
+
+static int default_dir(char **ret_dir, struct mlimg_err *err)
+{
+	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	int n;
+
+	if (geteuid() == 0)
+		n = asprintf(ret_dir, "/var/cache/mlimg");
+	else if (xdg && *xdg == '/')
+		n = asprintf(ret_dir, "%s/mlimg", xdg);
+	else if (home && *home == '/')
+		n = asprintf(ret_dir, "%s/.cache/mlimg", home);
+	else
+		return mlimg_err_set(err, 0, "no directory for indexes: HOME is not set");
+	return n < 0 ? mlimg_err_set(err, ENOMEM, "directory for indexes") : 0;
+}
+
+/* What tells apart images of one layer, of all of them; and what other programs make of them. */
+static int digest_places(const struct mlimg_vm_layers *layers, char ret_hex[MLIMG_SHA256_HEX_SIZE],
+	struct mlimg_err *err)
+{
+	mlimg_cleanup(opened_done) struct opened opened = {.n = 0};
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	const uint32_t revision = htole32(MLIMG_INDEX_REVISION);
+	struct mlimg_sha256 sha;
+	int r = open_layers(layers, &opened, err);
+
+	mlimg_sha256_init(&sha);
+	mlimg_sha256_add(&sha, &revision, sizeof(revision));
+	for (size_t i = 0; i < opened.n && r == 0; i++) {
+		struct mlimg_disk disk;
+		uint64_t size;
+
+		mlimg_disk_probe(opened.disks[i].fd, &disk);
+		size = htole64(disk.sb.size_bytes);
+		mlimg_sha256_add(&sha, &size, sizeof(size));
+		mlimg_sha256_add(&sha, disk.sb.hash_seed, sizeof(disk.sb.hash_seed));
+	}
+	mlimg_sha256_end(&sha, digest);
+	mlimg_sha256_hex(digest, ret_hex);
+	return r;
+}
+
+int mlimg_vm_index_path(const char *dir, const struct mlimg_vm_layers *layers, char **ret_path,
+	struct mlimg_err *err)
+{
+	char places[MLIMG_SHA256_HEX_SIZE];
+	mlimg_autofree char *own = NULL;
+	int r = dir ? 0 : default_dir(&own, err);
+
+	if (r == 0)
+		r = digest_places(layers, places, err);
+	if (r == 0 &&
+		asprintf(ret_path, "%s/%.*s-%.*s.erofs", dir ? dir : own, MLIMG_SHORT_ID,
+			layers->stack_id, MLIMG_SHORT_ID, places) < 0)
+		r = mlimg_err_set(err, ENOMEM, "path of an index");
+	return r;
+}
+
+/* The directory above, as ~/.cache, may be missing as well. */
+static int make_dir_of(const char *path, struct mlimg_err *err)
+{
+	mlimg_autofree char *dir = strdup(path), *above = NULL;
+	char *slash;
+
+	if (!dir)
+		return mlimg_err_set(err, ENOMEM, "'%s'", path);
+	*strrchr(dir, '/') = '\0';
+	above = strdup(dir);
+	slash = above ? strrchr(above, '/') : NULL;
+	if (slash && slash > above) {
+		*slash = '\0';
+		if (mkdir(above, 0700) < 0 && errno != EEXIST)
+			return mlimg_err_set(err, errno, "create '%s'", above);
+	}
+	return mlimg_runtime_make_dir(dir, err);
+}
+
+int mlimg_vm_index_keep(
+	const char *path, const struct mlimg_vm_layers *layers, struct mlimg_err *err)
+{
+	int r = make_dir_of(path, err);
+
+	if (r < 0)
+		return r;
+	if (mlimg_vm_index_check(path, layers, NULL) == 0)
+		return 0;
+	return mlimg_index_compile(layers->paths, layers->n, path, true, NULL, err);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm-union.h
+ * How a guest's layers become one tree: the union driver, and for the driver "index" the compiled stack (index-merge.h).
+ *
+ * Compiled indexes are kept, so that a stack is compiled once, in a directory of the user's own:
+ *
+ *     DIR/STACK-PLACES.erofs    20 hex digits of the stack id, and 20 of a digest of MLIMG_INDEX_REVISION and every layer's size and places (libmlimg/index.h)
+ *
+ * So two images of one layer whose contents lie elsewhere never share an index. A file comes into being whole, by renaming; it may be
+ * removed at any time, a running guest keeps what it has open. Nothing else is ever removed.
+ */
+#ifndef MLIMG_VM_UNION_H
+#define MLIMG_VM_UNION_H
+
+#include <stddef.h>
+
+#include "libmlimg/err.h"
+#include "libmlimg/stack.h"
+#include "tools/initrd.h"
+
+/** A union driver. */
+enum mlimg_union {
+	MLIMG_UNION_AUTO =
+		0, /**< wanted only: the index where the initramfs knows it, else overlay */
+	MLIMG_UNION_OF_INDEX,
+	MLIMG_UNION_OF_OVERLAY,
+};
+
+/** The read-only layers that an index is of. */
+struct mlimg_vm_layers {
+	const char *paths[MLIMG_STACK_LAYERS_MAX]; /**< bottom first; not owned */
+	size_t n;
+	char stack_id[MLIMG_SHA256_HEX_SIZE];
+};
+
+/**
+ * The driver called @p name: "auto", "index", "overlay".
+ *
+ * @param err  of kind MLIMG_ERR_USAGE
+ * @return     0, -EINVAL
+ */
+int mlimg_union_of(
+	const char *name, enum mlimg_union *ret_union, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Decide for MLIMG_UNION_AUTO.
+ *
+ * @param initrd   what the initramfs says of itself. It was made for its kernel, with this kernel's modules at hand, so it knows of EROFS too
+ * @param ret_why  the reason as one clause
+ * @return         MLIMG_UNION_OF_INDEX or MLIMG_UNION_OF_OVERLAY
+ */
+enum mlimg_union mlimg_union_choose(const struct mlimg_initrd *initrd, const char **ret_why);
+
+/**
+ * Compare an index with layers: superblocks and device table, as the guest will do.
+ *
+ * @param index   the file
+ * @param layers  the layers
+ * @param err     names the file that does not fit; of kind MLIMG_ERR_REFUSED
+ * @return        0 or -errno
+ */
+int mlimg_vm_index_check(const char *index, const struct mlimg_vm_layers *layers,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Where the index of these layers is kept; nothing is created.
+ *
+ * @param dir       the directory, or NULL for the default: /var/cache/mlimg for root, else $XDG_CACHE_HOME/mlimg, else ~/.cache/mlimg
+ * @param layers    the layers
+ * @param ret_path  free() it
+ * @return          0 or -errno
+ */
+int mlimg_vm_index_path(const char *dir, const struct mlimg_vm_layers *layers, char **ret_path,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Have an index there: take the one that is kept if it fits, else compile it. Several processes may do so at a time.
+ *
+ * @param path    from mlimg_vm_index_path(); its directory is created (0700) and must be nobody else's
+ * @param layers  the layers
+ * @return        0 or -errno
+ */
+int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
