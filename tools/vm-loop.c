@@ -24,6 +24,8 @@
 #define TICK_MS 250   /* at least so often deadlines are looked at */
 #define POWERDOWN_AGAIN_MS \
 	5000 /* the button is pressed again: a guest that was not listening yet missed it */
+#define SILENT_MS 500       /* a console that is silent for so long has said what it had to say */
+#define LAST_WORDS_MS 5000  /* and after so long nobody waits for it any more */
 #define QUIT_MS 10000       /* how long QEMU itself may take to end */
 #define STAGE_LINES_MAX 200 /* of --verbose; a guest could announce stages without end */
 
@@ -31,7 +33,8 @@ enum phase {
 	BOOTING,
 	UP,
 	POWERDOWN, /* the guest was asked to power off */
-	QUIT,      /* QEMU was asked to end */
+	STOPPED, /* the guest says that its boot has failed; its console is slower than the port */
+	QUIT,    /* QEMU was asked to end */
 	KILLED,
 };
 
@@ -45,7 +48,7 @@ struct run {
 	struct mlimg_watch watch;
 	int signal_fd;
 	enum phase phase;
-	uint64_t started_ms, deadline_ms, press_ms;
+	uint64_t started_ms, deadline_ms, press_ms, printed_ms;
 	unsigned n_stage_lines;
 	bool is_negotiated;   /* QMP takes commands */
 	bool has_failed;      /* and has said so */
@@ -135,6 +138,8 @@ static void on_signal(struct run *run)
 		say(run, stderr, "powering off (again to end it at once)");
 		set_phase(run, POWERDOWN, MLIMG_POWERDOWN_MS);
 		press_power_button(run);
+	} else if (run->phase == STOPPED) {
+		quit(run);
 	} else if (run->phase <= POWERDOWN) {
 		say(run, stderr, "ended%s", run->phase == BOOTING ? " before it was up" : "");
 		run->has_failed = true;
@@ -157,6 +162,7 @@ static void on_deadline(struct run *run)
 		run->has_failed = true;
 		quit(run);
 		break;
+	case STOPPED: quit(run); break;
 	case QUIT:
 		set_phase(run, KILLED, 0);
 		kill(run->qemu.pid, SIGKILL);
@@ -180,6 +186,8 @@ static void on_reset_event(struct run *run, const json_t *data)
 		quit(run);
 	} else if (run->phase == UP) {
 		say(run, stdout, "reboots");
+	} else if (run->phase == STOPPED) {
+		quit(run);
 	}
 }
 
@@ -253,7 +261,8 @@ static void on_agent(struct run *run, const json_t *message)
 		console_hint(run, hint, sizeof(hint));
 		say(run, stderr, "boot failed: %s%s", run->watch.detail, hint);
 		run->has_failed = true;
-		quit(run);
+		run->printed_ms = mlimg_now_ms();
+		set_phase(run, STOPPED, LAST_WORDS_MS);
 	}
 }
 
@@ -305,6 +314,8 @@ static void on_time(struct run *run)
 		mlimg_chan_close(&run->agent);
 	if (run->phase == POWERDOWN && now >= run->press_ms)
 		press_power_button(run);
+	if (run->phase == STOPPED && now >= run->printed_ms + SILENT_MS)
+		run->deadline_ms = now;
 	if (now >= run->deadline_ms)
 		on_deadline(run);
 	/* One client at a time: from now on it is `mlimg-vm status`. */
@@ -327,12 +338,12 @@ static void poll_once(struct run *run, int timeout_ms, bool *ret_ended)
 		return;
 	if (fds[1].revents)
 		on_signal(run);
-	if (fds[2].revents)
-		mlimg_vm_log_pump(&run->console);
+	if (fds[2].revents && mlimg_vm_log_pump(&run->console))
+		run->printed_ms = mlimg_now_ms();
 	if (fds[3].revents)
 		mlimg_vm_log_pump(&run->log);
 	/* The guest's own words before QEMU's: what it said came before what then happened to it. */
-	if (fds[4].revents)
+	if (run->agent.fd >= 0 && (fds[4].revents || fds[5].revents))
 		read_chan(run, &run->agent, on_agent);
 	if (fds[5].revents)
 		read_chan(run, &run->qmp, on_qmp);
@@ -381,26 +392,6 @@ static int conclude(struct run *run, int status)
 	return MLIMG_EXIT_FAILED;
 }
 
-static int open_signals(struct mlimg_err *err)
-{
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction old;
-	sigset_t set, blocked;
-	int fd;
-
-	sigemptyset(&set);
-	/* Who started us with one of them ignored (nohup, a shell's &) meant it. */
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-			sigaddset(&set, signals[i]);
-	/* Who stops reading the console, or our messages, does not end the guest by it. */
-	blocked = set;
-	sigaddset(&blocked, SIGPIPE);
-	sigprocmask(SIG_BLOCK, &blocked, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return fd < 0 ? mlimg_err_set(err, errno, "signalfd") : fd;
-}
-
 static int open_logs(struct run *run, struct mlimg_err *err)
 {
 	mlimg_autofree char *console = mlimg_runtime_file(run->spec->dir, "console.log");
@@ -422,7 +413,7 @@ static int start(struct run *run, const struct mlimg_args *args, struct mlimg_er
 
 	if (ret < 0)
 		return ret;
-	run->signal_fd = open_signals(err);
+	run->signal_fd = mlimg_process_signals(err);
 	if (run->signal_fd < 0)
 		return run->signal_fd;
 	run->started_ms = mlimg_now_ms();

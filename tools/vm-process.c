@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,4 +108,24 @@ int mlimg_process_wait(struct mlimg_process *process)
 	mlimg_cleanup_close(&process->pidfd);
 	process->pid = process->pidfd = -1;
 	return status;
+}
+
+int mlimg_process_signals(struct mlimg_err *err)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction old;
+	sigset_t set, blocked;
+	int fd;
+
+	sigemptyset(&set);
+	/* Who started us with one of them ignored (nohup, a shell's &) meant it. */
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaddset(&set, signals[i]);
+	/* Who stops reading the console, or our messages, does not end the guest by it. */
+	blocked = set;
+	sigaddset(&blocked, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? mlimg_err_set(err, errno, "signalfd") : fd;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-process.h
- * A child process that ends with its parent.
+ * A child process that ends with its parent, and the signals that ask the parent to end.
  */
 #ifndef MLIMG_VM_PROCESS_H
 #define MLIMG_VM_PROCESS_H
@@ -37,5 +37,12 @@ int mlimg_process_start(char *const *argv, bool has_terminal, struct mlimg_proce
 
 /** Wait until it has ended. @return its wait status as waitpid(2) gives it */
 int mlimg_process_wait(struct mlimg_process *process);
+
+/**
+ * From now on SIGINT, SIGTERM and SIGHUP, unless they are ignored, only come from a descriptor, and SIGPIPE does not come at all.
+ *
+ * @return  a non-blocking signalfd(2), or -errno
+ */
+int mlimg_process_signals(struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

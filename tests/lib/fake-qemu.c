@@ -12,6 +12,7 @@
  *     qmp TEXT          a line on the monitor
  *     press             wait for system_powerdown
  *     serve             answer the monitors until one says quit
+ *     slowly N          the same, and meanwhile print the numbers 1 to N on the console, 10 ms after one another
  *     off               power off as a guest does       exit N        end
  *     early STEP        a step before anything else, for a QEMU that does not come so far as its sockets
  */
@@ -134,16 +135,22 @@ static void answer(const char *text)
 		reply(AGENT, line, text);
 }
 
-/* Until `stop` is asked for on one of the monitors. */
-static void serve_monitors(const char *stop)
+/* Until `stop` is asked for on one of the monitors. Meanwhile @lines are printed on the console. */
+static void serve_monitors(const char *stop, long lines)
 {
 	struct pollfd fds[] = {
 		{.fd = ends[QMP].fd, .events = POLLIN}, {.fd = ends[MONITOR].fd, .events = POLLIN}};
-	char line[4096] = "";
+	char line[4096] = "", number[32];
 
-	while (!strstr(line, stop)) {
-		if (poll(fds, 2, -1) < 0)
+	for (long printed = 0; !strstr(line, stop);) {
+		int n = poll(fds, 2, printed < lines ? 10 : -1);
+
+		if (n < 0)
 			err(99, "poll");
+		if (n == 0) {
+			snprintf(number, sizeof(number), "%ld", ++printed);
+			say(CONSOLE, number);
+		}
 		for (int i = 0; i < 2; i++) {
 			if (!fds[i].revents)
 				continue;
@@ -215,9 +222,9 @@ static void do_step(const char *step, char *text)
 	} else if (strcmp(step, "qmp") == 0) {
 		say(QMP, text);
 	} else if (strcmp(step, "press") == 0) {
-		serve_monitors("system_powerdown");
-	} else if (strcmp(step, "serve") == 0) {
-		serve_monitors("quit");
+		serve_monitors("system_powerdown", 0);
+	} else if (strcmp(step, "serve") == 0 || strcmp(step, "slowly") == 0) {
+		serve_monitors("quit", step[1] == 'l' ? atol(text) : 0);
 		shutdown_event("host-qmp-quit");
 		exit(0);
 	} else if (strcmp(step, "off") == 0) {

@@ -109,6 +109,30 @@ alice: powered off" "" --verbose
 	ends 1 "" "alice: boot failed: system layer aaaaaaaaaaaaaaaaaaaa: no such disk$(LOG)"
 }
 
+@test "a boot that failed: what the console still has to say is in its log" {
+	steps "print early" "stage failed x" "slowly 60"
+	ends 1 "" "alice: boot failed: x$(LOG)"
+	same "console log" "early $(seq -s ' ' 60)" "$(xargs <"$run/alice/console.log")"
+}
+
+@test "a boot that failed: a guest that goes on printing is ended" {
+	steps "stage failed x" "slowly 1000000"
+	ends 1 "" "alice: boot failed: x$(LOG)"
+}
+
+@test "a boot that failed: a guest that resets itself, or a signal, is waited for no longer" {
+	steps "stage failed x" 'qmp {"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}' "slowly 400"
+	ends 1 "" "alice: boot failed: x$(LOG)"
+	same "last words" "" "$(grep -x 400 "$run/alice/console.log")"
+	steps "stage failed x" "slowly 400"
+	in_background
+	await err "boot failed"
+	kill "$(owner)"
+	ended_with 1
+	same err "alice: boot failed: x$(LOG)" "$(tail -n 1 err)"
+	same "last words" "" "$(grep -x 400 "$run/alice/console.log")"
+}
+
 @test "a guest cannot steer the terminal" {
 	steps 'agent {"event": "boot-stage", "data": {"stage": "failed", "detail": "\u001b[2Jcleared\nforged: line"}}' serve
 	ends 1 "" "alice: boot failed: \\033[2Jcleared\\012forged: line$(LOG)"

@@ -63,10 +63,11 @@ sane() {
 	vm_clean "$user"
 }
 
-@test "debian: a foreign disk stops it" {
+@test "debian: a foreign disk stops it, and the console says why" {
 	mapfile -t extra < <(disk "$images/b.img" foreign)
 	vm_start t --system "$images/system.img" --software "$images/a.img" --user "$user" -- "${extra[@]}"
 	stops "/dev/vdX (serial foreign) holds a software layer, UUID $(uuid "$images/b.img"), \
 which is not in the stack: detach it, or add it to the kernel parameters"
+	grep -q "^mlimg: /dev/vd. (serial foreign) holds a software layer" "$vms/t/console.log"
 	vm_clean "$user"
 }
