@@ -104,6 +104,7 @@ static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to
 	to->image_dev = st.st_dev;
 	to->image_ino = st.st_ino;
 	to->budget = &budget;
+	to->owners = build->owners;
 	to->spool_dir = dirname(image);
 	mlimg_progress_init(&progress, "reading source", 0);
 	if (!build->is_quiet)

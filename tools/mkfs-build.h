@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "libmlimg/layer.h"
+#include "tools/owner-map.h"
 #include "libmlimg/verity.h"
 #include "tools/source-form.h"
 #include "tools/verity-sign.h"
@@ -27,6 +28,7 @@ struct mlimg_build {
 	/** Signs the root hash; NULL: nobody. */
 	const struct mlimg_signer *signer;
 	struct mlimg_oci_choice choice; /**< of container images */
+	struct mlimg_owner_map *owners; /**< of the sources' entries; or NULL */
 	uint64_t limit_bytes;           /**< that packed sources may hold in all */
 	const char *image;              /**< the target */
 	uint64_t size_bytes;            /**< of the image; 0: as small as can be */

@@ -38,6 +38,8 @@ static const char help_text[] =
 	"                   upper-userxattr or unionfs (default: auto)\n"
 	"  --platform P     of container images (default: linux/amd64)\n"
 	"  --ref TAG        one of several container images (default: the only one)\n"
+	"  --owner-map MAP  owners of SOURCE's entries: [u:|g:|b:]FROM:TO[:COUNT],...\n"
+	"                   and all=UID:GID for the rest (default: as they are)\n"
 	"  --limit SIZE     what sources may hold unpacked, or in holes (default: 64G)\n"
 	"  --size SIZE      of the image (default: as small as can be; user layers: 2G)\n"
 	"  --instance HEX   32 hex digits to tell user layers apart (default: random)\n"
@@ -65,6 +67,7 @@ enum option_value {
 	OPT_FORM,
 	OPT_PLATFORM,
 	OPT_REF,
+	OPT_OWNER_MAP,
 	OPT_LIMIT,
 	OPT_SIZE,
 	OPT_INSTANCE,
@@ -85,6 +88,7 @@ static const struct option long_options[] = {
 	{"form", required_argument, NULL, OPT_FORM},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"ref", required_argument, NULL, OPT_REF},
+	{"owner-map", required_argument, NULL, OPT_OWNER_MAP},
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"instance", required_argument, NULL, OPT_INSTANCE},
@@ -140,6 +144,10 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 				err, "'%s' is no platform such as linux/amd64", optarg);
 		return 0;
 	case OPT_REF: rq->build.choice.ref = optarg; return 0;
+	case OPT_OWNER_MAP:
+		if (rq->build.owners)
+			return mlimg_err_usage(err, "more than one --owner-map");
+		return mlimg_owner_map_parse(optarg, &rq->build.owners, err);
 	case OPT_LIMIT: return mlimg_cli_size(optarg, &rq->build.limit_bytes, err);
 	case OPT_SIZE:
 		rq->has_size = true;
@@ -415,6 +423,7 @@ int main(int argc, char **argv)
 
 	code = run(&rq, argc, argv);
 	mlimg_layer_info_done(&rq.info);
+	mlimg_owner_map_free(rq.build.owners);
 	mlimg_verity_done(&rq.verity);
 	mlimg_signer_free(rq.signer);
 	return code;

@@ -77,6 +77,9 @@ static bool is_acl(const uint8_t *value, size_t size)
 
 		if (next == 0 || next < rank || le(value + at + 2, 2) > 7)
 			return false;
+		/* Of a user or group that the user name space of whoever made it did not have. */
+		if ((next == 2 || next == 4) && le(value + at + 4, 4) == UINT32_MAX)
+			return false;
 		rank = next;
 		counts[rank]++;
 	}

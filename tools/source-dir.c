@@ -14,6 +14,7 @@
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 #include "tools/ext4-data.h"
+#include "tools/owner-map.h"
 #include "tools/source-cursor.h"
 #include "tools/source-unionfs.h"
 #include "tools/source-upper.h"
@@ -22,6 +23,7 @@ struct reader {
 	enum mlimg_dir_form form;
 	struct mlimg_cursor cursor;
 	struct mlimg_upper *upper; /* NULL: it is none */
+	struct mlimg_unmapped unmapped;
 };
 
 static int changed(const char *path, struct mlimg_err *err)
@@ -133,6 +135,20 @@ static int copy_file(const struct mlimg_source_to *to, const char *path,
 	return is_same(&st, at->st) ? 0 : changed(path, err);
 }
 
+/* Owners that the present user name space does not have all show as the same number. */
+static int check_owner(
+	const struct reader *rd, const struct mlimg_entry *entry, struct mlimg_err *err)
+{
+	const struct mlimg_unmapped *u = &rd->unmapped;
+
+	if (rd->cursor.to->owners || (entry->uid != u->uid && entry->gid != u->gid))
+		return 0;
+	return mlimg_err_refuse(err,
+		"'%s': its owner or group has no number in this user name space: --owner-map gives "
+		"it one",
+		entry->path[0] ? entry->path : ".");
+}
+
 /* Marks that mean nothing where the directory is not read as an upper. */
 static int check_plain(const struct mlimg_entry *entry, struct mlimg_err *err)
 {
@@ -171,9 +187,14 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 	const struct mlimg_source_to *to = rd->cursor.to;
 	const struct mlimg_identity id = {
 		.is_shared = at->st->st_nlink > 1, .a = at->st->st_dev, .b = at->st->st_ino};
-	struct mlimg_node *node;
-	int r = put(rd, entry, &id, &node, err);
+	struct mlimg_entry owned;
+	struct mlimg_node *node = NULL;
+	int r = check_owner(rd, entry, err);
 
+	if (r == 0)
+		r = mlimg_owner_map_apply(to->owners, entry, &owned, err);
+	if (r == 0)
+		r = put(rd, &owned, &id, &node, err);
 	if (r != 0 || !node)
 		return r;
 	if (at->st->st_dev == to->image_dev && at->st->st_ino == to->image_ino)
@@ -198,8 +219,10 @@ static int check_trusted(const char *path, struct mlimg_err *err)
 
 static int read_tree(struct reader *rd, int fd, const char *path, struct mlimg_err *err)
 {
-	int r = 0;
+	int r = mlimg_unmapped_find(&rd->unmapped, err);
 
+	if (r < 0)
+		return r;
 	mlimg_tree_begin_level(rd->cursor.to->tree, rd->cursor.to->has_beneath);
 	if (rd->form == MLIMG_DIR_UPPER)
 		r = check_trusted(path, err);

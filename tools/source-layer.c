@@ -11,6 +11,7 @@
 #include "tools/ext4-read.h"
 #include "tools/inspect-layer.h"
 #include "tools/manifest-diff.h"
+#include "tools/owner-map.h"
 #include "tools/source-cursor.h"
 #include "tools/source-upper.h"
 
@@ -142,11 +143,14 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_ext4_inode 
 	struct reader *rd = ctx;
 	const struct mlimg_identity id = {.is_shared = entry->hardlink > 0, .b = inode->ino};
 	const struct mlimg_entry *stored;
+	struct mlimg_entry owned;
 	struct mlimg_node *node;
 	int r = check_entry(rd, entry, &stored, err);
 
 	if (r == 0)
-		r = put_entry(rd, entry, &id, &node, err);
+		r = mlimg_owner_map_apply(rd->cursor.to->owners, entry, &owned, err);
+	if (r == 0)
+		r = put_entry(rd, &owned, &id, &node, err);
 	if (r != 0 || !node || entry->type != MLIMG_FILE)
 		return r;
 	return copy_file(rd, entry, stored, inode, node->inode->file, err);

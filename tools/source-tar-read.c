@@ -11,6 +11,7 @@
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
 #include "tools/ext4-data.h"
+#include "tools/owner-map.h"
 
 #define RECORD_SIZE 512
 /* How libarchive says that a name is not ASCII: see next_entry(). */
@@ -92,9 +93,16 @@ static int check_oci(
 
 int mlimg_tar_fill(struct mlimg_tar_reader *rd, struct archive_entry *from, struct mlimg_err *err)
 {
+	struct mlimg_entry owned;
 	int r = mlimg_tar_entry_fill(&rd->entry, from, rd->path, err);
 
-	return r < 0 || !rd->tar->is_oci ? r : check_oci(rd, &rd->entry.entry, err);
+	if (r == 0 && rd->tar->is_oci)
+		r = check_oci(rd, &rd->entry.entry, err);
+	if (r == 0)
+		r = mlimg_owner_map_apply(rd->to->owners, &rd->entry.entry, &owned, err);
+	if (r == 0)
+		rd->entry.entry = owned;
+	return r;
 }
 
 static int add_root(struct mlimg_tar_reader *rd, struct archive_entry *from, struct mlimg_err *err)

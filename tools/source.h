@@ -43,6 +43,7 @@
 
 struct mlimg_beneath;
 struct mlimg_data;
+struct mlimg_owner_map;
 struct mlimg_tree;
 
 /** A run of blocks of a file that is contiguous in the file and in the image. */
@@ -261,14 +262,14 @@ struct mlimg_source_to {
 	struct mlimg_node *top;  /**< directory that stands for the source's root */
 	struct mlimg_data *data; /**< takes contents */
 	enum mlimg_kind kind;
-	bool has_beneath;                /**< another source lies beneath this one */
-	dev_t image_dev;                 /**< the image itself, */
-	ino_t image_ino;                 /**< which must not be part of the source */
-	struct mlimg_progress *progress; /**< or NULL */
-	struct mlimg_budget *budget;     /**< or NULL: no limit */
-	const struct mlimg_beneath
-		*beneath;      /**< the layers beneath the new one, or NULL: not known */
-	const char *spool_dir; /**< where a copy of a source may lie for a while */
+	bool has_beneath;                    /**< another source lies beneath this one */
+	dev_t image_dev;                     /**< the image itself, */
+	ino_t image_ino;                     /**< which must not be part of the source */
+	struct mlimg_progress *progress;     /**< or NULL */
+	struct mlimg_budget *budget;         /**< or NULL: no limit */
+	struct mlimg_owner_map *owners;      /**< of the source's entries, or NULL: as they are */
+	const struct mlimg_beneath *beneath; /**< layers beneath the new one, NULL: not known */
+	const char *spool_dir;               /**< where a copy of a source may lie for a while */
 };
 
 /**
