@@ -22,12 +22,13 @@ struct mlimg_xattr_reader {
  * Read them, sorted by name.
  *
  * @param reader     holds the result until the next call
- * @param path       of the thing; a symbolic link at its end is not followed
+ * @param path       of the thing; a symbolic link at its end is not followed. Not looked at when there is @p fd
+ * @param fd         the thing itself, opened for reading, which is quicker; or -1
  * @param ret_count  xattrs in @p reader; 0 too where the file system has none
  * @return           0, -E2BIG (over the limits of manifest.h), or -errno
  */
-int mlimg_xattr_read_all(
-	struct mlimg_xattr_reader *reader, const char *path, uint32_t *ret_count) MLIMG_MUST_CHECK;
+int mlimg_xattr_read_all(struct mlimg_xattr_reader *reader, const char *path, int fd,
+	uint32_t *ret_count) MLIMG_MUST_CHECK;
 
 /** Free the buffers. */
 void mlimg_xattr_reader_done(struct mlimg_xattr_reader *reader);

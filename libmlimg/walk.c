@@ -180,13 +180,14 @@ static int read_link(struct walk *w, int dir, const char *name)
  * Through /proc/self/fd because only it names a thing by directory and name; and "." is the
  * directory.
  */
-static int read_xattrs(struct walk *w, int dir, const char *name, uint32_t *ret_count)
+static int read_xattrs(struct walk *w, int dir, const char *name, int fd, uint32_t *ret_count)
 {
 	char path[sizeof("/proc/self/fd/") + 12 + MLIMG_NAME_MAX + 1];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, *name ? name : ".");
-	r = mlimg_xattr_read_all(&w->xattrs, path, ret_count);
+	if (fd < 0)
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, *name ? name : ".");
+	r = mlimg_xattr_read_all(&w->xattrs, path, fd, ret_count);
 	return r < 0 ? mlimg_err_set(w->err, r, "read extended attributes of '%s'", shown(w)) : 0;
 }
 
@@ -199,8 +200,8 @@ static int skip(struct walk *w, int r, bool was_visited)
 	return 0;
 }
 
-/* Fills in what stat(2) does not tell. */
-static int read_rest(struct walk *w, int dir, const char *name, struct mlimg_entry *entry)
+/* Fills in what stat(2) does not tell. @param fd  the thing, if it is open */
+static int read_rest(struct walk *w, int dir, const char *name, int fd, struct mlimg_entry *entry)
 {
 	int r;
 
@@ -211,12 +212,19 @@ static int read_rest(struct walk *w, int dir, const char *name, struct mlimg_ent
 		entry->link = w->link;
 	}
 	if (!(w->flags & MLIMG_WALK_NO_XATTRS)) {
-		r = read_xattrs(w, dir, name, &entry->n_xattrs);
+		r = read_xattrs(w, dir, name, fd, &entry->n_xattrs);
 		if (r < 0)
 			return r;
 		entry->xattrs = w->xattrs.xattrs;
 	}
 	return 0;
+}
+
+/* O_NONBLOCK: it may have become a FIFO meanwhile. */
+static int open_file(struct walk *w, int dir, const char *name, int *ret_fd)
+{
+	*ret_fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	return *ret_fd < 0 ? mlimg_err_set(w->err, errno, "open '%s'", shown(w)) : 0;
 }
 
 /* Hands out one thing. @dir and @name say where it is, and for the root itself the root and "". */
@@ -232,9 +240,10 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 		.mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
 		.nlink = 1,
 	};
+	mlimg_autoclose int fd = -1;
 	struct mlimg_walk_at at = {
 		.parent_fd = *name ? dir : -1, .name = name, .root_fd = w->root_fd, .st = st};
-	int r;
+	int r = 0;
 
 	if (entry.type == MLIMG_FILE)
 		entry.size_bytes = (uint64_t)st->st_size;
@@ -242,9 +251,13 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 		entry.dev_major = major(st->st_rdev);
 		entry.dev_minor = minor(st->st_rdev);
 	}
-	r = read_rest(w, dir, name, &entry);
+	if (entry.type == MLIMG_FILE && w->flags & MLIMG_WALK_OPEN_FILES)
+		r = open_file(w, dir, name, &fd);
+	if (r == 0)
+		r = read_rest(w, dir, name, fd, &entry);
 	if (r < 0)
 		return skip(w, r, false);
+	at.fd = fd;
 	return w->fn(&entry, &at, w->ctx, w->err);
 }
 

@@ -18,8 +18,9 @@
 /** What a visitor is given beside the entry. */
 struct mlimg_walk_at {
 	int parent_fd; /**< directory that holds it; -1 for the root, whose parent is not known */
-	const char *name;      /**< its name in there; "" for the root */
-	int root_fd;           /**< the tree's root */
+	const char *name; /**< its name in there; "" for the root */
+	int root_fd;      /**< the tree's root */
+	int fd; /**< MLIMG_WALK_OPEN_FILES: a regular file, at its beginning; the walk closes it; else -1 */
 	const struct stat *st; /**< lstat(2)'s answer */
 };
 
@@ -48,6 +49,12 @@ enum mlimg_walk_flags {
 	 * only one layer has.
 	 */
 	MLIMG_WALK_SKIP_MISSING = 4,
+	/**
+	 * Open regular files for reading before the visitor sees them, and read their xattrs from there, which is quicker
+	 * than by their path. For who reads them anyhow. Somebody may have put another file in the place since @p st was
+	 * asked for: the visitor compares it with fstat(2) when it has read the file.
+	 */
+	MLIMG_WALK_OPEN_FILES = 8,
 };
 
 /**

@@ -108,27 +108,20 @@ static int copy_file(const struct mlimg_source_to *to, const char *path,
 {
 	struct mlimg_data *data = to->data;
 	uint64_t size = (uint64_t)at->st->st_size;
-	mlimg_autoclose int fd = -1;
 	struct stat st;
 	int r;
 
-	fd = openat(at->parent_fd, at->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return mlimg_err_set(err, errno, "open '%s'", path);
-	if (fstat(fd, &st) < 0)
-		return mlimg_err_set(err, errno, "read '%s'", path);
-	if (!is_same(&st, at->st))
-		return changed(path, err);
 	mlimg_data_begin(data, file, true);
-	if ((uint64_t)st.st_blocks * 512 < size)
-		r = copy_sparse(to, fd, size, path, err);
+	if ((uint64_t)at->st->st_blocks * 512 < size)
+		r = copy_sparse(to, at->fd, size, path, err);
 	else
-		r = copy_bytes(data, fd, size, path, err);
+		r = copy_bytes(data, at->fd, size, path, err);
 	if (r == 0)
 		r = mlimg_data_end(data, err);
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) < 0)
+	/* Only now: until then it could change. */
+	if (fstat(at->fd, &st) < 0)
 		return mlimg_err_set(err, errno, "read '%s'", path);
 	if (to->progress)
 		mlimg_progress_add(to->progress, size);
@@ -231,7 +224,7 @@ static int read_tree(struct reader *rd, int fd, const char *path, struct mlimg_e
 			rd->form == MLIMG_DIR_UPPER ? MLIMG_UPPER_TRUSTED : MLIMG_UPPER_USER,
 			&rd->upper, err);
 	if (r == 0)
-		r = mlimg_walk(fd, MLIMG_WALK_ONE_FS, visit, rd, err);
+		r = mlimg_walk(fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_OPEN_FILES, visit, rd, err);
 	if (r == 0 && rd->form == MLIMG_DIR_UNIONFS)
 		r = mlimg_unionfs_hide(fd, path, rd->cursor.to, err);
 	if (r == 0 && rd->upper)

@@ -127,6 +127,67 @@ TEST(all_attributes)
 	mlimg_manifest_free(m);
 }
 
+/* A visitor that writes down what it can read, and a xattr. */
+static int read_open(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
+	struct mlimg_err *err)
+{
+	FILE *f = ctx;
+	char text[10] = "not open";
+
+	if (at->fd >= 0)
+		text[read(at->fd, text, sizeof(text) - 1)] = '\0';
+	fprintf(f, "%s: %s %s\n", entry->path, text,
+		entry->n_xattrs ? (char *)entry->xattrs[0].value : "");
+	return 0;
+}
+
+TEST(files_are_opened_when_wanted)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *text = NULL;
+	char path[300];
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	put(dir, "file", "in it");
+	ASSERT_EQ(mkdirat(dir, "dir", 0755), 0);
+	ASSERT_EQ(mkfifoat(dir, "pipe", 0640), 0);
+	ASSERT_EQ(symlinkat("file", dir, "symlink"), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", test_tmpdir(), i ? "dir" : "file");
+		ASSERT_EQ(setxattr(path, "user.x", i ? "D" : "F", 2, 0), 0);
+	}
+	ASSERT_OK(mlimg_walk(dir, MLIMG_WALK_OPEN_FILES, read_open, f, &err), err);
+	ASSERT_OK(mlimg_walk(dir, 0, read_open, f, &err), err);
+	fclose(f);
+	ASSERT_STR(text,
+		": not open \ndir: not open D\nfile: in it F\npipe: not open \nsymlink: not open \n"
+		": not open \ndir: not open D\nfile: not open F\npipe: not open \nsymlink: not "
+		"open \n");
+}
+
+TEST(file_that_cannot_be_opened)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	put(dir, "file", "in it");
+	ASSERT_EQ(fchmod(dir, 0755), 0);
+	ASSERT_EQ(fchmodat(dir, "file", 0, 0), 0);
+	if (getuid() == 0)
+		ASSERT_EQ(seteuid(65534), 0);
+	ASSERT_EQ(mlimg_walk(dir, MLIMG_WALK_OPEN_FILES, read_open, f, &err), -EACCES);
+	ASSERT_OK(mlimg_walk(dir, 0, read_open, f, &err), err);
+	if (getuid() == 0)
+		ASSERT_EQ(seteuid(0), 0);
+	fclose(f);
+	free(text);
+}
+
 /* Hard links are counted within the tree, and numbered in the order of their first names. */
 TEST(hard_links)
 {
