@@ -58,6 +58,16 @@ layers_show() {
 	vm_do "$1" 'find /srv -type f | LC_ALL=C sort | xargs grep ""'
 }
 
+# layers_more DIR N: more1.img to moreN.img in DIR, each with a file of its own in one directory, and one that the topmost decides.
+layers_more() {
+	local dir=$1 i
+	for ((i = 1; i <= $2; i++)); do
+		mkdir -p "$dir/more/$i/srv/merged"
+		echo "$i" | tee "$dir/more/$i/srv/merged/more-$i" >"$dir/more/$i/srv/last"
+		mlimg-mkfs --quiet --kind software --name "more$i" --version 1 "$dir/more/$i" "$dir/more$i.img" || return
+	done
+}
+
 # image_id IMAGE: its build id.
 image_id() {
 	mlimg-inspect --json "$1" | jq -er .build_id
@@ -84,7 +94,7 @@ stops() {
 	local status=0 said
 	vm_end t || status=$?
 	# shellcheck disable=SC2154 # vms is the caller's
-	said=$(tail -n 1 "$vms/t.err" | sed 's:/dev/vd[a-z]:/dev/vdX:g')
+	said=$(tail -n 1 "$vms/t.err" | sed 's:/dev/vd[a-z]*:/dev/vdX:g')
 	if ! same "last line" "t: boot failed: $1; console log: $vms/t/console.log" "$said" ||
 		! same "exit code" 1 "$status"; then
 		vm_tell t

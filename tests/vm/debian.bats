@@ -11,6 +11,7 @@ setup_file() {
 	tree=$(debian-tree v1)
 	mlimg-mkfs --quiet --kind system --name debian --version 12 "$tree" "$images/system.img"
 	layers_make "$images" usr/share/common-licenses/GPL-3
+	layers_more "$images" 29
 }
 
 setup() {
@@ -46,18 +47,29 @@ sane() {
 	vm_clean "$user"
 }
 
-@test "debian: three software layers through an index, shuffled disks; writes survive a reboot" {
-	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/b.img" \
-		--software "$images/c.img" --user "$user" --shuffle 7
+# with_more LIST: a list of layers.bash, and the files of 29 layers more.
+with_more() {
+	local i
+	{
+		"$1"
+		for i in {1..29}; do echo "/srv/merged/more-$i:$i"; done
+		echo /srv/last:29
+	} | LC_ALL=C sort -t : -k 1,1
+}
+
+@test "debian: 32 software layers through an index, shuffled disks; writes survive a reboot" {
+	local layers=("$images"/{a,b,c}.img "$images"/more{1..29}.img) arguments=() image
+	for image in "${layers[@]}"; do arguments+=(--software "$image"); done
+	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 7
 	vm_up t
-	sane first "$images"/{system,a,b,c}.img
-	same "merged tree" "$(layers_abc)" "$(layers_show t)"
+	sane first "$images/system.img" "${layers[@]}"
+	same "merged tree" "$(with_more layers_abc)" "$(layers_show t)"
 	fails 1 "" vm_do t 'test -e /usr/share/common-licenses/GPL-3'
-	vm_do t 'echo mine >/srv/mine; echo mine >/srv/override; rm /srv/merged/b; boot=$(cat /proc/sys/kernel/random/boot_id)
+	vm_do t 'echo mine >/srv/last; echo mine >/srv/override; rm /srv/merged/b; boot=$(cat /proc/sys/kernel/random/boot_id)
 		echo $boot >/root/boot; reboot'
 	vm_rebooted t 'test "$(cat /root/boot)" != "$(cat /proc/sys/kernel/random/boot_id)"'
-	sane none "$images"/{system,a,b,c}.img
-	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e '/merged.c/a /srv/mine:mine' < <(layers_abc))" \
+	sane none "$images/system.img" "${layers[@]}"
+	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e 's/last:29/last:mine/' < <(with_more layers_abc))" \
 		"$(layers_show t)"
 	vm_stop t
 	vm_clean "$user"

@@ -5,16 +5,11 @@
 
 load ../lib/common
 
-# Thirty layers more, so that with a and b there are 32.
 setup_file() {
-	local images=$BATS_FILE_TMPDIR i
+	local images=$BATS_FILE_TMPDIR
 	load ../lib/small
 	small_make "$images"
-	for i in {1..30}; do
-		mkdir -p "$images/more/$i/srv/merged"
-		echo "$i" | tee "$images/more/$i/srv/merged/more-$i" >"$images/more/$i/srv/last"
-		mlimg-mkfs --quiet --kind software --name "more$i" --version 1 "$images/more/$i" "$images/more$i.img"
-	done
+	layers_more "$images" 30
 	mlimg-index --quiet -o "$images/ab.idx" "$images"/{system,a,b}.img
 	mlimg-index --quiet -o "$images/ba.idx" "$images"/{system,b,a}.img
 }
@@ -58,7 +53,7 @@ on_disks() {
 	vm_clean "$user"
 }
 
-@test "index: 32 software layers" {
+@test "index: 32 software layers, and the system replaced beneath own changes" {
 	local layers=("$images"/{a,b}.img "$images"/more{1..30}.img) arguments=() image
 	for image in "${layers[@]}"; do arguments+=(--software "$image"); done
 	start "${arguments[@]}"
@@ -69,6 +64,15 @@ on_disks() {
 	same "an opaque directory" above "$(vm_do t 'ls /srv/opaque')"
 	fails 1 "" vm_do t 'test -e /srv/whiteout'
 	vm_do t 'for f in /srv/merged/more-*; do test "$f" = "/srv/merged/more-$(cat "$f")" || exit; done'
+	vm_do t 'echo mine >/srv/last; echo mine >>/usr/share/changed; rm /srv/merged/more-7 /usr/share/deleted; mv /srv/opaque /srv/moved'
+	vm_stop t
+	system=$images/system2.img start "${arguments[@]}"
+	vm_up t
+	status_fits t changed "$images/system2.img" "${layers[@]}"
+	same "new version" 2 "$(vm_do t 'cat /srv/version')"
+	same "own changes" $'mine\n1\nmine\nabove' "$(vm_do t 'cat /srv/last /usr/share/changed; ls /srv/moved')"
+	same "a merged directory" 31 "$(vm_do t 'ls /srv/merged | wc -l')"
+	fails 1 "" vm_do t 'ls /srv/opaque /usr/share/deleted 2>/dev/null'
 	vm_stop t
 	vm_clean "$user"
 }
