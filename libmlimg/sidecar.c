@@ -152,22 +152,34 @@ static int fill(const json_t *json, struct mlimg_verity *verity, struct mlimg_er
 	return get_signature(json, verity, err);
 }
 
+/* What is left without "verity" is a layer.json, which has a limit of its own. */
+static int read_info(json_t *json, struct mlimg_layer_info *ret_info, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+
+	json_object_del(json, "verity");
+	text = json_dumps(json, JSON_INDENT(2));
+	if (!text)
+		return mlimg_err_set(err, ENOMEM, "read the sidecar");
+	return mlimg_layer_from_json(text, strlen(text), ret_info, err);
+}
+
 int mlimg_sidecar_from_json(const char *text, size_t size, struct mlimg_layer_info *ret_info,
 	struct mlimg_verity *ret_verity, struct mlimg_err *err)
 {
-	mlimg_cleanup(mlimg_layer_info_done) struct mlimg_layer_info info = {0};
 	mlimg_cleanup(mlimg_verity_done) struct mlimg_verity verity = {0};
 	mlimg_autojson json_t *json = NULL;
-	int r = mlimg_layer_from_json(text, size, &info, err);
+	int r;
 
-	if (r == 0)
-		r = mlimg_json_load("layer.json", text, size, &json, err);
+	if (size > MLIMG_SIDECAR_MAX)
+		return mlimg_err_refuse(err, "is longer than %d bytes", MLIMG_SIDECAR_MAX);
+	r = mlimg_json_load("layer.json", text, size, &json, err);
 	if (r == 0)
 		r = fill(json_object_get(json, "verity"), &verity, err);
+	if (r == 0)
+		r = read_info(json, ret_info, err);
 	if (r < 0)
 		return r;
-	*ret_info = info;
-	info = (struct mlimg_layer_info){0};
 	*ret_verity = verity;
 	verity = (struct mlimg_verity){0};
 	return 0;

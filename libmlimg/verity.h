@@ -50,7 +50,8 @@
 #define MLIMG_VERITY_LEVELS_MAX 9          /**< 128^9 blocks are 2^75 bytes */
 #define MLIMG_SIDECAR_SUFFIX ".layer.json" /**< of the sidecar's name, behind the image's */
 #define MLIMG_SIGNATURE_SUFFIX ".p7s"      /**< of the signature's name */
-#define MLIMG_SIDECAR_MAX 65536            /**< bytes of a sidecar that a reader accepts */
+/** Bytes of a sidecar that a reader accepts: a layer.json, a signature in base64, and some. */
+#define MLIMG_SIDECAR_MAX (MLIMG_LAYER_JSON_MAX + 2 * MLIMG_SIGNATURE_MAX)
 /** Bytes of a signature that a reader accepts: with a key of RSA 4096 and the longest of names it has fewer than 2000. */
 #define MLIMG_SIGNATURE_MAX 16384
 

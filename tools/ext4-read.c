@@ -320,6 +320,11 @@ const char *mlimg_ext4_name(const struct mlimg_ext4 *fs)
 	return fs->name;
 }
 
+int mlimg_ext4_fd(const struct mlimg_ext4 *fs)
+{
+	return fs->fd;
+}
+
 const char *mlimg_kind_tree(enum mlimg_kind kind)
 {
 	return kind == MLIMG_USER ? "/upper" : "/rootfs";

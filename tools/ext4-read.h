@@ -111,6 +111,9 @@ const struct mlimg_ext4_super *mlimg_ext4_super(const struct mlimg_ext4 *fs);
 /** @return the path it was opened by */
 const char *mlimg_ext4_name(const struct mlimg_ext4 *fs);
 
+/** @return the very file that is open, for reading what lies behind the file system; lives as long as @p fs */
+int mlimg_ext4_fd(const struct mlimg_ext4 *fs);
+
 /** @return where the tree of a layer of @p kind lies in its image: "/rootfs" or "/upper" */
 const char *mlimg_kind_tree(enum mlimg_kind kind);
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "libmlimg/rebuild.h"
+#include "libmlimg/json.h"
 #include "tools/cli.h"
 #include "tools/manifest-diff.h"
 
@@ -255,11 +256,11 @@ void mlimg_inspect_put_info(
 }
 
 int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
-	const struct mlimg_ext4_super *super, struct mlimg_err *err)
+	const struct mlimg_ext4_super *super, json_t *verity, struct mlimg_err *err)
 {
 	mlimg_autofree char *layer = NULL, *text = NULL;
+	mlimg_autojson json_t *object = NULL, *taken = verity;
 	char uuid[MLIMG_UUID_TEXT_SIZE];
-	json_t *object;
 	int ret = mlimg_layer_to_json(info, &layer, err);
 
 	if (ret < 0)
@@ -271,9 +272,9 @@ int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
 			0 &&
 		json_object_set_new(object, "file_system_bytes",
 			json_integer((json_int_t)(super->n_blocks * MLIMG_EXT4_BLOCK))) == 0 &&
-		json_object_set_new(object, "needs_recovery", json_boolean(super->is_dirty)) == 0)
+		json_object_set_new(object, "needs_recovery", json_boolean(super->is_dirty)) == 0 &&
+		(json_is_null(taken) || json_object_set(object, "verity", taken) == 0))
 		text = json_dumps(object, JSON_INDENT(2));
-	json_decref(object);
 	if (!text)
 		return mlimg_err_set(err, ENOMEM, "print the description");
 	fprintf(out, "%s\n", text);

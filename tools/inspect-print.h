@@ -59,11 +59,18 @@ void mlimg_inspect_put_info(
 	FILE *out, const struct mlimg_layer_info *info, const struct mlimg_ext4_super *super);
 
 /**
- * Print it as JSON: the keys of layer.json (layer.h), then uuid, label, file_system_bytes, needs_recovery.
+ * Print it as JSON: the keys of layer.json (layer.h), then uuid, label, file_system_bytes, needs_recovery and, where there is a hash
+ * tree, verity.
  *
- * @return 0, -ENOMEM
+ * @param out     where to
+ * @param info    of the layer
+ * @param super   of its file system
+ * @param verity  taken over; null where there is no hash tree, NULL where there was no memory
+ * @param err     that there is no memory
+ * @return        0, -ENOMEM
  */
 int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
-	const struct mlimg_ext4_super *super, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const struct mlimg_ext4_super *super, struct json_t *verity,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -12,6 +12,7 @@
 #include "tools/inspect-commands.h"
 #include "tools/inspect-layer.h"
 #include "tools/inspect-print.h"
+#include "tools/inspect-verity.h"
 #include "tools/manifest-diff.h"
 #include "tools/progress.h"
 #include "tools/records-read.h"
@@ -133,15 +134,22 @@ static json_t *differences_of(const struct verify *v)
 }
 
 /* json_pack() fails when one of its parts is not there. */
-static int put_json(const struct verify *v, struct mlimg_err *err)
+static int put_json(
+	const struct verify *v, const struct mlimg_inspect_verity *verity, struct mlimg_err *err)
 {
 	json_t *report = json_pack("{s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:o}", "is_sound",
-		v->n_differences == 0, "names", (json_int_t)v->usage.n_names, "blocks",
-		(json_int_t)v->usage.n_blocks, "is_compared", v->is_compared, "entries",
-		(json_int_t)v->n_entries, "bytes", (json_int_t)v->done_bytes, "n_differences",
-		(json_int_t)v->n_differences, "differences", differences_of(v));
-	mlimg_autofree char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
+		v->n_differences == 0 && verity->flaws.n == 0, "names",
+		(json_int_t)v->usage.n_names, "blocks", (json_int_t)v->usage.n_blocks,
+		"is_compared", v->is_compared, "entries", (json_int_t)v->n_entries, "bytes",
+		(json_int_t)v->done_bytes, "n_differences", (json_int_t)v->n_differences,
+		"differences", differences_of(v));
+	mlimg_autofree char *text = NULL;
 
+	if (report &&
+		(!verity->tree.data_blocks ||
+			json_object_set_new(
+				report, "verity", mlimg_inspect_verity_checked_json(verity)) == 0))
+		text = json_dumps(report, JSON_INDENT(2));
 	json_decref(report);
 	if (!text)
 		return mlimg_err_set(err, ENOMEM, "print the report");
@@ -149,8 +157,8 @@ static int put_json(const struct verify *v, struct mlimg_err *err)
 	return 0;
 }
 
-static int verify(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
-	bool is_json, struct mlimg_err *err)
+static int check(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,
+	struct mlimg_err *err)
 {
 	struct mlimg_manifest *manifest = NULL;
 	int ret = mlimg_ext4_check(fs, &v->usage, err);
@@ -166,23 +174,49 @@ static int verify(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_la
 	if (ret == 0 && v->is_compared)
 		ret = compare_tree(v, fs, info, manifest, err);
 	mlimg_manifest_free(manifest);
+	return ret;
+}
+
+/* What has been printed, in short. */
+static int judge(const struct verify *v, const struct mlimg_inspect_verity *verity,
+	const char *image, struct mlimg_err *err)
+{
+	if (v->n_differences)
+		return mlimg_err_refuse(err,
+			"%.200s: its tree differs from its manifest in %" PRIu64 " %s", image,
+			v->n_differences, v->n_differences == 1 ? "entry" : "entries");
+	if (verity->flaws.n)
+		return mlimg_err_refuse(err,
+			"%.200s: %" PRIu64 " of its blocks %s not as in its hash tree", image,
+			verity->flaws.n, verity->flaws.n == 1 ? "is" : "are");
+	return 0;
+}
+
+static int verify(struct verify *v, struct mlimg_inspect *in, struct mlimg_inspect_verity *verity,
+	struct mlimg_err *err)
+{
+	int ret = mlimg_inspect_verity_find(in, verity, err);
+
+	if (ret == 0)
+		ret = mlimg_inspect_verity_check_tree(in, verity, err);
+	if (ret == 0)
+		ret = check(v, in->fs, &in->info, err);
+	if (ret == 0)
+		ret = mlimg_inspect_verity_check_data(in, verity, err);
 	if (ret < 0)
 		return ret;
-	if (is_json)
-		ret = put_json(v, err);
-	else
+	if (mlimg_inspect_has(in, MLIMG_INSPECT_JSON)) {
+		ret = put_json(v, verity, err);
+	} else {
 		put_report(v);
-	if (ret == 0 && v->n_differences)
-		ret = mlimg_err_refuse(err,
-			"%.200s: its tree differs from its manifest in %" PRIu64 " %s",
-			mlimg_ext4_name(fs), v->n_differences,
-			v->n_differences == 1 ? "entry" : "entries");
-	return ret;
+		mlimg_inspect_verity_put_checked(verity);
+	}
+	return ret < 0 ? ret : judge(v, verity, mlimg_ext4_name(in->fs), err);
 }
 
 int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 {
-	bool is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON);
+	mlimg_cleanup(mlimg_inspect_verity_done) struct mlimg_inspect_verity verity = {0};
 	struct verify v = {.n_differences = 0};
 	int ret;
 
@@ -192,7 +226,7 @@ int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 			"%.200s: cannot be verified: its journal holds changes (a guest is using "
 			"it, or stopped without unmounting it; then 'e2fsck -p' writes them)",
 			mlimg_ext4_name(in->fs));
-	ret = verify(&v, in->fs, &in->info, is_json, err);
+	ret = verify(&v, in, &verity, err);
 	for (size_t i = 0; i < SHOWN_MAX; i++)
 		free(v.shown_paths[i]);
 	return ret;

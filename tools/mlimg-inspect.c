@@ -18,7 +18,7 @@ static const char help_text[] =
 	"  cat PATH        write a file's contents to standard output\n"
 	"  manifest        the stored manifest, checked against the build id\n"
 	"  verify          check the file system, and every file's content and attributes\n"
-	"                  against the manifest; reads everything\n"
+	"                  against the manifest, hash tree, signature; reads everything\n"
 	"  diff IMAGE2     what has changed from IMAGE to IMAGE2, and in which packages;\n"
 	"                  by their manifests\n"
 	"\n"
@@ -28,6 +28,10 @@ static const char help_text[] =
 	"      --computed    manifest: computed from the tree; reads all contents\n"
 	"      --summary     diff: packages and sums only, no single files\n"
 	"      --times       diff: also what differs in its time only\n"
+	"      --root-hash HEX  verify: the root hash to be found (default: the one in\n"
+	"                    IMAGE.layer.json)\n"
+	"      --cert FILE   verify: certificates (PEM) of those whose signature is good\n"
+	"                    (default: signatures are not checked)\n"
 	"      --json        all but cat: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
@@ -56,6 +60,8 @@ static const struct option long_options[] = {
 	{"computed", no_argument, NULL, ROW(COMPUTED)},
 	{"summary", no_argument, NULL, ROW(SUMMARY)},
 	{"times", no_argument, NULL, ROW(TIMES)},
+	{"root-hash", required_argument, NULL, ROW(ROOT_HASH)},
+	{"cert", required_argument, NULL, ROW(CERT)},
 	{"json", no_argument, NULL, ROW(JSON)},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -79,7 +85,7 @@ static const struct command commands[] = {
 	{"ls", mlimg_inspect_ls, 0, 1, NULL, BIT(LONG) | BIT(RECURSIVE) | BIT(JSON)},
 	{"cat", mlimg_inspect_cat, 1, 1, "a path", 0},
 	{"manifest", mlimg_inspect_manifest, 0, 0, NULL, BIT(COMPUTED) | BIT(JSON)},
-	{"verify", mlimg_inspect_verify, 0, 0, NULL, BIT(JSON)},
+	{"verify", mlimg_inspect_verify, 0, 0, NULL, BIT(ROOT_HASH) | BIT(CERT) | BIT(JSON)},
 	{"diff", mlimg_inspect_diff, 1, 1, "a second image", BIT(SUMMARY) | BIT(TIMES) | BIT(JSON)},
 };
 

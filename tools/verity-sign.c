@@ -273,9 +273,14 @@ int mlimg_signature_check(const uint8_t *signature, size_t size,
 	p7 = parse(signature, size);
 	ERR_clear_error();
 	if (!p7)
-		return mlimg_err_refuse(err, "is no detached PKCS#7 signature");
-	if (!data || PKCS7_verify(p7, certs, NULL, data, NULL, CHECK_FLAGS) != 1)
-		return mlimg_err_refuse(err, "%s", crypto_reason());
+		return mlimg_err_refuse(err, "it is no detached PKCS#7 signature");
+	if (!data || PKCS7_verify(p7, certs, NULL, data, NULL, CHECK_FLAGS) != 1) {
+		/* Here the last of the queue is what it means, and those before it which step said so. */
+		const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+		ERR_clear_error();
+		return mlimg_err_refuse(err, "%s", reason ? reason : "no reason given");
+	}
 	signers = PKCS7_get0_signers(p7, certs, CHECK_FLAGS);
 	*ret_name =
 		signers && sk_X509_num(signers) > 0 ? subject_of(sk_X509_value(signers, 0)) : NULL;
