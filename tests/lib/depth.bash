@@ -15,7 +15,8 @@ depth_title() {
 	bench_title "$title" "$@" \
 		"A tree of $files small files, 50 in a directory, is spread at random over 1 to ${depths[-1]} layers; every layer has every directory, and the merged tree
 is the same at each depth. Microseconds for one operation, each done $count times at most, in random order; rounds: $rounds. *Cold* is on file systems that
-have just been mounted, whose images are in the memory of who provides the device; *warm* is the same once more.
+have just been mounted, whose images are in the memory of who provides the device; *warm* is the same once more. Figures are medians; *last / first* and the
+goals are medians of each round's ratio.
 
 - **flat**: one ext4 image of the whole tree, made by mke2fs
 - **index**: the layers' ext4 images beneath what mlimg-index made of them
@@ -86,32 +87,46 @@ depth_value() {
 		END { exit !found }' "$1"
 }
 
-# depth_table MEDIANS OPERATION COLD-OR-WARM: a row for each union.
+# depth_ratio RESULTS UNION DEPTH OPERATION COLD-OR-WARM UNION DEPTH: of the first to the second, the median of the rounds' own ratios. What else the machine
+# does changes from round to round more than what is compared differs.
+depth_ratio() {
+	awk -F '\t' -v key="$2 $3 $4" -v reference="$6 $7 $4" -v column="$([ "$5" = cold ] && echo 5 || echo 6)" '
+		{ k = $1 " " $2 " " $3 }
+		k == key { value[$4] = $column }
+		k == reference { of[$4] = $column }
+		END { for (i in value) print value[i] / of[i] }' "$1" | sort -g | awk '
+		{ ratio[NR] = $1 }
+		END { printf "%.2f\n", NR % 2 ? ratio[(NR + 1) / 2] : (ratio[NR / 2] + ratio[NR / 2 + 1]) / 2 }'
+}
+
+# depth_table RESULTS MEDIANS OPERATION COLD-OR-WARM: a row for each union.
 depth_table() {
-	local union depth first
-	printf '\n| %s, %s | %s | last / first |\n| --- |%s --: |\n' "$2" "$3" "$(printf '%s | ' "${depths[@]}" | sed 's/ | $//')" \
+	local union depth
+	printf '\n| %s, %s | %s | last / first |\n| --- |%s --: |\n' "$3" "$4" "$(printf '%s | ' "${depths[@]}" | sed 's/ | $//')" \
 		"$(printf ' --: |%.0s' "${depths[@]}")"
 	for union in $unions; do
-		first=$(depth_value "$1" "$union" 1 "$2" "$3")
-		printf '| %s | %s ' "$union" "$first"
-		for depth in "${depths[@]:1}"; do
-			[ "$union" != flat ] || { printf '| ' && continue; }
-			printf '| %s ' "$(depth_value "$1" "$union" "$depth" "$2" "$3")"
+		printf '| %s ' "$union"
+		for depth in "${depths[@]}"; do
+			# There is one flat image, however many layers there are elsewhere.
+			if [ "$union" = flat ] && [ "$depth" -gt 1 ]; then
+				printf '| '
+			else
+				printf '| %s ' "$(depth_value "$2" "$union" "$depth" "$3" "$4")"
+			fi
 		done
 		[ "$union" != flat ] || { printf '| |\n' && continue; }
-		awk -v a="$(depth_value "$1" "$union" "${depths[-1]}" "$2" "$3")" -v b="$first" 'BEGIN { printf "| %.2f |\n", a / b }'
+		printf '| %s |\n' "$(depth_ratio "$1" "$union" "${depths[-1]}" "$3" "$4" "$union" 1)"
 	done
 }
 
-# depth_goals MEDIANS
+# depth_goals RESULTS
 depth_goals() {
-	local operation last
+	local operation
 	for operation in stat missing list read; do
-		last=$(depth_value "$1" index "${depths[-1]}" "$operation" cold)
 		bench_goal "cold $operation, index over ${depths[-1]} layers, of the index over 1" \
-			"$(awk -v a="$last" -v b="$(depth_value "$1" index 1 "$operation" cold)" 'BEGIN { printf "%.2f", a / b }')" 1.1
+			"$(depth_ratio "$1" index "${depths[-1]}" "$operation" cold index 1)" 1.1
 		bench_goal "cold $operation, index over ${depths[-1]} layers, of flat ext4" \
-			"$(awk -v a="$last" -v b="$(depth_value "$1" flat 1 "$operation" cold)" 'BEGIN { printf "%.2f", a / b }')" 1
+			"$(depth_ratio "$1" index "${depths[-1]}" "$operation" cold flat 1)" 1
 	done
 }
 
@@ -122,7 +137,7 @@ depth_plot() {
 		gnuplot <<-END
 			set terminal $format
 			set output '$2.${format%% *}'
-			set multiplot layout 1,4 title '$3'
+			set multiplot layout 1,4 title '$3' margins 0.05,0.99,0.26,0.83 spacing 0.045
 			set logscale x 2
 			set logscale y
 			set xtics nomirror ($(printf '%s,' "${depths[@]}" | sed 's/,$//'))
@@ -132,18 +147,25 @@ depth_plot() {
 			set format y '%g'
 			set xlabel 'layers'
 			set ylabel 'µs'
-			set key left top samplen 1.5
+			set xrange [0.9:1.1 * ${depths[-1]}]
+			unset key
+			# gnuplot lays no key of one plot beneath four.
+			set label 1 'overlayfs over ext4' at screen 0.12,0.05 point pt 7 lc rgb '#d55e00' offset 1
+			set label 2 'overlayfs over EROFS' at screen 0.30,0.05 point pt 5 lc rgb '#e69f00' offset 1
+			set label 3 'index + upper' at screen 0.49,0.05 point pt 9 lc rgb '#56b4e9' offset 1
+			set label 4 'index' at screen 0.63,0.05 point pt 11 lc rgb '#0072b2' offset 1
+			set label 5 'one flat ext4: the line without points' at screen 0.72,0.05
 			at(union, operation) = sprintf("<awk '\$1 == \"%s\" && \$3 == \"%s\" { print \$2, \$4 }' $1 | sort -n", union, operation)
 			do for [operation in "stat missing list read"] {
 				set title operation
 				stats at('flat', operation) using 2 nooutput name 'flat'
-				plot at('overlay-ext4', operation) with linespoints lw 2 pt 7 lc rgb '#d55e00' title 'overlayfs over ext4', \\
-					at('overlay-erofs', operation) with linespoints lw 2 pt 5 lc rgb '#e69f00' title 'overlayfs over EROFS', \\
-					at('index+upper', operation) with linespoints lw 2 pt 9 lc rgb '#56b4e9' title 'index + upper', \\
-					at('index', operation) with linespoints lw 2 pt 11 lc rgb '#0072b2' title 'index', \\
-					flat_median lw 1 dt 2 lc rgb '#000000' title 'one flat ext4'
-				unset key
+				plot at('overlay-ext4', operation) with linespoints lw 2 pt 7 lc rgb '#d55e00', \\
+					at('overlay-erofs', operation) with linespoints lw 2 pt 5 lc rgb '#e69f00', \\
+					at('index+upper', operation) with linespoints lw 2 pt 9 lc rgb '#56b4e9', \\
+					at('index', operation) with linespoints lw 2 pt 11 lc rgb '#0072b2', \\
+					flat_median lw 1 dt 2 lc rgb '#000000'
 				unset ylabel
+				unset for [i = 1:5] label i
 			}
 		END
 	done
@@ -154,11 +176,11 @@ depth_report() {
 	local operation
 	depth_medians "$1" >medians
 	for operation in stat missing list read; do
-		depth_table medians "$operation" cold
+		depth_table "$1" medians "$operation" cold
 	done
 	for operation in stat missing list read; do
-		depth_table medians "$operation" warm
+		depth_table "$1" medians "$operation" warm
 	done
-	depth_goals medians
+	depth_goals "$1"
 	depth_plot medians "$2" "$3"
 }
