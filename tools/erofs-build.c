@@ -105,10 +105,11 @@ int mlimg_erofs_add_inode(struct mlimg_erofs *image, const struct mlimg_erofs_at
 	struct inode *inode;
 
 	if (image->inodes.size == INODES_MAX)
-		return mlimg_err_set(err, EOVERFLOW, "more than %u inodes", INODES_MAX);
+		return mlimg_err_refuse(
+			err, "is the %uth inode, which is one too many", INODES_MAX + 1);
 	if (attr->dev_major > 0xfff || attr->dev_minor > 0xfffff)
-		return mlimg_err_set(
-			err, EOVERFLOW, "device number %u:%u", attr->dev_major, attr->dev_minor);
+		return mlimg_err_refuse(
+			err, "has the device number %u:%u", attr->dev_major, attr->dev_minor);
 	inode = mlimg_erofs_grow(&image->inodes, sizeof(*inode));
 	if (!inode)
 		return mlimg_err_set(err, ENOMEM, "inode");
@@ -225,10 +226,12 @@ int mlimg_erofs_add_xattr(struct mlimg_erofs *image, uint32_t ino, const char *n
 	uint32_t id;
 
 	if (!suffix)
-		return mlimg_err_set(err, EOPNOTSUPP, "xattr '%s'", name);
+		return mlimg_err_refuse(
+			err, "has the xattr %s, for which EROFS has no place", name);
 	suffix_size = strlen(suffix);
 	if (suffix_size > UINT8_MAX || size > UINT16_MAX)
-		return mlimg_err_set(err, E2BIG, "xattr '%s' of %zu bytes", name, size);
+		return mlimg_err_refuse(err, "has the xattr %s of %zu bytes: EROFS takes %u", name,
+			size, UINT16_MAX);
 	head.e_name_len = (uint8_t)suffix_size;
 	head.e_value_size = (uint16_t)size;
 	whole = (sizeof(head) + suffix_size + size + 3) & ~(size_t)3;

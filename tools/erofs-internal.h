@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file erofs-internal.h
- * The image under construction, shared by erofs-build.c (what the caller adds), erofs-layout.c (where everything goes)
- * and erofs-write.c (bytes). Not for other modules.
+ * The image under construction, shared by erofs-build.c (what the caller adds), erofs-chunks.c (extents),
+ * erofs-layout.c (where everything goes) and erofs-write.c (bytes). Not for other modules.
  *
  * Memory: about 100 bytes an inode, 16 a name and its text, 24 an extent; lists are array indexes, so that growing never invalidates them.
  */
@@ -95,6 +95,7 @@ struct mlimg_erofs {
 	struct bytes text, data, xattr_bytes;
 	uint32_t *xattr_table; /**< open addressing over xattrs, NONE is free */
 	size_t xattr_table_size;
+	uint64_t n_chunks; /**< of all inodes that were checked */
 
 	/* Set by the layout. */
 	int64_t build_time_s;
@@ -132,8 +133,16 @@ void mlimg_erofs_dir_begin(struct dir_iter *it, const struct mlimg_erofs *image,
 bool mlimg_erofs_dir_peek(const struct dir_iter *it, struct dir_entry *ret_entry);
 void mlimg_erofs_dir_step(struct dir_iter *it);
 
-/** Number of chunk indexes of a regular file without data of its own. */
+/** Choose the chunk size of a regular file without data of its own. @return 0, -EUCLEAN when that takes too many chunks */
+int mlimg_erofs_choose_chunks(const struct mlimg_erofs *image, struct inode *inode,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Number of chunk indexes of such a file, once their size is chosen. */
 uint64_t mlimg_erofs_n_chunks(const struct inode *inode);
+
+/** Write the chunk indexes at @p at, which holds zeros. */
+void mlimg_erofs_put_chunks(
+	const struct mlimg_erofs *image, const struct inode *inode, uint8_t *at);
 
 /** Bytes of the inode itself. */
 static inline uint32_t mlimg_erofs_isize(const struct inode *inode)

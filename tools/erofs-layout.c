@@ -8,8 +8,8 @@
 
 #include "libmlimg/cleanup.h"
 
-/* A file in more pieces than this would need over 128 MiB of index; no sane image has one. */
-#define CHUNKS_MAX (1u << 24)
+/* Chunks of all files: a hostile image must not become an index that fills the disk. */
+#define CHUNKS_ALL_MAX (1u << 26)
 
 /* More than this much of a block behind an inode, and the inode's own block is better left to inodes. */
 #define TAIL_MAX 2048u
@@ -183,56 +183,28 @@ static int size_xattrs(struct mlimg_erofs *image, struct inode *inode, struct ml
 		}
 	}
 	if ((size - sizeof(struct erofs_xattr_header)) / 4 >= UINT16_MAX)
-		return mlimg_err_set(
-			err, E2BIG, "xattrs of one inode: %llu bytes", (unsigned long long)size);
+		return mlimg_err_refuse(err, "has %llu bytes of xattrs: EROFS takes %u",
+			(unsigned long long)size, 4 * UINT16_MAX);
 	inode->xattr_size = (uint32_t)size;
 	return 0;
 }
 
-/* ---- chunks ---- */
-
-static unsigned log2_up(uint64_t n)
+int mlimg_erofs_check_inode(struct mlimg_erofs *image, uint32_t ino, struct mlimg_err *err)
 {
-	return n <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(n - 1);
-}
+	struct inode *inode = &image->inodes.at[ino];
+	int r = size_xattrs(image, inode, err);
 
-static uint64_t file_blocks(const struct inode *inode)
-{
-	return inode->size_bytes / EROFS_BLOCK_SIZE + (inode->size_bytes % EROFS_BLOCK_SIZE != 0);
-}
-
-uint64_t mlimg_erofs_n_chunks(const struct inode *inode)
-{
-	uint64_t mask = ((uint64_t)1 << inode->chunk_bits) - 1;
-
-	return (file_blocks(inode) >> inode->chunk_bits) + ((file_blocks(inode) & mask) != 0);
-}
-
-/*
- * A chunk must be contiguous on one device, or a hole. So no place where a run ends and another one begins may lie inside of a chunk: the chunk size is
- * the greatest power of two that divides all of these places.
- */
-static int choose_chunks(
-	const struct mlimg_erofs *image, struct inode *inode, struct mlimg_err *err)
-{
-	uint64_t n_blocks = file_blocks(inode), at = 0;
-	unsigned bits = log2_up(n_blocks);
-
-	for (uint32_t i = inode->first_extent; i != NONE; i = image->extents.at[i].next) {
-		const struct extent *e = &image->extents.at[i];
-
-		if (e->file_block >= n_blocks)
-			break;
-		for (int end = 0; end < 2; end++) {
-			at = end ? e->file_block + e->n_blocks : e->file_block;
-			if (at && at < n_blocks && (unsigned)__builtin_ctzll(at) < bits)
-				bits = (unsigned)__builtin_ctzll(at);
-		}
-	}
-	inode->chunk_bits = bits > EROFS_CHUNK_BITS_MASK ? EROFS_CHUNK_BITS_MASK : (uint8_t)bits;
-	if (mlimg_erofs_n_chunks(inode) > CHUNKS_MAX)
-		return mlimg_err_set(err, EFBIG, "a file of %llu bytes in too many pieces",
-			(unsigned long long)inode->size_bytes);
+	if (r < 0 || !mlimg_erofs_is_chunked(inode))
+		return r;
+	r = mlimg_erofs_choose_chunks(image, inode, err);
+	if (r < 0)
+		return r;
+	image->n_chunks += mlimg_erofs_n_chunks(inode);
+	if (image->n_chunks > CHUNKS_ALL_MAX)
+		return mlimg_err_refuse(err,
+			"is a file in %llu pieces: with it, all files have more than the %u that "
+			"can be",
+			(unsigned long long)mlimg_erofs_n_chunks(inode), CHUNKS_ALL_MAX);
 	return 0;
 }
 
@@ -277,7 +249,7 @@ static int place(struct placing *p, uint32_t ino, struct mlimg_err *err)
 	inode->is_compact = can_be_compact(p->image, inode);
 	r = size_xattrs(p->image, inode, err);
 	if (r == 0 && mlimg_erofs_is_chunked(inode))
-		r = choose_chunks(p->image, inode, err);
+		r = mlimg_erofs_choose_chunks(p->image, inode, err);
 	if (r < 0)
 		return r;
 	p->at = round_up(p->at, EROFS_SLOT_SIZE);

@@ -11,30 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static uint8_t *put_chunks(const struct mlimg_erofs *image, const struct inode *inode, uint8_t *at)
-{
-	struct erofs_chunk_index *index = (void *)at;
-	uint64_t n = mlimg_erofs_n_chunks(inode);
-	uint32_t i = inode->first_extent;
-
-	for (uint64_t chunk = 0; chunk < n; chunk++, index++) {
-		uint64_t block = chunk << inode->chunk_bits;
-		const struct extent *e;
-
-		while (i != NONE &&
-			image->extents.at[i].file_block + image->extents.at[i].n_blocks <= block)
-			i = image->extents.at[i].next;
-		e = i == NONE ? NULL : &image->extents.at[i];
-		if (!e || e->file_block > block) {
-			index->blkaddr = htole32(EROFS_NULL_ADDR);
-			continue;
-		}
-		index->device_id = htole16(e->device);
-		index->blkaddr = htole32((uint32_t)(e->dev_block + (block - e->file_block)));
-	}
-	return (uint8_t *)index;
-}
-
 static void put_xattrs(const struct mlimg_erofs *image, const struct inode *inode, uint8_t *at)
 {
 	struct erofs_xattr_header *header = (void *)at;
@@ -185,7 +161,8 @@ static void put_inode(const struct mlimg_erofs *image, uint32_t ino, uint8_t *ma
 		put_xattrs(image, inode, behind);
 	behind += inode->xattr_size;
 	if (mlimg_erofs_is_chunked(inode))
-		put_chunks(image, inode, base + (((uint64_t)(behind - base) + 7) & ~(uint64_t)7));
+		mlimg_erofs_put_chunks(
+			image, inode, base + (((uint64_t)(behind - base) + 7) & ~(uint64_t)7));
 	else if (S_ISDIR(inode->mode) || inode->has_data)
 		put_own_data(image, ino, map, behind);
 }

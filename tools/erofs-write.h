@@ -15,7 +15,9 @@
  * - Inodes of a directory's entries lie together, in the order of names; directories are inlined behind their inode as far as a block holds them.
  * - Nothing in the image depends on the time, the host or addresses in memory: same calls, same bytes.
  *
- * Limits: 65,535 xattr bytes a value, 255 shared xattrs an inode (others are inline), 2^32 blocks a device, 16,777,216 inodes.
+ * Limits: 65,535 xattr bytes a value and 262,140 an inode, 255 shared xattrs an inode (others are inline), 2^32 blocks a device, 2^24 inodes,
+ * 2^24 pieces (of equal size) a file and 2^26 of all files. What is beyond them is refused (-EUCLEAN) with a message that wants the
+ * inode's path before it, such as "has the xattr system.x, for which EROFS has no place".
  */
 #ifndef MLIMG_EROFS_WRITE_H
 #define MLIMG_EROFS_WRITE_H
@@ -66,7 +68,7 @@ int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag,
  * @param image    the image
  * @param attr     its attributes; a time before the epoch is kept (as the kernel reads it back)
  * @param ret_ino  its number
- * @return         0, -ENOMEM, -EOVERFLOW
+ * @return         0, -ENOMEM, -EUCLEAN (a device number over 12 and 20 bits, too many inodes)
  */
 int mlimg_erofs_add_inode(struct mlimg_erofs *image, const struct mlimg_erofs_attr *attr,
 	uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -76,7 +78,7 @@ int mlimg_erofs_add_inode(struct mlimg_erofs *image, const struct mlimg_erofs_at
  *
  * @param name  full name; user.*, trusted.*, security.*, system.posix_acl_access and system.posix_acl_default can be stored
  * @param size  at most 65,535
- * @return      0, -EOPNOTSUPP for another name, -E2BIG, -ENOMEM
+ * @return      0, -EUCLEAN for another name or a larger value, -ENOMEM
  */
 int mlimg_erofs_add_xattr(struct mlimg_erofs *image, uint32_t ino, const char *name,
 	const void *value, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -102,6 +104,14 @@ int mlimg_erofs_add_extent(struct mlimg_erofs *image, uint32_t ino, uint64_t fil
  */
 int mlimg_erofs_set_data(struct mlimg_erofs *image, uint32_t ino, const void *data, size_t size,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Check an inode all of whose xattrs and extents are there, once: mlimg_erofs_write() would refuse it too, but does not know its path.
+ *
+ * @return  0, -EUCLEAN (xattrs too large together, a file in too many pieces, files in too many pieces together)
+ */
+int mlimg_erofs_check_inode(
+	struct mlimg_erofs *image, uint32_t ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Put a name into a directory. Every inode but the root needs at least one, a directory exactly one.

@@ -49,6 +49,11 @@ static int open_layers(
 			r = mlimg_err_refuse(err,
 				"'%s' is a user layer: an index is made of read-only layers",
 				images[i]);
+		if (r == 0 && mlimg_ext4_super(job->layers[i].fs)->is_dirty)
+			r = mlimg_err_refuse(err,
+				"'%s' has changes in its journal: it was written to, and not "
+				"unmounted since",
+				images[i]);
 		if (r == 0) {
 			r = mlimg_stack_push(&job->stack, &job->infos[i], err);
 			if (r < 0)
@@ -91,7 +96,7 @@ static int write_index(const struct job *job, struct mlimg_outfile *out,
 	mlimg_layer_uuid(result->stack_id, uuid);
 	r = describe(job, result->stack_id, &text, err);
 	if (r == 0)
-		r = mlimg_index_merge(job->layers, job->n, text, &image, err);
+		r = mlimg_index_merge(job->layers, job->n, text, NULL, 0, &image, err);
 	if (r == 0)
 		r = mlimg_erofs_write(
 			image, out->fd, uuid, MLIMG_INDEX_LABEL, &result->size_bytes, err);

@@ -18,6 +18,12 @@
  * whiteout hides it; directories merge down to the first layer that is opaque there or has something else; a merged directory has the topmost one's
  * attributes. trusted.overlay.* never shows. A link count is the one in the layer, hidden names included, as overlayfs shows it.
  *
+ * Composed entries are those that no layer has: a file whose contents were made out of several layers' (a database of packages, say), and whatever else
+ * must be there for it. They act as one layer more, above all others: an entry hides what layers have of that name; a directory merges with theirs
+ * and has the entry's attributes; a whiteout hides; directories that are not named show as the layers have them. Contents lie in the index itself.
+ * An index's id is the stack's: composed entries must follow from the layers alone, or two indexes of one id would differ. /mlimg/manifests tells of
+ * layers only.
+ *
  * Refused, naming layer and path: a renamed directory or a metadata-only copy (trusted.overlay.redirect, .metacopy), a directory that is reached
  * twice, an xattr that EROFS cannot store, and whatever ext4-read.h refuses.
  */
@@ -40,18 +46,31 @@ struct mlimg_index_layer {
 	const struct mlimg_layer_info *info; /**< its description */
 };
 
+/** A composed entry. */
+struct mlimg_index_composed {
+	/**
+	 * Path within /rootfs, without a '/' before it; a file, directory, symlink or whiteout (libmlimg/whiteout.h) with its attributes and xattrs. A file's
+	 * size_bytes is that of @p data; link count, digest and hardlink do not matter
+	 */
+	const struct mlimg_entry *entry;
+	const void *data; /**< a file's contents, at most 64 MiB */
+};
+
 /**
  * Merge layers.
  *
  * @param layers     bottom first; a system layer and software layers above it
  * @param n_layers   1 to 1 + MLIMG_STACK_SOFTWARE_MAX
  * @param stack_json text of /mlimg/stack.json
+ * @param composed   composed entries, in the order of manifests; nothing of them is kept
+ * @param n_composed their number; 0 for none
  * @param ret_image  ready for mlimg_erofs_write(); mlimg_erofs_free() it
  * @param err        names layer and path
- * @return           0, -EUCLEAN when refused, other -errno
+ * @return           0; -EUCLEAN when refused; -ENOENT when the directory of a composed entry is not there; -EINVAL when composed entries are
+ *                   not in order; other -errno
  */
 int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
-	const char *stack_json, struct mlimg_erofs **ret_image,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const char *stack_json, const struct mlimg_index_composed *composed, size_t n_composed,
+	struct mlimg_erofs **ret_image, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

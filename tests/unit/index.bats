@@ -127,3 +127,109 @@ Try 'mlimg-index --help' for more information." mlimg-index --force -o x.img x.i
 	[[ $status == 1 && $stderr =~ ^"mlimg-index: index 'x.img': write an index of "[0-9]+" bytes: File too large"$ ]]
 	left_nothing
 }
+
+# What an index cannot point at.
+
+# has_feature NAME MKE2FS-ARGUMENT…: a file system with the label of a layer and that feature is refused for it.
+has_feature() {
+	local name=$1
+	shift
+	mke2fs -q -F -t ext4 -b 4096 -I 256 -L mlimg-system "$@" feature.img 16M >/dev/null
+	fails 3 "mlimg-index: feature.img: its ext4 feature '$name' is none that layers have" mlimg-index -o x.img feature.img
+	left_nothing
+}
+
+# debugged COMMAND…: debugged.img is system.img after these commands of debugfs, whose checksums are right.
+debugged() {
+	cp system.img debugged.img
+	printf '%s\n' "$@" >script
+	debugfs -w -f script debugged.img >/dev/null 2>&1
+}
+
+# ino_of PATH: its inode in debugged.img.
+ino_of() {
+	debugfs -R "stat $1" debugged.img 2>/dev/null | sed -n 's/^Inode: \([0-9]*\) .*/\1/p'
+}
+
+# refuses MESSAGE: debugged.img.
+refuses() {
+	fails 3 "mlimg-index: $1" mlimg-index -o x.img debugged.img
+	left_nothing
+}
+
+@test "refused: inline data" {
+	has_feature inline_data -O inline_data
+	debugged "set_inode_field /rootfs/etc/two flags 0x10080000"
+	refuses "layer 'handmade': '/etc/two': debugged.img: inode $(ino_of /rootfs/etc/two): flags 0x10000000 are not understood"
+}
+
+@test "refused: encryption" {
+	has_feature encrypt -O encrypt
+	debugged "set_inode_field /rootfs/etc/two flags 0x80800"
+	refuses "layer 'handmade': '/etc/two': debugged.img: inode $(ino_of /rootfs/etc/two): flags 0x800 are not understood"
+}
+
+@test "refused: another block size" {
+	mke2fs -q -F -t ext4 -b 1024 -L mlimg-system feature.img 16M >/dev/null
+	fails 3 "mlimg-index: feature.img: its blocks are not 4096 bytes long" mlimg-index -o x.img feature.img
+	left_nothing
+}
+
+@test "refused: bigalloc" {
+	has_feature bigalloc -O bigalloc -C 65536
+}
+
+@test "refused: xattrs in inodes of their own" {
+	has_feature ea_inode -O ea_inode
+}
+
+@test "refused: a file with a bad extent" {
+	debugged "set_inode_field /rootfs/etc/two block[5] 99999999"
+	refuses "layer 'handmade': '/etc/two': debugged.img: inode $(ino_of /rootfs/etc/two): extent at block 0 lies outside the image"
+}
+
+@test "refused: a journal with changes in it" {
+	debugged "feature needs_recovery"
+	refuses "'debugged.img' has changes in its journal: it was written to, and not unmounted since"
+}
+
+@test "refused: a file in too many pieces" {
+	debugged "set_inode_field /rootfs/etc/two size 70000000000"
+	refuses "layer 'handmade': '/etc/two': is a file of 70000000000 bytes in too many pieces: 17089844 of equal size, where 16777216 can be"
+}
+
+@test "composed entries act as one layer more" {
+	mkdir -p tree/etc tree/usr/share/new
+	printf 'composed\n' >tree/etc/two
+	head -c 10000 /dev/zero | tr '\0' x >tree/etc/three
+	: >tree/etc/empty
+	chmod 0640 tree/etc/three
+	ln -s two tree/usr/link
+	printf 'deep\n' >tree/usr/share/new/deep
+	find tree -exec touch -h -d @1500000000 {} +
+	works compose-index x.img tree system.img software.img
+	works fsck.erofs --device=system.img --device=software.img --extract=composed x.img
+	same "in place of a layer's" composed "$(cat composed/rootfs/etc/two)"
+	same "beside a layer's" one "$(cat composed/rootfs/etc/one)"
+	same "in new directories" deep "$(cat composed/rootfs/usr/share/new/deep)"
+	same "target" two "$(readlink composed/rootfs/usr/link)"
+	cmp tree/etc/three composed/rootfs/etc/three
+	same "attributes" "640 10000 1500000000" "$(stat -c '%a %s %Y' composed/rootfs/etc/three)"
+	same "names" "empty one three two" "$(find composed/rootfs/etc -mindepth 1 -printf '%P\n' | sort | tr '\n' ' ' | sed 's/ $//')"
+}
+
+@test "a composed entry needs no directory that a layer has, and is an error where there is none" {
+	mkdir -p lone/etc lone/usr/bin/also-one
+	touch -d @0 lone/etc
+	printf 'composed\n' >lone/etc/two
+	works compose-index -f x.img lone system.img
+	works fsck.erofs --device=system.img --extract=alone x.img
+	same "in place of the layer's" composed "$(cat alone/rootfs/etc/two)"
+	same "the layer's directory" 1600000000 "$(stat -c %Y alone/rootfs/etc)"
+	printf x >lone/usr/bin/also-one/x
+	fails 1 "compose-index: directory of the composed '/usr/bin/also-one/x': No such file or directory" \
+		compose-index -f x.img lone system.img
+	works compose-index x.img lone system.img
+	rm -r alone && works fsck.erofs --device=system.img --extract=alone x.img
+	same "a directory in place of a file" x "$(cat alone/rootfs/usr/bin/also-one/x)"
+}
