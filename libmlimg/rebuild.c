@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "libmlimg/rebuild.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "libmlimg/pattern.h"
+
 /*
- * Patterns are fnmatch(3)'s, '*' within a component; one that ends in '/' is all that is below. In what is listed and in
- * commands '@' is the directory of the file (of what is listed), '%' what the first '*' stands for.
+ * In what is listed and in commands '@' is the directory of the file (of what is listed), '%' what the first '*' stands for.
  */
 struct cache {
 	const char *pattern;
@@ -52,19 +52,6 @@ static const struct cache caches[] = {
 	{"var/lib/texmf/ls-R-*", "@/ls-R", NULL},
 };
 
-/* fnmatch(3) is slow, and nearly no file is a cache: the bytes before the first '*' decide nearly always. */
-static bool is_like(const char *path, const char *pattern)
-{
-	size_t size = strcspn(pattern, "*");
-
-	if (strncmp(path, pattern, size) != 0)
-		return false;
-	if (size && pattern[size - 1] == '/' && !pattern[size])
-		return path[size] != '\0';
-	return pattern[size] ? fnmatch(pattern, path, FNM_PATHNAME | FNM_NOESCAPE) == 0
-			     : path[size] == '\0';
-}
-
 static bool append(char *to, size_t room, const char *text, size_t size)
 {
 	size_t used = strlen(to);
@@ -102,7 +89,7 @@ bool mlimg_rebuild_is_cache(const char *path, char ret_listed[MLIMG_LAYER_PATH_M
 	for (size_t i = 0; i < sizeof(caches) / sizeof(caches[0]); i++) {
 		const struct cache *c = &caches[i];
 
-		if (!is_like(path, c->pattern))
+		if (!mlimg_path_is_like(path, c->pattern))
 			continue;
 		if (strlen(path) > MLIMG_LAYER_PATH_MAX)
 			return false;
@@ -124,7 +111,7 @@ bool mlimg_rebuild_command(const char *listed, char ret_command[MLIMG_REBUILD_CO
 
 		/* Something that is listed for others is in the table itself, or is a directory. */
 		if (c->listed ? strcmp(c->listed, listed) == 0 && c->command
-			      : is_like(listed, c->pattern))
+			      : mlimg_path_is_like(listed, c->pattern))
 			return expand(c, c->command, listed, true, ret_command,
 				MLIMG_REBUILD_COMMAND_MAX);
 	}

@@ -193,7 +193,14 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 	to.tree = tree;
 	to.top = frame.top;
 	to.data = mlimg_writer_data(writer);
+	if (build->rules) {
+		build->rules->kind = to.kind;
+		mlimg_tree_judge(tree, mlimg_rules_take, build->rules);
+	}
 	r = fill_tree(build, &to, out->fd, err);
+	mlimg_tree_judge(tree, NULL, NULL);
+	if (r == 0 && build->rules)
+		r = mlimg_rules_finish(build->rules, info, err);
 	if (r == 0)
 		r = mlimg_tree_finish(tree, frame.top, err);
 	if (r < 0)

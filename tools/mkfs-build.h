@@ -13,6 +13,7 @@
 #include "libmlimg/layer.h"
 #include "tools/owner-map.h"
 #include "libmlimg/verity.h"
+#include "tools/mkfs-rules.h"
 #include "tools/source-form.h"
 #include "tools/verity-sign.h"
 
@@ -28,6 +29,8 @@ struct mlimg_build {
 	/** Signs the root hash; NULL: nobody. */
 	const struct mlimg_signer *signer;
 	struct mlimg_oci_choice choice; /**< of container images */
+	/** Those that are lifted are given, the rest is filled in; NULL: no rules. */
+	struct mlimg_rules *rules;
 	struct mlimg_owner_map *owners; /**< of the sources' entries; or NULL */
 	uint64_t limit_bytes;           /**< that packed sources may hold in all */
 	const char *image;              /**< the target */

@@ -34,6 +34,9 @@ static const char help_text[] =
 	"                   of a user layer, IMAGE's)\n"
 	"  --version TEXT   the layer's version (default: 0)\n"
 	"  --over ID        build id of a layer beneath, bottom first (software layers)\n"
+	"  --allow RULE     lift a rule about what shared layers must not hold: caches,\n"
+	"                   machine-id, ssh-host-keys, random-seed, logs, apt-lists or\n"
+	"                   backups (see the manual page); can be given several times\n"
 	"  --form FORM      what sources are: dir, tar, oci, layer, user, upper,\n"
 	"                   upper-userxattr or unionfs (default: auto)\n"
 	"  --platform P     of container images (default: linux/amd64)\n"
@@ -64,6 +67,7 @@ enum option_value {
 	OPT_NAME,
 	OPT_VERSION,
 	OPT_OVER,
+	OPT_ALLOW,
 	OPT_FORM,
 	OPT_PLATFORM,
 	OPT_REF,
@@ -85,6 +89,7 @@ static const struct option long_options[] = {
 	{"name", required_argument, NULL, OPT_NAME},
 	{"version", required_argument, NULL, OPT_VERSION},
 	{"over", required_argument, NULL, OPT_OVER},
+	{"allow", required_argument, NULL, OPT_ALLOW},
 	{"form", required_argument, NULL, OPT_FORM},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"ref", required_argument, NULL, OPT_REF},
@@ -106,11 +111,27 @@ static const struct option long_options[] = {
 struct request {
 	struct mlimg_build build;
 	struct mlimg_layer_info info;
+	struct mlimg_rules rules;
 	struct mlimg_verity verity;
 	struct mlimg_signer *signer;
 	const char *name, *version, *instance, *key, *cert;
 	bool has_size, is_json;
 };
+
+static int add_allowed(struct request *rq, const char *name, struct mlimg_err *err)
+{
+	enum mlimg_rule rule = mlimg_rule_of(name);
+	char list[256] = "";
+
+	for (enum mlimg_rule i = 0; rule == MLIMG_N_RULES && i < MLIMG_N_RULES; i++) {
+		strcat(list, i == 0 ? "" : i + 1 < MLIMG_N_RULES ? ", " : " or ");
+		strcat(list, mlimg_rule_name(i));
+	}
+	if (rule == MLIMG_N_RULES)
+		return mlimg_err_usage(err, "'%s' is no rule: %s", name, list);
+	rq->rules.allowed |= 1u << rule;
+	return 0;
+}
 
 static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 {
@@ -131,6 +152,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 			return mlimg_err_usage(
 				err, "--over '%s' is no build id (64 hex digits)", optarg);
 		return 0;
+	case OPT_ALLOW: return add_allowed(rq, optarg, err);
 	case OPT_FORM:
 		if (!mlimg_form_of(optarg, &rq->build.form))
 			return mlimg_err_usage(err,
@@ -304,6 +326,8 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 		return -EINVAL;
 	if (rq->info.n_over && rq->info.kind != MLIMG_SOFTWARE)
 		return mlimg_err_usage(err, "--over is for software layers");
+	if (rq->rules.allowed && is_user)
+		return mlimg_err_usage(err, "--allow is not for user layers, which have no rules");
 	if (rq->instance && !is_user)
 		return mlimg_err_usage(err, "--instance is for user layers");
 	if (check_verity(rq, err) < 0)
@@ -389,8 +413,10 @@ static int make(struct request *rq, struct mlimg_err *err)
 		return r;
 	if (rq->is_json)
 		return print_json(rq, err);
-	if (!rq->build.is_quiet)
-		print_line(rq, size_bytes);
+	if (rq->build.is_quiet)
+		return 0;
+	print_line(rq, size_bytes);
+	mlimg_rules_report(&rq->rules, &rq->info, stdout);
 	return 0;
 }
 
@@ -421,7 +447,9 @@ int main(int argc, char **argv)
 				     .choice.platform = {.os = "linux", .architecture = "amd64"}}};
 	int code;
 
+	rq.build.rules = &rq.rules;
 	code = run(&rq, argc, argv);
+	mlimg_rules_done(&rq.rules);
 	mlimg_layer_info_done(&rq.info);
 	mlimg_owner_map_free(rq.build.owners);
 	mlimg_verity_done(&rq.verity);

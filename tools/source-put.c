@@ -219,16 +219,12 @@ static int end_beneath(struct mlimg_tree *tree, struct mlimg_node *node, bool is
 	return 0;
 }
 
-int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
+static int put(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
 	const struct mlimg_entry *entry, struct mlimg_node **ret_node, struct mlimg_err *err)
 {
 	struct mlimg_node *node = mlimg_tree_child(tree, parent, name, strlen(name));
 	bool is_dir = entry->type == MLIMG_DIR;
-	int r = check(tree, entry, err);
 
-	if (r < 0)
-		return r;
-	*ret_node = NULL;
 	if (mlimg_node_is_closed(tree, parent) || (node && mlimg_node_is_closed(tree, node)))
 		return 0;
 	if (node && is_dir && node->inode->type == MLIMG_DIR) {
@@ -240,14 +236,73 @@ int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const cha
 	return put_own(tree, parent, name, entry, ret_node, err);
 }
 
+void mlimg_tree_judge(struct mlimg_tree *tree, mlimg_judge_fn *judge, void *ctx)
+{
+	tree->judge = judge;
+	tree->judge_ctx = ctx;
+}
+
+static enum mlimg_verdict judge(
+	const struct mlimg_tree *tree, const struct mlimg_entry *entry, bool is_asked)
+{
+	return tree->judge ? tree->judge(tree->judge_ctx, entry, is_asked) : MLIMG_TAKE;
+}
+
+/* The reader passes the contents over, so nobody else computes the digest. */
+static int put_empty(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
+	const struct mlimg_entry *entry, struct mlimg_err *err)
+{
+	struct mlimg_node *node = NULL;
+	int r = put(tree, parent, name, entry, &node, err);
+
+	if (r == 0 && node)
+		mlimg_sha256_of("", 0, node->inode->file->digest);
+	return r;
+}
+
+bool mlimg_tree_leaves_out(const struct mlimg_tree *tree, const char *path)
+{
+	const struct mlimg_entry entry = {
+		.path = (char *)path, .type = MLIMG_FILE, .size_bytes = UINT64_MAX, .nlink = 1};
+
+	return judge(tree, &entry, true) == MLIMG_LEAVE_OUT;
+}
+
+int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
+	const struct mlimg_entry *entry, struct mlimg_node **ret_node, struct mlimg_err *err)
+{
+	int r = check(tree, entry, err);
+
+	if (r < 0)
+		return r;
+	*ret_node = NULL;
+	switch (judge(tree, entry, false)) {
+	case MLIMG_LEAVE_OUT: return 0;
+	case MLIMG_EMPTY: return put_empty(tree, parent, name, entry, err);
+	default: return put(tree, parent, name, entry, ret_node, err);
+	}
+}
+
 int mlimg_tree_link(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
 	struct mlimg_inode *inode, const char *path, struct mlimg_err *err)
 {
 	struct mlimg_node *node = mlimg_tree_child(tree, parent, name, strlen(name));
+	/* What a judged name shares with others, these keep. */
+	const struct mlimg_entry entry = {.path = (char *)path,
+		.type = inode->type,
+		.mode = 0444,
+		.size_bytes = UINT64_MAX,
+		.mtime_s = inode->mtime_s,
+		.mtime_ns = inode->mtime_ns,
+		.nlink = 1};
+	enum mlimg_verdict verdict;
 	int r;
 
 	if (mlimg_node_is_closed(tree, parent))
 		return 0;
+	verdict = judge(tree, &entry, false);
+	if (verdict != MLIMG_TAKE)
+		return verdict == MLIMG_EMPTY ? put_empty(tree, parent, name, &entry, err) : 0;
 	if (node && node->level != tree->level)
 		return end_beneath(tree, node, is_whiteout(inode), path, err);
 	if (inode->nlink >= MLIMG_LINKS_MAX)

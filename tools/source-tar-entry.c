@@ -269,6 +269,8 @@ int mlimg_tar_entry_fill(struct mlimg_tar_entry *te, struct archive_entry *from,
 		.nlink = 1,
 	};
 	r = set_type(e, from, err);
+	if (r == 0 && e->type == MLIMG_FILE && archive_entry_size(from) > 0)
+		e->size_bytes = (uint64_t)archive_entry_size(from);
 	if (r == 0)
 		r = set_owner(e, from, err);
 	return r < 0 ? r : set_xattrs(te, from, err);

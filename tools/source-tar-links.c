@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hard links of a tar. The target is a name of the same level. If a level above hides that name,
+ * Hard links of a tar. The target is a name of the same level. If a level above hides that name, or the tree's judge left it out,
  * its contents were passed over, and the link, which may show all the same, gets them in a second reading.
  */
 #include "tools/source-tar.h"
@@ -45,7 +45,11 @@ static int not_there(const struct mlimg_tar_reader *rd, const char *link, const 
 static int put_placeholder(struct mlimg_tar_reader *rd, struct mlimg_node *parent, const char *name,
 	struct mlimg_node **ret_node, struct mlimg_err *err)
 {
-	struct mlimg_entry entry = {.path = rd->path, .type = MLIMG_FILE, .nlink = 1};
+	struct mlimg_entry entry = {.path = rd->path,
+		.type = MLIMG_FILE,
+		.mode = 0444,
+		.size_bytes = UINT64_MAX,
+		.nlink = 1};
 
 	return mlimg_tree_put(rd->to->tree, parent, name, &entry, ret_node, err);
 }
@@ -88,7 +92,7 @@ int mlimg_tar_link(struct mlimg_tar_reader *rd, const char *target, struct mlimg
 	if (r < 0)
 		return r;
 	node = mlimg_tar_lookup(rd, target_path);
-	if (!node && !mlimg_tree_has_above(tree))
+	if (!node && !mlimg_tree_has_above(tree) && !mlimg_tree_leaves_out(tree, target_path))
 		return not_there(rd, rd->path, target, err);
 	if (node && node->inode->type == MLIMG_DIR && !mlimg_tree_has_above(tree))
 		return mlimg_err_refuse(err, "'%s': hard link '%s' to '%s', which is a directory",

@@ -18,6 +18,7 @@ struct file_tar {
 	struct mlimg_tar tar;
 	int fd;
 	off_t start; /* -1: cannot be read again */
+	bool was_open;
 };
 
 bool mlimg_tar_filters(struct archive *a)
@@ -34,8 +35,16 @@ bool mlimg_tar_filters(struct archive *a)
 static int open_file(struct mlimg_tar *tar, struct archive **ret_archive, struct mlimg_err *err)
 {
 	struct file_tar *file = (struct file_tar *)tar;
-	struct archive *a = archive_read_new();
+	struct archive *a;
 
+	/* Only a rule makes that necessary where nothing lies above. */
+	if (file->was_open && file->start < 0)
+		return mlimg_err_refuse(err,
+			"'%s': a hard link to what a rule leaves out, in a tar that cannot be read "
+			"twice: give it as a file",
+			tar->name);
+	file->was_open = true;
+	a = archive_read_new();
 	if (!a)
 		return mlimg_err_set(err, ENOMEM, "open '%s'", tar->name);
 	if (!mlimg_tar_filters(a) || archive_read_support_format_tar(a) != ARCHIVE_OK) {

@@ -22,9 +22,11 @@ struct mlimg_tree {
 	struct mlimg_tree_table table;
 	struct mlimg_node *root;
 	uint64_t n_nodes;
-	uint16_t level;   /**< of the present source, 1 is the topmost */
-	bool has_level;   /**< mlimg_tree_begin_level() was called */
-	bool has_beneath; /**< sources have levels beneath this one */
+	uint16_t level;        /**< of the present source, 1 is the topmost */
+	bool has_level;        /**< mlimg_tree_begin_level() was called */
+	bool has_beneath;      /**< sources have levels beneath this one */
+	mlimg_judge_fn *judge; /**< or NULL */
+	void *judge_ctx;
 };
 
 /** @return @p size zeroed bytes that live as long as the tree, or NULL */

@@ -97,6 +97,21 @@ struct mlimg_node {
 	char name[];       /**< "" for the image's root */
 };
 
+/** What becomes of an entry of a source. */
+enum mlimg_verdict {
+	MLIMG_TAKE,
+	MLIMG_LEAVE_OUT, /**< as though no source had it */
+	MLIMG_EMPTY,     /**< an empty file instead */
+};
+
+/**
+ * @param ctx       mlimg_tree_judge()'s
+ * @param entry     path, type and time are set, and of a file its size: UINT64_MAX where that is not known yet
+ * @param is_asked  somebody only wants to know
+ */
+typedef enum mlimg_verdict mlimg_judge_fn(
+	void *ctx, const struct mlimg_entry *entry, bool is_asked);
+
 /**
  * Make a tree that consists of a root directory (0755 root, time 0).
  *
@@ -119,6 +134,19 @@ struct mlimg_node *mlimg_tree_root(struct mlimg_tree *tree);
  * @param has_beneath  another level will follow, so that whiteouts make sense in a system layer too
  */
 void mlimg_tree_begin_level(struct mlimg_tree *tree, bool has_beneath);
+
+/**
+ * From now on let a function decide what becomes of entries. What it does not take is checked as any entry, and does not get into
+ * the tree; its contents are passed over.
+ *
+ * @param tree   the tree
+ * @param judge  NULL: take all again
+ * @param ctx    handed to @p judge
+ */
+void mlimg_tree_judge(struct mlimg_tree *tree, mlimg_judge_fn *judge, void *ctx);
+
+/** @return whether a file at @p path would be left out */
+bool mlimg_tree_leaves_out(const struct mlimg_tree *tree, const char *path);
 
 /** @return whether there are levels above the present one */
 bool mlimg_tree_has_above(const struct mlimg_tree *tree);
@@ -152,10 +180,10 @@ int mlimg_tree_hide(struct mlimg_tree *tree, struct mlimg_node *parent, const ch
  * @param tree      the tree
  * @param parent    a directory
  * @param name      a valid name
- * @param entry     attributes; its path is used in messages only. Overlayfs' marks that only bind
+ * @param entry     attributes; its path and size are used in messages and by the judge only. Overlayfs' marks that only bind
  *                  to a former lower are dropped, others checked (mlimg_source_check())
  * @param ret_node  the entry's node; of a regular file, ->inode->file is there and empty. NULL when the
- *                  entry is hidden
+ *                  entry is hidden, or judged
  */
 int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
 	const struct mlimg_entry *entry, struct mlimg_node **ret_node,
