@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Directories as linear blocks (the kernel's Documentation/filesystems/ext4/directory.rst): entries
- * with the type of file, each block closed by a tail that carries its checksum.
+ * Directories (the kernel's Documentation/filesystems/ext4/directory.rst): blocks of entries with the type of file, each closed by a
+ * tail that carries its checksum. They are read from the beginning, and the kernel lists them in the order of the inodes' numbers, which
+ * is good for whoever looks at all entries. With the feature dir_index it would list even the small ones in the order of hashes; so
+ * only images with a directory so large that searching it is worse have the feature, and in them only the large ones are hash trees.
  */
-#include "tools/ext4-write-parts.h"
+#include "tools/ext4-write-dir.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +13,8 @@
 
 #include "tools/ext4-err.h"
 
-#define TAIL_SIZE sizeof(struct ext2_dir_entry_tail)
-#define CAPACITY (MLIMG_BLOCK_SIZE - TAIL_SIZE)
+/* About 4,000 names of Debian's length: searching them costs the kernel as much as reading one more block from a disk. */
+#define LINEAR_BLOCKS_MAX 32
 
 static const uint8_t file_types[] = {
 	[MLIMG_FILE] = EXT2_FT_REG_FILE,
@@ -24,78 +26,112 @@ static const uint8_t file_types[] = {
 	[MLIMG_SOCKET] = EXT2_FT_SOCK,
 };
 
-/* Fills block after block; without a buffer it only counts them. */
-struct packer {
-	uint8_t *block;    /* or NULL */
-	size_t used;       /* bytes of this block */
-	size_t last;       /* where its last entry begins */
-	uint64_t n_blocks; /* begun */
-};
-
-static size_t record_size(size_t name_size)
+bool mlimg_dir_has_room(const struct mlimg_dir_packer *p, size_t name_size)
 {
-	return EXT2_DIR_REC_LEN(name_size);
+	return p->used + EXT2_DIR_REC_LEN(name_size) <= MLIMG_DIR_CAPACITY;
 }
 
-static bool has_room(const struct packer *p, size_t name_size)
-{
-	return p->n_blocks && p->used + record_size(name_size) <= CAPACITY;
-}
-
-static void begin_block(struct packer *p)
-{
-	p->n_blocks++;
-	p->used = 0;
-	if (p->block)
-		memset(p->block, 0, MLIMG_BLOCK_SIZE);
-}
-
-static void add_entry(struct packer *p, const char *name, size_t size, uint32_t ino, uint8_t type)
+void mlimg_dir_add(
+	struct mlimg_dir_packer *p, const char *name, size_t name_size, uint32_t ino, uint8_t type)
 {
 	p->last = p->used;
-	p->used += record_size(size);
+	p->used += EXT2_DIR_REC_LEN(name_size);
 	if (p->block) {
 		struct ext2_dir_entry_2 *e = (void *)(p->block + p->last);
 
 		e->inode = ext2fs_cpu_to_le32(ino);
-		e->rec_len = ext2fs_cpu_to_le16((uint16_t)record_size(size));
-		e->name_len = (uint8_t)size;
+		e->rec_len = ext2fs_cpu_to_le16((uint16_t)EXT2_DIR_REC_LEN(name_size));
+		e->name_len = (uint8_t)name_size;
 		e->file_type = type;
-		memcpy(e->name, name, size);
+		memcpy(e->name, name, name_size);
 	}
 }
 
-/* The last entry takes what is left of the block. */
-static void close_block(struct packer *p, ext2_filsys fs)
+void mlimg_dir_add_node(struct mlimg_dir_packer *p, const struct mlimg_node *e)
 {
-	struct ext2_dir_entry_2 *last = (void *)(p->block + p->last);
-
-	last->rec_len = ext2fs_cpu_to_le16((uint16_t)(CAPACITY - p->last));
-	ext2fs_initialize_dirent_tail(fs, EXT2_DIRENT_TAIL(p->block, MLIMG_BLOCK_SIZE));
+	mlimg_dir_add(p, e->name, strlen(e->name), e->inode->number, file_types[e->inode->type]);
 }
 
-static void begin_dir(struct packer *p, const struct mlimg_node *dir)
+int mlimg_dir_next_block(struct mlimg_dir_blocks *b, struct mlimg_err *err)
+{
+	const struct mlimg_extent *e = &b->file->extents[b->extent];
+	uint64_t block = e->start + b->at++;
+
+	if (b->at == e->count) {
+		b->at = 0;
+		b->extent++;
+	}
+	return mlimg_writer_room_for(b->image, block, &b->now, err);
+}
+
+int mlimg_dir_end_block(
+	struct mlimg_dir_blocks *b, const struct mlimg_dir_packer *p, struct mlimg_err *err)
+{
+	errcode_t code;
+
+	/* The last entry takes what is left of the block. */
+	if (p) {
+		struct ext2_dir_entry_2 *last = (void *)(b->now + p->last);
+
+		last->rec_len = ext2fs_cpu_to_le16((uint16_t)(MLIMG_DIR_CAPACITY - p->last));
+		ext2fs_initialize_dirent_tail(
+			b->image->fs, EXT2_DIRENT_TAIL(b->now, MLIMG_BLOCK_SIZE));
+	}
+	code = ext2fs_dir_block_csum_set(b->image->fs, b->ino, (void *)b->now);
+	return code ? mlimg_writer_fail(b->image, code, err) : 0;
+}
+
+static void begin_dir(struct mlimg_dir_packer *p, const struct mlimg_node *dir)
 {
 	const struct mlimg_node *up = dir->parent ? dir->parent : dir;
 
-	begin_block(p);
-	add_entry(p, ".", 1, dir->inode->number, EXT2_FT_DIR);
-	add_entry(p, "..", 2, up->inode->number, EXT2_FT_DIR);
+	mlimg_dir_add(p, ".", 1, dir->inode->number, EXT2_FT_DIR);
+	mlimg_dir_add(p, "..", 2, up->inode->number, EXT2_FT_DIR);
 }
 
-uint64_t mlimg_writer_dir_blocks(const struct mlimg_node *dir)
+static uint64_t linear_blocks(const struct mlimg_node *dir)
 {
-	struct packer p = {0};
+	struct mlimg_dir_packer p = {0};
+	uint64_t n = 1;
 
 	begin_dir(&p, dir);
 	for (const struct mlimg_node *e = dir->inode->entries; e; e = e->next) {
 		size_t size = strlen(e->name);
 
-		if (!has_room(&p, size))
-			begin_block(&p);
-		add_entry(&p, e->name, size, 0, 0);
+		if (!mlimg_dir_has_room(&p, size)) {
+			n++;
+			p.used = 0;
+		}
+		mlimg_dir_add(&p, e->name, size, 0, 0);
 	}
-	return p.n_blocks;
+	return n;
+}
+
+/* @param ret_htree  NULL: linear */
+static int plan(const struct mlimg_writer *image, const struct mlimg_node *dir,
+	uint64_t *ret_blocks, struct mlimg_htree **ret_htree, struct mlimg_err *err)
+{
+	int r;
+
+	*ret_htree = NULL;
+	*ret_blocks = linear_blocks(dir);
+	if (*ret_blocks <= LINEAR_BLOCKS_MAX)
+		return 0;
+	r = mlimg_htree_new(image, dir, ret_htree, err);
+	if (r == 0 && *ret_htree)
+		*ret_blocks = mlimg_htree_blocks(*ret_htree);
+	return r;
+}
+
+int mlimg_writer_dir_blocks(const struct mlimg_writer *image, const struct mlimg_node *dir,
+	uint64_t *ret_blocks, bool *ret_is_indexed, struct mlimg_err *err)
+{
+	struct mlimg_htree *htree = NULL;
+	int r = plan(image, dir, ret_blocks, &htree, err);
+
+	*ret_is_indexed = htree;
+	mlimg_htree_free(htree);
+	return r;
 }
 
 /* Take blocks for all of the directory, in as few runs as there are. */
@@ -123,59 +159,44 @@ static int take_extents(struct mlimg_writer *image, uint64_t n_blocks, struct ml
 	return 0;
 }
 
-struct block_cursor {
-	const struct mlimg_file *file;
-	uint32_t extent, at;
-};
-
-static uint64_t next_block(struct block_cursor *c)
+static int put_linear(
+	const struct mlimg_node *dir, struct mlimg_dir_blocks *b, struct mlimg_err *err)
 {
-	const struct mlimg_extent *e = &c->file->extents[c->extent];
-	uint64_t block = e->start + c->at++;
+	struct mlimg_dir_packer p;
+	int r = mlimg_dir_next_block(b, err);
 
-	if (c->at == e->count) {
-		c->at = 0;
-		c->extent++;
+	if (r < 0)
+		return r;
+	p = (struct mlimg_dir_packer){.block = b->now};
+	begin_dir(&p, dir);
+	for (const struct mlimg_node *e = dir->inode->entries; e; e = e->next) {
+		if (!mlimg_dir_has_room(&p, strlen(e->name))) {
+			r = mlimg_dir_end_block(b, &p, err);
+			if (r == 0)
+				r = mlimg_dir_next_block(b, err);
+			if (r < 0)
+				return r;
+			p = (struct mlimg_dir_packer){.block = b->now};
+		}
+		mlimg_dir_add_node(&p, e);
 	}
-	return block;
-}
-
-static int put_block(struct mlimg_writer *image, struct packer *p, const struct mlimg_node *dir,
-	struct block_cursor *cursor, struct mlimg_err *err)
-{
-	errcode_t code;
-
-	close_block(p, image->fs);
-	code = ext2fs_dir_block_csum_set(image->fs, dir->inode->number, (void *)p->block);
-	if (!code)
-		code = io_channel_write_blk64(image->fs->io, next_block(cursor), 1, p->block);
-	if (code)
-		return mlimg_ext4_err_set(err, code, "write '%s'", image->name);
-	return 0;
+	return mlimg_dir_end_block(b, &p, err);
 }
 
 int mlimg_writer_put_dir(struct mlimg_writer *image, const struct mlimg_node *dir,
-	struct mlimg_file *ret_file, struct mlimg_err *err)
+	struct mlimg_file *ret_file, bool *ret_is_indexed, struct mlimg_err *err)
 {
-	struct block_cursor cursor = {.file = ret_file};
-	struct packer p = {.block = image->dir_block};
-	int r;
+	struct mlimg_dir_blocks b = {.image = image, .ino = dir->inode->number, .file = ret_file};
+	struct mlimg_htree *htree = NULL;
+	uint64_t n_blocks;
+	int r = plan(image, dir, &n_blocks, &htree, err);
 
-	r = take_extents(image, mlimg_writer_dir_blocks(dir), ret_file, err);
-	if (r < 0)
-		return r;
-	begin_dir(&p, dir);
-	for (const struct mlimg_node *e = dir->inode->entries; e; e = e->next) {
-		size_t size = strlen(e->name);
-
-		if (!has_room(&p, size)) {
-			r = put_block(image, &p, dir, &cursor, err);
-			if (r < 0)
-				return r;
-			begin_block(&p);
-		}
-		add_entry(&p, e->name, size, e->inode->number, file_types[e->inode->type]);
-	}
-	ret_file->size_bytes = p.n_blocks * MLIMG_BLOCK_SIZE;
-	return put_block(image, &p, dir, &cursor, err);
+	if (r == 0)
+		r = take_extents(image, n_blocks, ret_file, err);
+	if (r == 0)
+		r = htree ? mlimg_htree_put(htree, dir, &b, err) : put_linear(dir, &b, err);
+	ret_file->size_bytes = n_blocks * MLIMG_BLOCK_SIZE;
+	*ret_is_indexed = htree;
+	mlimg_htree_free(htree);
+	return r;
 }

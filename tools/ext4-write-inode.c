@@ -306,7 +306,7 @@ static int find_slot(
 }
 
 int mlimg_writer_put_inode(struct mlimg_writer *image, const struct mlimg_inode *inode,
-	const struct mlimg_file *contents, struct mlimg_err *err)
+	const struct mlimg_file *contents, uint32_t flags, struct mlimg_err *err)
 {
 	uint8_t disk[MLIMG_INODE_SIZE] = {0};
 	uint8_t *slot = NULL;
@@ -315,6 +315,7 @@ int mlimg_writer_put_inode(struct mlimg_writer *image, const struct mlimg_inode 
 
 	if (r < 0)
 		return r;
+	((struct ext2_inode_large *)disk)->i_flags |= flags;
 	code = ext2fs_inode_csum_set(image->fs, inode->number, (void *)disk);
 	if (code)
 		return mlimg_ext4_err_set(err, code, "write '%s'", image->name);

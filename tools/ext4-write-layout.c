@@ -83,6 +83,36 @@ int mlimg_writer_take_blocks(struct mlimg_writer *image, uint64_t want, uint64_t
 	return 0;
 }
 
+int mlimg_writer_flush_blocks(struct mlimg_writer *image, struct mlimg_err *err)
+{
+	struct mlimg_block_run *run = &image->run;
+	errcode_t code;
+
+	if (!run->n_blocks)
+		return 0;
+	code = io_channel_write_blk64(image->fs->io, run->block, (int)run->n_blocks, run->bytes);
+	run->n_blocks = 0;
+	return code ? mlimg_writer_fail(image, code, err) : 0;
+}
+
+int mlimg_writer_room_for(
+	struct mlimg_writer *image, uint64_t block, uint8_t **ret_room, struct mlimg_err *err)
+{
+	struct mlimg_block_run *run = &image->run;
+
+	if (run->n_blocks == MLIMG_RUN_BLOCKS || block != run->block + run->n_blocks) {
+		int r = mlimg_writer_flush_blocks(image, err);
+
+		if (r < 0)
+			return r;
+	}
+	if (!run->n_blocks)
+		run->block = block;
+	*ret_room = run->bytes + (size_t)run->n_blocks++ * BS;
+	memset(*ret_room, 0, BS);
+	return 0;
+}
+
 int mlimg_writer_alloc_linear(
 	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err)
 {
@@ -247,6 +277,8 @@ int mlimg_writer_layout_read_only(struct mlimg_writer *image, const struct mlimg
 	param.s_blocks_per_group = (uint32_t)g.blocks_per_group;
 	param.s_inodes_count = (uint32_t)(g.groups * g.inodes_per_group);
 	param.s_feature_compat = EXT4_FEATURE_COMPAT_SPARSE_SUPER2;
+	if (needs->dir_index)
+		param.s_feature_compat |= EXT2_FEATURE_COMPAT_DIR_INDEX;
 	r = initialize(image, &param, err);
 	if (r < 0)
 		return r;

@@ -22,8 +22,8 @@ int mlimg_writer_begin(int fd, const char *tmp_path, const char *name, enum mlim
 		.name = name,
 		.kind = kind,
 		.size_bytes = size_bytes};
-	image->dir_block = calloc(1, MLIMG_BLOCK_SIZE);
-	if (!image->dir_block)
+	image->run.bytes = malloc(MLIMG_RUN_BLOCKS * MLIMG_BLOCK_SIZE);
+	if (!image->run.bytes)
 		r = mlimg_err_set(err, ENOMEM, "write '%s'", name);
 	else if (size_bytes > MLIMG_WRITER_SIZE_MAX)
 		r = mlimg_err_usage(err, "an image has at most %llu bytes",
@@ -54,7 +54,7 @@ void mlimg_writer_free(struct mlimg_writer *image)
 	mlimg_data_free(image->data);
 	if (image->fs)
 		ext2fs_free(image->fs);
-	free(image->dir_block);
+	free(image->run.bytes);
 	free(image);
 }
 
@@ -89,25 +89,8 @@ static int for_each_inode(struct mlimg_writer *image, struct mlimg_tree *tree, i
 	return r;
 }
 
-static int add_needs(struct mlimg_writer *image, struct mlimg_inode *inode,
-	const struct mlimg_node *node, void *ctx, struct mlimg_err *err)
-{
-	struct mlimg_needs *needs = ctx;
-
-	if (inode->number > needs->inodes)
-		needs->inodes = inode->number;
-	if (inode->type == MLIMG_DIR)
-		needs->blocks += mlimg_writer_dir_blocks(node);
-	if (inode->type == MLIMG_FILE)
-		needs->blocks += mlimg_writer_extent_blocks(inode->file);
-	if (inode->type == MLIMG_LINK)
-		needs->blocks += mlimg_writer_is_long_link(inode);
-	needs->blocks += mlimg_writer_needs_xattr_block(inode);
-	return 0;
-}
-
-/* @param ctx  digest of where they lie */
-static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
+/* @param ctx  digest of where contents lie */
+static int add_place(struct mlimg_writer *image, struct mlimg_inode *inode,
 	const struct mlimg_node *node, void *ctx, struct mlimg_err *err)
 {
 	const struct mlimg_extent *list;
@@ -119,8 +102,41 @@ static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
 		uint64_t place[] = {inode->number, list[i].start, list[i].logical, list[i].count};
 
 		mlimg_sha256_add(ctx, place, sizeof(place));
-		ext2fs_block_alloc_stats_range(image->fs, list[i].start, list[i].count, 1);
 	}
+	return 0;
+}
+
+static int add_needs(struct mlimg_writer *image, struct mlimg_inode *inode,
+	const struct mlimg_node *node, void *ctx, struct mlimg_err *err)
+{
+	struct mlimg_needs *needs = ctx;
+	bool is_indexed = false;
+	uint64_t blocks = 0;
+	int r = 0;
+
+	if (inode->number > needs->inodes)
+		needs->inodes = inode->number;
+	if (inode->type == MLIMG_DIR)
+		r = mlimg_writer_dir_blocks(image, node, &blocks, &is_indexed, err);
+	if (inode->type == MLIMG_FILE)
+		blocks = mlimg_writer_extent_blocks(inode->file);
+	if (inode->type == MLIMG_LINK)
+		blocks = mlimg_writer_is_long_link(inode);
+	needs->dir_index |= is_indexed;
+	needs->blocks += blocks + mlimg_writer_needs_xattr_block(inode);
+	return r;
+}
+
+static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
+	const struct mlimg_node *node, void *ctx, struct mlimg_err *err)
+{
+	const struct mlimg_extent *list;
+
+	if (inode->type != MLIMG_FILE)
+		return 0;
+	list = inode->file->n_extents > 1 ? inode->file->extents : &inode->file->one;
+	for (uint32_t i = 0; i < inode->file->n_extents; i++)
+		ext2fs_block_alloc_stats_range(image->fs, list[i].start, list[i].count, 1);
 	return 0;
 }
 
@@ -128,16 +144,18 @@ static int write_one(struct mlimg_writer *image, struct mlimg_inode *inode,
 	const struct mlimg_node *node, void *ctx, struct mlimg_err *err)
 {
 	struct mlimg_file contents = {0};
+	bool is_indexed = false;
 	int r = 0;
 
 	if (inode->type == MLIMG_FILE)
 		contents = *inode->file;
 	else if (inode->type == MLIMG_DIR)
-		r = mlimg_writer_put_dir(image, node, &contents, err);
+		r = mlimg_writer_put_dir(image, node, &contents, &is_indexed, err);
 	else if (inode->type == MLIMG_LINK && mlimg_writer_is_long_link(inode))
 		r = mlimg_writer_put_link(image, inode, &contents, err);
 	if (r == 0)
-		r = mlimg_writer_put_inode(image, inode, &contents, err);
+		r = mlimg_writer_put_inode(
+			image, inode, &contents, is_indexed ? EXT2_INDEX_FL : 0, err);
 	if (inode->type == MLIMG_DIR)
 		free(contents.extents);
 	return r;
@@ -162,6 +180,7 @@ static void set_identity(struct mlimg_writer *image, const struct mlimg_writer_i
 	sb->s_mkfs_time = sb->s_lastcheck = sb->s_wtime = (uint32_t)image->fs->now;
 	memcpy(sb->s_uuid, identity->uuid, sizeof(sb->s_uuid));
 	strncpy((char *)sb->s_volume_name, identity->label, sizeof(sb->s_volume_name));
+	memcpy(sb->s_hash_seed, image->hash_seed, sizeof(sb->s_hash_seed));
 	sb->s_def_hash_version = EXT2_HASH_HALF_MD4;
 	/* Signedness of char on the machine that made the image must not show in it. */
 	sb->s_flags = (sb->s_flags & ~(uint32_t)EXT2_FLAGS_UNSIGNED_HASH) | EXT2_FLAGS_SIGNED_HASH;
@@ -218,9 +237,17 @@ static int close_file_system(struct mlimg_writer *image, struct mlimg_err *err)
 static int prepare(struct mlimg_writer *image, struct mlimg_tree *tree, struct mlimg_err *err)
 {
 	struct mlimg_needs needs = {.inodes = EXT2_GOOD_OLD_FIRST_INO};
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct mlimg_sha256 places;
 	uint64_t end;
 	int r = mlimg_data_sync(image->data, &end, err);
 
+	if (r < 0)
+		return r;
+	mlimg_sha256_init(&places);
+	r = for_each_inode(image, tree, add_place, &places, err);
+	mlimg_sha256_end(&places, digest);
+	memcpy(image->hash_seed, digest, sizeof(image->hash_seed));
 	if (r == 0)
 		r = for_each_inode(image, tree, add_needs, &needs, err);
 	if (r < 0)
@@ -236,8 +263,6 @@ static int prepare(struct mlimg_writer *image, struct mlimg_tree *tree, struct m
 int mlimg_writer_finish(struct mlimg_writer *image, struct mlimg_tree *tree,
 	const struct mlimg_writer_identity *identity, struct mlimg_err *err)
 {
-	uint8_t digest[MLIMG_SHA256_SIZE];
-	struct mlimg_sha256 places;
 	int r = prepare(image, tree, err);
 
 	if (r < 0)
@@ -246,16 +271,15 @@ int mlimg_writer_finish(struct mlimg_writer *image, struct mlimg_tree *tree,
 	if (ftruncate(image->fd, (off_t)image->size_bytes) < 0)
 		return mlimg_err_set(err, errno, "write '%s'", image->name);
 	set_identity(image, identity);
-	mlimg_sha256_init(&places);
-	r = for_each_inode(image, tree, mark_contents, &places, err);
-	mlimg_sha256_end(&places, digest);
-	memcpy(image->fs->super->s_hash_seed, digest, sizeof(image->fs->super->s_hash_seed));
+	r = for_each_inode(image, tree, mark_contents, NULL, err);
 	if (r == 0)
 		r = write_own_inodes(image, err);
 	if (r == 0)
 		r = for_each_inode(image, tree, write_one, NULL, err);
 	if (r == 0)
 		r = mlimg_writer_flush_inodes(image, err);
+	if (r == 0)
+		r = mlimg_writer_flush_blocks(image, err);
 	if (r == 0)
 		r = for_each_inode(image, tree, write_xattrs, NULL, err);
 	return r < 0 ? r : close_file_system(image, err);

@@ -15,6 +15,8 @@
  * image that can be made again). Block groups are as equal in size as can be, so that none of them is too
  * small to exist.
  *
+ * Directories of more than 32 blocks are hash trees, and an image that has one has the feature dir_index.
+ *
  * User layers are of a given size, have a journal, backups and room to grow; they are laid out first, as
  * mke2fs would, and contents go where there is room.
  *

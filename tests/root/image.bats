@@ -71,3 +71,19 @@ compare() {
 	works mlimg-inspect x.img ls -l unwritten
 	[[ $output == *" 1048576 "* ]]
 }
+
+@test "a directory of 20,000 names is a hash tree in which the kernel finds each of them, and no others" {
+	mkdir -p tree/large
+	(cd tree/large && seq -f 'file-%.0f.data' 20000 | xargs touch)
+	mlimg-mkfs --quiet --kind system --name large tree x.img
+	[[ $(debugfs -R 'htree_dump /rootfs/large' x.img 2>/dev/null) == "Root node dump:"* ]]
+	mount -t ext4 -o ro,noload,loop x.img mnt
+	# By name: listing a directory does not use the tree.
+	same "names that are found" 20000 "$(cd mnt/rootfs/large && seq -f 'file-%.0f.data' 20000 | xargs stat -c %n | wc -l)"
+	same "names that are not there" 0 "$(cd mnt/rootfs/large && seq -f 'file-%.0f.dat' 20000 | xargs stat -c %n 2>/dev/null | wc -l || :)"
+	same "what is listed" 20000 "$(find mnt/rootfs/large -type f | wc -l)"
+	umount mnt
+	compare x.img rootfs
+	treelist tree >source
+	diff source kernel
+}
