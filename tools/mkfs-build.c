@@ -12,6 +12,7 @@
 #include "tools/ext4-write.h"
 #include "tools/outfile.h"
 #include "tools/sidecar.h"
+#include "tools/source-beneath.h"
 #include "tools/source.h"
 #include "tools/verity-make.h"
 
@@ -105,11 +106,14 @@ static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to
 	to->image_ino = st.st_ino;
 	to->budget = &budget;
 	to->owners = build->owners;
+	to->beneath = build->beneath;
 	to->spool_dir = dirname(image);
 	mlimg_progress_init(&progress, "reading source", 0);
 	if (!build->is_quiet)
 		to->progress = &progress;
 	r = read_sources(build, to, err);
+	if (r == 0)
+		r = mlimg_source_complete(to, err);
 	mlimg_progress_end(&progress);
 	return r;
 }

@@ -32,13 +32,15 @@ struct mlimg_build {
 	/** Those that are lifted are given, the rest is filled in; NULL: no rules. */
 	struct mlimg_rules *rules;
 	struct mlimg_owner_map *owners; /**< of the sources' entries; or NULL */
-	uint64_t limit_bytes;           /**< that packed sources may hold in all */
-	const char *image;              /**< the target */
-	uint64_t size_bytes;            /**< of the image; 0: as small as can be */
-	bool can_replace;               /**< an image that is there already */
-	bool is_quiet;                  /**< no progress bar */
-	bool has_time;                  /**< @p time_s is given */
-	int64_t time_s; /**< else: newest time in the sources; of an empty layer, now */
+	/** What the layer lies over, for what sources only refer to; NULL: not known. */
+	const struct mlimg_beneath *beneath;
+	uint64_t limit_bytes; /**< that packed sources may hold in all */
+	const char *image;    /**< the target */
+	uint64_t size_bytes;  /**< of the image; 0: as small as can be */
+	bool can_replace;     /**< an image that is there already */
+	bool is_quiet;        /**< no progress bar */
+	bool has_time;        /**< @p time_s is given */
+	int64_t time_s;       /**< else: newest time in the sources; of an empty layer, now */
 };
 
 /**

@@ -162,3 +162,32 @@ void mlimg_copier_done(struct mlimg_copier *c)
 	mlimg_links_done(&c->links);
 	free(c->copied);
 }
+
+/* @return whether the directory, or one that it is in, shows nothing of what lies beneath the layer */
+static bool is_sealed(const struct mlimg_node *node, const struct mlimg_node *top)
+{
+	while (node != top && !node->sealed)
+		node = node->parent;
+	return node != top;
+}
+
+int mlimg_source_complete(const struct mlimg_source_to *to, struct mlimg_err *err)
+{
+	char path[MLIMG_PATH_MAX + 1];
+	int r = 0;
+
+	if (!to->beneath)
+		return 0;
+	mlimg_tree_begin_level(to->tree, false);
+	for (struct mlimg_node *n = to->top; r == 0 && n; n = mlimg_tree_next(n, to->top)) {
+		const struct mlimg_entry *from;
+
+		if (n->inode->type != MLIMG_DIR || !n->inode->is_implied || is_sealed(n, to->top))
+			continue;
+		from = mlimg_beneath_find(
+			to->beneath, mlimg_node_path(n, to->top, path, sizeof(path)));
+		if (from && from->type == MLIMG_DIR)
+			r = mlimg_tree_set(to->tree, n, from, err);
+	}
+	return r;
+}

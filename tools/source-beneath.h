@@ -40,6 +40,14 @@ int mlimg_copier_dir(struct mlimg_copier *c, const struct mlimg_entry *from,
 /** Wait until all is hashed and refuse contents that are not what their manifest says. */
 int mlimg_copier_check(struct mlimg_copier *c, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * When all sources have been read: directories that none of them has itself get the attributes which they have beneath the new layer, unless
+ * they hide what is there. Otherwise such a directory would change them. Begins a level.
+ *
+ * @param to  the tree; nothing is done when nobody knows what lies beneath
+ */
+int mlimg_source_complete(const struct mlimg_source_to *to, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Free what it holds. */
 void mlimg_copier_done(struct mlimg_copier *c);
 

@@ -39,7 +39,7 @@ struct mlimg_upper {
 
 /* The marks of an entry. */
 struct marks {
-	const struct mlimg_xattr *opaque, *redirect, *metacopy, *whiteout;
+	const struct mlimg_xattr *opaque, *redirect, *metacopy, *whiteout, *nlink;
 };
 
 int mlimg_upper_new(struct mlimg_cursor *cursor, enum mlimg_upper_marks which,
@@ -92,6 +92,8 @@ static bool take_mark(struct marks *m, const struct mlimg_xattr *x, const char *
 		m->metacopy = x;
 	else if (strcmp(name, "whiteout") == 0)
 		m->whiteout = x;
+	else if (strcmp(name, "nlink") == 0)
+		m->nlink = x;
 	else
 		return false;
 	return true;
@@ -358,6 +360,12 @@ static int check_other(const struct mlimg_upper *u, const struct mlimg_entry *en
 					: m->metacopy ? m->metacopy
 						      : m->whiteout)
 				->name);
+	if (m->nlink)
+		return mlimg_err_refuse(err,
+			"'%s' has %s: the overlay was mounted with index=on, and other names of "
+			"the file "
+			"may not be in the upper",
+			entry->path, m->nlink->name);
 	if (m->whiteout && entry->size_bytes)
 		return mlimg_err_refuse(err, "'%s': %s on a file that is not empty", entry->path,
 			m->whiteout->name);

@@ -15,7 +15,8 @@
  * | `redirect` on a directory | see below |
  * | `metacopy` on a file | its contents are copied from the file beneath, which `redirect` may name |
  * | `redirect` on any other file | dropped; it is left over from a metacopy |
- * | `origin`, `impure`, `nlink`, `uuid`, `upper`, `protattr` | dropped: they bind the upper to its lowers |
+ * | `nlink` on a file | refused: where the overlay was mounted with index=on, names of the file that are not in the upper showed it too |
+ * | `origin`, `impure`, `uuid`, `upper`, `protattr` | dropped: they bind the upper to its lowers |
  * | others | refused |
  *
  * A redirect that begins with '/' is a path from the root of the layers beneath; any other is a name in the directory beneath the parent, and
