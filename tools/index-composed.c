@@ -33,6 +33,9 @@ void mlimg_index_cursor_begin(struct mlimg_index_cursor *cursor,
 {
 	size_t size = strlen(dir), from = 0, to = n;
 
+	*cursor = (struct mlimg_index_cursor){.at = NULL};
+	if (!n)
+		return; /* there may be no list */
 	/* What is in a directory comes right after it. */
 	while (from < to) {
 		size_t middle = from + (to - from) / 2;

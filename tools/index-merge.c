@@ -76,9 +76,10 @@ static int push_pending(
 		uint32_t unused;
 
 		if (mlimg_index_seen_find(&m->seen, part->layer, part->ino, &unused))
-			return mlimg_err_refuse(err,
-				"layer '%s': directory inode %u is in two places",
-				m->layers[part->layer].info->name, part->ino);
+			return wrap(m,
+				mlimg_err_refuse(
+					err, "directory inode %u is in two places", part->ino),
+				part->layer, dir->path, err);
 		if (mlimg_index_seen_add(&m->seen, part->layer, part->ino, dir->dir) < 0)
 			return mlimg_err_set(err, ENOMEM, "merge");
 	}
@@ -200,17 +201,16 @@ static int add_name(struct mlimg_index_job *m, const struct mlimg_index_pending 
 	if (r == 0 && entry.type != head->type)
 		r = mlimg_err_refuse(
 			err, "inode %u is of another type than its directory says", head->ino);
-	if (r == 0 && entry.type == MLIMG_DIR) {
+	if (r == 0 && entry.type == MLIMG_DIR)
 		r = mlimg_index_add_inode(m, layer, &entry, &ino, err);
-		if (r == 0)
-			r = add_directory(m, parent, lists, top, &entry, name, ino, err);
-	} else if (r == 0 && !mlimg_entry_is_whiteout(&entry)) {
+	else if (r == 0 && !mlimg_entry_is_whiteout(&entry))
 		r = add_other(m, parent, layer, name, &entry, err);
-	}
 	if (r < 0)
 		return mlimg_err_wrap(err, r, "layer '%s': '/%s%s%s'", m->layers[layer].info->name,
 			parent->path, *parent->path ? "/" : "", name);
-	return 0;
+	if (entry.type != MLIMG_DIR)
+		return 0;
+	return add_directory(m, parent, lists, top, &entry, name, ino, err);
 }
 
 /* The same of a composed entry; `top` is the topmost part that has the name, or the number of parts. */
@@ -333,8 +333,8 @@ static int add_manifest(
 	int r = mlimg_ext4_lookup(
 		m->layers[layer].fs, "/", "mlimg/manifest", false, &m->inode, err);
 
-	if (r == 0 && m->inode.type != MLIMG_FILE)
-		r = mlimg_err_refuse(err, "/mlimg/manifest is no regular file");
+	if (r == -ENOENT || (r == 0 && m->inode.type != MLIMG_FILE))
+		r = mlimg_err_refuse(err, "has no file /mlimg/manifest");
 	if (r < 0)
 		return mlimg_err_wrap(err, r, "layer '%s'", m->layers[layer].info->name);
 	attr.size_bytes = m->inode.size_bytes;
@@ -343,7 +343,12 @@ static int add_manifest(
 	r = mlimg_erofs_add_inode(m->image, &attr, &ino, err);
 	if (r == 0)
 		r = mlimg_index_add_extents(m, layer, &m->inode, ino, err);
-	return r < 0 ? r : mlimg_erofs_add_name(m->image, dir, name, strlen(name), ino, err);
+	if (r == 0)
+		r = mlimg_erofs_check_inode(m->image, ino, err);
+	if (r < 0)
+		return mlimg_err_wrap(
+			err, r, "layer '%s': its /mlimg/manifest", m->layers[layer].info->name);
+	return mlimg_erofs_add_name(m->image, dir, name, strlen(name), ino, err);
 }
 
 static int add_description(
@@ -378,8 +383,8 @@ static int add_rootfs(struct mlimg_index_job *m, uint32_t root, struct mlimg_err
 		struct mlimg_ext4_inode *inode = dir->n_parts ? &m->below : &m->inode;
 
 		r = mlimg_ext4_lookup(m->layers[i].fs, "/", "rootfs", false, inode, err);
-		if (r == 0 && inode->type != MLIMG_DIR)
-			r = mlimg_err_refuse(err, "/rootfs is no directory");
+		if (r == -ENOENT || (r == 0 && inode->type != MLIMG_DIR))
+			r = mlimg_err_refuse(err, "has no directory /rootfs");
 		if (r == 0)
 			r = mlimg_ext4_entry(m->layers[i].fs, inode, m->attrs, &entry, err);
 		if (r == 0 && !dir->n_parts)

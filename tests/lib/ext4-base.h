@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-base.h
- * A small layer image that has one of everything, in memory, for tests that damage it; and what they do with it. It is made by
+ * A small layer image that has one of everything, in memory, for tests that damage it, and what they do with it; and one more to lie above. They are made by
  * tests/lib/handmade-layer, which must be in PATH or beneath the working directory.
  */
 #ifndef MLIMG_TEST_EXT4_BASE_H
@@ -49,14 +49,35 @@ static const char base_script[] =
 	"END\n"
 	"handmade-layer -s 1M -d $d/script $d/t $1 -N 256 -O ^has_journal,^resize_inode,$2\n";
 
+/** A software layer above it: merged and opaque directories, whiteouts, another type, hard links. */
+static const char above_script[] =
+	"set -eu\n"
+	"PATH=$PATH:tests/lib:build/bin\n"
+	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
+	"mkdir -p $d/t/etc $d/t/many $d/t/boot $d/t/vmlinuz\n"
+	"echo other >$d/t/etc/motd; echo new >$d/t/etc/new; ln $d/t/etc/new $d/t/many/also-new\n"
+	"for i in $(seq 60); do : >$d/t/many/a-long-name-so-that-blocks-fill-$i-too; done\n"
+	"find $d/t -exec touch -h -d @1500000000 {} +\n"
+	"cat >$d/script <<END\n"
+	"cd /rootfs\n"
+	"mknod long c 0 0\n"
+	"ea_set boot trusted.overlay.opaque y\n"
+	"ea_set etc user.small 1\n"
+	"cd etc\n"
+	"mknod motd2 c 0 0\n"
+	"END\n"
+	"handmade-layer -k software -s 1M -d $d/script $d/t $1 -N 256 -O "
+	"^has_journal,^resize_inode,$2\n";
+
 /**
- * Make the image.
+ * Make an image.
  *
+ * @param script    base_script or above_script
  * @param features  "metadata_csum" or "^metadata_csum"
  * @param ret_size  its bytes
  * @return          free() it
  */
-static inline uint8_t *base_image(const char *features, size_t *ret_size)
+static inline uint8_t *base_image_of(const char *script, const char *features, size_t *ret_size)
 {
 	char path[] = "/tmp/mlimg-base.XXXXXX", *command = NULL, *data = NULL;
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -66,7 +87,7 @@ static inline uint8_t *base_image(const char *features, size_t *ret_size)
 		asprintf(&command, "bash -c '%s' base %s %s", "eval \"$BASE_SCRIPT\"", path,
 			features) < 0)
 		abort();
-	setenv("BASE_SCRIPT", base_script, 1);
+	setenv("BASE_SCRIPT", script, 1);
 	if (system(command) != 0 ||
 		mlimg_read_file(AT_FDCWD, path, 1 << 21, &data, ret_size, &err) < 0) {
 		fprintf(stderr, "the base image could not be made %s\n", err.text);
@@ -77,6 +98,12 @@ static inline uint8_t *base_image(const char *features, size_t *ret_size)
 	close(fd);
 	free(command);
 	return (uint8_t *)data;
+}
+
+/** The image that has one of everything. */
+static inline uint8_t *base_image(const char *features, size_t *ret_size)
+{
+	return base_image_of(base_script, features, ret_size);
 }
 
 static inline int base_visit(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,

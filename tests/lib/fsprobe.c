@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: fsprobe tree DIR FILES LAYERS LAYER            make the part of the tree that is layer LAYER of LAYERS
+ *        fsprobe tar FILES LAYERS LAYER                 the same to stdout as a tar, files of one block at most
  *        fsprobe time OPERATION DIR FILES COUNT SEED    print "COLD WARM", nanoseconds an operation
  *        fsprobe mount TYPE SOURCE DIR OPTIONS          mount(2) as it is: its options may fill a page
  *        fsprobe umount DIR
@@ -135,6 +136,55 @@ static void make_tree(unsigned files, unsigned layers, unsigned layer)
 			set_time(path, dir);
 	}
 	set_time(".", 0);
+}
+
+/* A header of POSIX ustar and the contents, a byte that is not a zero. */
+static void put_member(const char *path, unsigned mode, char type, size_t size, unsigned dir)
+{
+	static const char data[4096] = {1};
+	char header[512] = "";
+	unsigned sum = 0;
+
+	snprintf(header, 100, "%s", path);
+	snprintf(header + 100, 8, "%07o", mode & 07777);
+	snprintf(header + 108, 8, "%07o", 0);
+	snprintf(header + 116, 8, "%07o", 0);
+	snprintf(header + 124, 12, "%011o", (unsigned)size);
+	snprintf(header + 136, 12, "%011o", EPOCH + dir % 97 * 86400);
+	memset(header + 148, ' ', 8);
+	header[156] = type;
+	memcpy(header + 257, "ustar\00000", 8);
+	for (size_t i = 0; i < sizeof(header); i++)
+		sum += (unsigned char)header[i];
+	snprintf(header + 148, 8, "%06o", sum & 0777777);
+	fwrite(header, 1, sizeof(header), stdout);
+	fwrite(data, 1, (size + 511) / 512 * 512, stdout);
+}
+
+static void put_tar(unsigned files, unsigned layers, unsigned layer)
+{
+	char path[PATH_SIZE];
+
+	for (unsigned file = 0; file < files; file++) {
+		unsigned dir = file / FILES_PER_DIR;
+
+		dir_path(path, dir);
+		*strchr(path, '/') = '\0';
+		if (file % (FILES_PER_DIR * DIRS_PER_DIR) == 0)
+			put_member(path, 0755, '5', 0, dir);
+		dir_path(path, dir);
+		if (file % FILES_PER_DIR == 0)
+			put_member(path, 0755, '5', 0, dir);
+		if (mix(file) / SIZE_MAX_BYTES % layers != layer)
+			continue;
+		file_path(path, file);
+		put_member(path, 0644, '0', (file_size(file) + 1) / 2, dir);
+	}
+	memset(path, 0, sizeof(path));
+	for (int i = 0; i < 1024; i += 64)
+		fwrite(path, 1, 64, stdout);
+	if (fflush(stdout) != 0)
+		die("write");
 }
 
 /* ---- operations ---- */
@@ -302,6 +352,8 @@ int main(int argc, char **argv)
 	if (!strcmp(command, "tree") && argc == 6) {
 		enter(argv[2]);
 		make_tree(number(argv[3]), number(argv[4]), number(argv[5]));
+	} else if (!strcmp(command, "tar") && argc == 5) {
+		put_tar(number(argv[2]), number(argv[3]), number(argv[4]));
 	} else if (!strcmp(command, "time") && argc == 7) {
 		enter(argv[3]);
 		time_operation(

@@ -28,6 +28,13 @@ in_table() {
 	[[ $output == *"An entry takes "*" us of time among 300, "*" us among 4000."* ]]
 }
 
+@test "benchmark index" {
+	bench index
+	in_table few deep many
+	grep -Eqx '\| many \| 5000 \| 1 \| [.0-9]+ s \| [.0-9]+ MB \| [0-9]+ \| [.0-9]+ MB \| [0-9]+ \|' <<<"$output"
+	same "goals" 5 "$(grep -c '^Goal: ' <<<"$output")"
+}
+
 @test "benchmark depth" {
 	bench depth
 	depth_shown

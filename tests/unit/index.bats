@@ -193,6 +193,18 @@ refuses() {
 	refuses "'debugged.img' has changes in its journal: it was written to, and not unmounted since"
 }
 
+@test "refused: a layer without its tree, or without its manifest" {
+	debugged "unlink /rootfs"
+	refuses "layer 'handmade': has no directory /rootfs"
+	debugged "unlink /mlimg/manifest" "cd /mlimg" "symlink manifest layer.json"
+	refuses "layer 'handmade': has no file /mlimg/manifest"
+}
+
+@test "refused: a directory that is in two places" {
+	debugged "link /rootfs/etc /rootfs/usr/etc"
+	refuses "layer 'handmade': '/usr/etc': directory inode $(ino_of /rootfs/etc) is in two places"
+}
+
 @test "refused: a file in too many pieces" {
 	debugged "set_inode_field /rootfs/etc/two size 70000000000"
 	refuses "layer 'handmade': '/etc/two': is a file of 70000000000 bytes in too many pieces: 17089844 of equal size, where 16777216 can be"
