@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "libmlimg/merge.h"
+#include "libmlimg/patch.h"
 #include "tools/inspect-layer.h"
 
 /* Small, so that looking for one touches little memory: a million entries take 16 MiB. */
@@ -22,7 +23,7 @@ struct mlimg_beneath {
 	size_t n; /* layers that are open */
 	struct mlimg_stack stack;
 	struct mlimg_manifest *merged;
-	struct content *contents; /* by size, digest, place in the manifest */
+	struct content *contents; /* by size, digest, length of path, place in the manifest */
 	size_t n_contents;
 };
 
@@ -86,6 +87,12 @@ static int by_content(const void *x, const void *y, void *ctx)
 	const struct content *c = x, *d = y;
 	int order = compare_content(b, c, d->size_bytes, b->merged->entries[d->entry].digest);
 
+	if (order == 0) {
+		size_t n = strlen(b->merged->entries[c->entry].path);
+		size_t other = strlen(b->merged->entries[d->entry].path);
+
+		order = (n > other) - (n < other);
+	}
 	return order ? order : (c->entry > d->entry) - (c->entry < d->entry);
 }
 
@@ -208,24 +215,29 @@ const struct mlimg_entry *mlimg_beneath_find_content(
 int mlimg_beneath_locate(const struct mlimg_beneath *b, const struct mlimg_entry *entry,
 	size_t *ret_layer, struct mlimg_ext4_inode *ret_inode, struct mlimg_err *err)
 {
+	const struct mlimg_entry *e = NULL;
 	size_t i = b->n;
 	struct mlimg_ext4 *fs;
 	int r;
 
 	/* What shows at a path is the topmost layer's that has it: anything else would have hidden it. */
-	while (i > 1 && !mlimg_manifest_find(b->manifests[i - 1], entry->path))
-		i--;
-	fs = b->images[--i];
+	while (i && !e)
+		e = mlimg_manifest_find(b->manifests[--i], entry->path);
+	r = mlimg_reference_follow(
+		(const struct mlimg_manifest *const *)b->manifests, i, e ? e : entry, &i, &e, err);
+	if (r < 0)
+		return r;
+	fs = b->images[i];
 	r = mlimg_ext4_lookup(
-		fs, mlimg_kind_tree(b->infos[i].kind), entry->path, false, ret_inode, err);
+		fs, mlimg_kind_tree(b->infos[i].kind), e->path, false, ret_inode, err);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return mlimg_err_refuse(err, "%.200s: './%s' is in its manifest, but not there",
-			mlimg_ext4_name(fs), entry->path);
+			mlimg_ext4_name(fs), e->path);
 	if (r < 0)
 		return r;
 	if (ret_inode->type != MLIMG_FILE || ret_inode->size_bytes != entry->size_bytes)
 		return mlimg_err_refuse(err, "%.200s: './%s' is not what its manifest says",
-			mlimg_ext4_name(fs), entry->path);
+			mlimg_ext4_name(fs), e->path);
 	*ret_layer = i;
 	return 0;
 }

@@ -27,7 +27,7 @@ struct mlimg_beneath;
 /**
  * Open layers.
  *
- * @param images    paths of the images, bottom first: system, then software
+ * @param images    paths of the images, bottom first: system, patches, software
  * @param n_images  1 or more
  * @param ret       mlimg_beneath_free() it
  * @param err       names the image. Refused: what ext4-read.h refuses, a user layer, a stack that may not be (stack.h), a manifest
@@ -63,7 +63,7 @@ const struct mlimg_entry *mlimg_beneath_find(const struct mlimg_beneath *b, cons
 /** @return whether any file that shows has this size and a digest */
 bool mlimg_beneath_has_size(const struct mlimg_beneath *b, uint64_t size_bytes);
 
-/** @return a regular file that shows and has these contents, of several the first one in the manifest; or NULL */
+/** @return a regular file that shows and has these contents, of several the one with the shortest path; or NULL */
 const struct mlimg_entry *mlimg_beneath_find_content(const struct mlimg_beneath *b,
 	uint64_t size_bytes, const uint8_t digest[MLIMG_SHA256_SIZE]);
 

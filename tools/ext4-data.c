@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/ext4-pipe.h"
 
@@ -20,6 +21,15 @@ struct mlimg_data {
 	struct mlimg_file *file; /* the present one */
 	uint64_t pos;
 	bool is_hashed;
+
+	int fd;
+	const struct mlimg_known *known; /* or NULL */
+	/* Where the present file begins, as long as it may turn out to be known. */
+	struct {
+		bool is_waiting; /* all of it is in the buffer */
+		bool is_written; /* some of it is not any more */
+		size_t fill, n_pieces;
+	} begun;
 };
 
 int mlimg_data_new(int fd, const char *image, mlimg_alloc_fn *alloc, void *ctx,
@@ -35,6 +45,7 @@ int mlimg_data_new(int fd, const char *image, mlimg_alloc_fn *alloc, void *ctx,
 		free(d);
 		return r;
 	}
+	d->fd = fd;
 	d->alloc = alloc;
 	d->alloc_ctx = ctx;
 	*ret_data = d;
@@ -49,8 +60,35 @@ void mlimg_data_free(struct mlimg_data *d)
 	free(d);
 }
 
+/* Hand over what lies before the file that may be known; the rest goes on at the next buffer's beginning. */
+static int submit_before(struct mlimg_data *d, struct mlimg_err *err)
+{
+	struct mlimg_buffer *full = d->now;
+	size_t fill = full->fill - d->begun.fill, n = full->n_pieces - d->begun.n_pieces;
+	int r;
+
+	full->fill = d->begun.fill;
+	full->n_pieces = d->begun.n_pieces;
+	r = mlimg_pipe_submit(d->pipe, false, &d->now, err);
+	/* The threads only read the buffer, and up to its fill, until it comes round again. */
+	memcpy(d->now->bytes, full->bytes + d->begun.fill, fill);
+	for (size_t i = 0; i < n; i++) {
+		d->now->pieces[i] = full->pieces[d->begun.n_pieces + i];
+		d->now->pieces[i].offset -= (uint32_t)d->begun.fill;
+	}
+	d->now->fill = fill;
+	d->now->n_pieces = n;
+	d->now->block = full->block + d->begun.fill / BS;
+	d->begun.fill = d->begun.n_pieces = 0;
+	return r;
+}
+
 static int submit(struct mlimg_data *d, struct mlimg_err *err)
 {
+	if (d->begun.is_waiting && (d->begun.fill || d->begun.n_pieces))
+		return submit_before(d, err);
+	d->begun.is_written |= d->begun.is_waiting;
+	d->begun.is_waiting = false;
 	return mlimg_pipe_submit(d->pipe, false, &d->now, err);
 }
 
@@ -113,6 +151,10 @@ void mlimg_data_begin(struct mlimg_data *d, struct mlimg_file *file, bool is_has
 	d->file = file;
 	d->pos = 0;
 	d->is_hashed = is_hashed;
+	d->begun.is_waiting = d->known && is_hashed;
+	d->begun.is_written = false;
+	d->begun.fill = d->now->fill;
+	d->begun.n_pieces = d->now->n_pieces;
 }
 
 /* Let the buffer's next block be the next free one of the image. */
@@ -253,6 +295,68 @@ int mlimg_data_hole(struct mlimg_data *d, uint64_t size, struct mlimg_err *err)
 	return 0;
 }
 
+void mlimg_data_leave_out(struct mlimg_data *d, const struct mlimg_known *known)
+{
+	d->known = known;
+}
+
+static bool is_known(const struct mlimg_data *d)
+{
+	return d->known->has_content(d->known->ctx, d->file->size_bytes, d->file->digest);
+}
+
+/* The next file gets the blocks of this one. */
+static void take_back(struct mlimg_data *d)
+{
+	struct mlimg_file *f = d->file;
+
+	d->run_next = f->n_extents > 1 ? f->extents[0].start : f->one.start;
+	if (f->n_extents > 1)
+		free(f->extents);
+	f->extents = NULL;
+	f->n_extents = 0;
+	f->is_left_out = true;
+}
+
+/* The file is in the buffer: hash it here, so that it is known now whether it stays. */
+static void decide_waiting(struct mlimg_data *d)
+{
+	struct mlimg_buffer *b = d->now;
+	struct mlimg_sha256 sha;
+
+	mlimg_sha256_init(&sha);
+	for (size_t i = d->begun.n_pieces; i < b->n_pieces; i++)
+		mlimg_pipe_hash(&sha, b, &b->pieces[i]);
+	mlimg_sha256_end(&sha, d->file->digest);
+	b->n_pieces = d->begun.n_pieces;
+	if (!is_known(d))
+		return;
+	b->fill = d->begun.fill;
+	take_back(d);
+}
+
+/* The file has gone its way: when that has ended, its blocks may be free again. */
+static int decide_written(struct mlimg_data *d, struct mlimg_err *err)
+{
+	int r;
+
+	add_piece(d, MLIMG_END, 0, d->file);
+	r = mlimg_pipe_submit(d->pipe, true, &d->now, err);
+	if (r < 0 || !is_known(d))
+		return r;
+	take_back(d);
+	if (ftruncate(d->fd, (off_t)(d->run_next * BS)) < 0)
+		return mlimg_err_set(err, errno, "take back known contents");
+	return 0;
+}
+
+/* Files of which all is hole cost nothing as they are. */
+static bool may_be_known(const struct mlimg_data *d)
+{
+	return (d->begun.is_waiting || d->begun.is_written) && d->file->n_extents &&
+		d->known->has_size(d->known->ctx, d->pos);
+}
+
 int mlimg_data_end(struct mlimg_data *d, struct mlimg_err *err)
 {
 	size_t rest = (BS - d->now->fill % BS) % BS;
@@ -264,10 +368,15 @@ int mlimg_data_end(struct mlimg_data *d, struct mlimg_err *err)
 	r = make_piece_room(d, err);
 	if (r < 0)
 		return r;
-	if (d->is_hashed)
+	if (may_be_known(d) && d->begun.is_waiting)
+		decide_waiting(d);
+	else if (may_be_known(d))
+		r = decide_written(d, err);
+	else if (d->is_hashed)
 		add_piece(d, MLIMG_END, 0, d->file);
+	d->begun.is_waiting = d->begun.is_written = false;
 	d->file = NULL;
-	return 0;
+	return r;
 }
 
 int mlimg_data_sync(struct mlimg_data *d, uint64_t *ret_next, struct mlimg_err *err)

@@ -60,6 +60,27 @@ void mlimg_data_begin(struct mlimg_data *data, struct mlimg_file *file, bool is_
 int mlimg_data_room(struct mlimg_data *data, void **ret_room, size_t *ret_size,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Contents that need not be written. */
+struct mlimg_known {
+	const void *ctx;
+	/** @return whether any known contents have this size */
+	bool (*has_size)(const void *ctx, uint64_t size_bytes);
+	/** @return whether these contents are known */
+	bool (*has_content)(
+		const void *ctx, uint64_t size_bytes, const uint8_t digest[MLIMG_SHA256_SIZE]);
+};
+
+/**
+ * From the next file on leave out known contents: such a file gets size and digest, no extents, and is_left_out.
+ *
+ * Contents of up to a buffer's size (1 MiB) wait in memory until their digest is known. Larger ones are written, and their
+ * blocks are taken back in the end, so known contents cost no memory, but time.
+ *
+ * @param data   the writer, of an image without an end (no user layer)
+ * @param known  must live as long; NULL: write all again
+ */
+void mlimg_data_leave_out(struct mlimg_data *data, const struct mlimg_known *known);
+
 /** @p size bytes, at most what mlimg_data_room() said, were put there. */
 int mlimg_data_put(struct mlimg_data *data, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -54,16 +54,31 @@ static void count_buffers(struct mlimg_pipe *p, uint64_t *done, uint64_t n, int 
 }
 
 /* A hole may be so long that hashing it takes hours, which nobody need wait for when all is to stop. */
-static void hash_zeros(struct mlimg_pipe *p, struct mlimg_sha256 *sha, uint64_t size)
+static void hash_zeros(struct mlimg_sha256 *sha, uint64_t size, const atomic_bool *is_stopping)
 {
 	static const uint8_t zeros[65536];
 
-	while (size && !atomic_load_explicit(&p->is_stopping, memory_order_relaxed)) {
+	while (size && !(is_stopping && atomic_load_explicit(is_stopping, memory_order_relaxed))) {
 		size_t n = size < sizeof(zeros) ? (size_t)size : sizeof(zeros);
 
 		mlimg_sha256_add(sha, zeros, n);
 		size -= n;
 	}
+}
+
+static void hash_piece(struct mlimg_sha256 *sha, const struct mlimg_buffer *b,
+	const struct mlimg_piece *piece, const atomic_bool *is_stopping)
+{
+	if (piece->kind == MLIMG_BYTES)
+		mlimg_sha256_add(sha, b->bytes + piece->offset, piece->size);
+	else if (piece->kind == MLIMG_ZEROS)
+		hash_zeros(sha, piece->size, is_stopping);
+}
+
+void mlimg_pipe_hash(struct mlimg_sha256 *sha, const struct mlimg_buffer *buffer,
+	const struct mlimg_piece *piece)
+{
+	hash_piece(sha, buffer, piece, NULL);
 }
 
 static void *hasher_main(void *arg)
@@ -77,15 +92,10 @@ static void *hasher_main(void *arg)
 		for (size_t i = 0; i < b->n_pieces; i++) {
 			const struct mlimg_piece *piece = &b->pieces[i];
 
-			switch (piece->kind) {
-			case MLIMG_BYTES:
-				mlimg_sha256_add(&sha, b->bytes + piece->offset, piece->size);
-				break;
-			case MLIMG_ZEROS: hash_zeros(p, &sha, piece->size); break;
-			case MLIMG_END:
+			hash_piece(&sha, b, piece, &p->is_stopping);
+			if (piece->kind == MLIMG_END) {
 				mlimg_sha256_end(&sha, piece->file->digest);
 				mlimg_sha256_init(&sha);
-				break;
 			}
 		}
 		count_buffers(p, &p->n_hashed, 1, 0);

@@ -65,4 +65,8 @@ void mlimg_pipe_free(struct mlimg_pipe *pipe);
 int mlimg_pipe_submit(struct mlimg_pipe *pipe, bool is_waiting, struct mlimg_buffer **ret_next,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Add to a digest what a piece of a buffer that was not handed over says. */
+void mlimg_pipe_hash(struct mlimg_sha256 *sha, const struct mlimg_buffer *buffer,
+	const struct mlimg_piece *piece);
+
 #endif

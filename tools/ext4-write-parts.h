@@ -135,9 +135,6 @@ int mlimg_writer_put_dir(struct mlimg_writer *image, const struct mlimg_node *di
 /** @return blocks that the extent tree takes beside the inode */
 uint64_t mlimg_writer_extent_blocks(const struct mlimg_file *file);
 
-/** @return whether the inode's xattrs may need a block of their own */
-bool mlimg_writer_needs_xattr_block(const struct mlimg_inode *inode);
-
 /** @return whether a link's target does not fit into its inode */
 bool mlimg_writer_is_long_link(const struct mlimg_inode *inode);
 

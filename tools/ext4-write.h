@@ -75,6 +75,9 @@ struct mlimg_writer_identity {
 int mlimg_writer_finish(struct mlimg_writer *image, struct mlimg_tree *tree,
 	const struct mlimg_writer_identity *identity, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return whether the inode's xattrs may need a block of their own */
+bool mlimg_writer_needs_xattr_block(const struct mlimg_inode *inode);
+
 /** Free; accepts NULL. Writes nothing. */
 void mlimg_writer_free(struct mlimg_writer *image);
 

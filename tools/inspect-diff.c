@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/merge.h"
+#include "libmlimg/patch.h"
 #include "tools/inspect-layer.h"
 #include "tools/inspect-print.h"
 #include "tools/manifest-diff.h"
@@ -69,7 +71,7 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 
 static int compare(struct diff *d, struct mlimg_err *err)
 {
-	const struct mlimg_manifest *m = d->new_side.manifest;
+	const struct mlimg_manifest *m = d->merged ? d->merged : d->new_side.manifest;
 	struct mlimg_manifest_diff *diff =
 		mlimg_manifest_diff_new(d->old_side.manifest, take_difference, d);
 	int ret = 0;
@@ -90,7 +92,7 @@ static int read_packages(struct diff_side *side, struct mlimg_err *err)
 	size_t size;
 	int ret;
 
-	if (!entry || entry->type != MLIMG_FILE)
+	if (!entry || entry->type != MLIMG_FILE || mlimg_entry_has_reference(entry))
 		return 0;
 	ret = mlimg_ext4_read_file(side->fs, mlimg_kind_tree(side->info->kind), MLIMG_DPKG_STATUS,
 		MLIMG_DPKG_STATUS_MAX, &side->status, &size, err);
@@ -112,6 +114,30 @@ static int read_side(struct diff_side *side, struct mlimg_err *err)
 	if (ret == 0)
 		ret = mlimg_inspect_agree(side->fs, side->info, side->manifest, err);
 	return ret == 0 ? read_packages(side, err) : ret;
+}
+
+/* What a patch shows: with the system beneath it that is the new version. */
+static int apply_patch(struct diff *d, struct mlimg_err *err)
+{
+	struct diff_side *patch = &d->new_side, beneath = d->old_side;
+	const struct mlimg_manifest *layers[] = {d->old_side.manifest, patch->manifest};
+	int ret;
+
+	if (strcmp(d->old_side.info->build_id, patch->info->base) != 0)
+		return mlimg_err_usage(err,
+			"%.200s: is a patch for another system than %.200s (%.20s)",
+			mlimg_ext4_name(patch->fs), mlimg_ext4_name(d->old_side.fs),
+			patch->info->base);
+	ret = mlimg_manifest_merge(layers, 2, &d->merged, err);
+	if (ret < 0 || patch->status)
+		return ret;
+	/* It has not got a database of its own, so that of the old system shows. */
+	beneath.status = NULL;
+	beneath.packages = (struct mlimg_packages){0};
+	ret = read_packages(&beneath, err);
+	patch->status = beneath.status;
+	patch->packages = beneath.packages;
+	return ret;
 }
 
 int diff_packages(const struct diff *d, diff_package_fn *fn, void *ctx, struct mlimg_err *err)
@@ -140,6 +166,12 @@ static int diff(struct diff *d, struct mlimg_err *err)
 
 	if (ret == 0)
 		ret = read_side(&d->new_side, err);
+	if (ret == 0 && d->old_side.info->kind == MLIMG_PATCH)
+		ret = mlimg_err_usage(err,
+			"%.200s: is a patch; only a system and a patch for it can be compared",
+			mlimg_ext4_name(d->old_side.fs));
+	if (ret == 0 && d->new_side.info->kind == MLIMG_PATCH)
+		ret = apply_patch(d, err);
 	d->has_packages = d->old_side.status && d->new_side.status;
 	d->room = 16;
 	d->sums = calloc(d->room, sizeof(*d->sums));
@@ -186,6 +218,7 @@ int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err)
 	if (ret == 0)
 		ret = diff(&d, err);
 	free(d.sums);
+	mlimg_manifest_free(d.merged);
 	side_done(&d.old_side);
 	side_done(&d.new_side);
 	mlimg_layer_info_done(&new_info);

@@ -39,7 +39,8 @@ struct diff_side {
 struct diff {
 	const struct diff_options *options;
 	struct diff_side old_side, new_side;
-	struct diff_sums *sums; /**< the first is that of "." */
+	struct mlimg_manifest *merged; /**< of both, where the new one is a patch for the old one */
+	struct diff_sums *sums;        /**< the first is that of "." */
 	size_t n_sums, room;
 	bool has_packages; /**< both have a database */
 	bool has_listed;   /**< an entry has been printed */

@@ -28,6 +28,10 @@ int mlimg_inspect_agree(const struct mlimg_ext4 *fs, const struct mlimg_layer_in
 		ret = check_text("version", json->version, header.version, fs, err);
 	if (ret == 0)
 		ret = check_text("instance", json->instance, header.instance, fs, err);
+	if (ret == 0)
+		ret = check_text("base", json->base, header.base, fs, err);
+	if (ret == 0)
+		ret = check_text("result", json->result, header.result, fs, err);
 	if (ret == 0 &&
 		(json->n_over != header.n_over ||
 			(json->n_over &&

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "libmlimg/patch.h"
 #include "tools/data.h"
 #include "tools/inspect-commands.h"
 #include "tools/inspect-print.h"
@@ -56,6 +57,33 @@ int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err)
 	return ret;
 }
 
+/* What is a reference in a patch would read as zeros. */
+static int check_contents(const struct mlimg_inspect *in, const char *path,
+	const struct mlimg_tree_node *node, struct mlimg_err *err)
+{
+	mlimg_autoext4attrs struct mlimg_ext4_attrs *attrs = NULL;
+	char buf[MLIMG_REDIRECT_MAX];
+	struct mlimg_entry entry;
+	const char *target;
+	int ret;
+
+	if (in->info.kind != MLIMG_PATCH)
+		return 0;
+	attrs = mlimg_ext4_attrs_new();
+	if (!attrs)
+		return mlimg_err_set(err, ENOMEM, "read '%s'", path);
+	ret = mlimg_ext4_entry(in->fs, node->inode, attrs, &entry, err);
+	if (ret < 0 || !mlimg_entry_has_reference(&entry))
+		return ret;
+	entry.path = (char *)path;
+	ret = mlimg_reference_path(&entry, &target, buf, err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "%.140s", in->options->image);
+	return mlimg_err_set(err, 0,
+		"%.140s: the contents of '%.100s' lie beneath this patch, at '%s'",
+		in->options->image, path, target);
+}
+
 int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	const char *path = mlimg_inspect_operand(in, 0);
@@ -69,5 +97,8 @@ int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err)
 	if (node.type != MLIMG_FILE)
 		return mlimg_err_set(err, node.type == MLIMG_DIR ? EISDIR : EINVAL,
 			"%.140s: '%.200s' is no regular file", in->options->image, path);
+	ret = check_contents(in, path, &node, err);
+	if (ret < 0)
+		return ret;
 	return mlimg_tree_read(&in->tree, &node, mlimg_data_to_fd, &fd, err);
 }

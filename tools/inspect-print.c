@@ -245,6 +245,10 @@ void mlimg_inspect_put_info(
 	if (info->kind == MLIMG_USER)
 		put_line(out, "instance", info->instance);
 	put_lists(out, info);
+	if (info->kind == MLIMG_PATCH) {
+		put_line(out, "base", info->base);
+		put_line(out, "result", info->result);
+	}
 	put_line(out, "uuid", uuid);
 	put_line(out, "time", when);
 	fprintf(out, "%-12s %" PRIu64 "\n", "entries", info->entries);

@@ -24,7 +24,8 @@ struct verify {
 	struct mlimg_manifest_diff *diff;
 	struct mlimg_progress progress;
 	struct mlimg_ext4_usage usage;
-	uint64_t done_bytes, n_entries, n_differences;
+	const struct mlimg_manifest *manifest;
+	uint64_t done_bytes, n_entries, n_references, n_differences;
 	size_t n_records; /* files of them */
 	char *shown_paths[SHOWN_MAX];
 	unsigned shown_changes[SHOWN_MAX];
@@ -51,12 +52,31 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 	return 0;
 }
 
+/* Its contents lie beneath: who merges the stack compares their digest with the manifest's. */
+static struct mlimg_entry take_reference(struct verify *v, const struct mlimg_entry *entry)
+{
+	const struct mlimg_entry *listed = mlimg_manifest_find(v->manifest, entry->path);
+	struct mlimg_entry reference = *entry;
+
+	v->n_references++;
+	if (listed && listed->has_digest) {
+		reference.has_digest = true;
+		memcpy(reference.digest, listed->digest, sizeof(reference.digest));
+	}
+	return reference;
+}
+
 static int take_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
 	void *ctx, struct mlimg_err *err)
 {
 	struct verify *v = ctx;
+	struct mlimg_entry reference;
 
 	v->n_entries++;
+	if (entry->type == MLIMG_FILE && !entry->has_digest) {
+		reference = take_reference(v, entry);
+		return mlimg_manifest_diff_feed(v->diff, &reference, err);
+	}
 	/* All names of a group have the same contents, which are read once. */
 	if (!entry->hardlink || entry->hardlink > v->last_group)
 		v->done_bytes += entry->size_bytes;
@@ -73,6 +93,7 @@ static int compare_tree(struct verify *v, struct mlimg_ext4 *fs,
 {
 	int ret;
 
+	v->manifest = manifest;
 	v->diff = mlimg_manifest_diff_new(manifest, take_difference, v);
 	if (!v->diff)
 		return mlimg_err_set(err, ENOMEM, "verify");
@@ -113,6 +134,9 @@ static void put_report(const struct verify *v)
 				printf(" %s", mlimg_change_name(bit));
 		putchar('\n');
 	}
+	if (v->n_references)
+		printf("%-12s %" PRIu64 " files have their contents beneath: not read\n",
+			"references", v->n_references);
 	if (v->n_differences > SHOWN_MAX)
 		printf("  and %" PRIu64 " more\n", v->n_differences - SHOWN_MAX);
 }
@@ -137,12 +161,12 @@ static json_t *differences_of(const struct verify *v)
 static int put_json(
 	const struct verify *v, const struct mlimg_inspect_verity *verity, struct mlimg_err *err)
 {
-	json_t *report = json_pack("{s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:o}", "is_sound",
+	json_t *report = json_pack("{s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:o}", "is_sound",
 		v->n_differences == 0 && verity->flaws.n == 0, "names",
 		(json_int_t)v->usage.n_names, "blocks", (json_int_t)v->usage.n_blocks,
 		"is_compared", v->is_compared, "entries", (json_int_t)v->n_entries, "bytes",
-		(json_int_t)v->done_bytes, "n_differences", (json_int_t)v->n_differences,
-		"differences", differences_of(v));
+		(json_int_t)v->done_bytes, "references", (json_int_t)v->n_references,
+		"n_differences", (json_int_t)v->n_differences, "differences", differences_of(v));
 	mlimg_autofree char *text = NULL;
 
 	if (report &&

@@ -8,8 +8,10 @@
 #include <time.h>
 
 #include "libmlimg/cleanup.h"
+#include "tools/beneath.h"
 #include "tools/ext4-data.h"
 #include "tools/ext4-write.h"
+#include "tools/mkfs-delta.h"
 #include "tools/outfile.h"
 #include "tools/sidecar.h"
 #include "tools/source-beneath.h"
@@ -166,6 +168,62 @@ static int write_json(struct mlimg_data *data, const struct frame *frame,
 	return r < 0 ? r : mlimg_data_end(data, err);
 }
 
+/* ---- patches ---- */
+
+static int open_bases(
+	const struct mlimg_build *build, struct mlimg_beneath **ret, struct mlimg_err *err)
+{
+	mlimg_autobeneath struct mlimg_beneath *b = NULL;
+	int r = build->n_bases ? mlimg_beneath_open(build->bases, build->n_bases, &b, err) : 0;
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; b && i < mlimg_beneath_n(b); i++)
+		if (mlimg_beneath_info(b, i)->kind == MLIMG_SOFTWARE)
+			return mlimg_err_refuse(err,
+				"'%s' is a software layer: a patch stands on a system and its "
+				"patches",
+				build->bases[i]);
+	*ret = mlimg_steal(&b);
+	return 0;
+}
+
+static void add_to_digest(void *ctx, const char *text, size_t size)
+{
+	mlimg_sha256_add(ctx, text, size);
+}
+
+/* The build id that the tree would have as a system layer of its own. */
+static void set_result(const struct mlimg_node *top, struct mlimg_layer_info *info)
+{
+	struct mlimg_layer_info whole = *info;
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct mlimg_tree_sums sums;
+	struct mlimg_sha256 sha;
+
+	whole.kind = MLIMG_SYSTEM;
+	mlimg_sha256_init(&sha);
+	add_to_digest(&sha, "#mtree\n", strlen("#mtree\n"));
+	mlimg_layer_put_header(&whole, add_to_digest, &sha);
+	mlimg_tree_manifest(top, add_to_digest, &sha, &sums);
+	mlimg_sha256_end(&sha, digest);
+	mlimg_sha256_hex(digest, info->result);
+}
+
+static int reduce(const struct mlimg_source_to *to, const struct mlimg_beneath *beneath,
+	struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	int r = mlimg_data_sync(to->data, NULL, err); /* digests of all files */
+
+	if (r < 0)
+		return r;
+	set_result(to->top, info);
+	strcpy(info->base, mlimg_stack_system_id(mlimg_beneath_stack(beneath)));
+	return mlimg_delta_apply(to->tree, to->top, beneath, info->time_s, to->data, err);
+}
+
+/* ---- the whole ---- */
+
 static int finish(struct mlimg_writer *writer, struct mlimg_tree *tree,
 	const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
@@ -182,11 +240,16 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 {
 	mlimg_cleanup(mlimg_writer_free_cleanup) struct mlimg_writer *writer = NULL;
 	mlimg_cleanup(mlimg_tree_free_cleanup) struct mlimg_tree *tree = NULL;
-	struct mlimg_source_to to = {.kind = info->kind};
+	mlimg_autobeneath struct mlimg_beneath *beneath = NULL;
+	/* The source of a patch is a whole system. */
+	struct mlimg_source_to to = {.kind = info->kind == MLIMG_PATCH ? MLIMG_SYSTEM : info->kind};
+	struct mlimg_known known;
 	struct frame frame;
 	int r;
 
-	r = mlimg_tree_new(info->kind, &tree, err);
+	r = open_bases(build, &beneath, err);
+	if (r == 0)
+		r = mlimg_tree_new(to.kind, &tree, err);
 	if (r == 0)
 		r = put_frame(tree, info->kind, &frame, err);
 	if (r == 0)
@@ -197,6 +260,8 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 	to.tree = tree;
 	to.top = frame.top;
 	to.data = mlimg_writer_data(writer);
+	known = mlimg_delta_known(beneath);
+	mlimg_data_leave_out(to.data, beneath ? &known : NULL);
 	if (build->rules) {
 		build->rules->kind = to.kind;
 		mlimg_tree_judge(tree, mlimg_rules_take, build->rules);
@@ -211,6 +276,11 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 		return r;
 	info->time_s = image_time(build, frame.top);
 	mlimg_tree_set_implied(mlimg_tree_root(tree), info->time_s);
+	mlimg_data_leave_out(to.data, NULL);
+	if (beneath)
+		r = reduce(&to, beneath, info, err);
+	if (r < 0)
+		return r;
 	r = write_manifest(to.data, &frame, info, err);
 	if (r == 0)
 		r = write_json(to.data, &frame, info, err);

@@ -34,6 +34,9 @@ struct mlimg_build {
 	struct mlimg_owner_map *owners; /**< of the sources' entries; or NULL */
 	/** What the layer lies over, for what sources only refer to; NULL: not known. */
 	const struct mlimg_beneath *beneath;
+	/** Of a patch: images of the old system, bottom first. */
+	const char *const *bases;
+	size_t n_bases;       /**< 0 for other kinds */
 	uint64_t limit_bytes; /**< that packed sources may hold in all */
 	const char *image;    /**< the target */
 	uint64_t size_bytes;  /**< of the image; 0: as small as can be */
@@ -47,7 +50,8 @@ struct mlimg_build {
  * Make the image, and what belongs beside it (sidecar.h). It is there whole and durable on success, and not at all else.
  *
  * @param build           what is wanted
- * @param info            kind, name, version, over, instance are given; the rest is filled in
+ * @param info            kind, name, version, over, instance are given; the rest is filled in. Of a patch, name and version of
+ *                        the new system
  * @param ret_size_bytes  of the image, hash tree included
  */
 int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,

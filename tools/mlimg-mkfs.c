@@ -11,6 +11,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/layer.h"
 #include "libmlimg/sha256.h"
+#include "libmlimg/stack.h"
 #include "tools/cli.h"
 #include "tools/mkfs-build.h"
 #include "tools/outfile.h"
@@ -29,7 +30,7 @@ static const char help_text[] =
 	"overlayfs, branches of unionfs-fuse, or - for a tar on standard input. Several\n"
 	"are merged, later ones on top. Needs neither root nor a mount.\n"
 	"\n"
-	"  --kind KIND      system, software or user (required)\n"
+	"  --kind KIND      system, software, user or patch (required without --base)\n"
 	"  --name NAME      the layer's name (default: SOURCE's name without suffixes;\n"
 	"                   of a user layer, IMAGE's)\n"
 	"  --version TEXT   the layer's version (default: 0)\n"
@@ -37,6 +38,8 @@ static const char help_text[] =
 	"  --allow RULE     lift a rule about what shared layers must not hold: caches,\n"
 	"                   machine-id, ssh-host-keys, random-seed, logs, apt-lists or\n"
 	"                   backups (see the manual page); can be given several times\n"
+	"  --base IMAGE     make a patch: what differs from this system; can be given\n"
+	"                   again for the patches that lie on it, bottom first\n"
 	"  --form FORM      what sources are: dir, tar, oci, layer, user, upper,\n"
 	"                   upper-userxattr or unionfs (default: auto)\n"
 	"  --platform P     of container images (default: linux/amd64)\n"
@@ -59,7 +62,7 @@ static const char help_text[] =
 	"Examples:\n"
 	"  mlimg-mkfs --kind system --version 12.11 debian/ debian.img\n"
 	"  zcat nginx.tar.gz | mlimg-mkfs --kind software --name nginx - nginx.img\n"
-	"  mlimg-mkfs --kind user --size 8G alice.img\n"
+	"  mlimg-mkfs --base debian.img --version 12.12 debian/ 12.12.img\n"
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 source refused.\n";
 
 enum option_value {
@@ -68,6 +71,7 @@ enum option_value {
 	OPT_VERSION,
 	OPT_OVER,
 	OPT_ALLOW,
+	OPT_BASE,
 	OPT_FORM,
 	OPT_PLATFORM,
 	OPT_REF,
@@ -90,6 +94,7 @@ static const struct option long_options[] = {
 	{"version", required_argument, NULL, OPT_VERSION},
 	{"over", required_argument, NULL, OPT_OVER},
 	{"allow", required_argument, NULL, OPT_ALLOW},
+	{"base", required_argument, NULL, OPT_BASE},
 	{"form", required_argument, NULL, OPT_FORM},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"ref", required_argument, NULL, OPT_REF},
@@ -115,6 +120,7 @@ struct request {
 	struct mlimg_verity verity;
 	struct mlimg_signer *signer;
 	const char *name, *version, *instance, *key, *cert;
+	const char *bases[1 + MLIMG_STACK_PATCH_MAX];
 	bool has_size, is_json;
 };
 
@@ -133,6 +139,15 @@ static int add_allowed(struct request *rq, const char *name, struct mlimg_err *e
 	return 0;
 }
 
+static int add_base(struct request *rq, const char *image, struct mlimg_err *err)
+{
+	if (rq->build.n_bases == 1 + MLIMG_STACK_PATCH_MAX)
+		return mlimg_err_usage(err, "more than %d times --base", 1 + MLIMG_STACK_PATCH_MAX);
+	rq->bases[rq->build.n_bases++] = image;
+	rq->build.bases = rq->bases;
+	return 0;
+}
+
 static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 {
 	switch (opt) {
@@ -140,7 +155,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 		rq->info.kind = mlimg_kind_of(optarg);
 		if (!rq->info.kind)
 			return mlimg_err_usage(
-				err, "'%s' is no kind: system, software or user", optarg);
+				err, "'%s' is no kind: system, software, user or patch", optarg);
 		return 0;
 	case OPT_NAME: rq->name = optarg; return 0;
 	case OPT_VERSION: rq->version = optarg; return 0;
@@ -153,6 +168,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 				err, "--over '%s' is no build id (64 hex digits)", optarg);
 		return 0;
 	case OPT_ALLOW: return add_allowed(rq, optarg, err);
+	case OPT_BASE: return add_base(rq, optarg, err);
 	case OPT_FORM:
 		if (!mlimg_form_of(optarg, &rq->build.form))
 			return mlimg_err_usage(err,
@@ -294,6 +310,10 @@ static int check_sources(const struct mlimg_build *build, struct mlimg_err *err)
 		if (mlimg_outfile_is_input(build->image, build->sources[i]))
 			return mlimg_err_usage(
 				err, "'%s' is both the source and the image", build->image);
+	for (size_t i = 0; i < build->n_bases; i++)
+		if (mlimg_outfile_is_input(build->image, build->bases[i]))
+			return mlimg_err_usage(
+				err, "'%s' is both the base and the image", build->image);
 	return 0;
 }
 
@@ -314,8 +334,14 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 {
 	bool is_user = rq->info.kind == MLIMG_USER;
 
+	if (!rq->info.kind && rq->build.n_bases)
+		rq->info.kind = MLIMG_PATCH;
 	if (!rq->info.kind)
 		return mlimg_err_usage(err, "--kind is missing");
+	if (rq->build.n_bases && rq->info.kind != MLIMG_PATCH)
+		return mlimg_err_usage(err, "--base makes a patch: give --kind patch, or none");
+	if (!rq->build.n_bases && rq->info.kind == MLIMG_PATCH)
+		return mlimg_err_usage(err, "--base is missing");
 	if (n == 0 || (n == 1 && !is_user))
 		return mlimg_err_usage(
 			err, n ? "IMAGE is missing" : "SOURCE and IMAGE are missing");

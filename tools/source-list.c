@@ -137,7 +137,7 @@ void mlimg_tree_set_implied(struct mlimg_node *top, int64_t time_s)
 			n->inode->mtime_s = time_s;
 }
 
-static void fill_entry(const struct mlimg_inode *inode, char *path, struct mlimg_entry *entry)
+void mlimg_inode_entry(const struct mlimg_inode *inode, char *path, struct mlimg_entry *entry)
 {
 	*entry = (struct mlimg_entry){
 		.path = path,
@@ -175,7 +175,7 @@ void mlimg_tree_manifest(
 	for (const struct mlimg_node *n = top; n; n = mlimg_tree_next(n, top)) {
 		const char *p = mlimg_node_path(n, top, path, sizeof(path));
 
-		fill_entry(n->inode, (char *)p, &entry);
+		mlimg_inode_entry(n->inode, (char *)p, &entry);
 		mlimg_manifest_put_entry(&entry, sink, ctx);
 		sums.entries++;
 		/* Groups are numbered by first appearance, so a higher number is a first one. */

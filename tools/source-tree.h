@@ -32,6 +32,15 @@ struct mlimg_tree {
 /** @return @p size zeroed bytes that live as long as the tree, or NULL */
 void *mlimg_tree_alloc(struct mlimg_tree *tree, size_t size);
 
+/**
+ * Make an entry of an inode, as manifests have it.
+ *
+ * @param inode      of a finished tree; digests must be there
+ * @param path       for the entry, which holds pointers to both
+ * @param ret_entry  the entry
+ */
+void mlimg_inode_entry(const struct mlimg_inode *inode, char *path, struct mlimg_entry *ret_entry);
+
 /** @return a new node in @p parent, without an inode; NULL when there is no memory */
 struct mlimg_node *mlimg_tree_node_new(
 	struct mlimg_tree *tree, struct mlimg_node *parent, const char *name);

@@ -69,7 +69,7 @@ tree         39 entries, 12.0 MiB read: as in the manifest' "$(grep -v ^file <<<
 
 @test "the report as JSON" {
 	works mlimg-inspect --json base.img verify
-	same report '{"is_sound":true,"is_compared":true,"entries":39,"n_differences":0,"differences":[]}' \
+	same report '{"is_sound":true,"is_compared":true,"entries":39,"references":0,"n_differences":0,"differences":[]}' \
 		"$(jq -c 'del(.names, .blocks, .bytes)' <<<"$output")"
 	edit "sif etc/other mode 0100600" "sif etc/other uid 7"
 	fails 3 "mlimg-inspect: x.img: its tree differs from its manifest in 1 entry" mlimg-inspect --json x.img verify

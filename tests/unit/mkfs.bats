@@ -66,7 +66,7 @@ spec_tar() {
 	wrong "--kind is missing"
 	wrong "unknown option '--foo'" --foo
 	wrong "option '--kind' needs an argument" --kind
-	wrong "'foo' is no kind: system, software or user" --kind foo d x
+	wrong "'foo' is no kind: system, software, user or patch" --kind foo d x
 	wrong "SOURCE and IMAGE are missing" --kind system
 	wrong "IMAGE is missing" --kind system d
 	wrong "--name is needed when there are several sources" --kind system d d x

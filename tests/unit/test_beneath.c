@@ -67,7 +67,7 @@ static void check_file(const struct mlimg_beneath *b, const struct mlimg_entry *
 	struct mlimg_sha256 sha;
 
 	ASSERT(same && same->has_digest);
-	ASSERT(mlimg_manifest_path_cmp(same->path, e->path) <= 0);
+	ASSERT(strlen(same->path) <= strlen(e->path));
 	ASSERT_MEM(same->digest, e->digest, sizeof(e->digest));
 	ASSERT(mlimg_beneath_has_size(b, e->size_bytes));
 	mlimg_sha256_init(&sha);
