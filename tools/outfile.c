@@ -185,7 +185,7 @@ static int remove_stale(
 	for (size_t i = 0; i < n; i++) {
 		if (unlink(stale[i]) == 0)
 			is_any_removed = true;
-		else if (errno != ENOENT)
+		else if (errno != ENOENT && errno != ENAMETOOLONG)
 			return mlimg_err_set(err, errno, "remove '%s'", stale[i]);
 	}
 	return is_any_removed ? sync_directory(out, err) : 0;

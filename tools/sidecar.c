@@ -103,7 +103,7 @@ void mlimg_sidecar_abort(struct mlimg_sidecar_out *out)
 	out->json_path = out->signature_path = NULL;
 }
 
-/* A file that is not there leaves NULL. */
+/* A file that is not there leaves NULL; nor is one whose name would be too long. */
 static int read_beside(const char *image, const char *suffix, size_t max, char **ret_data,
 	size_t *ret_size, char **ret_path, struct mlimg_err *err)
 {
@@ -111,7 +111,7 @@ static int read_beside(const char *image, const char *suffix, size_t max, char *
 
 	if (r == 0)
 		r = mlimg_read_file(AT_FDCWD, *ret_path, max, ret_data, ret_size, err);
-	return r == -ENOENT ? 0 : r;
+	return r == -ENOENT || r == -ENAMETOOLONG ? 0 : r;
 }
 
 static int read_json(const char *image, struct mlimg_sidecar *sidecar, struct mlimg_err *err)

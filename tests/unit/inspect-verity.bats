@@ -246,6 +246,8 @@ hash tree    $blocks blocks read: 1 is not as in the tree
 	works mlimg-index --force -o with.idx x.img
 	works mlimg-index --force -o without.idx "$BATS_FILE_TMPDIR/good/plain.img"
 	cmp with.idx without.idx
+	works mlimg-mkfs --quiet --kind system --name x x.img again.img
+	same "manifest of a layer made of it" "$(mlimg-inspect x.img manifest)" "$(mlimg-inspect again.img manifest)"
 	works mlimg-agent identify x.img
 	[[ $output == *"	layer	system	"* ]]
 }

@@ -224,6 +224,16 @@ judge_signature() {
 	failing 1 "remove 'x.img.p7s': Is a directory" --force
 }
 
+@test "verity: names that leave no room for a sidecar's" {
+	local long
+	long=$(printf 'x%.0s' {1..250})
+	works mlimg-mkfs --quiet --kind system --name x d "$long"
+	works mlimg-mkfs --quiet --force --kind system --name x d "$long"
+	works mlimg-inspect "$long" verify
+	fails 1 "mlimg-mkfs: write '$long.layer.json': File name too long" mlimg-mkfs --quiet --force --kind system --name x --verity d "$long"
+	same "files" "$long" "$(find . -name 'xx*' -printf '%P\n' -o -name '.mlimg*' -printf '%P\n')"
+}
+
 @test "verity: a full disk leaves what was there" {
 	need userns
 	mlimg-mkfs --quiet --kind system d plain.img
@@ -243,6 +253,26 @@ judge_signature() {
 	same "files" "oldoldoldx.img
 x.img.layer.json
 x.img.p7s" "$output"
+}
+
+@test "verity: signals leave nothing" {
+	local signal pid ended
+	for signal in TERM HUP XCPU; do
+		mkfifo "fifo$signal"
+		# Opened for writing as well, so that the program waits for a tar that never comes.
+		mlimg-mkfs --kind system --name x --verity --sign key.key --cert key.pem - x.img <>"fifo$signal" 2>/dev/null 3>&- &
+		pid=$!
+		for _ in {1..250}; do
+			[ "$(compgen -G '.mlimg.*' | wc -l)" -lt 3 ] || break
+			sleep 0.02
+		done
+		same "temporary files" 3 "$(compgen -G '.mlimg.*' | wc -l)"
+		kill -s "$signal" $pid
+		ended=0
+		wait $pid || ended=$?
+		same "files after SIG$signal" "" "$(find . -name 'x.img*' -o -name '.mlimg*')"
+		same "exit code after SIG$signal" $((128 + $(kill -l "$signal"))) $ended
+	done
 }
 
 @test "verity: a limit on the size of files" {
