@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# mlimg-mkfs on random trees. Which seeds they had is printed; `MLIMG_SEED=N` gives the first one.
+# mlimg-mkfs on random trees. Which seeds they had is printed; `MLIMG_SEED=N` gives the first one, `MLIMG_TREES=1000` makes so many of each sort.
 
 load ../lib/common
 
-ROUNDS=${MKFS_ROUNDS:-3}
+ROUNDS=${MLIMG_TREES:-6}
 
 setup() {
 	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
@@ -16,7 +16,7 @@ setup() {
 each_tree() {
 	local seed
 	for seed in $(seq "$SEED" $((SEED + ROUNDS - 1))); do
-		echo "seed $seed"
+		echo "MLIMG_SEED=$seed"
 		rm -rf tree
 		randtree "$seed" $((seed % 7 * 100 + 20)) tree || return
 		"$@" || return
