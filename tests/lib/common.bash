@@ -16,8 +16,8 @@ case ":$PATH:" in
 	*) PATH=$MLIMG_BUILD/bin:$MLIMG_BUILD/tests/lib:$MLIMG_TOP/tests/lib:$PATH:/usr/sbin:/sbin ;;
 esac
 
-# A sanitizer's finding must not look like the ordinary exit code 1.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-exitcode=199} UBSAN_OPTIONS=${UBSAN_OPTIONS:-exitcode=199:print_stacktrace=1}
+# A sanitizer's finding must not look like the ordinary exit code 1. faketime's library comes before the sanitizer's.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-exitcode=199:verify_asan_link_order=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-exitcode=199:print_stacktrace=1}
 
 # need root: skips the test where that is not there; tests/run makes it a failure where MLIMG_MUST says so.
 # need userns: mounts in a name space of one's own. need command NAME…
