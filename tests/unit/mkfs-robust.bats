@@ -79,9 +79,12 @@ starved() {
 		refused 3 "'file': $name cannot be kept in a layer" --form tar - <a.tar
 	done
 	# A layer whose manifest has it, as no layer that mlimg-mkfs made.
-	echo "ea_set /rootfs/file $name /etc/shadow" >script
+	echo "ea_set /rootfs/file ${name%.*}.unheard-of /etc/shadow" >script
 	handmade-layer -k software -d script d a.img
-	refused 3 "'file': $name cannot be kept in a layer" a.img
+	refused 3 "'file': trusted.overlay.unheard-of cannot be kept in a layer" a.img
+	handmade-layer -k software d a.img
+	debugfs -w -R "ea_set /rootfs/file $name /etc/shadow" a.img 2>/dev/null
+	refused 3 "a.img: ./file: has an xattr that sends readers elsewhere, which only a patch layer may have" a.img
 	echo "ea_set /upper/file ${name%.*}.unheard-of /etc/shadow" >script
 	handmade-layer -k user -s 16M -d script d u.img
 	refused 3 "'file': trusted.overlay.unheard-of cannot be kept in a layer" u.img
