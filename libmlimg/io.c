@@ -220,12 +220,12 @@ static int open_beneath_by_component(int rootfd, const char *path, int flags)
 	}
 }
 
-int mlimg_open_beneath(int rootfd, const char *path, int flags)
+static int open_resolved(int rootfd, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
 		.mode = flags & O_CREAT ? 0600 : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+		.resolve = resolve,
 	};
 
 	if (getenv("MLIMG_NO_OPENAT2"))
@@ -243,4 +243,14 @@ int mlimg_open_beneath(int rootfd, const char *path, int flags)
 			return -errno;
 	}
 	return -EAGAIN;
+}
+
+int mlimg_open_beneath(int rootfd, const char *path, int flags)
+{
+	return open_resolved(rootfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+int mlimg_open_beneath_strict(int rootfd, const char *path, int flags)
+{
+	return open_resolved(rootfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }

@@ -80,6 +80,12 @@ int mlimg_replace_file(int dirfd, const char *path, const void *data, size_t siz
  */
 int mlimg_open_beneath(int rootfd, const char *path, int flags);
 
+/**
+ * As mlimg_open_beneath(), and no symbolic link is followed at all (-ELOOP), not even one that stays beneath @p rootfd: for
+ * places where a stranger may have put one.
+ */
+int mlimg_open_beneath_strict(int rootfd, const char *path, int flags);
+
 /** @return whether a + b fits, and the sum */
 static inline bool mlimg_add_fits(uint64_t a, uint64_t b, uint64_t *ret_sum)
 {

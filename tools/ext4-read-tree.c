@@ -45,6 +45,35 @@ static int op_read(
 	return mlimg_ext4_read(image, inode, fn, ctx, err);
 }
 
+static int op_data(void *image, const void *inode_, struct mlimg_tree_run **ret_runs, size_t *ret_n,
+	struct mlimg_err *err)
+{
+	const struct mlimg_ext4_inode *inode = inode_;
+	mlimg_autofree struct mlimg_ext4_extent *extents = NULL;
+	struct mlimg_tree_run *runs;
+	size_t n = 0, n_runs = 0;
+	int ret = mlimg_ext4_extents(image, inode, &extents, &n, err);
+
+	if (ret < 0)
+		return ret;
+	runs = calloc(n + 1, sizeof(*runs));
+	if (!runs)
+		return ext4_fail(image, err, ENOMEM, "inode %u", inode->ino);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t begin = extents[i].logical * MLIMG_EXT4_BLOCK;
+		uint64_t end = begin + (uint64_t)extents[i].n_blocks * MLIMG_EXT4_BLOCK;
+
+		if (extents[i].is_unwritten || begin >= inode->size_bytes)
+			continue;
+		if (end > inode->size_bytes)
+			end = inode->size_bytes;
+		runs[n_runs++] = (struct mlimg_tree_run){.offset = begin, .size = end - begin};
+	}
+	*ret_runs = runs;
+	*ret_n = n_runs;
+	return 0;
+}
+
 static bool has_extents(const struct mlimg_ext4_inode *inode)
 {
 	return inode->type == MLIMG_FILE || inode->type == MLIMG_DIR ||
@@ -95,6 +124,7 @@ static struct mlimg_tree tree_at(struct mlimg_ext4 *fs, const char *root)
 		.dir = op_dir,
 		.entry = op_entry,
 		.read = op_read,
+		.data = op_data,
 		.used = op_used,
 		.attrs_new = op_attrs_new,
 		.attrs_free = op_attrs_free,

@@ -11,6 +11,8 @@
 
 #include "tools/tree.h"
 
+#define MLIMG_INSPECT_PROG "mlimg-inspect" /**< for messages */
+
 /** Options; the order is that of the table. */
 enum mlimg_inspect_option {
 	MLIMG_INSPECT_LONG,
@@ -20,6 +22,12 @@ enum mlimg_inspect_option {
 	MLIMG_INSPECT_TIMES,
 	MLIMG_INSPECT_ROOT_HASH,
 	MLIMG_INSPECT_CERT,
+	MLIMG_INSPECT_DEPTH,
+	MLIMG_INSPECT_SORT,
+	MLIMG_INSPECT_DIRECTORY,
+	MLIMG_INSPECT_FORCE,
+	MLIMG_INSPECT_NO_SAME_OWNER,
+	MLIMG_INSPECT_TAR,
 	MLIMG_INSPECT_JSON,
 	MLIMG_INSPECT_N_OPTIONS,
 };
@@ -55,6 +63,10 @@ static inline const char *mlimg_inspect_operand(const struct mlimg_inspect *in, 
 	return i < in->options->n_operands ? in->options->operands[i] : NULL;
 }
 
+/** The value of --depth, UINT64_MAX when it was not given. @return 0, -EINVAL (wrong usage) */
+int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** A command. @return 0; -EUCLEAN when the image is refused; other -errno */
 typedef int mlimg_inspect_fn(struct mlimg_inspect *in, struct mlimg_err *err);
 
@@ -63,6 +75,15 @@ int mlimg_inspect_show(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MU
 
 /** `ls`. */
 int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `tree`: the tree, drawn. */
+int mlimg_inspect_tree(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `du`: how much room the directories take. */
+int mlimg_inspect_du(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `extract`: into a directory, or as a tar. */
+int mlimg_inspect_extract(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** `cat`. */
 int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;

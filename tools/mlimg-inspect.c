@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* mlimg-inspect: what is in a layer image, read without mounting it. Here is its command line; inspect-commands.h has the rest. */
+#include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "tools/cli.h"
 #include "tools/inspect-commands.h"
 
-#define PROG "mlimg-inspect"
+#define PROG MLIMG_INSPECT_PROG
 
 static const char help_text[] =
 	"Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [OPERAND]]\n"
@@ -15,7 +17,11 @@ static const char help_text[] =
 	"  show            description; checks that label, UUID, layer.json and manifest\n"
 	"                  agree (default)\n"
 	"  ls [PATH]       list a directory of the layer's tree (default: its root)\n"
+	"  tree [PATH]     draw the tree, with what it hides of layers beneath\n"
+	"  du [PATH]       how much room each directory takes\n"
 	"  cat PATH        write a file's contents to standard output\n"
+	"  extract [PATH]...  write all files, or those at and below each PATH, into a\n"
+	"                  directory or a tar\n"
 	"  manifest        the stored manifest, checked against the build id\n"
 	"  verify          check the file system, and every file's content and attributes\n"
 	"                  against the manifest, hash tree, signature; reads everything\n"
@@ -25,6 +31,14 @@ static const char help_text[] =
 	"Options:\n"
 	"  -l, --long        ls: type, mode, links, owner, size, time (UTC); + has xattrs\n"
 	"  -R, --recursive   ls: everything below PATH\n"
+	"      --depth N     tree, du: at most N levels below PATH (default: all)\n"
+	"      --sort        du: the largest first (default: a directory after what is\n"
+	"                    in it)\n"
+	"  -C, --directory DIR  extract: where to (default: the working directory)\n"
+	"      --force       extract: replace what is there (default: refuse)\n"
+	"      --no-same-owner  extract: do not set owners, nor what gives power\n"
+	"                    (default unless root)\n"
+	"      --tar         extract: write a tar to standard output\n"
 	"      --computed    manifest: computed from the tree; reads all contents\n"
 	"      --summary     diff: packages and sums only, no single files\n"
 	"      --times       diff: also what differs in its time only\n"
@@ -45,13 +59,14 @@ static const char help_text[] =
 	"  mlimg-inspect debian.img\n"
 	"  mlimg-inspect debian.img ls -l /etc\n"
 	"  mlimg-inspect debian.img verify\n"
+	"  mlimg-inspect debian.img extract --tar /etc | tar -x -C /srv/review\n"
 	"  mlimg-inspect --summary debian-1.img diff debian-2.img\n";
 
 /* getopt's values of options without a letter: above all letters. */
 #define OPT_BASE 256
 enum { OPT_HELP = 'h', OPT_VERSION = OPT_BASE + MLIMG_INSPECT_N_OPTIONS };
 
-static const char short_options[] = "lRh";
+static const char short_options[] = "lRC:h";
 
 #define ROW(option) OPT_BASE + MLIMG_INSPECT_##option
 static const struct option long_options[] = {
@@ -62,6 +77,12 @@ static const struct option long_options[] = {
 	{"times", no_argument, NULL, ROW(TIMES)},
 	{"root-hash", required_argument, NULL, ROW(ROOT_HASH)},
 	{"cert", required_argument, NULL, ROW(CERT)},
+	{"depth", required_argument, NULL, ROW(DEPTH)},
+	{"sort", no_argument, NULL, ROW(SORT)},
+	{"directory", required_argument, NULL, ROW(DIRECTORY)},
+	{"force", no_argument, NULL, ROW(FORCE)},
+	{"no-same-owner", no_argument, NULL, ROW(NO_SAME_OWNER)},
+	{"tar", no_argument, NULL, ROW(TAR)},
 	{"json", no_argument, NULL, ROW(JSON)},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -83,7 +104,11 @@ struct command {
 static const struct command commands[] = {
 	{"show", mlimg_inspect_show, 0, 0, NULL, BIT(JSON)},
 	{"ls", mlimg_inspect_ls, 0, 1, NULL, BIT(LONG) | BIT(RECURSIVE) | BIT(JSON)},
+	{"tree", mlimg_inspect_tree, 0, 1, NULL, BIT(DEPTH) | BIT(JSON)},
+	{"du", mlimg_inspect_du, 0, 1, NULL, BIT(DEPTH) | BIT(SORT) | BIT(JSON)},
 	{"cat", mlimg_inspect_cat, 1, 1, "a path", 0},
+	{"extract", mlimg_inspect_extract, 0, INT_MAX, NULL,
+		BIT(DIRECTORY) | BIT(FORCE) | BIT(NO_SAME_OWNER) | BIT(TAR) | BIT(JSON)},
 	{"manifest", mlimg_inspect_manifest, 0, 0, NULL, BIT(COMPUTED) | BIT(JSON)},
 	{"verify", mlimg_inspect_verify, 0, 0, NULL, BIT(ROOT_HASH) | BIT(CERT) | BIT(JSON)},
 	{"diff", mlimg_inspect_diff, 1, 1, "a second image", BIT(SUMMARY) | BIT(TIMES) | BIT(JSON)},
@@ -133,6 +158,18 @@ static int parse_operands(
 	return check_options(command, o);
 }
 
+int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth, struct mlimg_err *err)
+{
+	const char *text = in->options->values[MLIMG_INSPECT_DEPTH];
+
+	*ret_depth = UINT64_MAX;
+	if (!text)
+		return 0;
+	if (mlimg_cli_number(text, 0, MLIMG_PATH_MAX, ret_depth, err) < 0)
+		return mlimg_err_wrap(err, -EINVAL, "--depth");
+	return 0;
+}
+
 static int run(
 	const struct mlimg_inspect_options *o, const struct command *command, struct mlimg_err *err)
 {
@@ -160,6 +197,7 @@ int main(int argc, char **argv)
 	while ((opt = mlimg_cli_getopt(PROG, argc, argv, short_options, long_options)) != -1) {
 		switch (opt) {
 		case 'l': opt = OPT_BASE + MLIMG_INSPECT_LONG; break;
+		case 'C': opt = OPT_BASE + MLIMG_INSPECT_DIRECTORY; break;
 		case 'R': opt = OPT_BASE + MLIMG_INSPECT_RECURSIVE; break;
 		case OPT_HELP: return mlimg_cli_help(PROG, help_text);
 		case OPT_VERSION: return mlimg_cli_version(PROG);

@@ -116,6 +116,26 @@ static int create_temporary(struct mlimg_outfile *out, struct mlimg_err *err)
 	return ret;
 }
 
+int mlimg_outfile_watch(char *path)
+{
+	sigset_t old;
+	int slot;
+
+	signal(SIGXFSZ, SIG_IGN);
+	block_signals(&old);
+	slot = claim_slot(path);
+	if (slot >= 0)
+		catch_signals();
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return slot < 0 ? -EMFILE : slot;
+}
+
+void mlimg_outfile_unwatch(int slot)
+{
+	if (slot >= 0)
+		pending[slot] = NULL;
+}
+
 int mlimg_outfile_open(
 	struct mlimg_outfile *out, const char *path, bool can_replace, struct mlimg_err *err)
 {

@@ -78,6 +78,17 @@ int mlimg_outfile_commit_all(struct mlimg_outfile *const outs[], size_t n,
 /** Give up: remove the temporary file, close. Harmless after commit and on an initialised one. */
 void mlimg_outfile_abort(struct mlimg_outfile *out);
 
+/**
+ * Have a file removed by the same signals, for who makes many files in turn.
+ *
+ * @param path  not copied: may be changed while it is not watched. No file needs to be there
+ * @return      a slot for mlimg_outfile_unwatch(), or -EMFILE
+ */
+int mlimg_outfile_watch(char *path);
+
+/** Watch no longer; accepts a negative slot. */
+void mlimg_outfile_unwatch(int slot);
+
 #define mlimg_autooutfile mlimg_cleanup(mlimg_outfile_abort) /**< mlimg_outfile_abort() */
 
 #endif

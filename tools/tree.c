@@ -341,3 +341,9 @@ int mlimg_tree_used(const struct mlimg_tree *tree, const struct mlimg_tree_node 
 {
 	return tree->ops->used(tree->image, node->inode, ret_bytes, err);
 }
+
+int mlimg_tree_data(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+	struct mlimg_tree_run **ret_runs, size_t *ret_n, struct mlimg_err *err)
+{
+	return tree->ops->data(tree->image, node->inode, ret_runs, ret_n, err);
+}

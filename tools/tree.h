@@ -30,6 +30,11 @@ struct mlimg_tree_node {
 	const void *inode;   /**< the format's; valid as long as the node */
 };
 
+/** Where a file has data: the rest are holes. */
+struct mlimg_tree_run {
+	uint64_t offset, size; /**< bytes within the file; not beyond its end */
+};
+
 /** What a format gives. All return 0 or -errno, check what they read, and name the image in errors. */
 struct mlimg_tree_ops {
 	/** Read inode @p ino into @p ret_inode, at most MLIMG_TREE_INODE_MAX bytes; fill @p ret_node. */
@@ -43,6 +48,9 @@ struct mlimg_tree_ops {
 		struct mlimg_err *err);
 	/** Read a regular file from its beginning to its end. */
 	int (*read)(void *image, const void *inode, mlimg_ext4_data_fn *fn, void *ctx,
+		struct mlimg_err *err);
+	/** mlimg_tree_data(). */
+	int (*data)(void *image, const void *inode, struct mlimg_tree_run **ret_runs, size_t *ret_n,
 		struct mlimg_err *err);
 	/** The blocks that contents, a directory's names and xattrs take, in bytes. */
 	int (*used)(void *image, const void *inode, uint64_t *ret_bytes, struct mlimg_err *err);
@@ -109,6 +117,19 @@ int mlimg_tree_walk(const struct mlimg_tree *tree, const struct mlimg_tree_node 
 /** Read a regular file, @p node of a walk or a lookup. Holes come as pieces without data. @return 0, what @p fn returned, or -errno */
 int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Where a regular file has data, ascending. Runs that lie together need not be one.
+ *
+ * @param tree      the tree
+ * @param node      of a walk or a lookup
+ * @param ret_runs  free() it; NULL when there are none
+ * @param ret_n     their number
+ * @param err       names the inode
+ * @return          0 or -errno
+ */
+int mlimg_tree_data(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+	struct mlimg_tree_run **ret_runs, size_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * The blocks that are taken by contents, a directory's names, and xattrs. What is shared counts for everybody who has it.

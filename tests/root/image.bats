@@ -87,3 +87,19 @@ compare() {
 	treelist tree >source
 	diff source kernel
 }
+
+@test "random trees: du counts what the kernel counts, by directory" {
+	local seed=${MLIMG_SEED:-$(date +%N)} i
+	echo "MLIMG_SEED=$seed"
+	for ((i = 0; i < ${MLIMG_TREES:-3}; i++)); do
+		randtree $((10#$seed + i)) $((40 + 80 * i)) tree
+		mlimg-mkfs --quiet --force --kind system --name random tree x.img
+		mount -t ext4 -o ro,noload,loop x.img mnt
+		(cd mnt/rootfs && du -B1 -d 0 . && find . -type f -printf '%i %s\n' | sort -u | awk '{ n += $2 } END { print n + 0 }' &&
+			find . -printf x | wc -c) | sed 's/[^0-9].*//' >kernel
+		umount mnt
+		mlimg-inspect --json x.img du --depth 0 | jq '.[0] | .used, .size, .entries' >inspect
+		diff kernel inspect
+		rm -rf tree
+	done
+}

@@ -180,6 +180,14 @@ static void check_beneath(void)
 	fd = mlimg_open_beneath(in, "a/b/new", O_RDWR | O_CREAT | O_EXCL);
 	ASSERT(fd >= 0);
 	close(fd);
+	ASSERT_EQ(symlinkat("a", in, "stays"), 0);
+	ASSERT_EQ(mlimg_open_beneath_strict(in, "stays/b/f", O_RDONLY), -ELOOP);
+	ASSERT_EQ(mlimg_open_beneath_strict(in, "stays", O_RDONLY), -ELOOP);
+	ASSERT_EQ(mlimg_open_beneath_strict(in, "stays", O_RDONLY | O_DIRECTORY), -ELOOP);
+	ASSERT_EQ(mlimg_open_beneath_strict(in, "../in/a/b/f", O_RDONLY), -EXDEV);
+	fd = mlimg_open_beneath_strict(in, "a/b/f", O_RDONLY);
+	ASSERT(fd >= 0);
+	close(fd);
 }
 
 TEST(beneath_by_openat2)
