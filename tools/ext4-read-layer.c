@@ -148,30 +148,6 @@ static int digest_data(struct manifest_walk *m, const struct mlimg_ext4_inode *i
 	return ret < 0 ? ret : mlimg_ext4_digest(m->fs, inode, ret_digest, err);
 }
 
-/* What a reader is sent to from here must be contents beneath a patch, and nothing may lie in the way of going there. */
-static int check_reference(struct manifest_walk *m, const struct mlimg_entry *entry,
-	const struct mlimg_ext4_inode *inode, struct mlimg_err *err)
-{
-	mlimg_autofree struct mlimg_ext4_extent *extents = NULL;
-	char buf[MLIMG_REDIRECT_MAX];
-	const char *path;
-	size_t n = 0;
-	int ret;
-
-	if (m->fs->super.kind != MLIMG_PATCH)
-		return ext4_refuse(m->fs, err,
-			"has an xattr that sends readers elsewhere, which only a patch layer may "
-			"have");
-	ret = mlimg_reference_path(entry, &path, buf, err);
-	if (ret < 0)
-		return mlimg_err_wrap(err, ret, "%s", m->fs->name);
-	ret = mlimg_ext4_extents(m->fs, inode, &extents, &n, err);
-	if (ret == 0 && n)
-		ret = ext4_refuse(m->fs, err,
-			"refers to contents beneath, but has %zu extents of its own", n);
-	return ret;
-}
-
 static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
 	void *ctx, struct mlimg_err *err)
 {
@@ -179,11 +155,9 @@ static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_ino
 	const struct group key = {.ino = inode->ino};
 	struct mlimg_entry full = *entry;
 	struct group *group = NULL;
-	bool is_reference = m->fs->super.kind != MLIMG_USER && mlimg_entry_has_reference(entry);
-	int ret = is_reference ? check_reference(m, entry, inode, err) : 0;
+	bool is_reference = m->fs->super.kind == MLIMG_PATCH && mlimg_entry_has_reference(entry);
+	int ret = 0;
 
-	if (ret < 0)
-		return ret;
 	if (inode->type != MLIMG_DIR && m->n_groups)
 		group = bsearch(&key, m->groups, m->n_groups, sizeof(*m->groups), by_ino);
 	if (group && group->n_names > 1) {

@@ -301,8 +301,8 @@ int mlimg_ext4_manifest_stored(struct mlimg_ext4 *fs, const char *build_id, char
 
 /**
  * Compute the manifest of the tree as it is: its entries, digests and hard link groups included.
- * Takes time: all contents are read. A reference (libmlimg/patch.h) has no digest, since its contents lie elsewhere; refused is
- * one that has blocks, or that is in neither a patch nor a user layer.
+ * Takes time: all contents are read. A reference of a patch (libmlimg/patch.h) has no digest, since its contents
+ * lie elsewhere.
  *
  * @param fs        the image
  * @param data_max  bytes of contents that are digested at most, holes and all, each inode once; a

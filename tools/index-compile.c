@@ -115,10 +115,11 @@ int mlimg_index_compile(const char *const *images, size_t n_images, const char *
 	const char *missing;
 	int r;
 
-	if (!n_images || n_images > 1 + MLIMG_STACK_SOFTWARE_MAX)
+	if (!n_images || n_images > MLIMG_STACK_LAYERS_MAX)
 		return mlimg_err_usage(err,
-			"an index has one system layer and at most %d software layers",
-			MLIMG_STACK_SOFTWARE_MAX);
+			"an index has one system layer, at most %d patches and at most %d software "
+			"layers",
+			MLIMG_STACK_PATCH_MAX, MLIMG_STACK_SOFTWARE_MAX);
 	for (size_t i = 0; i < n_images; i++)
 		if (mlimg_outfile_is_input(target, images[i]))
 			return mlimg_err_usage(err, "'%s' is both a layer and the index", target);

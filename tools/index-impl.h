@@ -6,6 +6,7 @@
 #ifndef MLIMG_TOOLS_INDEX_IMPL_H
 #define MLIMG_TOOLS_INDEX_IMPL_H
 
+#include "tools/index-follow.h"
 #include "tools/index-merge.h"
 #include "tools/index-seen.h"
 
@@ -17,7 +18,8 @@ struct mlimg_index_job {
 	struct mlimg_ext4_attrs *attrs;
 	/** Of the entry at hand; too large for the stack of every function. */
 	struct mlimg_ext4_inode inode;
-	struct mlimg_ext4_inode below; /**< of a directory beneath it */
+	struct mlimg_ext4_inode below; /**< of a directory beneath it, or of contents */
+	struct mlimg_index_follower *follower;
 	const struct mlimg_index_composed *composed;
 	size_t n_composed;
 	bool *is_used;                       /**< of each composed entry */
@@ -29,8 +31,11 @@ struct mlimg_index_job {
 int mlimg_index_add_entry(struct mlimg_index_job *m, const struct mlimg_entry *entry,
 	uint32_t nlink, uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** m->inode of @p layer and its entry become an inode of the image. */
-int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, const struct mlimg_entry *entry,
+/**
+ * m->inode of @p layer and its entry become an inode of the image. A reference gets the blocks of the contents that it leads to, and needs
+ * a path; its marks are taken from @p entry.
+ */
+int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, struct mlimg_entry *entry,
 	uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** The blocks of a layer's file become those of inode @p ino. */

@@ -86,13 +86,33 @@ int mlimg_index_add_entry(struct mlimg_index_job *m, const struct mlimg_entry *e
 	return r;
 }
 
-int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, const struct mlimg_entry *entry,
+/* The marks of a reference say nothing in an index. */
+static void drop_marks(struct mlimg_entry *entry)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < entry->n_xattrs; i++)
+		if (strcmp(entry->xattrs[i].name, MLIMG_XATTR_REDIRECT) != 0 &&
+			strcmp(entry->xattrs[i].name, MLIMG_XATTR_METACOPY) != 0)
+			entry->xattrs[n++] = entry->xattrs[i];
+	entry->n_xattrs = n;
+}
+
+int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, struct mlimg_entry *entry,
 	uint32_t *ret_ino, struct mlimg_err *err)
 {
-	int r = mlimg_index_add_entry(m, entry, m->inode.nlink, ret_ino, err);
+	const struct mlimg_ext4_inode *contents = &m->inode;
+	int r = 0;
 
+	if (mlimg_index_is_reference(&m->layers[layer], entry)) {
+		r = mlimg_index_follow(m->follower, layer, entry, &layer, &m->below, err);
+		contents = &m->below;
+		drop_marks(entry);
+	}
+	if (r == 0)
+		r = mlimg_index_add_entry(m, entry, m->inode.nlink, ret_ino, err);
 	if (r == 0 && entry->type == MLIMG_FILE)
-		r = mlimg_index_add_extents(m, layer, &m->inode, *ret_ino, err);
+		r = mlimg_index_add_extents(m, layer, contents, *ret_ino, err);
 	return r < 0 ? r : mlimg_erofs_check_inode(m->image, *ret_ino, err);
 }
 

@@ -172,7 +172,7 @@ static int add_directory(struct mlimg_index_job *m, const struct mlimg_index_pen
 }
 
 static int add_other(struct mlimg_index_job *m, const struct mlimg_index_pending *parent,
-	size_t layer, const char *name, const struct mlimg_entry *entry, struct mlimg_err *err)
+	size_t layer, const char *name, struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	bool has_names = m->inode.nlink > 1;
 	uint32_t ino;
@@ -194,6 +194,7 @@ static int add_name(struct mlimg_index_job *m, const struct mlimg_index_pending 
 {
 	size_t layer = parent->parts[top].layer;
 	const struct mlimg_ext4_dirent *head = list_head(lists, top);
+	mlimg_autofree char *path = NULL;
 	struct mlimg_entry entry;
 	uint32_t ino;
 	int r = mlimg_index_load(m, layer, head->ino, &m->inode, &entry, err);
@@ -201,6 +202,11 @@ static int add_name(struct mlimg_index_job *m, const struct mlimg_index_pending 
 	if (r == 0 && entry.type != head->type)
 		r = mlimg_err_refuse(
 			err, "inode %u is of another type than its directory says", head->ino);
+	if (r == 0 && mlimg_index_is_reference(&m->layers[layer], &entry)) {
+		if (asprintf(&path, "%s%s%s", parent->path, *parent->path ? "/" : "", name) < 0)
+			r = mlimg_err_set(err, ENOMEM, "merge");
+		entry.path = path;
+	}
 	if (r == 0 && entry.type == MLIMG_DIR)
 		r = mlimg_index_add_inode(m, layer, &entry, &ino, err);
 	else if (r == 0 && !mlimg_entry_is_whiteout(&entry))
@@ -461,8 +467,9 @@ int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
 	m->n_composed = n_composed;
 	m->is_used = calloc(n_composed + 1, sizeof(*m->is_used));
 	m->attrs = mlimg_ext4_attrs_new();
-	r = m->attrs && m->is_used ? mlimg_erofs_new(&m->image, err)
-				   : mlimg_err_set(err, ENOMEM, "merge");
+	m->follower = mlimg_index_follower_new(layers, n_layers);
+	r = m->attrs && m->is_used && m->follower ? mlimg_erofs_new(&m->image, err)
+						  : mlimg_err_set(err, ENOMEM, "merge");
 	if (r == 0)
 		r = merge_all(m, stack_json, err);
 	while (m->pending) {
@@ -473,6 +480,7 @@ int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
 	}
 	free(m->is_used);
 	mlimg_index_seen_done(&m->seen);
+	mlimg_index_follower_free(m->follower);
 	mlimg_ext4_attrs_free(m->attrs);
 	if (r < 0)
 		mlimg_erofs_free(m->image);

@@ -24,7 +24,10 @@
  * An index's id is the stack's: composed entries must follow from the layers alone, or two indexes of one id would differ. /mlimg/manifests tells of
  * layers only.
  *
- * Refused, naming layer and path: a renamed directory or a metadata-only copy (trusted.overlay.redirect, .metacopy), a directory that is reached
+ * References of patch layers (libmlimg/patch.h) are followed: such a file has the patch's attributes and the blocks of the layer where its contents
+ * lie.
+ *
+ * Refused, naming layer and path: trusted.overlay.redirect and .metacopy on anything else, a reference to nothing or to a file of another size, a directory that is reached
  * twice, an xattr that EROFS cannot store, and whatever ext4-read.h refuses.
  */
 #ifndef MLIMG_TOOLS_INDEX_MERGE_H
@@ -59,8 +62,8 @@ struct mlimg_index_composed {
 /**
  * Merge layers.
  *
- * @param layers     bottom first; a system layer and software layers above it
- * @param n_layers   1 to 1 + MLIMG_STACK_SOFTWARE_MAX
+ * @param layers     bottom first; a system layer, patches, software layers
+ * @param n_layers   1 to MLIMG_STACK_LAYERS_MAX
  * @param stack_json text of /mlimg/stack.json
  * @param composed   composed entries, in the order of manifests; nothing of them is kept
  * @param n_composed their number; 0 for none

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/patch.h"
 #include "tools/cli.h"
 #include "tools/ext4-check.h"
 #include "tools/inspect-commands.h"
@@ -24,6 +25,7 @@ struct verify {
 	struct mlimg_manifest_diff *diff;
 	struct mlimg_progress progress;
 	struct mlimg_ext4_usage usage;
+	struct mlimg_ext4 *fs;
 	const struct mlimg_manifest *manifest;
 	uint64_t done_bytes, n_entries, n_references, n_differences;
 	size_t n_records; /* files of them */
@@ -52,31 +54,58 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 	return 0;
 }
 
+/* What a reader is sent to from here must be contents beneath a patch, and no others may be here. */
+static int check_reference(const struct verify *v, const struct mlimg_entry *entry,
+	const struct mlimg_ext4_inode *inode, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_ext4_extent *extents = NULL;
+	char buf[MLIMG_REDIRECT_MAX];
+	const char *path;
+	size_t n = 0;
+	int ret;
+
+	if (mlimg_ext4_super(v->fs)->kind != MLIMG_PATCH)
+		return mlimg_err_refuse(err,
+			"%.200s: './%s' has an xattr that sends readers elsewhere, which only a "
+			"patch layer may have",
+			mlimg_ext4_name(v->fs), entry->path);
+	ret = mlimg_reference_path(entry, &path, buf, err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "%.200s", mlimg_ext4_name(v->fs));
+	ret = mlimg_ext4_extents(v->fs, inode, &extents, &n, err);
+	if (ret == 0 && n)
+		ret = mlimg_err_refuse(err,
+			"%.200s: './%s' refers to contents beneath, but has some of its own",
+			mlimg_ext4_name(v->fs), entry->path);
+	return ret;
+}
+
 /* Its contents lie beneath: who merges the stack compares their digest with the manifest's. */
-static struct mlimg_entry take_reference(struct verify *v, const struct mlimg_entry *entry)
+static int take_reference(struct verify *v, const struct mlimg_entry *entry,
+	const struct mlimg_ext4_inode *inode, struct mlimg_err *err)
 {
 	const struct mlimg_entry *listed = mlimg_manifest_find(v->manifest, entry->path);
 	struct mlimg_entry reference = *entry;
+	int ret = check_reference(v, entry, inode, err);
 
+	if (ret < 0)
+		return ret;
 	v->n_references++;
 	if (listed && listed->has_digest) {
 		reference.has_digest = true;
 		memcpy(reference.digest, listed->digest, sizeof(reference.digest));
 	}
-	return reference;
+	return mlimg_manifest_diff_feed(v->diff, &reference, err);
 }
 
 static int take_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
 	void *ctx, struct mlimg_err *err)
 {
 	struct verify *v = ctx;
-	struct mlimg_entry reference;
 
 	v->n_entries++;
-	if (entry->type == MLIMG_FILE && !entry->has_digest) {
-		reference = take_reference(v, entry);
-		return mlimg_manifest_diff_feed(v->diff, &reference, err);
-	}
+	if (mlimg_entry_has_reference(entry))
+		return take_reference(v, entry, inode, err);
 	/* All names of a group have the same contents, which are read once. */
 	if (!entry->hardlink || entry->hardlink > v->last_group)
 		v->done_bytes += entry->size_bytes;
@@ -93,6 +122,7 @@ static int compare_tree(struct verify *v, struct mlimg_ext4 *fs,
 {
 	int ret;
 
+	v->fs = fs;
 	v->manifest = manifest;
 	v->diff = mlimg_manifest_diff_new(manifest, take_difference, v);
 	if (!v->diff)

@@ -10,7 +10,7 @@
 #define PROG "mlimg-index"
 
 static const char help_text[] =
-	"Usage: mlimg-index -o INDEX [OPTION]... SYSTEM [SOFTWARE]...\n"
+	"Usage: mlimg-index -o INDEX [OPTION]... SYSTEM [PATCH]... [SOFTWARE]...\n"
 	"\n"
 	"Compile layers, bottom first, into one small EROFS image that holds the merged\n"
 	"tree and points at the blocks of the layers' own images. A guest mounts it with\n"

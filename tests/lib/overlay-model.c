@@ -228,23 +228,45 @@ static void run(const char *command)
 		FAIL("status %d of: %s", status, command);
 }
 
-/* The same stack once more, compiled: layer images 0.img and up of the directories 0 and up. */
-static void check_index(size_t n, const struct mlimg_manifest *merged)
+/* Images of former versions of the system, each a patch upon those before it. @bases: as options of mlimg-mkfs */
+static void make_former(size_t n, char *ret_images, char *ret_bases)
 {
-	char command[4096] = "mlimg-index -q -o index";
-	char mount_command[4096] = "mount-index index mount";
-	char path[PATH_SIZE];
+	char command[1000], path[PATH_SIZE];
 
 	for (size_t i = 0; i < n; i++) {
-		snprintf(path, sizeof(path), "mlimg-mkfs --quiet --kind %s --name l%zu %zu %zu.img",
-			i ? "software" : "system", i, i, i);
-		run(path);
-		snprintf(path, sizeof(path), " %zu.img", i);
-		strcat(command, path);
-		strcat(mount_command, path);
+		snprintf(path, sizeof(path), "former%zu", i);
+		mlimg_manifest_free(make_layer(path, RANDOM_ANY_NAMES));
+		snprintf(command, sizeof(command), "mlimg-mkfs --quiet %s --name l0 %s %s.img",
+			i ? ret_bases : "--kind system", path, path);
+		run(command);
+		sprintf(ret_images + strlen(ret_images), " %s.img", path);
+		sprintf(ret_bases + strlen(ret_bases), " --base %s.img", path);
 	}
+}
+
+/*
+ * The same stack once more, compiled: layer images 0.img and up of the directories 0 and up. The system may be made of others by patches, which
+ * must make no difference.
+ */
+static void check_index(size_t n, const struct mlimg_manifest *merged)
+{
+	char images[2000] = "", bases[400] = "", command[4096], path[PATH_SIZE];
+
+	make_former(test_random(4), images, bases);
+	for (size_t i = 0; i < n; i++) {
+		snprintf(command, sizeof(command), "mlimg-mkfs --quiet %s --name l%zu %zu %zu.img",
+			i                ? "--kind software"
+				: *bases ? bases
+					 : "--kind system",
+			i, i, i);
+		run(command);
+		snprintf(path, sizeof(path), " %zu.img", i);
+		strcat(images, path);
+	}
+	snprintf(command, sizeof(command), "mlimg-index -q -o index%s", images);
 	run(command);
-	run(mount_command);
+	snprintf(command, sizeof(command), "mount-index index mount%s", images);
+	run(command);
 	compare_mount("mount/rootfs", merged, false);
 	run("umount mount");
 }

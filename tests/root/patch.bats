@@ -27,6 +27,18 @@ shows() {
 		treelist view >"$out"' bash "$@"
 }
 
+# indexed OUT IMAGE…: what an index over the layers shows
+# shellcheck disable=SC2016
+indexed() {
+	unshare -m bash -euc '
+		out=$1
+		shift
+		mlimg-index --quiet --force -o index.img "$@"
+		mkdir -p view
+		mount-index index.img view "$@"
+		treelist view/rootfs >"$out"' bash "$@"
+}
+
 @test "random pairs of systems, and patches on patches" {
 	local seed=${MLIMG_SEED:-$(date +%s)} i
 	echo "MLIMG_SEED=$seed"
@@ -40,11 +52,19 @@ shows() {
 		shows found 1.img 2.img
 		shows wanted whole.img
 		diff wanted found
+		indexed found 1.img 2.img
+		diff wanted found
 		mutate-tree $((i + 1)) tree
 		mlimg-mkfs --quiet --force --base 1.img --base 2.img --name s --version 3 tree 3.img
 		mlimg-mkfs --quiet --force --kind system --name s --version 3 tree whole.img
 		shows found 1.img 2.img 3.img
 		shows wanted whole.img
+		diff wanted found
+		randtree $((i + 2)) 200 software
+		mlimg-mkfs --quiet --force --kind software --name above software above.img
+		rm -rf software
+		indexed found 1.img 2.img 3.img above.img
+		shows wanted whole.img above.img
 		diff wanted found
 	done
 }
@@ -69,6 +89,8 @@ shows() {
 	shows found 1.img 2.img
 	shows wanted whole.img
 	diff wanted found
+	indexed found 1.img 2.img
+	diff wanted found
 	same "kept contents" "stored" "$(mlimg-inspect 2.img manifest |
 		awk '/type=file/ && !/metacopy/ && !/size=0/ { sub("./", "", $1); print $1 }')"
 
@@ -78,6 +100,8 @@ shows() {
 	mlimg-mkfs --quiet --kind software --name above software above.img
 	shows found 1.img 2.img above.img
 	shows wanted whole.img above.img
+	diff wanted found
+	indexed found 1.img 2.img above.img
 	diff wanted found
 	grep -q '^\./a/b/file .*size=6 ' found
 	grep -q '^\./moved .*size=20000 ' found
@@ -89,6 +113,8 @@ shows() {
 	mlimg-mkfs --quiet --force --kind system --name s --version 3 third whole.img
 	shows found 1.img 2.img 3.img
 	shows wanted whole.img
+	diff wanted found
+	indexed found 1.img 2.img 3.img
 	diff wanted found
 	[ "$(mlimg-inspect 3.img manifest | grep -c metacopy)" = 1 ]
 }

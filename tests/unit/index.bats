@@ -30,7 +30,7 @@ left_nothing() {
 
 @test "--help fits into 80 columns and goes to stdout" {
 	works mlimg-index --help
-	[[ $output == "Usage: mlimg-index -o INDEX [OPTION]... SYSTEM [SOFTWARE]..."* ]]
+	[[ $output == "Usage: mlimg-index -o INDEX [OPTION]... SYSTEM [PATCH]... [SOFTWARE]..."* ]]
 	run awk 'length > 80' <<<"$output"
 	same "lines over 80 columns" "" "$output"
 	works mlimg-index --version
@@ -78,8 +78,8 @@ left_nothing() {
 	fails 2 "mlimg-index: no layers given$try" mlimg-index -o x.img
 	fails 2 "mlimg-index: unknown option '--nonsense'$try" mlimg-index --nonsense
 	# shellcheck disable=SC2046 # words
-	fails 2 "mlimg-index: an index has one system layer and at most 64 software layers$try" \
-		mlimg-index -o x.img $(printf 'system.img %.0s' {1..66})
+	fails 2 "mlimg-index: an index has one system layer, at most 16 patches and at most 64 software layers$try" \
+		mlimg-index -o x.img $(printf 'system.img %.0s' {1..82})
 	left_nothing
 }
 
@@ -244,4 +244,73 @@ refuses() {
 	works compose-index x.img lone system.img
 	rm -r alone && works fsck.erofs --device=system.img --extract=alone x.img
 	same "a directory in place of a file" x "$(cat alone/rootfs/usr/bin/also-one/x)"
+}
+
+# The system with another name, mode and content, as 2.img, and as whole.img
+patched() {
+	cp -a system new
+	mv new/etc/two new/moved
+	chmod 600 new/usr/bin/also-one
+	echo three >new/three
+	rm -f 1.img 2.img whole.img
+	mlimg-mkfs --quiet --kind system --name s --version 1 system 1.img
+	mlimg-mkfs --quiet --base 1.img --name s --version 2 new 2.img
+	mlimg-mkfs --quiet --kind system --name s --version 2 new whole.img
+	rm -rf new
+}
+
+@test "a patch shares the blocks of what it only moves, and makes the stack of the new system" {
+	local id
+	patched
+	works mlimg-index -o x.img 1.img 2.img
+	works fsck.erofs --device=1.img --device=2.img --extract=patched x.img
+	same "moved" hidden "$(cat patched/rootfs/moved)"
+	same "of other attributes" "600 one" "$(stat -c %a patched/rootfs/etc/one) $(cat patched/rootfs/usr/bin/also-one)"
+	same "new" three "$(cat patched/rootfs/three)"
+	same "gone" "one" "$(ls patched/rootfs/etc)"
+	run dump.erofs --device=1.img --device=2.img --path=/rootfs/moved x.img
+	[[ $output =~ "Xattr size:"\ +0 ]] || echo "$output"
+	id=$(mlimg-index --json --force -o x.img 1.img 2.img | jq -r .stack_id)
+	same "stack id" "$(mlimg-index --json --force -o x.img whole.img | jq -r .stack_id)" "$id"
+	mlimg-mkfs --quiet --force --kind software --name above --over "$(mlimg-inspect --json whole.img show | jq -r .build_id)" software above.img
+	works mlimg-index --quiet --force -o x.img 1.img 2.img above.img
+	rm -rf patched
+}
+
+@test "patches that do not fit are refused" {
+	patched
+	run --separate-stderr mlimg-index -o x.img whole.img 2.img
+	same "another system" 3 "$status"
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == *"is a patch for system "*", and this one is "* ]]
+	run --separate-stderr mlimg-index -o x.img 1.img software.img 2.img
+	same "above software" 3 "$status"
+	left_nothing
+}
+
+# hostile MESSAGE SCRIPT…: a patch for 1.img in which debugfs has run the lines is refused
+hostile() {
+	local message=$1
+	shift
+	printf '%s\n' "cd /rootfs" "$@" >script
+	mkdir -p empty
+	handmade-layer -k patch -b "$(mlimg-inspect --json 1.img show | jq -r .build_id)" -d script empty hostile.img
+	fails 3 "mlimg-index: layer 'handmade': '/f': $message" mlimg-index -o x.img 1.img hostile.img
+	left_nothing
+}
+
+@test "references that lead to nothing, or elsewhere, are refused by path" {
+	local f=("write /dev/null f" "ea_set -f none f trusted.overlay.metacopy")
+	patched
+	: >none
+	hostile "refers to contents at '/f', where there is no file beneath" "${f[@]}"
+	printf /etc/two/x >to && hostile "refers to contents at '/etc/two/x', where there is no file beneath" "${f[@]}" \
+		"ea_set -f to f trusted.overlay.redirect"
+	printf /etc >to && hostile "refers to contents at '/etc', where there is no file beneath" "${f[@]}" "ea_set -f to f trusted.overlay.redirect"
+	printf /etc/two >to && hostile "refers to contents at '/etc/two', which are others" "${f[@]}" "ea_set -f to f trusted.overlay.redirect"
+	printf /../etc/two >to && hostile "'f': trusted.overlay.redirect is no path to a file" "${f[@]}" "ea_set -f to f trusted.overlay.redirect"
+	printf etc/two >to && hostile "'f': trusted.overlay.redirect is no absolute path of at most 256 bytes" "${f[@]}" \
+		"ea_set -f to f trusted.overlay.redirect"
+	hostile "'f': trusted.overlay.metacopy is missing or not empty" "write /dev/null f" "ea_set -f to f trusted.overlay.redirect"
+	rm -f none to hostile.img
 }

@@ -90,7 +90,9 @@ pure_layer() {
 	cp good.img a.img && debug a.img 'link /rootfs/file /rootfs/file3'
 	refused 3 "a.img: './file3' is not what its manifest says" a.img
 	cp good.img a.img && debug a.img 'ea_set /rootfs/file trusted.overlay.metacopy y'
-	refused 3 "a.img: ./file: has an xattr that sends readers elsewhere, which only a patch layer may have" a.img
+	refused 3 "a.img: './file' is not what its manifest says" a.img
+	cp good.img a.img && debug a.img 'ea_set /rootfs/file trusted.overlay.redirect /file2'
+	refused 3 "a.img: './file' is not what its manifest says" a.img
 	cp good.img a.img && truncate -s -4096 a.img
 	run --separate-stderr mlimg-mkfs --kind system --name x a.img x.img
 	same "exit code of a truncated layer" 3 "$status"
