@@ -11,6 +11,7 @@
 #include "tools/beneath.h"
 #include "tools/ext4-data.h"
 #include "tools/ext4-write.h"
+#include "tools/mkfs-compare.h"
 #include "tools/mkfs-delta.h"
 #include "tools/outfile.h"
 #include "tools/sidecar.h"
@@ -260,7 +261,7 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 	to.tree = tree;
 	to.top = frame.top;
 	to.data = mlimg_writer_data(writer);
-	known = mlimg_delta_known(beneath);
+	known = mlimg_compare_known(beneath);
 	mlimg_data_leave_out(to.data, beneath ? &known : NULL);
 	if (build->rules) {
 		build->rules->kind = to.kind;

@@ -18,9 +18,6 @@
 #include "tools/ext4-data.h"
 #include "tools/source.h"
 
-/** @return what a source's contents need not be written for: those that show beneath */
-struct mlimg_known mlimg_delta_known(const struct mlimg_beneath *beneath);
-
 /**
  * Reduce a tree to the patch.
  *
