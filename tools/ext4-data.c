@@ -85,8 +85,15 @@ static int submit_before(struct mlimg_data *d, struct mlimg_err *err)
 
 static int submit(struct mlimg_data *d, struct mlimg_err *err)
 {
-	if (d->begun.is_waiting && (d->begun.fill || d->begun.n_pieces))
-		return submit_before(d, err);
+	if (d->begun.is_waiting && (d->begun.fill || d->begun.n_pieces)) {
+		int r = submit_before(d, err);
+
+		/* What lay before may have been hardly anything. */
+		if (r < 0 ||
+			(d->now->fill < MLIMG_BUFFER_SIZE &&
+				d->now->n_pieces + 3 <= MLIMG_PIECES_MAX))
+			return r;
+	}
 	d->begun.is_written |= d->begun.is_waiting;
 	d->begun.is_waiting = false;
 	return mlimg_pipe_submit(d->pipe, false, &d->now, err);

@@ -124,6 +124,18 @@ result       $(build_id whole.img)" "$(grep -E '^(kind|name|version|base|result)
 	[ "$(stat -c %s 2.img)" -lt 3300000 ]
 }
 
+@test "mkfs: a large file behind files that take no room" {
+	mkdir old
+	touch old/a old/b
+	head -c 3000000 /dev/urandom >old/c
+	mlimg-mkfs --quiet --kind system --name s --version 1 old 1.img
+	cp -a old new
+	echo x >new/d
+	patch
+	is_new_system
+	[ "$(stat -c %s 2.img)" -lt 600000 ]
+}
+
 @test "mkfs: what a reference cannot say is stored again" {
 	local name
 	two_versions
