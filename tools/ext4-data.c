@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libmlimg/arena.h"
 #include "tools/ext4-pipe.h"
 
 #define BS MLIMG_BLOCK_SIZE
@@ -21,6 +22,7 @@ struct mlimg_data {
 	struct mlimg_file *file; /* the present one */
 	uint64_t pos;
 	bool is_hashed;
+	size_t captured_room; /* of its ->bytes */
 
 	int fd;
 	const struct mlimg_known *known; /* or NULL */
@@ -158,10 +160,11 @@ void mlimg_data_begin(struct mlimg_data *d, struct mlimg_file *file, bool is_has
 	d->file = file;
 	d->pos = 0;
 	d->is_hashed = is_hashed;
-	d->begun.is_waiting = d->known && is_hashed;
+	d->begun.is_waiting = d->known && is_hashed && !file->is_captured;
 	d->begun.is_written = false;
 	d->begun.fill = d->now->fill;
 	d->begun.n_pieces = d->now->n_pieces;
+	d->captured_room = 0;
 }
 
 /* Let the buffer's next block be the next free one of the image. */
@@ -201,11 +204,58 @@ static int write_lead(struct mlimg_data *d, size_t lead, struct mlimg_err *err)
 	return 0;
 }
 
+/* Room for the next bytes of a captured file, and a NUL behind them. */
+static int reserve(struct mlimg_data *d, uint64_t size, struct mlimg_err *err)
+{
+	if (size > MLIMG_CAPTURE_MAX - d->pos)
+		return mlimg_err_refuse(err,
+			"a file that would have to be kept in memory has more than %d bytes",
+			MLIMG_CAPTURE_MAX);
+	if (mlimg_buffer_reserve(&d->file->bytes, &d->captured_room, d->pos + size + 1) < 0)
+		return mlimg_err_set(err, ENOMEM, "contents of a file");
+	return 0;
+}
+
+/* What was read there is in place already; NULL is a hole. */
+static int capture(struct mlimg_data *d, const void *bytes, uint64_t size, struct mlimg_err *err)
+{
+	int r = reserve(d, size, err);
+
+	if (r < 0)
+		return r;
+	if (!bytes)
+		memset(d->file->bytes + d->pos, 0, size);
+	d->pos += size;
+	return 0;
+}
+
+static int end_captured(struct mlimg_data *d, struct mlimg_err *err)
+{
+	int r = reserve(d, 0, err);
+
+	if (r < 0)
+		return r;
+	d->file->bytes[d->pos] = '\0';
+	d->file->size_bytes = d->pos;
+	mlimg_sha256_of(d->file->bytes, d->pos, d->file->digest);
+	d->file = NULL;
+	return 0;
+}
+
 int mlimg_data_room(struct mlimg_data *d, void **ret_room, size_t *ret_size, struct mlimg_err *err)
 {
 	uint64_t in_run;
-	int r = make_piece_room(d, err);
+	int r;
 
+	if (d->file->is_captured) {
+		r = reserve(d, 1, err);
+		if (r < 0)
+			return r;
+		*ret_room = d->file->bytes + d->pos;
+		*ret_size = d->captured_room - d->pos - 1;
+		return 0;
+	}
+	r = make_piece_room(d, err);
 	if (r == 0 && d->now->fill == MLIMG_BUFFER_SIZE)
 		r = submit(d, err);
 	if (r == 0 && d->now->fill % BS == 0) {
@@ -235,6 +285,8 @@ int mlimg_data_put(struct mlimg_data *d, size_t size, struct mlimg_err *err)
 	size_t rest = (BS - d->now->fill % BS) % BS; /* of the block that is begun */
 	int r = check_size(d, size, err);
 
+	if (r == 0 && d->file->is_captured)
+		return capture(d, d->file->bytes + d->pos, size, err);
 	if (r < 0)
 		return r;
 	if (size > rest) {
@@ -280,6 +332,8 @@ int mlimg_data_hole(struct mlimg_data *d, uint64_t size, struct mlimg_err *err)
 	size_t rest = (BS - d->now->fill % BS) % BS;
 	int r = check_size(d, size, err);
 
+	if (r == 0 && d->file->is_captured)
+		return capture(d, NULL, size, err);
 	if (r < 0)
 		return r;
 	if (rest > size)
@@ -369,6 +423,8 @@ int mlimg_data_end(struct mlimg_data *d, struct mlimg_err *err)
 	size_t rest = (BS - d->now->fill % BS) % BS;
 	int r;
 
+	if (d->file->is_captured)
+		return end_captured(d, err);
 	memset(d->now->bytes + d->now->fill, 0, rest);
 	d->now->fill += rest;
 	d->file->size_bytes = d->pos;

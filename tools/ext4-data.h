@@ -13,7 +13,8 @@
 
 #include "tools/source.h"
 
-#define MLIMG_BLOCK_SIZE 4096 /**< bytes of a block of every image */
+#define MLIMG_BLOCK_SIZE 4096        /**< bytes of a block of every image */
+#define MLIMG_CAPTURE_MAX (64 << 20) /**< bytes of a file that is captured */
 
 /**
  * Gives the next run of free blocks, as long as there is one.
@@ -44,7 +45,8 @@ void mlimg_data_free(struct mlimg_data *data);
  * Begin a file.
  *
  * @param data      the writer
- * @param file      gets size, extents and (after mlimg_data_sync()) digest; must stay in place
+ * @param file      gets size, extents and (after mlimg_data_sync()) digest; must stay in place. If it is_captured, it gets its
+ *                  bytes, at most MLIMG_CAPTURE_MAX, size and digest, and nothing is written
  * @param is_hashed whether it gets a digest
  */
 void mlimg_data_begin(struct mlimg_data *data, struct mlimg_file *file, bool is_hashed);

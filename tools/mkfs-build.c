@@ -19,12 +19,10 @@
 #include "tools/source.h"
 #include "tools/verity-make.h"
 
-MLIMG_DEFINE_CLEANUP(struct mlimg_tree, mlimg_tree_free)
-MLIMG_DEFINE_CLEANUP(struct mlimg_writer, mlimg_writer_free)
-
 /* What lies around the source's tree in the image. */
 struct frame {
 	struct mlimg_node *top; /* the source's root */
+	struct mlimg_node *own; /* /mlimg */
 	struct mlimg_node *manifest, *json;
 };
 
@@ -72,6 +70,8 @@ static int put_frame(struct mlimg_tree *tree, enum mlimg_kind kind, struct frame
 		r = put_own(tree, own, "manifest", MLIMG_FILE, 0644, &ret_frame->manifest, err);
 	if (r == 0)
 		r = put_own(tree, own, "layer.json", MLIMG_FILE, 0644, &ret_frame->json, err);
+	if (r == 0)
+		ret_frame->own = own;
 	if (r < 0 || !is_user)
 		return r;
 	r = put_own(tree, root, "work", MLIMG_DIR, 0700, &other, err);
@@ -83,12 +83,17 @@ static int put_frame(struct mlimg_tree *tree, enum mlimg_kind kind, struct frame
 static int read_sources(
 	const struct mlimg_build *build, struct mlimg_source_to *to, struct mlimg_err *err)
 {
+	enum mlimg_form form = MLIMG_FORM_AUTO;
 	int r = 0;
 
 	for (size_t i = build->n_sources; r == 0 && i-- > 0;) {
 		to->has_beneath = i > 0;
-		r = mlimg_source_read(build->sources[i], build->form, &build->choice, to, err);
+		form = build->form;
+		r = mlimg_source_read(build->sources[i], &form, &build->choice, to, err);
 	}
+	/* What the bottom one lacks, nothing has: those above are merged with it. */
+	if (r == 0 && build->over && mlimg_form_is_partial(form))
+		build->over->is_partial = true;
 	return r;
 }
 
@@ -236,56 +241,109 @@ static int finish(struct mlimg_writer *writer, struct mlimg_tree *tree,
 	return mlimg_writer_finish(writer, tree, &identity, err);
 }
 
+/* What is being built. */
+struct building {
+	const struct mlimg_build *build;
+	struct mlimg_layer_info *info;
+	struct mlimg_writer *writer;
+	struct mlimg_tree *tree;
+	struct mlimg_beneath *base; /* of a patch */
+	struct mlimg_source_to to;
+	struct mlimg_known known;
+	struct frame frame;
+	struct mlimg_err *err;
+};
+
+static int begin(struct building *b, const struct mlimg_outfile *out)
+{
+	int r = open_bases(b->build, &b->base, b->err);
+
+	/* The source of a patch is a whole system. */
+	b->to.kind = b->info->kind == MLIMG_PATCH ? MLIMG_SYSTEM : b->info->kind;
+	if (r == 0)
+		r = mlimg_tree_new(b->to.kind, &b->tree, b->err);
+	if (r == 0)
+		r = put_frame(b->tree, b->info->kind, &b->frame, b->err);
+	if (r == 0)
+		r = mlimg_writer_begin(out->fd, out->tmp_path, b->build->image, b->info->kind,
+			b->build->size_bytes, &b->writer, b->err);
+	if (r < 0)
+		return r;
+	b->to.tree = b->tree;
+	b->to.top = b->frame.top;
+	b->to.data = mlimg_writer_data(b->writer);
+	return 0;
+}
+
+/* All that the sources have: under the rules, and without writing what is beneath already. */
+static int take_sources(struct building *b, int image_fd)
+{
+	const struct mlimg_beneath *beneath = b->build->over ? b->build->beneath : b->base;
+	struct mlimg_rules *rules = b->build->rules;
+	int r;
+
+	b->known = mlimg_compare_known(beneath);
+	mlimg_data_leave_out(b->to.data, beneath ? &b->known : NULL);
+	if (rules) {
+		rules->kind = b->to.kind;
+		rules->beneath = b->build->beneath;
+		rules->is_compared = b->build->over;
+		mlimg_tree_judge(b->tree, mlimg_rules_take, rules);
+	}
+	r = fill_tree(b->build, &b->to, image_fd, b->err);
+	mlimg_tree_judge(b->tree, NULL, NULL);
+	mlimg_data_leave_out(b->to.data, NULL);
+	if (r == 0 && rules)
+		r = mlimg_rules_finish(rules, b->info, b->err);
+	return r < 0 ? r : mlimg_tree_finish(b->tree, b->frame.top, b->err);
+}
+
+/* Of a software layer over others, what differs from them. */
+static int reduce_over(struct building *b)
+{
+	struct mlimg_over *over = b->build->over;
+	int r = mlimg_data_sync(b->to.data, NULL, b->err); /* digests of all files */
+
+	if (r == 0)
+		r = mlimg_over_apply(over, b->tree, b->frame.top, b->build->beneath,
+			b->build->rules, b->to.data, b->err);
+	if (r == 0)
+		r = mlimg_databases_write(
+			&over->databases, b->tree, b->frame.own, b->to.data, b->info, b->err);
+	return r < 0 ? r : mlimg_tree_finish(b->tree, b->frame.top, b->err);
+}
+
+static int build_all(struct building *b, const struct mlimg_outfile *out)
+{
+	int r = begin(b, out);
+
+	if (r == 0)
+		r = take_sources(b, out->fd);
+	if (r == 0 && b->build->over)
+		r = reduce_over(b);
+	if (r < 0)
+		return r;
+	b->info->time_s = image_time(b->build, b->frame.top);
+	mlimg_tree_set_implied(mlimg_tree_root(b->tree), b->info->time_s);
+	if (b->base)
+		r = reduce(&b->to, b->base, b->info, b->err);
+	if (r == 0)
+		r = write_manifest(b->to.data, &b->frame, b->info, b->err);
+	if (r == 0)
+		r = write_json(b->to.data, &b->frame, b->info, b->err);
+	return r < 0 ? r : finish(b->writer, b->tree, b->info, b->err);
+}
+
 static int build_into(const struct mlimg_build *build, const struct mlimg_outfile *out,
 	struct mlimg_layer_info *info, struct mlimg_err *err)
 {
-	mlimg_cleanup(mlimg_writer_free_cleanup) struct mlimg_writer *writer = NULL;
-	mlimg_cleanup(mlimg_tree_free_cleanup) struct mlimg_tree *tree = NULL;
-	mlimg_autobeneath struct mlimg_beneath *beneath = NULL;
-	/* The source of a patch is a whole system. */
-	struct mlimg_source_to to = {.kind = info->kind == MLIMG_PATCH ? MLIMG_SYSTEM : info->kind};
-	struct mlimg_known known;
-	struct frame frame;
-	int r;
+	struct building b = {.build = build, .info = info, .err = err};
+	int r = build_all(&b, out);
 
-	r = open_bases(build, &beneath, err);
-	if (r == 0)
-		r = mlimg_tree_new(to.kind, &tree, err);
-	if (r == 0)
-		r = put_frame(tree, info->kind, &frame, err);
-	if (r == 0)
-		r = mlimg_writer_begin(out->fd, out->tmp_path, build->image, info->kind,
-			build->size_bytes, &writer, err);
-	if (r < 0)
-		return r;
-	to.tree = tree;
-	to.top = frame.top;
-	to.data = mlimg_writer_data(writer);
-	known = mlimg_compare_known(beneath);
-	mlimg_data_leave_out(to.data, beneath ? &known : NULL);
-	if (build->rules) {
-		build->rules->kind = to.kind;
-		mlimg_tree_judge(tree, mlimg_rules_take, build->rules);
-	}
-	r = fill_tree(build, &to, out->fd, err);
-	mlimg_tree_judge(tree, NULL, NULL);
-	if (r == 0 && build->rules)
-		r = mlimg_rules_finish(build->rules, info, err);
-	if (r == 0)
-		r = mlimg_tree_finish(tree, frame.top, err);
-	if (r < 0)
-		return r;
-	info->time_s = image_time(build, frame.top);
-	mlimg_tree_set_implied(mlimg_tree_root(tree), info->time_s);
-	mlimg_data_leave_out(to.data, NULL);
-	if (beneath)
-		r = reduce(&to, beneath, info, err);
-	if (r < 0)
-		return r;
-	r = write_manifest(to.data, &frame, info, err);
-	if (r == 0)
-		r = write_json(to.data, &frame, info, err);
-	return r < 0 ? r : finish(writer, tree, info, err);
+	mlimg_writer_free(b.writer);
+	mlimg_tree_free(b.tree);
+	mlimg_beneath_free(b.base);
+	return r;
 }
 
 static int add_verity(const struct mlimg_build *build, const struct mlimg_outfile *out,

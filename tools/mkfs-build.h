@@ -13,6 +13,7 @@
 #include "libmlimg/layer.h"
 #include "tools/owner-map.h"
 #include "libmlimg/verity.h"
+#include "tools/mkfs-over.h"
 #include "tools/mkfs-rules.h"
 #include "tools/source-form.h"
 #include "tools/verity-sign.h"
@@ -34,6 +35,8 @@ struct mlimg_build {
 	struct mlimg_owner_map *owners; /**< of the sources' entries; or NULL */
 	/** What the layer lies over, for what sources only refer to; NULL: not known. */
 	const struct mlimg_beneath *beneath;
+	/** Of a software layer, with rules and beneath: only what differs from beneath; filled in. NULL: all of it. */
+	struct mlimg_over *over;
 	/** Of a patch: images of the old system, bottom first. */
 	const char *const *bases;
 	size_t n_bases;       /**< 0 for other kinds */

@@ -10,6 +10,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/pattern.h"
 #include "libmlimg/rebuild.h"
+#include "libmlimg/records.h"
 #include "tools/beneath.h"
 
 #define MACHINE_ID "etc/machine-id"
@@ -60,6 +61,10 @@ static const struct {
 	{"etc/gshadow-", MLIMG_RULE_BACKUPS},
 	{"etc/subuid-", MLIMG_RULE_BACKUPS},
 	{"etc/subgid-", MLIMG_RULE_BACKUPS},
+	{"etc/.pwd.lock", MLIMG_RULE_BACKUPS},
+	{"var/lib/dpkg/lock", MLIMG_RULE_BACKUPS},
+	{"var/lib/dpkg/lock-frontend", MLIMG_RULE_BACKUPS},
+	{"var/lib/dpkg/triggers/Lock", MLIMG_RULE_BACKUPS},
 };
 
 /* Nearly all of a tree lies below these, and nothing of the table. */
@@ -109,6 +114,11 @@ static enum mlimg_verdict judge(const struct mlimg_rules *rules, const struct ml
 
 	if (entry->type != MLIMG_FILE || rules->kind == MLIMG_USER)
 		return MLIMG_TAKE;
+	if (rules->is_compared && mlimg_rules_has(rules, MLIMG_RULE_DPKG_STATUS) &&
+		mlimg_records_form_of(entry->path) != MLIMG_RECORDS_NONE) {
+		*ret_rule = MLIMG_RULE_DPKG_STATUS;
+		return entry->size_bytes > MLIMG_RECORDS_SIZE_MAX ? MLIMG_TAKE : MLIMG_CAPTURE;
+	}
 	rule = find(entry->path);
 	if (rule == MLIMG_N_RULES && mlimg_rules_has(rules, MLIMG_RULE_CACHES) &&
 		mlimg_rebuild_is_cache(entry->path, listed))

@@ -15,7 +15,7 @@
  *     random-seed     leaves out     leaves out  seeds of systemd, of the boot loader and of sysvinit; systemd's credential.secret
  *     logs            leaves out     leaves out  var/log, crash reports and core dumps, and when timers last ran
  *     apt-lists       leaves out     leaves out  apt's lists of packages and its cache
- *     backups                        leaves out  the former versions that dpkg, debconf and passwd's tools keep of their files
+ *     backups                        leaves out  former versions that dpkg, debconf and passwd's tools keep of their files, and their locks
  *     dpkg-status                    keeps dpkg's and apt's databases as records (libmlimg/records.h)
  *     older-library                  refuses a shared library that is older than beneath
  *     mass-deletion                  refuses to delete more than half of what lies beneath
@@ -55,6 +55,7 @@ enum mlimg_rule {
 struct mlimg_rules {
 	enum mlimg_kind kind;                /**< MLIMG_SYSTEM for a patch */
 	const struct mlimg_beneath *beneath; /**< or NULL: not known */
+	bool is_compared;                    /**< mkfs-over.h: databases are captured */
 	unsigned allowed;                    /**< a bit for each rule that is lifted */
 	uint64_t n_left_out[MLIMG_N_RULES];  /**< files */
 	bool has_emptied;                    /**< etc/machine-id */

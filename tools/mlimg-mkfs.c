@@ -12,6 +12,7 @@
 #include "libmlimg/layer.h"
 #include "libmlimg/sha256.h"
 #include "libmlimg/stack.h"
+#include "tools/beneath.h"
 #include "tools/cli.h"
 #include "tools/mkfs-build.h"
 #include "tools/outfile.h"
@@ -32,7 +33,7 @@ static const char help_text[] =
 	"\n"
 	"Most used:\n"
 	"  mlimg-mkfs --kind system --version 12.11 debian/ debian.img\n"
-	"  zcat nginx.tar.gz | mlimg-mkfs --kind software --name nginx - nginx.img\n"
+	"  mlimg-mkfs --kind software --over debian.img nginx/ nginx.img\n"
 	"  mlimg-mkfs --base debian.img --version 12.12 debian/ 12.12.img\n"
 	"\n"
 	"The layer:\n"
@@ -44,7 +45,10 @@ static const char help_text[] =
 	"  --instance HEX   32 hex digits to tell user layers apart (default: random)\n"
 	"\n"
 	"What it lies over:\n"
-	"  --over ID        build id of a layer beneath, bottom first (software layers)\n"
+	"  --over IMAGES    of a software layer: compare SOURCE, a whole tree, to these,\n"
+	"                   and keep what differs; separated by commas, bottom first\n"
+	"                   (build ids instead are only noted)\n"
+	"  --partial        with --over: what SOURCE lacks stays (default: is deleted)\n"
 	"  --base IMAGE     make a patch: what differs from this system; can be given\n"
 	"                   again for the patches that lie on it, bottom first\n"
 	"\n"
@@ -57,8 +61,8 @@ static const char help_text[] =
 	"                   and all=UID:GID for the rest (default: as they are)\n"
 	"  --limit SIZE     what sources may hold unpacked, or in holes (default: 64G)\n"
 	"  --allow RULE     lift a rule about what shared layers must not hold: caches,\n"
-	"                   machine-id, ssh-host-keys, random-seed, logs, apt-lists or\n"
-	"                   backups (see the manual page); can be given several times\n"
+	"                   machine-id, ssh-host-keys, random-seed, logs, apt-lists,\n"
+	"                   backups, dpkg-status, older-library or mass-deletion\n"
 	"\n"
 	"The image:\n"
 	"  --verity         append a dm-verity hash tree; IMAGE.layer.json gets its root\n"
@@ -78,6 +82,7 @@ enum option_value {
 	OPT_NAME,
 	OPT_VERSION,
 	OPT_OVER,
+	OPT_PARTIAL,
 	OPT_ALLOW,
 	OPT_BASE,
 	OPT_FORM,
@@ -101,6 +106,7 @@ static const struct option long_options[] = {
 	{"name", required_argument, NULL, OPT_NAME},
 	{"version", required_argument, NULL, OPT_VERSION},
 	{"over", required_argument, NULL, OPT_OVER},
+	{"partial", no_argument, NULL, OPT_PARTIAL},
 	{"allow", required_argument, NULL, OPT_ALLOW},
 	{"base", required_argument, NULL, OPT_BASE},
 	{"form", required_argument, NULL, OPT_FORM},
@@ -129,8 +135,50 @@ struct request {
 	struct mlimg_signer *signer;
 	const char *name, *version, *instance, *key, *cert;
 	const char *bases[1 + MLIMG_STACK_PATCH_MAX];
+	char *beneath[MLIMG_STACK_LAYERS_MAX]; /* images of --over; owned */
+	size_t n_beneath;
+	struct mlimg_beneath *opened;
+	struct mlimg_over over;
 	bool has_size, is_json;
 };
+
+static int add_over(struct request *rq, const char *name, size_t size, struct mlimg_err *err)
+{
+	char *copy = strndup(name, size);
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	int r;
+
+	if (!copy)
+		return mlimg_err_set(err, ENOMEM, "--over");
+	if (mlimg_sha256_is_hex(copy, digest)) {
+		r = mlimg_layer_add_over(&rq->info, copy, err);
+		free(copy);
+		return r < 0
+			? mlimg_err_usage(err, "--over: more than %d layers", MLIMG_LAYER_OVER_MAX)
+			: 0;
+	}
+	if (!size || rq->n_beneath == MLIMG_STACK_LAYERS_MAX) {
+		free(copy);
+		return size ? mlimg_err_usage(
+				      err, "--over: more than %d layers", MLIMG_STACK_LAYERS_MAX)
+			    : mlimg_err_usage(err, "--over: an empty name");
+	}
+	rq->beneath[rq->n_beneath++] = copy;
+	return 0;
+}
+
+static int add_over_list(struct request *rq, const char *list, struct mlimg_err *err)
+{
+	size_t size;
+	int r;
+
+	do {
+		size = strcspn(list, ",");
+		r = add_over(rq, list, size, err);
+		list += size;
+	} while (r == 0 && *list++);
+	return r;
+}
 
 static int add_allowed(struct request *rq, const char *name, struct mlimg_err *err)
 {
@@ -167,14 +215,8 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 		return 0;
 	case OPT_NAME: rq->name = optarg; return 0;
 	case OPT_VERSION: rq->version = optarg; return 0;
-	case OPT_OVER:
-		if (rq->info.n_over == MLIMG_LAYER_OVER_MAX)
-			return mlimg_err_usage(
-				err, "more than %d times --over", MLIMG_LAYER_OVER_MAX);
-		if (mlimg_layer_add_over(&rq->info, optarg, err) < 0)
-			return mlimg_err_usage(
-				err, "--over '%s' is no build id (64 hex digits)", optarg);
-		return 0;
+	case OPT_OVER: return add_over_list(rq, optarg, err);
+	case OPT_PARTIAL: rq->over.is_partial = true; return 0;
 	case OPT_ALLOW: return add_allowed(rq, optarg, err);
 	case OPT_BASE: return add_base(rq, optarg, err);
 	case OPT_FORM:
@@ -337,6 +379,21 @@ static int check_verity(const struct request *rq, struct mlimg_err *err)
 	return 0;
 }
 
+static int check_over(const struct request *rq, struct mlimg_err *err)
+{
+	if ((rq->info.n_over || rq->n_beneath) && rq->info.kind != MLIMG_SOFTWARE)
+		return mlimg_err_usage(err, "--over is for software layers");
+	if (rq->info.n_over && rq->n_beneath)
+		return mlimg_err_usage(err, "--over takes images or build ids, not both");
+	if (rq->over.is_partial && !rq->n_beneath)
+		return mlimg_err_usage(err, "--partial needs --over with images");
+	for (size_t i = 0; i < rq->n_beneath; i++)
+		if (mlimg_outfile_is_input(rq->build.image, rq->beneath[i]))
+			return mlimg_err_usage(
+				err, "'%s' is both beneath and the image", rq->build.image);
+	return 0;
+}
+
 /* Sources and image, and what may stand with what. */
 static int take_operands(struct request *rq, int n, char **operands, struct mlimg_err *err)
 {
@@ -358,8 +415,8 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 	rq->build.image = operands[n - 1];
 	if (check_sources(&rq->build, err) < 0)
 		return -EINVAL;
-	if (rq->info.n_over && rq->info.kind != MLIMG_SOFTWARE)
-		return mlimg_err_usage(err, "--over is for software layers");
+	if (check_over(rq, err) < 0)
+		return -EINVAL;
 	if (rq->rules.allowed && is_user)
 		return mlimg_err_usage(err, "--allow is not for user layers, which have no rules");
 	if (rq->instance && !is_user)
@@ -438,10 +495,32 @@ static void print_line(const struct request *rq, uint64_t size_bytes)
 	putchar('\n');
 }
 
+static int open_beneath(struct request *rq, struct mlimg_err *err)
+{
+	const char *ids[1 + MLIMG_STACK_SOFTWARE_MAX];
+	size_t n;
+	int r;
+
+	if (!rq->n_beneath)
+		return 0;
+	r = mlimg_beneath_open((const char *const *)rq->beneath, rq->n_beneath, &rq->opened, err);
+	if (r < 0)
+		return r;
+	n = mlimg_stack_ids(mlimg_beneath_stack(rq->opened), ids);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = mlimg_layer_add_over(&rq->info, ids[i], err);
+	rq->build.beneath = rq->opened;
+	rq->build.over = &rq->over;
+	return r;
+}
+
 static int make(struct request *rq, struct mlimg_err *err)
 {
 	uint64_t size_bytes;
-	int r = mlimg_build_layer(&rq->build, &rq->info, &size_bytes, err);
+	int r = open_beneath(rq, err);
+
+	if (r == 0)
+		r = mlimg_build_layer(&rq->build, &rq->info, &size_bytes, err);
 
 	if (r < 0)
 		return r;
@@ -451,6 +530,7 @@ static int make(struct request *rq, struct mlimg_err *err)
 		return 0;
 	print_line(rq, size_bytes);
 	mlimg_rules_report(&rq->rules, &rq->info, stdout);
+	mlimg_over_report(&rq->over, stdout);
 	return 0;
 }
 
@@ -483,6 +563,10 @@ int main(int argc, char **argv)
 
 	rq.build.rules = &rq.rules;
 	code = run(&rq, argc, argv);
+	mlimg_over_done(&rq.over);
+	mlimg_beneath_free(rq.opened);
+	for (size_t i = 0; i < rq.n_beneath; i++)
+		free(rq.beneath[i]);
 	mlimg_rules_done(&rq.rules);
 	mlimg_layer_info_done(&rq.info);
 	mlimg_owner_map_free(rq.build.owners);

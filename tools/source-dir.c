@@ -24,6 +24,7 @@ struct reader {
 	struct mlimg_cursor cursor;
 	struct mlimg_upper *upper; /* NULL: it is none */
 	struct mlimg_unmapped unmapped;
+	dev_t dev; /* of its root */
 };
 
 static int changed(const char *path, struct mlimg_err *err)
@@ -188,8 +189,11 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 		r = mlimg_owner_map_apply(to->owners, entry, &owned, err);
 	if (r == 0)
 		r = put(rd, &owned, &id, &node, err);
+	if (!entry->path[0])
+		rd->dev = at->st->st_dev;
 	if (r != 0 || !node)
 		return r;
+	node->is_mount = entry->type == MLIMG_DIR && at->st->st_dev != rd->dev;
 	if (at->st->st_dev == to->image_dev && at->st->st_ino == to->image_ino)
 		return mlimg_err_set(err, 0, "the image would lie in its own source");
 	return entry->type == MLIMG_FILE ? copy_file(to, entry->path, at, node->inode->file, err)

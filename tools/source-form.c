@@ -114,14 +114,21 @@ static int find_out(const char *path, enum mlimg_form *ret_form, struct mlimg_er
 	return 0;
 }
 
-int mlimg_source_read(const char *path, enum mlimg_form form, const struct mlimg_oci_choice *choice,
-	const struct mlimg_source_to *to, struct mlimg_err *err)
+bool mlimg_form_is_partial(enum mlimg_form form)
 {
-	int r = form == MLIMG_FORM_AUTO ? find_out(path, &form, err) : 0;
+	return form == MLIMG_FORM_UPPER || form == MLIMG_FORM_UPPER_USER ||
+		form == MLIMG_FORM_UNIONFS || form == MLIMG_FORM_USER;
+}
+
+int mlimg_source_read(const char *path, enum mlimg_form *form,
+	const struct mlimg_oci_choice *choice, const struct mlimg_source_to *to,
+	struct mlimg_err *err)
+{
+	int r = *form == MLIMG_FORM_AUTO ? find_out(path, form, err) : 0;
 
 	if (r < 0)
 		return r;
-	switch (form) {
+	switch (*form) {
 	case MLIMG_FORM_DIR: return mlimg_source_read_dir(path, MLIMG_DIR_PLAIN, to, err);
 	case MLIMG_FORM_UPPER: return mlimg_source_read_dir(path, MLIMG_DIR_UPPER, to, err);
 	case MLIMG_FORM_UPPER_USER:

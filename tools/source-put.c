@@ -279,6 +279,11 @@ int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const cha
 	switch (judge(tree, entry, false)) {
 	case MLIMG_LEAVE_OUT: return 0;
 	case MLIMG_EMPTY: return put_empty(tree, parent, name, entry, err);
+	case MLIMG_CAPTURE:
+		r = put(tree, parent, name, entry, ret_node, err);
+		if (r == 0 && *ret_node)
+			(*ret_node)->inode->file->is_captured = true;
+		return r;
 	default: return put(tree, parent, name, entry, ret_node, err);
 	}
 }
@@ -301,7 +306,7 @@ int mlimg_tree_link(struct mlimg_tree *tree, struct mlimg_node *parent, const ch
 	if (mlimg_node_is_closed(tree, parent))
 		return 0;
 	verdict = judge(tree, &entry, false);
-	if (verdict != MLIMG_TAKE)
+	if (verdict == MLIMG_LEAVE_OUT || verdict == MLIMG_EMPTY)
 		return verdict == MLIMG_EMPTY ? put_empty(tree, parent, name, &entry, err) : 0;
 	if (node && node->level != tree->level)
 		return end_beneath(tree, node, is_whiteout(inode), path, err);

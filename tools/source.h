@@ -56,9 +56,14 @@ struct mlimg_extent {
 /** Contents of a file. */
 struct mlimg_file {
 	uint64_t size_bytes;
-	struct mlimg_extent one;      /**< the extent, when there is only one */
-	struct mlimg_extent *extents; /**< all of them, when there are several; malloc()ed */
-	uint32_t n_extents;           /**< ascending by logical, gaps are holes */
+	struct mlimg_extent one; /**< the extent, when there is only one */
+	union {
+		struct mlimg_extent
+			*extents; /**< all of them, when there are several; malloc()ed */
+		char *bytes;      /**< is_captured: the contents and a NUL; malloc()ed */
+	};
+	uint32_t n_extents; /**< ascending by logical, gaps are holes */
+	bool is_captured;   /**< contents go into memory, not into the image */
 	bool is_left_out; /**< not written, since these contents are known (mlimg_data_leave_out()) */
 	uint8_t digest[MLIMG_SHA256_SIZE]; /**< set when mlimg_data_sync() has returned */
 };
@@ -95,6 +100,7 @@ struct mlimg_node {
 	bool hides : 1;    /**< mlimg_tree_hide() was called for it in its own level */
 	bool is_moved : 1; /**< a directory whose lower entries are another's: source-upper.h */
 	bool is_spent : 1; /**< a whiteout that hides nothing, and is left out in the end */
+	bool is_mount : 1; /**< a directory on which another file system was mounted */
 	bool is_kept : 1;  /**< belongs into a patch: mkfs-delta.h */
 	char name[];       /**< "" for the image's root */
 };
@@ -104,6 +110,7 @@ enum mlimg_verdict {
 	MLIMG_TAKE,
 	MLIMG_LEAVE_OUT, /**< as though no source had it */
 	MLIMG_EMPTY,     /**< an empty file instead */
+	MLIMG_CAPTURE, /**< a file whose contents stay in memory (struct mlimg_file, is_captured) */
 };
 
 /**

@@ -76,7 +76,6 @@ spec_tar() {
 	wrong "an image has at most 17592186044416 bytes" --kind system --size 17T d x
 	wrong "--name 'a b': 1 to 64 letters, digits or ._+~:- are wanted, the first one a letter or digit" --kind system --name 'a b' d x
 	wrong "--version '': 1 to 64 letters, digits or ._+~:- are wanted, the first one a letter or digit" --kind system --version '' d x
-	wrong "--over '12' is no build id (64 hex digits)" --kind software --over 12 d x
 	wrong "--over is for software layers" --kind system --over "$(printf '%064d' 0)" d x
 	wrong "--instance is for user layers" --kind system --instance 12 d x
 	wrong "--instance '12': 32 lower-case hexadecimal digits are wanted" --kind user --instance 12 x

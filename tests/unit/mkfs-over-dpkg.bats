@@ -1,0 +1,255 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# The databases of dpkg and apt in software layers made over others: rule dpkg-status, and the part of older-library that looks at packages.
+
+load ../lib/common
+
+setup() {
+	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
+	unset SOURCE_DATE_EPOCH
+}
+
+# package NAME VERSION [STATE]: its stanza
+package() {
+	printf 'Package: %s\nStatus: install ok %s\nMaintainer: a <a@b>\nArchitecture: amd64\nVersion: %s\nDescription: x\n y\n\n' \
+		"$1" "${3:-installed}" "$2"
+}
+
+# A system with three packages, s.img of the directory old, and the directory new.
+system() {
+	mkdir -p old/usr/lib old/var/lib/apt old/var/lib/dpkg/{info,triggers,alternatives}
+	seq 20 | sed 's|^|old/usr/lib/|' | xargs touch
+	{
+		package libc6 2.36-9+deb12u10
+		package bash 5.2
+		package nano 7.2
+	} >old/var/lib/dpkg/status
+	touch old/var/lib/dpkg/info/libc6:amd64.shlibs
+	printf 'Package: nano\nArchitecture: amd64\nAuto-Installed: 1\n\n' >old/var/lib/apt/extended_states
+	printf '/bin/sh\n/bin/sh.distrib\ndash\n' >old/var/lib/dpkg/diversions
+	echo 'root root 4755 /bin/x' >old/var/lib/dpkg/statoverride
+	echo amd64 >old/var/lib/dpkg/arch
+	echo '/usr/share/info install-info/noawait' >old/var/lib/dpkg/triggers/File
+	echo auto >old/var/lib/dpkg/alternatives/editor
+	find old -exec touch -h -d @1600000000 {} +
+	cp -a old new
+	mlimg-mkfs --quiet --kind system --name s old s.img
+}
+
+# over OPTION…: l.img of what differs in the directory new
+over() {
+	mlimg-mkfs --quiet --force --kind software --name s --over s.img "$@" new l.img
+}
+
+records() { # IMAGE PATH
+	debugfs -R "cat /mlimg/records/$2" "$1" 2>/dev/null
+}
+
+holds() {
+	mlimg-inspect "${1:-l.img}" manifest | awk '!/^#/ && !/type=dir/ { print $1, $2 }'
+}
+
+refused() { # MESSAGE OPTION…
+	fails 3 "mlimg-mkfs: $1" mlimg-mkfs --force --kind software --name s --over s.img "${@:2}" new l.img
+}
+
+@test "each database is kept as records" {
+	system
+	{
+		package libc6 2.36-9+deb12u10
+		package nginx 1.22
+		package bash 5.2.15
+	} >new/var/lib/dpkg/status
+	printf 'Package: libnginx\nArchitecture: amd64\nAuto-Installed: 1\n\n' >>new/var/lib/apt/extended_states
+	printf '/bin/vi\n/bin/vi.x\nvim\n' >new/var/lib/dpkg/diversions
+	echo 'root www-data 750 /var/log/nginx' >>new/var/lib/dpkg/statoverride
+	echo i386 >>new/var/lib/dpkg/arch
+	echo '/etc/ufw ufw' >>new/var/lib/dpkg/triggers/File
+	echo nginx >new/var/lib/dpkg/triggers/nginx-reload
+	echo manual >new/var/lib/dpkg/alternatives/editor
+	works mlimg-mkfs --kind software --name s --over s.img new l.img
+	same told 'records of var/lib/apt/extended_states: 1 new or changed, 0 gone
+records of var/lib/dpkg/arch: 1 new or changed, 0 gone
+records of var/lib/dpkg/diversions: 1 new or changed, 1 gone
+records of var/lib/dpkg/statoverride: 1 new or changed, 0 gone
+records of var/lib/dpkg/status: 2 new or changed, 1 gone
+records of var/lib/dpkg/triggers/File: 1 new or changed, 0 gone
+records of var/lib/dpkg/triggers/nginx-reload: 1 new or changed, 0 gone' "$(sed 1d <<<"$output")"
+	same "files in the tree" './var/lib/dpkg/alternatives/editor type=file' "$(holds)"
+	same "status" "$(
+		package nginx 1.22
+		package bash 5.2.15
+		printf 'Package: nano\nStatus: unknown ok not-installed\nArchitecture: amd64'
+	)" "$(records l.img var/lib/dpkg/status)"
+	same "diversions" $'/bin/vi\n/bin/vi.x\nvim\n/bin/sh\n-\n-' "$(records l.img var/lib/dpkg/diversions)"
+	same "extended_states" $'Package: libnginx\nArchitecture: amd64\nAuto-Installed: 1' "$(records l.img var/lib/apt/extended_states)"
+	same "arch" i386 "$(records l.img var/lib/dpkg/arch)"
+	same "trigger" nginx "$(records l.img var/lib/dpkg/triggers/nginx-reload)"
+	works mlimg-inspect l.img verify
+	grep -q '^databases    7 files of records, as in the manifest$' <<<"$output"
+	e2fsck -fn l.img >/dev/null
+	works mlimg-inspect l.img
+	grep -q '^records      var/lib/apt/extended_states$' <<<"$output"
+	same "paths in layer.json" 7 "$(mlimg-inspect --json l.img | jq '.records | length')"
+	# The files themselves have never been in the image.
+	run grep -ac 'libc6' l.img
+	same "mentions of what is as beneath" 0 "$output"
+	mv l.img first.img
+	over
+	cmp first.img l.img
+}
+
+@test "what only changed its time or order has no records" {
+	system
+	touch new/var/lib/dpkg/status new/var/lib/dpkg/triggers/File
+	{
+		package nano 7.2
+		package bash 5.2
+		package libc6 2.36-9+deb12u10
+	} >new/var/lib/dpkg/status
+	works mlimg-mkfs --kind software --name s --over s.img new l.img
+	same lines 1 "$(wc -l <<<"$output")"
+	same "what is in the layer" "" "$(holds)"
+	same records null "$(mlimg-inspect --json l.img | jq .records)"
+}
+
+@test "a layer over a layer: records count from what both show" {
+	system
+	package nginx 1.22 >>new/var/lib/dpkg/status
+	over
+	mv l.img a.img
+	sed -i '/^Package: nano$/,/^$/d' new/var/lib/dpkg/status
+	package php 8.2 >>new/var/lib/dpkg/status
+	mlimg-mkfs --quiet --kind software --name b --over s.img,a.img new b.img
+	same "records of the second" "$(
+		package php 8.2
+		printf 'Package: nano\nStatus: unknown ok not-installed\nArchitecture: amd64'
+	)" "$(records b.img var/lib/dpkg/status)"
+	# Taken back again, over both.
+	cp old/var/lib/dpkg/status new/var/lib/dpkg/status
+	mlimg-mkfs --quiet --kind software --name c --over s.img,a.img,b.img new c.img
+	same "records of the third" "$(
+		package nano 7.2
+		printf 'Package: nginx\nStatus: unknown ok not-installed\nArchitecture: amd64\n\n'
+		printf 'Package: php\nStatus: unknown ok not-installed\nArchitecture: amd64'
+	)" "$(records c.img var/lib/dpkg/status)"
+}
+
+@test "--allow dpkg-status keeps the file, which then is what shows" {
+	system
+	package nginx 1.22 >>new/var/lib/dpkg/status
+	over --allow dpkg-status
+	same "what is in the layer" './var/lib/dpkg/status type=file' "$(holds)"
+	mlimg-inspect l.img cat /var/lib/dpkg/status | cmp - new/var/lib/dpkg/status
+	mv l.img a.img
+	package php 8.2 >>new/var/lib/dpkg/status
+	mlimg-mkfs --quiet --kind software --name b --over s.img,a.img new b.img
+	same "records of the second" "$(package php 8.2)" "$(records b.img var/lib/dpkg/status)"
+}
+
+@test "a database that is gone, or was not there" {
+	system
+	rm new/var/lib/dpkg/status new/var/lib/dpkg/arch
+	over
+	same "what is in the layer" $'./var/lib/dpkg/arch type=char\n./var/lib/dpkg/status type=char' "$(holds)"
+	mv l.img a.img
+	package nginx 1.22 >new/var/lib/dpkg/status
+	mlimg-mkfs --quiet --kind software --name b --over s.img,a.img new b.img
+	same "records where no file shows" "$(package nginx 1.22)" "$(records b.img var/lib/dpkg/status)"
+}
+
+@test "records are checked by verify, and by who builds on them" {
+	system
+	package nginx 1.22 >>new/var/lib/dpkg/status
+	over
+	cp l.img bad.img
+	package nginx 1.23 >other
+	dd if=other of=bad.img bs=4096 seek="$(debugfs -R 'blocks /mlimg/records/var/lib/dpkg/status' bad.img 2>/dev/null | tr -d ' ')" \
+		conv=notrunc status=none
+	local wanted found
+	wanted=$(mlimg-inspect --json l.img | jq -r '.records[0].sha256' | cut -c 1-20)
+	found=$(sha256sum other | cut -c 1-20)
+	fails 3 "mlimg-inspect: bad.img: /mlimg/records/var/lib/dpkg/status has digest $found, not $wanted" mlimg-inspect bad.img verify
+	fails 3 "mlimg-mkfs: 'var/lib/dpkg/status' cannot be kept as records (rule dpkg-status): bad.img: /mlimg/records/var/lib/dpkg/status has digest $found, not $wanted" \
+		mlimg-mkfs --kind software --name b --over s.img,bad.img new b.img
+	[ ! -e b.img ]
+	cp l.img bad.img
+	debugfs -w -R 'rm /mlimg/records/var/lib/dpkg/status' bad.img 2>/dev/null
+	fails 3 "mlimg-inspect: bad.img: there is no /mlimg/records/var/lib/dpkg/status in it" mlimg-inspect bad.img verify
+	# The description must name what the manifest does.
+	cp l.img bad.img
+	mlimg-inspect --json l.img >json
+	debugfs -R 'cat /mlimg/layer.json' l.img 2>/dev/null | jq 'del(.records)' >json
+	debugfs -w -R 'rm /mlimg/layer.json' bad.img 2>/dev/null
+	debugfs -w -R 'write json /mlimg/layer.json' bad.img 2>/dev/null >&2
+	fails 3 "mlimg-inspect: bad.img: its layer.json and its manifest differ in 'records' or 'rebuild'" mlimg-inspect bad.img
+}
+
+@test "an older package that has shared libraries" {
+	system
+	sed -i 's/2.36-9+deb12u10/2.36-9+deb12u9/' new/var/lib/dpkg/status
+	refused "package libc6 is 2.36-9+deb12u9, but 2.36-9+deb12u10 beneath: its shared libraries would be older (rule older-library)"
+	[ ! -e l.img ]
+	over --allow older-library
+	same "records" "$(package libc6 2.36-9+deb12u9)" "$(records l.img var/lib/dpkg/status)"
+	# One without libraries may be older, and one that is not installed any more is none.
+	cp old/var/lib/dpkg/status new/var/lib/dpkg/status
+	sed -i 's/5\.2$/5.1/' new/var/lib/dpkg/status
+	over
+	{
+		package libc6 2.36-9+deb12u9 config-files
+		package bash 5.2
+	} >new/var/lib/dpkg/status
+	over
+	# By its plain name, as of packages that are not Multi-Arch: same.
+	mv old/var/lib/dpkg/info/libc6:amd64.shlibs old/var/lib/dpkg/info/libc6.shlibs
+	mlimg-mkfs --quiet --force --kind system --name s old s.img
+	rm -r new && cp -a old new
+	sed -i 's/2.36-9+deb12u10/2.35/' new/var/lib/dpkg/status
+	refused "package libc6 is 2.35, but 2.36-9+deb12u10 beneath: its shared libraries would be older (rule older-library)"
+}
+
+@test "what is no such database is refused, or kept as a file" {
+	local file=new/var/lib/dpkg/status as="'var/lib/dpkg/status' cannot be kept as records (rule dpkg-status)"
+	system
+	printf 'Package: a' >$file
+	refused "$as: no newline at the end"
+	head -c 100000 /dev/urandom | tr -d '\n' >$file
+	echo >>$file
+	refused "$as: a NUL in it"
+	printf 'Package: a\n\nPackage: a\n\n' >$file
+	refused "$as: line 3: 'a' is there already"
+	printf 'Version: 1\n\n' >$file
+	refused "$as: line 1: a record without 'Package'"
+	echo nonsense >$file
+	refused "$as: line 1: not 'Field: value'"
+	truncate -s 64M $file
+	echo >>$file
+	refused "$as: more than 67108864 bytes"
+	tar -C new -cf new.tar .
+	fails 3 "mlimg-mkfs: $as: more than 67108864 bytes" mlimg-mkfs --kind software --name s --over s.img new.tar l.img
+	over --allow dpkg-status
+	works mlimg-inspect l.img verify
+	cp old/var/lib/dpkg/status $file
+	ln $file new/var/lib/dpkg/other
+	refused "$as: it has several names"
+	rm new/var/lib/dpkg/other
+	ln $file new/a
+	refused "$as: it has several names"
+	rm new/a
+	# Beneath it may be broken too.
+	echo nonsense >old/var/lib/dpkg/status
+	mlimg-mkfs --quiet --force --kind system --name s old s.img
+	refused "$as: beneath: line 1: not 'Field: value'"
+	# A link is no file; it is taken as it is.
+	rm $file
+	ln -s /nowhere $file
+	over
+	same "what is in the layer" './var/lib/dpkg/status type=link' "$(holds)"
+}
+
+@test "without images beneath the file stays" {
+	system
+	mlimg-mkfs --quiet --kind software --name a --over "$(mlimg-inspect --json s.img | jq -r .build_id)" new a.img
+	holds a.img | grep -qx './var/lib/dpkg/status type=file'
+}
