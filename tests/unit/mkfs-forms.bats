@@ -204,6 +204,59 @@ upper() {
 	refused 3 "'etc' was renamed from 'old' and has entries only beneath the upper: give the layers beneath with --over" u
 }
 
+# over_base: base.img, a system layer that an upper with redirects lay over
+over_base() {
+	rm -rf base u
+	mkdir -p base/old/sub base/other base/etc
+	echo one >base/old/file && echo two >base/old/sub/deep && ln base/old/file base/old/link
+	touch base/other/unrelated
+	seq 2000 >base/etc/conf && chmod 0600 base/etc/conf
+	pure_layer base.img base
+	mkdir -p u/new && setfattr -n user.overlay.redirect -v /old u/new
+}
+
+@test "mkfs: renamed directories and metacopies take what lies beneath" {
+	over_base
+	made --form upper-userxattr --over base.img u
+	same names $'dir .\ndir ./new opaque\nfile ./new/file\nfile ./new/link\ndir ./new/sub\nfile ./new/sub/deep' "$(names x.img)"
+	same contents "one two" "$(mlimg-inspect x.img cat new/link) $(mlimg-inspect x.img cat new/sub/deep)"
+	same "hard links" 2 "$(mlimg-inspect x.img manifest | grep -c links:1:2)"
+	# What the upper has in it wins; what it removed is gone, without a whiteout.
+	echo mine >u/new/file && mknod u/new/link c 0 0 && mkdir u/new/sub && setfattr -n user.overlay.opaque -v y u/new/sub
+	made --form upper-userxattr --over base.img u
+	same names $'dir .\ndir ./new opaque\nfile ./new/file\ndir ./new/sub opaque' "$(names x.img)"
+	same contents mine "$(mlimg-inspect x.img cat new/file)"
+	# A name in the parent; below a renamed one, in that one's.
+	over_base && setfattr -n user.overlay.redirect -v old u/new
+	mkdir u/new/renamed && setfattr -n user.overlay.redirect -v sub u/new/renamed && mknod u/new/sub c 0 0
+	made --form upper-userxattr --over base.img u
+	[[ $(names x.img) == $'dir .\ndir ./new opaque\nfile ./new/file\nfile ./new/link\ndir ./new/renamed'*$'\nfile ./new/renamed/deep' ]]
+	# Contents only.
+	over_base && mkdir u/etc && truncate -s "$(stat -c %s base/etc/conf)" u/etc/conf u/moved && chmod 0644 u/etc/conf
+	setfattr -n user.overlay.metacopy u/etc/conf && setfattr -n user.overlay.metacopy u/moved
+	setfattr -n user.overlay.redirect -v /etc/conf u/moved
+	made --form upper-userxattr --over base.img u
+	mlimg-inspect x.img cat etc/conf | cmp - base/etc/conf
+	mlimg-inspect x.img cat moved | cmp - base/etc/conf
+	mlimg-inspect x.img manifest | grep -q '^./etc/conf type=file mode=0644 '
+}
+
+@test "mkfs: redirects and metacopies that do not fit what lies beneath" {
+	local block
+	over_base && setfattr -n user.overlay.redirect -v /gone u/new
+	refused 3 "'new' was renamed from 'gone', which is no directory in the layers of --over" --form upper-userxattr --over base.img u
+	setfattr -n user.overlay.redirect -v /etc/conf u/new
+	refused 3 "'new' was renamed from 'etc/conf', which is no directory in the layers of --over" --form upper-userxattr --over base.img u
+	over_base && truncate -s 10 u/conf && setfattr -n user.overlay.metacopy u/conf
+	refused 3 "'conf' has the contents of 'conf', which is no file of 10 bytes in the layers of --over" --form upper-userxattr --over base.img u
+	setfattr -n user.overlay.redirect -v /etc/conf u/conf
+	refused 3 "'conf' has the contents of 'etc/conf', which is no file of 10 bytes in the layers of --over" --form upper-userxattr --over base.img u
+	over_base
+	block=$(debugfs -R 'blocks /rootfs/old/sub/deep' base.img 2>/dev/null | tr -d ' \n')
+	printf X | dd of=base.img bs=1 seek=$((block * 4096)) conv=notrunc status=none
+	refused 3 "'old/sub/deep' in the layers beneath is not what their manifest says" --form upper-userxattr --over base.img u
+}
+
 @test "mkfs: marks of the other kind of upper" {
 	need root
 	upper && setfattr -n trusted.overlay.opaque -v y u/etc
