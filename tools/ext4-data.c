@@ -13,6 +13,8 @@
 #define FILE_BLOCKS_MAX UINT32_MAX
 
 struct mlimg_data {
+	struct mlimg_data *apart; /* or NULL */
+	struct mlimg_data *to;    /* who takes the present file: this one or apart */
 	struct mlimg_pipe *pipe;
 	struct mlimg_buffer *now; /* being filled */
 	mlimg_alloc_fn *alloc;
@@ -47,6 +49,7 @@ int mlimg_data_new(int fd, const char *image, mlimg_alloc_fn *alloc, void *ctx,
 		free(d);
 		return r;
 	}
+	d->to = d;
 	d->fd = fd;
 	d->alloc = alloc;
 	d->alloc_ctx = ctx;
@@ -155,8 +158,23 @@ static int add_extent(struct mlimg_data *d, uint64_t logical, uint64_t count, st
 	return 0;
 }
 
+void mlimg_data_set_apart(struct mlimg_data *d, struct mlimg_data *apart)
+{
+	d->apart = apart;
+	if (apart)
+		apart->known = d->known;
+}
+
+void mlimg_data_go_to(struct mlimg_data *d, uint64_t block)
+{
+	d->run_next = block;
+	d->run_end = block + UINT32_MAX;
+}
+
 void mlimg_data_begin(struct mlimg_data *d, struct mlimg_file *file, bool is_hashed)
 {
+	d->to = d->apart && file->is_apart ? d->apart : d;
+	d = d->to;
 	d->file = file;
 	d->pos = 0;
 	d->is_hashed = is_hashed;
@@ -247,6 +265,7 @@ int mlimg_data_room(struct mlimg_data *d, void **ret_room, size_t *ret_size, str
 	uint64_t in_run;
 	int r;
 
+	d = d->to;
 	if (d->file->is_captured) {
 		r = reserve(d, 1, err);
 		if (r < 0)
@@ -282,9 +301,12 @@ static int check_size(const struct mlimg_data *d, uint64_t more, struct mlimg_er
 
 int mlimg_data_put(struct mlimg_data *d, size_t size, struct mlimg_err *err)
 {
-	size_t rest = (BS - d->now->fill % BS) % BS; /* of the block that is begun */
-	int r = check_size(d, size, err);
+	size_t rest; /* of the block that is begun */
+	int r;
 
+	d = d->to;
+	rest = (BS - d->now->fill % BS) % BS;
+	r = check_size(d, size, err);
 	if (r == 0 && d->file->is_captured)
 		return capture(d, d->file->bytes + d->pos, size, err);
 	if (r < 0)
@@ -329,9 +351,12 @@ int mlimg_data_write(struct mlimg_data *d, const void *bytes, size_t size, struc
 
 int mlimg_data_hole(struct mlimg_data *d, uint64_t size, struct mlimg_err *err)
 {
-	size_t rest = (BS - d->now->fill % BS) % BS;
-	int r = check_size(d, size, err);
+	size_t rest;
+	int r;
 
+	d = d->to;
+	rest = (BS - d->now->fill % BS) % BS;
+	r = check_size(d, size, err);
 	if (r == 0 && d->file->is_captured)
 		return capture(d, NULL, size, err);
 	if (r < 0)
@@ -359,6 +384,8 @@ int mlimg_data_hole(struct mlimg_data *d, uint64_t size, struct mlimg_err *err)
 void mlimg_data_leave_out(struct mlimg_data *d, const struct mlimg_known *known)
 {
 	d->known = known;
+	if (d->apart)
+		d->apart->known = known;
 }
 
 static bool is_known(const struct mlimg_data *d)
@@ -420,11 +447,13 @@ static bool may_be_known(const struct mlimg_data *d)
 
 int mlimg_data_end(struct mlimg_data *d, struct mlimg_err *err)
 {
-	size_t rest = (BS - d->now->fill % BS) % BS;
+	size_t rest;
 	int r;
 
+	d = d->to;
 	if (d->file->is_captured)
 		return end_captured(d, err);
+	rest = (BS - d->now->fill % BS) % BS;
 	memset(d->now->bytes + d->now->fill, 0, rest);
 	d->now->fill += rest;
 	d->file->size_bytes = d->pos;
@@ -446,6 +475,8 @@ int mlimg_data_sync(struct mlimg_data *d, uint64_t *ret_next, struct mlimg_err *
 {
 	int r = mlimg_pipe_submit(d->pipe, true, &d->now, err);
 
+	if (r == 0 && d->apart)
+		r = mlimg_data_sync(d->apart, NULL, err);
 	if (r < 0)
 		return r;
 	if (ret_next)

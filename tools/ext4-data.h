@@ -42,6 +42,22 @@ int mlimg_data_new(int fd, const char *image, mlimg_alloc_fn *alloc, void *ctx,
 void mlimg_data_free(struct mlimg_data *data);
 
 /**
+ * From now on write the contents of files that are to be apart (is_apart) with another writer.
+ *
+ * @param data   the writer
+ * @param apart  is synced with @p data, leaves out what @p data leaves out, and stays the caller's; NULL: none
+ */
+void mlimg_data_set_apart(struct mlimg_data *data, struct mlimg_data *apart);
+
+/**
+ * Go on at another block. All is written: mlimg_data_sync().
+ *
+ * @param data   the writer, of an image without an end
+ * @param block  where the next contents go
+ */
+void mlimg_data_go_to(struct mlimg_data *data, uint64_t block);
+
+/**
  * Begin a file.
  *
  * @param data      the writer

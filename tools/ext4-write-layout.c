@@ -12,10 +12,7 @@
 #define GROUP_INODES (8 * BS)
 #define DESC_SIZE EXT2_MIN_DESC_SIZE /* no 64bit: a read-only image has less than 2^32 blocks */
 #define DESCS_PER_BLOCK (BS / DESC_SIZE)
-/* Where contents begin in a read-only image: the superblock, and descriptors for 1008 GiB. What
- * the descriptors do not need is used for metadata. */
-#define CONTENTS_START 64
-#define GROUPS_MAX ((CONTENTS_START - 1) * DESCS_PER_BLOCK)
+#define GROUPS_MAX ((MLIMG_CONTENTS_START - 1) * DESCS_PER_BLOCK)
 #define USER_SIZE_MIN (16 << 20)   /* below, no journal fits */
 #define USER_BYTES_PER_INODE 16384 /* as mke2fs.conf has it */
 
@@ -116,7 +113,7 @@ int mlimg_writer_room_for(
 int mlimg_writer_alloc_linear(
 	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err)
 {
-	*ret_start = CONTENTS_START;
+	*ret_start = MLIMG_CONTENTS_START;
 	*ret_count = UINT32_MAX;
 	return 0;
 }
@@ -197,7 +194,7 @@ static uint64_t blocks_needed(const struct mlimg_needs *needs, uint64_t end, str
  */
 static uint64_t group_blocks_min(const struct geometry *g)
 {
-	return 64 + g->inodes_per_group / MLIMG_INODES_PER_BLOCK + CONTENTS_START;
+	return 64 + g->inodes_per_group / MLIMG_INODES_PER_BLOCK + MLIMG_CONTENTS_START;
 }
 
 /* The least image: groups of one size, a multiple of 8 blocks (bytes of the bitmap). */
@@ -262,8 +259,8 @@ int mlimg_writer_layout_read_only(struct mlimg_writer *image, const struct mlimg
 	struct geometry g;
 	int r;
 
-	if (end < CONTENTS_START)
-		end = CONTENTS_START; /* there are none */
+	if (end < MLIMG_CONTENTS_START)
+		end = MLIMG_CONTENTS_START; /* there are none */
 	g = least_geometry(needs, end);
 	if (image->size_bytes) {
 		r = wanted_geometry(image, needs, end, &g, err);

@@ -32,6 +32,11 @@
 struct mlimg_writer;
 struct mlimg_data;
 
+/**
+ * Block where contents begin in a read-only image: behind the superblock, and descriptors for 1008 GiB. What the descriptors do not
+ * need is used for metadata.
+ */
+#define MLIMG_CONTENTS_START 64
 #define MLIMG_WRITER_SIZE_MAX (UINT64_C(1) << 44) /**< bytes of an image: 2^32 blocks */
 
 /**

@@ -14,6 +14,7 @@
 #include "tools/mkfs-compare.h"
 #include "tools/mkfs-delta.h"
 #include "tools/outfile.h"
+#include "tools/profile-place.h"
 #include "tools/sidecar.h"
 #include "tools/source-beneath.h"
 #include "tools/source.h"
@@ -97,14 +98,15 @@ static int read_sources(
 	return r;
 }
 
+/* @param ret_place  stays NULL without a profile */
 static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to, int image_fd,
-	struct mlimg_err *err)
+	struct mlimg_place **ret_place, struct mlimg_err *err)
 {
 	struct mlimg_budget budget = {.limit_bytes = build->limit_bytes};
 	mlimg_autofree char *image = strdup(build->image);
 	struct mlimg_progress progress;
 	struct stat st;
-	int r;
+	int r = 0;
 
 	if (!image)
 		return mlimg_err_set(err, ENOMEM, "write '%s'", build->image);
@@ -119,7 +121,10 @@ static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to
 	mlimg_progress_init(&progress, "reading source", 0);
 	if (!build->is_quiet)
 		to->progress = &progress;
-	r = read_sources(build, to, err);
+	if (build->profile)
+		r = mlimg_place_new(build->profile, to, ret_place, err);
+	if (r == 0)
+		r = read_sources(build, to, err);
 	if (r == 0)
 		r = mlimg_source_complete(to, err);
 	mlimg_progress_end(&progress);
@@ -248,6 +253,7 @@ struct building {
 	struct mlimg_writer *writer;
 	struct mlimg_tree *tree;
 	struct mlimg_beneath *base; /* of a patch */
+	struct mlimg_place *place;  /* with a profile */
 	struct mlimg_source_to to;
 	struct mlimg_known known;
 	struct frame frame;
@@ -290,7 +296,7 @@ static int take_sources(struct building *b, int image_fd)
 		rules->is_compared = b->build->over;
 		mlimg_tree_judge(b->tree, mlimg_rules_take, rules);
 	}
-	r = fill_tree(b->build, &b->to, image_fd, b->err);
+	r = fill_tree(b->build, &b->to, image_fd, &b->place, b->err);
 	mlimg_tree_judge(b->tree, NULL, NULL);
 	mlimg_data_leave_out(b->to.data, NULL);
 	if (r == 0 && rules)
@@ -327,6 +333,9 @@ static int build_all(struct building *b, const struct mlimg_outfile *out)
 	mlimg_tree_set_implied(mlimg_tree_root(b->tree), b->info->time_s);
 	if (b->base)
 		r = reduce(&b->to, b->base, b->info, b->err);
+	if (r == 0 && b->place)
+		r = mlimg_place_apply(
+			b->place, out->fd, b->build->image, b->build->ret_unknown, b->err);
 	if (r == 0)
 		r = write_manifest(b->to.data, &b->frame, b->info, b->err);
 	if (r == 0)
@@ -340,6 +349,7 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 	struct building b = {.build = build, .info = info, .err = err};
 	int r = build_all(&b, out);
 
+	mlimg_place_free(b.place);
 	mlimg_writer_free(b.writer);
 	mlimg_tree_free(b.tree);
 	mlimg_beneath_free(b.base);

@@ -11,10 +11,11 @@
 #include <stdint.h>
 
 #include "libmlimg/layer.h"
-#include "tools/owner-map.h"
 #include "libmlimg/verity.h"
 #include "tools/mkfs-over.h"
 #include "tools/mkfs-rules.h"
+#include "tools/owner-map.h"
+#include "tools/profile.h"
 #include "tools/source-form.h"
 #include "tools/verity-sign.h"
 
@@ -39,14 +40,16 @@ struct mlimg_build {
 	struct mlimg_over *over;
 	/** Of a patch: images of the old system, bottom first. */
 	const char *const *bases;
-	size_t n_bases;       /**< 0 for other kinds */
-	uint64_t limit_bytes; /**< that packed sources may hold in all */
-	const char *image;    /**< the target */
-	uint64_t size_bytes;  /**< of the image; 0: as small as can be */
-	bool can_replace;     /**< an image that is there already */
-	bool is_quiet;        /**< no progress bar */
-	bool has_time;        /**< @p time_s is given */
-	int64_t time_s;       /**< else: newest time in the sources; of an empty layer, now */
+	size_t n_bases;                      /**< 0 for other kinds */
+	const struct mlimg_profile *profile; /**< what comes first in the image; or NULL */
+	size_t *ret_unknown;                 /**< paths of the profile that are no regular files */
+	uint64_t limit_bytes;                /**< that packed sources may hold in all */
+	const char *image;                   /**< the target */
+	uint64_t size_bytes;                 /**< of the image; 0: as small as can be */
+	bool can_replace;                    /**< an image that is there already */
+	bool is_quiet;                       /**< no progress bar */
+	bool has_time;                       /**< @p time_s is given */
+	int64_t time_s; /**< else: newest time in the sources; of an empty layer, now */
 };
 
 /**

@@ -59,6 +59,8 @@ static const char help_text[] =
 	"  --ref TAG        one of several container images (default: the only one)\n"
 	"  --owner-map MAP  owners of SOURCE's entries: [u:|g:|b:]FROM:TO[:COUNT],...\n"
 	"                   and all=UID:GID for the rest (default: as they are)\n"
+	"  --profile FILE   a list of files, a path a line, that come first in the image,\n"
+	"                   in this order: as a boot reads them (not for user layers)\n"
 	"  --limit SIZE     what sources may hold unpacked, or in holes (default: 64G)\n"
 	"  --allow RULE     lift a rule about what shared layers must not hold: caches,\n"
 	"                   machine-id, ssh-host-keys, random-seed, logs, apt-lists,\n"
@@ -89,6 +91,7 @@ enum option_value {
 	OPT_PLATFORM,
 	OPT_REF,
 	OPT_OWNER_MAP,
+	OPT_PROFILE,
 	OPT_LIMIT,
 	OPT_SIZE,
 	OPT_INSTANCE,
@@ -113,6 +116,7 @@ static const struct option long_options[] = {
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"ref", required_argument, NULL, OPT_REF},
 	{"owner-map", required_argument, NULL, OPT_OWNER_MAP},
+	{"profile", required_argument, NULL, OPT_PROFILE},
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"instance", required_argument, NULL, OPT_INSTANCE},
@@ -133,7 +137,9 @@ struct request {
 	struct mlimg_rules rules;
 	struct mlimg_verity verity;
 	struct mlimg_signer *signer;
-	const char *name, *version, *instance, *key, *cert;
+	struct mlimg_profile *profile;
+	size_t n_unknown; /* of its paths */
+	const char *name, *version, *instance, *key, *cert, *profile_path;
 	const char *bases[1 + MLIMG_STACK_PATCH_MAX];
 	char *beneath[MLIMG_STACK_LAYERS_MAX]; /* images of --over; owned */
 	size_t n_beneath;
@@ -236,6 +242,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 		if (rq->build.owners)
 			return mlimg_err_usage(err, "more than one --owner-map");
 		return mlimg_owner_map_parse(optarg, &rq->build.owners, err);
+	case OPT_PROFILE: rq->profile_path = optarg; return 0;
 	case OPT_LIMIT: return mlimg_cli_size(optarg, &rq->build.limit_bytes, err);
 	case OPT_SIZE:
 		rq->has_size = true;
@@ -423,6 +430,8 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 		return mlimg_err_usage(err, "--instance is for user layers");
 	if (check_verity(rq, err) < 0)
 		return -EINVAL;
+	if (rq->profile_path && is_user)
+		return mlimg_err_usage(err, "--profile is for read-only layers");
 	if (is_user && !rq->has_size)
 		rq->build.size_bytes = USER_SIZE_DEFAULT;
 	if (rq->has_size && !rq->build.size_bytes)
@@ -468,6 +477,10 @@ static int complete(struct request *rq, struct mlimg_err *err)
 		r = set_instance(rq, err);
 	if (r == 0 && rq->key)
 		r = open_signer(rq, err);
+	if (r == 0 && rq->profile_path)
+		r = mlimg_profile_read(rq->profile_path, &rq->profile, err);
+	rq->build.profile = rq->profile;
+	rq->build.ret_unknown = &rq->n_unknown;
 	return r;
 }
 
@@ -524,6 +537,9 @@ static int make(struct request *rq, struct mlimg_err *err)
 
 	if (r < 0)
 		return r;
+	if (rq->n_unknown && !rq->build.is_quiet)
+		mlimg_cli_warn(PROG, "%zu of %zu paths of '%s' are no regular files in the layer",
+			rq->n_unknown, mlimg_profile_count(rq->profile), rq->profile_path);
 	if (rq->is_json)
 		return print_json(rq, err);
 	if (rq->build.is_quiet)
@@ -572,5 +588,6 @@ int main(int argc, char **argv)
 	mlimg_owner_map_free(rq.build.owners);
 	mlimg_verity_done(&rq.verity);
 	mlimg_signer_free(rq.signer);
+	mlimg_profile_free(rq.profile);
 	return code;
 }

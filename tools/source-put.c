@@ -184,6 +184,23 @@ static void give_inode(struct mlimg_tree *tree, struct mlimg_node *node, struct 
 		mlimg_tree_seal(tree, node);
 }
 
+void mlimg_tree_choose(
+	struct mlimg_tree *tree, const struct mlimg_node *top, mlimg_choose_fn *choose, void *ctx)
+{
+	tree->choose = choose;
+	tree->choose_ctx = ctx;
+	tree->choose_top = top;
+}
+
+static void choose(const struct mlimg_tree *tree, const struct mlimg_node *node)
+{
+	char path[MLIMG_PATH_MAX + 1];
+
+	if (tree->choose && node->inode->type == MLIMG_FILE)
+		node->inode->file->is_apart = tree->choose(tree->choose_ctx,
+			mlimg_node_path(node, tree->choose_top, path, sizeof(path)));
+}
+
 static int put_own(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
 	const struct mlimg_entry *entry, struct mlimg_node **ret_node, struct mlimg_err *err)
 {
@@ -197,6 +214,7 @@ static int put_own(struct mlimg_tree *tree, struct mlimg_node *parent, const cha
 	if (r < 0)
 		return r;
 	give_inode(tree, node, inode);
+	choose(tree, node);
 	if (mlimg_entry_is_opaque(entry))
 		mlimg_tree_seal(tree, node);
 	*ret_node = node;

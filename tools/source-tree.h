@@ -27,6 +27,9 @@ struct mlimg_tree {
 	bool has_beneath;      /**< sources have levels beneath this one */
 	mlimg_judge_fn *judge; /**< or NULL */
 	void *judge_ctx;
+	mlimg_choose_fn *choose; /**< or NULL */
+	void *choose_ctx;
+	const struct mlimg_node *choose_top;
 };
 
 /** @return @p size zeroed bytes that live as long as the tree, or NULL */

@@ -64,6 +64,8 @@ struct mlimg_file {
 	};
 	uint32_t n_extents; /**< ascending by logical, gaps are holes */
 	bool is_captured;   /**< contents go into memory, not into the image */
+	bool is_apart : 1;  /**< goes to mlimg_data_set_apart()'s, as long as it is not placed */
+	bool is_moved : 1;  /**< placed, or has made room for what is: profile-place.h */
 	bool is_left_out; /**< not written, since these contents are known (mlimg_data_leave_out()) */
 	uint8_t digest[MLIMG_SHA256_SIZE]; /**< set when mlimg_data_sync() has returned */
 };
@@ -156,6 +158,21 @@ void mlimg_tree_judge(struct mlimg_tree *tree, mlimg_judge_fn *judge, void *ctx)
 
 /** @return whether a file at @p path would be left out */
 bool mlimg_tree_leaves_out(const struct mlimg_tree *tree, const char *path);
+
+/** @return whether contents of a file that has this path in the layer go apart */
+typedef bool mlimg_choose_fn(void *ctx, const char *path);
+
+/**
+ * From now on let a function choose the files whose contents go apart: is_apart of struct mlimg_file. Of a file with several
+ * names, the one that comes first is asked for.
+ *
+ * @param tree    the tree
+ * @param top     where paths begin
+ * @param choose  NULL: none
+ * @param ctx     handed to @p choose
+ */
+void mlimg_tree_choose(
+	struct mlimg_tree *tree, const struct mlimg_node *top, mlimg_choose_fn *choose, void *ctx);
 
 /** @return whether there are levels above the present one */
 bool mlimg_tree_has_above(const struct mlimg_tree *tree);

@@ -38,3 +38,16 @@ in_namespace() {
 	same "stderr" "" "$stderr"
 	same "paths" "$(printf '%s\n' before mnt zzz zzz/f)" "$(sed 's,^\./,,;s,^/,,' <<<"$output" | sort)"
 }
+
+@test "mkfs: a profile's files come first also where nothing can be inserted into a file" {
+	need userns
+	mkdir d other && head -c 3000000 /dev/urandom >d/a && head -c 2000000 /dev/urandom >d/b && echo c >d/c
+	printf 'c\nb\n' >list
+	SOURCE_DATE_EPOCH=1 works mlimg-mkfs --quiet --kind system --profile list d image
+	# shellcheck disable=SC2016 # for the inner shell
+	SOURCE_DATE_EPOCH=1 works unshare -rm sh -c '
+		mount -t tmpfs -o size=64M other other &&
+			mlimg-mkfs --quiet --kind system --profile list d other/image && cmp other/image image'
+	same "first block of c" 64 "$(debugfs -R 'blocks /rootfs/c' image 2>/dev/null | tr -d ' ')"
+	works mlimg-inspect image verify
+}
