@@ -153,3 +153,9 @@ int mlimg_ext4_read_file(struct mlimg_ext4 *fs, const char *root, const char *pa
 	*ret_size = inode.size_bytes;
 	return 0;
 }
+
+int mlimg_ext4_read_blocks(
+	struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data, struct mlimg_err *err)
+{
+	return ext4_read_blocks(fs, first, n, data, err);
+}

@@ -259,6 +259,10 @@ int mlimg_ext4_copy(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 int mlimg_ext4_digest(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	uint8_t ret_digest[MLIMG_SHA256_SIZE], struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Read @p n whole blocks from @p first on; those beyond the end of the file system are refused. @return 0 or -errno */
+int mlimg_ext4_read_blocks(struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /**
  * Read a whole file into memory.
  *

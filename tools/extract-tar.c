@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extracting as a tar on standard output, in pax format: what ustar has no room for (nanoseconds, long names, xattrs, holes) is
+ * Extracting as a tar, in pax format: what ustar has no room for (nanoseconds, long names, xattrs, holes) is
  * in extended headers as GNU tar and bsdtar read them.
  */
 #include <archive.h>
@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "tools/extract-impl.h"
 
@@ -48,7 +47,7 @@ static int tar_begin(struct extract *x, struct mlimg_err *err)
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (archive_write_set_format_pax(out->archive) != ARCHIVE_OK ||
 		archive_write_set_options(out->archive, "xattrheader=SCHILY") != ARCHIVE_OK ||
-		archive_write_open_fd(out->archive, STDOUT_FILENO) != ARCHIVE_OK)
+		archive_write_open_fd(out->archive, x->options->tar_fd) != ARCHIVE_OK)
 		return fail(out, err);
 	return 0;
 }

@@ -115,7 +115,8 @@ int extract_read(struct extract *x, const struct mlimg_tree_node *node, mlimg_ex
 
 static bool would_go_on_failing(int ret)
 {
-	return ret == -ENOMEM || ret == -ENOSPC || ret == -EDQUOT || ret == -EPIPE || ret == -EROFS;
+	return ret == -ENOMEM || ret == -ENOSPC || ret == -EDQUOT || ret == -EPIPE ||
+		ret == -EROFS || ret == -ENOMEDIUM /* a layer was not given */;
 }
 
 static int keep_first(struct extract *x, const struct mlimg_entry *entry,

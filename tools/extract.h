@@ -18,10 +18,11 @@
 /** What is to be extracted, and how. */
 struct mlimg_extract_options {
 	/**
-	 * Directory to write into, made if it is not there; NULL: write a tar to standard output. It gets the attributes of the tree's root
+	 * Directory to write into, made if it is not there; NULL: write a tar to @p tar_fd. It gets the attributes of the tree's root
 	 * if it was made; and where everything is extracted, if it was empty or things may be replaced, unless it is another user's.
 	 */
 	const char *directory;
+	int tar_fd;
 	char **paths; /**< within the tree, as mlimg_extract_normalize() makes them; links in them are not followed */
 	size_t n_paths;   /**< 0: everything */
 	bool can_replace; /**< replace what is there; directories are merged in any case, and never replaced by anything else */

@@ -9,6 +9,7 @@
 #ifndef MLIMG_TOOLS_INSPECT_COMMANDS_H
 #define MLIMG_TOOLS_INSPECT_COMMANDS_H
 
+#include "tools/inspect-stack.h"
 #include "tools/tree.h"
 
 #define MLIMG_INSPECT_PROG "mlimg-inspect" /**< for messages */
@@ -28,6 +29,7 @@ enum mlimg_inspect_option {
 	MLIMG_INSPECT_FORCE,
 	MLIMG_INSPECT_NO_SAME_OWNER,
 	MLIMG_INSPECT_TAR,
+	MLIMG_INSPECT_LAYER,
 	MLIMG_INSPECT_JSON,
 	MLIMG_INSPECT_N_OPTIONS,
 };
@@ -35,6 +37,8 @@ enum mlimg_inspect_option {
 /** A command line, checked: what the command does not take is not there. */
 struct mlimg_inspect_options {
 	const char *image;
+	const char **layers; /**< values of --layer */
+	size_t n_layers;
 	char **operands; /**< what follows the command */
 	int n_operands;
 	uint32_t given; /**< bits: 1 << enum mlimg_inspect_option */
@@ -42,12 +46,14 @@ struct mlimg_inspect_options {
 		*values[MLIMG_INSPECT_N_OPTIONS]; /**< of options that have one; the last counts */
 };
 
-/** What a command works on. */
+/** What a command works on: a layer or an index. */
 struct mlimg_inspect {
 	const struct mlimg_inspect_options *options;
-	struct mlimg_ext4 *fs;
-	struct mlimg_tree tree;       /**< the layer's */
-	struct mlimg_layer_info info; /**< what its layer.json says */
+	struct mlimg_ext4 *fs;             /**< of a layer; else NULL */
+	struct mlimg_inspect_stack *stack; /**< of an index; else NULL */
+	bool *is_used;                /**< of an index: which of options->layers are layers of it */
+	struct mlimg_tree tree;       /**< the layer's, or the merged one */
+	struct mlimg_layer_info info; /**< what its layer.json says; zero of an index */
 };
 
 /** @return whether the option was given */
@@ -66,6 +72,10 @@ static inline const char *mlimg_inspect_operand(const struct mlimg_inspect *in, 
 /** The value of --depth, UINT64_MAX when it was not given. @return 0, -EINVAL (wrong usage) */
 int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Refuse layers that were given and belong to no index. @return 0, -EUCLEAN */
+int mlimg_inspect_check_layers(
+	const struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** A command. @return 0; -EUCLEAN when the image is refused; other -errno */
 typedef int mlimg_inspect_fn(struct mlimg_inspect *in, struct mlimg_err *err);
@@ -102,5 +112,10 @@ int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_
  * read. A user layer is wrong usage, since its manifest does not say what is in it.
  */
 int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** `show`, `manifest` and `verify` of an index. Its own soundness is verified without layers, the tree with all of them. */
+int mlimg_inspect_index_show(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_inspect_index_manifest(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_inspect_index_verify(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -11,16 +11,22 @@
 #include "tools/inspect-print.h"
 #include "tools/manifest-diff.h"
 
-static void put_side(const char *what, const struct mlimg_layer_info *info)
+static void put_side(const char *what, const struct diff_side *side)
 {
-	printf("%-5s %s %s %s (%.*s)\n", what, mlimg_kind_name(info->kind), info->name,
-		info->version, MLIMG_SHORT_ID, info->build_id);
+	const struct mlimg_layer_info *info = side->info;
+
+	if (side->stack)
+		printf("%-5s index of %zu layers (%.*s)\n", what, side->stack->infos.n_layers,
+			MLIMG_SHORT_ID, side->stack->stack_id);
+	else
+		printf("%-5s %s %s %s (%.*s)\n", what, mlimg_kind_name(info->kind), info->name,
+			info->version, MLIMG_SHORT_ID, info->build_id);
 }
 
 void diff_put_head(const struct diff *d)
 {
-	put_side("old", d->old_side.info);
-	put_side("new", d->new_side.info);
+	put_side("old", &d->old_side);
+	put_side("new", &d->new_side);
 	if (!d->options->is_summary)
 		putchar('\n');
 }
@@ -165,8 +171,13 @@ static int put_json(json_t *value, struct mlimg_err *err)
 	return 0;
 }
 
-static json_t *side_of(const struct mlimg_layer_info *info)
+static json_t *side_of(const struct diff_side *side)
 {
+	const struct mlimg_layer_info *info = side->info;
+
+	if (side->stack)
+		return json_pack("{s:s, s:s, s:I}", "kind", "index", "stack_id",
+			side->stack->stack_id, "layers", (json_int_t)side->stack->infos.n_layers);
 	return json_pack("{s:s, s:s, s:s, s:s}", "kind", mlimg_kind_name(info->kind), "name",
 		info->name, "version", info->version, "build_id", info->build_id);
 }
@@ -176,10 +187,10 @@ int diff_json_head(const struct diff *d, struct mlimg_err *err)
 	int ret;
 
 	fputs("{\"old\":", stdout);
-	ret = put_json(side_of(d->old_side.info), err);
+	ret = put_json(side_of(&d->old_side), err);
 	fputs(",\n\"new\":", stdout);
 	if (ret == 0)
-		ret = put_json(side_of(d->new_side.info), err);
+		ret = put_json(side_of(&d->new_side), err);
 	if (!d->options->is_summary)
 		fputs(",\n\"entries\":[", stdout);
 	return ret;

@@ -35,10 +35,36 @@ static struct diff_sums *sums_of(struct diff *d, const struct mlimg_entry *entry
 	return &d->sums[d->n_sums++];
 }
 
+/*
+ * Where contents lie tells that they are equal, not that they differ: then size and time of modification must do, as with rsync(1). What is handed on
+ * has no digests, since these are none.
+ */
+static unsigned judge_places(unsigned changes, const struct mlimg_entry **old_entry,
+	const struct mlimg_entry **new_entry, struct mlimg_entry *old_copy,
+	struct mlimg_entry *new_copy)
+{
+	if (*old_entry && *new_entry && (*old_entry)->type == MLIMG_FILE &&
+		(*old_entry)->size_bytes == (*new_entry)->size_bytes &&
+		!(changes & MLIMG_CHANGE_TIME))
+		changes &= ~(unsigned)MLIMG_CHANGE_CONTENT;
+	if (*old_entry) {
+		*old_copy = **old_entry;
+		old_copy->has_digest = false;
+		*old_entry = old_copy;
+	}
+	if (*new_entry) {
+		*new_copy = **new_entry;
+		new_copy->has_digest = false;
+		*new_entry = new_copy;
+	}
+	return changes;
+}
+
 static int take_difference(unsigned changes, const struct mlimg_entry *old_entry,
 	const struct mlimg_entry *new_entry, void *ctx, struct mlimg_err *err)
 {
 	struct diff *d = ctx;
+	struct mlimg_entry old_copy, new_copy;
 	bool is_dir = (old_entry && old_entry->type == MLIMG_DIR) ||
 		(new_entry && new_entry->type == MLIMG_DIR);
 	struct diff_sums *sums = sums_of(d, old_entry ? old_entry : new_entry, is_dir);
@@ -46,6 +72,11 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 
 	if (!sums)
 		return mlimg_err_set(err, ENOMEM, "compare layers");
+	if (d->has_places) {
+		changes = judge_places(changes, &old_entry, &new_entry, &old_copy, &new_copy);
+		if (!changes)
+			return 0;
+	}
 	sums->n_added += changes == MLIMG_CHANGE_ADDED;
 	sums->n_removed += changes == MLIMG_CHANGE_REMOVED;
 	sums->n_times += changes == MLIMG_CHANGE_TIME;
@@ -100,6 +131,73 @@ static int read_packages(struct diff_side *side, struct mlimg_err *err)
 		return ret;
 	ret = mlimg_dpkg_status_parse(side->status, &side->packages);
 	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
+}
+
+struct collector {
+	char *text;
+	size_t size;
+};
+
+static int collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
+{
+	struct collector *c = ctx;
+
+	if (data)
+		memcpy(c->text + c->size, data, size);
+	else
+		memset(c->text + c->size, 0, size);
+	c->size += size;
+	return 0;
+}
+
+/* Of an index, where the layer that has the database was given; without it packages are not compared. */
+static int read_index_packages(struct diff_side *side, struct mlimg_err *err)
+{
+	const struct mlimg_tree *tree = &side->stack->tree;
+	struct mlimg_err why = MLIMG_ERR_INIT;
+	struct collector c = {0};
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node;
+	int ret = mlimg_tree_lookup(tree, MLIMG_DPKG_STATUS, false, &room, &node, &why);
+
+	if (ret == -ENOENT || ret == -ENOTDIR ||
+		(ret == 0 && (node.type != MLIMG_FILE || node.size_bytes > MLIMG_DPKG_STATUS_MAX)))
+		return 0;
+	c.text = ret == 0 ? malloc(node.size_bytes + 1) : NULL;
+	if (ret == 0 && !c.text)
+		return mlimg_err_set(err, ENOMEM, "compare packages");
+	if (ret == 0)
+		ret = mlimg_tree_read(tree, &node, collect, &c, &why);
+	if (ret < 0) {
+		free(c.text);
+		if (ret == -ENOMEDIUM)
+			return 0;
+		*err = why;
+		return ret;
+	}
+	c.text[c.size] = '\0';
+	side->status = c.text;
+	ret = mlimg_dpkg_status_parse(side->status, &side->packages);
+	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
+}
+
+static int keep_entry(
+	const struct mlimg_entry *entry, bool is_own, void *ctx, struct mlimg_err *err)
+{
+	return mlimg_manifest_add(ctx, entry) ? 0 : mlimg_err_set(err, ENOMEM, "compare layers");
+}
+
+static int read_index_side(struct diff_side *side, bool has_places, struct mlimg_err *err)
+{
+	int ret;
+
+	side->manifest = mlimg_manifest_new();
+	if (!side->manifest)
+		return mlimg_err_set(err, ENOMEM, "compare layers");
+	ret = mlimg_inspect_stack_walk(side->stack,
+		has_places ? MLIMG_DIGESTS_PLACES : MLIMG_DIGESTS_STORED, keep_entry,
+		side->manifest, err);
+	return ret == 0 ? read_index_packages(side, err) : ret;
 }
 
 static int read_side(struct diff_side *side, struct mlimg_err *err)
@@ -159,9 +257,8 @@ int diff_packages(const struct diff *d, diff_package_fn *fn, void *ctx, struct m
 	return ret;
 }
 
-static int diff(struct diff *d, struct mlimg_err *err)
+static int read_layers(struct diff *d, struct mlimg_err *err)
 {
-	bool is_json = d->options->is_json;
 	int ret = read_side(&d->old_side, err);
 
 	if (ret == 0)
@@ -172,6 +269,24 @@ static int diff(struct diff *d, struct mlimg_err *err)
 			mlimg_ext4_name(d->old_side.fs));
 	if (ret == 0 && d->new_side.info->kind == MLIMG_PATCH)
 		ret = apply_patch(d, err);
+	return ret;
+}
+
+static int read_indexes(struct diff *d, struct mlimg_err *err)
+{
+	int ret;
+
+	d->has_places = !mlimg_inspect_stack_is_complete(d->old_side.stack) ||
+		!mlimg_inspect_stack_is_complete(d->new_side.stack);
+	ret = read_index_side(&d->old_side, d->has_places, err);
+	return ret == 0 ? read_index_side(&d->new_side, d->has_places, err) : ret;
+}
+
+static int diff(struct diff *d, struct mlimg_err *err)
+{
+	bool is_json = d->options->is_json;
+	int ret = d->old_side.stack ? read_indexes(d, err) : read_layers(d, err);
+
 	d->has_packages = d->old_side.status && d->new_side.status;
 	d->room = 16;
 	d->sums = calloc(d->room, sizeof(*d->sums));
@@ -199,6 +314,27 @@ static void side_done(struct diff_side *side)
 	free(side->status);
 }
 
+static int open_new_side(const struct mlimg_inspect *in, struct diff_side *side,
+	struct mlimg_layer_info *info, struct mlimg_err *err)
+{
+	const char *path = mlimg_inspect_operand(in, 0);
+	bool is_index = mlimg_inspect_is_index(path);
+	int ret;
+
+	side->info = info;
+	if (is_index != (in->stack != NULL))
+		return mlimg_err_usage(err,
+			"one of '%.140s' and '%.140s' is an index, the other a layer",
+			in->options->image, path);
+	if (is_index) {
+		ret = mlimg_inspect_stack_open(path, in->options->layers, in->options->n_layers,
+			in->is_used, &side->stack, err);
+		return ret == 0 ? mlimg_inspect_check_layers(in, err) : ret;
+	}
+	ret = mlimg_ext4_open(path, &side->fs, err);
+	return ret == 0 ? mlimg_ext4_layer_info(side->fs, info, err) : ret;
+}
+
 int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	const struct diff_options options = {
@@ -206,21 +342,19 @@ int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err)
 		.is_summary = mlimg_inspect_has(in, MLIMG_INSPECT_SUMMARY),
 		.has_times = mlimg_inspect_has(in, MLIMG_INSPECT_TIMES),
 	};
-	mlimg_autoext4 struct mlimg_ext4 *new_fs = NULL;
 	struct mlimg_layer_info new_info = {0};
-	struct diff d = {.options = &options, .old_side = {.fs = in->fs, .info = &in->info}};
-	int ret = mlimg_ext4_open(mlimg_inspect_operand(in, 0), &new_fs, err);
+	struct diff d = {.options = &options,
+		.old_side = {.fs = in->fs, .info = &in->info, .stack = in->stack}};
+	int ret = open_new_side(in, &d.new_side, &new_info, err);
 
-	if (ret == 0)
-		ret = mlimg_ext4_layer_info(new_fs, &new_info, err);
-	d.new_side.fs = new_fs;
-	d.new_side.info = &new_info;
 	if (ret == 0)
 		ret = diff(&d, err);
 	free(d.sums);
 	mlimg_manifest_free(d.merged);
 	side_done(&d.old_side);
 	side_done(&d.new_side);
+	mlimg_ext4_close(d.new_side.fs);
+	mlimg_inspect_stack_close(d.new_side.stack);
 	mlimg_layer_info_done(&new_info);
 	return ret;
 }

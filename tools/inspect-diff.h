@@ -26,10 +26,11 @@ struct diff_sums {
 		new_bytes; /**< of files that are removed, added or have another content; every name counts */
 };
 
-/** One of the two layers. */
+/** One of the two layers, or of two indexes. */
 struct diff_side {
 	struct mlimg_ext4 *fs;
 	const struct mlimg_layer_info *info;
+	struct mlimg_inspect_stack *stack; /**< an index, then the two above are NULL */
 	struct mlimg_manifest *manifest;
 	char *status; /**< dpkg's database, or NULL */
 	struct mlimg_packages packages;
@@ -43,6 +44,7 @@ struct diff {
 	struct diff_sums *sums;        /**< the first is that of "." */
 	size_t n_sums, room;
 	bool has_packages; /**< both have a database */
+	bool has_places;   /**< digests are MLIMG_DIGESTS_PLACES */
 	bool has_listed;   /**< an entry has been printed */
 };
 

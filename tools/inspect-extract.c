@@ -98,13 +98,16 @@ static int set_options(
 		.directory = is_tar ? NULL
 			: directory ? directory
 				    : ".",
+		.tar_fd = STDOUT_FILENO,
 		.paths = in->options->operands,
 		.n_paths = (size_t)in->options->n_operands,
 		.can_replace = mlimg_inspect_has(in, MLIMG_INSPECT_FORCE),
 		.keeps_owners = is_tar ||
 			(geteuid() == 0 && !mlimg_inspect_has(in, MLIMG_INSPECT_NO_SAME_OWNER)),
 		.is_patch = in->info.kind == MLIMG_PATCH,
-		.total_bytes = in->options->n_operands ? 0 : in->info.size_bytes,
+		.total_bytes = in->options->n_operands ? 0
+			: in->stack                    ? in->stack->given_bytes
+						       : in->info.size_bytes,
 	};
 	for (size_t i = 0; i < o->n_paths; i++)
 		if (mlimg_extract_normalize(o->paths[i], err) < 0)

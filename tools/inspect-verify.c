@@ -11,15 +11,12 @@
 #include "tools/cli.h"
 #include "tools/ext4-check.h"
 #include "tools/inspect-commands.h"
+#include "tools/inspect-differences.h"
 #include "tools/inspect-layer.h"
 #include "tools/inspect-print.h"
 #include "tools/inspect-verity.h"
-#include "tools/manifest-diff.h"
 #include "tools/progress.h"
 #include "tools/records-read.h"
-
-#define SHOWN_MAX \
-	20 /* differences that are named; a screenful, and a destroyed image has thousands */
 
 struct verify {
 	struct mlimg_manifest_diff *diff;
@@ -27,10 +24,9 @@ struct verify {
 	struct mlimg_ext4_usage usage;
 	struct mlimg_ext4 *fs;
 	const struct mlimg_manifest *manifest;
-	uint64_t done_bytes, n_entries, n_references, n_differences;
-	size_t n_records; /* files of them */
-	char *shown_paths[SHOWN_MAX];
-	unsigned shown_changes[SHOWN_MAX];
+	struct mlimg_differences differences;
+	uint64_t done_bytes, n_entries, n_references;
+	size_t n_records;    /* files of them */
 	uint32_t last_group; /* of hard links */
 	bool is_compared;
 };
@@ -38,20 +34,10 @@ struct verify {
 static int take_difference(unsigned changes, const struct mlimg_entry *old_entry,
 	const struct mlimg_entry *new_entry, void *ctx, struct mlimg_err *err)
 {
-	const struct mlimg_entry *entry = new_entry ? new_entry : old_entry;
 	struct verify *v = ctx;
-	char escaped[MLIMG_ESCAPED_PATH];
 
-	if (v->n_differences < SHOWN_MAX) {
-		char *path = strdup(mlimg_inspect_escape(entry->path, escaped));
-
-		if (!path)
-			return mlimg_err_set(err, ENOMEM, "verify");
-		v->shown_paths[v->n_differences] = path;
-		v->shown_changes[v->n_differences] = changes;
-	}
-	v->n_differences++;
-	return 0;
+	return mlimg_differences_add(
+		&v->differences, changes, new_entry ? new_entry->path : old_entry->path, err);
 }
 
 /* What a reader is sent to from here must be contents beneath a patch, and no others may be here. */
@@ -152,39 +138,15 @@ static void put_report(const struct verify *v)
 	}
 	printf("%-12s %" PRIu64 " entries, %s read: ", "tree", v->n_entries,
 		mlimg_cli_format_size(v->done_bytes, size));
-	if (v->n_differences == 0)
+	if (v->differences.n == 0)
 		puts("as in the manifest");
 	else
-		printf("%" PRIu64 " %s not as in the manifest\n", v->n_differences,
-			v->n_differences == 1 ? "is" : "are");
-	for (size_t i = 0; i < SHOWN_MAX && i < v->n_differences; i++) {
-		printf("  %s%s:", v->shown_paths[i][0] ? "./" : ".", v->shown_paths[i]);
-		for (unsigned bit = 0; bit < MLIMG_N_CHANGES; bit++)
-			if (v->shown_changes[i] & 1u << bit)
-				printf(" %s", mlimg_change_name(bit));
-		putchar('\n');
-	}
+		printf("%" PRIu64 " %s not as in the manifest\n", v->differences.n,
+			v->differences.n == 1 ? "is" : "are");
+	mlimg_differences_put(&v->differences);
 	if (v->n_references)
 		printf("%-12s %" PRIu64 " files have their contents beneath: not read\n",
 			"references", v->n_references);
-	if (v->n_differences > SHOWN_MAX)
-		printf("  and %" PRIu64 " more\n", v->n_differences - SHOWN_MAX);
-}
-
-static json_t *differences_of(const struct verify *v)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; list && i < SHOWN_MAX && i < v->n_differences; i++) {
-		json_t *object = json_pack("{s:s, s:o}", "path", v->shown_paths[i], "changes",
-			mlimg_inspect_changes_json(v->shown_changes[i]));
-
-		if (json_array_append_new(list, object) < 0) {
-			json_decref(list);
-			return NULL;
-		}
-	}
-	return list;
 }
 
 /* json_pack() fails when one of its parts is not there. */
@@ -192,11 +154,12 @@ static int put_json(
 	const struct verify *v, const struct mlimg_inspect_verity *verity, struct mlimg_err *err)
 {
 	json_t *report = json_pack("{s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:o}", "is_sound",
-		v->n_differences == 0 && verity->flaws.n == 0, "names",
+		v->differences.n == 0 && verity->flaws.n == 0, "names",
 		(json_int_t)v->usage.n_names, "blocks", (json_int_t)v->usage.n_blocks,
 		"is_compared", v->is_compared, "entries", (json_int_t)v->n_entries, "bytes",
 		(json_int_t)v->done_bytes, "references", (json_int_t)v->n_references,
-		"n_differences", (json_int_t)v->n_differences, "differences", differences_of(v));
+		"n_differences", (json_int_t)v->differences.n, "differences",
+		mlimg_differences_json(&v->differences));
 	mlimg_autofree char *text = NULL;
 
 	if (report &&
@@ -235,10 +198,10 @@ static int check(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_lay
 static int judge(const struct verify *v, const struct mlimg_inspect_verity *verity,
 	const char *image, struct mlimg_err *err)
 {
-	if (v->n_differences)
+	if (v->differences.n)
 		return mlimg_err_refuse(err,
 			"%.200s: its tree differs from its manifest in %" PRIu64 " %s", image,
-			v->n_differences, v->n_differences == 1 ? "entry" : "entries");
+			v->differences.n, v->differences.n == 1 ? "entry" : "entries");
 	if (verity->flaws.n)
 		return mlimg_err_refuse(err,
 			"%.200s: %" PRIu64 " of its blocks %s not as in its hash tree", image,
@@ -271,7 +234,7 @@ static int verify(struct verify *v, struct mlimg_inspect *in, struct mlimg_inspe
 int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_inspect_verity_done) struct mlimg_inspect_verity verity = {0};
-	struct verify v = {.n_differences = 0};
+	struct verify v = {.n_entries = 0};
 	int ret;
 
 	/* Without what the journal holds, sound images look damaged. */
@@ -281,7 +244,6 @@ int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 			"it, or stopped without unmounting it; then 'e2fsck -p' writes them)",
 			mlimg_ext4_name(in->fs));
 	ret = verify(&v, in, &verity, err);
-	for (size_t i = 0; i < SHOWN_MAX; i++)
-		free(v.shown_paths[i]);
+	mlimg_differences_done(&v.differences);
 	return ret;
 }

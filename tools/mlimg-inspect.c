@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mlimg-inspect: what is in a layer image, read without mounting it. Here is its command line; inspect-commands.h has the rest. */
+/* mlimg-inspect: what is in a layer image or an index, read without mounting it. Here is its command line; inspect-commands.h has the rest. */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/cli.h"
@@ -11,7 +12,8 @@
 
 static const char help_text[] =
 	"Usage: mlimg-inspect [OPTION]... IMAGE [COMMAND [OPERAND]]\n"
-	"Show what is in a layer image. It is never mounted, and needs not be trusted.\n"
+	"Show what is in a layer image, or in an index: what a guest on that stack sees.\n"
+	"Nothing is ever mounted, and nothing needs to be trusted.\n"
 	"\n"
 	"Commands:\n"
 	"  show            description; checks that label, UUID, layer.json and manifest\n"
@@ -25,8 +27,8 @@ static const char help_text[] =
 	"  manifest        the stored manifest, checked against the build id\n"
 	"  verify          check the file system, and every file's content and attributes\n"
 	"                  against the manifest, hash tree, signature; reads everything\n"
-	"  diff IMAGE2     what has changed from IMAGE to IMAGE2, and in which packages;\n"
-	"                  by their manifests\n"
+	"  diff IMAGE2     what has changed from IMAGE to IMAGE2, two layers or indexes,\n"
+	"                  and in which packages\n"
 	"\n"
 	"Options:\n"
 	"  -l, --long        ls: type, mode, links, owner, size, time (UTC); + has xattrs\n"
@@ -46,6 +48,8 @@ static const char help_text[] =
 	"                    IMAGE.layer.json)\n"
 	"      --cert FILE   verify: certificates (PEM) of those whose signature is good\n"
 	"                    (default: signatures are not checked)\n"
+	"      --layer IMG   of an index: the image of a layer, needed for contents;\n"
+	"                    may be repeated, in any order\n"
 	"      --json        all but cat: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
@@ -83,6 +87,7 @@ static const struct option long_options[] = {
 	{"force", no_argument, NULL, ROW(FORCE)},
 	{"no-same-owner", no_argument, NULL, ROW(NO_SAME_OWNER)},
 	{"tar", no_argument, NULL, ROW(TAR)},
+	{"layer", required_argument, NULL, ROW(LAYER)},
 	{"json", no_argument, NULL, ROW(JSON)},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -91,10 +96,12 @@ static const struct option long_options[] = {
 #undef ROW
 
 #define BIT(option) (1u << MLIMG_INSPECT_##option)
+#define ANY (BIT(LAYER) | BIT(JSON))
 
 struct command {
 	const char *name;
 	mlimg_inspect_fn *fn;
+	mlimg_inspect_fn *index_fn; /* of an index; the same where it only takes the tree */
 	int operands_min, operands_max;
 	const char *operand; /* "a path": what is missing when there are too few */
 	uint32_t options;    /* that it takes: bits */
@@ -102,16 +109,19 @@ struct command {
 
 /* The first is the default. */
 static const struct command commands[] = {
-	{"show", mlimg_inspect_show, 0, 0, NULL, BIT(JSON)},
-	{"ls", mlimg_inspect_ls, 0, 1, NULL, BIT(LONG) | BIT(RECURSIVE) | BIT(JSON)},
-	{"tree", mlimg_inspect_tree, 0, 1, NULL, BIT(DEPTH) | BIT(JSON)},
-	{"du", mlimg_inspect_du, 0, 1, NULL, BIT(DEPTH) | BIT(SORT) | BIT(JSON)},
-	{"cat", mlimg_inspect_cat, 1, 1, "a path", 0},
-	{"extract", mlimg_inspect_extract, 0, INT_MAX, NULL,
-		BIT(DIRECTORY) | BIT(FORCE) | BIT(NO_SAME_OWNER) | BIT(TAR) | BIT(JSON)},
-	{"manifest", mlimg_inspect_manifest, 0, 0, NULL, BIT(COMPUTED) | BIT(JSON)},
-	{"verify", mlimg_inspect_verify, 0, 0, NULL, BIT(ROOT_HASH) | BIT(CERT) | BIT(JSON)},
-	{"diff", mlimg_inspect_diff, 1, 1, "a second image", BIT(SUMMARY) | BIT(TIMES) | BIT(JSON)},
+	{"show", mlimg_inspect_show, mlimg_inspect_index_show, 0, 0, NULL, ANY},
+	{"ls", mlimg_inspect_ls, mlimg_inspect_ls, 0, 1, NULL, BIT(LONG) | BIT(RECURSIVE) | ANY},
+	{"tree", mlimg_inspect_tree, mlimg_inspect_tree, 0, 1, NULL, BIT(DEPTH) | ANY},
+	{"du", mlimg_inspect_du, mlimg_inspect_du, 0, 1, NULL, BIT(DEPTH) | BIT(SORT) | ANY},
+	{"cat", mlimg_inspect_cat, mlimg_inspect_cat, 1, 1, "a path", BIT(LAYER)},
+	{"extract", mlimg_inspect_extract, mlimg_inspect_extract, 0, INT_MAX, NULL,
+		BIT(DIRECTORY) | BIT(FORCE) | BIT(NO_SAME_OWNER) | BIT(TAR) | ANY},
+	{"manifest", mlimg_inspect_manifest, mlimg_inspect_index_manifest, 0, 0, NULL,
+		BIT(COMPUTED) | ANY},
+	{"verify", mlimg_inspect_verify, mlimg_inspect_index_verify, 0, 0, NULL,
+		BIT(ROOT_HASH) | BIT(CERT) | ANY},
+	{"diff", mlimg_inspect_diff, mlimg_inspect_diff, 1, 1, "a second image",
+		BIT(SUMMARY) | BIT(TIMES) | ANY},
 };
 
 static const struct command *find_command(const char *name)
@@ -170,30 +180,84 @@ int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth, str
 	return 0;
 }
 
+static int run_on_layer(
+	struct mlimg_inspect *in, const struct command *command, struct mlimg_err *err)
+{
+	int ret;
+
+	if (in->options->n_layers)
+		return mlimg_err_usage(err,
+			"option '--layer' is for an index, and '%.200s' is none",
+			in->options->image);
+	ret = mlimg_ext4_open(in->options->image, &in->fs, err);
+	if (ret == 0)
+		ret = mlimg_ext4_layer_info(in->fs, &in->info, err);
+	if (ret == 0) {
+		in->tree = mlimg_ext4_tree(in->fs);
+		ret = command->fn(in, err);
+	}
+	mlimg_layer_info_done(&in->info);
+	mlimg_ext4_close(in->fs);
+	return ret;
+}
+
+int mlimg_inspect_check_layers(const struct mlimg_inspect *in, struct mlimg_err *err)
+{
+	for (size_t i = 0; i < in->options->n_layers; i++)
+		if (!in->is_used[i])
+			return mlimg_err_refuse(err, "%.200s: is no layer of %.200s",
+				in->options->layers[i], in->options->image);
+	return 0;
+}
+
+static int run_on_index(
+	struct mlimg_inspect *in, const struct command *command, struct mlimg_err *err)
+{
+	const struct mlimg_inspect_options *o = in->options;
+	int ret;
+
+	if (o->given & (BIT(ROOT_HASH) | BIT(CERT)))
+		return mlimg_err_usage(err,
+			"options '--root-hash' and '--cert' are for layers, and '%.200s' is an "
+			"index",
+			o->image);
+	in->is_used = calloc(o->n_layers + 1, sizeof(*in->is_used));
+	if (!in->is_used)
+		return mlimg_err_set(err, ENOMEM, "open index '%.200s'", o->image);
+	ret = mlimg_inspect_stack_open(
+		o->image, o->layers, o->n_layers, in->is_used, &in->stack, err);
+	/* A layer may be one of the other index that is compared. */
+	if (ret == 0 && command->index_fn != mlimg_inspect_diff)
+		ret = mlimg_inspect_check_layers(in, err);
+	if (ret == 0) {
+		in->tree = in->stack->tree;
+		ret = command->index_fn(in, err);
+	}
+	mlimg_inspect_stack_close(in->stack);
+	free(in->is_used);
+	return ret;
+}
+
 static int run(
 	const struct mlimg_inspect_options *o, const struct command *command, struct mlimg_err *err)
 {
 	struct mlimg_inspect in = {.options = o};
-	int ret = mlimg_ext4_open(o->image, &in.fs, err);
 
-	if (ret == 0)
-		ret = mlimg_ext4_layer_info(in.fs, &in.info, err);
-	if (ret == 0) {
-		in.tree = mlimg_ext4_tree(in.fs);
-		ret = command->fn(&in, err);
-	}
-	mlimg_layer_info_done(&in.info);
-	mlimg_ext4_close(in.fs);
-	return ret;
+	return mlimg_inspect_is_index(o->image) ? run_on_index(&in, command, err)
+						: run_on_layer(&in, command, err);
 }
 
 int main(int argc, char **argv)
 {
-	struct mlimg_inspect_options o = {0};
+	/* No more layers than arguments. */
+	mlimg_autofree const char **layers = calloc((size_t)argc + 1, sizeof(*layers));
+	struct mlimg_inspect_options o = {.layers = layers};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	const struct command *command = commands;
 	int opt, code;
 
+	if (!layers && mlimg_err_set(&err, ENOMEM, "read the command line") < 0)
+		return mlimg_cli_fail(PROG, &err);
 	while ((opt = mlimg_cli_getopt(PROG, argc, argv, short_options, long_options)) != -1) {
 		switch (opt) {
 		case 'l': opt = OPT_BASE + MLIMG_INSPECT_LONG; break;
@@ -203,6 +267,8 @@ int main(int argc, char **argv)
 		case OPT_VERSION: return mlimg_cli_version(PROG);
 		case '?': return MLIMG_EXIT_USAGE;
 		}
+		if (opt == OPT_BASE + MLIMG_INSPECT_LAYER)
+			layers[o.n_layers++] = optarg;
 		o.given |= 1u << (opt - OPT_BASE);
 		o.values[opt - OPT_BASE] = optarg;
 	}

@@ -166,3 +166,33 @@ list() {
 	same "the composed directory hides" "" "$(grep -F etc/gone/x merged.list || true)"
 	grep -q '^\./var/lib/db/a ' merged.list
 }
+
+@test "mlimg-inspect shows of an index what the kernel shows: entries, digests, contents, and it agrees with the layers" {
+	need root
+	local seed=${MLIMG_SEED:-$(date +%s)} n layers=() given=()
+	echo "MLIMG_SEED=$seed"
+	mkdir merged
+	for ((n = 0; n < 4; n++)); do
+		randtree $((seed + n)) 200 "tree$n"
+		mkdir -p "tree$n/both/deep"
+		echo "$n" >"tree$n/both/top"
+		ln "tree$n/both/top" "tree$n/both/name-of-$((n % 2))"
+		[ "$n" -eq 0 ] || mknod "tree$n/both/name-of-$((n % 2))-not" c 0 0
+		mlimg-mkfs --quiet --kind "$([ "$n" -gt 0 ] && echo software || echo system)" --name "l$n" --version 1 "tree$n" "$n.img"
+		layers+=("$n.img") given=(--layer "$n.img" "${given[@]}")
+	done
+	mlimg-index -q -o x.img "${layers[@]}"
+	works mlimg-inspect x.img verify "${given[@]}"
+	[[ $output == *": as in the layers' manifests" ]]
+	mlimg-inspect x.img manifest --computed "${given[@]}" >computed
+	mlimg-inspect x.img manifest "${given[@]}" | cmp - computed
+	mount-index x.img merged "${layers[@]}"
+	# Link counts, hidden names included, are the kernel's; treelist counts the names that it sees.
+	treelist merged/rootfs | sed -E 's/links:[0-9]+:[0-9]+,?//; s/ tags=$//' >kernel
+	sed -E 's/links:[0-9]+:[0-9]+,?//; s/ tags=$//' computed | diff kernel -
+	mlimg-inspect x.img extract -C out "${given[@]}"
+	diff <(treelist merged/rootfs) <(treelist out)
+	same "contents" "$(find merged/rootfs -type f -printf '%i %s\n' | sort -u | awk '{ n += $2 } END { print n }')" \
+		"$(mlimg-inspect --json x.img du --depth 0 | jq '.[0].size')"
+	umount merged
+}

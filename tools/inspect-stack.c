@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/inspect-stack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libmlimg/disk.h"
+#include "libmlimg/io.h"
+#include "libmlimg/merge.h"
+#include "tools/inspect-layer.h"
+
+bool mlimg_inspect_is_index(const char *path)
+{
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct mlimg_disk disk;
+
+	if (fd < 0)
+		return false;
+	mlimg_disk_probe(fd, &disk);
+	return disk.is_index;
+}
+
+/* ---- opening ---- */
+
+static int read_layer(
+	void *ctx, unsigned layer, uint64_t first, uint32_t n, void *data, struct mlimg_err *err)
+{
+	const struct mlimg_inspect_stack *stack = ctx;
+	const struct mlimg_layer_info *info = &stack->infos.layers[layer];
+
+	int ret;
+
+	if (stack->layers[layer])
+		return mlimg_ext4_read_blocks(stack->layers[layer], first, n, data, err);
+	ret = mlimg_err_set(err, 0,
+		"%.140s: contents lie in layer %u, %s %s (%.*s): give its image with --layer",
+		mlimg_erofs_name(stack->image), layer, info->name, info->version, MLIMG_SHORT_ID,
+		info->build_id);
+	/* What callers tell it by; its text would add nothing. */
+	if (err)
+		err->code = -ENOMEDIUM;
+	return ret < 0 ? -ENOMEDIUM : 0;
+}
+
+struct collector {
+	char *text;
+	size_t size;
+};
+
+static int collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
+{
+	struct collector *c = ctx;
+
+	if (data)
+		memcpy(c->text + c->size, data, size);
+	else
+		memset(c->text + c->size, 0, size);
+	c->size += size;
+	return 0;
+}
+
+static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
+{
+	const struct mlimg_tree all = mlimg_erofs_tree(stack->image, "/");
+	mlimg_autofree char *text = NULL;
+	struct collector c = {0};
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node;
+	int ret = mlimg_tree_lookup(&all, "mlimg/stack.json", false, &room, &node, err);
+
+	if (ret < 0)
+		return ret == -ENOENT || ret == -ENOTDIR
+			? mlimg_err_refuse(
+				  err, "%.200s: there is no /mlimg/stack.json in it", all.name)
+			: ret;
+	if (node.type != MLIMG_FILE || node.size_bytes > MLIMG_STACK_JSON_MAX)
+		return mlimg_err_refuse(
+			err, "%.200s: /mlimg/stack.json is too large, or no file", all.name);
+	c.text = text = malloc(node.size_bytes + 1);
+	if (!text)
+		return mlimg_err_set(err, ENOMEM, "%.200s: stack.json", all.name);
+	ret = mlimg_tree_read(&all, &node, collect, &c, err);
+	if (ret < 0)
+		return ret;
+	ret = mlimg_stack_from_json(text, c.size, &stack->infos, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s", all.name) : 0;
+}
+
+/* What says which stack it is: UUID, device table, stack.json. */
+static int check_description(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
+{
+	const struct mlimg_index *index = mlimg_erofs_index(stack->image);
+	const char *name = mlimg_erofs_name(stack->image);
+	struct mlimg_stack s = {0};
+	uint8_t uuid[MLIMG_UUID_SIZE];
+
+	if (index->n_layers != stack->infos.n_layers)
+		return mlimg_err_refuse(err,
+			"%.200s: its device table has %zu layers, its stack.json %zu", name,
+			index->n_layers, stack->infos.n_layers);
+	for (size_t i = 0; i < index->n_layers; i++) {
+		const struct mlimg_layer_info *info = &stack->infos.layers[i];
+		int ret = mlimg_stack_push(&s, info, err);
+
+		if (ret < 0)
+			return mlimg_err_wrap(err, ret, "%.200s", name);
+		if (strcmp(index->layers[i].tag, info->build_id) != 0)
+			return mlimg_err_refuse(err,
+				"%.200s: layer %zu is %.*s by its device table, %.*s by its "
+				"stack.json",
+				name, i, MLIMG_SHORT_ID, index->layers[i].tag, MLIMG_SHORT_ID,
+				info->build_id);
+	}
+	mlimg_stack_id(&s, stack->stack_id);
+	if (!mlimg_layer_uuid(stack->stack_id, uuid) ||
+		memcmp(uuid, index->uuid, sizeof(uuid)) != 0)
+		return mlimg_err_refuse(err, "%.200s: its UUID is not that of stack %.*s", name,
+			MLIMG_SHORT_ID, stack->stack_id);
+	return 0;
+}
+
+/* By everything that tells one image from another, as a boot compares disks (libmlimg/index.h). */
+static int take_layer(
+	struct mlimg_inspect_stack *stack, const char *path, bool *is_used, struct mlimg_err *err)
+{
+	const struct mlimg_index *index = mlimg_erofs_index(stack->image);
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	const struct mlimg_ext4_super *super;
+	struct mlimg_layer_info info = {0};
+	int ret = mlimg_ext4_open(path, &fs, err);
+
+	if (ret == 0)
+		ret = mlimg_ext4_layer_info(fs, &info, err);
+	if (ret < 0)
+		return ret;
+	super = mlimg_ext4_super(fs);
+	for (size_t i = 0; i < index->n_layers && ret == 0; i++) {
+		const struct mlimg_erofs_device *slot = &index->layers[i];
+
+		if (strcmp(slot->tag, info.build_id) != 0)
+			continue;
+		if (slot->n_blocks != super->n_blocks ||
+			memcmp(slot->places, super->places, sizeof(slot->places)) != 0) {
+			ret = mlimg_err_refuse(err,
+				"%.140s: its contents lie elsewhere than in the image that %.140s "
+				"was compiled from",
+				path, mlimg_erofs_name(stack->image));
+		} else if (!stack->layers[i]) {
+			stack->layers[i] = mlimg_steal(&fs);
+			stack->n_given++;
+			if (!mlimg_add_fits(
+				    stack->given_bytes, info.size_bytes, &stack->given_bytes))
+				stack->given_bytes = UINT64_MAX;
+			*is_used = true;
+		}
+		break;
+	}
+	mlimg_layer_info_done(&info);
+	return ret;
+}
+
+int mlimg_inspect_stack_open(const char *path, const char *const *layers, size_t n_layers,
+	bool *is_used, struct mlimg_inspect_stack **ret_stack, struct mlimg_err *err)
+{
+	struct mlimg_inspect_stack *stack = calloc(1, sizeof(*stack));
+	int ret;
+
+	if (!stack)
+		return mlimg_err_set(err, ENOMEM, "open index '%.200s'", path);
+	ret = mlimg_erofs_open(path, &stack->image, err);
+	if (ret == 0) {
+		stack->tree = mlimg_erofs_tree(stack->image, "/rootfs");
+		mlimg_erofs_set_layers(stack->image, read_layer, stack);
+		ret = read_description(stack, err);
+	}
+	if (ret == 0)
+		ret = check_description(stack, err);
+	for (size_t i = 0; i < n_layers && ret == 0; i++)
+		ret = take_layer(stack, layers[i], &is_used[i], err);
+	if (ret < 0)
+		mlimg_inspect_stack_close(stack);
+	else
+		*ret_stack = stack;
+	return ret;
+}
+
+void mlimg_inspect_stack_close(struct mlimg_inspect_stack *stack)
+{
+	if (!stack)
+		return;
+	for (size_t i = 0; i < MLIMG_STACK_LAYERS_MAX; i++)
+		mlimg_ext4_close(stack->layers[i]);
+	mlimg_stack_infos_done(&stack->infos);
+	mlimg_erofs_close(stack->image);
+	free(stack);
+}
+
+int mlimg_inspect_stack_merge(struct mlimg_inspect_stack *stack,
+	struct mlimg_inspect_merged *ret_merged, struct mlimg_err *err)
+{
+	struct mlimg_inspect_merged m = {0};
+	size_t n = stack->infos.n_layers;
+	int ret = 0;
+
+	for (size_t i = 0; i < n && ret == 0; i++)
+		ret = mlimg_inspect_read_manifest(
+			stack->layers[i], &stack->infos.layers[i], &m.layers[i], err);
+	if (ret == 0)
+		ret = mlimg_manifest_merge(
+			(const struct mlimg_manifest *const *)m.layers, n, &m.merged, err);
+	if (ret < 0)
+		mlimg_inspect_merged_done(&m);
+	else
+		*ret_merged = m;
+	return ret;
+}
+
+void mlimg_inspect_merged_done(struct mlimg_inspect_merged *merged)
+{
+	mlimg_manifest_free(merged->merged);
+	for (size_t i = 0; i < MLIMG_STACK_LAYERS_MAX; i++)
+		mlimg_manifest_free(merged->layers[i]);
+	*merged = (struct mlimg_inspect_merged){0};
+}
