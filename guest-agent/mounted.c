@@ -36,22 +36,23 @@ int mlimg_mounted_read(const struct mlimg_mounted *mounted, const char *path, si
 	return mlimg_read_fd(fd, name, max, ret_data, ret_size, err);
 }
 
-static int compare(const struct mlimg_mounted *mounted, enum mlimg_kind kind, const char *id,
+static int compare(const struct mlimg_mounted *mounted, const struct mlimg_expected *expected,
 	struct mlimg_err *err)
 {
 	const struct mlimg_layer_info *info = &mounted->info;
+	const char *id = expected->id;
 
-	if (info->kind != kind)
+	if (info->kind != expected->kind)
 		return mlimg_err_refuse(err, "%s: a %s layer is wanted, this is the %s layer '%s'",
-			mounted->where, mlimg_kind_name(kind), mlimg_kind_name(info->kind),
-			info->name);
+			mounted->where, mlimg_kind_name(expected->kind),
+			mlimg_kind_name(info->kind), info->name);
 	if (strncasecmp(info->build_id, id, strlen(id)) != 0)
 		return mlimg_err_refuse(err, "%s: id %s is wanted, this is '%s' %s with id %s",
 			mounted->where, id, info->name, info->version, info->build_id);
 	return 0;
 }
 
-int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, const char *id,
+int mlimg_mounted_open(int root_fd, const char *where, const struct mlimg_expected *expected,
 	struct mlimg_mounted *ret_mounted, struct mlimg_err *err)
 {
 	struct mlimg_mounted mounted = {.fd = -1};
@@ -72,7 +73,7 @@ int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, con
 			r = mlimg_err_wrap(err, r, "%s", where);
 	}
 	if (r == 0)
-		r = compare(&mounted, kind, id, err);
+		r = compare(&mounted, expected, err);
 	if (r < 0) {
 		mlimg_mounted_close(&mounted);
 		return r;
@@ -96,8 +97,9 @@ static int read_stack(
 }
 
 /* Layer @i of the index; @info is taken over. */
-static int open_indexed(const struct mlimg_mounted *index, size_t i, const char *id,
-	struct mlimg_layer_info *info, struct mlimg_mounted *ret_mounted, struct mlimg_err *err)
+static int open_indexed(const struct mlimg_mounted *index, size_t i,
+	const struct mlimg_expected *expected, struct mlimg_layer_info *info,
+	struct mlimg_mounted *ret_mounted, struct mlimg_err *err)
 {
 	struct mlimg_mounted mounted = {.fd = fcntl(index->fd, F_DUPFD_CLOEXEC, 0), .info = *info};
 	int r;
@@ -106,7 +108,7 @@ static int open_indexed(const struct mlimg_mounted *index, size_t i, const char 
 	strcpy(mounted.where, index->where);
 	snprintf(mounted.manifest, sizeof(mounted.manifest), "mlimg/manifests/%zu", i);
 	r = mounted.fd < 0 ? mlimg_err_set(err, errno, "open '%s'", index->where)
-			   : compare(&mounted, i == 0 ? MLIMG_SYSTEM : MLIMG_SOFTWARE, id, err);
+			   : compare(&mounted, expected, err);
 	if (r < 0) {
 		mlimg_mounted_close(&mounted);
 		return mlimg_err_wrap(err, r, "layer %zu", i);
@@ -115,7 +117,7 @@ static int open_indexed(const struct mlimg_mounted *index, size_t i, const char 
 	return 0;
 }
 
-int mlimg_mounted_open_index(int root_fd, const char *const *ids, size_t n_layers,
+int mlimg_mounted_open_index(int root_fd, const struct mlimg_expected *expected, size_t n_layers,
 	struct mlimg_mounted *ret_layers, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_stack_infos_done) struct mlimg_stack_infos infos = {.n_layers = 0};
@@ -131,7 +133,7 @@ int mlimg_mounted_open_index(int root_fd, const char *const *ids, size_t n_layer
 		r = mlimg_err_refuse(err, "%s: %zu layers are wanted, this has %zu", index.where,
 			n_layers, infos.n_layers);
 	for (; r == 0 && n < n_layers; n += r == 0)
-		r = open_indexed(&index, n, ids[n], &infos.layers[n], &ret_layers[n], err);
+		r = open_indexed(&index, n, &expected[n], &infos.layers[n], &ret_layers[n], err);
 	while (r < 0 && n > 0)
 		mlimg_mounted_close(&ret_layers[--n]);
 	return r;

@@ -13,6 +13,12 @@
 #define MLIMG_MANIFEST_SIZE_MAX \
 	0x40000000 /**< 1 GiB: 200 bytes an entry make five million of them */
 
+/** What a layer is expected to be. */
+struct mlimg_expected {
+	enum mlimg_kind kind;
+	const char *id; /**< of its build id 20 to 64 hex digits, from the beginning */
+};
+
 /** A mounted layer. */
 struct mlimg_mounted {
 	char where[64];               /**< "layers/0", "user" or "index", beneath the root */
@@ -26,13 +32,12 @@ struct mlimg_mounted {
  *
  * @param root_fd      /run/mlimg
  * @param where        beneath it; shorter than 64 bytes
- * @param kind         the expected kind
- * @param id           the expected build id, 20 to 64 hex digits of it
+ * @param expected     what it is expected to be
  * @param ret_mounted  filled on success; mlimg_mounted_close() it
  * @param err          names the place and what is there
  * @return             0, -EUCLEAN when it is another layer, -errno
  */
-int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, const char *id,
+int mlimg_mounted_open(int root_fd, const char *where, const struct mlimg_expected *expected,
 	struct mlimg_mounted *ret_mounted, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -40,13 +45,13 @@ int mlimg_mounted_open(int root_fd, const char *where, enum mlimg_kind kind, con
  * and a manifest, which lies in the layer's own blocks, but no top directory of its own.
  *
  * @param root_fd     /run/mlimg
- * @param ids         the expected build ids, bottom first, 20 to 64 hex digits of each
+ * @param expected    what they are expected to be, bottom first
  * @param n_layers    their number
  * @param ret_layers  filled on success; mlimg_mounted_close() each
  * @param err         names the layer and what is there
  * @return            0, -EUCLEAN when it is another stack, -errno
  */
-int mlimg_mounted_open_index(int root_fd, const char *const *ids, size_t n_layers,
+int mlimg_mounted_open_index(int root_fd, const struct mlimg_expected *expected, size_t n_layers,
 	struct mlimg_mounted *ret_layers, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Close it and free what it holds. */

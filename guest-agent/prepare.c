@@ -8,26 +8,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
 #include "guest-agent/compare.h"
+#include "guest-agent/prepare-options.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
 
-/* What the command line says. */
-struct wanted {
-	const char *root, *union_driver, *user;
-	const char *ids[MLIMG_BOOT_LAYERS_MAX]; /* the system layer's first */
-	size_t n_software;
-};
-
 struct prepare {
-	const struct wanted *wanted;
+	const struct mlimg_wanted *wanted;
 	int root_fd, dir_fd; /* /run/mlimg, and the user layer's /mlimg */
 	struct mlimg_mounted layers[MLIMG_BOOT_LAYERS_MAX], user;
 	size_t n_layers;
@@ -39,12 +32,12 @@ struct prepare {
 /* With an index the layers are not mounted themselves: the index has what is read of them. */
 static int open_read_only(struct prepare *p, struct mlimg_err *err)
 {
-	const struct wanted *w = p->wanted;
-	size_t n = 1 + w->n_software;
+	struct mlimg_expected layers[MLIMG_BOOT_LAYERS_MAX];
+	size_t n = mlimg_wanted_layers(p->wanted, layers);
 	int r = 0;
 
-	if (strcmp(w->union_driver, MLIMG_UNION_INDEX) == 0) {
-		r = mlimg_mounted_open_index(p->root_fd, w->ids, n, p->layers, err);
+	if (strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0) {
+		r = mlimg_mounted_open_index(p->root_fd, layers, n, p->layers, err);
 		p->n_layers = r < 0 ? 0 : n;
 		return r;
 	}
@@ -52,8 +45,7 @@ static int open_read_only(struct prepare *p, struct mlimg_err *err)
 		char where[32];
 
 		snprintf(where, sizeof(where), "layers/%zu", i);
-		r = mlimg_mounted_open(p->root_fd, where, i ? MLIMG_SOFTWARE : MLIMG_SYSTEM,
-			w->ids[i], &p->layers[i], err);
+		r = mlimg_mounted_open(p->root_fd, where, &layers[i], &p->layers[i], err);
 		if (r < 0)
 			return r;
 		p->n_layers++;
@@ -63,7 +55,6 @@ static int open_read_only(struct prepare *p, struct mlimg_err *err)
 
 static int open_layers(struct prepare *p, struct mlimg_err *err)
 {
-	const struct wanted *w = p->wanted;
 	int r = open_read_only(p, err);
 
 	for (size_t i = 0; i < p->n_layers && r == 0; i++) {
@@ -73,7 +64,7 @@ static int open_layers(struct prepare *p, struct mlimg_err *err)
 	}
 	if (r < 0)
 		return r;
-	r = mlimg_mounted_open(p->root_fd, "user", MLIMG_USER, w->user, &p->user, err);
+	r = mlimg_mounted_open(p->root_fd, "user", &p->wanted->user, &p->user, err);
 	return r < 0 ? r : mlimg_stack_push(&p->stack, &p->user.info, err);
 }
 
@@ -248,8 +239,8 @@ static int renew_base(struct prepare *p, struct mlimg_err *err)
 	return r < 0 ? r : leave_state(p, err);
 }
 
-/* The same stack through another driver: the state is to say which one wrote last. */
-static int note_driver(struct prepare *p, struct mlimg_err *err)
+/* The same stack through another driver, or of other layers: the state is to say what was last. */
+static int note_stack(struct prepare *p, struct mlimg_err *err)
 {
 	p->next = p->old;
 	p->next.stack = p->boot.stack;
@@ -291,12 +282,12 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 		return r;
 	if (p->boot.change != MLIMG_BOOT_NONE || !mlimg_base_is_there(p->dir_fd, &p->old))
 		r = renew_base(p, err);
-	else if (strcmp(p->old.stack.union_driver, p->wanted->union_driver) != 0)
-		r = note_driver(p, err);
+	else if (!mlimg_boot_stack_is_same(&p->old.stack, &p->boot.stack))
+		r = note_stack(p, err);
 	return r < 0 ? r : write_boot(p, err);
 }
 
-static int run(const struct wanted *wanted)
+static int run(const struct mlimg_wanted *wanted)
 {
 	mlimg_autofree struct prepare *p = calloc(1, sizeof(*p));
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -321,62 +312,10 @@ static int run(const struct wanted *wanted)
 	return r < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err) : MLIMG_EXIT_DONE;
 }
 
-/* @return the exit code, or -1 to go on */
-static int take_option(struct wanted *w, int opt)
-{
-	switch (opt) {
-	case 'r': w->root = optarg; return -1;
-	case 'n': w->union_driver = optarg; return -1;
-	case 'h': return mlimg_call_help();
-	case 's':
-	case 'w':
-	case 'u':
-		if (!mlimg_id_is_valid(optarg))
-			return mlimg_cli_usage(MLIMG_AGENT_PROG,
-				"prepare: '%s' is no id (20 to 64 hex digits)", optarg);
-		break;
-	default: return MLIMG_EXIT_USAGE;
-	}
-	if (opt == 'w' && w->n_software == MLIMG_STACK_SOFTWARE_MAX)
-		return mlimg_cli_usage(MLIMG_AGENT_PROG, "prepare: more than %d software layers",
-			MLIMG_STACK_SOFTWARE_MAX);
-	*(opt == 's' ? &w->ids[0] : opt == 'u' ? &w->user : &w->ids[++w->n_software]) = optarg;
-	return -1;
-}
-
-static const char *find_missing(const struct wanted *w)
-{
-	return !w->root            ? "--root"
-		: !w->union_driver ? "--union"
-		: !w->ids[0]       ? "--system"
-		: !w->user         ? "--user"
-				   : NULL;
-}
-
 int mlimg_call_prepare(int argc, char **argv)
 {
-	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
-		{"union", required_argument, NULL, 'n'}, {"system", required_argument, NULL, 's'},
-		{"software", required_argument, NULL, 'w'}, {"user", required_argument, NULL, 'u'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-	struct wanted wanted = {0};
-	int opt, r;
+	struct mlimg_wanted wanted;
+	int r = mlimg_prepare_options(argc, argv, &wanted);
 
-	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1) {
-		r = take_option(&wanted, opt);
-		if (r >= 0)
-			return r;
-	}
-	if (optind < argc)
-		return mlimg_cli_usage(
-			MLIMG_AGENT_PROG, "prepare: unexpected argument '%s'", argv[optind]);
-	if (find_missing(&wanted))
-		return mlimg_cli_usage(
-			MLIMG_AGENT_PROG, "prepare: %s is missing", find_missing(&wanted));
-	if (strcmp(wanted.union_driver, MLIMG_UNION_OVERLAY) != 0 &&
-		strcmp(wanted.union_driver, MLIMG_UNION_INDEX) != 0)
-		return mlimg_cli_usage(MLIMG_AGENT_PROG,
-			"prepare: no union driver '%s' (there are: index, overlay)",
-			wanted.union_driver);
-	return run(&wanted);
+	return r >= 0 ? r : run(&wanted);
 }

@@ -43,7 +43,18 @@ void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driv
 		strcpy(layer->name, stack->layers[i]->name);
 		strcpy(layer->version, stack->layers[i]->version);
 		strcpy(layer->build_id, stack->layers[i]->build_id);
+		strcpy(layer->result, stack->layers[i]->result);
 	}
+}
+
+bool mlimg_boot_stack_is_same(const struct mlimg_boot_stack *a, const struct mlimg_boot_stack *b)
+{
+	if (strcmp(a->union_driver, b->union_driver) != 0 || a->n_layers != b->n_layers)
+		return false;
+	for (size_t i = 0; i < a->n_layers; i++)
+		if (strcmp(a->layers[i].build_id, b->layers[i].build_id) != 0)
+			return false;
+	return true;
 }
 
 static json_t *pack_mount(const struct mlimg_boot_stack *stack, const char *root, size_t i)
@@ -60,9 +71,10 @@ static json_t *pack_layers(const struct mlimg_boot_stack *stack, const char *roo
 
 	for (size_t i = 0; i < stack->n_layers; i++) {
 		const struct mlimg_boot_layer *layer = &stack->layers[i];
-		json_t *item = json_pack("{s:s,s:s,s:s,s:s}", "kind", mlimg_kind_name(layer->kind),
-			"name", layer->name, "version", layer->version, "build_id",
-			layer->build_id);
+		json_t *item = json_pack("{s:s,s:s,s:s,s:s,s:s*}", "kind",
+			mlimg_kind_name(layer->kind), "name", layer->name, "version",
+			layer->version, "build_id", layer->build_id, "result",
+			layer->kind == MLIMG_PATCH ? layer->result : NULL);
 
 		if (root && json_object_set_new(item, "mount", pack_mount(stack, root, i)) < 0) {
 			json_decref(item);
@@ -237,7 +249,10 @@ static int get_layer(const json_t *json, struct mlimg_boot_layer *layer, struct 
 	r = get_name(json, "version", layer->version, err);
 	if (r < 0)
 		return r;
-	return get_digest(json, "build_id", layer->build_id, err);
+	r = get_digest(json, "build_id", layer->build_id, err);
+	if (r == 0 && layer->kind == MLIMG_PATCH)
+		r = get_digest(json, "result", layer->result, err);
+	return r;
 }
 
 static int get_stack(const json_t *json, struct mlimg_boot_stack *stack, struct mlimg_err *err)

@@ -9,7 +9,8 @@
  *
  *     { "format": 1, "union": "overlay", "stack_id": "<64 hex>",
  *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
- *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself
+ *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself;
+ *                                                                    a patch has its "result" (layer.h) before "mount"
  *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user" },
  *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every
  *                                        change of the stack, back to a former one included
@@ -29,6 +30,10 @@
  *
  * What of the upper cannot be compared (a path over 4095 bytes, an entry that cannot be read, more xattrs than manifests can have) is
  * skipped and counted as "keep"; notes name the first three, shortened and escaped as in manifests, and the number of the others.
+ *
+ * "stack_id" and the topmost patch's "result" tell what the layers show, "stack" what they are. On the old system with a patch the user
+ * layer has the stack that it has on the new system's own image, so going from one to the other is no change; state.json is written anew
+ * for "stack" alone, as it is for "union".
  *
  * "union" is the union driver. In state.json it is the one that wrote the user layer last, and another one is refused unless both
  * write the same form, as "index" and "overlay" do.
@@ -59,9 +64,9 @@
 #define MLIMG_BOOT_FORMAT 1
 #define MLIMG_BOOT_LAYERS_MAX MLIMG_STACK_LAYERS_MAX
 #define MLIMG_BOOT_JSON_MAX \
-	1048576 /**< bytes of boot.json that a reader accepts; 81 layers take 37,000 */
+	1048576 /**< bytes of boot.json that a reader accepts; with two stacks of 81 layers and the longest names it has 65,100 */
 #define MLIMG_BOOT_STATE_MAX \
-	65536 /**< bytes of state.json that a reader accepts; 81 layers take 25,000 */
+	65536 /**< bytes of state.json that a reader accepts; 81 layers with the longest names take 30,400 */
 #define MLIMG_BOOT_NOTES_MAX 16             /**< notes of a boot */
 #define MLIMG_BOOT_UNION_SIZE 16            /**< a union driver's name, NUL included */
 #define MLIMG_BOOT_GENERATION_MAX 999999999 /**< generations of one user layer */
@@ -72,6 +77,7 @@ struct mlimg_boot_layer {
 	char name[MLIMG_LAYER_NAME_MAX + 1];
 	char version[MLIMG_LAYER_NAME_MAX + 1];
 	char build_id[MLIMG_SHA256_HEX_SIZE];
+	char result[MLIMG_SHA256_HEX_SIZE]; /**< "" unless kind is MLIMG_PATCH */
 };
 
 /** The read-only layers and how they become one tree. */
@@ -131,6 +137,9 @@ bool mlimg_boot_is_same_upper(const char *union_driver, const char *other);
  */
 void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driver,
 	struct mlimg_boot_stack *ret_stack);
+
+/** @return whether both are of the same layers, and made one tree by the same driver */
+bool mlimg_boot_stack_is_same(const struct mlimg_boot_stack *a, const struct mlimg_boot_stack *b);
 
 /**
  * Write boot.json.

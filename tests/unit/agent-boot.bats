@@ -155,6 +155,96 @@ user_files() {
 	same change "changed 3" "$(boot '"\(.change) \(.generation)"')"
 }
 
+# Patches from 12.1 to 12.2 and from there to 12.3, and the whole of 12.2.
+patches() {
+	cd "$DIR"
+	need command debugfs
+	local image
+	cp -a v2 v3
+	echo three >v3/etc/version
+	mlimg-mkfs --quiet --kind system --name debian --version 12.1 v1 v1.img
+	mlimg-mkfs --quiet --kind system --name debian --version 12.2 v2 v2.img
+	mlimg-mkfs --quiet --base v1.img --name debian --version 12.2 v2 p2.img
+	mlimg-mkfs --quiet --base v1.img --base p2.img --name debian --version 12.3 v3 p3.img
+	for image in v1 v2 p2 p3; do
+		rm -rf "layer-$image"
+		mkdir "layer-$image"
+		debugfs -R "rdump /mlimg layer-$image" "$image.img" 2>/dev/null
+	done
+	V1=$(jq -r .build_id layer-v1/mlimg/layer.json)
+	V2=$(jq -r .build_id layer-v2/mlimg/layer.json)
+	P2=$(jq -r .build_id layer-p2/mlimg/layer.json)
+	P3=$(jq -r .build_id layer-p3/mlimg/layer.json)
+}
+
+# on_patch: on 12.1 with the patch to 12.2.
+on_patch() {
+	mount_layers v1 p2 nginx
+	works mlimg-agent prepare --root "$RUN" --union overlay --user "$TENANT" --software "$NGINX" --patch "${P2:0:20}" --system "$V1"
+}
+
+@test "a system with a patch is the new system; going over to that one's own image is no change" {
+	patches
+	on_v1
+	commit
+	echo mine >"$USER_DIR/upper/etc/hosts"
+	cp "$DIR/v1/etc/version" "$USER_DIR/upper/etc/version"
+	on_patch
+	same change "changed 2" "$(boot '"\(.change) \(.generation)"')"
+	same counts "1 1" "$(boot '.report.counts | "\(.conflict) \(.stale)"')"
+	same "stack id" "$(printf '%s\n' "$V2" "$NGINX" | sha256sum | cut -d' ' -f1)" "$(boot .stack_id)"
+	same stack "[[\"system\",\"12.1\",\"$V1\",null,\"$RUN/layers/0\"],[\"patch\",\"12.2\",\"$P2\",\"$V2\",\"$RUN/layers/1\"],[\"software\",\"1.22\",\"$NGINX\",null,\"$RUN/layers/2\"]]" \
+		"$(boot '.stack | map([.kind, .version, .build_id, .result, .mount])')"
+	commit
+	same "layers in the state" "[[\"$V1\",null],[\"$P2\",\"$V2\"],[\"$NGINX\",null]]" "$(state '.stack | map([.build_id, .result])')"
+	local base
+	base=$(sha256sum "$USER_DIR/mlimg/base.manifest.2")
+
+	on_v2
+	same change "none 2 null" "$(boot '"\(.change) \(.generation) \(.report)"')"
+	commit
+	same "layers in the state" "[\"$V2\",\"$NGINX\"]" "$(state '.stack | map(.build_id)')"
+	same "base manifest" "$base" "$(sha256sum "$USER_DIR/mlimg/base.manifest.2")"
+	rm "$USER_DIR/mlimg/base.manifest.2"
+	on_patch
+	same change "none 2" "$(boot '"\(.change) \(.generation)"')"
+	commit
+	same "base manifest, made anew of system and patch" "$base" "$(sha256sum "$USER_DIR/mlimg/base.manifest.2")"
+	same "layers in the state" "[\"$V1\",\"$P2\",\"$NGINX\"]" "$(state '.stack | map(.build_id)')"
+	local before
+	before=$(stat -c '%i %Y' "$USER_DIR/mlimg/state.json")
+	on_patch
+	commit
+	same "state of the same layers" "$before" "$(stat -c '%i %Y' "$USER_DIR/mlimg/state.json")"
+}
+
+@test "software made over the new system lies rightly over the old one with its patch" {
+	patches
+	NGINX=$(layerdir software nginx 1.22 "$DIR/nginx" "$DIR/layer-nginx" "$V2")
+	on_patch
+	same notes "[]" "$(boot .notes)"
+	on_v1
+	same notes "[\"software layer 'nginx' was built over a layer that is not beneath it: $V2\"]" "$(boot .notes)"
+}
+
+@test "patches of another system, in another order, taken for something else" {
+	patches
+	mount_layers v1 p3 nginx
+	fails 3 "mlimg-agent: $RUN: layers/1: patch layer 'debian' 12.3 (${P3:0:20}): is a patch for system ${V2:0:20}, and this one is ${V1:0:20}" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --patch "$P3" --software "$NGINX" --user "$TENANT"
+	mount_layers v1 p3 p2 nginx
+	fails 3 "mlimg-agent: $RUN: layers/1: patch layer 'debian' 12.3 (${P3:0:20}): is a patch for system ${V2:0:20}, and this one is ${V1:0:20}" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --patch "$P3" --patch "$P2" --software "$NGINX" --user "$TENANT"
+	fails 3 "mlimg-agent: $RUN: layers/1: id $P2 is wanted, this is 'debian' 12.3 with id $P3" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --patch "$P2" --patch "$P3" --software "$NGINX" --user "$TENANT"
+	mount_layers v1 p2 nginx
+	fails 3 "mlimg-agent: $RUN: layers/1: a software layer is wanted, this is the patch layer 'debian'" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --software "$P2" --software "$NGINX" --user "$TENANT"
+	fails 3 "mlimg-agent: $RUN: layers/2: a patch layer is wanted, this is the software layer 'nginx'" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --patch "$P2" --patch "$NGINX" --user "$TENANT"
+	[ ! -e "$RUN/boot.json" ]
+}
+
 @test "names that are not UTF-8 are in the report as in manifests" {
 	cd "$DIR"
 	echo a >"v1/etc/$(printf 'q"b\\s\377 \001')"
@@ -342,6 +432,10 @@ Try 'mlimg-agent --help' for more information."
 	local many=() i
 	for i in $(seq 65); do many+=(--software "$id$i"); done
 	fails 2 "mlimg-agent: prepare: more than 64 software layers$hint" mlimg-agent prepare "${many[@]}"
+	many=()
+	for i in $(seq 17); do many+=(--patch "$id$i"); done
+	fails 2 "mlimg-agent: prepare: more than 16 patches$hint" mlimg-agent prepare "${many[@]}"
+	fails 2 "mlimg-agent: prepare: 'abc' is no id (20 to 64 hex digits)$hint" mlimg-agent prepare --patch abc
 	fails 1 "mlimg-agent: open '$DIR/none': No such file or directory" \
 		mlimg-agent prepare --root "$DIR/none" --union overlay --system $id --user $id
 }

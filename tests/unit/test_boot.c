@@ -7,6 +7,7 @@
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ID_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define ID_C "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 
 static struct mlimg_layer_info system_info = {
 	.kind = MLIMG_SYSTEM, .name = "debian", .version = "12.1", .build_id = ID_A};
@@ -132,6 +133,10 @@ TEST(as_many_layers_as_can_be_with_the_longest_names)
 		*layer = state.stack.layers[1];
 		memset(layer->name, 'n', MLIMG_LAYER_NAME_MAX);
 		memset(layer->version, 'v', MLIMG_LAYER_NAME_MAX);
+		if (i > 0 && i <= MLIMG_STACK_PATCH_MAX) {
+			layer->kind = MLIMG_PATCH;
+			strcpy(layer->result, ID_C);
+		}
 	}
 	state.stack.n_layers = MLIMG_BOOT_LAYERS_MAX;
 	ASSERT_OK(mlimg_boot_state_to_json(&state, &text, &err), err);
@@ -144,6 +149,43 @@ TEST(as_many_layers_as_can_be_with_the_longest_names)
 		memset(boot.notes[boot.n_notes], 'x', MLIMG_ERR_TEXT_SIZE - 1);
 	ASSERT_OK(mlimg_boot_to_json(&boot, &text, &err), err);
 	ASSERT(strlen(text) <= MLIMG_BOOT_JSON_MAX);
+	free(text);
+}
+
+TEST(a_patch_tells_what_it_makes_of_its_system)
+{
+	static const struct mlimg_layer_info patch_info = {.kind = MLIMG_PATCH,
+		.name = "debian",
+		.version = "12.2",
+		.build_id = ID_B,
+		.base = ID_A,
+		.result = ID_C};
+	struct mlimg_stack stack = {
+		.layers = {&system_info, &patch_info}, .n_layers = 2, .n_patches = 1};
+	struct mlimg_boot_state state = make_state(), back;
+	struct mlimg_boot_stack other = state.stack;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *text, *result;
+
+	mlimg_boot_stack_of(&stack, "overlay", &state.stack);
+	ASSERT_OK(mlimg_boot_state_to_json(&state, &text, &err), err);
+	ASSERT_OK(mlimg_boot_state_from_json(text, strlen(text), &back, &err), err);
+	ASSERT_STR(back.stack.layers[0].result, "");
+	ASSERT_STR(back.stack.layers[1].result, ID_C);
+	ASSERT(mlimg_boot_stack_is_same(&state.stack, &back.stack));
+	strcpy(back.stack.union_driver, "index");
+	ASSERT(!mlimg_boot_stack_is_same(&state.stack, &back.stack));
+	ASSERT(mlimg_boot_stack_is_same(&other, &other));
+	other.n_layers = 1;
+	ASSERT(!mlimg_boot_stack_is_same(&state.stack, &other));
+	other.n_layers = 2;
+	strcpy(other.layers[0].build_id, ID_C);
+	ASSERT(!mlimg_boot_stack_is_same(&state.stack, &other));
+	result = strstr(text, "\"result\"");
+	ASSERT(result);
+	result[1] = 'R';
+	ASSERT_FAILS(mlimg_boot_state_from_json(text, strlen(text), &back, &err), err, -EUCLEAN,
+		"state.json: no string 'result'");
 	free(text);
 }
 

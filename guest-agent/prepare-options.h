@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file prepare-options.h
+ * The command line of `mlimg-agent prepare`: which layers are wanted.
+ */
+#ifndef MLIMG_PREPARE_OPTIONS_H
+#define MLIMG_PREPARE_OPTIONS_H
+
+#include "guest-agent/mounted.h"
+
+/** What the command line says. Strings point into argv. */
+struct mlimg_wanted {
+	const char *root, *union_driver;
+	struct mlimg_expected system, user;
+	struct mlimg_expected patches[MLIMG_STACK_PATCH_MAX];     /**< bottom first */
+	struct mlimg_expected software[MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first */
+	size_t n_patches, n_software;
+};
+
+/**
+ * Read the arguments.
+ *
+ * @param argc        their number
+ * @param argv        argv[0] is the call's name
+ * @param ret_wanted  filled, also on failure
+ * @return            -1 to go on; otherwise the exit code, everything has been printed
+ */
+int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted);
+
+/**
+ * List the read-only layers.
+ *
+ * @param wanted      of mlimg_prepare_options()
+ * @param ret_layers  bottom first
+ * @return            their number
+ */
+size_t mlimg_wanted_layers(
+	const struct mlimg_wanted *wanted, struct mlimg_expected ret_layers[MLIMG_BOOT_LAYERS_MAX]);
+
+#endif
