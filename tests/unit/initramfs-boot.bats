@@ -91,6 +91,93 @@ agent stage switch-root
 agent commit --root T/run/mlimg" "$(log)"
 }
 
+# The same disks and two patches of the system.
+patch=cccccccccccccccccccc patch2=dddddddddddddddddddd
+patched="${cmdline/ mlimg.user/ mlimg.patch=$patch,$patch2 mlimg.user}"
+with_patches() {
+	local n
+	three_layers
+	{
+		disk /dev/vdf layer patch cccccccccccc8ccccccc0000000000ff $patch ext4
+		disk /dev/vdg layer patch dddddddddddd8ddddddd0000000000ff $patch2 ext4
+	} >>"$T/disks"
+	for n in 3 4; do mkdir -p "$T/content$T/run/mlimg/layers/$n/rootfs"; done
+}
+
+@test "boot: every step with patches, in order" {
+	machine() {
+		with_patches
+	}
+	boots "$patched"
+	same "what was done" "agent stage initramfs
+agent stage disks
+agent stage layers
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdd T/run/mlimg/layers/0
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdf T/run/mlimg/layers/1
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdg T/run/mlimg/layers/2
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdc T/run/mlimg/layers/3
+mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdb T/run/mlimg/layers/4
+mount -t overlay -o ro,nosuid,nodev,lowerdir=T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,index=off,metacopy=on,xino=auto,redirect_dir=follow overlay T/run/mlimg/system
+agent stage user
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+agent stage reconcile
+agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --patch $patch2 --software $sw --software $sw2 --user $user
+agent stage union
+mount -t overlay -o lowerdir=T/run/mlimg/layers/4/rootfs:T/run/mlimg/layers/3/rootfs:T/run/mlimg/system,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
+run-init -n T/root /sbin/init
+agent stage switch-root
+agent commit --root T/run/mlimg" "$(log)"
+}
+
+@test "boot: patches without software" {
+	machine() {
+		with_patches
+		sed -i '2,3d;6d' "$T/disks"
+	}
+	boots "mlimg.system=$sys mlimg.patch=$patch mlimg.user=$user"
+	log | grep -q -- '-o lowerdir=T/run/mlimg/system,upperdir='
+	log | grep -q -- ',lowerdir=T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,index=off'
+	log | grep -qx "agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --user $user"
+}
+
+@test "boot: patches and an index: they are devices of it as all layers" {
+	machine() {
+		with_patches
+		sed -i '/ddddd/d' "$T/disks"
+		disk /dev/vde layer index 333333333333833383330000000000ff $index EROFS >>"$T/disks"
+		mkdir -p "$T/content$T/run/mlimg/index/rootfs"
+		printf '\terofs\n' >>"$T/proc/filesystems"
+	}
+	boots "mlimg.patch=$patch $on_index"
+	same "what was done" "agent check-index --index /dev/vde --layer /dev/vdd --layer /dev/vdf --layer /dev/vdc --layer /dev/vdb
+mount -t erofs -o ro,nosuid,nodev,device=/dev/vdd,device=/dev/vdf,device=/dev/vdc,device=/dev/vdb /dev/vde T/run/mlimg/index
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+agent prepare --root T/run/mlimg --union index --system $sys --patch $patch --software $sw --software $sw2 --user $user
+mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root" \
+		"$(log | grep -v -e stage -e run-init -e commit)"
+}
+
+@test "boot: the system with its patches cannot be mounted, or is not mounted read-only" {
+	machine() {
+		with_patches
+		echo '*mlimg/system|mount: mounting overlay on /s failed: Invalid argument' >"$T/mount.err"
+		echo "[    4.000000] overlayfs: unrecognized mount option \"metacopy=on\" or missing value" >"$T/kmsg"
+	}
+	local options
+	options=ro,nosuid,nodev,lowerdir=$(
+		printf "$BATS_TEST_TMPDIR/machine/run/mlimg/layers/%s/rootfs\n" 2 1 0 | paste -sd :
+	),index=off,metacopy=on,xino=auto,redirect_dir=follow
+	stops "the system layer with 2 patches cannot be mounted: mount says 'mount: mounting overlay on /s failed: Invalid argument', the kernel 'overlayfs: unrecognized mount option \"metacopy=on\" or missing value'; the options were $options" \
+		"$patched"
+	same "further mounts" "" "$(log | grep '^mount' | grep -v /layers/ || :)"
+	machine() {
+		with_patches
+		echo "*mlimg/system" >"$T/mount.lies"
+	}
+	stops "the system layer with 2 patches cannot be mounted: it is not ro on $BATS_TEST_TMPDIR/machine/run/mlimg/system; the options were $options" \
+		"$patched"
+}
+
 @test "boot: an index of other layers is not mounted" {
 	machine() {
 		with_index
@@ -179,7 +266,7 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 @test "boot: a mount that says it worked, and did not" {
 	machine() {
 		three_layers
-		: >"$T/mount.lies"
+		echo '*' >"$T/mount.lies"
 	}
 	stops "the system layer $sys on /dev/vdd cannot be mounted: it is not ro on $BATS_TEST_TMPDIR/machine/run/mlimg/layers/0: see how the host attaches the disk"
 }
@@ -256,6 +343,11 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 @test "overlay options: comma, colon and backslash are escaped" {
 	in_both 0 'lowerdir=/a\,b\:c\\d e/layers/0/rootfs,upperdir=/a\,b\:c\\d e/user/upper,workdir=/a\,b\:c\\d e/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on' "" \
 		'MLIMG_RUN="/a,b:c\\d e"; mlimg_overlay_options 1'
+}
+
+@test "overlay options: comma, colon and backslash are escaped for the system too" {
+	in_both 0 'ro,nosuid,nodev,lowerdir=/a\,b\:c\\d e/layers/1/rootfs:/a\,b\:c\\d e/layers/0/rootfs,index=off,metacopy=on,xino=auto,redirect_dir=follow' "" \
+		'MLIMG_RUN="/a,b:c\\d e" MLIMG_N_PATCHES=1; mlimg_system_options'
 }
 
 @test "overlay options: 65 layers fit into what mount(2) passes" {

@@ -145,6 +145,35 @@ $vdc" " software:$sw=/dev/vdb user:$user=/dev/vdc " "the system layer $sys" \
 		"/dev/vda (serial $sys) holds a software layer, UUID $sys_uuid, but mlimg.system names it: correct the kernel parameters"
 }
 
+@test "disks: a patch that is there, missing, taken for software, attached without being named" {
+	local patch=cccccccccccccccccccc patch_uuid=cccccccccccc8ccccccc0000000000ff
+	local vdd want="MLIMG_PATCH=$patch $want"
+	vdd=$(disk /dev/vdd layer patch $patch_uuid $patch 'ext4, 1 MiB')
+	matches "$vda
+$vdd
+$vdb
+$vdc" " system:$sys=/dev/vda patch:$patch=/dev/vdd software:$sw=/dev/vdb user:$user=/dev/vdc " "" ""
+	matches "$vda
+$vdb
+$vdc" "$all" "the patch layer $patch" ""
+	matches "$vda
+${vdd/patch/software}
+$vdb
+$vdc" "$all" "the patch layer $patch" \
+		"/dev/vdd (serial $patch) holds a software layer, UUID $patch_uuid, but mlimg.patch names it: correct the kernel parameters"
+	matches "$vda
+$(disk /dev/vdd layer patch $other_uuid $patch 'ext4, 1 MiB')
+$vdb
+$vdc" "$all" "the patch layer $patch" \
+		"/dev/vdd (serial $patch) should be the patch layer $patch, but holds a patch layer, UUID $other_uuid: attach the right image"
+	want=${want#* }
+	matches "$vda
+$vdd
+$vdb
+$vdc" "$all" "" "/dev/vdd (serial $patch) holds a patch layer, UUID $patch_uuid, which is not in the stack: \
+detach it, or add it to the kernel parameters"
+}
+
 @test "disks: unreadable is not yet wrong" {
 	matches "$vda
 $vdb

@@ -104,6 +104,17 @@ software() {
 	refuses "mlimg.software=$(software 65)" 'kernel parameter mlimg.software names 65 layers: 64 is the most'
 }
 
+@test "parameters: patches lie between system and software; 16, and not one more" {
+	in_both 0 "2 system:$sys patch:11111111111111111111 patch:2222222222222222222222 software:33333333333333333333 user:$user" "" \
+		"mlimg_parse 'mlimg.software=33333333333333333333 mlimg.patch=11111111111111111111,2222222222222222222222 mlimg.system=$sys mlimg.user=$user' &&
+		echo \"\$MLIMG_N_PATCHES \$MLIMG_WANTED\""
+	in_both 0 "16 $(software 16 | tr , ' ')" "" "mlimg_parse 'mlimg.system=$sys mlimg.user=$user mlimg.patch=$(software 16)' && echo \"\$MLIMG_N_PATCHES \$MLIMG_PATCH\""
+	in_both 0 "0 " "" "mlimg_parse 'mlimg.system=$sys mlimg.user=$user' && echo \"\$MLIMG_N_PATCHES \$MLIMG_PATCH\""
+	refuses "mlimg.system=$sys mlimg.user=$user mlimg.patch=$(software 17)" 'kernel parameter mlimg.patch names 17 patches: 16 is the most'
+	refuses "mlimg.patch=11111111111111111111,xyz" "kernel parameter mlimg.patch=xyz is malformed: mlimg.patch takes $hex"
+	refuses "mlimg.system=$sys mlimg.user=$user mlimg.patch=$sys" "the kernel parameters name $sys twice: a layer has one place in a stack"
+}
+
 @test "parameters: one layer in two places" {
 	refuses "mlimg.system=$sys mlimg.user=$sys" "the kernel parameters name $sys twice: a layer has one place in a stack"
 	refuses "mlimg.system=$sys mlimg.user=$user mlimg.software=${sys}abcd" "the kernel parameters name $sys twice: a layer has one place in a stack"
