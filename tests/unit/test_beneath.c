@@ -5,6 +5,8 @@
 #include "libmlimg/merge.h"
 #include "tests/lib/random-tar.h"
 #include "tests/lib/test.h"
+#include "tools/beneath-tree.h"
+#include "tools/data.h"
 #include "tools/mkfs-build.h"
 
 #define MAX_LAYERS 5
@@ -76,6 +78,61 @@ static void check_file(const struct mlimg_beneath *b, const struct mlimg_entry *
 	ASSERT_MEM(digest, e->digest, sizeof(digest));
 }
 
+struct walk {
+	struct mlimg_tree tree;
+	const struct mlimg_manifest *wanted;
+	size_t n;
+};
+
+static int check_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+	void *ctx, struct mlimg_err *err)
+{
+	struct walk *walk = ctx;
+	const struct mlimg_entry *wanted = &walk->wanted->entries[walk->n++];
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct mlimg_sha256 sha;
+	uint64_t used;
+
+	ASSERT_STR(entry->path, wanted->path);
+	ASSERT(mlimg_entry_has_same_attrs(entry, wanted));
+	ASSERT(wanted->hardlink || node->ino == walk->n);
+	ASSERT_EQ(node->size_bytes, wanted->size_bytes);
+	ASSERT_OK(mlimg_tree_used(&walk->tree, node, &used, err), *err);
+	if (entry->type != MLIMG_FILE)
+		return 0;
+	ASSERT_EQ(used % 4096, 0);
+	mlimg_sha256_init(&sha);
+	ASSERT_OK(mlimg_tree_read(&walk->tree, node, mlimg_data_to_sha256, &sha, err), *err);
+	mlimg_sha256_end(&sha, digest);
+	ASSERT_MEM(digest, wanted->digest, sizeof(digest));
+	return 0;
+}
+
+/* The tree, walked and by its paths, is the merged manifest. */
+static void check_tree(struct mlimg_beneath *b)
+{
+	struct walk walk = {.tree = mlimg_beneath_tree(b), .wanted = mlimg_beneath_manifest(b)};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node, first;
+
+	ASSERT_OK(mlimg_tree_lookup(&walk.tree, "/", false, &room, &node, &err), err);
+	ASSERT_OK(mlimg_tree_walk(&walk.tree, &node, check_entry, &walk, &err), err);
+	ASSERT_EQ(walk.n, walk.wanted->n_entries);
+	for (size_t i = 0; i < walk.n; i++) {
+		const struct mlimg_entry *e = &walk.wanted->entries[i], *other;
+
+		ASSERT_OK(mlimg_tree_lookup(&walk.tree, e->path, false, &room, &node, &err), err);
+		other = &walk.wanted->entries[node.ino - 1];
+		ASSERT(other == e || (e->hardlink && other->hardlink == e->hardlink));
+		if (!e->hardlink)
+			continue;
+		ASSERT_OK(mlimg_tree_lookup(&walk.tree, other->path, false, &room, &first, &err),
+			err);
+		ASSERT_EQ(first.ino, node.ino);
+	}
+}
+
 static void check(const struct layers *l)
 {
 	mlimg_autobeneath struct mlimg_beneath *b = NULL;
@@ -95,6 +152,7 @@ static void check(const struct layers *l)
 		if (e->type == MLIMG_FILE)
 			check_file(b, e);
 	}
+	check_tree(b);
 	mlimg_manifest_free(wanted);
 }
 
