@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TREE "/rootfs"
+#include "tools/data.h"
+
 #define KERNEL_PREFIX "vmlinuz-"
 #define INITRD_PREFIX "initrd.img-"
 
@@ -66,64 +67,63 @@ int mlimg_version_cmp(const char *a, const char *b)
 }
 
 /* A regular file in the tree, links followed. 1: it is not there, or is something else. */
-static int find_file(struct mlimg_ext4 *fs, const char *path, struct mlimg_ext4_inode *ret_inode,
-	struct mlimg_err *err)
+static int find_file(
+	const struct mlimg_tree *tree, const char *path, uint32_t *ret_ino, struct mlimg_err *err)
 {
-	int ret = mlimg_ext4_lookup(fs, TREE, path, true, ret_inode, err);
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node;
+	int ret = mlimg_tree_lookup(tree, path, true, &room, &node, err);
 
 	if (ret == -ENOENT || ret == -ENOTDIR || ret == -ELOOP || ret == -ENAMETOOLONG)
 		return 1;
-	if (ret == 0 && ret_inode->type != MLIMG_FILE)
+	if (ret == 0 && node.type != MLIMG_FILE)
 		return 1;
+	if (ret == 0)
+		*ret_ino = node.ino;
 	return ret;
 }
 
 /* The inode of what Debian's symbolic links say is to be booted; 0 when there are none. */
-static int find_preferred(struct mlimg_ext4 *fs, uint32_t *ret_ino, struct mlimg_err *err)
+static int find_preferred(const struct mlimg_tree *tree, uint32_t *ret_ino, struct mlimg_err *err)
 {
 	static const char *const links[] = {"/vmlinuz", "/boot/vmlinuz"};
-	struct mlimg_ext4_inode inode;
 
 	*ret_ino = 0;
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
-		int ret = find_file(fs, links[i], &inode, err);
+		int ret = find_file(tree, links[i], ret_ino, err);
 
-		if (ret < 0)
+		if (ret <= 0)
 			return ret;
-		if (ret == 0) {
-			*ret_ino = inode.ino;
-			return 0;
-		}
 	}
 	return 0;
 }
 
 /* 0: the version has both files. 1: it has not. */
-static int find_pair(struct mlimg_ext4 *fs, const char *version, struct mlimg_bootfiles *ret_files,
-	struct mlimg_err *err)
+static int find_pair(const struct mlimg_tree *tree, const char *version,
+	struct mlimg_bootfiles *ret_files, struct mlimg_err *err)
 {
 	char path[MLIMG_PATH_MAX + 1];
 	int ret;
 
 	snprintf(path, sizeof(path), "/boot/" KERNEL_PREFIX "%s", version);
-	ret = find_file(fs, path, &ret_files->kernel, err);
+	ret = find_file(tree, path, &ret_files->kernel, err);
 	if (ret)
 		return ret;
 	snprintf(path, sizeof(path), "/boot/" INITRD_PREFIX "%s", version);
-	ret = find_file(fs, path, &ret_files->initrd, err);
+	ret = find_file(tree, path, &ret_files->initrd, err);
 	if (ret)
 		return ret;
 	snprintf(ret_files->version, sizeof(ret_files->version), "%s", version);
 	return 0;
 }
 
-static int choose(struct mlimg_ext4 *fs, const struct mlimg_ext4_dir *dir,
+static int choose(const struct mlimg_tree *tree, const struct mlimg_ext4_dir *dir,
 	struct mlimg_bootfiles *best, struct mlimg_err *err)
 {
 	const char *lonely = NULL;
 	struct mlimg_bootfiles files;
 	uint32_t preferred;
-	int ret = find_preferred(fs, &preferred, err);
+	int ret = find_preferred(tree, &preferred, err);
 
 	best->version[0] = '\0';
 	for (size_t i = 0; i < dir->n_entries && ret >= 0; i++) {
@@ -132,12 +132,12 @@ static int choose(struct mlimg_ext4 *fs, const struct mlimg_ext4_dir *dir,
 		if (strncmp(name, KERNEL_PREFIX, strlen(KERNEL_PREFIX)) != 0 ||
 			!name[strlen(KERNEL_PREFIX)])
 			continue;
-		ret = find_pair(fs, name + strlen(KERNEL_PREFIX), &files, err);
+		ret = find_pair(tree, name + strlen(KERNEL_PREFIX), &files, err);
 		if (ret == 1)
 			lonely = name;
 		if (ret != 0)
 			continue;
-		if (files.kernel.ino == preferred) {
+		if (files.kernel == preferred) {
 			*best = files;
 			return 0;
 		}
@@ -148,45 +148,56 @@ static int choose(struct mlimg_ext4 *fs, const struct mlimg_ext4_dir *dir,
 		return ret < 0 ? ret : 0;
 	if (lonely)
 		return mlimg_err_refuse(err, "%s: there is no initramfs for its kernel /boot/%s",
-			mlimg_ext4_name(fs), lonely);
-	return mlimg_err_refuse(err, "%s: there is no kernel in its /boot", mlimg_ext4_name(fs));
+			tree->name, lonely);
+	return mlimg_err_refuse(err, "%s: there is no kernel in its /boot", tree->name);
 }
 
 int mlimg_bootfiles_find(
-	struct mlimg_ext4 *fs, struct mlimg_bootfiles *ret_files, struct mlimg_err *err)
+	const struct mlimg_tree *tree, struct mlimg_bootfiles *ret_files, struct mlimg_err *err)
 {
 	struct mlimg_ext4_dir dir = {0};
-	struct mlimg_ext4_inode boot;
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node boot;
 	struct mlimg_bootfiles files;
-	int ret = mlimg_ext4_lookup(fs, TREE, "/boot", true, &boot, err);
+	int ret = mlimg_tree_lookup(tree, "/boot", true, &room, &boot, err);
 
 	if (ret == -ENOENT || (ret == 0 && boot.type != MLIMG_DIR))
-		return mlimg_err_refuse(err, "%s: there is no /boot in it", mlimg_ext4_name(fs));
+		return mlimg_err_refuse(err, "%s: there is no /boot in it", tree->name);
 	if (ret == 0)
-		ret = mlimg_ext4_dir_read(fs, &boot, &dir, err);
+		ret = tree->ops->dir(tree->image, boot.inode, &dir, err);
 	if (ret == 0)
-		ret = choose(fs, &dir, &files, err);
+		ret = choose(tree, &dir, &files, err);
 	mlimg_ext4_dir_done(&dir);
 	if (ret == 0)
 		*ret_files = files;
 	return ret;
 }
 
-int mlimg_bootfiles_extract(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
-	const char *path, struct mlimg_err *err)
+int mlimg_bootfiles_read(const struct mlimg_tree *tree, uint32_t ino, mlimg_ext4_data_fn *fn,
+	void *ctx, struct mlimg_err *err)
+{
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node node;
+	int ret = tree->ops->inode(tree->image, ino, &room, &node, err);
+
+	if (ret == 0 && node.size_bytes > MLIMG_BOOTFILE_MAX)
+		return mlimg_err_refuse(err, "%s: a boot file has %llu bytes, which is too much",
+			tree->name, (unsigned long long)node.size_bytes);
+	return ret < 0 ? ret : mlimg_tree_read(tree, &node, fn, ctx, err);
+}
+
+int mlimg_bootfiles_extract(
+	const struct mlimg_tree *tree, uint32_t ino, const char *path, struct mlimg_err *err)
 {
 	mlimg_autoclose int fd = -1;
 	int ret;
 
-	if (inode->size_bytes > MLIMG_BOOTFILE_MAX)
-		return mlimg_err_refuse(err, "%s: a boot file has %llu bytes, which is too much",
-			mlimg_ext4_name(fs), (unsigned long long)inode->size_bytes);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return mlimg_err_set(err, errno, "write '%s'", path);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "write '%s'", path);
-	ret = mlimg_ext4_copy(fs, inode, fd, err);
+	ret = mlimg_bootfiles_read(tree, ino, mlimg_data_to_fd, &fd, err);
 	if (ret < 0)
 		unlink(path);
 	return ret;

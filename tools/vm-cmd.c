@@ -169,7 +169,7 @@ static const struct mlimg_vm_disk *disk_at(const struct mlimg_vm_spec *spec, siz
 	return i == spec->n_disks ? &spec->index : &spec->disks[i];
 }
 
-/* "system", "software0"…, "user", "index": names of block nodes. */
+/* "system", "patch0"…, "software0"…, "user", "index": names of block nodes. */
 static void disk_name(const struct mlimg_vm_spec *spec, size_t i, char ret_name[32])
 {
 	if (i == 0)
@@ -178,8 +178,10 @@ static void disk_name(const struct mlimg_vm_spec *spec, size_t i, char ret_name[
 		snprintf(ret_name, 32, "user");
 	else if (i == spec->n_disks)
 		snprintf(ret_name, 32, "index");
+	else if (i <= spec->n_patches)
+		snprintf(ret_name, 32, "patch%zu", i - 1);
 	else
-		snprintf(ret_name, 32, "software%zu", i - 1);
+		snprintf(ret_name, 32, "software%zu", i - 1 - spec->n_patches);
 }
 
 /*
@@ -208,7 +210,7 @@ static int add_disk(
 		is_user ? "discard=unmap,detect-zeroes=unmap" : "read-only=on",
 		disk->is_block_device ? "host_device" : "file", path);
 	add(args, "-device");
-	/* Eight functions to a slot, from slot 8 on: 67 disks fill nine slots of the 32 that a bus
+	/* Eight functions to a slot, from slot 8 on: 83 disks fill eleven slots of the 32 that a bus
 	 * has. */
 	add(args,
 		"virtio-blk-pci,id=%s,drive=%s,serial=%.*s,addr=0x%zx.%zu,multifunction=on,"
@@ -258,8 +260,11 @@ int mlimg_vm_kernel_cmdline(
 		return mlimg_err_set(err, ENOMEM, "kernel command line");
 	fprintf(f, "boot=mlimg mlimg.system=%.*s", MLIMG_SHORT_ID, spec->disks[0].id);
 	for (size_t i = 1; i + 1 < spec->n_disks; i++)
-		fprintf(f, "%s%.*s", i == 1 ? " mlimg.software=" : ",", MLIMG_SHORT_ID,
-			spec->disks[i].id);
+		fprintf(f, "%s%.*s",
+			i == 1 + spec->n_patches ? " mlimg.software="
+				: i == 1         ? " mlimg.patch="
+						 : ",",
+			MLIMG_SHORT_ID, spec->disks[i].id);
 	fprintf(f, " mlimg.user=%.*s", MLIMG_SHORT_ID, spec->disks[spec->n_disks - 1].id);
 	if (spec->index.path)
 		fprintf(f, " mlimg.union=index mlimg.index=%.*s", MLIMG_SHORT_ID, spec->index.id);

@@ -16,10 +16,9 @@
 #include "libmlimg/stack.h"
 #include "tools/vm-accel.h"
 
-#define MLIMG_VM_DISKS_MAX          \
-	(MLIMG_STACK_SOFTWARE_MAX + \
-		2) /**< software layers, the system, the user; the index is one more */
-#define MLIMG_VM_FORWARDS_MAX 64 /**< forwarded ports of one guest */
+#define MLIMG_VM_DISKS_MAX \
+	(MLIMG_STACK_LAYERS_MAX + 1) /**< read-only layers and the user; the index is one more */
+#define MLIMG_VM_FORWARDS_MAX 64     /**< forwarded ports of one guest */
 
 /** What differs from one kind of machine to another. */
 struct mlimg_vm_arch {
@@ -65,8 +64,10 @@ struct mlimg_vm_spec {
 	unsigned cpus;
 	const char *kernel, *initrd;
 	const char *append; /**< added to the kernel's command line, or NULL */
-	struct mlimg_vm_disk disks[MLIMG_VM_DISKS_MAX]; /**< system, software bottom first, user */
-	size_t n_disks;                                 /**< at least 2 */
+	struct mlimg_vm_disk
+		disks[MLIMG_VM_DISKS_MAX]; /**< system, patches, software, user; bottom first */
+	size_t n_disks;                    /**< at least 2 */
+	size_t n_patches;                  /**< of them */
 	struct mlimg_vm_disk
 		index;         /**< the compiled stack, its id the stack's; no path: without one */
 	bool shuffle;          /**< attach the disks in another order */

@@ -69,9 +69,14 @@ static int push_user(struct mlimg_vm_images *images, const struct mlimg_vm_optio
 	return 0;
 }
 
-static const char *path_of_layer(const struct mlimg_vm_options *options, size_t i)
+const char *mlimg_vm_image_path(const struct mlimg_vm_options *options, size_t i)
 {
-	return i == 0 ? options->system : options->software[i - 1];
+	if (i == 0)
+		return options->system;
+	if (i <= options->n_patches)
+		return options->patches[i - 1];
+	i -= 1 + options->n_patches;
+	return i < options->n_software ? options->software[i] : options->user;
 }
 
 int mlimg_vm_images_load(
@@ -81,6 +86,8 @@ int mlimg_vm_images_load(
 	const char *missing;
 	size_t layer;
 
+	for (size_t i = 0; r == 0 && i < options->n_patches; i++)
+		r = push(ret, options->patches[i], MLIMG_PATCH, err);
 	for (size_t i = 0; r == 0 && i < options->n_software; i++)
 		r = push(ret, options->software[i], MLIMG_SOFTWARE, err);
 	if (r == 0)
@@ -88,7 +95,7 @@ int mlimg_vm_images_load(
 	if (r == 0 && !mlimg_stack_is_built_over(&ret->stack, &layer, &missing))
 		mlimg_cli_warn(MLIMG_VM_PROG,
 			"software layer '%s' was built over a layer that is not beneath it (%.*s)",
-			path_of_layer(options, layer), MLIMG_SHORT_ID, missing);
+			mlimg_vm_image_path(options, layer), MLIMG_SHORT_ID, missing);
 	return r;
 }
 
@@ -105,6 +112,7 @@ void mlimg_vm_images_describe(const struct mlimg_vm_images *images, char *ret_te
 
 	ret_text[0] = '\0';
 	for (size_t i = 0; i + 1 < images->n && len < size; i++)
-		len += (size_t)snprintf(ret_text + len, size - len, "%s%s %s", i ? " + " : "",
-			images->infos[i].name, images->infos[i].version);
+		if (images->infos[i + 1].kind != MLIMG_PATCH)
+			len += (size_t)snprintf(ret_text + len, size - len, "%s%s %s",
+				len ? " + " : "", images->infos[i].name, images->infos[i].version);
 }

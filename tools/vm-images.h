@@ -11,7 +11,7 @@
 /** Descriptions of a guest's layers. Zero it to begin with. */
 struct mlimg_vm_images {
 	struct mlimg_layer_info
-		infos[MLIMG_VM_DISKS_MAX]; /**< system, software bottom first, user */
+		infos[MLIMG_VM_DISKS_MAX]; /**< system, patches, software, user; bottom first */
 	size_t n;
 	struct mlimg_stack
 		stack; /**< points into @p infos; without the user when that is a qcow2 */
@@ -28,13 +28,16 @@ struct mlimg_vm_images {
 int mlimg_vm_images_load(const struct mlimg_vm_options *options, struct mlimg_vm_images *ret,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return the path of image @p i, in the order of mlimg_vm_images.infos */
+const char *mlimg_vm_image_path(const struct mlimg_vm_options *options, size_t i);
+
 /** Check that a user layer, of whatever format, can be written and is not in use. @return 0 or -errno */
 int mlimg_vm_user_check(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what is owned. */
 void mlimg_vm_images_done(struct mlimg_vm_images *images);
 
-/** "debian 12.1 + nginx 1.22": the read-only layers, bottom first; cut at @p size. */
+/** "debian 12.1 + nginx 1.22": the read-only layers, a system with patches as the one that they show, bottom first; cut at @p size. */
 void mlimg_vm_images_describe(const struct mlimg_vm_images *images, char *ret_text, size_t size);
 
 #endif

@@ -13,8 +13,8 @@
 #define CPUS_MAX 255 /* of a q35 without x2APIC */
 
 static const char help[] =
-	"Usage: mlimg-vm run --system IMAGE [--software IMAGE]... --user IMAGE\n"
-	"                    [OPTION]... [-- QEMU-ARGUMENT...]\n"
+	"Usage: mlimg-vm run --system IMAGE [--patch IMAGE]... [--software IMAGE]...\n"
+	"                    --user IMAGE [OPTION]... [-- QEMU-ARGUMENT...]\n"
 	"\n"
 	"Run a guest whose root is merged from layer images, until it powers off.\n"
 	"\n"
@@ -24,6 +24,9 @@ static const char help[] =
 	"\n"
 	"Layers:\n"
 	"  --system IMAGE          system layer; kernel and initramfs are its own\n"
+	"  --patch IMAGE           patch that makes a newer system of what is beneath it,\n"
+	"                          kernel and initramfs included; may be repeated, bottom\n"
+	"                          first\n"
 	"  --software IMAGE        software layer, may be repeated, bottom first\n"
 	"  --user IMAGE            user layer, the only image that is written to\n"
 	"  --user-format FORMAT    raw or qcow2 (default: qcow2 where the name ends in\n"
@@ -62,6 +65,7 @@ static const char help[] =
 
 enum {
 	OPT_SYSTEM = 256,
+	OPT_PATCH,
 	OPT_SOFTWARE,
 	OPT_USER,
 	OPT_USER_FORMAT,
@@ -87,6 +91,7 @@ enum {
 };
 
 static const struct option options[] = {{"system", required_argument, NULL, OPT_SYSTEM},
+	{"patch", required_argument, NULL, OPT_PATCH},
 	{"software", required_argument, NULL, OPT_SOFTWARE},
 	{"user", required_argument, NULL, OPT_USER},
 	{"user-format", required_argument, NULL, OPT_USER_FORMAT},
@@ -125,12 +130,12 @@ static int set_once(const char *option, const char *text, const char **where, st
 	return 0;
 }
 
-static int add_software(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+static int add_layer(const char *what, const char *text, const char **layers, size_t *n, size_t max,
+	struct mlimg_err *err)
 {
-	if (o->n_software == MLIMG_STACK_SOFTWARE_MAX)
-		return mlimg_err_usage(
-			err, "more than %d software layers", MLIMG_STACK_SOFTWARE_MAX);
-	o->software[o->n_software++] = text;
+	if (*n == max)
+		return mlimg_err_usage(err, "more than %zu %s", max, what);
+	layers[(*n)++] = text;
 	return 0;
 }
 
@@ -241,7 +246,12 @@ static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, con
 
 	switch (opt) {
 	case OPT_SYSTEM: return set_once("system", text, &o->system, err);
-	case OPT_SOFTWARE: return add_software(o, text, err);
+	case OPT_PATCH:
+		return add_layer(
+			"patches", text, o->patches, &o->n_patches, MLIMG_STACK_PATCH_MAX, err);
+	case OPT_SOFTWARE:
+		return add_layer("software layers", text, o->software, &o->n_software,
+			MLIMG_STACK_SOFTWARE_MAX, err);
 	case OPT_USER: return set_once("user", text, &o->user, err);
 	case OPT_USER_FORMAT: return set_once("user-format", text, format, err);
 	case OPT_USER_ID: return set_user_id(o, text, err);

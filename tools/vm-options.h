@@ -14,6 +14,8 @@
 /** What the user asked for. Strings point into argv. */
 struct mlimg_vm_options {
 	const char *system;
+	const char *patches[MLIMG_STACK_PATCH_MAX]; /**< bottom first */
+	size_t n_patches;
 	const char *software[MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first */
 	size_t n_software;
 	const char *user;

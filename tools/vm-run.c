@@ -9,6 +9,7 @@
 
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
+#include "tools/beneath-tree.h"
 #include "tools/bootfiles.h"
 #include "tools/cli.h"
 #include "tools/vm-process.h"
@@ -86,19 +87,13 @@ static int take_piece(const void *data, uint64_t size, void *ctx, struct mlimg_e
 	return mlimg_initrd_take(ctx, data, size) ? -ECANCELED : 0;
 }
 
-/* @initrd: the inode of the system layer's own, or NULL for another file. */
-static int ask_initrd(struct prepared *p, struct mlimg_ext4 *fs,
-	const struct mlimg_ext4_inode *initrd, struct mlimg_err *err)
+/* An initramfs that is a file. */
+static int ask_initrd(struct prepared *p, struct mlimg_err *err)
 {
-	mlimg_autoclose int fd = initrd ? -1 : open(p->spec.initrd, O_RDONLY | O_CLOEXEC);
+	mlimg_autoclose int fd = open(p->spec.initrd, O_RDONLY | O_CLOEXEC);
 	char piece[65536];
 	ssize_t n;
-	int ret;
 
-	if (initrd) {
-		ret = mlimg_ext4_read(fs, initrd, take_piece, &p->initrd_says, err);
-		return ret == -ECANCELED ? 0 : ret;
-	}
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", p->spec.initrd);
 	do
@@ -107,22 +102,40 @@ static int ask_initrd(struct prepared *p, struct mlimg_ext4 *fs,
 	return n < 0 ? mlimg_err_set(err, errno, "read '%s'", p->spec.initrd) : 0;
 }
 
-/* The system layer's own kernel and initramfs; with a dry run they are only looked for. */
+/* The system's own kernel and initramfs; with a dry run they are only looked for. */
 static int extract_boot_files(
-	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+	struct prepared *p, const struct mlimg_tree *tree, bool is_dry, struct mlimg_err *err)
 {
-	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
 	struct mlimg_bootfiles files;
-	int ret = mlimg_ext4_open(options->system, &fs, err);
+	int ret = mlimg_bootfiles_find(tree, &files, err);
 
 	if (ret == 0)
-		ret = mlimg_bootfiles_find(fs, &files, err);
-	if (ret == 0)
-		ret = ask_initrd(p, fs, &files.initrd, err);
-	if (ret < 0 || options->dry_run)
+		ret = mlimg_bootfiles_read(tree, files.initrd, take_piece, &p->initrd_says, err);
+	if (ret == -ECANCELED)
+		ret = 0;
+	if (ret < 0 || is_dry)
 		return ret;
-	ret = mlimg_bootfiles_extract(fs, &files.kernel, p->kernel, err);
-	return ret < 0 ? ret : mlimg_bootfiles_extract(fs, &files.initrd, p->initrd, err);
+	ret = mlimg_bootfiles_extract(tree, files.kernel, p->kernel, err);
+	return ret < 0 ? ret : mlimg_bootfiles_extract(tree, files.initrd, p->initrd, err);
+}
+
+/* What the system layer holds, or shows together with its patches: these may bring another kernel, whose modules they bring too. */
+static int open_system(
+	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	mlimg_autobeneath struct mlimg_beneath *merged = NULL;
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	struct mlimg_tree tree;
+	int ret;
+
+	if (options->n_patches)
+		ret = mlimg_beneath_open(p->layers.paths, 1 + options->n_patches, &merged, err);
+	else
+		ret = mlimg_ext4_open(options->system, &fs, err);
+	if (ret < 0)
+		return ret;
+	tree = merged ? mlimg_beneath_tree(merged) : mlimg_ext4_tree(fs);
+	return extract_boot_files(p, &tree, options->dry_run, err);
 }
 
 static int prepare_boot_files(
@@ -134,13 +147,13 @@ static int prepare_boot_files(
 		p->spec.kernel = options->kernel;
 		p->spec.initrd = options->initrd;
 		ret = check_readable(options->kernel, err);
-		return ret < 0 ? ret : ask_initrd(p, NULL, NULL, err);
+		return ret < 0 ? ret : ask_initrd(p, err);
 	}
 	p->spec.kernel = p->kernel = mlimg_runtime_file(p->dir, "kernel");
 	p->spec.initrd = p->initrd = mlimg_runtime_file(p->dir, "initrd");
 	if (!p->kernel || !p->initrd)
 		return mlimg_err_set(err, ENOMEM, "kernel");
-	return extract_boot_files(p, options, err);
+	return open_system(p, options, err);
 }
 
 /* What cannot be looked at is refused where it is opened. */
@@ -163,14 +176,13 @@ static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options
 		struct mlimg_vm_disk *disk = &spec->disks[i];
 		bool is_user = i == p->images.n - 1;
 
-		disk->path = i == 0 ? options->system
-			: is_user   ? options->user
-				    : options->software[i - 1];
+		disk->path = mlimg_vm_image_path(options, i);
 		disk->is_block_device = is_block_device(disk->path);
 		disk->is_qcow2 = is_user && options->user_is_qcow2;
 		disk->id = p->images.infos[i].build_id;
 	}
 	spec->n_disks = p->images.n;
+	spec->n_patches = options->n_patches;
 	for (size_t i = 0; i + 1 < p->images.n; i++)
 		p->layers.paths[p->layers.n++] = spec->disks[i].path;
 	mlimg_stack_id(&p->images.stack, p->layers.stack_id);

@@ -131,6 +131,7 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 	struct mlimg_err errs[5] = {
 		MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
 	struct mlimg_ext4_usage usage;
+	struct mlimg_tree tree;
 	struct mlimg_ext4_inode inode;
 	size_t manifest_size, n = 0;
 	int ret[5] = {0};
@@ -147,7 +148,8 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 				fs, info.build_id, &manifest, &manifest_size, &errs[1]);
 		mlimg_layer_info_done(&info);
 		ret[2] = mlimg_ext4_manifest_walk(fs, 1 << 24, base_visit, &n, &errs[2]);
-		ret[3] = mlimg_bootfiles_find(fs, boot, &errs[3]);
+		tree = mlimg_ext4_tree(fs);
+		ret[3] = mlimg_bootfiles_find(&tree, boot, &errs[3]);
 		if (ret[3] == 0)
 			ret[3] = mlimg_ext4_lookup(
 				fs, "/rootfs", "vmlinuz.old", true, &inode, &errs[3]);

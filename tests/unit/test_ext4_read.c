@@ -151,10 +151,11 @@ static struct mlimg_ext4 *boot_image(const char *commands)
 static void expect_version(const char *commands, const char *version)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = boot_image(commands);
+	struct mlimg_tree tree = mlimg_ext4_tree(fs);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_bootfiles files;
 
-	ASSERT_OK(mlimg_bootfiles_find(fs, &files, &err), err);
+	ASSERT_OK(mlimg_bootfiles_find(&tree, &files, &err), err);
 	ASSERT_STR(files.version, version);
 }
 
@@ -190,12 +191,13 @@ TEST(the_kernel_to_boot_is_found)
 static void expect_refusal(const char *commands, const char *message)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = boot_image(commands);
+	struct mlimg_tree tree = mlimg_ext4_tree(fs);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_bootfiles files;
 	char wanted[600];
 
 	snprintf(wanted, sizeof(wanted), "%s/x.img: %s", test_tmpdir(), message);
-	ASSERT_FAILS(mlimg_bootfiles_find(fs, &files, &err), err, -EUCLEAN, wanted);
+	ASSERT_FAILS(mlimg_bootfiles_find(&tree, &files, &err), err, -EUCLEAN, wanted);
 }
 
 TEST(without_kernel_the_message_says_what_is_missing)
@@ -212,18 +214,19 @@ TEST(without_kernel_the_message_says_what_is_missing)
 TEST(boot_files_are_copied_out)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = boot_image("mkdir boot && " KERNEL("6.1") "true");
+	struct mlimg_tree tree = mlimg_ext4_tree(fs);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	mlimg_autofree char *text = NULL;
 	struct mlimg_bootfiles files;
 	char path[300];
 	size_t size;
 
-	ASSERT_OK(mlimg_bootfiles_find(fs, &files, &err), err);
+	ASSERT_OK(mlimg_bootfiles_find(&tree, &files, &err), err);
 	snprintf(path, sizeof(path), "%s/kernel", test_tmpdir());
 	for (int i = 0; i < 2; i++) /* the second time it is there already */
-		ASSERT_OK(mlimg_bootfiles_extract(fs, &files.kernel, path, &err), err);
+		ASSERT_OK(mlimg_bootfiles_extract(&tree, files.kernel, path, &err), err);
 	ASSERT_OK(mlimg_read_file(AT_FDCWD, path, 100, &text, &size, &err), err);
 	ASSERT_STR(text, "k6.1\n");
-	ASSERT_FAILS(mlimg_bootfiles_extract(fs, &files.initrd, "/nonexistent/initrd", &err), err,
+	ASSERT_FAILS(mlimg_bootfiles_extract(&tree, files.initrd, "/nonexistent/initrd", &err), err,
 		-ENOENT, "write '/nonexistent/initrd': No such file or directory");
 }

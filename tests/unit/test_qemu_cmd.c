@@ -110,6 +110,7 @@ TEST(an_index_is_one_disk_more)
 	char *line, id[MLIMG_SHA256_HEX_SIZE];
 
 	snprintf(id, sizeof(id), "%020zx%044d", (size_t)MLIMG_VM_DISKS_MAX, 0);
+	spec.n_patches = MLIMG_STACK_PATCH_MAX;
 	spec.index = (struct mlimg_vm_disk){.path = "i", .id = id};
 	args = command(&spec);
 	addresses(&args, MLIMG_VM_DISKS_MAX + 1, at);
@@ -127,8 +128,8 @@ TEST(an_index_is_one_disk_more)
 	ASSERT_OK(mlimg_vm_kernel_cmdline(&spec, &line, &err), err);
 	ASSERT(strlen(line) < 2048);
 	ASSERT(strstr(line,
-		" mlimg.user=00000000000000000041 mlimg.union=index "
-		"mlimg.index=00000000000000000042 console="));
+		",00000000000000000050 mlimg.user=00000000000000000051 mlimg.union=index "
+		"mlimg.index=00000000000000000052 console="));
 	free(line);
 }
 
@@ -154,23 +155,51 @@ TEST(only_the_user_layer_is_written_to)
 	mlimg_args_done(&args);
 }
 
+/* The ids of a parameter are those of the disks from @first on. @return their number */
+static size_t check_list(const char *line, const char *parameter, size_t first)
+{
+	char *list, *save = NULL;
+	size_t n = 0;
+
+	list = strstr(line, parameter);
+	ASSERT(list);
+	list = strndup(list + strlen(parameter), strcspn(list, " ") - strlen(parameter));
+	for (char *id = strtok_r(list, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
+		ASSERT_EQ(strlen(id), MLIMG_SHORT_ID);
+		ASSERT_EQ(strtoul(id, NULL, 16), first + n++);
+	}
+	free(list);
+	return n;
+}
+
 TEST(kernel_command_line_with_all_layers)
 {
 	struct mlimg_vm_spec spec = guest(MLIMG_VM_DISKS_MAX);
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	char *line, *software, *save = NULL;
-	size_t n = 0;
+	char *line;
 
+	spec.n_patches = MLIMG_STACK_PATCH_MAX;
 	ASSERT_OK(mlimg_vm_kernel_cmdline(&spec, &line, &err), err);
 	ASSERT(strlen(line) < 2048);
 	ASSERT(strncmp(line, "boot=mlimg mlimg.system=00000000000000000000 ", 45) == 0);
-	software = strstr(line, "mlimg.software=") + strlen("mlimg.software=");
-	*strchr(software, ' ') = '\0';
-	for (char *id = strtok_r(software, ",", &save); id; id = strtok_r(NULL, ",", &save)) {
-		ASSERT_EQ(strlen(id), MLIMG_SHORT_ID);
-		ASSERT_EQ(strtoul(id, NULL, 16), ++n);
-	}
-	ASSERT_EQ(n, MLIMG_STACK_SOFTWARE_MAX);
+	ASSERT_EQ(check_list(line, "mlimg.patch=", 1), MLIMG_STACK_PATCH_MAX);
+	ASSERT_EQ(check_list(line, "mlimg.software=", 1 + MLIMG_STACK_PATCH_MAX),
+		MLIMG_STACK_SOFTWARE_MAX);
+	free(line);
+}
+
+TEST(kernel_command_line_with_patches_alone)
+{
+	struct mlimg_vm_spec spec = guest(4);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *line;
+
+	spec.n_patches = 2;
+	ASSERT_OK(mlimg_vm_kernel_cmdline(&spec, &line, &err), err);
+	ASSERT_STR(line,
+		"boot=mlimg mlimg.system=00000000000000000000 "
+		"mlimg.patch=00000000000000000001,00000000000000000002 "
+		"mlimg.user=00000000000000000003 console=ttyS0 panic=-1");
 	free(line);
 }
 

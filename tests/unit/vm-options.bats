@@ -152,6 +152,81 @@ order() {
 	[ "$(wc -l <orders)" -gt 2 ]
 }
 
+# patched_boot: systems 1 and 2 with other kernels, and p.img from the one to the other, which also moves 1's; w2.img is over 2.
+patched_boot() {
+	mkdir -p v1/boot v1/etc
+	echo one | tee v1/boot/vmlinuz-6.1.0-1-test v1/boot/initrd.img-6.1.0-1-test >/dev/null
+	ln -s boot/vmlinuz-6.1.0-1-test v1/vmlinuz
+	head -c 20000 /dev/urandom >v1/boot/vmlinuz-6.1.0-2-test
+	head -c 30000 /dev/urandom >v1/etc/initrd
+	mlimg-mkfs --quiet --kind system --name debian --version 1 v1 1.img
+	cp -a v1 v2
+	mv v2/etc/initrd v2/boot/initrd.img-6.1.0-2-test
+	touch -d @1600000000 v2/boot/vmlinuz-6.1.0-2-test
+	rm v2/vmlinuz
+	ln -s boot/vmlinuz-6.1.0-2-test v2/vmlinuz
+	rm v2/boot/initrd.img-6.1.0-1-test
+	mlimg-mkfs --quiet --base 1.img --name debian --version 2 v2 p.img
+	mlimg-mkfs --quiet --kind system --name debian --version 2 v2 2.img
+	# Nothing of the new kernel lies in the patch.
+	[ "$(mlimg-inspect p.img manifest | grep -c metacopy)" -eq 2 ]
+}
+
+# vm_id IMAGE: as kernel parameters have it.
+vm_id() {
+	mlimg-inspect --json "$1" show | jq -r '.build_id[:20]'
+}
+
+@test "a patch: its disk, its parameter, and the kernel of the system that it shows" {
+	cd "$BATS_TEST_TMPDIR" || return
+	patched_boot
+	mlimg-mkfs --quiet --kind user --name alice --size 16M u.img
+	mkdir soft
+	mlimg-mkfs --quiet --kind software --name soft soft w.img
+	run --separate-stderr mlimg-vm run --system 1.img --patch p.img --software w.img --user u.img --accel tcg --runtime-dir /r --dry-run
+	same stderr "$ACCEL
+$UNION" "$stderr"
+	same parameters "boot=mlimg mlimg.system=$(vm_id 1.img) mlimg.patch=$(vm_id p.img) mlimg.software=$(vm_id w.img) mlimg.user=$(vm_id u.img) console=ttyS0 panic=-1" \
+		"$(sed -n "s/.*-append '\(.*\)'.*/\1/p" <<<"$output")"
+	same disks "system,read-only=on,file.driver=file,file.filename=1.img
+patch0,read-only=on,file.driver=file,file.filename=p.img
+software0,read-only=on,file.driver=file,file.filename=w.img
+user,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=u.img" "$(sed -n 's/.*node-name=\([^ ]*\).*/\1/p' <<<"$output")"
+
+	# The program in QEMU's place leaves the files where they can be looked at.
+	local system run
+	run=$(mktemp -d /tmp/mlimg-vm.XXXXXX)
+	mkdir bin
+	printf '#!/bin/sh\n[ "$1" != -sandbox ] || exit 0\ncp "%s"/alice/kernel "%s"/alice/initrd .\nexit 1\n' "$run" "$run" >bin/qemu-system-x86_64
+	chmod +x bin/qemu-system-x86_64
+	for system in "1.img --patch p.img" 2.img; do
+		rm -f kernel initrd
+		# shellcheck disable=SC2086
+		PATH=$PWD/bin:$PATH run mlimg-vm run --system $system --user u.img --accel tcg --runtime-dir "$run"
+		cmp kernel v2/boot/vmlinuz-6.1.0-2-test
+		cmp initrd v2/boot/initrd.img-6.1.0-2-test
+	done
+	PATH=$PWD/bin:$PATH run mlimg-vm run --system 1.img --user u.img --accel tcg --runtime-dir "$run"
+	same "the old kernel" one "$(cat kernel)"
+	rm -rf "$run"
+}
+
+@test "patches that do not fit" {
+	cd "$BATS_TEST_TMPDIR" || return
+	patched_boot
+	mlimg-mkfs --quiet --kind user --name alice --size 16M u.img
+	fails 3 "mlimg-vm: 'p.img': patch layer 'debian' 2 ($(vm_id p.img)): is a patch for system $(vm_id 1.img), and this one is $(vm_id 2.img)" \
+		mlimg-vm run --system 2.img --patch p.img --user u.img --dry-run
+	fails 3 "mlimg-vm: 'p.img': patch layer 'debian' 2 ($(vm_id p.img)): is in the stack twice" \
+		mlimg-vm run --system 1.img --patch p.img --patch p.img --user u.img --dry-run
+	fails 3 "mlimg-vm: '1.img' is a system layer, but --patch wants a patch layer" mlimg-vm run --system 1.img --patch 1.img --user u.img --dry-run
+	fails 3 "mlimg-vm: 'p.img' is a patch layer, but --software wants a software layer" \
+		mlimg-vm run --system 1.img --software p.img --user u.img --dry-run
+	local args=() i
+	for i in $(seq 17); do args+=(--patch "$i"); done
+	usage "more than 16 patches" mlimg-vm run --system 1.img --user u.img "${args[@]}"
+}
+
 @test "64 software layers: nine slots of disks, and one more is refused" {
 	local args=() i
 	mkdir -p many
