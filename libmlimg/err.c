@@ -24,40 +24,48 @@ static void make_one_line(char *text)
 			*text = '?';
 }
 
-static int format_text(char *text, const char *fmt, va_list ap)
+static void format_text(char *text, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(text, MLIMG_ERR_TEXT_SIZE, fmt, ap);
 
-	if (n < 0) {
+	if (n < 0)
 		text[0] = '\0';
-		return 0;
-	}
-	mark_cut(text, (size_t)n);
+	else
+		mark_cut(text, (size_t)n);
 	make_one_line(text);
-	return n;
+}
+
+/*
+ * "text: what". Where that is too long its middle is left out: where it happened stands at the
+ * beginning, the reason at the end.
+ */
+static void append(char *text, const char *what)
+{
+	char whole[2 * MLIMG_ERR_TEXT_SIZE + 2];
+	size_t n = (size_t)snprintf(whole, sizeof(whole), "%s: %s", text, what);
+	const size_t head = (MLIMG_ERR_TEXT_SIZE - 4) / 2, tail = MLIMG_ERR_TEXT_SIZE - 4 - head;
+
+	if (n < MLIMG_ERR_TEXT_SIZE)
+		memcpy(text, whole, n + 1);
+	else
+		snprintf(
+			text, MLIMG_ERR_TEXT_SIZE, "%.*s...%s", (int)head, whole, whole + n - tail);
 }
 
 int mlimg_err_set(struct mlimg_err *err, int errnum, const char *fmt, ...)
 {
 	int code = errnum ? -abs(errnum) : -EIO;
 	va_list ap;
-	int n;
 
 	if (!err)
 		return code;
 	va_start(ap, fmt);
-	n = format_text(err->text, fmt, ap);
+	format_text(err->text, fmt, ap);
 	va_end(ap);
 	err->code = code;
 	err->kind = MLIMG_ERR_FAILED;
-	if (errnum && n < MLIMG_ERR_TEXT_SIZE) {
-		size_t room = MLIMG_ERR_TEXT_SIZE - (size_t)n;
-
-		mark_cut(err->text,
-			(size_t)n +
-				(size_t)snprintf(
-					err->text + n, room, ": %s", strerror(abs(errnum))));
-	}
+	if (errnum)
+		append(err->text, strerror(abs(errnum)));
 	return code;
 }
 
@@ -93,7 +101,6 @@ int mlimg_err_wrap(struct mlimg_err *err, int ret, const char *fmt, ...)
 {
 	char inner[MLIMG_ERR_TEXT_SIZE];
 	va_list ap;
-	int n;
 
 	if (ret >= 0)
 		ret = -EIO;
@@ -101,13 +108,8 @@ int mlimg_err_wrap(struct mlimg_err *err, int ret, const char *fmt, ...)
 		return ret;
 	memcpy(inner, err->text, sizeof(inner));
 	va_start(ap, fmt);
-	n = format_text(err->text, fmt, ap);
+	format_text(err->text, fmt, ap);
 	va_end(ap);
-	if (n < MLIMG_ERR_TEXT_SIZE) {
-		size_t room = MLIMG_ERR_TEXT_SIZE - (size_t)n;
-
-		mark_cut(err->text,
-			(size_t)n + (size_t)snprintf(err->text + n, room, ": %s", inner));
-	}
+	append(err->text, inner);
 	return ret;
 }

@@ -18,7 +18,7 @@
 
 #include <stddef.h>
 
-/** Bytes of a message, its NUL included. Longer messages are cut at the end with "...". */
+/** Bytes of a message, its NUL included. Longer ones are cut with "...": at the end, or, where a reason stands there, in the middle. */
 #define MLIMG_ERR_TEXT_SIZE 512
 
 /**

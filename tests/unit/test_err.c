@@ -37,19 +37,38 @@ TEST(long_texts_are_cut_visibly)
 
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	ASSERT_EQ(mlimg_err_set(&err, ENOENT, "%s", name), -ENOENT);
+	ASSERT_EQ(mlimg_err_refuse(&err, "%s", name), -EUCLEAN);
 	ASSERT_EQ(strlen(err.text), MLIMG_ERR_TEXT_SIZE - 1);
 	ASSERT_STR(err.text + MLIMG_ERR_TEXT_SIZE - 5, "n...");
+	ASSERT_EQ(mlimg_err_set(&err, 0, "%s", name), -EIO);
+	ASSERT_STR(err.text + MLIMG_ERR_TEXT_SIZE - 5, "n...");
+}
 
-	/* strerror's text does not fit whole */
-	ASSERT_EQ(mlimg_err_set(&err, ENOENT, "%.*s", MLIMG_ERR_TEXT_SIZE - 10, name), -ENOENT);
-	ASSERT_EQ(strlen(err.text), MLIMG_ERR_TEXT_SIZE - 1);
-	ASSERT_STR(err.text + MLIMG_ERR_TEXT_SIZE - 4, "...");
+TEST(a_long_place_leaves_room_for_the_reason)
+{
+	static const char why[] = ": No such file or directory";
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char name[2 * MLIMG_ERR_TEXT_SIZE];
+	const char *end = err.text + MLIMG_ERR_TEXT_SIZE - sizeof(why);
 
-	ASSERT_EQ(mlimg_err_wrap(&err, -ENOENT, "somewhere"), -ENOENT);
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	for (int length = MLIMG_ERR_TEXT_SIZE - 26; length < (int)sizeof(name); length++) {
+		ASSERT_EQ(mlimg_err_set(&err, ENOENT, "%.*s", length, name), -ENOENT);
+		ASSERT_EQ(strlen(err.text), MLIMG_ERR_TEXT_SIZE - 1);
+		ASSERT_STR(end, why);
+		ASSERT(strstr(err.text, "nnn...nnn"));
+	}
+	ASSERT_EQ(mlimg_err_set(&err, ENOENT, "%.*s", MLIMG_ERR_TEXT_SIZE - 28, name), -ENOENT);
+	ASSERT_STR(end, why);
+	ASSERT(!strchr(err.text, '.'));
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(mlimg_err_wrap(&err, -ENOENT, "somewhere"), -ENOENT);
 	ASSERT_EQ(strlen(err.text), MLIMG_ERR_TEXT_SIZE - 1);
-	ASSERT(strncmp(err.text, "somewhere: nnn", 14) == 0);
-	ASSERT_STR(err.text + MLIMG_ERR_TEXT_SIZE - 4, "...");
+	ASSERT(strncmp(err.text, "somewhere: somewhere: somewhere: nnn", 36) == 0);
+	ASSERT_STR(end, why);
+	ASSERT_EQ(mlimg_err_wrap(&err, -ENOENT, "%s", name), -ENOENT);
+	ASSERT_STR(end, why);
 }
 
 TEST(a_message_is_one_line)
