@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define INODES_MAX (1u << 24)
+#define NAMES_MAX (1u << 25)
 #define DATA_MAX (64u << 20)
 
 void *mlimg_erofs_grow(void *vec, size_t elem_size)
@@ -331,6 +332,9 @@ int mlimg_erofs_add_name(struct mlimg_erofs *image, uint32_t dir, const char *na
 	if (S_ISDIR(inodes[ino].mode) && inodes[ino].parent != NONE)
 		return mlimg_err_set(
 			err, EINVAL, "a second name '%.*s' of a directory", (int)name_size, name);
+	if (image->names.size == NAMES_MAX)
+		return mlimg_err_refuse(
+			err, "is the %uth name, which is one too many", NAMES_MAX + 1);
 	entry = mlimg_erofs_grow(&image->names, sizeof(*entry));
 	if (!entry || append(&image->text, name, name_size, &off) < 0)
 		return mlimg_err_set(err, ENOMEM, "name");

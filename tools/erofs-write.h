@@ -15,7 +15,7 @@
  * - Inodes of a directory's entries lie together, in the order of names; directories are inlined behind their inode as far as a block holds them.
  * - Nothing in the image depends on the time, the host or addresses in memory: same calls, same bytes.
  *
- * Limits: 65,535 xattr bytes a value and 262,140 an inode, 255 shared xattrs an inode (others are inline), 2^32 blocks a device, 2^24 inodes,
+ * Limits: 65,535 xattr bytes a value and 262,140 an inode, 255 shared xattrs an inode (others are inline), 2^32 blocks a device, 2^24 inodes, 2^25 names,
  * 2^24 pieces (of equal size) a file and 2^26 of all files. What is beyond them is refused (-EUCLEAN) with a message that wants the
  * inode's path before it, such as "has the xattr system.x, for which EROFS has no place".
  */
@@ -119,7 +119,7 @@ int mlimg_erofs_check_inode(
  * @param dir   the directory
  * @param name  1..255 bytes without '/' and NUL, neither "." nor ".."
  * @param ino   what it names
- * @return      0, -EINVAL, -ENOMEM
+ * @return      0, -EINVAL, -ENOMEM, -EUCLEAN (too many names)
  */
 int mlimg_erofs_add_name(struct mlimg_erofs *image, uint32_t dir, const char *name,
 	size_t name_size, uint32_t ino, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -6,6 +6,7 @@
 #ifndef MLIMG_TOOLS_INDEX_IMPL_H
 #define MLIMG_TOOLS_INDEX_IMPL_H
 
+#include "libmlimg/stack.h"
 #include "tools/index-follow.h"
 #include "tools/index-merge.h"
 #include "tools/index-seen.h"
@@ -22,8 +23,9 @@ struct mlimg_index_job {
 	struct mlimg_index_follower *follower;
 	const struct mlimg_index_composed *composed;
 	size_t n_composed;
-	bool *is_used;                       /**< of each composed entry */
-	struct mlimg_index_pending *pending; /**< directories that are to be merged yet */
+	bool *is_used;                              /**< of each composed entry */
+	uint64_t n_entries[MLIMG_STACK_LAYERS_MAX]; /**< of each layer, that were read */
+	struct mlimg_index_pending *pending;        /**< directories that are to be merged yet */
 	struct mlimg_index_seen seen;
 };
 

@@ -96,19 +96,31 @@ static void pending_free(struct mlimg_index_pending *dir)
 	free(dir);
 }
 
-static struct mlimg_index_pending *pending_new(const char *parent, const char *name, uint32_t dir)
+/* Bounded as the paths of a manifest: directories can be nested as deep as an image has inodes. */
+static int join_path(const char *parent, const char *name, char **ret_path, struct mlimg_err *err)
+{
+	if (strlen(parent) + 1 + strlen(name) > MLIMG_PATH_MAX)
+		return mlimg_err_refuse(err, "its path is longer than %d bytes", MLIMG_PATH_MAX);
+	if (asprintf(ret_path, "%s%s%s", parent, *parent ? "/" : "", name) < 0)
+		return mlimg_err_set(err, ENOMEM, "merge");
+	return 0;
+}
+
+static int pending_new(const char *parent, const char *name, uint32_t dir,
+	struct mlimg_index_pending **ret_dir, struct mlimg_err *err)
 {
 	struct mlimg_index_pending *new =
 		calloc(1, sizeof(*new) + LAYERS_MAX * sizeof(new->parts[0]));
+	int r = new ? join_path(parent, name, &new->path, err)
+		    : mlimg_err_set(err, ENOMEM, "merge");
 
-	if (!new)
-		return NULL;
-	if (asprintf(&new->path, "%s%s%s", parent, *parent ? "/" : "", name) < 0) {
+	if (r < 0) {
 		free(new);
-		return NULL;
+		return r;
 	}
 	new->dir = dir;
-	return new;
+	*ret_dir = new;
+	return 0;
 }
 
 /*
@@ -153,19 +165,19 @@ static int add_directory(struct mlimg_index_job *m, const struct mlimg_index_pen
 	const struct lists *lists, size_t from, const struct mlimg_entry *top, const char *name,
 	uint32_t ino, struct mlimg_err *err)
 {
-	struct mlimg_index_pending *dir = pending_new(parent->path, name, ino), *shrunk;
-	int r;
+	struct mlimg_index_pending *dir, *shrunk;
+	int r = pending_new(parent->path, name, ino, &dir, err);
 
-	if (!dir)
-		return mlimg_err_set(err, ENOMEM, "merge");
+	if (r < 0)
+		return r;
 	r = collect_parts(m, parent, lists, from, top, name, dir, err);
 	shrunk = realloc(dir, sizeof(*dir) + dir->n_parts * sizeof(dir->parts[0]));
 	if (shrunk)
 		dir = shrunk;
-	if (r == 0)
+	if (r == 0) {
 		r = mlimg_erofs_add_name(m->image, parent->dir, name, strlen(name), ino, err);
-	if (r == 0)
-		r = push_pending(m, dir, err);
+		r = r < 0 ? mlimg_err_wrap(err, r, "'/%s'", dir->path) : push_pending(m, dir, err);
+	}
 	if (r < 0)
 		pending_free(dir);
 	return r;
@@ -202,11 +214,9 @@ static int add_name(struct mlimg_index_job *m, const struct mlimg_index_pending 
 	if (r == 0 && entry.type != head->type)
 		r = mlimg_err_refuse(
 			err, "inode %u is of another type than its directory says", head->ino);
-	if (r == 0 && mlimg_index_is_reference(&m->layers[layer], &entry)) {
-		if (asprintf(&path, "%s%s%s", parent->path, *parent->path ? "/" : "", name) < 0)
-			r = mlimg_err_set(err, ENOMEM, "merge");
-		entry.path = path;
-	}
+	if (r == 0)
+		r = join_path(parent->path, name, &path, err);
+	entry.path = path;
 	if (r == 0 && entry.type == MLIMG_DIR)
 		r = mlimg_index_add_inode(m, layer, &entry, &ino, err);
 	else if (r == 0 && !mlimg_entry_is_whiteout(&entry))
@@ -245,16 +255,32 @@ static int add_composed(struct mlimg_index_job *m, const struct mlimg_index_pend
 	return r < 0 ? mlimg_err_wrap(err, r, "composed '/%s'", entry->path) : 0;
 }
 
+/* Bounded as a manifest: directories may have blocks in common, and so more entries than an image has room for. */
+static int read_list(struct mlimg_index_job *m, const struct part *part,
+	struct mlimg_ext4_dir *ret_dir, struct mlimg_err *err)
+{
+	struct mlimg_ext4 *fs = m->layers[part->layer].fs;
+	int r = mlimg_ext4_inode_read(fs, part->ino, &m->inode, err);
+
+	if (r == 0)
+		r = mlimg_ext4_dir_read(fs, &m->inode, ret_dir, err);
+	if (r < 0)
+		return r;
+	m->n_entries[part->layer] += ret_dir->n_entries;
+	if (m->n_entries[part->layer] <= MLIMG_ENTRIES_MAX)
+		return 0;
+	mlimg_ext4_dir_done(ret_dir);
+	return mlimg_err_refuse(err, "with its entries the layer has more than the %u that can be",
+		MLIMG_ENTRIES_MAX);
+}
+
 static int open_lists(struct mlimg_index_job *m, const struct mlimg_index_pending *dir,
 	struct lists *lists, struct mlimg_err *err)
 {
 	for (; lists->n < dir->n_parts; lists->n++) {
 		const struct part *part = &dir->parts[lists->n];
-		struct mlimg_ext4 *fs = m->layers[part->layer].fs;
-		int r = mlimg_ext4_inode_read(fs, part->ino, &m->inode, err);
+		int r = read_list(m, part, &lists->dirs[lists->n], err);
 
-		if (r == 0)
-			r = mlimg_ext4_dir_read(fs, &m->inode, &lists->dirs[lists->n], err);
 		if (r < 0)
 			return wrap(m, r, part->layer, dir->path, err);
 		lists->next[lists->n] = 0;
@@ -381,9 +407,9 @@ static int add_description(
 /* The merged root has the topmost layer's attributes. overlayfs never asks whether the root of a lower is opaque: they always merge. */
 static int add_rootfs(struct mlimg_index_job *m, uint32_t root, struct mlimg_err *err)
 {
-	struct mlimg_index_pending *dir = pending_new("", "", 0);
+	struct mlimg_index_pending *dir = NULL;
 	struct mlimg_entry entry;
-	int r = dir ? 0 : mlimg_err_set(err, ENOMEM, "merge");
+	int r = pending_new("", "", 0, &dir, err);
 
 	for (size_t i = m->n_layers; r == 0 && i-- > 0;) {
 		struct mlimg_ext4_inode *inode = dir->n_parts ? &m->below : &m->inode;

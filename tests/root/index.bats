@@ -196,3 +196,24 @@ list() {
 		"$(mlimg-inspect --json x.img du --depth 0 | jq '.[0].size')"
 	umount merged
 }
+
+@test "directories that have blocks in common, and so entries without end, are refused" {
+	# Needs no root, but some seconds.
+	local i start
+	mkdir -p shared/big
+	: >shared/big/f
+	(cd shared/big && perl -e 'link("f", $_) or die foreach 1 .. 20000')
+	handmade-layer -s 64M shared debugged.img -O ^metadata_csum -N 3000
+	start=$(debugfs -R "blocks /rootfs/big" debugged.img 2>/dev/null | cut -d ' ' -f 2)
+	# A block of its own, and 50 of the other's.
+	for ((i = 0; i < 1500; i++)); do
+		echo "mkdir /rootfs/$i"
+		printf "set_inode_field /rootfs/$i %s\n" "block[0] 0x2f30a" "block[6] 1" "block[7] 50" "block[8] $start" "size 208896"
+	done >script
+	debugfs -w -f script debugged.img >/dev/null 2>&1
+	run --separate-stderr mlimg-index -o x.img debugged.img
+	same "exit code" 3 "$status"
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr =~ ^"mlimg-index: layer 'handmade': '/"[0-9]+"': with its entries the layer has more than the 16777216 that can be"$ ]]
+	[ ! -e x.img ]
+}

@@ -210,6 +210,25 @@ refuses() {
 	refuses "layer 'handmade': '/etc/two': is a file of 70000000000 bytes in too many pieces: 17089844 of equal size, where 16777216 can be"
 }
 
+@test "refused: a path that is longer than a path can be, whatever is at its end" {
+	local i name
+	name=$(printf '%0250d' 0)
+	{
+		echo cd /rootfs
+		for ((i = 0; i < 60; i++)); do printf 'mkdir d%s\ncd d%s\n' "$name" "$name"; done
+		printf 'write /dev/null f\nea_set -f none f trusted.overlay.metacopy\n'
+	} >deep
+	: >none
+	mkdir -p empty
+	handmade-layer -k patch -b "$(mlimg-inspect --json system.img show | jq -r .build_id)" empty patch.img
+	debugfs -w -f deep patch.img >/dev/null 2>&1
+	run --separate-stderr mlimg-index -o x.img system.img patch.img
+	same "exit code" 3 "$status"
+	# shellcheck disable=SC2154 # run sets it
+	[[ $stderr == "mlimg-index: layer 'handmade': '/d000"*"000...: its path is longer than 4095 bytes" ]]
+	left_nothing
+}
+
 @test "composed entries act as one layer more" {
 	mkdir -p tree/etc tree/usr/share/new
 	printf 'composed\n' >tree/etc/two

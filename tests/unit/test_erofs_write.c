@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "tests/lib/test.h"
+#include "tools/erofs-internal.h"
 
 #define BLOCK 4096ull
 #define CHUNKS_MAX (1ull << 24)
@@ -106,6 +107,22 @@ TEST(device_number_too_large_is_refused)
 	ASSERT_FAILS(mlimg_erofs_add_inode(image, &attr, &ino, &err), err, -EUCLEAN,
 		"has the device number 4095:1048576");
 	mlimg_erofs_free(image);
+}
+
+TEST(too_many_names_are_refused)
+{
+	uint32_t ino;
+	size_t n;
+
+	begin();
+	ino = add_file("a", 0);
+	n = image->names.size;
+	image->names.size = 1u << 25; /* the others cost a gigabyte */
+	ASSERT_FAILS(mlimg_erofs_add_name(image, 0, "b", 1, ino, &err), err, -EUCLEAN,
+		"is the 33554433th name, which is one too many");
+	image->names.size = n;
+	ASSERT_OK(mlimg_erofs_add_name(image, 0, "b", 1, ino, &err), err);
+	ASSERT_OK(write_image(), err);
 }
 
 TEST(file_in_too_many_pieces_is_refused)
