@@ -161,6 +161,12 @@ static bool is_as_beneath(const struct mlimg_rules *rules, const struct mlimg_en
 		old->mtime_s == entry->mtime_s && old->mtime_ns == entry->mtime_ns;
 }
 
+void mlimg_rules_carry(struct mlimg_rules *rules, const struct mlimg_layer_info *source)
+{
+	for (size_t i = 0; rules->kind == MLIMG_SOFTWARE && i < source->n_rebuild; i++)
+		add_cache(rules, source->rebuild[i]);
+}
+
 enum mlimg_verdict mlimg_rules_take(void *ctx, const struct mlimg_entry *entry, bool is_asked)
 {
 	struct mlimg_rules *rules = ctx;

@@ -89,6 +89,9 @@ enum mlimg_verdict mlimg_rules_judge(const struct mlimg_rules *rules,
  */
 enum mlimg_verdict mlimg_rules_take(void *ctx, const struct mlimg_entry *entry, bool is_asked);
 
+/** What has to be rebuilt of a layer that is a source has to be for the new layer too, if that can say so. */
+void mlimg_rules_carry(struct mlimg_rules *rules, const struct mlimg_layer_info *source);
+
 /**
  * Put what has to be rebuilt into the layer's description.
  *

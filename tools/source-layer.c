@@ -11,6 +11,7 @@
 #include "tools/ext4-read.h"
 #include "tools/inspect-layer.h"
 #include "tools/manifest-diff.h"
+#include "tools/mkfs-rules.h"
 #include "tools/owner-map.h"
 #include "tools/source-cursor.h"
 #include "tools/source-upper.h"
@@ -223,6 +224,20 @@ static int check_kind(
 		mlimg_kind_name(info->kind), is_user ? "user" : "layer");
 }
 
+/* What a layer has beside its tree. */
+static int check_beside(const struct mlimg_layer_info *info, const char *path,
+	const struct mlimg_source_to *to, struct mlimg_err *err)
+{
+	if (info->n_records)
+		return mlimg_err_refuse(err,
+			"'%s' keeps %s and maybe others as records beside its tree, which a new "
+			"layer would lose",
+			path, info->records[0].path);
+	if (to->rules)
+		mlimg_rules_carry(to->rules, info);
+	return 0;
+}
+
 int mlimg_source_read_layer(
 	const char *path, bool is_user, const struct mlimg_source_to *to, struct mlimg_err *err)
 {
@@ -235,6 +250,8 @@ int mlimg_source_read_layer(
 		r = mlimg_ext4_layer_info(fs, &info, err);
 	if (r == 0)
 		r = check_kind(&info, is_user, path, err);
+	if (r == 0)
+		r = check_beside(&info, path, to, err);
 	rd.fs = fs;
 	if (r == 0) {
 		rd.stored_bytes = mlimg_ext4_super(fs)->n_blocks * MLIMG_EXT4_BLOCK;

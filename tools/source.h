@@ -44,6 +44,7 @@
 struct mlimg_beneath;
 struct mlimg_data;
 struct mlimg_owner_map;
+struct mlimg_rules;
 struct mlimg_tree;
 
 /** A run of blocks of a file that is contiguous in the file and in the image. */
@@ -323,6 +324,7 @@ struct mlimg_source_to {
 	struct mlimg_budget *budget;         /**< or NULL: no limit */
 	struct mlimg_owner_map *owners;      /**< of the source's entries, or NULL: as they are */
 	const struct mlimg_beneath *beneath; /**< layers beneath the new one, NULL: not known */
+	struct mlimg_rules *rules;           /**< of the layer, or NULL */
 	const char *spool_dir;               /**< where a copy of a source may lie for a while */
 };
 

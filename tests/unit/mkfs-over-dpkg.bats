@@ -253,3 +253,12 @@ records of var/lib/dpkg/triggers/nginx-reload: 1 new or changed, 0 gone' "$(sed 
 	mlimg-mkfs --quiet --kind software --name a --over "$(mlimg-inspect --json s.img | jq -r .build_id)" new a.img
 	holds a.img | grep -qx './var/lib/dpkg/status type=file'
 }
+
+@test "a layer with records is no source: they would be lost" {
+	system
+	package nginx 1.22 >>new/var/lib/dpkg/status
+	over
+	fails 3 "mlimg-mkfs: 'l.img' keeps var/lib/dpkg/status and maybe others as records beside its tree, which a new layer would lose" \
+		mlimg-mkfs --kind system --name a s.img l.img a.img
+	[ ! -e a.img ]
+}

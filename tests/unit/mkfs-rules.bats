@@ -221,3 +221,11 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --kind system --allow 
 	# shellcheck disable=SC2086 # a list
 	same files "$(files_but $rules)" "$(files b.img)"
 }
+
+@test "what a layer lists for rebuilding, a software layer made of it lists too" {
+	mlimg-mkfs --quiet --kind software --name a tree a.img
+	mlimg-mkfs --quiet --kind software --name a a.img b.img
+	same "build id" "$(mlimg-inspect --json a.img | jq -r .build_id)" "$(mlimg-inspect --json b.img | jq -r .build_id)"
+	mlimg-mkfs --quiet --kind system --name a a.img c.img
+	same rebuild null "$(mlimg-inspect --json c.img | jq -r .rebuild)"
+}
