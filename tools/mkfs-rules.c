@@ -73,18 +73,19 @@ static bool is_elsewhere(const char *path)
 	return path[0] == 'u' || path[0] == 'l';
 }
 
-const char *mlimg_rule_name(enum mlimg_rule rule)
+int mlimg_rules_allow(struct mlimg_rules *rules, const char *name, struct mlimg_err *err)
 {
-	return names[rule];
-}
+	char list[256] = "";
 
-enum mlimg_rule mlimg_rule_of(const char *name)
-{
-	enum mlimg_rule rule = 0;
-
-	while (rule < MLIMG_N_RULES && strcmp(name, names[rule]) != 0)
-		rule++;
-	return rule;
+	for (enum mlimg_rule i = 0; i < MLIMG_N_RULES; i++) {
+		if (strcmp(name, names[i]) == 0) {
+			rules->allowed |= 1u << i;
+			return 0;
+		}
+		strcat(list, i == 0 ? "" : i + 1 < MLIMG_N_RULES ? ", " : " or ");
+		strcat(list, names[i]);
+	}
+	return mlimg_err_usage(err, "'%s' is no rule: %s", name, list);
 }
 
 bool mlimg_rules_has(const struct mlimg_rules *rules, enum mlimg_rule rule)

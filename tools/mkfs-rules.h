@@ -64,11 +64,15 @@ struct mlimg_rules {
 	bool has_failed; /**< there was no memory for that list */
 };
 
-/** @return the rule's name: "caches" */
-const char *mlimg_rule_name(enum mlimg_rule rule);
-
-/** @return the rule, or MLIMG_N_RULES when @p name is none */
-enum mlimg_rule mlimg_rule_of(const char *name);
+/**
+ * Lift a rule.
+ *
+ * @param rules  of the layer
+ * @param name   its name
+ * @param err    MLIMG_ERR_USAGE: it is none, and which there are
+ */
+int mlimg_rules_allow(
+	struct mlimg_rules *rules, const char *name, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** @return whether @p rule is in force for the layer, as far as it is for its kind */
 bool mlimg_rules_has(const struct mlimg_rules *rules, enum mlimg_rule rule);

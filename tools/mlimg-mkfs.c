@@ -12,9 +12,9 @@
 #include "libmlimg/layer.h"
 #include "libmlimg/sha256.h"
 #include "libmlimg/stack.h"
-#include "tools/beneath.h"
 #include "tools/cli.h"
 #include "tools/mkfs-build.h"
+#include "tools/mkfs-over-args.h"
 #include "tools/outfile.h"
 #include "tools/source.h"
 
@@ -141,65 +141,9 @@ struct request {
 	size_t n_unknown; /* of its paths */
 	const char *name, *version, *instance, *key, *cert, *profile_path;
 	const char *bases[1 + MLIMG_STACK_PATCH_MAX];
-	char *beneath[MLIMG_STACK_LAYERS_MAX]; /* images of --over; owned */
-	size_t n_beneath;
-	struct mlimg_beneath *opened;
-	struct mlimg_over over;
+	struct mlimg_over_args beneath;
 	bool has_size, is_json;
 };
-
-static int add_over(struct request *rq, const char *name, size_t size, struct mlimg_err *err)
-{
-	char *copy = strndup(name, size);
-	uint8_t digest[MLIMG_SHA256_SIZE];
-	int r;
-
-	if (!copy)
-		return mlimg_err_set(err, ENOMEM, "--over");
-	if (mlimg_sha256_is_hex(copy, digest)) {
-		r = mlimg_layer_add_over(&rq->info, copy, err);
-		free(copy);
-		return r < 0
-			? mlimg_err_usage(err, "--over: more than %d layers", MLIMG_LAYER_OVER_MAX)
-			: 0;
-	}
-	if (!size || rq->n_beneath == MLIMG_STACK_LAYERS_MAX) {
-		free(copy);
-		return size ? mlimg_err_usage(
-				      err, "--over: more than %d layers", MLIMG_STACK_LAYERS_MAX)
-			    : mlimg_err_usage(err, "--over: an empty name");
-	}
-	rq->beneath[rq->n_beneath++] = copy;
-	return 0;
-}
-
-static int add_over_list(struct request *rq, const char *list, struct mlimg_err *err)
-{
-	size_t size;
-	int r;
-
-	do {
-		size = strcspn(list, ",");
-		r = add_over(rq, list, size, err);
-		list += size;
-	} while (r == 0 && *list++);
-	return r;
-}
-
-static int add_allowed(struct request *rq, const char *name, struct mlimg_err *err)
-{
-	enum mlimg_rule rule = mlimg_rule_of(name);
-	char list[256] = "";
-
-	for (enum mlimg_rule i = 0; rule == MLIMG_N_RULES && i < MLIMG_N_RULES; i++) {
-		strcat(list, i == 0 ? "" : i + 1 < MLIMG_N_RULES ? ", " : " or ");
-		strcat(list, mlimg_rule_name(i));
-	}
-	if (rule == MLIMG_N_RULES)
-		return mlimg_err_usage(err, "'%s' is no rule: %s", name, list);
-	rq->rules.allowed |= 1u << rule;
-	return 0;
-}
 
 static int add_base(struct request *rq, const char *image, struct mlimg_err *err)
 {
@@ -221,9 +165,9 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 		return 0;
 	case OPT_NAME: rq->name = optarg; return 0;
 	case OPT_VERSION: rq->version = optarg; return 0;
-	case OPT_OVER: return add_over_list(rq, optarg, err);
-	case OPT_PARTIAL: rq->over.is_partial = true; return 0;
-	case OPT_ALLOW: return add_allowed(rq, optarg, err);
+	case OPT_OVER: return mlimg_over_args_add(&rq->beneath, optarg, &rq->info, err);
+	case OPT_PARTIAL: rq->beneath.over.is_partial = true; return 0;
+	case OPT_ALLOW: return mlimg_rules_allow(&rq->rules, optarg, err);
 	case OPT_BASE: return add_base(rq, optarg, err);
 	case OPT_FORM:
 		if (!mlimg_form_of(optarg, &rq->build.form))
@@ -386,21 +330,6 @@ static int check_verity(const struct request *rq, struct mlimg_err *err)
 	return 0;
 }
 
-static int check_over(const struct request *rq, struct mlimg_err *err)
-{
-	if ((rq->info.n_over || rq->n_beneath) && rq->info.kind != MLIMG_SOFTWARE)
-		return mlimg_err_usage(err, "--over is for software layers");
-	if (rq->info.n_over && rq->n_beneath)
-		return mlimg_err_usage(err, "--over takes images or build ids, not both");
-	if (rq->over.is_partial && !rq->n_beneath)
-		return mlimg_err_usage(err, "--partial needs --over with images");
-	for (size_t i = 0; i < rq->n_beneath; i++)
-		if (mlimg_outfile_is_input(rq->build.image, rq->beneath[i]))
-			return mlimg_err_usage(
-				err, "'%s' is both beneath and the image", rq->build.image);
-	return 0;
-}
-
 /* Sources and image, and what may stand with what. */
 static int take_operands(struct request *rq, int n, char **operands, struct mlimg_err *err)
 {
@@ -422,7 +351,7 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 	rq->build.image = operands[n - 1];
 	if (check_sources(&rq->build, err) < 0)
 		return -EINVAL;
-	if (check_over(rq, err) < 0)
+	if (mlimg_over_args_check(&rq->beneath, &rq->info, rq->build.image, err) < 0)
 		return -EINVAL;
 	if (rq->rules.allowed && is_user)
 		return mlimg_err_usage(err, "--allow is not for user layers, which have no rules");
@@ -508,29 +437,10 @@ static void print_line(const struct request *rq, uint64_t size_bytes)
 	putchar('\n');
 }
 
-static int open_beneath(struct request *rq, struct mlimg_err *err)
-{
-	const char *ids[1 + MLIMG_STACK_SOFTWARE_MAX];
-	size_t n;
-	int r;
-
-	if (!rq->n_beneath)
-		return 0;
-	r = mlimg_beneath_open((const char *const *)rq->beneath, rq->n_beneath, &rq->opened, err);
-	if (r < 0)
-		return r;
-	n = mlimg_stack_ids(mlimg_beneath_stack(rq->opened), ids);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = mlimg_layer_add_over(&rq->info, ids[i], err);
-	rq->build.beneath = rq->opened;
-	rq->build.over = &rq->over;
-	return r;
-}
-
 static int make(struct request *rq, struct mlimg_err *err)
 {
 	uint64_t size_bytes;
-	int r = open_beneath(rq, err);
+	int r = mlimg_over_args_open(&rq->beneath, &rq->build, &rq->info, err);
 
 	if (r == 0)
 		r = mlimg_build_layer(&rq->build, &rq->info, &size_bytes, err);
@@ -546,7 +456,7 @@ static int make(struct request *rq, struct mlimg_err *err)
 		return 0;
 	print_line(rq, size_bytes);
 	mlimg_rules_report(&rq->rules, &rq->info, stdout);
-	mlimg_over_report(&rq->over, stdout);
+	mlimg_over_report(&rq->beneath.over, stdout);
 	return 0;
 }
 
@@ -579,10 +489,7 @@ int main(int argc, char **argv)
 
 	rq.build.rules = &rq.rules;
 	code = run(&rq, argc, argv);
-	mlimg_over_done(&rq.over);
-	mlimg_beneath_free(rq.opened);
-	for (size_t i = 0; i < rq.n_beneath; i++)
-		free(rq.beneath[i]);
+	mlimg_over_args_done(&rq.beneath);
 	mlimg_rules_done(&rq.rules);
 	mlimg_layer_info_done(&rq.info);
 	mlimg_owner_map_free(rq.build.owners);
