@@ -4,12 +4,12 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <ext2fs/ext2_fs.h>
-#include <ext2fs/ext2fs.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "libmlimg/crc32c.h"
 
 static void put_xattrs(const struct mlimg_erofs *image, const struct inode *inode, uint8_t *at)
 {
@@ -208,7 +208,7 @@ static void put_super(
 		slot->blocks = htole32(image->devices.at[i].blocks);
 	}
 	sb->checksum = htole32(
-		ext2fs_crc32c_le(~0u, map + EROFS_SB_OFFSET, EROFS_BLOCK_SIZE - EROFS_SB_OFFSET));
+		mlimg_crc32c(~0u, map + EROFS_SB_OFFSET, EROFS_BLOCK_SIZE - EROFS_SB_OFFSET));
 }
 
 int mlimg_erofs_write(struct mlimg_erofs *image, int fd, const uint8_t uuid[16], const char *label,

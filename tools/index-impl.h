@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file index-impl.h
- * Shared by index-merge.c (directories) and index-inode.c (one inode). Not for other modules.
+ * Shared by index-merge.c (directories), index-inode.c (one inode) and index-describe.c (the index's own). Not for other modules.
  */
 #ifndef MLIMG_TOOLS_INDEX_IMPL_H
 #define MLIMG_TOOLS_INDEX_IMPL_H
@@ -43,6 +43,14 @@ int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, struct mlimg_
 /** The blocks of a layer's file become those of inode @p ino. */
 int mlimg_index_add_extents(struct mlimg_index_job *m, size_t layer,
 	const struct mlimg_ext4_inode *inode, uint32_t ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Add a directory that is of no layer: the image's root where @p name is NULL, and @p parent does not matter. */
+int mlimg_index_add_own_dir(struct mlimg_index_job *m, uint32_t parent, const char *name,
+	uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Add /mlimg and what is in it. */
+int mlimg_index_add_description(struct mlimg_index_job *m, uint32_t root, const char *stack_json,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Read an inode of a layer and make an entry of it. */
 int mlimg_index_load(struct mlimg_index_job *m, size_t layer, uint32_t ino,
