@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An index over hostile layers. The input is a list of changes to a sound system layer and a software layer above it: records of five bytes, a
- * little-endian offset (modulo the size of both, one after the other) and the byte to put there. The images have no checksums, which would stop
- * nearly every change at the door. Whatever they hold, the index is made or an error is said, and two megabytes of layers
+ * An index over hostile layers. The input is a list of changes to a sound system layer, a software layer and a patch between them: records of five
+ * bytes, a little-endian offset (modulo the size of all, one after the other) and the byte to put there. The images have no checksums, which would stop
+ * nearly every change at the door. Whatever they hold, the index is made or an error is said, and three megabytes of layers
  * never become an index without bounds.
  */
 #include <sys/stat.h>
@@ -13,7 +13,10 @@
 /* 2^26 chunk indexes of 8 bytes, and the rest. */
 #define INDEX_BYTES_MAX (1ull << 30)
 
-#define N_LAYERS 2
+#define N_LAYERS 3
+
+/* Bottom first. */
+static const size_t stack[N_LAYERS] = {0, 2, 1};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,7 +30,7 @@ static struct layer_image images[N_LAYERS];
 
 static void make_images(void)
 {
-	static const char *const scripts[N_LAYERS] = {base_script, above_script};
+	static const char *const scripts[N_LAYERS] = {base_script, above_script, patch_script};
 
 	for (size_t i = 0; i < N_LAYERS; i++) {
 		images[i].base = base_image_of(scripts[i], "^metadata_csum", &images[i].size);
@@ -52,10 +55,12 @@ static uint32_t offset_of(const uint8_t *record)
 static void change(const uint8_t *data, size_t size, bool is_back)
 {
 	for (size_t i = 0; i + 5 <= size; i += 5) {
-		size_t at = offset_of(data + i) % (images[0].size + images[1].size);
-		size_t k = at >= images[0].size;
+		size_t at =
+			offset_of(data + i) % (images[0].size + images[1].size + images[2].size);
+		size_t k = 0;
 
-		at -= k ? images[0].size : 0;
+		for (; at >= images[k].size; k++)
+			at -= images[k].size;
 		images[k].bytes[at] = is_back ? images[k].base[at] : data[i + 4];
 	}
 }
@@ -106,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_images();
 	change(data, size, false);
 	for (size_t i = 0; r == 0 && i < N_LAYERS; i++) {
-		r = open_layer(i, &layers[i].fs, &infos[i], &err);
+		r = open_layer(stack[i], &layers[i].fs, &infos[i], &err);
 		layers[i].info = &infos[i];
 	}
 	check(r, &err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-base.h
- * A small layer image that has one of everything, in memory, for tests that damage it, and what they do with it; and one more to lie above. They are made by
+ * A small layer image that has one of everything, in memory, for tests that damage it, and what they do with it; and two more to lie above. They are made by
  * tests/lib/handmade-layer, which must be in PATH or beneath the working directory.
  */
 #ifndef MLIMG_TEST_EXT4_BASE_H
@@ -69,10 +69,32 @@ static const char above_script[] =
 	"handmade-layer -k software -s 1M -d $d/script $d/t $1 -N 256 -O "
 	"^has_journal,^resize_inode,$2\n";
 
+/** A patch between the two: references by another path, by their own, of several names, and a file that only the patch has. */
+static const char patch_script[] =
+	"set -eu\n"
+	"PATH=$PATH:tests/lib:build/bin\n"
+	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
+	"mkdir -p $d/t/etc $d/t/boot $d/t/deep/er\n"
+	"truncate -s 5 $d/t/etc/moved $d/t/etc/motd $d/t/deep/er/again\n"
+	"ln $d/t/etc/moved $d/t/deep/moved; echo patched >$d/t/boot/patched\n"
+	"find $d/t -exec touch -h -d @1550000000 {} +\n"
+	": >$d/none; printf /etc/motd >$d/to; printf /etc/motd2 >$d/to2\n"
+	"cat >$d/script <<END\n"
+	"cd /rootfs\n"
+	"mknod vmlinuz c 0 0\n"
+	"ea_set -f $d/none etc/moved trusted.overlay.metacopy\n"
+	"ea_set -f $d/to etc/moved trusted.overlay.redirect\n"
+	"ea_set -f $d/none etc/motd trusted.overlay.metacopy\n"
+	"ea_set -f $d/none deep/er/again trusted.overlay.metacopy\n"
+	"ea_set -f $d/to2 deep/er/again trusted.overlay.redirect\n"
+	"END\n"
+	"handmade-layer -k patch -b $(printf %064d 2) -s 1M -d $d/script $d/t $1 -N 256 -O "
+	"^has_journal,^resize_inode,$2\n";
+
 /**
  * Make an image.
  *
- * @param script    base_script or above_script
+ * @param script    base_script, above_script or patch_script
  * @param features  "metadata_csum" or "^metadata_csum"
  * @param ret_size  its bytes
  * @return          free() it
