@@ -14,6 +14,7 @@
 
 /* Directory blocks are read this many at a time. */
 #define EXT4_READ_BLOCKS 16
+#define EXT4_RECENT_DIRS 16
 
 /* A symbolic link's target lies in i_block unless it is longer. */
 #define EXT4_FAST_LINK_MAX 59
@@ -25,6 +26,13 @@ struct mlimg_ext4 {
 	const char *at; /* path of what a walk is looking at, for messages; or NULL */
 	struct mlimg_ext4_super super;
 	uint8_t blocks[EXT4_READ_BLOCKS * MLIMG_EXT4_BLOCK]; /* a directory's, while it is read */
+	/* Directories in which names were looked up last: as many as a deep path has. */
+	struct ext4_recent {
+		uint32_t ino; /* 0: none */
+		uint64_t used;
+		struct mlimg_ext4_dir dir;
+	} recent[EXT4_RECENT_DIRS];
+	uint64_t n_lookups;
 };
 
 /** mlimg_err_refuse() with "IMAGE: " or "IMAGE: ./PATH: " in front. */

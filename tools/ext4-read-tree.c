@@ -33,6 +33,37 @@ static int op_dir(
 	return mlimg_ext4_dir_read(image, inode, ret_dir, err);
 }
 
+static int op_recent_dir(void *image, const void *inode_, const struct mlimg_ext4_dir **ret_dir,
+	struct mlimg_err *err)
+{
+	const struct mlimg_ext4_inode *inode = inode_;
+	struct mlimg_ext4 *fs = image;
+	struct ext4_recent *oldest = &fs->recent[0];
+	int ret;
+
+	fs->n_lookups++;
+	for (size_t i = 0; i < EXT4_RECENT_DIRS; i++) {
+		struct ext4_recent *r = &fs->recent[i];
+
+		if (r->ino == inode->ino) {
+			r->used = fs->n_lookups;
+			*ret_dir = &r->dir;
+			return 0;
+		}
+		if (r->used < oldest->used)
+			oldest = r;
+	}
+	mlimg_ext4_dir_done(&oldest->dir);
+	oldest->ino = 0;
+	ret = mlimg_ext4_dir_read(fs, inode, &oldest->dir, err);
+	if (ret < 0)
+		return ret;
+	oldest->ino = inode->ino;
+	oldest->used = fs->n_lookups;
+	*ret_dir = &oldest->dir;
+	return 0;
+}
+
 static int op_entry(void *image, const void *inode, void *attrs, struct mlimg_entry *ret_entry,
 	struct mlimg_err *err)
 {
@@ -122,6 +153,7 @@ static struct mlimg_tree tree_at(struct mlimg_ext4 *fs, const char *root)
 	static const struct mlimg_tree_ops ops = {
 		.inode = op_inode,
 		.dir = op_dir,
+		.recent_dir = op_recent_dir,
 		.entry = op_entry,
 		.read = op_read,
 		.data = op_data,

@@ -301,6 +301,8 @@ void mlimg_ext4_close(struct mlimg_ext4 *fs)
 {
 	if (!fs)
 		return;
+	for (size_t i = 0; i < EXT4_RECENT_DIRS; i++)
+		mlimg_ext4_dir_done(&fs->recent[i].dir);
 	/* Not ext2fs_close(): that could write. */
 	if (fs->ext2)
 		ext2fs_free(fs->ext2);

@@ -112,6 +112,7 @@ static int step(struct lookup *l, const char *name, bool follow)
 {
 	const struct mlimg_tree *tree = l->tree;
 	struct mlimg_ext4_dir dir = {0};
+	const struct mlimg_ext4_dir *names = &dir;
 	const struct mlimg_ext4_dirent *found;
 	struct mlimg_entry entry;
 	int ret;
@@ -124,10 +125,13 @@ static int step(struct lookup *l, const char *name, bool follow)
 		l->depth -= l->depth > 1;
 		return go_back(l);
 	}
-	ret = tree->ops->dir(tree->image, l->inode, &dir, l->err);
+	if (tree->ops->recent_dir)
+		ret = tree->ops->recent_dir(tree->image, l->inode, &names, l->err);
+	else
+		ret = tree->ops->dir(tree->image, l->inode, &dir, l->err);
 	if (ret < 0)
 		return ret;
-	found = mlimg_ext4_dir_find(&dir, name);
+	found = mlimg_ext4_dir_find(names, name);
 	ret = found ? read_entry_inode(tree, NULL, found, l->inode, &l->node, l->err)
 		    : fail_lookup(l->tree, l->err, ENOENT, l->path);
 	mlimg_ext4_dir_done(&dir);

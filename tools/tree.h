@@ -43,6 +43,12 @@ struct mlimg_tree_ops {
 	/** Read a directory; no subdirectory may be in there twice. @p ret_dir is zeroed on failure. */
 	int (*dir)(void *image, const void *inode, struct mlimg_ext4_dir *ret_dir,
 		struct mlimg_err *err);
+	/**
+	 * The same for looking up names, one after the other in the same directories: what was read is kept for a while. @p ret_dir is the
+	 * image's, until the next call. NULL where the format has no such thing.
+	 */
+	int (*recent_dir)(void *image, const void *inode, const struct mlimg_ext4_dir **ret_dir,
+		struct mlimg_err *err);
 	/** Make an entry, without path, digest, hardlink and nlink. What it points to lies in @p attrs. */
 	int (*entry)(void *image, const void *inode, void *attrs, struct mlimg_entry *ret_entry,
 		struct mlimg_err *err);
