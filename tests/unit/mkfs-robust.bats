@@ -84,7 +84,7 @@ starved() {
 	refused 3 "'file': trusted.overlay.unheard-of cannot be kept in a layer" a.img
 	handmade-layer -k software d a.img
 	debugfs -w -R "ea_set /rootfs/file $name /etc/shadow" a.img 2>/dev/null
-	refused 3 "a.img: ./file: has an xattr that sends readers elsewhere, which only a patch layer may have" a.img
+	refused 3 "a.img: './file' is not what its manifest says" a.img
 	echo "ea_set /upper/file ${name%.*}.unheard-of /etc/shadow" >script
 	handmade-layer -k user -s 16M -d script d u.img
 	refused 3 "'file': trusted.overlay.unheard-of cannot be kept in a layer" u.img
