@@ -123,7 +123,7 @@ mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
 agent stage reconcile
 agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --patch $patch2 --software $sw --software $sw2 --user $user
 agent stage union
-mount -t overlay -o lowerdir=T/run/mlimg/layers/4/rootfs:T/run/mlimg/layers/3/rootfs:T/run/mlimg/system,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
+mount -t overlay -o lowerdir=T/run/mlimg/layers/4/rootfs:T/run/mlimg/layers/3/rootfs:T/run/mlimg/system,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=on,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
 agent stage switch-root
 agent commit --root T/run/mlimg" "$(log)"
