@@ -81,7 +81,7 @@ bool mlimg_lex_unescape(
 		/* One spelling each: escaped exactly when it has to be. */
 		if (is_escaped ==
 			(mlimg_manifest_is_plain((unsigned char)value) &&
-				!strchr(more, (int)value)))
+				(!*more || !strchr(more, (int)value))))
 			return false;
 		if (n >= max)
 			return false;

@@ -70,7 +70,7 @@ static void put_digits(struct out *o, uint32_t number, unsigned base, size_t n)
 static void put_escaped(struct out *o, const char *text, const char *more)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		if (mlimg_manifest_is_plain(*p) && !strchr(more, *p)) {
+		if (mlimg_manifest_is_plain(*p) && (!*more || !strchr(more, *p))) {
 			*room(o, 1) = (char)*p;
 			o->used++;
 		} else {

@@ -38,15 +38,29 @@ void mlimg_sha256_hex(const uint8_t digest[MLIMG_SHA256_SIZE], char ret_hex[MLIM
 	ret_hex[2 * MLIMG_SHA256_SIZE] = '\0';
 }
 
-/* -1 for anything but a lower-case digit: an id has one spelling, so ids can be compared as text.
+/* Above 15 for anything but a lower-case digit: an id has one spelling, so ids can be compared as text.
  */
-static int hex_value(char c)
+static unsigned hex_value(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
+	/* Of each digit its value + 1: reading a manifest of 30,000 files takes two million of them. */
+	static const uint8_t values[256] = {['0'] = 1,
+		['1'] = 2,
+		['2'] = 3,
+		['3'] = 4,
+		['4'] = 5,
+		['5'] = 6,
+		['6'] = 7,
+		['7'] = 8,
+		['8'] = 9,
+		['9'] = 10,
+		['a'] = 11,
+		['b'] = 12,
+		['c'] = 13,
+		['d'] = 14,
+		['e'] = 15,
+		['f'] = 16};
+
+	return values[(uint8_t)c] - 1u;
 }
 
 bool mlimg_sha256_is_hex(const char *hex, uint8_t ret_digest[MLIMG_SHA256_SIZE])
@@ -54,10 +68,10 @@ bool mlimg_sha256_is_hex(const char *hex, uint8_t ret_digest[MLIMG_SHA256_SIZE])
 	uint8_t digest[MLIMG_SHA256_SIZE];
 
 	for (size_t i = 0; i < MLIMG_SHA256_SIZE; i++) {
-		int high = hex_value(hex[2 * i]);
-		int low = high < 0 ? -1 : hex_value(hex[2 * i + 1]);
+		unsigned high = hex_value(hex[2 * i]);
+		unsigned low = high > 15 ? high : hex_value(hex[2 * i + 1]);
 
-		if (low < 0)
+		if (low > 15)
 			return false;
 		digest[i] = (uint8_t)(high << 4 | low);
 	}

@@ -2,26 +2,70 @@
 #include "libmlimg/walk-xattr.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
-/* What is read, by one of the two ways. */
+#ifndef SYS_listxattrat
+#define SYS_listxattrat 465 /* on all architectures but alpha, which mlimg does not know */
+#endif
+
+#define PROC_PATH_SIZE (sizeof("/proc/self/fd/") + 12 + MLIMG_NAME_MAX + 1)
+
+/* What is read. */
 struct thing {
-	const char *path;
+	int dir;
+	const char *name;
 	int fd; /* or -1 */
 };
 
+/* Through /proc/self/fd because before Linux 6.13 only it names a thing by directory and name; and "." is the directory. */
+static const char *proc_path(const struct thing *t, char buf[PROC_PATH_SIZE])
+{
+	snprintf(buf, PROC_PATH_SIZE, "/proc/self/fd/%d/%s", t->dir, *t->name ? t->name : ".");
+	return buf;
+}
+
+/* listxattr(2) by directory and name, which Linux 6.13 brought: it takes a third of the time. */
+static bool list_at(const struct thing *t, char *names, size_t size, ssize_t *ret)
+{
+	static enum { UNKNOWN, THERE, MISSING } state;
+
+	if (state == UNKNOWN)
+		state = getenv("MLIMG_NO_LISTXATTRAT") ? MISSING : THERE;
+	if (state == MISSING)
+		return false;
+	*ret = syscall(
+		SYS_listxattrat, t->dir, t->name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, names, size);
+	/* Filters of system calls may say EPERM to what they do not know. */
+	if (*ret < 0 && (errno == ENOSYS || errno == EPERM))
+		state = MISSING;
+	return state != MISSING;
+}
+
 static ssize_t list(const struct thing *t, char *names, size_t size)
 {
-	return t->fd >= 0 ? flistxattr(t->fd, names, size) : llistxattr(t->path, names, size);
+	char path[PROC_PATH_SIZE];
+	ssize_t n;
+
+	if (t->fd >= 0)
+		return flistxattr(t->fd, names, size);
+	if (list_at(t, names, size, &n))
+		return n;
+	return llistxattr(proc_path(t, path), names, size);
 }
 
 static ssize_t get(const struct thing *t, const char *name, void *value, size_t size)
 {
+	char path[PROC_PATH_SIZE];
+
 	return t->fd >= 0 ? fgetxattr(t->fd, name, value, size)
-			  : lgetxattr(t->path, name, value, size);
+			  : lgetxattr(proc_path(t, path), name, value, size);
 }
 
 /*
@@ -99,9 +143,9 @@ static int read_values(
 }
 
 int mlimg_xattr_read_all(
-	struct mlimg_xattr_reader *reader, const char *path, int fd, uint32_t *ret_count)
+	struct mlimg_xattr_reader *reader, int dir, const char *name, int fd, uint32_t *ret_count)
 {
-	const struct thing t = {.path = path, .fd = fd};
+	const struct thing t = {.dir = dir, .name = name, .fd = fd};
 	ssize_t n = read_names(reader, &t);
 
 	if (n < 0)

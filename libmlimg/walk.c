@@ -176,18 +176,10 @@ static int read_link(struct walk *w, int dir, const char *name)
 	return 0;
 }
 
-/*
- * Through /proc/self/fd because only it names a thing by directory and name; and "." is the
- * directory.
- */
 static int read_xattrs(struct walk *w, int dir, const char *name, int fd, uint32_t *ret_count)
 {
-	char path[sizeof("/proc/self/fd/") + 12 + MLIMG_NAME_MAX + 1];
-	int r;
+	int r = mlimg_xattr_read_all(&w->xattrs, dir, name, fd, ret_count);
 
-	if (fd < 0)
-		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, *name ? name : ".");
-	r = mlimg_xattr_read_all(&w->xattrs, path, fd, ret_count);
 	return r < 0 ? mlimg_err_set(w->err, r, "read extended attributes of '%s'", shown(w)) : 0;
 }
 

@@ -290,6 +290,8 @@ static int take_sources(struct building *b, int image_fd)
 
 	b->known = mlimg_compare_known(beneath);
 	mlimg_data_leave_out(b->to.data, beneath ? &b->known : NULL);
+	b->to.known = beneath ? &b->known : NULL;
+	b->to.trusted = b->build->trusts_times ? b->base : NULL;
 	b->to.rules = rules;
 	if (rules) {
 		rules->kind = b->to.kind;

@@ -41,6 +41,7 @@ struct mlimg_build {
 	/** Of a patch: images of the old system, bottom first. */
 	const char *const *bases;
 	size_t n_bases;                      /**< 0 for other kinds */
+	bool trusts_times;                   /**< do not read files that look as they do beneath */
 	const struct mlimg_profile *profile; /**< what comes first in the image; or NULL */
 	size_t *ret_unknown;                 /**< paths of the profile that are no regular files */
 	uint64_t limit_bytes;                /**< that packed sources may hold in all */

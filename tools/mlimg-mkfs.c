@@ -53,6 +53,8 @@ static const char help_text[] =
 	"                   again for the patches that lie on it, bottom first\n"
 	"\n"
 	"Its sources:\n"
+	"  --trust-times    with --base: do not read files whose path, size, time and\n"
+	"                   attributes are as beneath (default: read all)\n"
 	"  --form FORM      what sources are: dir, tar, oci, layer, user, upper,\n"
 	"                   upper-userxattr or unionfs (default: auto)\n"
 	"  --platform P     of container images (default: linux/amd64)\n"
@@ -87,6 +89,7 @@ enum option_value {
 	OPT_PARTIAL,
 	OPT_ALLOW,
 	OPT_BASE,
+	OPT_TRUST_TIMES,
 	OPT_FORM,
 	OPT_PLATFORM,
 	OPT_REF,
@@ -112,6 +115,7 @@ static const struct option long_options[] = {
 	{"partial", no_argument, NULL, OPT_PARTIAL},
 	{"allow", required_argument, NULL, OPT_ALLOW},
 	{"base", required_argument, NULL, OPT_BASE},
+	{"trust-times", no_argument, NULL, OPT_TRUST_TIMES},
 	{"form", required_argument, NULL, OPT_FORM},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"ref", required_argument, NULL, OPT_REF},
@@ -169,6 +173,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 	case OPT_PARTIAL: rq->beneath.over.is_partial = true; return 0;
 	case OPT_ALLOW: return mlimg_rules_allow(&rq->rules, optarg, err);
 	case OPT_BASE: return add_base(rq, optarg, err);
+	case OPT_TRUST_TIMES: rq->build.trusts_times = true; return 0;
 	case OPT_FORM:
 		if (!mlimg_form_of(optarg, &rq->build.form))
 			return mlimg_err_usage(err,
@@ -343,6 +348,8 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 		return mlimg_err_usage(err, "--base makes a patch: give --kind patch, or none");
 	if (!rq->build.n_bases && rq->info.kind == MLIMG_PATCH)
 		return mlimg_err_usage(err, "--base is missing");
+	if (rq->build.trusts_times && rq->info.kind != MLIMG_PATCH)
+		return mlimg_err_usage(err, "--trust-times is for patches");
 	if (n == 0 || (n == 1 && !is_user))
 		return mlimg_err_usage(
 			err, n ? "IMAGE is missing" : "SOURCE and IMAGE are missing");

@@ -11,10 +11,13 @@
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
+#include "tools/beneath.h"
 #include "tools/ext4-data.h"
 #include "tools/owner-map.h"
+#include "tools/source-compare.h"
 #include "tools/source-cursor.h"
 #include "tools/source-unionfs.h"
 #include "tools/source-upper.h"
@@ -24,20 +27,15 @@ struct reader {
 	struct mlimg_cursor cursor;
 	struct mlimg_upper *upper; /* NULL: it is none */
 	struct mlimg_unmapped unmapped;
-	dev_t dev; /* of its root */
+	dev_t dev;                       /* of its root */
+	struct mlimg_comparer *comparer; /* or NULL */
+	const struct mlimg_entry *last;  /* that was found among those that are trusted */
+	int root_fd;
 };
 
 static int changed(const char *path, struct mlimg_err *err)
 {
 	return mlimg_err_set(err, 0, "'%s' changed while it was read", path);
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-		a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /* Read @size bytes from the file's present offset. */
@@ -104,29 +102,98 @@ static int copy_sparse(const struct mlimg_source_to *to, int fd, uint64_t size, 
 	return 0;
 }
 
-static int copy_file(const struct mlimg_source_to *to, const char *path,
-	const struct mlimg_walk_at *at, struct mlimg_file *file, struct mlimg_err *err)
+/* Both are in the same order, and mostly have the same. */
+static const struct mlimg_entry *find_next(
+	struct reader *rd, const struct mlimg_beneath *trusted, const char *path)
+{
+	const struct mlimg_manifest *m = mlimg_beneath_manifest(trusted);
+	const struct mlimg_entry *next = rd->last ? rd->last + 1 : m->entries, *found = NULL;
+
+	for (size_t i = 0; i < 8 && next + i < m->entries + m->n_entries && !found; i++)
+		if (strcmp(next[i].path, path) == 0)
+			found = next + i;
+	if (!found)
+		found = mlimg_beneath_find(trusted, path);
+	if (found)
+		rd->last = found;
+	return found;
+}
+
+/* rsync's quick check: who changes contents changes the time. */
+static bool is_trusted(struct reader *rd, const struct mlimg_entry *entry, struct mlimg_file *file)
+{
+	const struct mlimg_beneath *trusted = rd->cursor.to->trusted;
+	const struct mlimg_entry *old;
+
+	if (!trusted || rd->form != MLIMG_DIR_PLAIN)
+		return false;
+	old = find_next(rd, trusted, entry->path);
+	if (!old || !old->has_digest || !mlimg_entry_has_same_attrs(old, entry) ||
+		old->mtime_s != entry->mtime_s || old->mtime_ns != entry->mtime_ns)
+		return false;
+	file->size_bytes = old->size_bytes;
+	file->is_left_out = true;
+	memcpy(file->digest, old->digest, sizeof(file->digest));
+	return true;
+}
+
+static int copy_file(const struct mlimg_source_to *to, const char *path, int fd,
+	const struct stat *seen, struct mlimg_file *file, struct mlimg_err *err)
 {
 	struct mlimg_data *data = to->data;
-	uint64_t size = (uint64_t)at->st->st_size;
+	uint64_t size = (uint64_t)seen->st_size;
 	struct stat st;
 	int r;
 
 	mlimg_data_begin(data, file, true);
-	if ((uint64_t)at->st->st_blocks * 512 < size)
-		r = copy_sparse(to, at->fd, size, path, err);
+	if ((uint64_t)seen->st_blocks * 512 < size)
+		r = copy_sparse(to, fd, size, path, err);
 	else
-		r = copy_bytes(data, at->fd, size, path, err);
+		r = copy_bytes(data, fd, size, path, err);
 	if (r == 0)
 		r = mlimg_data_end(data, err);
 	if (r < 0)
 		return r;
 	/* Only now: until then it could change. */
-	if (fstat(at->fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return mlimg_err_set(err, errno, "read '%s'", path);
-	if (to->progress)
-		mlimg_progress_add(to->progress, size);
-	return is_same(&st, at->st) ? 0 : changed(path, err);
+	return mlimg_source_is_same(&st, seen) ? 0 : changed(path, err);
+}
+
+/* A file whose contents are known to be unknown. */
+static int copy_again(const char *path, const struct stat *seen, struct mlimg_file *file, void *ctx,
+	struct mlimg_err *err)
+{
+	const struct reader *rd = ctx;
+	mlimg_autoclose int fd =
+		mlimg_open_beneath_strict(rd->root_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return mlimg_err_set(err, fd, "open '%s'", path);
+	return copy_file(rd->cursor.to, path, fd, seen, file, err);
+}
+
+static int take_contents(struct reader *rd, const struct mlimg_entry *entry,
+	const struct mlimg_walk_at *at, struct mlimg_file *file, struct mlimg_err *err)
+{
+	const struct mlimg_source_to *to = rd->cursor.to;
+	mlimg_autoclose int opened = -1;
+	int fd = at->fd, r;
+
+	if (fd < 0) {
+		opened = openat(
+			at->parent_fd, at->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+		fd = opened;
+	}
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", entry->path);
+	if (rd->comparer && mlimg_comparer_wants(rd->comparer, at->st))
+		r = mlimg_comparer_add(rd->comparer, entry->path, fd, at->st, file, err);
+	else
+		r = copy_file(to, entry->path, fd, at->st, file, err);
+	if (r == 0 && to->progress)
+		mlimg_progress_add(to->progress, (uint64_t)at->st->st_size);
+	return r;
 }
 
 /* Owners that the present user name space does not have all show as the same number. */
@@ -196,8 +263,9 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 	node->is_mount = entry->type == MLIMG_DIR && at->st->st_dev != rd->dev;
 	if (at->st->st_dev == to->image_dev && at->st->st_ino == to->image_ino)
 		return mlimg_err_set(err, 0, "the image would lie in its own source");
-	return entry->type == MLIMG_FILE ? copy_file(to, entry->path, at, node->inode->file, err)
-					 : 0;
+	if (entry->type != MLIMG_FILE || is_trusted(rd, &owned, node->inode->file))
+		return 0;
+	return take_contents(rd, entry, at, node->inode->file, err);
 }
 
 /*
@@ -214,6 +282,24 @@ static int check_trusted(const char *path, struct mlimg_err *err)
 		"read '%s': marks of overlayfs (trusted.overlay.*) show to root only", path);
 }
 
+/* Files that are trusted as they are need not be opened. */
+static int walk(struct reader *rd, int fd, struct mlimg_err *err)
+{
+	const struct mlimg_source_to *to = rd->cursor.to;
+	unsigned opening = to->trusted ? 0 : MLIMG_WALK_OPEN_FILES;
+	int r = 0;
+
+	rd->root_fd = fd;
+	if (to->known && rd->form == MLIMG_DIR_PLAIN)
+		r = mlimg_comparer_new(to->known, &rd->comparer, err);
+	if (r == 0)
+		r = mlimg_walk(fd, MLIMG_WALK_ONE_FS | opening, visit, rd, err);
+	if (r == 0 && rd->comparer)
+		r = mlimg_comparer_end(rd->comparer, copy_again, rd, err);
+	mlimg_comparer_free(rd->comparer);
+	return r;
+}
+
 static int read_tree(struct reader *rd, int fd, const char *path, struct mlimg_err *err)
 {
 	int r = mlimg_unmapped_find(&rd->unmapped, err);
@@ -228,7 +314,7 @@ static int read_tree(struct reader *rd, int fd, const char *path, struct mlimg_e
 			rd->form == MLIMG_DIR_UPPER ? MLIMG_UPPER_TRUSTED : MLIMG_UPPER_USER,
 			&rd->upper, err);
 	if (r == 0)
-		r = mlimg_walk(fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_OPEN_FILES, visit, rd, err);
+		r = walk(rd, fd, err);
 	if (r == 0 && rd->form == MLIMG_DIR_UNIONFS)
 		r = mlimg_unionfs_hide(fd, path, rd->cursor.to, err);
 	if (r == 0 && rd->upper)

@@ -42,6 +42,7 @@
 #define MLIMG_EXT4_TIME_MAX INT64_C(15032385535)
 
 struct mlimg_beneath;
+struct mlimg_known;
 struct mlimg_data;
 struct mlimg_owner_map;
 struct mlimg_rules;
@@ -325,7 +326,10 @@ struct mlimg_source_to {
 	struct mlimg_owner_map *owners;      /**< of the source's entries, or NULL: as they are */
 	const struct mlimg_beneath *beneath; /**< layers beneath the new one, NULL: not known */
 	struct mlimg_rules *rules;           /**< of the layer, or NULL */
-	const char *spool_dir;               /**< where a copy of a source may lie for a while */
+	const struct mlimg_known *known;     /**< contents that need not be written, or NULL */
+	/** Layers whose files are taken to be the source's where path, size, time and attributes are; NULL: contents are read. */
+	const struct mlimg_beneath *trusted;
+	const char *spool_dir; /**< where a copy of a source may lie for a while */
 };
 
 /**

@@ -196,6 +196,26 @@ Try 'mlimg-inspect --help' for more information." mlimg-inspect 2.img diff 2.img
 	fails 1 "mlimg-inspect: 2.img: the contents of 'large' lie beneath this patch, at 'usr/share/large'" mlimg-inspect 2.img cat large
 }
 
+@test "mkfs: --trust-times reads only what looks changed, and makes the same patch" {
+	two_versions
+	echo three >new/etc/three
+	echo other >new/etc/two
+	mv new/usr/share/large new/large
+	chmod 700 new/usr/bin/tool
+	patch
+	mlimg-mkfs --quiet --trust-times --base 1.img --name s --version 2 new trusting.img
+	cmp 2.img trusting.img
+	# What it cannot see: the danger that the manual page tells of.
+	printf 'two\n' >new/etc/two
+	printf 'owt\n' >old/etc/two
+	touch -r old/etc/two new/etc/two
+	mlimg-mkfs --quiet --force --kind system --name s --version 1 old 1.img
+	mlimg-mkfs --quiet --force --trust-times --base 1.img --name s --version 2 new trusting.img
+	same "looks unchanged" "" "$(mlimg-inspect trusting.img manifest | grep etc/two || true)"
+	patch
+	mlimg-inspect 2.img manifest | grep -q etc/two
+}
+
 @test "mkfs: wrong usage of --base" {
 	local line="Try 'mlimg-mkfs --help' for more information." many=() i
 	two_versions
@@ -205,6 +225,7 @@ Try 'mlimg-inspect --help' for more information." mlimg-inspect 2.img diff 2.img
 	fails 2 "mlimg-mkfs: --over is for software layers"$'\n'"$line" mlimg-mkfs --base 1.img --over "$(printf '%064d' 0)" new x.img
 	for i in {1..18}; do many+=(--base "$i.img"); done
 	fails 2 "mlimg-mkfs: more than 17 times --base"$'\n'"$line" mlimg-mkfs "${many[@]}" new x.img
+	fails 2 "mlimg-mkfs: --trust-times is for patches"$'\n'"$line" mlimg-mkfs --kind system --trust-times new x.img
 	fails 1 "mlimg-mkfs: open image 'none': No such file or directory" mlimg-mkfs --base none new x.img
 }
 

@@ -242,7 +242,7 @@ TEST(many_hard_links)
 }
 
 /* The file system may lack user.*, or limit their size; both can be found out beforehand. */
-TEST(xattrs_of_any_size_sorted)
+static void check_xattrs(void)
 {
 	mlimg_autoclose int dir = open_tmpdir();
 	struct mlimg_manifest *m;
@@ -280,6 +280,17 @@ TEST(xattrs_of_any_size_sorted)
 	ASSERT_MEM(e->xattrs[2].value, big, sizeof(big));
 	ASSERT_EQ(mlimg_manifest_find(m, "l")->n_xattrs, 0);
 	mlimg_manifest_free(m);
+}
+
+TEST(xattrs_of_any_size_sorted)
+{
+	check_xattrs();
+}
+
+TEST(xattrs_without_listxattrat)
+{
+	setenv("MLIMG_NO_LISTXATTRAT", "1", 1);
+	check_xattrs();
 }
 
 /* Makes directories named "d" in each other until the path is as long as it may be: 2048 levels. */
