@@ -187,7 +187,7 @@ static int take_contents(struct reader *rd, const struct mlimg_entry *entry,
 	}
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", entry->path);
-	if (rd->comparer && mlimg_comparer_wants(rd->comparer, at->st))
+	if (rd->comparer && !file->is_captured && mlimg_comparer_wants(rd->comparer, at->st))
 		r = mlimg_comparer_add(rd->comparer, entry->path, fd, at->st, file, err);
 	else
 		r = copy_file(to, entry->path, fd, at->st, file, err);
