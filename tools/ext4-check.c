@@ -16,6 +16,7 @@ struct use {
 	uint64_t first;
 	uint32_t n_blocks;
 	uint32_t owner; /* an inode, or one of the above, which are no files' numbers */
+	bool is_data; /* of a regular file: where the image has the feature shared_blocks, several may have the same run */
 };
 
 /* A name of something that is no directory. */
@@ -49,7 +50,7 @@ static int grow(const struct check *c, void **array, size_t *room, size_t n, siz
 	return 0;
 }
 
-static int add_use(struct check *c, uint64_t first, uint64_t n_blocks, uint32_t owner)
+static int add_run(struct check *c, uint64_t first, uint64_t n_blocks, uint32_t owner, bool is_data)
 {
 	uint64_t end = c->fs->super.n_blocks;
 	int ret = grow(c, (void **)&c->uses, &c->uses_room, c->n_uses, sizeof(*c->uses));
@@ -59,9 +60,14 @@ static int add_use(struct check *c, uint64_t first, uint64_t n_blocks, uint32_t 
 	if (first >= end || n_blocks > end - first || n_blocks > UINT32_MAX)
 		return ext4_refuse(c->fs, c->err, "block %llu is not within the file system",
 			(unsigned long long)first);
-	c->uses[c->n_uses++] =
-		(struct use){.first = first, .n_blocks = (uint32_t)n_blocks, .owner = owner};
+	c->uses[c->n_uses++] = (struct use){
+		.first = first, .n_blocks = (uint32_t)n_blocks, .owner = owner, .is_data = is_data};
 	return 0;
+}
+
+static int add_use(struct check *c, uint64_t first, uint64_t n_blocks, uint32_t owner)
+{
+	return add_run(c, first, n_blocks, owner, false);
 }
 
 static int add_extents(struct check *c, const struct mlimg_ext4_inode *inode)
@@ -73,7 +79,8 @@ static int add_extents(struct check *c, const struct mlimg_ext4_inode *inode)
 	c->nodes.n = 0;
 	ret = ext4_extents_and_nodes(c->fs, inode, &extents, &n, &c->nodes, c->err);
 	for (size_t i = 0; i < n && ret == 0; i++)
-		ret = add_use(c, extents[i].physical, extents[i].n_blocks, inode->ino);
+		ret = add_run(c, extents[i].physical, extents[i].n_blocks, inode->ino,
+			inode->type == MLIMG_FILE && inode->ino != JOURNAL);
 	for (size_t i = 0; i < c->nodes.n && ret == 0; i++)
 		ret = add_use(c, c->nodes.blocks[i], 1, inode->ino);
 	return ret;
@@ -217,6 +224,15 @@ static void name_owner(uint32_t owner, char text[32])
 		snprintf(text, 32, "inode %u", owner);
 }
 
+/* Runs are shared as a whole, by several files. */
+static bool may_share(const struct check *c, const struct use *a, const struct use *b)
+{
+	if (a->owner == SHARED_XATTRS && b->owner == SHARED_XATTRS)
+		return true;
+	return ext2fs_has_feature_shared_blocks(c->fs->ext2->super) && a->is_data && b->is_data &&
+		a->owner != b->owner && a->first == b->first && a->n_blocks == b->n_blocks;
+}
+
 static int check_uses(struct check *c)
 {
 	const struct use *last = NULL; /* the one that reaches furthest */
@@ -227,7 +243,7 @@ static int check_uses(struct check *c)
 		const struct use *use = &c->uses[i];
 
 		if (last && use->first < last->first + last->n_blocks) {
-			if (use->owner == SHARED_XATTRS && last->owner == SHARED_XATTRS)
+			if (may_share(c, last, use))
 				continue;
 			name_owner(last->owner, a);
 			name_owner(use->owner, b);

@@ -19,7 +19,7 @@ struct mlimg_ext4_usage {
 /**
  * Walk everything that can be reached from "/". Refused beside what mlimg_ext4_walk() refuses: an extent or a node of an extent tree that
  * is damaged or outside the image, a block with two uses (files, the journal, or the file system's own tables; a block of xattrs may be
- * shared), a file with more or fewer names than its inode says. Reads no contents. Memory: 24 bytes for each extent.
+ * shared, and with the feature shared_blocks an extent of regular files), a file with more or fewer names than its inode says. Reads no contents. Memory: 24 bytes for each extent.
  *
  * @param fs         the image
  * @param ret_usage  what was found

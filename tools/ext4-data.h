@@ -99,6 +99,21 @@ struct mlimg_known {
  */
 void mlimg_data_leave_out(struct mlimg_data *data, const struct mlimg_known *known);
 
+/**
+ * From the next file on let files with the same contents share their blocks. Such a file has size and digest, and no extents until
+ * mlimg_data_share(). What is written apart has blocks of its own.
+ *
+ * @param data  the writer, of an image without an end
+ * @return      0, -ENOMEM
+ */
+int mlimg_data_dedupe(struct mlimg_data *data, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Give those files their extents, and end it: a file from now on has blocks of its own. Nothing to do without mlimg_data_dedupe(). */
+int mlimg_data_share(struct mlimg_data *data, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether any files share blocks */
+bool mlimg_data_is_shared(const struct mlimg_data *data);
+
 /** @p size bytes, at most what mlimg_data_room() said, were put there. */
 int mlimg_data_put(struct mlimg_data *data, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -265,3 +265,16 @@ int mlimg_pipe_submit(struct mlimg_pipe *p, bool is_waiting, struct mlimg_buffer
 	*ret_next = next;
 	return errnum ? mlimg_err_set(err, errnum, "write '%s'", p->image) : 0;
 }
+
+uint64_t mlimg_pipe_count(struct mlimg_pipe *p)
+{
+	return p->n_filled; /* changed by the caller's thread only */
+}
+
+void mlimg_pipe_wait_hashed(struct mlimg_pipe *p, uint64_t n)
+{
+	pthread_mutex_lock(&p->lock);
+	while (p->n_hashed < n)
+		pthread_cond_wait(&p->changed, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+}

@@ -65,6 +65,12 @@ void mlimg_pipe_free(struct mlimg_pipe *pipe);
 int mlimg_pipe_submit(struct mlimg_pipe *pipe, bool is_waiting, struct mlimg_buffer **ret_next,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return how many buffers were handed over; the one being filled is the next */
+uint64_t mlimg_pipe_count(struct mlimg_pipe *pipe);
+
+/** Wait until the first @p n buffers, which were handed over, are hashed. */
+void mlimg_pipe_wait_hashed(struct mlimg_pipe *pipe, uint64_t n);
+
 /** Add to a digest what a piece of a buffer that was not handed over says. */
 void mlimg_pipe_hash(struct mlimg_sha256 *sha, const struct mlimg_buffer *buffer,
 	const struct mlimg_piece *piece);

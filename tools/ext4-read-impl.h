@@ -62,6 +62,27 @@ int ext4_extents_and_nodes(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode 
 	struct mlimg_ext4_extent **ret_extents, size_t *ret_n, struct ext4_nodes *nodes,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Digests of contents by where they lie, for images whose files may share blocks. */
+struct ext4_shared;
+
+/** @return an empty table, or NULL when there is no memory */
+struct ext4_shared *ext4_shared_new(void);
+
+/** Free it; accepts NULL. */
+void ext4_shared_free(struct ext4_shared *shared);
+
+/** What files have in common that share all their blocks: a digest of size and extents. */
+void ext4_shared_places(const struct mlimg_ext4_inode *inode,
+	const struct mlimg_ext4_extent *extents, size_t n, uint8_t ret_places[MLIMG_SHA256_SIZE]);
+
+/** @return the digest of the contents at those places, or NULL; until the next one is added */
+const uint8_t *ext4_shared_find(
+	const struct ext4_shared *shared, const uint8_t places[MLIMG_SHA256_SIZE]);
+
+/** Add one. @return 0, -ENOMEM */
+int ext4_shared_add(struct ext4_shared *shared, const uint8_t places[MLIMG_SHA256_SIZE],
+	const uint8_t digest[MLIMG_SHA256_SIZE]) MLIMG_MUST_CHECK;
+
 /** Fill the entry's xattrs. */
 int ext4_read_xattrs(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	struct mlimg_ext4_attrs *attrs, struct mlimg_entry *entry,

@@ -82,7 +82,8 @@ struct manifest_walk {
 	struct group *groups; /* sorted by ino after the first walk */
 	size_t n_groups, room;
 	uint32_t last_number;
-	uint64_t blocks_left; /* that may be digested; no block belongs to two files */
+	uint64_t blocks_left;       /* that may be digested; no block is read twice */
+	struct ext4_shared *shared; /* where files may share blocks; else NULL */
 };
 
 static int by_ino(const void *a, const void *b)
@@ -128,6 +129,39 @@ static void unite_names(struct manifest_walk *m)
 	m->n_groups = n;
 }
 
+static int digest_once(struct manifest_walk *m, const struct mlimg_ext4_inode *inode,
+	const struct mlimg_ext4_extent *extents, size_t n, uint8_t *ret_digest,
+	struct mlimg_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (extents[i].n_blocks > m->blocks_left)
+			return ext4_refuse(m->fs, err,
+				"inode %u: its blocks belong to other files too", inode->ino);
+		m->blocks_left -= extents[i].n_blocks;
+	}
+	return mlimg_ext4_digest(m->fs, inode, ret_digest, err);
+}
+
+static int digest_shared(struct manifest_walk *m, const struct mlimg_ext4_inode *inode,
+	const struct mlimg_ext4_extent *extents, size_t n, uint8_t *ret_digest,
+	struct mlimg_err *err)
+{
+	uint8_t places[MLIMG_SHA256_SIZE];
+	const uint8_t *known;
+	int ret;
+
+	ext4_shared_places(inode, extents, n, places);
+	known = ext4_shared_find(m->shared, places);
+	if (known) {
+		memcpy(ret_digest, known, MLIMG_SHA256_SIZE);
+		return 0;
+	}
+	ret = digest_once(m, inode, extents, n, ret_digest, err);
+	if (ret == 0 && ext4_shared_add(m->shared, places, ret_digest) < 0)
+		ret = ext4_fail(m->fs, err, ENOMEM, "shared contents");
+	return ret;
+}
+
 static int digest_data(struct manifest_walk *m, const struct mlimg_ext4_inode *inode,
 	uint8_t *ret_digest, struct mlimg_err *err)
 {
@@ -138,14 +172,11 @@ static int digest_data(struct manifest_walk *m, const struct mlimg_ext4_inode *i
 	if (ret == 0 && inode->size_bytes > m->bytes_left)
 		return ext4_refuse(m->fs, err,
 			"inode %u: there is more in the tree than there may be", inode->ino);
-	m->bytes_left -= ret == 0 ? inode->size_bytes : 0;
-	for (size_t i = 0; i < n; i++) {
-		if (extents[i].n_blocks > m->blocks_left)
-			return ext4_refuse(m->fs, err,
-				"inode %u: its blocks belong to other files too", inode->ino);
-		m->blocks_left -= extents[i].n_blocks;
-	}
-	return ret < 0 ? ret : mlimg_ext4_digest(m->fs, inode, ret_digest, err);
+	if (ret < 0)
+		return ret;
+	m->bytes_left -= inode->size_bytes;
+	return m->shared ? digest_shared(m, inode, extents, n, ret_digest, err)
+			 : digest_once(m, inode, extents, n, ret_digest, err);
 }
 
 static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode,
@@ -190,6 +221,11 @@ int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, mlimg_ext
 	struct mlimg_ext4_inode root;
 	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(fs->super.kind), "", false, &root, err);
 
+	if (ext2fs_has_feature_shared_blocks(fs->ext2->super)) {
+		m.shared = ext4_shared_new();
+		if (ret == 0 && !m.shared)
+			ret = ext4_fail(fs, err, ENOMEM, "shared contents");
+	}
 	/* How many names an inode has within the tree is known only after all of it has been seen. */
 	if (ret == 0)
 		ret = mlimg_ext4_walk(fs, &root, note_name, &m, err);
@@ -197,5 +233,6 @@ int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, mlimg_ext
 	if (ret == 0)
 		ret = mlimg_ext4_walk(fs, &root, complete, &m, err);
 	free(m.groups);
+	ext4_shared_free(m.shared);
 	return ret;
 }

@@ -274,6 +274,8 @@ int mlimg_writer_layout_read_only(struct mlimg_writer *image, const struct mlimg
 	param.s_blocks_per_group = (uint32_t)g.blocks_per_group;
 	param.s_inodes_count = (uint32_t)(g.groups * g.inodes_per_group);
 	param.s_feature_compat = EXT4_FEATURE_COMPAT_SPARSE_SUPER2;
+	if (mlimg_data_is_shared(image->data))
+		param.s_feature_ro_compat |= EXT4_FEATURE_RO_COMPAT_SHARED_BLOCKS;
 	if (needs->dir_index)
 		param.s_feature_compat |= EXT2_FEATURE_COMPAT_DIR_INDEX;
 	r = initialize(image, &param, err);

@@ -135,8 +135,13 @@ static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
 	if (inode->type != MLIMG_FILE)
 		return 0;
 	list = inode->file->n_extents > 1 ? inode->file->extents : &inode->file->one;
-	for (uint32_t i = 0; i < inode->file->n_extents; i++)
+	for (uint32_t i = 0; i < inode->file->n_extents; i++) {
+		/* Of files that share, the first one has marked them, and all of them. */
+		if (mlimg_data_is_shared(image->data) &&
+			ext2fs_test_block_bitmap2(image->fs->block_map, list[i].start))
+			continue;
 		ext2fs_block_alloc_stats_range(image->fs, list[i].start, list[i].count, 1);
+	}
 	return 0;
 }
 

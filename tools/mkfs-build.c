@@ -286,7 +286,7 @@ static int take_sources(struct building *b, int image_fd)
 {
 	const struct mlimg_beneath *beneath = b->build->over ? b->build->beneath : b->base;
 	struct mlimg_rules *rules = b->build->rules;
-	int r;
+	int r = 0;
 
 	b->known = mlimg_compare_known(beneath);
 	mlimg_data_leave_out(b->to.data, beneath ? &b->known : NULL);
@@ -299,7 +299,12 @@ static int take_sources(struct building *b, int image_fd)
 		rules->is_compared = b->build->over;
 		mlimg_tree_judge(b->tree, mlimg_rules_take, rules);
 	}
-	r = fill_tree(b->build, &b->to, image_fd, &b->place, b->err);
+	if (b->build->is_deduped)
+		r = mlimg_data_dedupe(b->to.data, b->err);
+	if (r == 0)
+		r = fill_tree(b->build, &b->to, image_fd, &b->place, b->err);
+	if (r == 0)
+		r = mlimg_data_share(b->to.data, b->err);
 	mlimg_tree_judge(b->tree, NULL, NULL);
 	mlimg_data_leave_out(b->to.data, NULL);
 	if (r == 0 && rules)

@@ -47,6 +47,7 @@ struct mlimg_build {
 	uint64_t limit_bytes;                /**< that packed sources may hold in all */
 	const char *image;                   /**< the target */
 	uint64_t size_bytes;                 /**< of the image; 0: as small as can be */
+	bool is_deduped;                     /**< files with the same contents share blocks */
 	bool can_replace;                    /**< an image that is there already */
 	bool is_quiet;                       /**< no progress bar */
 	bool has_time;                       /**< @p time_s is given */

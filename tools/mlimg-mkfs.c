@@ -63,6 +63,8 @@ static const char help_text[] =
 	"                   and all=UID:GID for the rest (default: as they are)\n"
 	"  --profile FILE   a list of files, a path a line, that come first in the image,\n"
 	"                   in this order: as a boot reads them (not for user layers)\n"
+	"  --dedupe         let files with the same contents share blocks (not for user\n"
+	"                   layers; default: each has its own)\n"
 	"  --limit SIZE     what sources may hold unpacked, or in holes (default: 64G)\n"
 	"  --allow RULE     lift a rule about what shared layers must not hold: caches,\n"
 	"                   machine-id, ssh-host-keys, random-seed, logs, apt-lists,\n"
@@ -95,6 +97,7 @@ enum option_value {
 	OPT_REF,
 	OPT_OWNER_MAP,
 	OPT_PROFILE,
+	OPT_DEDUPE,
 	OPT_LIMIT,
 	OPT_SIZE,
 	OPT_INSTANCE,
@@ -121,6 +124,7 @@ static const struct option long_options[] = {
 	{"ref", required_argument, NULL, OPT_REF},
 	{"owner-map", required_argument, NULL, OPT_OWNER_MAP},
 	{"profile", required_argument, NULL, OPT_PROFILE},
+	{"dedupe", no_argument, NULL, OPT_DEDUPE},
 	{"limit", required_argument, NULL, OPT_LIMIT},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"instance", required_argument, NULL, OPT_INSTANCE},
@@ -192,6 +196,7 @@ static int take_option(struct request *rq, int opt, struct mlimg_err *err)
 			return mlimg_err_usage(err, "more than one --owner-map");
 		return mlimg_owner_map_parse(optarg, &rq->build.owners, err);
 	case OPT_PROFILE: rq->profile_path = optarg; return 0;
+	case OPT_DEDUPE: rq->build.is_deduped = true; return 0;
 	case OPT_LIMIT: return mlimg_cli_size(optarg, &rq->build.limit_bytes, err);
 	case OPT_SIZE:
 		rq->has_size = true;
@@ -366,8 +371,9 @@ static int take_operands(struct request *rq, int n, char **operands, struct mlim
 		return mlimg_err_usage(err, "--instance is for user layers");
 	if (check_verity(rq, err) < 0)
 		return -EINVAL;
-	if (rq->profile_path && is_user)
-		return mlimg_err_usage(err, "--profile is for read-only layers");
+	if ((rq->profile_path || rq->build.is_deduped) && is_user)
+		return mlimg_err_usage(err, "--%s is for read-only layers",
+			rq->profile_path ? "profile" : "dedupe");
 	if (is_user && !rq->has_size)
 		rq->build.size_bytes = USER_SIZE_DEFAULT;
 	if (rq->has_size && !rq->build.size_bytes)

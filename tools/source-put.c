@@ -142,15 +142,20 @@ static int merge_dir(struct mlimg_tree *tree, struct mlimg_node *node,
 	return 0;
 }
 
-/* One name less; contents that nobody names any more are forgotten. */
+/* One name less; contents that nobody names any more, and no other file has, are forgotten. */
 static void drop_name(struct mlimg_inode *inode)
 {
+	struct mlimg_file *file = inode->type == MLIMG_FILE ? inode->file : NULL;
+
 	inode->nlink--;
-	if (!inode->nlink && inode->type == MLIMG_FILE) {
-		free(inode->file->extents);
-		inode->file->extents = NULL;
-		inode->file->n_extents = 0;
-	}
+	if (inode->nlink || !file)
+		return;
+	file->is_dropped = true;
+	if (file->is_shared)
+		return;
+	free(file->extents);
+	file->extents = NULL;
+	file->n_extents = 0;
 }
 
 /* The node at parent/name, new or one that may be given another inode. */

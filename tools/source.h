@@ -64,10 +64,12 @@ struct mlimg_file {
 			*extents; /**< all of them, when there are several; malloc()ed */
 		char *bytes;      /**< is_captured: the contents and a NUL; malloc()ed */
 	};
-	uint32_t n_extents; /**< ascending by logical, gaps are holes */
-	bool is_captured;   /**< contents go into memory, not into the image */
-	bool is_apart : 1;  /**< goes to mlimg_data_set_apart()'s, as long as it is not placed */
-	bool is_moved : 1;  /**< placed, or has made room for what is: profile-place.h */
+	uint32_t n_extents;  /**< ascending by logical, gaps are holes */
+	bool is_captured;    /**< contents go into memory, not into the image */
+	bool is_apart : 1;   /**< goes to mlimg_data_set_apart()'s, as long as it is not placed */
+	bool is_moved : 1;   /**< placed, or has made room for what is: profile-place.h */
+	bool is_shared : 1;  /**< another file will have the same extents: ext4-same.h */
+	bool is_dropped : 1; /**< not in the tree any more; its extents are freed unless is_shared */
 	bool is_left_out; /**< not written, since these contents are known (mlimg_data_leave_out()) */
 	uint8_t digest[MLIMG_SHA256_SIZE]; /**< set when mlimg_data_sync() has returned */
 };

@@ -41,6 +41,12 @@ in_table() {
 	same "loop devices" "" "$(losetup --list --noheadings --output BACK-FILE | grep -F "$BATS_TEST_TMPDIR" || true)"
 }
 
+@test "benchmark dedupe" {
+	bench dedupe
+	in_table plain dedupe
+	[[ $output == *"| mlimg-mkfs --dedupe | "*"Goal: size of an image, of its content at most 1.02. Measured: 1."* ]]
+}
+
 @test "every benchmark is tested and told in the README" {
 	local name
 	works "$MLIMG_TOP/tests/bench/run" --list
