@@ -467,7 +467,7 @@ static int wait_for_candidates(
 		if (c->files[i].buffer > last)
 			last = c->files[i].buffer;
 	if (last > mlimg_pipe_count(d->pipe)) {
-		int r = submit(d, err); /* it lies before the present file in the same buffer */
+		int r = submit_before(d, err); /* it lies there, in the same buffer */
 
 		if (r < 0)
 			return r;
