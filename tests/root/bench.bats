@@ -47,6 +47,12 @@ in_table() {
 	[[ $output == *"| mlimg-mkfs --dedupe | "*"Goal: size of an image, of its content at most 1.02. Measured: 1."* ]]
 }
 
+@test "benchmark rebuild" {
+	bench rebuild
+	in_table whole patch trusting
+	[[ $output == *"Size of the patch: "*"Size of the patch with --trust-times: "*"Goal: a patch with --trust-times, of the whole image at most 0.25."* ]]
+}
+
 @test "every benchmark is tested and told in the README" {
 	local name
 	works "$MLIMG_TOP/tests/bench/run" --list
