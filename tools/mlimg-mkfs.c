@@ -78,7 +78,7 @@ static const char help_text[] =
 	"  --force          replace IMAGE if it exists (default: refuse)\n"
 	"  --json           print the layer's description as JSON\n"
 	"  --quiet          print nothing but errors\n"
-	"  --help           print this and exit\n"
+	"  --help, -h       print this and exit\n"
 	"\n"
 	"Sizes are numbers with K, M, G or T.\n"
 	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 source refused.\n";
@@ -478,8 +478,9 @@ static int run(struct request *rq, int argc, char **argv)
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int opt, r = 0;
 
-	while (r == 0 && (opt = mlimg_cli_getopt(PROG, argc, argv, "", long_options)) != -1) {
+	while (r == 0 && (opt = mlimg_cli_getopt(PROG, argc, argv, "h", long_options)) != -1) {
 		switch (opt) {
+		case 'h':
 		case OPT_HELP: return mlimg_cli_help(PROG, help_text);
 		case '?': return MLIMG_EXIT_USAGE;
 		default: r = take_option(rq, opt, &err);

@@ -69,7 +69,7 @@ static int check_target(const char *path, bool can_replace, struct mlimg_err *er
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return mlimg_err_set(err, EEXIST, "write '%s', which is not a regular file", path);
 	if (!can_replace)
-		return mlimg_err_set(err, EEXIST, "write '%s'", path);
+		return mlimg_err_set(err, EEXIST, "write '%s' without --force", path);
 	return 0;
 }
 

@@ -99,7 +99,7 @@ left_nothing() {
 
 @test "an existing file is replaced only with --force" {
 	echo precious >x.img
-	fails 1 "mlimg-index: write 'x.img': File exists" mlimg-index -o x.img system.img
+	fails 1 "mlimg-index: write 'x.img' without --force: File exists" mlimg-index -o x.img system.img
 	same "content" precious "$(cat x.img)"
 	works mlimg-index --force -o x.img system.img
 	run --separate-stderr mlimg-index -o nowhere/x.img system.img

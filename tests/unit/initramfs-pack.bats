@@ -168,7 +168,7 @@ unions() {
 
 @test "pack: --help" {
 	works "$pack" --help
-	[ "${lines[0]}" = "usage: mlimg-mkinitramfs [OPTION]... -o OUT" ]
+	[ "${lines[0]}" = "Usage: mlimg-mkinitramfs [OPTION]... -o OUT" ]
 	same "longest line" "" "$(awk 'length > 80' <<<"$output")"
 }
 

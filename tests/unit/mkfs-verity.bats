@@ -204,7 +204,7 @@ judge_signature() {
 @test "verity: what is there is not replaced, or all of it" {
 	local each
 	made --sign key.key --cert key.pem
-	failing 1 "write 'x.img': File exists" --verity
+	failing 1 "write 'x.img' without --force: File exists" --verity
 	mv x.img gone
 	for each in layer.json p7s; do
 		failing 1 "'x.img.$each', which would be taken for the new image's: File exists" --verity

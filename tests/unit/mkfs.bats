@@ -115,7 +115,7 @@ spec_tar() {
 
 @test "mkfs: an image that exists is replaced only with --force" {
 	mkdir d && echo old >image
-	refused 1 "write 'image': File exists" d
+	refused 1 "write 'image' without --force: File exists" d
 	same content old "$(cat image)"
 	works mlimg-mkfs --kind system --force d image
 	sound image

@@ -269,6 +269,7 @@ TEST(an_existing_file_is_replaced_only_on_demand)
 	snprintf(message, sizeof(message), "write '%s': File exists", path);
 	ASSERT_FAILS(mlimg_outfile_commit(&out, &err), err, -EEXIST, message);
 	ASSERT_EQ(count_files(), 1);
+	snprintf(message, sizeof(message), "write '%s' without --force: File exists", path);
 	ASSERT_FAILS(mlimg_outfile_open(&out, path, false, &err), err, -EEXIST, message);
 	ASSERT_OK(mlimg_outfile_open(&out, path, true, &err), err);
 	ASSERT_EQ(write(out.fd, "new", 3), 3);
