@@ -140,6 +140,14 @@ static int put_own(struct file_reader *r)
 	return ret;
 }
 
+/* No larger than needed: most files are small, and their memory should stay in the cache. */
+static size_t piece_size(const struct mlimg_erofs_inode *inode)
+{
+	uint64_t blocks = inode->size_bytes / EROFS_BLOCK_SIZE + 1;
+
+	return (size_t)(blocks < PIECE_BLOCKS ? blocks : PIECE_BLOCKS) * EROFS_BLOCK_SIZE;
+}
+
 static int op_read(
 	void *image_, const void *inode_, mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err)
 {
@@ -154,7 +162,7 @@ static int op_read(
 	if (inode->type != MLIMG_FILE)
 		return erofs_fail(image, err, EINVAL, "inode %u has no contents", inode->nid);
 	ret = mlimg_erofs_runs(image, inode, &runs, &n, err);
-	r.piece = piece = malloc(PIECE_BLOCKS * EROFS_BLOCK_SIZE);
+	r.piece = piece = malloc(piece_size(inode));
 	if (ret == 0 && !piece)
 		return erofs_fail(image, err, ENOMEM, "inode %u", inode->nid);
 	if (ret == 0 && !inode->n_chunks)

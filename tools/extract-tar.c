@@ -6,12 +6,14 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "libmlimg/io.h"
 #include "tools/extract-impl.h"
 
 #define ZEROS_SIZE 65536u
@@ -21,6 +23,9 @@ static const uint8_t zeros[ZEROS_SIZE];
 struct out {
 	struct archive *archive;
 	struct archive_entry *entry;
+	uint64_t holes_left; /* bytes */
+	int fd;
+	bool is_broken; /* nothing more is written */
 };
 
 static int fail(const struct out *out, struct mlimg_err *err)
@@ -32,6 +37,17 @@ static int fail(const struct out *out, struct mlimg_err *err)
 		"write the tar (%.200s)", text ? text : "no reason given");
 }
 
+static la_ssize_t write_block(struct archive *archive, void *ctx, const void *data, size_t size)
+{
+	const struct out *out = ctx;
+	int ret = out->is_broken ? 0 : mlimg_write_all(out->fd, data, size);
+
+	if (ret == 0)
+		return (la_ssize_t)size;
+	archive_set_error(archive, -ret, "write");
+	return -1;
+}
+
 static int tar_begin(struct extract *x, struct mlimg_err *err)
 {
 	struct out *out = calloc(1, sizeof(*out));
@@ -39,6 +55,8 @@ static int tar_begin(struct extract *x, struct mlimg_err *err)
 	if (!out)
 		return mlimg_err_set(err, ENOMEM, "extract");
 	x->out = out;
+	out->fd = x->options->tar_fd;
+	out->holes_left = x->options->tar_holes_max;
 	out->archive = archive_write_new();
 	out->entry = archive_entry_new();
 	if (!out->archive || !out->entry)
@@ -47,7 +65,7 @@ static int tar_begin(struct extract *x, struct mlimg_err *err)
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (archive_write_set_format_pax(out->archive) != ARCHIVE_OK ||
 		archive_write_set_options(out->archive, "xattrheader=SCHILY") != ARCHIVE_OK ||
-		archive_write_open_fd(out->archive, x->options->tar_fd) != ARCHIVE_OK)
+		archive_write_open(out->archive, out, NULL, write_block, NULL) != ARCHIVE_OK)
 		return fail(out, err);
 	return 0;
 }
@@ -116,15 +134,21 @@ static int describe_holes(struct extract *x, struct archive_entry *to,
 	const struct mlimg_entry *entry, const struct mlimg_tree_node *node, struct mlimg_err *err)
 {
 	mlimg_autofree struct mlimg_tree_run *runs = NULL;
+	struct out *out = x->out;
 	uint64_t data_bytes = 0;
 	size_t n = 0;
 	int ret = mlimg_tree_data(x->tree, node, &runs, &n, err);
 
 	for (size_t i = 0; i < n; i++)
 		data_bytes += runs[i].size;
-	if (ret < 0 || data_bytes == entry->size_bytes ||
-		mbstowcs(NULL, entry->path, 0) == (size_t)-1)
+	if (ret < 0)
 		return ret;
+	if (entry->size_bytes - data_bytes > out->holes_left)
+		return mlimg_err_set(err, EFBIG, "its holes have %" PRIu64 " bytes",
+			entry->size_bytes - data_bytes);
+	out->holes_left -= entry->size_bytes - data_bytes;
+	if (data_bytes == entry->size_bytes || mbstowcs(NULL, entry->path, 0) == (size_t)-1)
+		return 0;
 	for (size_t i = 0; i < n; i++)
 		archive_entry_sparse_add_entry(to, (int64_t)runs[i].offset, (int64_t)runs[i].size);
 	if (n == 0)
@@ -191,9 +215,9 @@ static int tar_end(struct extract *x, int ret, struct mlimg_err *err)
 {
 	struct out *out = x->out;
 
-	if (out->archive && ret < 0)
-		archive_write_fail(out->archive);
-	else if (out->archive && archive_write_close(out->archive) != ARCHIVE_OK)
+	/* archive_write_fail() would leak. */
+	out->is_broken = ret < 0;
+	if (out->archive && archive_write_close(out->archive) != ARCHIVE_OK && ret == 0)
 		ret = fail(out, err);
 	archive_write_free(out->archive);
 	archive_entry_free(out->entry);

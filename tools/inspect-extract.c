@@ -99,6 +99,7 @@ static int set_options(
 			: directory ? directory
 				    : ".",
 		.tar_fd = STDOUT_FILENO,
+		.tar_holes_max = MLIMG_EXTRACT_HOLES_MAX,
 		.paths = in->options->operands,
 		.n_paths = (size_t)in->options->n_operands,
 		.can_replace = mlimg_inspect_has(in, MLIMG_INSPECT_FORCE),

@@ -168,18 +168,6 @@ static int parse_operands(
 	return check_options(command, o);
 }
 
-int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth, struct mlimg_err *err)
-{
-	const char *text = in->options->values[MLIMG_INSPECT_DEPTH];
-
-	*ret_depth = UINT64_MAX;
-	if (!text)
-		return 0;
-	if (mlimg_cli_number(text, 0, MLIMG_PATH_MAX, ret_depth, err) < 0)
-		return mlimg_err_wrap(err, -EINVAL, "--depth");
-	return 0;
-}
-
 static int run_on_layer(
 	struct mlimg_inspect *in, const struct command *command, struct mlimg_err *err)
 {
@@ -199,15 +187,6 @@ static int run_on_layer(
 	mlimg_layer_info_done(&in->info);
 	mlimg_ext4_close(in->fs);
 	return ret;
-}
-
-int mlimg_inspect_check_layers(const struct mlimg_inspect *in, struct mlimg_err *err)
-{
-	for (size_t i = 0; i < in->options->n_layers; i++)
-		if (!in->is_used[i])
-			return mlimg_err_refuse(err, "%.200s: is no layer of %.200s",
-				in->options->layers[i], in->options->image);
-	return 0;
 }
 
 static int run_on_index(

@@ -17,7 +17,9 @@
 
 #include "libmlimg/io.h"
 #include "tools/bootfiles.h"
+#include "tools/du.h"
 #include "tools/ext4-check.h"
+#include "tools/extract.h"
 
 static const char base_script[] =
 	"set -eu\n"
@@ -136,6 +138,36 @@ static inline int base_visit(const struct mlimg_entry *entry, const struct mlimg
 }
 
 /**
+ * Add up and extract a tree, into nothing.
+ *
+ * @param tree  of any image
+ * @param errs  two: of what ended either
+ * @param ret   two: 0 or -errno
+ */
+static inline void base_take_out(const struct mlimg_tree *tree, struct mlimg_err *errs, int *ret)
+{
+	mlimg_autoclose int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	const struct mlimg_extract_options options = {
+		.tar_fd = null, .tar_holes_max = 1 << 24, .keeps_owners = true};
+	struct mlimg_extract_result result;
+	struct mlimg_tree_room room;
+	struct mlimg_tree_node root;
+	struct mlimg_du du = {0};
+
+	ret[0] = mlimg_tree_lookup(tree, "", false, &room, &root, &errs[0]);
+	if (ret[0] == 0)
+		ret[0] = mlimg_du(tree, &root, UINT64_MAX, true, &du, &errs[0]);
+	if (ret[0] == 0 && (du.n_rows == 0 || du.rows[0].path[0]))
+		abort();
+	mlimg_du_done(&du);
+	ret[1] = mlimg_extract(tree, &options, &result, &errs[1]);
+	for (size_t i = 0; i < MLIMG_EXTRACT_NAMED_MAX && i < result.n_failed; i++)
+		if (!result.failures[i].reason[0])
+			abort();
+	mlimg_extract_result_done(&result);
+}
+
+/**
  * Do with an image all that the tools do with one.
  *
  * @param data  the image
@@ -150,13 +182,13 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 	mlimg_autofree char *manifest = NULL;
 	mlimg_autofree struct mlimg_bootfiles *boot = malloc(sizeof(*boot));
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
-	struct mlimg_err errs[5] = {
-		MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
+	struct mlimg_err errs[7] = {MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT,
+		MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
 	struct mlimg_ext4_usage usage;
 	struct mlimg_tree tree;
 	struct mlimg_ext4_inode inode;
 	size_t manifest_size, n = 0;
-	int ret[5] = {0};
+	int ret[7] = {0};
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -176,8 +208,9 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 			ret[3] = mlimg_ext4_lookup(
 				fs, "/rootfs", "vmlinuz.old", true, &inode, &errs[3]);
 		ret[4] = mlimg_ext4_check(fs, &usage, &errs[4]);
+		base_take_out(&tree, &errs[5], &ret[5]);
 	}
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 7; i++) {
 		if (ret[i] > 0 || (ret[i] < 0 && (errs[i].code != ret[i] || !errs[i].text[0])))
 			abort();
 		if (ret[i] < 0) {

@@ -9,6 +9,7 @@ setup_file() {
 	mkdir -p one/{etc,usr/bin,var/lib/dpkg} soft/{etc,opt}
 	printf 'one\n' >one/etc/one
 	printf 'beneath\n' >one/etc/two
+	printf 'same\n' >one/etc/same
 	ln one/etc/one one/usr/bin/also-one
 	ln -s etc/two one/link
 	truncate -s 1M one/holes
@@ -68,7 +69,7 @@ du_mib() {
 	works mlimg-inspect x.idx tree --depth 1
 	same tree $'./\n|-- etc/\n|-- holes\n|-- link -> etc/two\n|-- opt/\n|-- usr/\n`-- var/' "$(head -n 7 <<<"$output")"
 	works mlimg-inspect --json x.idx du --depth 0
-	same sums '{"used":20480,"size":1048656,"entries":15}' "$(jq -c '.[0] | {used, size, entries}' <<<"$output")"
+	same sums '{"used":24576,"size":1048661,"entries":16}' "$(jq -c '.[0] | {used, size, entries}' <<<"$output")"
 	works mlimg-inspect x.idx manifest
 	same "a file" "./etc/two type=file mode=0644 uid=$(id -u) gid=$(id -g) size=6 time=1600000000.000000000" "$(grep '^./etc/two' <<<"$output")"
 	same "hard links" 2 "$(grep -c 'tags=links:1:2$' <<<"$output")"
@@ -109,14 +110,14 @@ du_mib() {
 @test "verify: itself without layers, the tree with all of them" {
 	works mlimg-inspect x.idx verify
 	same report 'description  agrees in superblock, device table and stack.json
-file system  sound: 20 names, 20 inodes
+file system  sound: 21 names, 21 inodes
 layers       0 of 2 given
 tree         not compared with the layers: that takes all of them (--layer)' "$output"
 	works mlimg-inspect x.idx verify --layer soft.img --layer one.img
 	same report 'layers       2 of 2 given
-tree         15 entries, 1.0 MiB read: as in the layers'"'"' manifests' "$(tail -n 2 <<<"$output")"
+tree         16 entries, 1.0 MiB read: as in the layers'"'"' manifests' "$(tail -n 2 <<<"$output")"
 	works mlimg-inspect --json x.idx verify --layer soft.img --layer one.img
-	same report '{"is_sound":true,"is_compared":true,"entries":15,"n_differences":0}' "$(jq -c '{is_sound, is_compared, entries, n_differences}' <<<"$output")"
+	same report '{"is_sound":true,"is_compared":true,"entries":16,"n_differences":0}' "$(jq -c '{is_sound, is_compared, entries, n_differences}' <<<"$output")"
 }
 
 # at TEXT: where TEXT lies in x.idx
