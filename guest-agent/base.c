@@ -13,32 +13,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/merge.h"
-
-/* A manifest's text in memory. What a sink cannot report is remembered. */
-struct text {
-	char *data;
-	size_t size, room;
-	bool is_out_of_memory;
-};
-
-static void append(void *ctx, const char *data, size_t size)
-{
-	struct text *text = ctx;
-
-	if (text->room - text->size < size) {
-		size_t room = (text->size + size) * 2;
-		char *bigger = realloc(text->data, room);
-
-		if (!bigger) {
-			text->is_out_of_memory = true;
-			return;
-		}
-		text->data = bigger;
-		text->room = room;
-	}
-	memcpy(text->data + text->size, data, size);
-	text->size += size;
-}
+#include "libmlimg/text.h"
 
 void mlimg_base_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE])
 {
@@ -72,12 +47,12 @@ int mlimg_base_write(int dir_fd, const struct mlimg_manifest *manifest,
 {
 	char name[MLIMG_BASE_NAME_SIZE];
 	uint8_t digest[MLIMG_SHA256_SIZE];
-	struct text text = {0};
+	struct mlimg_text text = {0};
 	int r;
 
 	mlimg_base_name(state->generation, name);
-	mlimg_manifest_put(manifest, append, &text);
-	if (text.is_out_of_memory) {
+	mlimg_manifest_put(manifest, mlimg_text_put, &text);
+	if (text.has_failed) {
 		r = mlimg_err_set(err, ENOMEM, "write 'user/mlimg/%s'", name);
 	} else {
 		r = mlimg_replace_file(dir_fd, name, text.data, text.size, 0644, err);

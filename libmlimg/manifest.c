@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "libmlimg/arena.h"
 #include "libmlimg/whiteout.h"
@@ -25,6 +26,29 @@ const char *mlimg_type_name(enum mlimg_type type)
 	};
 
 	return names[type];
+}
+
+static const uint16_t type_modes[] = {
+	[MLIMG_FILE] = S_IFREG,
+	[MLIMG_DIR] = S_IFDIR,
+	[MLIMG_LINK] = S_IFLNK,
+	[MLIMG_CHAR] = S_IFCHR,
+	[MLIMG_BLOCK] = S_IFBLK,
+	[MLIMG_FIFO] = S_IFIFO,
+	[MLIMG_SOCKET] = S_IFSOCK,
+};
+
+uint8_t mlimg_type_of_mode(uint32_t mode)
+{
+	for (uint8_t type = MLIMG_FILE; type <= MLIMG_SOCKET; type++)
+		if ((mode & S_IFMT) == type_modes[type])
+			return type;
+	return 0;
+}
+
+uint16_t mlimg_type_mode(uint8_t type)
+{
+	return type_modes[type];
 }
 
 int mlimg_manifest_path_cmp(const char *a, const char *b)

@@ -79,6 +79,12 @@ enum mlimg_type {
  */
 const char *mlimg_type_name(enum mlimg_type type);
 
+/** @return the type of what has the st_mode @p mode, or 0 when it is of none */
+uint8_t mlimg_type_of_mode(uint32_t mode);
+
+/** @return the type's bits of st_mode (S_IFMT) */
+uint16_t mlimg_type_mode(uint8_t type);
+
 /** One extended attribute. */
 struct mlimg_xattr {
 	char *name;     /**< full name, "user.x", NUL-terminated */

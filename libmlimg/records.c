@@ -8,46 +8,27 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/records-parse.h"
+#include "libmlimg/text.h"
 
 #define mlimg_autolist mlimg_cleanup(mlimg_record_list_done)
 #define TRIGGERS "var/lib/dpkg/triggers/"
 
-/* Text that grows; remembers that there was no memory. */
-struct out {
-	char *text;
-	size_t size, room;
-	bool has_failed;
-};
-
-static void put(void *ctx, const char *text, size_t size)
+static void put_record(
+	struct mlimg_text *out, enum mlimg_records_form form, const struct mlimg_record *r)
 {
-	struct out *out = ctx;
-
-	if (out->has_failed ||
-		mlimg_buffer_reserve(&out->text, &out->room, out->size + size + 1) < 0) {
-		out->has_failed = true;
-		return;
-	}
-	memcpy(out->text + out->size, text, size);
-	out->size += size;
-	out->text[out->size] = '\0';
-}
-
-static void put_record(struct out *out, enum mlimg_records_form form, const struct mlimg_record *r)
-{
-	put(out, r->text, r->size);
+	mlimg_text_put(out, r->text, r->size);
 	if (form == MLIMG_RECORDS_STANZAS)
-		put(out, "\n", 1);
+		mlimg_text_put(out, "\n", 1);
 }
 
-static int end(struct out *out, char **ret_text, size_t *ret_size, struct mlimg_err *err)
+static int end(struct mlimg_text *out, char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
-	put(out, "", 0);
+	mlimg_text_put(out, "", 0);
 	if (out->has_failed) {
-		free(out->text);
+		free(out->data);
 		return mlimg_err_set(err, ENOMEM, "records");
 	}
-	*ret_text = out->text;
+	*ret_text = out->data;
 	*ret_size = out->size;
 	return 0;
 }
@@ -84,7 +65,7 @@ int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text o
 {
 	mlimg_autolist struct mlimg_record_list before = {.n = 0}, after = {.n = 0};
 	struct mlimg_records_sums sums = {.changed = 0};
-	struct out out = {.text = NULL};
+	struct mlimg_text out = {.data = NULL};
 	int r = mlimg_record_list_parse(form, old, false, &before, err);
 
 	if (r < 0)
@@ -104,7 +85,7 @@ int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text o
 	for (size_t i = 0; i < before.n; i++) {
 		if (mlimg_record_list_find(&after, before.records[i].key))
 			continue;
-		mlimg_record_put_mark(form, before.records[i].key, put, &out);
+		mlimg_record_put_mark(form, before.records[i].key, mlimg_text_put, &out);
 		sums.gone++;
 	}
 	r = end(&out, ret_text, ret_size, err);
@@ -118,7 +99,7 @@ static int apply(enum mlimg_records_form form, struct mlimg_records_text base,
 	struct mlimg_records_text diff, char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
 	mlimg_autolist struct mlimg_record_list before = {.n = 0}, change = {.n = 0};
-	struct out out = {.text = NULL};
+	struct mlimg_text out = {.data = NULL};
 	int r = mlimg_record_list_parse(form, base, false, &before, err);
 
 	if (r == 0)

@@ -151,19 +151,6 @@ static int pop(struct walk *w)
 	return 0;
 }
 
-static uint8_t type_of(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG: return MLIMG_FILE;
-	case S_IFDIR: return MLIMG_DIR;
-	case S_IFLNK: return MLIMG_LINK;
-	case S_IFCHR: return MLIMG_CHAR;
-	case S_IFBLK: return MLIMG_BLOCK;
-	case S_IFIFO: return MLIMG_FIFO;
-	default: return MLIMG_SOCKET;
-	}
-}
-
 static int read_link(struct walk *w, int dir, const char *name)
 {
 	ssize_t n = readlinkat(dir, name, w->link, sizeof(w->link));
@@ -224,7 +211,7 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 {
 	struct mlimg_entry entry = {
 		.path = w->path,
-		.type = type_of(st->st_mode),
+		.type = mlimg_type_of_mode(st->st_mode),
 		.mode = st->st_mode & 07777,
 		.uid = st->st_uid,
 		.gid = st->st_gid,

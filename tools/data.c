@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/data.h"
 
+#include <string.h>
+
 #include "libmlimg/io.h"
 
 #define ZEROS_SIZE 65536u
@@ -19,6 +21,18 @@ int mlimg_data_to_fd(const void *data, uint64_t size, void *ctx, struct mlimg_er
 			return mlimg_err_set(err, ret, "write what was read");
 		size -= n;
 	}
+	return 0;
+}
+
+int mlimg_data_to_memory(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
+{
+	char **next = ctx;
+
+	if (data)
+		memcpy(*next, data, size);
+	else
+		memset(*next, 0, size);
+	*next += size;
 	return 0;
 }
 

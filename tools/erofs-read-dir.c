@@ -112,30 +112,14 @@ static int parse_block(struct dir_reader *r, const uint8_t *block, size_t size)
 	return ret;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* One parent, and in there one name: with the check of ".." in a walk this makes the directories a tree. */
 static int check_subdirs(const struct dir_reader *r)
 {
-	const struct mlimg_ext4_dir *dir = &r->dir;
-	mlimg_autofree uint32_t *numbers = malloc((dir->n_entries + 1) * sizeof(*numbers));
-	size_t n = 0;
+	uint32_t twice;
+	int ret = mlimg_ext4_dir_repeats(&r->dir, &twice);
 
-	if (!numbers)
+	if (ret < 0)
 		return no_memory(r);
-	for (size_t i = 0; i < dir->n_entries; i++)
-		if (dir->entries[i].type == MLIMG_DIR)
-			numbers[n++] = dir->entries[i].ino;
-	qsort(numbers, n, sizeof(*numbers), by_number);
-	for (size_t i = 1; i < n; i++)
-		if (numbers[i] == numbers[i - 1])
-			return bad(r, "a subdirectory is in there twice");
-	return 0;
+	return ret > 0 ? bad(r, "a subdirectory is in there twice") : 0;
 }
 
 static int read_blocks(struct dir_reader *r)

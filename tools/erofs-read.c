@@ -191,20 +191,6 @@ uint64_t mlimg_erofs_size(const struct mlimg_erofs_image *image, uint64_t *ret_n
 
 /* ---- inodes ---- */
 
-static uint8_t type_of_mode(uint32_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG: return MLIMG_FILE;
-	case S_IFDIR: return MLIMG_DIR;
-	case S_IFLNK: return MLIMG_LINK;
-	case S_IFCHR: return MLIMG_CHAR;
-	case S_IFBLK: return MLIMG_BLOCK;
-	case S_IFIFO: return MLIMG_FIFO;
-	case S_IFSOCK: return MLIMG_SOCKET;
-	}
-	return 0;
-}
-
 /* What both forms of inodes say, in one. */
 struct raw_inode {
 	uint32_t format, xattr_icount, mode, union_field;
@@ -290,7 +276,7 @@ static int check_inode(struct mlimg_erofs_image *image, struct mlimg_erofs_inode
 {
 	uint32_t layout = raw->format >> EROFS_FORMAT_LAYOUT_SHIFT;
 
-	inode->type = type_of_mode(raw->mode);
+	inode->type = mlimg_type_of_mode(raw->mode);
 	inode->mode = raw->mode & 07777;
 	if (!inode->type)
 		return bad_inode(image, inode->nid, "it has no type", err);

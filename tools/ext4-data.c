@@ -137,7 +137,7 @@ static int make_piece_room(struct mlimg_data *d, struct mlimg_err *err)
 static int add_extent(struct mlimg_data *d, uint64_t logical, uint64_t count, struct mlimg_err *err)
 {
 	struct mlimg_file *f = d->file;
-	struct mlimg_extent *list = f->n_extents > 1 ? f->extents : &f->one;
+	struct mlimg_extent *list = mlimg_file_extents(f);
 	struct mlimg_extent *last = f->n_extents ? &list[f->n_extents - 1] : NULL;
 	struct mlimg_extent e = {
 		.start = d->run_next, .logical = (uint32_t)logical, .count = (uint32_t)count};
@@ -429,7 +429,7 @@ static void take_back(struct mlimg_data *d)
 {
 	struct mlimg_file *f = d->file;
 
-	d->run_next = f->n_extents > 1 ? f->extents[0].start : f->one.start;
+	d->run_next = mlimg_file_extents(f)->start;
 	if (f->n_extents > 1)
 		free(f->extents);
 	f->extents = NULL;

@@ -205,25 +205,36 @@ static int by_number(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* One parent, and in there one name: with the check of ".." in a walk this makes the directories a tree. */
-static int check_subdirs(const struct dir_reader *r)
+int mlimg_ext4_dir_repeats(const struct mlimg_ext4_dir *dir, uint32_t *ret_twice)
 {
-	const struct mlimg_ext4_dir *dir = &r->dir;
 	mlimg_autofree uint32_t *numbers = malloc((dir->n_entries + 1) * sizeof(*numbers));
 	size_t n = 0;
 
 	if (!numbers)
-		return ext4_fail(r->fs, r->err, ENOMEM, "inode %u: directory", r->inode->ino);
+		return -ENOMEM;
 	for (size_t i = 0; i < dir->n_entries; i++)
 		if (dir->entries[i].type == MLIMG_DIR)
 			numbers[n++] = dir->entries[i].ino;
 	qsort(numbers, n, sizeof(*numbers), by_number);
-	for (size_t i = 1; i < n; i++)
-		if (numbers[i] == numbers[i - 1])
-			return ext4_refuse(r->fs, r->err,
-				"inode %u: directory %u is in there twice", r->inode->ino,
-				numbers[i]);
+	for (size_t i = 1; i < n; i++) {
+		if (numbers[i] == numbers[i - 1]) {
+			*ret_twice = numbers[i];
+			return 1;
+		}
+	}
 	return 0;
+}
+
+static int check_subdirs(const struct dir_reader *r)
+{
+	uint32_t twice;
+	int ret = mlimg_ext4_dir_repeats(&r->dir, &twice);
+
+	if (ret < 0)
+		return ext4_fail(r->fs, r->err, ENOMEM, "inode %u: directory", r->inode->ino);
+	return ret > 0 ? ext4_refuse(r->fs, r->err, "inode %u: directory %u is in there twice",
+				 r->inode->ino, twice)
+		       : 0;
 }
 
 static int sort_entries(struct dir_reader *r)

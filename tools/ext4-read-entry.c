@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tools/data.h"
 #include "tools/ext4-read-impl.h"
 
 #define XATTRS_ROOM 512  /* an entry takes 20 bytes at least, of an inode and a block */
@@ -227,7 +228,7 @@ static int read_link(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode
 	if (inode->size_bytes <= EXT4_FAST_LINK_MAX)
 		memcpy(attrs->link, inode->block, inode->size_bytes);
 	else
-		ret = mlimg_ext4_read(fs, inode, ext4_collect, &next, err);
+		ret = mlimg_ext4_read(fs, inode, mlimg_data_to_memory, &next, err);
 	if (ret < 0)
 		return ret;
 	attrs->link[inode->size_bytes] = '\0';

@@ -114,18 +114,6 @@ int mlimg_ext4_digest(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inod
 	return ret;
 }
 
-int ext4_collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
-{
-	char **next = ctx;
-
-	if (data)
-		memcpy(*next, data, size);
-	else
-		memset(*next, 0, size);
-	*next += size;
-	return 0;
-}
-
 int mlimg_ext4_read_file(struct mlimg_ext4 *fs, const char *root, const char *path, size_t max,
 	char **ret_data, size_t *ret_size, struct mlimg_err *err)
 {
@@ -145,7 +133,7 @@ int mlimg_ext4_read_file(struct mlimg_ext4 *fs, const char *root, const char *pa
 	next = data = malloc(inode.size_bytes + 1);
 	if (!data)
 		return ext4_fail(fs, err, ENOMEM, "read '%s'", path);
-	ret = mlimg_ext4_read(fs, &inode, ext4_collect, &next, err);
+	ret = mlimg_ext4_read(fs, &inode, mlimg_data_to_memory, &next, err);
 	if (ret < 0)
 		return ret;
 	*next = '\0';

@@ -88,9 +88,6 @@ int ext4_read_xattrs(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode
 	struct mlimg_ext4_attrs *attrs, struct mlimg_entry *entry,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** A mlimg_ext4_data_fn that appends to memory: @p ctx is a char ** to where the next byte goes. */
-int ext4_collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err);
-
 /* On-disk numbers lie at any address. */
 static inline uint16_t get_le16(const void *p)
 {

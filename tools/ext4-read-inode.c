@@ -19,20 +19,6 @@
 static const uint32_t refused_flags =
 	EXT4_INLINE_DATA_FL | EXT4_ENCRYPT_FL | EXT4_EA_INODE_FL | EXT4_CASEFOLD_FL;
 
-static uint8_t type_of_mode(uint16_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG: return MLIMG_FILE;
-	case S_IFDIR: return MLIMG_DIR;
-	case S_IFLNK: return MLIMG_LINK;
-	case S_IFCHR: return MLIMG_CHAR;
-	case S_IFBLK: return MLIMG_BLOCK;
-	case S_IFIFO: return MLIMG_FIFO;
-	case S_IFSOCK: return MLIMG_SOCKET;
-	}
-	return 0;
-}
-
 /* Device numbers: i_block[0] holds the 16-bit form; where it is 0, i_block[1] holds the 32-bit one. */
 static void decode_device(struct mlimg_ext4_inode *inode)
 {
@@ -111,7 +97,7 @@ static int decode_inode(const struct mlimg_ext4 *fs, struct mlimg_ext4_inode *in
 	inode->gid = raw->i_gid | (uint32_t)raw->osd2.linux2.l_i_gid_high << 16;
 	inode->xattr_block = raw->i_file_acl | (uint64_t)raw->osd2.linux2.l_i_file_acl_high << 32;
 	inode->mode = raw->i_mode & 07777;
-	inode->type = type_of_mode(raw->i_mode);
+	inode->type = mlimg_type_of_mode(raw->i_mode);
 	inode->size_bytes = raw->i_size | (uint64_t)raw->i_size_high << 32;
 	memcpy(inode->block, raw->i_block, sizeof(inode->block));
 	decode_device(inode);

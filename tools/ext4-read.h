@@ -161,6 +161,15 @@ int mlimg_ext4_dir_read(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *in
 const struct mlimg_ext4_dirent *mlimg_ext4_dir_find(
 	const struct mlimg_ext4_dir *dir, const char *name);
 
+/**
+ * Whether a subdirectory is in there twice. One parent, and in there one name: with a check of ".." this makes directories a tree.
+ *
+ * @param dir        the directory
+ * @param ret_twice  its inode; set when it is
+ * @return           1 when it is, else 0; -ENOMEM
+ */
+int mlimg_ext4_dir_repeats(const struct mlimg_ext4_dir *dir, uint32_t *ret_twice) MLIMG_MUST_CHECK;
+
 /** Free what @p dir owns; accepts NULL and a zeroed one. */
 void mlimg_ext4_dir_done(struct mlimg_ext4_dir *dir);
 

@@ -27,31 +27,16 @@
 #define FAST_LINK_MAX 59    /* bytes of a target that lies in the inode, and a NUL */
 #define DIR_LINKS_MAX 64998 /* directories in a directory; above, i_links_count says 1 */
 
-static const uint16_t mode_types[] = {
-	[MLIMG_FILE] = LINUX_S_IFREG,
-	[MLIMG_DIR] = LINUX_S_IFDIR,
-	[MLIMG_LINK] = LINUX_S_IFLNK,
-	[MLIMG_CHAR] = LINUX_S_IFCHR,
-	[MLIMG_BLOCK] = LINUX_S_IFBLK,
-	[MLIMG_FIFO] = LINUX_S_IFIFO,
-	[MLIMG_SOCKET] = LINUX_S_IFSOCK,
-};
-
 /* As ext4 has an extent; an index has its first logical block at the same place. */
 union slot {
 	struct ext3_extent extent;
 	struct ext3_extent_idx index;
 };
 
-static const struct mlimg_extent *extents_of(const struct mlimg_file *file)
-{
-	return file->n_extents > 1 ? file->extents : &file->one;
-}
-
 /* Extents as ext4 has them: at most 2^15 blocks each. */
 static uint64_t count_slots(const struct mlimg_file *file)
 {
-	const struct mlimg_extent *list = extents_of(file);
+	const struct mlimg_extent *list = mlimg_file_extents(file);
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < file->n_extents; i++)
@@ -72,7 +57,7 @@ uint64_t mlimg_writer_extent_blocks(const struct mlimg_file *file)
 
 static void fill_slots(const struct mlimg_file *file, union slot *slots)
 {
-	const struct mlimg_extent *list = extents_of(file);
+	const struct mlimg_extent *list = mlimg_file_extents(file);
 
 	for (uint32_t i = 0; i < file->n_extents; i++) {
 		for (uint32_t at = 0; at < list[i].count; at += EXT_INIT_MAX_LEN) {
@@ -162,7 +147,7 @@ static int put_extents(struct mlimg_writer *image, uint32_t ino, const struct ml
 static int put_contents(struct mlimg_writer *image, const struct mlimg_inode *inode,
 	const struct mlimg_file *file, struct ext2_inode_large *disk, struct mlimg_err *err)
 {
-	const struct mlimg_extent *list = extents_of(file);
+	const struct mlimg_extent *list = mlimg_file_extents(file);
 	uint64_t blocks = mlimg_writer_extent_blocks(file);
 	errcode_t code;
 	int r = put_extents(image, inode->number, file, disk, err);
@@ -196,7 +181,7 @@ static void put_attributes(const struct mlimg_inode *inode, struct ext2_inode_la
 	uint32_t epoch = (uint32_t)((inode->mtime_s - (int32_t)seconds) >> 32) & EXT4_EPOCH_MASK;
 	uint32_t extra = inode->mtime_ns << EXT4_EPOCH_BITS | epoch;
 
-	disk->i_mode = mode_types[inode->type] | inode->mode;
+	disk->i_mode = mlimg_type_mode(inode->type) | inode->mode;
 	disk->i_uid = (uint16_t)inode->uid;
 	disk->osd2.linux2.l_i_uid_high = (uint16_t)(inode->uid >> 16);
 	disk->i_gid = (uint16_t)inode->gid;

@@ -97,7 +97,7 @@ static int add_place(struct mlimg_writer *image, struct mlimg_inode *inode,
 
 	if (inode->type != MLIMG_FILE)
 		return 0;
-	list = inode->file->n_extents > 1 ? inode->file->extents : &inode->file->one;
+	list = mlimg_file_extents(inode->file);
 	for (uint32_t i = 0; i < inode->file->n_extents; i++) {
 		uint64_t place[] = {inode->number, list[i].start, list[i].logical, list[i].count};
 
@@ -134,7 +134,7 @@ static int mark_contents(struct mlimg_writer *image, struct mlimg_inode *inode,
 
 	if (inode->type != MLIMG_FILE)
 		return 0;
-	list = inode->file->n_extents > 1 ? inode->file->extents : &inode->file->one;
+	list = mlimg_file_extents(inode->file);
 	for (uint32_t i = 0; i < inode->file->n_extents; i++) {
 		/* Of files that share, the first one has marked them, and all of them. */
 		if (mlimg_data_is_shared(image->data) &&

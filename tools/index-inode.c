@@ -7,16 +7,6 @@
 #include "libmlimg/whiteout.h"
 #include "tools/index-impl.h"
 
-static const uint16_t type_modes[] = {
-	[MLIMG_FILE] = S_IFREG,
-	[MLIMG_DIR] = S_IFDIR,
-	[MLIMG_LINK] = S_IFLNK,
-	[MLIMG_CHAR] = S_IFCHR,
-	[MLIMG_BLOCK] = S_IFBLK,
-	[MLIMG_FIFO] = S_IFIFO,
-	[MLIMG_SOCKET] = S_IFSOCK,
-};
-
 /* ---- one inode ---- */
 
 static int add_xattrs(struct mlimg_index_job *m, const struct mlimg_entry *entry, uint32_t ino,
@@ -67,7 +57,7 @@ int mlimg_index_add_entry(struct mlimg_index_job *m, const struct mlimg_entry *e
 	uint32_t nlink, uint32_t *ret_ino, struct mlimg_err *err)
 {
 	struct mlimg_erofs_attr attr = {
-		.mode = (uint32_t)type_modes[entry->type] | entry->mode,
+		.mode = (uint32_t)mlimg_type_mode(entry->type) | entry->mode,
 		.uid = entry->uid,
 		.gid = entry->gid,
 		.nlink = nlink,

@@ -117,6 +117,13 @@ static int compare(struct diff *d, struct mlimg_err *err)
 	return ret;
 }
 
+static int parse_packages(struct diff_side *side, struct mlimg_err *err)
+{
+	int ret = mlimg_dpkg_status_parse(side->status, &side->packages);
+
+	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
+}
+
 static int read_packages(struct diff_side *side, struct mlimg_err *err)
 {
 	const struct mlimg_entry *entry = mlimg_manifest_find(side->manifest, MLIMG_DPKG_STATUS);
@@ -127,27 +134,7 @@ static int read_packages(struct diff_side *side, struct mlimg_err *err)
 		return 0;
 	ret = mlimg_ext4_read_file(side->fs, mlimg_kind_tree(side->info->kind), MLIMG_DPKG_STATUS,
 		MLIMG_DPKG_STATUS_MAX, &side->status, &size, err);
-	if (ret < 0)
-		return ret;
-	ret = mlimg_dpkg_status_parse(side->status, &side->packages);
-	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
-}
-
-struct collector {
-	char *text;
-	size_t size;
-};
-
-static int collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
-{
-	struct collector *c = ctx;
-
-	if (data)
-		memcpy(c->text + c->size, data, size);
-	else
-		memset(c->text + c->size, 0, size);
-	c->size += size;
-	return 0;
+	return ret < 0 ? ret : parse_packages(side, err);
 }
 
 /* Of an index, where the layer that has the database was given; without it packages are not compared. */
@@ -155,7 +142,6 @@ static int read_index_packages(struct diff_side *side, struct mlimg_err *err)
 {
 	const struct mlimg_tree *tree = &side->stack->tree;
 	struct mlimg_err why = MLIMG_ERR_INIT;
-	struct collector c = {0};
 	struct mlimg_tree_room room;
 	struct mlimg_tree_node node;
 	int ret = mlimg_tree_lookup(tree, MLIMG_DPKG_STATUS, false, &room, &node, &why);
@@ -163,22 +149,15 @@ static int read_index_packages(struct diff_side *side, struct mlimg_err *err)
 	if (ret == -ENOENT || ret == -ENOTDIR ||
 		(ret == 0 && (node.type != MLIMG_FILE || node.size_bytes > MLIMG_DPKG_STATUS_MAX)))
 		return 0;
-	c.text = ret == 0 ? malloc(node.size_bytes + 1) : NULL;
-	if (ret == 0 && !c.text)
-		return mlimg_err_set(err, ENOMEM, "compare packages");
 	if (ret == 0)
-		ret = mlimg_tree_read(tree, &node, collect, &c, &why);
+		ret = mlimg_tree_read_text(tree, &node, &side->status, &why);
+	if (ret == -ENOMEDIUM)
+		return 0;
 	if (ret < 0) {
-		free(c.text);
-		if (ret == -ENOMEDIUM)
-			return 0;
 		*err = why;
 		return ret;
 	}
-	c.text[c.size] = '\0';
-	side->status = c.text;
-	ret = mlimg_dpkg_status_parse(side->status, &side->packages);
-	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
+	return parse_packages(side, err);
 }
 
 static int keep_entry(

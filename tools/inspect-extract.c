@@ -38,13 +38,8 @@ static int put_json(const struct mlimg_extract_result *result, struct mlimg_err 
 		(json_int_t)result->n_entries, "bytes", (json_int_t)result->n_bytes,
 		"n_overlay_xattrs", (json_int_t)result->n_overlay, "n_failed",
 		(json_int_t)result->n_failed, "failures", failures_of(result));
-	mlimg_autofree char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
 
-	json_decref(report);
-	if (!text)
-		return mlimg_err_set(err, ENOMEM, "print the report");
-	puts(text);
-	return 0;
+	return mlimg_inspect_put_report(report, "print the report", err);
 }
 
 static void put_failures(const struct mlimg_extract_result *result)

@@ -10,6 +10,7 @@
 #include "tools/idmap.h"
 #include "tools/inspect-commands.h"
 #include "tools/inspect-differences.h"
+#include "tools/inspect-print.h"
 #include "tools/progress.h"
 
 struct verify {
@@ -153,13 +154,8 @@ static int put_json(const struct verify *v, struct mlimg_err *err)
 		(json_int_t)v->done_bytes, "composed", (json_int_t)v->n_composed, "n_differences",
 		(json_int_t)v->differences.n, "differences",
 		mlimg_differences_json(&v->differences));
-	mlimg_autofree char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
 
-	json_decref(report);
-	if (!text)
-		return mlimg_err_set(err, ENOMEM, "print the report");
-	puts(text);
-	return 0;
+	return mlimg_inspect_put_report(report, "print the report", err);
 }
 
 static int verify(struct verify *v, bool is_json, struct mlimg_err *err)

@@ -36,18 +36,12 @@ static int show_json(const struct mlimg_inspect_stack *stack, struct mlimg_err *
 	char uuid[MLIMG_UUID_TEXT_SIZE];
 	uint64_t n_inodes, size = mlimg_erofs_size(stack->image, &n_inodes);
 	json_t *object;
-	mlimg_autofree char *text = NULL;
 
 	mlimg_uuid_format(mlimg_erofs_index(stack->image)->uuid, uuid);
 	object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "kind", "index", "stack_id",
 		stack->stack_id, "uuid", uuid, "inodes", (json_int_t)n_inodes, "file_system_bytes",
 		(json_int_t)size, "layers", layers_of(stack));
-	text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
-	json_decref(object);
-	if (!text)
-		return mlimg_err_set(err, ENOMEM, "print the description");
-	puts(text);
-	return 0;
+	return mlimg_inspect_put_report(object, "print the description", err);
 }
 
 int mlimg_inspect_index_show(struct mlimg_inspect *in, struct mlimg_err *err)

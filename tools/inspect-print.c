@@ -259,6 +259,17 @@ void mlimg_inspect_put_info(
 			"in use or not cleanly unmounted; its journal holds changes not seen here");
 }
 
+int mlimg_inspect_put_report(json_t *report, const char *what, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = report ? json_dumps(report, JSON_INDENT(2)) : NULL;
+
+	json_decref(report);
+	if (!text)
+		return mlimg_err_set(err, ENOMEM, "%s", what);
+	puts(text);
+	return 0;
+}
+
 int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
 	const struct mlimg_ext4_super *super, json_t *verity, struct mlimg_err *err)
 {

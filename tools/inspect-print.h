@@ -48,6 +48,16 @@ int mlimg_inspect_list_add(
 /** @return the object that mlimg_inspect_list_add() adds, json_decref() it; NULL when there is no memory */
 struct json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const char *path);
 
+/**
+ * Print a report on standard output.
+ *
+ * @param report  taken over; NULL when there was no memory for it
+ * @param what    for the message: "print the report"
+ * @return        0, -ENOMEM
+ */
+int mlimg_inspect_put_report(
+	struct json_t *report, const char *what, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** @return the names of changes (manifest-diff.h) as a list, json_decref() it; NULL when there is no memory */
 struct json_t *mlimg_inspect_changes_json(unsigned changes);
 

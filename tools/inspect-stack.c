@@ -45,28 +45,10 @@ static int read_layer(
 	return ret < 0 ? -ENOMEDIUM : 0;
 }
 
-struct collector {
-	char *text;
-	size_t size;
-};
-
-static int collect(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
-{
-	struct collector *c = ctx;
-
-	if (data)
-		memcpy(c->text + c->size, data, size);
-	else
-		memset(c->text + c->size, 0, size);
-	c->size += size;
-	return 0;
-}
-
 static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
 {
 	const struct mlimg_tree all = mlimg_erofs_tree(stack->image, "/");
 	mlimg_autofree char *text = NULL;
-	struct collector c = {0};
 	struct mlimg_tree_room room;
 	struct mlimg_tree_node node;
 	int ret = mlimg_tree_lookup(&all, "mlimg/stack.json", false, &room, &node, err);
@@ -79,13 +61,10 @@ static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err 
 	if (node.type != MLIMG_FILE || node.size_bytes > MLIMG_STACK_JSON_MAX)
 		return mlimg_err_refuse(
 			err, "%.200s: /mlimg/stack.json is too large, or no file", all.name);
-	c.text = text = malloc(node.size_bytes + 1);
-	if (!text)
-		return mlimg_err_set(err, ENOMEM, "%.200s: stack.json", all.name);
-	ret = mlimg_tree_read(&all, &node, collect, &c, err);
+	ret = mlimg_tree_read_text(&all, &node, &text, err);
 	if (ret < 0)
 		return ret;
-	ret = mlimg_stack_from_json(text, c.size, &stack->infos, err);
+	ret = mlimg_stack_from_json(text, node.size_bytes, &stack->infos, err);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s", all.name) : 0;
 }
 

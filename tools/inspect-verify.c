@@ -160,18 +160,14 @@ static int put_json(
 		(json_int_t)v->done_bytes, "references", (json_int_t)v->n_references,
 		"n_differences", (json_int_t)v->differences.n, "differences",
 		mlimg_differences_json(&v->differences));
-	mlimg_autofree char *text = NULL;
 
-	if (report &&
-		(!verity->tree.data_blocks ||
-			json_object_set_new(
-				report, "verity", mlimg_inspect_verity_checked_json(verity)) == 0))
-		text = json_dumps(report, JSON_INDENT(2));
-	json_decref(report);
-	if (!text)
-		return mlimg_err_set(err, ENOMEM, "print the report");
-	puts(text);
-	return 0;
+	if (report && verity->tree.data_blocks &&
+		json_object_set_new(report, "verity", mlimg_inspect_verity_checked_json(verity)) <
+			0) {
+		json_decref(report);
+		report = NULL;
+	}
+	return mlimg_inspect_put_report(report, "print the report", err);
 }
 
 static int check(struct verify *v, struct mlimg_ext4 *fs, const struct mlimg_layer_info *info,

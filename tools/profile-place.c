@@ -82,16 +82,11 @@ void mlimg_place_free(struct mlimg_place *p)
 	free(p);
 }
 
-static const struct mlimg_extent *extents_of(const struct mlimg_file *file)
-{
-	return file->n_extents > 1 ? file->extents : &file->one;
-}
-
 /* ---- which files, in which order ---- */
 
 static int list_file(struct mlimg_place *p, struct mlimg_file *file, struct mlimg_err *err)
 {
-	const struct mlimg_extent *list = extents_of(file);
+	const struct mlimg_extent *list = mlimg_file_extents(file);
 
 	if (file->is_moved || !file->n_extents || file->is_captured)
 		return 0;
@@ -190,7 +185,7 @@ static int move_up(const struct mlimg_place *p, uint64_t end, struct mlimg_err *
 
 static void shift(struct mlimg_file *file, uint64_t by)
 {
-	struct mlimg_extent *list = file->n_extents > 1 ? file->extents : &file->one;
+	struct mlimg_extent *list = mlimg_file_extents(file);
 
 	for (uint32_t i = 0; i < file->n_extents; i++)
 		list[i].start += by;
@@ -255,7 +250,7 @@ static int copy_extent(struct mlimg_place *p, const struct mlimg_file *file,
 
 static int place(struct mlimg_place *p, struct mlimg_file *file, struct mlimg_err *err)
 {
-	const struct mlimg_extent *list = extents_of(file);
+	const struct mlimg_extent *list = mlimg_file_extents(file);
 	struct mlimg_file placed = {0};
 	uint64_t pos = 0;
 	int r = 0;

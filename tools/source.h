@@ -74,6 +74,12 @@ struct mlimg_file {
 	uint8_t digest[MLIMG_SHA256_SIZE]; /**< set when mlimg_data_sync() has returned */
 };
 
+/** @return a file's extents, @p file ->n_extents of them; to change them is for whoever may change the file */
+static inline struct mlimg_extent *mlimg_file_extents(const struct mlimg_file *file)
+{
+	return file->n_extents > 1 ? file->extents : (struct mlimg_extent *)&file->one;
+}
+
 /** A thing with attributes; what has several names is there once. */
 struct mlimg_inode {
 	struct mlimg_xattr *xattrs; /**< sorted by name */

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/cleanup.h"
+#include "tools/data.h"
+
 #define LINKS_MAX 40 /* as the kernel: MAXSYMLINKS */
 
 /* "IMAGE: " or "IMAGE: ./PATH: " in front; long names are cut, so that what is wrong still finds room. */
@@ -338,6 +341,23 @@ int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node 
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	return tree->ops->read(tree->image, node->inode, fn, ctx, err);
+}
+
+int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+	char **ret_text, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = malloc(node->size_bytes + 1);
+	char *next = text;
+	int ret;
+
+	if (!text)
+		return mlimg_err_set(err, ENOMEM, "%.200s: read a file", tree->name);
+	ret = mlimg_tree_read(tree, node, mlimg_data_to_memory, &next, err);
+	if (ret < 0)
+		return ret;
+	*next = '\0';
+	*ret_text = mlimg_steal(&text);
+	return 0;
 }
 
 int mlimg_tree_used(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,

@@ -125,6 +125,18 @@ int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node 
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Read a regular file into memory.
+ *
+ * @param tree      the tree
+ * @param node      of a walk or a lookup; whoever calls has compared its size with what may be
+ * @param ret_text  node->size_bytes bytes, and a NUL behind them; free() it
+ * @param err       names the image
+ * @return          0 or -errno
+ */
+int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+	char **ret_text, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Where a regular file has data, ascending. Runs that lie together need not be one.
  *
  * @param tree      the tree
