@@ -28,6 +28,7 @@
 /* How a read-only image is divided. */
 struct geometry {
 	uint64_t groups, blocks_per_group, inodes_per_group;
+	uint64_t blocks; /* in all; the last group may have fewer than the others */
 };
 
 int mlimg_writer_fail(const struct mlimg_writer *image, errcode_t code, struct mlimg_err *err)
@@ -165,6 +166,7 @@ int mlimg_writer_layout_user(struct mlimg_writer *image, struct mlimg_err *err)
 	if (image->size_bytes < USER_SIZE_MIN)
 		return mlimg_err_usage(
 			err, "a user layer needs a size of at least %d bytes", USER_SIZE_MIN);
+	image->size_bytes -= image->size_bytes % BS;
 	ext2fs_blocks_count_set(&param, image->size_bytes / BS);
 	param.s_inodes_count = (uint32_t)(image->size_bytes / USER_BYTES_PER_INODE);
 	param.s_feature_compat = EXT2_FEATURE_COMPAT_DIR_INDEX | EXT2_FEATURE_COMPAT_RESIZE_INODE;
@@ -210,7 +212,31 @@ static struct geometry least_geometry(const struct mlimg_needs *needs, uint64_t 
 	g.blocks_per_group = div_up(div_up(blocks, g.groups), 8) * 8;
 	if (g.blocks_per_group < group_blocks_min(&g))
 		g.blocks_per_group = div_up(group_blocks_min(&g), 8) * 8;
+	g.blocks = g.groups * g.blocks_per_group;
 	return g;
+}
+
+/* Divide the wanted blocks. Where nothing is left for the last group, all get fewer, and some blocks remain unused. */
+static void divide(struct geometry *g, uint64_t blocks)
+{
+	g->blocks_per_group = div_up(div_up(blocks, g->groups), 8) * 8;
+	g->blocks = blocks;
+	if (blocks >= (g->groups - 1) * g->blocks_per_group + group_blocks_min(g))
+		return;
+	g->blocks_per_group = blocks / g->groups & ~UINT64_C(7);
+	g->blocks = g->groups * g->blocks_per_group;
+}
+
+/* What @least can be cut down to, which is only done where a size is wanted. */
+static uint64_t least_blocks(const struct mlimg_needs *needs, uint64_t end, struct geometry least)
+{
+	struct geometry g = least;
+	uint64_t blocks = blocks_needed(needs, end, &g);
+
+	if (blocks < group_blocks_min(&g))
+		blocks = group_blocks_min(&g);
+	divide(&g, blocks);
+	return g.blocks == blocks ? blocks : least.blocks;
 }
 
 /* An image of the wanted size. */
@@ -218,17 +244,16 @@ static int wanted_geometry(const struct mlimg_writer *image, const struct mlimg_
 	uint64_t end, struct geometry *g, struct mlimg_err *err)
 {
 	struct geometry least = *g;
-	uint64_t blocks = image->size_bytes / BS;
+	uint64_t blocks = image->size_bytes / BS, needed;
 
 	g->groups = div_up(blocks, GROUP_BLOCKS);
 	if (g->groups < least.groups)
 		g->groups = least.groups;
-	g->blocks_per_group = blocks / g->groups & ~UINT64_C(7);
-	if (blocks_needed(needs, end, g) > g->groups * g->blocks_per_group ||
-		g->blocks_per_group < group_blocks_min(g))
+	needed = blocks_needed(needs, end, g); /* sets inodes_per_group, too */
+	divide(g, blocks);
+	if (needed > g->blocks || g->blocks_per_group < group_blocks_min(g))
 		return mlimg_err_set(err, 0, "'%s' needs at least %llu bytes, not %llu",
-			image->name,
-			(unsigned long long)(least.groups * least.blocks_per_group * BS),
+			image->name, (unsigned long long)least_blocks(needs, end, least) * BS,
 			(unsigned long long)image->size_bytes);
 	return 0;
 }
@@ -270,7 +295,7 @@ int mlimg_writer_layout_read_only(struct mlimg_writer *image, const struct mlimg
 	if (g.groups > GROUPS_MAX)
 		return mlimg_err_set(err, 0, "'%s': a read-only layer has at most %llu bytes",
 			image->name, (unsigned long long)GROUPS_MAX * GROUP_BLOCKS * BS);
-	ext2fs_blocks_count_set(&param, g.groups * g.blocks_per_group);
+	ext2fs_blocks_count_set(&param, g.blocks);
 	param.s_blocks_per_group = (uint32_t)g.blocks_per_group;
 	param.s_inodes_count = (uint32_t)(g.groups * g.inodes_per_group);
 	param.s_feature_compat = EXT4_FEATURE_COMPAT_SPARSE_SUPER2;
@@ -282,7 +307,6 @@ int mlimg_writer_layout_read_only(struct mlimg_writer *image, const struct mlimg
 	if (r < 0)
 		return r;
 	place_tables(image, &g, end);
-	if (!image->size_bytes)
-		image->size_bytes = g.groups * g.blocks_per_group * BS;
+	image->size_bytes = g.blocks * BS;
 	return 0;
 }

@@ -103,6 +103,7 @@ digests() {
 		works mlimg-mkfs --quiet --force --kind system --verity --size $((blocks * 4096)) d/etc x.img
 		same "data blocks" "$blocks" "$(key_of verity.data_blocks)"
 		judged
+		works mlimg-inspect --root-hash "$(key_of verity.root_hash)" x.img verify
 	done
 }
 

@@ -410,6 +410,10 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --force --kind system 
 	works mlimg-mkfs --kind system --size 700M --force d image
 	sound image
 	same "size of the image" $((700 << 20)) "$(stat -c %s image)"
+	works mlimg-mkfs --kind system --size 700000000 --force d image
+	sound image
+	same "size of the image, and blocks in it" "$((700000000 / 4096 * 4096)) $((700000000 / 4096))" \
+		"$(stat -c %s image) $(dumpe2fs -h image 2>/dev/null | sed -n 's/^Block count: *//p')"
 	head -c 15000000 /dev/urandom >d/f
 	rm image
 	kind=user refused 1 "'image': 16777216 bytes are too small for the contents" --size 16M d
