@@ -30,7 +30,8 @@ struct level {
 	size_t path_size; /* of the directory's own path */
 	dev_t dev;
 	ino_t ino;
-	int fd; /* -1: closed for the time being */
+	struct timespec mtime; /* as the visitor was told */
+	int fd;                /* -1: closed for the time being */
 };
 
 struct walk {
@@ -106,7 +107,7 @@ static void level_done(struct level *l)
 		close(l->fd);
 }
 
-/* Goes into the directory @fd, which is closed on failure as well. */
+/* Goes into the directory @fd, which is closed on failure as well. @param st  as the visitor was told */
 static int push(struct walk *w, int fd, const struct stat *st)
 {
 	struct level *l;
@@ -118,8 +119,11 @@ static int push(struct walk *w, int fd, const struct stat *st)
 		return mlimg_err_set(w->err, ENOMEM, "read directory '%s'", shown(w));
 	}
 	l = &w->levels[w->n_levels++];
-	*l = (struct level){
-		.fd = fd, .dev = st->st_dev, .ino = st->st_ino, .path_size = strlen(w->path)};
+	*l = (struct level){.fd = fd,
+		.dev = st->st_dev,
+		.ino = st->st_ino,
+		.mtime = st->st_mtim,
+		.path_size = strlen(w->path)};
 	if (w->n_levels > OPEN_LEVELS) {
 		struct level *far = l - OPEN_LEVELS;
 
@@ -131,11 +135,31 @@ static int push(struct walk *w, int fd, const struct stat *st)
 	return r < 0 ? mlimg_err_set(w->err, r, "read directory '%s'", shown(w)) : 0;
 }
 
+/*
+ * Whoever adds, removes or renames a name changes the directory's time. The time of the inode's last change says no more,
+ * and overlayfs changes that by itself when a directory is read.
+ */
+static int check_rest(struct walk *w, const struct level *l)
+{
+	struct stat st;
+
+	if (!(w->flags & MLIMG_WALK_AT_REST))
+		return 0;
+	if (fstat(l->fd, &st) < 0)
+		return mlimg_err_set(w->err, errno, "stat '%s'", shown(w));
+	if (st.st_mtim.tv_sec != l->mtime.tv_sec || st.st_mtim.tv_nsec != l->mtime.tv_nsec)
+		return mlimg_err_set(w->err, 0, "'%s' changed while it was read", shown(w));
+	return 0;
+}
+
 static int pop(struct walk *w)
 {
 	struct level *l = &w->levels[w->n_levels - 1], *up = l - 1;
 	struct stat st;
+	int r = check_rest(w, l);
 
+	if (r < 0)
+		return r;
 	if (w->n_levels > 1 && up->fd < 0) {
 		up->fd = openat(l->fd, "..", OPEN_DIR);
 		if (up->fd < 0 || fstat(up->fd, &st) < 0)
@@ -250,7 +274,7 @@ static int open_and_push(struct walk *w, int dir, const char *name, const struct
 		return mlimg_err_set(w->err, errno, "open directory '%s'", shown(w));
 	if (st.st_dev != seen->st_dev || st.st_ino != seen->st_ino)
 		return mlimg_err_set(w->err, ESTALE, "'%s' was moved while it was read", shown(w));
-	return push(w, mlimg_steal_fd(&fd), &st);
+	return push(w, mlimg_steal_fd(&fd), seen);
 }
 
 /* @return 0, also when the directory was skipped */

@@ -55,6 +55,8 @@ enum mlimg_walk_flags {
 	 * asked for: the visitor compares it with fstat(2) when it has read the file.
 	 */
 	MLIMG_WALK_OPEN_FILES = 8,
+	/** A directory whose time has changed when the walk leaves it is an error: names have come or gone meanwhile. */
+	MLIMG_WALK_AT_REST = 16,
 };
 
 /**
@@ -67,7 +69,7 @@ enum mlimg_walk_flags {
  * @param err      names the path
  * @return         0, what @p fn returned when negative, or -errno (unreadable directory, a path or
  *                 xattr over the limits of manifest.h, -ESTALE when a directory was moved while it
- *                 was read)
+ *                 was read, -EIO when it changed)
  */
 int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

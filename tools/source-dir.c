@@ -293,7 +293,8 @@ static int walk(struct reader *rd, int fd, struct mlimg_err *err)
 	if (to->known && rd->form == MLIMG_DIR_PLAIN)
 		r = mlimg_comparer_new(to->known, &rd->comparer, err);
 	if (r == 0)
-		r = mlimg_walk(fd, MLIMG_WALK_ONE_FS | opening, visit, rd, err);
+		r = mlimg_walk(
+			fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_AT_REST | opening, visit, rd, err);
 	if (r == 0 && rd->comparer)
 		r = mlimg_comparer_end(rd->comparer, copy_again, rd, err);
 	mlimg_comparer_free(rd->comparer);

@@ -68,6 +68,18 @@ static void touch(const char *path)
 	ASSERT_EQ(utimensat(AT_FDCWD, path, NULL, 0), 0);
 }
 
+/* The directory's names have been read by then. */
+static void add_another(const char *path)
+{
+	char other[310];
+	int fd;
+
+	snprintf(other, sizeof(other), "%s.new", path);
+	fd = open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ASSERT(fd >= 0);
+	close(fd);
+}
+
 static void leave(const char *path)
 {
 }
@@ -157,6 +169,13 @@ TEST(file_that_vanishes)
 TEST(file_that_is_touched)
 {
 	expect_change(touch);
+}
+
+TEST(directory_that_gets_another_name)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_FAILS(read_changing(add_another, &err), err, -EIO, "'.' changed while it was read");
 }
 
 #define SECRET_SIZE 12345 /* of a file outside; no other has this size */
