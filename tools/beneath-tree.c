@@ -23,7 +23,7 @@ static uint32_t first_name(const struct mlimg_manifest *m, uint32_t ino)
 	return ino;
 }
 
-static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_tree_node *ret_node,
+static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_itree_node *ret_node,
 	struct mlimg_err *err)
 {
 	const struct mlimg_entry *entry;
@@ -31,7 +31,7 @@ static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_tre
 	ino = first_name(mlimg_beneath_manifest(image), ino);
 	entry = entry_of(image, ino);
 	memcpy(ret_inode, &ino, sizeof(ino));
-	*ret_node = (struct mlimg_tree_node){.ino = ino,
+	*ret_node = (struct mlimg_itree_node){.ino = ino,
 		.nlink = entry->nlink,
 		.size_bytes = entry->size_bytes,
 		.type = entry->type,
@@ -124,8 +124,8 @@ static int op_used(void *image, const void *inode, uint64_t *ret_bytes, struct m
 {
 	const struct mlimg_entry *entry = entry_of(image, ino_of(inode));
 	struct mlimg_ext4_inode stored;
-	struct mlimg_tree_node node;
-	struct mlimg_tree tree;
+	struct mlimg_itree_node node;
+	struct mlimg_itree tree;
 	size_t layer;
 	int r;
 
@@ -136,8 +136,8 @@ static int op_used(void *image, const void *inode, uint64_t *ret_bytes, struct m
 	if (r < 0)
 		return r;
 	tree = mlimg_ext4_tree(mlimg_beneath_image(image, layer));
-	node = (struct mlimg_tree_node){.inode = &stored};
-	return mlimg_tree_used(&tree, &node, ret_bytes, err);
+	node = (struct mlimg_itree_node){.inode = &stored};
+	return mlimg_itree_used(&tree, &node, ret_bytes, err);
 }
 
 /* Entries are the manifest's: they need no room. */
@@ -158,9 +158,9 @@ static const char *op_at(void *image, const char *path)
 	return NULL;
 }
 
-struct mlimg_tree mlimg_beneath_tree(struct mlimg_beneath *b)
+struct mlimg_itree mlimg_beneath_tree(struct mlimg_beneath *b)
 {
-	static const struct mlimg_tree_ops ops = {
+	static const struct mlimg_itree_ops ops = {
 		.inode = op_inode,
 		.dir = op_dir,
 		.entry = op_entry,
@@ -171,7 +171,7 @@ struct mlimg_tree mlimg_beneath_tree(struct mlimg_beneath *b)
 		.at = op_at,
 	};
 
-	return (struct mlimg_tree){.ops = &ops,
+	return (struct mlimg_itree){.ops = &ops,
 		.image = b,
 		.name = mlimg_ext4_name(mlimg_beneath_image(b, mlimg_beneath_n(b) - 1)),
 		.root = "/",

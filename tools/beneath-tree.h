@@ -7,15 +7,15 @@
 #define MLIMG_TOOLS_BENEATH_TREE_H
 
 #include "tools/beneath.h"
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 /**
  * The merged tree. An inode is an entry of mlimg_beneath_manifest(), its number the place of its first name there, from 1 on. Contents
- * are read from the layer that has them, and mlimg_tree_used() counts what they take in its image.
+ * are read from the layer that has them, and mlimg_itree_used() counts what they take in its image.
  *
  * @param b  the layers; must live as long
  * @return   the tree; its name is that of the topmost image
  */
-struct mlimg_tree mlimg_beneath_tree(struct mlimg_beneath *b);
+struct mlimg_itree mlimg_beneath_tree(struct mlimg_beneath *b);
 
 #endif

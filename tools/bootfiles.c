@@ -68,11 +68,11 @@ int mlimg_version_cmp(const char *a, const char *b)
 
 /* A regular file in the tree, links followed. 1: it is not there, or is something else. */
 static int find_file(
-	const struct mlimg_tree *tree, const char *path, uint32_t *ret_ino, struct mlimg_err *err)
+	const struct mlimg_itree *tree, const char *path, uint32_t *ret_ino, struct mlimg_err *err)
 {
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
-	int ret = mlimg_tree_lookup(tree, path, true, &room, &node, err);
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
+	int ret = mlimg_itree_lookup(tree, path, true, &room, &node, err);
 
 	if (ret == -ENOENT || ret == -ENOTDIR || ret == -ELOOP || ret == -ENAMETOOLONG)
 		return 1;
@@ -84,7 +84,7 @@ static int find_file(
 }
 
 /* The inode of what Debian's symbolic links say is to be booted; 0 when there are none. */
-static int find_preferred(const struct mlimg_tree *tree, uint32_t *ret_ino, struct mlimg_err *err)
+static int find_preferred(const struct mlimg_itree *tree, uint32_t *ret_ino, struct mlimg_err *err)
 {
 	static const char *const links[] = {"/vmlinuz", "/boot/vmlinuz"};
 
@@ -99,7 +99,7 @@ static int find_preferred(const struct mlimg_tree *tree, uint32_t *ret_ino, stru
 }
 
 /* 0: the version has both files. 1: it has not. */
-static int find_pair(const struct mlimg_tree *tree, const char *version,
+static int find_pair(const struct mlimg_itree *tree, const char *version,
 	struct mlimg_bootfiles *ret_files, struct mlimg_err *err)
 {
 	char path[MLIMG_PATH_MAX + 1];
@@ -117,7 +117,7 @@ static int find_pair(const struct mlimg_tree *tree, const char *version,
 	return 0;
 }
 
-static int choose(const struct mlimg_tree *tree, const struct mlimg_ext4_dir *dir,
+static int choose(const struct mlimg_itree *tree, const struct mlimg_ext4_dir *dir,
 	struct mlimg_bootfiles *best, struct mlimg_err *err)
 {
 	const char *lonely = NULL;
@@ -153,13 +153,13 @@ static int choose(const struct mlimg_tree *tree, const struct mlimg_ext4_dir *di
 }
 
 int mlimg_bootfiles_find(
-	const struct mlimg_tree *tree, struct mlimg_bootfiles *ret_files, struct mlimg_err *err)
+	const struct mlimg_itree *tree, struct mlimg_bootfiles *ret_files, struct mlimg_err *err)
 {
 	struct mlimg_ext4_dir dir = {0};
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node boot;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node boot;
 	struct mlimg_bootfiles files;
-	int ret = mlimg_tree_lookup(tree, "/boot", true, &room, &boot, err);
+	int ret = mlimg_itree_lookup(tree, "/boot", true, &room, &boot, err);
 
 	if (ret == -ENOENT || (ret == 0 && boot.type != MLIMG_DIR))
 		return mlimg_err_refuse(err, "%s: there is no /boot in it", tree->name);
@@ -173,21 +173,21 @@ int mlimg_bootfiles_find(
 	return ret;
 }
 
-int mlimg_bootfiles_read(const struct mlimg_tree *tree, uint32_t ino, mlimg_ext4_data_fn *fn,
+int mlimg_bootfiles_read(const struct mlimg_itree *tree, uint32_t ino, mlimg_ext4_data_fn *fn,
 	void *ctx, struct mlimg_err *err)
 {
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
 	int ret = tree->ops->inode(tree->image, ino, &room, &node, err);
 
 	if (ret == 0 && node.size_bytes > MLIMG_BOOTFILE_MAX)
 		return mlimg_err_refuse(err, "%s: a boot file has %llu bytes, which is too much",
 			tree->name, (unsigned long long)node.size_bytes);
-	return ret < 0 ? ret : mlimg_tree_read(tree, &node, fn, ctx, err);
+	return ret < 0 ? ret : mlimg_itree_read(tree, &node, fn, ctx, err);
 }
 
 int mlimg_bootfiles_extract(
-	const struct mlimg_tree *tree, uint32_t ino, const char *path, struct mlimg_err *err)
+	const struct mlimg_itree *tree, uint32_t ino, const char *path, struct mlimg_err *err)
 {
 	mlimg_autoclose int fd = -1;
 	int ret;

@@ -8,7 +8,7 @@
 #define MLIMG_TOOLS_BOOTFILES_H
 
 #include "libmlimg/err.h"
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 #define MLIMG_BOOTFILE_MAX (1ull << 30) /**< bytes of a kernel or initramfs that are taken: 1 GiB */
 
@@ -35,7 +35,7 @@ int mlimg_version_cmp(const char *a, const char *b);
  * @param err        names what is missing; of kind MLIMG_ERR_REFUSED when there is no kernel to boot
  * @return           0 or -errno
  */
-int mlimg_bootfiles_find(const struct mlimg_tree *tree, struct mlimg_bootfiles *ret_files,
+int mlimg_bootfiles_find(const struct mlimg_itree *tree, struct mlimg_bootfiles *ret_files,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -48,7 +48,7 @@ int mlimg_bootfiles_find(const struct mlimg_tree *tree, struct mlimg_bootfiles *
  * @param err   names the image
  * @return      0, what @p fn returned when negative, or -errno
  */
-int mlimg_bootfiles_read(const struct mlimg_tree *tree, uint32_t ino, mlimg_ext4_data_fn *fn,
+int mlimg_bootfiles_read(const struct mlimg_itree *tree, uint32_t ino, mlimg_ext4_data_fn *fn,
 	void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -60,7 +60,7 @@ int mlimg_bootfiles_read(const struct mlimg_tree *tree, uint32_t ino, mlimg_ext4
  * @param err   names the image or @p path
  * @return      0 or -errno
  */
-int mlimg_bootfiles_extract(const struct mlimg_tree *tree, uint32_t ino, const char *path,
+int mlimg_bootfiles_extract(const struct mlimg_itree *tree, uint32_t ino, const char *path,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file data.h
- * Where the contents of a file can go: receivers for mlimg_ext4_read() and mlimg_tree_read().
+ * Where the contents of a file can go: receivers for mlimg_ext4_read() and mlimg_itree_read().
  */
 #ifndef MLIMG_TOOLS_DATA_H
 #define MLIMG_TOOLS_DATA_H

@@ -10,7 +10,7 @@
 #include "tools/idmap.h"
 
 struct counter {
-	const struct mlimg_tree *tree;
+	const struct mlimg_itree *tree;
 	struct mlimg_du du;
 	size_t rows_room;
 	struct mlimg_du_row *open; /* the directories that the walk is in; paths are not set */
@@ -76,7 +76,7 @@ static int open_row(struct counter *c, const char *path, struct mlimg_err *err)
 	return 0;
 }
 
-static int count_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+static int count_entry(const struct mlimg_entry *entry, const struct mlimg_itree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct counter *c = ctx;
@@ -99,7 +99,7 @@ static int count_entry(const struct mlimg_entry *entry, const struct mlimg_tree_
 		if (mlimg_idmap_set(&c->seen, node->ino, 1) < 0)
 			return no_memory(err);
 	}
-	ret = mlimg_tree_used(c->tree, node, &used, err);
+	ret = mlimg_itree_used(c->tree, node, &used, err);
 	if (ret == 0) {
 		add_size(&row->used_bytes, used);
 		add_size(&row->size_bytes, entry->size_bytes);
@@ -116,8 +116,8 @@ static int by_size(const void *a, const void *b)
 	return mlimg_manifest_path_cmp(x->path, y->path);
 }
 
-int mlimg_du(const struct mlimg_tree *tree, const struct mlimg_tree_node *root, uint64_t depth_max,
-	bool is_sorted, struct mlimg_du *ret_du, struct mlimg_err *err)
+int mlimg_du(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
+	uint64_t depth_max, bool is_sorted, struct mlimg_du *ret_du, struct mlimg_err *err)
 {
 	mlimg_autofree struct counter *c = calloc(1, sizeof(*c));
 	int ret;
@@ -126,7 +126,7 @@ int mlimg_du(const struct mlimg_tree *tree, const struct mlimg_tree_node *root, 
 		*c = (struct counter){.tree = tree, .depth_max = depth_max};
 	if (!c || !(c->du.arena = mlimg_arena_new()))
 		return no_memory(err);
-	ret = mlimg_tree_walk(tree, root, count_entry, c, err);
+	ret = mlimg_itree_walk(tree, root, count_entry, c, err);
 	while (ret == 0 && c->n_open)
 		ret = close_deepest(c, err);
 	free(c->open);

@@ -6,12 +6,12 @@
 #ifndef MLIMG_TOOLS_DU_H
 #define MLIMG_TOOLS_DU_H
 
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 /** A directory with all that is below it; or a single file, when the tree is one. A file with several names counts once, where its first is. */
 struct mlimg_du_row {
 	const char *path;    /**< relative to where the walk began, "" for that itself */
-	uint64_t used_bytes; /**< of blocks: mlimg_tree_used() */
+	uint64_t used_bytes; /**< of blocks: mlimg_itree_used() */
 	uint64_t size_bytes; /**< of the contents of regular files */
 	uint64_t n_entries;  /**< names, its own among them */
 };
@@ -34,8 +34,9 @@ struct mlimg_du {
  * @param err        names the image
  * @return           0 or -errno
  */
-int mlimg_du(const struct mlimg_tree *tree, const struct mlimg_tree_node *root, uint64_t depth_max,
-	bool is_sorted, struct mlimg_du *ret_du, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_du(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
+	uint64_t depth_max, bool is_sorted, struct mlimg_du *ret_du,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_du_done(struct mlimg_du *du);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An index as a tree (tree.h), and where contents lie. */
+/* An index as a tree (itree.h), and where contents lie. */
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -175,12 +175,12 @@ static int op_read(
 	return ret < 0 ? ret : put_hole(&r, inode->size_bytes);
 }
 
-static int op_data(void *image, const void *inode_, struct mlimg_tree_run **ret_runs, size_t *ret_n,
-	struct mlimg_err *err)
+static int op_data(void *image, const void *inode_, struct mlimg_itree_run **ret_runs,
+	size_t *ret_n, struct mlimg_err *err)
 {
 	const struct mlimg_erofs_inode *inode = inode_;
 	mlimg_autofree struct mlimg_erofs_run *runs = NULL;
-	struct mlimg_tree_run *data;
+	struct mlimg_itree_run *data;
 	size_t n = 0;
 	int ret = mlimg_erofs_runs(image, inode, &runs, &n, err);
 
@@ -222,14 +222,14 @@ static int op_used(void *image, const void *inode_, uint64_t *ret_bytes, struct 
 
 /* ---- the tree ---- */
 
-static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_tree_node *ret_node,
+static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_itree_node *ret_node,
 	struct mlimg_err *err)
 {
 	struct mlimg_erofs_inode *inode = ret_inode;
 	int ret = erofs_inode_read(image, ino, inode, err);
 
 	if (ret == 0)
-		*ret_node = (struct mlimg_tree_node){.ino = ino,
+		*ret_node = (struct mlimg_itree_node){.ino = ino,
 			.nlink = inode->nlink,
 			.size_bytes = inode->size_bytes,
 			.type = inode->type,
@@ -263,9 +263,9 @@ static const char *op_at(void *image_, const char *path)
 	return former;
 }
 
-struct mlimg_tree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *root)
+struct mlimg_itree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *root)
 {
-	static const struct mlimg_tree_ops ops = {
+	static const struct mlimg_itree_ops ops = {
 		.inode = op_inode,
 		.dir = op_dir,
 		.entry = op_entry,
@@ -277,7 +277,7 @@ struct mlimg_tree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *
 		.at = op_at,
 	};
 
-	return (struct mlimg_tree){.ops = &ops,
+	return (struct mlimg_itree){.ops = &ops,
 		.image = image,
 		.name = image->name,
 		.root = root,

@@ -13,7 +13,7 @@
 #include "libmlimg/io.h"
 #include "tools/erofs-read-impl.h"
 
-_Static_assert(sizeof(struct mlimg_erofs_inode) <= MLIMG_TREE_INODE_MAX, "room for an inode");
+_Static_assert(sizeof(struct mlimg_erofs_inode) <= MLIMG_ITREE_INODE_MAX, "room for an inode");
 
 /* ---- errors ---- */
 

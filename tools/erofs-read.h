@@ -13,7 +13,7 @@
 #define MLIMG_TOOLS_EROFS_READ_H
 
 #include "libmlimg/index.h"
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 /** An open index. */
 struct mlimg_erofs_image;
@@ -87,7 +87,7 @@ const char *mlimg_erofs_name(const struct mlimg_erofs_image *image);
 uint64_t mlimg_erofs_size(const struct mlimg_erofs_image *image, uint64_t *ret_n_inodes);
 
 /** @return a tree of the image, from @p root on: "/rootfs" is what a guest sees, "/" all */
-struct mlimg_tree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *root);
+struct mlimg_itree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *root);
 
 /**
  * Where the contents of a regular file lie in the layers: ascending, not overlapping, within the layers' sizes; what no run covers is a hole. A file

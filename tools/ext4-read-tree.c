@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* An ext4 image as a tree (tree.h), and the same functions in ext4's words. */
+/* An ext4 image as a tree (itree.h), and the same functions in ext4's words. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "tools/ext4-read-impl.h"
-#include "tools/tree.h"
+#include "tools/itree.h"
 
-_Static_assert(sizeof(struct mlimg_ext4_inode) <= MLIMG_TREE_INODE_MAX, "room for an inode");
+_Static_assert(sizeof(struct mlimg_ext4_inode) <= MLIMG_ITREE_INODE_MAX, "room for an inode");
 
-static struct mlimg_tree_node node_of(const struct mlimg_ext4_inode *inode)
+static struct mlimg_itree_node node_of(const struct mlimg_ext4_inode *inode)
 {
-	return (struct mlimg_tree_node){.ino = inode->ino,
+	return (struct mlimg_itree_node){.ino = inode->ino,
 		.nlink = inode->nlink,
 		.size_bytes = inode->size_bytes,
 		.type = inode->type,
 		.inode = inode};
 }
 
-static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_tree_node *ret_node,
+static int op_inode(void *image, uint32_t ino, void *ret_inode, struct mlimg_itree_node *ret_node,
 	struct mlimg_err *err)
 {
 	int ret = mlimg_ext4_inode_read(image, ino, ret_inode, err);
@@ -76,12 +76,12 @@ static int op_read(
 	return mlimg_ext4_read(image, inode, fn, ctx, err);
 }
 
-static int op_data(void *image, const void *inode_, struct mlimg_tree_run **ret_runs, size_t *ret_n,
-	struct mlimg_err *err)
+static int op_data(void *image, const void *inode_, struct mlimg_itree_run **ret_runs,
+	size_t *ret_n, struct mlimg_err *err)
 {
 	const struct mlimg_ext4_inode *inode = inode_;
 	mlimg_autofree struct mlimg_ext4_extent *extents = NULL;
-	struct mlimg_tree_run *runs;
+	struct mlimg_itree_run *runs;
 	size_t n = 0, n_runs = 0;
 	int ret = mlimg_ext4_extents(image, inode, &extents, &n, err);
 
@@ -98,7 +98,7 @@ static int op_data(void *image, const void *inode_, struct mlimg_tree_run **ret_
 			continue;
 		if (end > inode->size_bytes)
 			end = inode->size_bytes;
-		runs[n_runs++] = (struct mlimg_tree_run){.offset = begin, .size = end - begin};
+		runs[n_runs++] = (struct mlimg_itree_run){.offset = begin, .size = end - begin};
 	}
 	*ret_runs = runs;
 	*ret_n = n_runs;
@@ -148,9 +148,9 @@ static const char *op_at(void *image, const char *path)
 	return former;
 }
 
-static struct mlimg_tree tree_at(struct mlimg_ext4 *fs, const char *root)
+static struct mlimg_itree tree_at(struct mlimg_ext4 *fs, const char *root)
 {
-	static const struct mlimg_tree_ops ops = {
+	static const struct mlimg_itree_ops ops = {
 		.inode = op_inode,
 		.dir = op_dir,
 		.recent_dir = op_recent_dir,
@@ -163,14 +163,14 @@ static struct mlimg_tree tree_at(struct mlimg_ext4 *fs, const char *root)
 		.at = op_at,
 	};
 
-	return (struct mlimg_tree){.ops = &ops,
+	return (struct mlimg_itree){.ops = &ops,
 		.image = fs,
 		.name = fs->name,
 		.root = root,
 		.root_ino = MLIMG_EXT4_ROOT_INO};
 }
 
-struct mlimg_tree mlimg_ext4_tree(struct mlimg_ext4 *fs)
+struct mlimg_itree mlimg_ext4_tree(struct mlimg_ext4 *fs)
 {
 	return tree_at(fs, mlimg_kind_tree(fs->super.kind));
 }
@@ -178,10 +178,10 @@ struct mlimg_tree mlimg_ext4_tree(struct mlimg_ext4 *fs)
 int mlimg_ext4_lookup(struct mlimg_ext4 *fs, const char *root, const char *path, bool follow,
 	struct mlimg_ext4_inode *ret_inode, struct mlimg_err *err)
 {
-	const struct mlimg_tree tree = tree_at(fs, root);
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
-	int ret = mlimg_tree_lookup(&tree, path, follow, &room, &node, err);
+	const struct mlimg_itree tree = tree_at(fs, root);
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
+	int ret = mlimg_itree_lookup(&tree, path, follow, &room, &node, err);
 
 	if (ret == 0)
 		memcpy(ret_inode, &room, sizeof(*ret_inode));
@@ -193,7 +193,7 @@ struct visitor {
 	void *ctx;
 };
 
-static int visit(const struct mlimg_entry *entry, const struct mlimg_tree_node *node, void *ctx,
+static int visit(const struct mlimg_entry *entry, const struct mlimg_itree_node *node, void *ctx,
 	struct mlimg_err *err)
 {
 	const struct visitor *v = ctx;
@@ -204,9 +204,9 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_tree_node *
 int mlimg_ext4_walk(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *root,
 	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
-	const struct mlimg_tree tree = tree_at(fs, "/");
-	const struct mlimg_tree_node node = node_of(root);
+	const struct mlimg_itree tree = tree_at(fs, "/");
+	const struct mlimg_itree_node node = node_of(root);
 	struct visitor v = {.fn = fn, .ctx = ctx};
 
-	return mlimg_tree_walk(&tree, &node, visit, &v, err);
+	return mlimg_itree_walk(&tree, &node, visit, &v, err);
 }

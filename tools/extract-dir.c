@@ -220,7 +220,7 @@ static int write_piece(const void *data, uint64_t size, void *ctx, struct mlimg_
 	return ret < 0 ? mlimg_err_set(err, ret, "write") : 0;
 }
 
-static int write_file(struct extract *x, int fd, const struct mlimg_tree_node *node,
+static int write_file(struct extract *x, int fd, const struct mlimg_itree_node *node,
 	const struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	struct writer w = {.fd = fd};
@@ -247,7 +247,7 @@ static int make_special(const struct out *out, const struct mlimg_entry *entry)
 
 /* Under the temporary name, complete with attributes. */
 static int make_entry(struct extract *x, const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, struct extract_first *ret_first, struct mlimg_err *err)
+	const struct mlimg_itree_node *node, struct extract_first *ret_first, struct mlimg_err *err)
 {
 	struct out *out = x->out;
 	mlimg_autoclose int fd = -1;
@@ -306,7 +306,7 @@ static int put_in_place(
 }
 
 static int put_other(struct extract *x, const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, const struct extract_first *first,
+	const struct mlimg_itree_node *node, const struct extract_first *first,
 	struct extract_first *ret_first, const char *name, struct mlimg_err *err)
 {
 	const struct out *out = x->out;
@@ -328,7 +328,7 @@ static int put_other(struct extract *x, const struct mlimg_entry *entry,
 }
 
 static int dir_entry(struct extract *x, const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, bool is_leading, const struct extract_first *first,
+	const struct mlimg_itree_node *node, bool is_leading, const struct extract_first *first,
 	struct extract_first *ret_first, struct mlimg_err *err)
 {
 	struct out *out = x->out;

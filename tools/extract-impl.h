@@ -22,7 +22,7 @@ struct extract_first {
 
 /** An extraction. */
 struct extract {
-	const struct mlimg_tree *tree;
+	const struct mlimg_itree *tree;
 	const struct mlimg_extract_options *options;
 	struct mlimg_extract_result *result;
 	struct mlimg_progress progress;
@@ -47,7 +47,7 @@ struct extract_sink {
 	 * @param ret_first   what the entry became; the path is not the sink's
 	 */
 	int (*entry)(struct extract *x, const struct mlimg_entry *entry,
-		const struct mlimg_tree_node *node, bool is_leading,
+		const struct mlimg_itree_node *node, bool is_leading,
 		const struct extract_first *first, struct extract_first *ret_first,
 		struct mlimg_err *err);
 	/** All entries have come, or it is ended: @p ret says which. Failures of single entries are for extract_note(). */
@@ -64,7 +64,7 @@ int extract_note(struct extract *x, const char *path, const struct mlimg_err *fa
 bool extract_takes_xattr(struct extract *x, const struct mlimg_xattr *xattr);
 
 /** Read a file, for the sink, and tell the progress bar. @return 0, what @p fn returned, or -errno */
-int extract_read(struct extract *x, const struct mlimg_tree_node *node, mlimg_ext4_data_fn *fn,
+int extract_read(struct extract *x, const struct mlimg_itree_node *node, mlimg_ext4_data_fn *fn,
 	void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

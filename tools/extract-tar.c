@@ -131,13 +131,13 @@ static int describe_xattrs(struct extract *x, struct archive_entry *to,
  * name wrong; it must do without its holes.
  */
 static int describe_holes(struct extract *x, struct archive_entry *to,
-	const struct mlimg_entry *entry, const struct mlimg_tree_node *node, struct mlimg_err *err)
+	const struct mlimg_entry *entry, const struct mlimg_itree_node *node, struct mlimg_err *err)
 {
-	mlimg_autofree struct mlimg_tree_run *runs = NULL;
+	mlimg_autofree struct mlimg_itree_run *runs = NULL;
 	struct out *out = x->out;
 	uint64_t data_bytes = 0;
 	size_t n = 0;
-	int ret = mlimg_tree_data(x->tree, node, &runs, &n, err);
+	int ret = mlimg_itree_data(x->tree, node, &runs, &n, err);
 
 	for (size_t i = 0; i < n; i++)
 		data_bytes += runs[i].size;
@@ -173,7 +173,7 @@ static int write_piece(const void *data, uint64_t size, void *ctx, struct mlimg_
 
 /* Once a header is written, its contents must follow: a failure in between ends the tar. */
 static int write_entry(struct extract *x, const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, bool has_data, struct mlimg_err *err)
+	const struct mlimg_itree_node *node, bool has_data, struct mlimg_err *err)
 {
 	struct out *out = x->out;
 	int r = archive_write_header(out->archive, out->entry), ret;
@@ -189,7 +189,7 @@ static int write_entry(struct extract *x, const struct mlimg_entry *entry,
 }
 
 static int tar_entry(struct extract *x, const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, bool is_leading, const struct extract_first *first,
+	const struct mlimg_itree_node *node, bool is_leading, const struct extract_first *first,
 	struct extract_first *ret_first, struct mlimg_err *err)
 {
 	struct out *out = x->out;

@@ -105,12 +105,12 @@ static int pass_piece(const void *data, uint64_t size, void *ctx, struct mlimg_e
 	return ret;
 }
 
-int extract_read(struct extract *x, const struct mlimg_tree_node *node, mlimg_ext4_data_fn *fn,
+int extract_read(struct extract *x, const struct mlimg_itree_node *node, mlimg_ext4_data_fn *fn,
 	void *ctx, struct mlimg_err *err)
 {
 	struct reader reader = {.x = x, .fn = fn, .ctx = ctx};
 
-	return mlimg_tree_read(x->tree, node, pass_piece, &reader, err);
+	return mlimg_itree_read(x->tree, node, pass_piece, &reader, err);
 }
 
 static bool would_go_on_failing(int ret)
@@ -120,7 +120,8 @@ static bool would_go_on_failing(int ret)
 }
 
 static int keep_first(struct extract *x, const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, const struct extract_first *made, struct mlimg_err *err)
+	const struct mlimg_itree_node *node, const struct extract_first *made,
+	struct mlimg_err *err)
 {
 	struct extract_first first = *made;
 
@@ -150,7 +151,7 @@ static int check_contents(
 	return mlimg_err_set(err, 0, "its contents lie beneath this patch, at '%.200s'", target);
 }
 
-static int extract_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+static int extract_entry(const struct mlimg_entry *entry, const struct mlimg_itree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct extract *x = ctx;
@@ -198,9 +199,9 @@ static int note_missing(struct extract *x, struct mlimg_err *err)
 
 static int run(struct extract *x, struct mlimg_err *err)
 {
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node root;
-	int ret = mlimg_tree_lookup(x->tree, "", false, &room, &root, err);
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node root;
+	int ret = mlimg_itree_lookup(x->tree, "", false, &room, &root, err);
 
 	x->was_found = calloc(x->options->n_paths + 1, sizeof(*x->was_found));
 	x->arena = mlimg_arena_new();
@@ -211,14 +212,14 @@ static int run(struct extract *x, struct mlimg_err *err)
 	if (ret < 0)
 		return x->out ? x->sink->end(x, ret, err) : ret;
 	mlimg_progress_init(&x->progress, "extracting", x->options->total_bytes);
-	ret = mlimg_tree_walk(x->tree, &root, extract_entry, x, err);
+	ret = mlimg_itree_walk(x->tree, &root, extract_entry, x, err);
 	if (ret == 0)
 		ret = note_missing(x, err);
 	mlimg_progress_end(&x->progress);
 	return x->sink->end(x, ret, err);
 }
 
-int mlimg_extract(const struct mlimg_tree *tree, const struct mlimg_extract_options *options,
+int mlimg_extract(const struct mlimg_itree *tree, const struct mlimg_extract_options *options,
 	struct mlimg_extract_result *ret_result, struct mlimg_err *err)
 {
 	struct extract x = {.tree = tree,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file extract.h
- * Writing the entries of a tree (tree.h) somewhere else: into a directory, or as a tar. Neither the image nor what already lies in the
+ * Writing the entries of a tree (itree.h) somewhere else: into a directory, or as a tar. Neither the image nor what already lies in the
  * directory is trusted: nothing is written but beneath it, and no symbolic link in it is followed, whether it came from the image or not.
  *
  * One entry that cannot be written does not end it: it is noted, and what is below it left out. What would go wrong
@@ -10,7 +10,7 @@
 #ifndef MLIMG_TOOLS_EXTRACT_H
 #define MLIMG_TOOLS_EXTRACT_H
 
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 #define MLIMG_EXTRACT_NAMED_MAX \
 	20 /**< failures that are kept with name and reason; the rest is counted */
@@ -71,7 +71,7 @@ int mlimg_extract_normalize(char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
  * @param err         what ended it
  * @return            0, also when single entries failed; -errno when it was ended
  */
-int mlimg_extract(const struct mlimg_tree *tree, const struct mlimg_extract_options *options,
+int mlimg_extract(const struct mlimg_itree *tree, const struct mlimg_extract_options *options,
 	struct mlimg_extract_result *ret_result, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns. */

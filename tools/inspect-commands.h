@@ -10,7 +10,7 @@
 #define MLIMG_TOOLS_INSPECT_COMMANDS_H
 
 #include "tools/inspect-stack.h"
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 #define MLIMG_INSPECT_PROG "mlimg-inspect" /**< for messages */
 
@@ -52,7 +52,7 @@ struct mlimg_inspect {
 	struct mlimg_ext4 *fs;             /**< of a layer; else NULL */
 	struct mlimg_inspect_stack *stack; /**< of an index; else NULL */
 	bool *is_used;                /**< of an index: which of options->layers are layers of it */
-	struct mlimg_tree tree;       /**< the layer's, or the merged one */
+	struct mlimg_itree tree;      /**< the layer's, or the merged one */
 	struct mlimg_layer_info info; /**< what its layer.json says; zero of an index */
 };
 

@@ -140,17 +140,17 @@ static int read_packages(struct diff_side *side, struct mlimg_err *err)
 /* Of an index, where the layer that has the database was given; without it packages are not compared. */
 static int read_index_packages(struct diff_side *side, struct mlimg_err *err)
 {
-	const struct mlimg_tree *tree = &side->stack->tree;
+	const struct mlimg_itree *tree = &side->stack->tree;
 	struct mlimg_err why = MLIMG_ERR_INIT;
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
-	int ret = mlimg_tree_lookup(tree, MLIMG_DPKG_STATUS, false, &room, &node, &why);
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
+	int ret = mlimg_itree_lookup(tree, MLIMG_DPKG_STATUS, false, &room, &node, &why);
 
 	if (ret == -ENOENT || ret == -ENOTDIR ||
 		(ret == 0 && (node.type != MLIMG_FILE || node.size_bytes > MLIMG_DPKG_STATUS_MAX)))
 		return 0;
 	if (ret == 0)
-		ret = mlimg_tree_read_text(tree, &node, &side->status, &why);
+		ret = mlimg_itree_read_text(tree, &node, &side->status, &why);
 	if (ret == -ENOMEDIUM)
 		return 0;
 	if (ret < 0) {

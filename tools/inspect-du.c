@@ -44,14 +44,14 @@ static int put_json(const struct mlimg_du *du, const char *top, struct mlimg_err
 int mlimg_inspect_du(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	const char *path = mlimg_inspect_operand(in, 0), *top = path ? path : ".";
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
 	struct mlimg_du du = {0};
 	uint64_t depth;
 	int ret = mlimg_inspect_depth(in, &depth, err);
 
 	if (ret == 0)
-		ret = mlimg_tree_lookup(&in->tree, path ? path : "", false, &room, &node, err);
+		ret = mlimg_itree_lookup(&in->tree, path ? path : "", false, &room, &node, err);
 	if (ret == 0)
 		ret = mlimg_du(&in->tree, &node, depth, mlimg_inspect_has(in, MLIMG_INSPECT_SORT),
 			&du, err);

@@ -15,7 +15,7 @@
 
 struct verify {
 	struct mlimg_inspect_stack *stack;
-	struct mlimg_tree all;
+	struct mlimg_itree all;
 	struct mlimg_idmap seen;
 	struct mlimg_manifest_diff *diff;
 	struct mlimg_progress progress;
@@ -27,7 +27,7 @@ struct verify {
 
 /* ---- the image itself ---- */
 
-static int count_inode(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+static int count_inode(const struct mlimg_entry *entry, const struct mlimg_itree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct verify *v = ctx;
@@ -41,20 +41,20 @@ static int count_inode(const struct mlimg_entry *entry, const struct mlimg_tree_
 		return mlimg_err_set(err, ENOMEM, "verify");
 	v->n_inodes++;
 	/* Where its contents lie is looked at too. */
-	return mlimg_tree_used(&v->all, node, &unused, err);
+	return mlimg_itree_used(&v->all, node, &unused, err);
 }
 
 static int check_image(struct verify *v, struct mlimg_err *err)
 {
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node root;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node root;
 	uint64_t n_inodes;
 	int ret;
 
 	v->all = mlimg_erofs_tree(v->stack->image, "/");
-	ret = mlimg_tree_lookup(&v->all, "", false, &room, &root, err);
+	ret = mlimg_itree_lookup(&v->all, "", false, &room, &root, err);
 	if (ret == 0)
-		ret = mlimg_tree_walk(&v->all, &root, count_inode, v, err);
+		ret = mlimg_itree_walk(&v->all, &root, count_inode, v, err);
 	mlimg_erofs_size(v->stack->image, &n_inodes);
 	if (ret == 0 && v->n_inodes != n_inodes)
 		ret = mlimg_err_refuse(err,

@@ -14,7 +14,7 @@ struct lister {
 	struct mlimg_json_list list;
 };
 
-static int list_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+static int list_entry(const struct mlimg_entry *entry, const struct mlimg_itree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct lister *l = ctx;
@@ -43,15 +43,15 @@ int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err)
 	bool is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON);
 	bool is_long = is_json || mlimg_inspect_has(in, MLIMG_INSPECT_LONG);
 	const char *path = mlimg_inspect_operand(in, 0);
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
-	int ret = mlimg_tree_lookup(&in->tree, path ? path : "", !is_long, &room, &node, err);
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
+	int ret = mlimg_itree_lookup(&in->tree, path ? path : "", !is_long, &room, &node, err);
 
 	if (ret < 0)
 		return ret;
 	if (is_json)
 		mlimg_inspect_list_begin(&lister.list, stdout);
-	ret = mlimg_tree_walk(&in->tree, &node, list_entry, &lister, err);
+	ret = mlimg_itree_walk(&in->tree, &node, list_entry, &lister, err);
 	if (ret == 0 && is_json)
 		mlimg_inspect_list_end(&lister.list);
 	return ret;
@@ -59,7 +59,7 @@ int mlimg_inspect_ls(struct mlimg_inspect *in, struct mlimg_err *err)
 
 /* What is a reference in a patch would read as zeros. */
 static int check_contents(const struct mlimg_inspect *in, const char *path,
-	const struct mlimg_tree_node *node, struct mlimg_err *err)
+	const struct mlimg_itree_node *node, struct mlimg_err *err)
 {
 	mlimg_autoext4attrs struct mlimg_ext4_attrs *attrs = NULL;
 	char buf[MLIMG_REDIRECT_MAX];
@@ -87,10 +87,10 @@ static int check_contents(const struct mlimg_inspect *in, const char *path,
 int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	const char *path = mlimg_inspect_operand(in, 0);
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
 	int fd = STDOUT_FILENO;
-	int ret = mlimg_tree_lookup(&in->tree, path, true, &room, &node, err);
+	int ret = mlimg_itree_lookup(&in->tree, path, true, &room, &node, err);
 
 	if (ret < 0)
 		return ret;
@@ -100,5 +100,5 @@ int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err)
 	ret = check_contents(in, path, &node, err);
 	if (ret < 0)
 		return ret;
-	return mlimg_tree_read(&in->tree, &node, mlimg_data_to_fd, &fd, err);
+	return mlimg_itree_read(&in->tree, &node, mlimg_data_to_fd, &fd, err);
 }

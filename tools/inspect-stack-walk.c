@@ -37,7 +37,7 @@ static int no_memory(struct mlimg_err *err)
 	return mlimg_err_set(err, ENOMEM, "walk the index");
 }
 
-static int digest_contents(struct stack_walk *w, const struct mlimg_tree_node *node, bool is_own,
+static int digest_contents(struct stack_walk *w, const struct mlimg_itree_node *node, bool is_own,
 	struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	uint64_t *left = is_own ? &w->own_left : &w->layers_left;
@@ -49,7 +49,7 @@ static int digest_contents(struct stack_walk *w, const struct mlimg_tree_node *n
 			mlimg_erofs_name(w->stack->image));
 	*left -= entry->size_bytes;
 	mlimg_sha256_init(&sha);
-	ret = mlimg_tree_read(&w->stack->tree, node, mlimg_data_to_sha256, &sha, err);
+	ret = mlimg_itree_read(&w->stack->tree, node, mlimg_data_to_sha256, &sha, err);
 	mlimg_sha256_end(&sha, entry->digest);
 	entry->has_digest = ret == 0;
 	return ret;
@@ -62,7 +62,7 @@ static void add_number(struct mlimg_sha256 *sha, uint64_t number)
 	mlimg_sha256_add(sha, &le, sizeof(le));
 }
 
-static int digest_places(struct stack_walk *w, const struct mlimg_tree_node *node,
+static int digest_places(struct stack_walk *w, const struct mlimg_itree_node *node,
 	struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	const struct mlimg_index *index = mlimg_erofs_index(w->stack->image);
@@ -86,7 +86,7 @@ static int digest_places(struct stack_walk *w, const struct mlimg_tree_node *nod
 	return ret;
 }
 
-static int set_digest(struct stack_walk *w, const struct mlimg_tree_node *node, bool is_own,
+static int set_digest(struct stack_walk *w, const struct mlimg_itree_node *node, bool is_own,
 	struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	const struct mlimg_entry *stored;
@@ -104,7 +104,7 @@ static int set_digest(struct stack_walk *w, const struct mlimg_tree_node *node, 
 }
 
 /* Groups are numbered by first appearance; the link count is the layer's. */
-static int join_group(struct stack_walk *w, const struct mlimg_tree_node *node,
+static int join_group(struct stack_walk *w, const struct mlimg_itree_node *node,
 	struct mlimg_entry *entry, bool *ret_is_new, struct mlimg_err *err)
 {
 	*ret_is_new = true;
@@ -125,7 +125,7 @@ static int join_group(struct stack_walk *w, const struct mlimg_tree_node *node,
 	return 0;
 }
 
-static int visit(const struct mlimg_entry *plain, const struct mlimg_tree_node *node, void *ctx,
+static int visit(const struct mlimg_entry *plain, const struct mlimg_itree_node *node, void *ctx,
 	struct mlimg_err *err)
 {
 	const struct mlimg_erofs_inode *inode = node->inode;
@@ -156,8 +156,8 @@ int mlimg_inspect_stack_walk(struct mlimg_inspect_stack *stack, enum mlimg_inspe
 	mlimg_inspect_stack_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	struct stack_walk w = {.stack = stack, .digests = digests, .fn = fn, .ctx = ctx};
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node root;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node root;
 	uint64_t unused;
 	int ret = 0;
 
@@ -166,9 +166,9 @@ int mlimg_inspect_stack_walk(struct mlimg_inspect_stack *stack, enum mlimg_inspe
 	w.own_left = mlimg_erofs_size(stack->image, &unused);
 	w.layers_left = stack->given_bytes;
 	if (ret == 0)
-		ret = mlimg_tree_lookup(&stack->tree, "", false, &room, &root, err);
+		ret = mlimg_itree_lookup(&stack->tree, "", false, &room, &root, err);
 	if (ret == 0)
-		ret = mlimg_tree_walk(&stack->tree, &root, visit, &w, err);
+		ret = mlimg_itree_walk(&stack->tree, &root, visit, &w, err);
 	mlimg_inspect_merged_done(&w.merged);
 	mlimg_idmap_done(&w.groups);
 	free(w.list);

@@ -47,11 +47,11 @@ static int read_layer(
 
 static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
 {
-	const struct mlimg_tree all = mlimg_erofs_tree(stack->image, "/");
+	const struct mlimg_itree all = mlimg_erofs_tree(stack->image, "/");
 	mlimg_autofree char *text = NULL;
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
-	int ret = mlimg_tree_lookup(&all, "mlimg/stack.json", false, &room, &node, err);
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
+	int ret = mlimg_itree_lookup(&all, "mlimg/stack.json", false, &room, &node, err);
 
 	if (ret < 0)
 		return ret == -ENOENT || ret == -ENOTDIR
@@ -61,7 +61,7 @@ static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err 
 	if (node.type != MLIMG_FILE || node.size_bytes > MLIMG_STACK_JSON_MAX)
 		return mlimg_err_refuse(
 			err, "%.200s: /mlimg/stack.json is too large, or no file", all.name);
-	ret = mlimg_tree_read_text(&all, &node, &text, err);
+	ret = mlimg_itree_read_text(&all, &node, &text, err);
 	if (ret < 0)
 		return ret;
 	ret = mlimg_stack_from_json(text, node.size_bytes, &stack->infos, err);

@@ -11,7 +11,7 @@
 /** An open index. */
 struct mlimg_inspect_stack {
 	struct mlimg_erofs_image *image;
-	struct mlimg_tree tree; /**< /rootfs, what a guest sees */
+	struct mlimg_itree tree; /**< /rootfs, what a guest sees */
 	struct mlimg_stack_infos infos;
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
 	struct mlimg_ext4

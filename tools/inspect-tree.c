@@ -121,7 +121,7 @@ static int put_json(struct drawing *d, const struct mlimg_entry *entry, struct m
 	return 0;
 }
 
-static int draw_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+static int draw_entry(const struct mlimg_entry *entry, const struct mlimg_itree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct drawing *d = ctx;
@@ -184,16 +184,16 @@ int mlimg_inspect_tree(struct mlimg_inspect *in, struct mlimg_err *err)
 	const char *path = mlimg_inspect_operand(in, 0);
 	struct drawing d = {
 		.top = path ? path : ".", .is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON)};
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
 	int ret = mlimg_inspect_depth(in, &d.depth_max, err);
 
 	if (ret == 0)
-		ret = mlimg_tree_lookup(&in->tree, path ? path : "", false, &room, &node, err);
+		ret = mlimg_itree_lookup(&in->tree, path ? path : "", false, &room, &node, err);
 	if (ret < 0)
 		return ret;
 	d.arena = mlimg_arena_new();
-	ret = d.arena ? mlimg_tree_walk(&in->tree, &node, draw_entry, &d, err) : no_memory(err);
+	ret = d.arena ? mlimg_itree_walk(&in->tree, &node, draw_entry, &d, err) : no_memory(err);
 	if (ret == 0 && d.is_json) {
 		close_json(&d, 0);
 		putchar('\n');

@@ -104,7 +104,7 @@ static int ask_initrd(struct prepared *p, struct mlimg_err *err)
 
 /* The system's own kernel and initramfs; with a dry run they are only looked for. */
 static int extract_boot_files(
-	struct prepared *p, const struct mlimg_tree *tree, bool is_dry, struct mlimg_err *err)
+	struct prepared *p, const struct mlimg_itree *tree, bool is_dry, struct mlimg_err *err)
 {
 	struct mlimg_bootfiles files;
 	int ret = mlimg_bootfiles_find(tree, &files, err);
@@ -125,7 +125,7 @@ static int open_system(
 {
 	mlimg_autobeneath struct mlimg_beneath *merged = NULL;
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
-	struct mlimg_tree tree;
+	struct mlimg_itree tree;
 	int ret;
 
 	if (options->n_patches)

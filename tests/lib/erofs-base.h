@@ -98,15 +98,15 @@ static inline void erofs_base_sum(uint8_t *data)
 }
 
 static inline int erofs_base_visit(const struct mlimg_entry *entry,
-	const struct mlimg_tree_node *node, void *ctx, struct mlimg_err *err)
+	const struct mlimg_itree_node *node, void *ctx, struct mlimg_err *err)
 {
-	mlimg_autofree struct mlimg_tree_run *runs = NULL;
+	mlimg_autofree struct mlimg_itree_run *runs = NULL;
 	uint64_t used;
 	size_t n;
-	int ret = mlimg_tree_used(ctx, node, &used, err);
+	int ret = mlimg_itree_used(ctx, node, &used, err);
 
 	if (ret == 0 && node->type == MLIMG_FILE)
-		ret = mlimg_tree_data(ctx, node, &runs, &n, err);
+		ret = mlimg_itree_data(ctx, node, &runs, &n, err);
 	return ret;
 }
 
@@ -120,17 +120,17 @@ static inline int erofs_base_entry(
 static inline int erofs_base_walk(const char *path, struct mlimg_err *err)
 {
 	struct mlimg_erofs_image *image = NULL;
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node root;
-	struct mlimg_tree tree;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node root;
+	struct mlimg_itree tree;
 	int ret = mlimg_erofs_open(path, &image, err);
 
 	if (ret < 0)
 		return ret;
 	tree = mlimg_erofs_tree(image, "/");
-	ret = mlimg_tree_lookup(&tree, "", false, &room, &root, err);
+	ret = mlimg_itree_lookup(&tree, "", false, &room, &root, err);
 	if (ret == 0)
-		ret = mlimg_tree_walk(&tree, &root, erofs_base_visit, &tree, err);
+		ret = mlimg_itree_walk(&tree, &root, erofs_base_visit, &tree, err);
 	mlimg_erofs_close(image);
 	return ret;
 }

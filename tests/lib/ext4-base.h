@@ -144,17 +144,17 @@ static inline int base_visit(const struct mlimg_entry *entry, const struct mlimg
  * @param errs  two: of what ended either
  * @param ret   two: 0 or -errno
  */
-static inline void base_take_out(const struct mlimg_tree *tree, struct mlimg_err *errs, int *ret)
+static inline void base_take_out(const struct mlimg_itree *tree, struct mlimg_err *errs, int *ret)
 {
 	mlimg_autoclose int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	const struct mlimg_extract_options options = {
 		.tar_fd = null, .tar_holes_max = 1 << 24, .keeps_owners = true};
 	struct mlimg_extract_result result;
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node root;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node root;
 	struct mlimg_du du = {0};
 
-	ret[0] = mlimg_tree_lookup(tree, "", false, &room, &root, &errs[0]);
+	ret[0] = mlimg_itree_lookup(tree, "", false, &room, &root, &errs[0]);
 	if (ret[0] == 0)
 		ret[0] = mlimg_du(tree, &root, UINT64_MAX, true, &du, &errs[0]);
 	if (ret[0] == 0 && (du.n_rows == 0 || du.rows[0].path[0]))
@@ -185,7 +185,7 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 	struct mlimg_err errs[7] = {MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT,
 		MLIMG_ERR_INIT, MLIMG_ERR_INIT, MLIMG_ERR_INIT};
 	struct mlimg_ext4_usage usage;
-	struct mlimg_tree tree;
+	struct mlimg_itree tree;
 	struct mlimg_ext4_inode inode;
 	size_t manifest_size, n = 0;
 	int ret[7] = {0};

@@ -79,12 +79,12 @@ static void check_file(const struct mlimg_beneath *b, const struct mlimg_entry *
 }
 
 struct walk {
-	struct mlimg_tree tree;
+	struct mlimg_itree tree;
 	const struct mlimg_manifest *wanted;
 	size_t n;
 };
 
-static int check_entry(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
+static int check_entry(const struct mlimg_entry *entry, const struct mlimg_itree_node *node,
 	void *ctx, struct mlimg_err *err)
 {
 	struct walk *walk = ctx;
@@ -97,12 +97,12 @@ static int check_entry(const struct mlimg_entry *entry, const struct mlimg_tree_
 	ASSERT(mlimg_entry_has_same_attrs(entry, wanted));
 	ASSERT(wanted->hardlink || node->ino == walk->n);
 	ASSERT_EQ(node->size_bytes, wanted->size_bytes);
-	ASSERT_OK(mlimg_tree_used(&walk->tree, node, &used, err), *err);
+	ASSERT_OK(mlimg_itree_used(&walk->tree, node, &used, err), *err);
 	if (entry->type != MLIMG_FILE)
 		return 0;
 	ASSERT_EQ(used % 4096, 0);
 	mlimg_sha256_init(&sha);
-	ASSERT_OK(mlimg_tree_read(&walk->tree, node, mlimg_data_to_sha256, &sha, err), *err);
+	ASSERT_OK(mlimg_itree_read(&walk->tree, node, mlimg_data_to_sha256, &sha, err), *err);
 	mlimg_sha256_end(&sha, digest);
 	ASSERT_MEM(digest, wanted->digest, sizeof(digest));
 	return 0;
@@ -113,11 +113,11 @@ static void check_tree(struct mlimg_beneath *b)
 {
 	struct walk walk = {.tree = mlimg_beneath_tree(b), .wanted = mlimg_beneath_manifest(b)};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct mlimg_tree_room room;
-	struct mlimg_tree_node node;
+	struct mlimg_itree_room room;
+	struct mlimg_itree_node node;
 
-	ASSERT_OK(mlimg_tree_lookup(&walk.tree, "/", false, &room, &node, &err), err);
-	ASSERT_OK(mlimg_tree_walk(&walk.tree, &node, check_entry, &walk, &err), err);
+	ASSERT_OK(mlimg_itree_lookup(&walk.tree, "/", false, &room, &node, &err), err);
+	ASSERT_OK(mlimg_itree_walk(&walk.tree, &node, check_entry, &walk, &err), err);
 	ASSERT_EQ(walk.n, walk.wanted->n_entries);
 	for (size_t i = 0; i < walk.n; i++) {
 		const struct mlimg_entry *e = &walk.wanted->entries[i];
@@ -126,7 +126,7 @@ static void check_tree(struct mlimg_beneath *b)
 		for (size_t j = 0; e->hardlink && first == i && j < i; j++)
 			if (walk.wanted->entries[j].hardlink == e->hardlink)
 				first = j;
-		ASSERT_OK(mlimg_tree_lookup(&walk.tree, e->path, false, &room, &node, &err), err);
+		ASSERT_OK(mlimg_itree_lookup(&walk.tree, e->path, false, &room, &node, &err), err);
 		ASSERT_EQ(node.ino, first + 1);
 	}
 }

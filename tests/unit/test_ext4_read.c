@@ -151,7 +151,7 @@ static struct mlimg_ext4 *boot_image(const char *commands)
 static void expect_version(const char *commands, const char *version)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = boot_image(commands);
-	struct mlimg_tree tree = mlimg_ext4_tree(fs);
+	struct mlimg_itree tree = mlimg_ext4_tree(fs);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_bootfiles files;
 
@@ -191,7 +191,7 @@ TEST(the_kernel_to_boot_is_found)
 static void expect_refusal(const char *commands, const char *message)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = boot_image(commands);
-	struct mlimg_tree tree = mlimg_ext4_tree(fs);
+	struct mlimg_itree tree = mlimg_ext4_tree(fs);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_bootfiles files;
 	char wanted[600];
@@ -214,7 +214,7 @@ TEST(without_kernel_the_message_says_what_is_missing)
 TEST(boot_files_are_copied_out)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = boot_image("mkdir boot && " KERNEL("6.1") "true");
-	struct mlimg_tree tree = mlimg_ext4_tree(fs);
+	struct mlimg_itree tree = mlimg_ext4_tree(fs);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	mlimg_autofree char *text = NULL;
 	struct mlimg_bootfiles files;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
- * @file tree.h
+ * @file itree.h
  * A tree of files within an image, whatever the image's format: finding a path, walking, reading contents. What is common to
  * all formats is here; a format (ext4-read.h, erofs-read.h) gives the operations on single inodes. As with those the
  * image may be a stranger's. Directories have the form that they have in ext4-read.h.
  */
-#ifndef MLIMG_TOOLS_TREE_H
-#define MLIMG_TOOLS_TREE_H
+#ifndef MLIMG_TOOLS_ITREE_H
+#define MLIMG_TOOLS_ITREE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,15 +14,15 @@
 
 #include "tools/ext4-read.h"
 
-#define MLIMG_TREE_INODE_MAX 2048 /**< bytes of a format's decoded inode */
+#define MLIMG_ITREE_INODE_MAX 2048 /**< bytes of a format's decoded inode */
 
 /** Room for an inode of any format. */
-struct mlimg_tree_room {
-	_Alignas(16) uint8_t bytes[MLIMG_TREE_INODE_MAX];
+struct mlimg_itree_room {
+	_Alignas(16) uint8_t bytes[MLIMG_ITREE_INODE_MAX];
 };
 
 /** What every format's inode has. */
-struct mlimg_tree_node {
+struct mlimg_itree_node {
 	uint32_t ino;        /**< its number; all names of a file have the same */
 	uint32_t nlink;      /**< as stored; names in the whole image */
 	uint64_t size_bytes; /**< of the contents; of a directory what it takes */
@@ -31,14 +31,14 @@ struct mlimg_tree_node {
 };
 
 /** Where a file has data: the rest are holes. */
-struct mlimg_tree_run {
+struct mlimg_itree_run {
 	uint64_t offset, size; /**< bytes within the file; not beyond its end */
 };
 
 /** What a format gives. All return 0 or -errno, check what they read, and name the image in errors. */
-struct mlimg_tree_ops {
-	/** Read inode @p ino into @p ret_inode, at most MLIMG_TREE_INODE_MAX bytes; fill @p ret_node. */
-	int (*inode)(void *image, uint32_t ino, void *ret_inode, struct mlimg_tree_node *ret_node,
+struct mlimg_itree_ops {
+	/** Read inode @p ino into @p ret_inode, at most MLIMG_ITREE_INODE_MAX bytes; fill @p ret_node. */
+	int (*inode)(void *image, uint32_t ino, void *ret_inode, struct mlimg_itree_node *ret_node,
 		struct mlimg_err *err);
 	/** Read a directory; no subdirectory may be in there twice. @p ret_dir is zeroed on failure. */
 	int (*dir)(void *image, const void *inode, struct mlimg_ext4_dir *ret_dir,
@@ -55,9 +55,9 @@ struct mlimg_tree_ops {
 	/** Read a regular file from its beginning to its end. */
 	int (*read)(void *image, const void *inode, mlimg_ext4_data_fn *fn, void *ctx,
 		struct mlimg_err *err);
-	/** mlimg_tree_data(). */
-	int (*data)(void *image, const void *inode, struct mlimg_tree_run **ret_runs, size_t *ret_n,
-		struct mlimg_err *err);
+	/** mlimg_itree_data(). */
+	int (*data)(void *image, const void *inode, struct mlimg_itree_run **ret_runs,
+		size_t *ret_n, struct mlimg_err *err);
 	/** The blocks that contents, a directory's names and xattrs take, in bytes. */
 	int (*used)(void *image, const void *inode, uint64_t *ret_bytes, struct mlimg_err *err);
 	void *(*attrs_new)(void); /**< NULL when there is no memory */
@@ -67,8 +67,8 @@ struct mlimg_tree_ops {
 };
 
 /** A tree. A plain value; the image must live as long. mlimg_ext4_tree() makes one. */
-struct mlimg_tree {
-	const struct mlimg_tree_ops *ops;
+struct mlimg_itree {
+	const struct mlimg_itree_ops *ops;
 	void *image;
 	const char *name; /**< the image's */
 	const char *
@@ -77,7 +77,7 @@ struct mlimg_tree {
 };
 
 /** @return the tree of a layer's image: its /rootfs or /upper */
-struct mlimg_tree mlimg_ext4_tree(struct mlimg_ext4 *fs);
+struct mlimg_itree mlimg_ext4_tree(struct mlimg_ext4 *fs);
 
 /**
  * Find a path. ".." and absolute symbolic links stay in the tree, as after chroot(2).
@@ -90,8 +90,8 @@ struct mlimg_tree mlimg_ext4_tree(struct mlimg_ext4 *fs);
  * @param err        names the path
  * @return           0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG (kind MLIMG_ERR_FAILED); other -errno
  */
-int mlimg_tree_lookup(const struct mlimg_tree *tree, const char *path, bool follow,
-	struct mlimg_tree_room *ret_room, struct mlimg_tree_node *ret_node,
+int mlimg_itree_lookup(const struct mlimg_itree *tree, const char *path, bool follow,
+	struct mlimg_itree_room *ret_room, struct mlimg_itree_node *ret_node,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -103,8 +103,8 @@ int mlimg_tree_lookup(const struct mlimg_tree *tree, const char *path, bool foll
  * @param err    where to put an error
  * @return       0 to go on, 1 to go on but not into this directory, negative to stop
  */
-typedef int mlimg_tree_walk_fn(const struct mlimg_entry *entry, const struct mlimg_tree_node *node,
-	void *ctx, struct mlimg_err *err);
+typedef int mlimg_itree_walk_fn(const struct mlimg_entry *entry,
+	const struct mlimg_itree_node *node, void *ctx, struct mlimg_err *err);
 
 /**
  * Walk. Refused beside what the format refuses: a directory that is reached twice or that contains itself, a type that differs between
@@ -117,11 +117,11 @@ typedef int mlimg_tree_walk_fn(const struct mlimg_entry *entry, const struct mli
  * @param err   names the path
  * @return      0, what @p fn returned when negative, or -errno
  */
-int mlimg_tree_walk(const struct mlimg_tree *tree, const struct mlimg_tree_node *root,
-	mlimg_tree_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_itree_walk(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
+	mlimg_itree_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Read a regular file, @p node of a walk or a lookup. Holes come as pieces without data. @return 0, what @p fn returned, or -errno */
-int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+int mlimg_itree_read(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -133,7 +133,7 @@ int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node 
  * @param err       names the image
  * @return          0 or -errno
  */
-int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+int mlimg_itree_read_text(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	char **ret_text, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -146,8 +146,8 @@ int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_
  * @param err       names the inode
  * @return          0 or -errno
  */
-int mlimg_tree_data(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
-	struct mlimg_tree_run **ret_runs, size_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_itree_data(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
+	struct mlimg_itree_run **ret_runs, size_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * The blocks that are taken by contents, a directory's names, and xattrs. What is shared counts for everybody who has it.
@@ -158,7 +158,7 @@ int mlimg_tree_data(const struct mlimg_tree *tree, const struct mlimg_tree_node 
  * @param err        names the inode
  * @return           0 or -errno
  */
-int mlimg_tree_used(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+int mlimg_itree_used(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	uint64_t *ret_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/tree.h"
+#include "tools/itree.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 /* "IMAGE: " or "IMAGE: ./PATH: " in front; long names are cut, so that what is wrong still finds room. */
 __attribute__((format(printf, 4, 0))) static void format_place(
-	const struct mlimg_tree *tree, const char *at, char *text, const char *fmt, va_list ap)
+	const struct mlimg_itree *tree, const char *at, char *text, const char *fmt, va_list ap)
 {
 	char what[MLIMG_ERR_TEXT_SIZE];
 
@@ -27,7 +27,7 @@ __attribute__((format(printf, 4, 0))) static void format_place(
 }
 
 __attribute__((format(printf, 4, 5), cold)) MLIMG_MUST_CHECK static int refuse(
-	const struct mlimg_tree *tree, const char *at, struct mlimg_err *err, const char *fmt, ...)
+	const struct mlimg_itree *tree, const char *at, struct mlimg_err *err, const char *fmt, ...)
 {
 	char text[MLIMG_ERR_TEXT_SIZE];
 	va_list ap;
@@ -39,17 +39,17 @@ __attribute__((format(printf, 4, 5), cold)) MLIMG_MUST_CHECK static int refuse(
 }
 
 static int fail_lookup(
-	const struct mlimg_tree *tree, struct mlimg_err *err, int errnum, const char *path)
+	const struct mlimg_itree *tree, struct mlimg_err *err, int errnum, const char *path)
 {
 	return mlimg_err_set(err, errnum, "%.140s: look up '%.300s'", tree->name, path);
 }
 
 /* A path on its way through the tree. */
 struct lookup {
-	const struct mlimg_tree *tree;
+	const struct mlimg_itree *tree;
 	void *attrs;
-	void *inode; /* MLIMG_TREE_INODE_MAX bytes, what node points to */
-	struct mlimg_tree_node node;
+	void *inode; /* MLIMG_ITREE_INODE_MAX bytes, what node points to */
+	struct mlimg_itree_node node;
 	const char *path; /* as the caller gave it, for messages */
 	uint32_t above[MLIMG_PATH_MAX / 2 +
 		2];   /* the directories from the tree's root down to where we are */
@@ -91,8 +91,8 @@ static int splice_link(struct lookup *l, const char *target)
 	return 0;
 }
 
-static int read_entry_inode(const struct mlimg_tree *tree, const char *at,
-	const struct mlimg_ext4_dirent *entry, void *inode, struct mlimg_tree_node *ret_node,
+static int read_entry_inode(const struct mlimg_itree *tree, const char *at,
+	const struct mlimg_ext4_dirent *entry, void *inode, struct mlimg_itree_node *ret_node,
 	struct mlimg_err *err)
 {
 	int ret = tree->ops->inode(tree->image, entry->ino, inode, ret_node, err);
@@ -113,7 +113,7 @@ static int go_back(struct lookup *l)
 /* One component: a name in the directory that we are in. */
 static int step(struct lookup *l, const char *name, bool follow)
 {
-	const struct mlimg_tree *tree = l->tree;
+	const struct mlimg_itree *tree = l->tree;
 	struct mlimg_ext4_dir dir = {0};
 	const struct mlimg_ext4_dir *names = &dir;
 	const struct mlimg_ext4_dirent *found;
@@ -179,7 +179,7 @@ static int resolve(struct lookup *l, const char *path, bool follow)
 /* The tree's own root is the image's layout: a link there would lead out of the tree. */
 static int find_root(struct lookup *l)
 {
-	const struct mlimg_tree *tree = l->tree;
+	const struct mlimg_itree *tree = l->tree;
 	int ret = tree->ops->inode(tree->image, tree->root_ino, l->inode, &l->node, l->err);
 
 	if (ret == 0)
@@ -189,8 +189,8 @@ static int find_root(struct lookup *l)
 	return ret;
 }
 
-int mlimg_tree_lookup(const struct mlimg_tree *tree, const char *path, bool follow,
-	struct mlimg_tree_room *ret_room, struct mlimg_tree_node *ret_node, struct mlimg_err *err)
+int mlimg_itree_lookup(const struct mlimg_itree *tree, const char *path, bool follow,
+	struct mlimg_itree_room *ret_room, struct mlimg_itree_node *ret_node, struct mlimg_err *err)
 {
 	mlimg_autofree struct lookup *l = calloc(1, sizeof(*l));
 	void *attrs = tree->ops->attrs_new();
@@ -222,9 +222,9 @@ struct level {
 };
 
 struct walk {
-	const struct mlimg_tree *tree;
+	const struct mlimg_itree *tree;
 	void *attrs;
-	mlimg_tree_walk_fn *fn;
+	mlimg_itree_walk_fn *fn;
 	void *ctx;
 	struct mlimg_err *err;
 	struct level *levels;
@@ -233,7 +233,7 @@ struct walk {
 	char path[MLIMG_PATH_MAX + 1];
 };
 
-static int enter(struct walk *w, const struct mlimg_tree_node *node, const uint32_t *parent_ino)
+static int enter(struct walk *w, const struct mlimg_itree_node *node, const uint32_t *parent_ino)
 {
 	struct level *level;
 	int ret;
@@ -260,7 +260,7 @@ static int enter(struct walk *w, const struct mlimg_tree_node *node, const uint3
 	return 0;
 }
 
-static int visit(struct walk *w, const struct mlimg_tree_node *node, const uint32_t *parent_ino)
+static int visit(struct walk *w, const struct mlimg_itree_node *node, const uint32_t *parent_ino)
 {
 	struct mlimg_entry entry;
 	int ret;
@@ -282,8 +282,8 @@ static int advance(struct walk *w)
 {
 	struct level *level = &w->levels[w->depth - 1];
 	const struct mlimg_ext4_dirent *entry;
-	struct mlimg_tree_node node;
-	struct mlimg_tree_room inode;
+	struct mlimg_itree_node node;
+	struct mlimg_itree_room inode;
 	uint32_t ino = level->ino;
 	size_t end = level->path_end;
 	int ret;
@@ -307,7 +307,7 @@ static int advance(struct walk *w)
 	return ret < 0 ? ret : visit(w, &node, &ino);
 }
 
-static int walk(struct walk *w, const struct mlimg_tree_node *root)
+static int walk(struct walk *w, const struct mlimg_itree_node *root)
 {
 	int ret = visit(w, root, NULL);
 
@@ -318,8 +318,8 @@ static int walk(struct walk *w, const struct mlimg_tree_node *root)
 	return ret;
 }
 
-int mlimg_tree_walk(const struct mlimg_tree *tree, const struct mlimg_tree_node *root,
-	mlimg_tree_walk_fn *fn, void *ctx, struct mlimg_err *err)
+int mlimg_itree_walk(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
+	mlimg_itree_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	mlimg_autofree struct walk *w = calloc(1, sizeof(*w));
 	const char *outer;
@@ -337,13 +337,13 @@ int mlimg_tree_walk(const struct mlimg_tree *tree, const struct mlimg_tree_node 
 	return ret;
 }
 
-int mlimg_tree_read(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+int mlimg_itree_read(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	return tree->ops->read(tree->image, node->inode, fn, ctx, err);
 }
 
-int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+int mlimg_itree_read_text(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	char **ret_text, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = malloc(node->size_bytes + 1);
@@ -352,7 +352,7 @@ int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_
 
 	if (!text)
 		return mlimg_err_set(err, ENOMEM, "%.200s: read a file", tree->name);
-	ret = mlimg_tree_read(tree, node, mlimg_data_to_memory, &next, err);
+	ret = mlimg_itree_read(tree, node, mlimg_data_to_memory, &next, err);
 	if (ret < 0)
 		return ret;
 	*next = '\0';
@@ -360,14 +360,14 @@ int mlimg_tree_read_text(const struct mlimg_tree *tree, const struct mlimg_tree_
 	return 0;
 }
 
-int mlimg_tree_used(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
+int mlimg_itree_used(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	uint64_t *ret_bytes, struct mlimg_err *err)
 {
 	return tree->ops->used(tree->image, node->inode, ret_bytes, err);
 }
 
-int mlimg_tree_data(const struct mlimg_tree *tree, const struct mlimg_tree_node *node,
-	struct mlimg_tree_run **ret_runs, size_t *ret_n, struct mlimg_err *err)
+int mlimg_itree_data(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
+	struct mlimg_itree_run **ret_runs, size_t *ret_n, struct mlimg_err *err)
 {
 	return tree->ops->data(tree->image, node->inode, ret_runs, ret_n, err);
 }
