@@ -5,6 +5,7 @@
 
 #include "libmlimg/crc32c.h"
 #include "libmlimg/io.h"
+#include "libmlimg/le.h"
 
 /* Offsets of the fields, from super.rst. */
 enum {
@@ -35,16 +36,6 @@ enum {
 #define CHECKSUM_CRC32C 1
 #define LOG_BLOCK_SIZE_MAX 6 /* 64 KiB, the format's limit */
 
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) | (uint32_t)get16(p + 2) << 16;
-}
-
 static bool is_power_of_2(uint32_t n)
 {
 	return n && !(n & (n - 1));
@@ -52,11 +43,11 @@ static bool is_power_of_2(uint32_t n)
 
 static const char *find_checksum_flaw(const uint8_t *data)
 {
-	if (!(get32(data + S_FEATURE_RO_COMPAT) & RO_COMPAT_METADATA_CSUM))
+	if (!(mlimg_get_le32(data + S_FEATURE_RO_COMPAT) & RO_COMPAT_METADATA_CSUM))
 		return NULL;
 	if (data[S_CHECKSUM_TYPE] != CHECKSUM_CRC32C)
 		return "unknown checksum type";
-	if (mlimg_crc32c(~0u, data, S_CHECKSUM) != get32(data + S_CHECKSUM))
+	if (mlimg_crc32c(~0u, data, S_CHECKSUM) != mlimg_get_le32(data + S_CHECKSUM))
 		return "superblock checksum is wrong";
 	return NULL;
 }
@@ -64,34 +55,35 @@ static const char *find_checksum_flaw(const uint8_t *data)
 /* The group count follows from the blocks, the inode count from the groups: a superblock that was hit rarely keeps both. */
 static bool is_inode_count_right(const uint8_t *data, uint64_t blocks)
 {
-	uint64_t first = get32(data + S_FIRST_DATA_BLOCK);
-	uint64_t per_group = get32(data + S_BLOCKS_PER_GROUP);
+	uint64_t first = mlimg_get_le32(data + S_FIRST_DATA_BLOCK);
+	uint64_t per_group = mlimg_get_le32(data + S_BLOCKS_PER_GROUP);
 	uint64_t groups = (blocks - first + per_group - 1) / per_group;
 	uint64_t inodes;
 
-	return mlimg_mul_fits(groups, get32(data + S_INODES_PER_GROUP), &inodes) &&
-		inodes == get32(data + S_INODES_COUNT);
+	return mlimg_mul_fits(groups, mlimg_get_le32(data + S_INODES_PER_GROUP), &inodes) &&
+		inodes == mlimg_get_le32(data + S_INODES_COUNT);
 }
 
 /* What the kernel checks before it mounts (fs/ext4/super.c) as far as the superblock alone can tell. */
 static const char *find_geometry_flaw(const uint8_t *data, struct mlimg_superblock *sb)
 {
-	bool is_64bit = get32(data + S_FEATURE_INCOMPAT) & INCOMPAT_64BIT;
-	bool is_bigalloc = get32(data + S_FEATURE_RO_COMPAT) & RO_COMPAT_BIGALLOC;
-	uint64_t blocks = get32(data + S_BLOCKS_COUNT_LO);
-	uint32_t per_group = get32(data + S_BLOCKS_PER_GROUP);
-	uint16_t inode_size = get16(data + S_INODE_SIZE), desc_size = get16(data + S_DESC_SIZE);
+	bool is_64bit = mlimg_get_le32(data + S_FEATURE_INCOMPAT) & INCOMPAT_64BIT;
+	bool is_bigalloc = mlimg_get_le32(data + S_FEATURE_RO_COMPAT) & RO_COMPAT_BIGALLOC;
+	uint64_t blocks = mlimg_get_le32(data + S_BLOCKS_COUNT_LO);
+	uint32_t per_group = mlimg_get_le32(data + S_BLOCKS_PER_GROUP);
+	uint16_t inode_size = mlimg_get_le16(data + S_INODE_SIZE),
+		 desc_size = mlimg_get_le16(data + S_DESC_SIZE);
 
-	if (get32(data + S_LOG_BLOCK_SIZE) > LOG_BLOCK_SIZE_MAX)
+	if (mlimg_get_le32(data + S_LOG_BLOCK_SIZE) > LOG_BLOCK_SIZE_MAX)
 		return "impossible block size";
-	sb->block_size = 1024u << get32(data + S_LOG_BLOCK_SIZE);
+	sb->block_size = 1024u << mlimg_get_le32(data + S_LOG_BLOCK_SIZE);
 	if (is_64bit)
-		blocks |= (uint64_t)get32(data + S_BLOCKS_COUNT_HI) << 32;
-	if (blocks <= get32(data + S_FIRST_DATA_BLOCK) ||
+		blocks |= (uint64_t)mlimg_get_le32(data + S_BLOCKS_COUNT_HI) << 32;
+	if (blocks <= mlimg_get_le32(data + S_FIRST_DATA_BLOCK) ||
 		!mlimg_mul_fits(blocks, sb->block_size, &sb->size_bytes) ||
 		sb->size_bytes > INT64_MAX)
 		return "impossible size";
-	if (get32(data + S_REV_LEVEL) >= 1 &&
+	if (mlimg_get_le32(data + S_REV_LEVEL) >= 1 &&
 		(!is_power_of_2(inode_size) || inode_size < 128 || inode_size > sb->block_size))
 		return "impossible inode size";
 	if (is_64bit && (!is_power_of_2(desc_size) || desc_size < 64 || desc_size > sb->block_size))
@@ -107,7 +99,7 @@ void mlimg_superblock_parse(
 	const uint8_t data[MLIMG_SUPERBLOCK_SIZE], struct mlimg_superblock *ret_sb)
 {
 	memset(ret_sb, 0, sizeof(*ret_sb));
-	if (get16(data + S_MAGIC) != EXT4_MAGIC)
+	if (mlimg_get_le16(data + S_MAGIC) != EXT4_MAGIC)
 		return;
 	memcpy(ret_sb->uuid, data + S_UUID, sizeof(ret_sb->uuid));
 	memcpy(ret_sb->label, data + S_VOLUME_NAME, sizeof(ret_sb->label) - 1);

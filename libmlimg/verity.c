@@ -7,6 +7,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/le.h"
 
 /* Offsets of the superblock's fields. */
 enum {
@@ -25,15 +26,6 @@ enum {
 #define V_ALGORITHM_SIZE 32
 
 static const uint8_t magic[8] = "verity\0";
-
-static uint64_t get_number(const uint8_t *p, size_t size)
-{
-	uint64_t n = 0;
-
-	while (size-- > 0)
-		n = n << 8 | p[size];
-	return n;
-}
 
 bool mlimg_verity_levels(
 	uint64_t data_blocks, uint64_t hash_offset_bytes, struct mlimg_verity_levels *ret_levels)
@@ -94,18 +86,18 @@ static const char *find_flaw(
 
 	if (!mlimg_verity_is_super(block))
 		return "it has none";
-	if (get_number(block + V_VERSION, 4) != 1 || get_number(block + V_HASH_TYPE, 4) != 1)
+	if (mlimg_get_le32(block + V_VERSION) != 1 || mlimg_get_le32(block + V_HASH_TYPE) != 1)
 		return "another format";
 	if (memcmp(block + V_UUID, uuid, MLIMG_UUID_SIZE) != 0)
 		return "another UUID than the file system's";
 	if (memcmp(block + V_ALGORITHM, algorithm, sizeof(algorithm)) != 0)
 		return "another algorithm than sha256";
-	if (get_number(block + V_DATA_BLOCK_SIZE, 4) != MLIMG_VERITY_BLOCK ||
-		get_number(block + V_HASH_BLOCK_SIZE, 4) != MLIMG_VERITY_BLOCK)
+	if (mlimg_get_le32(block + V_DATA_BLOCK_SIZE) != MLIMG_VERITY_BLOCK ||
+		mlimg_get_le32(block + V_HASH_BLOCK_SIZE) != MLIMG_VERITY_BLOCK)
 		return "blocks that are not 4096 bytes long";
-	if (get_number(block + V_DATA_BLOCKS, 8) != n_blocks)
+	if (mlimg_get_le64(block + V_DATA_BLOCKS) != n_blocks)
 		return "another number of blocks than the file system's";
-	if (get_number(block + V_SALT_SIZE, 2) != MLIMG_SHA256_SIZE)
+	if (mlimg_get_le16(block + V_SALT_SIZE) != MLIMG_SHA256_SIZE)
 		return "a salt that is not 32 bytes long";
 	if (!is_zero(block + V_SALT_SIZE + 2, block + V_SALT) ||
 		!is_zero(block + V_SALT + MLIMG_SHA256_SIZE, block + MLIMG_VERITY_BLOCK))

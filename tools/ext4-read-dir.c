@@ -67,7 +67,7 @@ static int add_name(struct dir_reader *r, const uint8_t *raw, uint8_t length)
 	dir->names[r->names_size + length] = '\0';
 	dir->entries[dir->n_entries++] = (struct mlimg_ext4_dirent){
 		.name = (const char *)r->names_size,
-		.ino = get_le32(raw),
+		.ino = mlimg_get_le32(raw),
 		.type = type_of_dirent(raw[7]),
 	};
 	r->names_size += length + 1u;
@@ -79,10 +79,10 @@ static int take_dots(struct dir_reader *r, const uint8_t *raw, uint8_t length)
 	bool fits =
 		length == r->position + 1 && memcmp(raw + HEADER, "..", length) == 0 && raw[7] == 2;
 
-	if (!fits || (r->position == 0 && get_le32(raw) != r->inode->ino))
+	if (!fits || (r->position == 0 && mlimg_get_le32(raw) != r->inode->ino))
 		return bad_block(r, "it does not begin with '.' and '..'");
 	if (r->position == 1)
-		r->dir.parent_ino = get_le32(raw);
+		r->dir.parent_ino = mlimg_get_le32(raw);
 	return 0;
 }
 
@@ -93,7 +93,7 @@ static int take_entry(struct dir_reader *r, const uint8_t *raw)
 
 	if (r->position < 2)
 		return take_dots(r, raw, length);
-	if (get_le32(raw) == 0)
+	if (mlimg_get_le32(raw) == 0)
 		return 0;
 	if (length == 0 || memchr(name, '/', length) || memchr(name, '\0', length) ||
 		(length <= 2 && memcmp(name, "..", length) == 0))
@@ -112,7 +112,7 @@ static int parse_block(struct dir_reader *r, const uint8_t *block)
 
 		if (at + DOT_LENGTH > MLIMG_EXT4_BLOCK)
 			return bad_block(r, "an entry does not fit");
-		length = get_le16(block + at + 4);
+		length = mlimg_get_le16(block + at + 4);
 		if (length < DOT_LENGTH || length % 4 != 0 || length > MLIMG_EXT4_BLOCK - at ||
 			HEADER + (size_t)block[at + 6] > length)
 			return bad_block(r, "an entry does not fit");

@@ -58,18 +58,6 @@ static uint8_t *reserve(struct mlimg_ext4_attrs *attrs, size_t size)
 	return p;
 }
 
-static void put_le16(uint8_t *p, uint16_t v)
-{
-	v = htole16(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static void put_le32(uint8_t *p, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
 /*
  * On disk (fs/ext4/acl.h) only entries for a named user or group carry an id; in the xattr (linux/posix_acl_xattr.h)
  * all do. Returns false when it is no ACL.
@@ -78,22 +66,23 @@ static bool decode_acl(const uint8_t *disk, size_t size, uint8_t *value, size_t 
 {
 	size_t out = 4;
 
-	if (size < 4 || get_le32(disk) != ACL_VERSION_DISK)
+	if (size < 4 || mlimg_get_le32(disk) != ACL_VERSION_DISK)
 		return false;
-	put_le32(value, ACL_VERSION_XATTR);
+	mlimg_put_le32(value, ACL_VERSION_XATTR);
 	for (size_t at = 4; at < size; out += 8) {
 		uint16_t tag;
 		size_t length;
 
 		if (size - at < 4)
 			return false;
-		tag = get_le16(disk + at);
+		tag = mlimg_get_le16(disk + at);
 		length = tag == ACL_USER || tag == ACL_GROUP ? 8 : 4;
 		if (size - at < length)
 			return false;
-		put_le16(value + out, tag);
-		put_le16(value + out + 2, get_le16(disk + at + 2));
-		put_le32(value + out + 4, length == 8 ? get_le32(disk + at + 4) : 0xffffffffu);
+		mlimg_put_le16(value + out, tag);
+		mlimg_put_le16(value + out + 2, mlimg_get_le16(disk + at + 2));
+		mlimg_put_le32(
+			value + out + 4, length == 8 ? mlimg_get_le32(disk + at + 4) : 0xffffffffu);
 		at += length;
 	}
 	*ret_size = out;
@@ -151,16 +140,16 @@ static const char *parse_xattrs(
 
 		if (size - at < 4)
 			return "the list has no end";
-		if (get_le32(entry) == 0)
+		if (mlimg_get_le32(entry) == 0)
 			return NULL;
 		if (size - at < XATTR_ENTRY)
 			return "an entry does not fit";
 		next = at + ((XATTR_ENTRY + (size_t)entry[0] + 3) & ~(size_t)3);
-		value_at = base + get_le16(entry + 2);
-		value_size = get_le32(entry + 8);
+		value_at = base + mlimg_get_le16(entry + 2);
+		value_size = mlimg_get_le32(entry + 8);
 		if (next > size || value_at > size || value_size > size - value_at)
 			return "an entry does not fit";
-		if (get_le32(entry + 4) != 0)
+		if (mlimg_get_le32(entry + 4) != 0)
 			return "a value lies in an inode of its own";
 		wrong = add_xattr(attrs, entry, area + value_at, value_size);
 		if (wrong)
@@ -184,7 +173,8 @@ static int read_xattr_block(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode
 
 	if (ret < 0)
 		return ret;
-	if (get_le32(attrs->block) != EXT2_EXT_ATTR_MAGIC || get_le32(attrs->block + 8) != 1)
+	if (mlimg_get_le32(attrs->block) != EXT2_EXT_ATTR_MAGIC ||
+		mlimg_get_le32(attrs->block + 8) != 1)
 		*ret_wrong = "their block is damaged";
 	else if (!ext2fs_ext_attr_block_csum_verify(
 			 fs->ext2, inode->ino, inode->xattr_block, header))
@@ -202,7 +192,7 @@ int ext4_read_xattrs(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode
 	int ret = 0;
 
 	attrs->n = attrs->used = 0;
-	if (inode->inline_size >= 4 && get_le32(inode->inline_xattrs) == EXT2_EXT_ATTR_MAGIC)
+	if (inode->inline_size >= 4 && mlimg_get_le32(inode->inline_xattrs) == EXT2_EXT_ATTR_MAGIC)
 		wrong = parse_xattrs(attrs, inode->inline_xattrs, inode->inline_size, 4, 4);
 	if (!wrong && inode->xattr_block)
 		ret = read_xattr_block(fs, inode, attrs, &wrong, err);

@@ -6,10 +6,10 @@
 #ifndef MLIMG_TOOLS_EXT4_READ_IMPL_H
 #define MLIMG_TOOLS_EXT4_READ_IMPL_H
 
-#include <endian.h>
 #include <ext2fs/ext2fs.h>
 #include <string.h>
 
+#include "libmlimg/le.h"
 #include "tools/ext4-read.h"
 
 /* Directory blocks are read this many at a time. */
@@ -87,22 +87,5 @@ int ext4_shared_add(struct ext4_shared *shared, const uint8_t places[MLIMG_SHA25
 int ext4_read_xattrs(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	struct mlimg_ext4_attrs *attrs, struct mlimg_entry *entry,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
-
-/* On-disk numbers lie at any address. */
-static inline uint16_t get_le16(const void *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le16toh(v);
-}
-
-static inline uint32_t get_le32(const void *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
 
 #endif

@@ -22,7 +22,7 @@ static const uint32_t refused_flags =
 /* Device numbers: i_block[0] holds the 16-bit form; where it is 0, i_block[1] holds the 32-bit one. */
 static void decode_device(struct mlimg_ext4_inode *inode)
 {
-	uint32_t old = get_le32(inode->block), new = get_le32(inode->block + 4);
+	uint32_t old = mlimg_get_le32(inode->block), new = mlimg_get_le32(inode->block + 4);
 
 	if (inode->type != MLIMG_CHAR && inode->type != MLIMG_BLOCK)
 		return;
@@ -142,10 +142,10 @@ struct extent_walk {
 
 static int add_extent(struct extent_walk *w, const uint8_t *raw, uint64_t logical_end)
 {
-	uint32_t length = get_le16(raw + 4);
+	uint32_t length = mlimg_get_le16(raw + 4);
 	struct mlimg_ext4_extent e = {
-		.logical = get_le32(raw),
-		.physical = get_le32(raw + 8) | (uint64_t)get_le16(raw + 6) << 32,
+		.logical = mlimg_get_le32(raw),
+		.physical = mlimg_get_le32(raw + 8) | (uint64_t)mlimg_get_le16(raw + 6) << 32,
 		.n_blocks = length > LENGTH_MAX ? length - LENGTH_MAX : length,
 		.is_unwritten = length > LENGTH_MAX,
 	};
@@ -192,10 +192,10 @@ static int note_node(struct extent_walk *w, uint64_t block)
 static int check_node(
 	struct extent_walk *w, const uint8_t *node, size_t entries_max, unsigned depth)
 {
-	unsigned entries = get_le16(node + 2), max = get_le16(node + 4);
+	unsigned entries = mlimg_get_le16(node + 2), max = mlimg_get_le16(node + 4);
 
-	if (get_le16(node) != EXT3_EXT_MAGIC || get_le16(node + 6) != depth || max > entries_max ||
-		entries > max)
+	if (mlimg_get_le16(node) != EXT3_EXT_MAGIC || mlimg_get_le16(node + 6) != depth ||
+		max > entries_max || entries > max)
 		return ext4_refuse(w->fs, w->err, "inode %u: node of the extent tree is damaged",
 			w->inode->ino);
 	return 0;
@@ -207,14 +207,14 @@ static int read_node(
 static int read_child(
 	struct extent_walk *w, const uint8_t *index, unsigned depth, uint64_t logical_end)
 {
-	uint64_t physical = get_le32(index + 4) | (uint64_t)get_le16(index + 8) << 32;
+	uint64_t physical = mlimg_get_le32(index + 4) | (uint64_t)mlimg_get_le16(index + 8) << 32;
 	uint8_t node[MLIMG_EXT4_BLOCK];
 	int ret;
 
-	if (get_le32(index) < w->next_logical || get_le32(index) >= logical_end)
+	if (mlimg_get_le32(index) < w->next_logical || mlimg_get_le32(index) >= logical_end)
 		return ext4_refuse(
 			w->fs, w->err, "inode %u: extent tree is out of order", w->inode->ino);
-	w->next_logical = get_le32(index);
+	w->next_logical = mlimg_get_le32(index);
 	ret = ext4_read_blocks(w->fs, physical, 1, node, w->err);
 	if (ret < 0)
 		return ret;
@@ -222,7 +222,7 @@ static int read_child(
 	if (ret < 0)
 		return ret;
 	/* Where the checksum is depends on eh_max, which is why that is checked before. */
-	if (get_le16(node + 2) == 0 ||
+	if (mlimg_get_le16(node + 2) == 0 ||
 		!ext2fs_extent_block_csum_verify(
 			w->fs->ext2, w->inode->ino, (struct ext3_extent_header *)node))
 		return ext4_refuse(w->fs, w->err,
@@ -236,12 +236,12 @@ static int read_child(
 static int read_node(
 	struct extent_walk *w, const uint8_t *node, unsigned depth, uint64_t logical_end)
 {
-	unsigned entries = get_le16(node + 2);
+	unsigned entries = mlimg_get_le16(node + 2);
 	int ret = 0;
 
 	for (unsigned i = 0; i < entries && ret == 0; i++) {
 		const uint8_t *entry = node + EXTENT_HEADER + (size_t)i * EXTENT_SIZE;
-		uint64_t end = i + 1 < entries ? get_le32(entry + EXTENT_SIZE) : logical_end;
+		uint64_t end = i + 1 < entries ? mlimg_get_le32(entry + EXTENT_SIZE) : logical_end;
 
 		if (end > logical_end)
 			end = logical_end;
@@ -255,7 +255,7 @@ int ext4_extents_and_nodes(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode 
 	struct mlimg_err *err)
 {
 	struct extent_walk w = {.fs = fs, .inode = inode, .nodes = nodes, .err = err};
-	unsigned depth = get_le16(inode->block + 6);
+	unsigned depth = mlimg_get_le16(inode->block + 6);
 	int ret;
 
 	if (!(inode->flags & EXT4_EXTENTS_FL)) {
@@ -268,7 +268,8 @@ int ext4_extents_and_nodes(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode 
 	}
 	ret = check_node(
 		&w, inode->block, (sizeof(inode->block) - EXTENT_HEADER) / EXTENT_SIZE, depth);
-	if (ret == 0 && (depth > EXTENT_DEPTH_MAX || (depth && get_le16(inode->block + 2) == 0)))
+	if (ret == 0 &&
+		(depth > EXTENT_DEPTH_MAX || (depth && mlimg_get_le16(inode->block + 2) == 0)))
 		ret = ext4_refuse(
 			fs, err, "inode %u: root of the extent tree is damaged", inode->ino);
 	if (ret == 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "libmlimg/arena.h"
+#include "libmlimg/le.h"
 
 /* struct posix_acl_xattr_entry of linux/posix_acl_xattr.h; tags of linux/posix_acl.h. */
 #define ACL_HEADER_SIZE 4
@@ -178,21 +179,6 @@ static int map_or_refuse(const struct mlimg_owner_map *map, unsigned whose, uint
 		path[0] ? path : ".", what, whose == USERS ? "user" : "group", *id);
 }
 
-static uint32_t get_le(const uint8_t *p, int bytes)
-{
-	uint32_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | p[bytes];
-	return v;
-}
-
-static void put_le32(uint8_t *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
 static int map_acl(const struct mlimg_owner_map *map, uint8_t *value, size_t size, const char *path,
 	struct mlimg_err *err)
 {
@@ -200,13 +186,14 @@ static int map_acl(const struct mlimg_owner_map *map, uint8_t *value, size_t siz
 
 	for (size_t at = ACL_HEADER_SIZE; r == 0 && size - at >= ACL_ENTRY_SIZE && at < size;
 		at += ACL_ENTRY_SIZE) {
-		uint32_t tag = get_le(value + at, 2), id = get_le(value + at + ACL_ENTRY_ID, 4);
+		uint32_t tag = mlimg_get_le16(value + at),
+			 id = mlimg_get_le32(value + at + ACL_ENTRY_ID);
 
 		if (tag != ACL_USER && tag != ACL_GROUP)
 			continue;
 		r = map_or_refuse(
 			map, tag == ACL_USER ? USERS : GROUPS, &id, path, "its ACL names", err);
-		put_le32(value + at + ACL_ENTRY_ID, id);
+		mlimg_put_le32(value + at + ACL_ENTRY_ID, id);
 	}
 	return r;
 }
@@ -215,12 +202,12 @@ static int map_acl(const struct mlimg_owner_map *map, uint8_t *value, size_t siz
 static int map_capability(const struct mlimg_owner_map *map, uint8_t *value, size_t *size,
 	const char *path, struct mlimg_err *err)
 {
-	uint32_t magic = get_le(value, 4), root = get_le(value + CAP_ROOT_ID, 4);
+	uint32_t magic = mlimg_get_le32(value), root = mlimg_get_le32(value + CAP_ROOT_ID);
 	int r = map_or_refuse(map, USERS, &root, path, "its file capability is for", err);
 
-	put_le32(value + CAP_ROOT_ID, root);
+	mlimg_put_le32(value + CAP_ROOT_ID, root);
 	if (root == 0) {
-		put_le32(value, (magic & ~CAP_REVISION_MASK) | CAP_REVISION_2);
+		mlimg_put_le32(value, (magic & ~CAP_REVISION_MASK) | CAP_REVISION_2);
 		*size = CAP_SIZE_2;
 	}
 	return r;
@@ -236,7 +223,7 @@ static bool is_acl(const struct mlimg_xattr *x)
 static bool is_owned_capability(const struct mlimg_xattr *x)
 {
 	return strcmp(x->name, "security.capability") == 0 && x->size == CAP_SIZE_3 &&
-		(get_le(x->value, 4) & CAP_REVISION_MASK) == CAP_REVISION_3;
+		(mlimg_get_le32(x->value) & CAP_REVISION_MASK) == CAP_REVISION_3;
 }
 
 static int map_xattrs(struct mlimg_owner_map *map, struct mlimg_entry *entry, struct mlimg_err *err)

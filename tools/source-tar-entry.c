@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/le.h"
+
 /* Tags of an ACL's entries and its version, from linux/posix_acl.h and posix_acl_xattr.h. */
 enum acl_tag {
 	ACL_USER_OBJ = 0x01,
@@ -121,12 +123,6 @@ static int acl_cmp(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static void put_le(uint8_t *at, uint32_t value, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(value >> 8 * i);
-}
-
 /* struct posix_acl_xattr_header and its entries. */
 static uint8_t *pack_acl(const struct acl_entry *entries, int n)
 {
@@ -134,12 +130,12 @@ static uint8_t *pack_acl(const struct acl_entry *entries, int n)
 
 	if (!value)
 		return NULL;
-	put_le(at, ACL_VERSION, 4);
+	mlimg_put_le32(at, ACL_VERSION);
 	at += 4;
 	for (int i = 0; i < n; i++, at += ACL_ENTRY_SIZE) {
-		put_le(at, entries[i].tag, 2);
-		put_le(at + 2, entries[i].perm, 2);
-		put_le(at + 4, entries[i].id, 4);
+		mlimg_put_le16(at, entries[i].tag);
+		mlimg_put_le16(at + 2, entries[i].perm);
+		mlimg_put_le32(at + 4, entries[i].id);
 	}
 	return value;
 }
