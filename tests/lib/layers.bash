@@ -3,6 +3,8 @@
 # Three small software layers that use every way in which a layer can act on those beneath it, and what a guest must show then.
 # Needs root: whiteouts are device nodes, and trusted.* attributes.
 
+load ../lib/images
+
 # layers_make DIR SYSTEM-FILE: images a.img, b.img, c.img in DIR, bottom first; c hides SYSTEM-FILE of the system layer.
 layers_make() {
 	local dir=$1 hidden=$2 layer
@@ -66,11 +68,6 @@ layers_more() {
 		echo "$i" | tee "$dir/more/$i/srv/merged/more-$i" >"$dir/more/$i/srv/last"
 		mlimg-mkfs --quiet --kind software --name "more$i" --version 1 "$dir/more/$i" "$dir/more$i.img" || return
 	done
-}
-
-# image_id IMAGE: its build id.
-image_id() {
-	mlimg-inspect --json "$1" | jq -er .build_id
 }
 
 # status_fits NAME CHANGE IMAGE…: the agent reports these read-only layers, bottom first, that change, and that all is well; and the

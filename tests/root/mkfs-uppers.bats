@@ -4,6 +4,7 @@
 # lower what the union showed.
 
 load ../lib/common
+load ../lib/images
 
 setup() {
 	need root
@@ -50,8 +51,7 @@ plain_overlay() {
 # layer_shows SOURCE…: the layer made of it over lower.img is sound and shows what merged.list says
 layer_shows() {
 	works mlimg-mkfs --quiet --force --kind software --name x --over lower.img "$@" x.img || return
-	run e2fsck -fn x.img
-	same "e2fsck's exit code, having said: $output" 0 "$status" || return
+	fsck_clean x.img || return
 	works mlimg-inspect x.img verify || return
 	mkdir -p layer
 	mount -t ext4 -o ro,noload,loop x.img layer

@@ -3,6 +3,7 @@
 # mlimg-inspect extract: what comes out is what went in, nothing is written elsewhere, nothing is half there.
 
 load ../lib/common
+load ../lib/images
 
 setup_file() {
 	local t=$BATS_FILE_TMPDIR/tree
@@ -43,10 +44,6 @@ extracts() {
 		same "stderr of: $*" "$([ "$(id -u)" -eq 0 ] || echo "mlimg-inspect: warning: $ROOT_ONLY")" "$stderr"
 }
 
-build_id() {
-	mlimg-inspect --json "$1" | jq -er .build_id
-}
-
 # A manifest without attributes whose names are not plain ASCII, or have "%" or "=".
 without_odd() {
 	sed -E 's/ tags=/ ,/; s/,xattr:[^:,]*(%|\\[0-7]{3})[^:,]*:[^,]*//g; s/ ,?$//'
@@ -68,10 +65,10 @@ left_nothing() {
 		find tree -type s -delete # no tar holds one
 		find tree ! -newermt '1970-01-01 00:00:00 UTC' -exec touch -h -d @-1000 {} +
 		mlimg-mkfs --quiet --force --kind system --name random tree x.img
-		id=$(build_id x.img)
+		id=$(image_id x.img)
 		works mlimg-inspect x.img extract -C out
 		mlimg-mkfs --quiet --force --kind system --name random out y.img
-		same "build id by directory" "$id" "$(build_id y.img)"
+		same "build id by directory" "$id" "$(image_id y.img)"
 		# A tar cannot hold every name of an attribute, and says so.
 		mlimg-inspect x.img extract --tar 2>said >x.tar || [ $? -eq 1 ]
 		same "what the tar does not hold" "" "$(grep -Ev ': a tar cannot hold its attribute |: not everything was extracted: ' said)"

@@ -3,6 +3,7 @@
 # mlimg-inspect on an index, with its layers and without. That it shows what the kernel shows is in root/index.bats.
 
 load ../lib/common
+load ../lib/images
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
@@ -35,17 +36,13 @@ setup() {
 	rm -rf out
 }
 
-build_id() {
-	mlimg-inspect --json "$1" | jq -er .build_id
-}
-
 @test "show: which stack it is" {
 	local id
-	id=$(printf '%s\n' "$(build_id one.img)" "$(build_id soft.img)" | sha256sum | cut -d ' ' -f 1)
+	id=$(printf '%s\n' "$(image_id one.img)" "$(image_id soft.img)" | sha256sum | cut -d ' ' -f 1)
 	works mlimg-inspect x.idx
 	same "kind and stack id" $'kind         index\nstack id     '"$id" "$(head -n 2 <<<"$output")"
-	same layers "layers       0 system sys 1 ($(build_id one.img | cut -c 1-20)), $(du_mib one.img)
-             1 software soft 1 ($(build_id soft.img | cut -c 1-20)), $(du_mib soft.img)" "$(tail -n 2 <<<"$output")"
+	same layers "layers       0 system sys 1 ($(image_id one.img | cut -c 1-20)), $(du_mib one.img)
+             1 software soft 1 ($(image_id soft.img | cut -c 1-20)), $(du_mib soft.img)" "$(tail -n 2 <<<"$output")"
 	works mlimg-inspect --json x.idx --layer soft.img
 	same json "{\"kind\":\"index\",\"stack_id\":\"$id\",\"layers\":[[\"sys\",false],[\"soft\",true]]}" \
 		"$(jq -c '{kind, stack_id, layers: [.layers[] | [.name, .is_given]]}' <<<"$output")"
@@ -76,7 +73,7 @@ du_mib() {
 }
 
 @test "contents take the layer that has them" {
-	fails 1 "mlimg-inspect: x.idx: contents lie in layer 0, sys 1 ($(build_id one.img | cut -c 1-20)): give its image with --layer" \
+	fails 1 "mlimg-inspect: x.idx: contents lie in layer 0, sys 1 ($(image_id one.img | cut -c 1-20)): give its image with --layer" \
 		mlimg-inspect x.idx cat etc/one
 	works mlimg-inspect x.idx cat etc/one --layer one.img
 	same contents one "$output"
@@ -94,7 +91,7 @@ du_mib() {
 	same "hard link" "$(stat -c %i out/etc/one)" "$(stat -c %i out/usr/bin/also-one)"
 	mlimg-inspect x.idx --layer soft.img --layer one.img extract --tar | tar -xf - -C merged
 	diff -r --no-dereference merged out
-	fails 1 "mlimg-inspect: etc/one: x.idx: contents lie in layer 0, sys 1 ($(build_id one.img | cut -c 1-20)): give its image with --layer" \
+	fails 1 "mlimg-inspect: etc/one: x.idx: contents lie in layer 0, sys 1 ($(image_id one.img | cut -c 1-20)): give its image with --layer" \
 		mlimg-inspect x.idx --layer soft.img extract --no-same-owner -C out2
 	rm -rf out2 merged
 }
@@ -157,9 +154,9 @@ checksum() {
 	head -c 4096 x.idx >bad.idx
 	fails 3 "mlimg-inspect: bad.idx: truncated index: it has $(stat -c %s x.idx) bytes, the disk only 4096" mlimg-inspect bad.idx ls
 	cp x.idx bad.idx
-	printf '%s' "$(build_id two.img)" | dd of=bad.idx bs=1 seek=1152 conv=notrunc status=none
+	printf '%s' "$(image_id two.img)" | dd of=bad.idx bs=1 seek=1152 conv=notrunc status=none
 	checksum bad.idx
-	fails 3 "mlimg-inspect: bad.idx: layer 0 is $(build_id two.img | cut -c 1-20) by its device table, $(build_id one.img | cut -c 1-20) by its stack.json" \
+	fails 3 "mlimg-inspect: bad.idx: layer 0 is $(image_id two.img | cut -c 1-20) by its device table, $(image_id one.img | cut -c 1-20) by its stack.json" \
 		mlimg-inspect bad.idx
 }
 

@@ -3,6 +3,7 @@
 # mlimg-mkfs: container images as sources. Random stacks of layers: test_source_merge.c.
 
 load ../lib/common
+load ../lib/images
 load ../lib/oci
 
 setup() {
@@ -33,12 +34,7 @@ layer() {
 # made SOURCE [OPTION]…: x.img of it, as a system layer
 made() {
 	works mlimg-mkfs --quiet --force --kind system --name image "${@:2}" "$1" x.img
-	run e2fsck -fn x.img
-	same "e2fsck's exit code, having said: $output" 0 "$status"
-}
-
-id() {
-	mlimg-inspect --json "$1" | jq -r .build_id
+	fsck_clean x.img
 }
 
 # tree IMAGE: paths, and contents of files
@@ -92,7 +88,7 @@ three() {
 	local wanted archive
 	three
 	oci_layout image a.tar b.tar.gz c.tar.zst
-	made image && wanted=$(id x.img)
+	made image && wanted=$(image_id x.img)
 	tar -C image -cf dots.tar .
 	tar -C image -cf names.tar blobs index.json oci-layout
 	tar -C image -cf late.tar blobs index.json && tar -C image -rf late.tar oci-layout
@@ -103,12 +99,12 @@ three() {
 	gzip -k saved.tar
 	for archive in dots.tar names.tar late.tar late.tar.gz late.tar.zst saved.tar saved.tar.gz; do
 		made $archive
-		same "build id of $archive" "$wanted" "$(id x.img)"
+		same "build id of $archive" "$wanted" "$(image_id x.img)"
 	done
 	works mlimg-mkfs --quiet --force --kind system --name image --form oci - x.img <late.tar.gz
-	same "build id of a file on standard input" "$wanted" "$(id x.img)"
+	same "build id of a file on standard input" "$wanted" "$(image_id x.img)"
 	works mlimg-mkfs --quiet --force --kind system --name image --form oci - x.img < <(cat saved.tar)
-	same "build id of a pipe" "$wanted" "$(id x.img)"
+	same "build id of a pipe" "$wanted" "$(image_id x.img)"
 	# Told to be a tar, it is one.
 	made saved.tar --form tar
 	[[ $(tree x.img) == *manifest.json=* ]]

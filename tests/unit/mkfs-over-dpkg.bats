@@ -3,6 +3,7 @@
 # The databases of dpkg and apt in software layers made over others: rule dpkg-status, and the part of older-library that looks at packages.
 
 load ../lib/common
+load ../lib/images
 
 setup() {
 	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
@@ -87,7 +88,7 @@ records of var/lib/dpkg/triggers/nginx-reload: 1 new or changed, 0 gone' "$(sed 
 	same "trigger" nginx "$(records l.img var/lib/dpkg/triggers/nginx-reload)"
 	works mlimg-inspect l.img verify
 	grep -q '^databases    7 files of records, as in the manifest$' <<<"$output"
-	e2fsck -fn l.img >/dev/null
+	fsck_clean l.img
 	works mlimg-inspect l.img
 	grep -q '^records      var/lib/apt/extended_states$' <<<"$output"
 	same "paths in layer.json" 7 "$(mlimg-inspect --json l.img | jq '.records | length')"

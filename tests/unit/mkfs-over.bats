@@ -4,6 +4,7 @@
 # mkfs-rules.bats, the kernel's view in tests/root/over.bats, records by themselves in test_records.c.
 
 load ../lib/common
+load ../lib/images
 
 setup() {
 	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
@@ -35,10 +36,6 @@ over() {
 	image_of new l.img --kind software --over s.img "$@"
 }
 
-build_id() {
-	mlimg-inspect --json "$1" show | jq -r .build_id
-}
-
 # A merged manifest without the times of directories, which do not count.
 merged_of() {
 	merged -c "$@" | sed '/ type=dir /s/ time=[^ ]*//'
@@ -47,7 +44,7 @@ merged_of() {
 # System and layers show the directory new.
 is_new() {
 	image_of new whole.img --kind system && merged_of whole.img >wanted && merged_of s.img "$@" >found &&
-		diff wanted found && works mlimg-inspect "${@: -1}" verify && e2fsck -fn "${@: -1}" >/dev/null
+		diff wanted found && works mlimg-inspect "${@: -1}" verify && fsck_clean "${@: -1}"
 }
 
 # Path and what it is of all that is in the layer but directories and its root.
@@ -96,7 +93,7 @@ usr/share/doc gone' "$(holds)"
 	# The contents need not come in the same order.
 	tar -C new --sort=name -cf new.tar .
 	mlimg-mkfs --quiet --kind software --name s --over s.img new.tar tar.img
-	same "build id from a tar" "$(build_id l.img)" "$(build_id tar.img)"
+	same "build id from a tar" "$(image_id l.img)" "$(image_id tar.img)"
 }
 
 @test "it is bound to what it is over, once or several times given" {
@@ -105,13 +102,13 @@ usr/share/doc gone' "$(holds)"
 	works mlimg-mkfs --kind software --name a --over s.img new a.img
 	[[ $output == "a 0: software layer, build id "* ]]
 	same lines 1 "$(wc -l <<<"$output")"
-	same over "$(build_id s.img)" "$(mlimg-inspect --json a.img | jq -r '.over[]')"
+	same over "$(image_id s.img)" "$(mlimg-inspect --json a.img | jq -r '.over[]')"
 	echo b >new/b
 	rm new/a
 	mlimg-mkfs --quiet --kind software --name b --over s.img,a.img new b.img
 	mlimg-mkfs --quiet --kind software --name b --over s.img --over a.img new again.img
 	cmp b.img again.img
-	same over "$(build_id s.img) $(build_id a.img)" "$(mlimg-inspect --json b.img | jq -r '.over | join(" ")')"
+	same over "$(image_id s.img) $(image_id a.img)" "$(mlimg-inspect --json b.img | jq -r '.over | join(" ")')"
 	same "what is in it" $'a gone\nb file' "$(holds b.img)"
 	is_new a.img b.img
 	# A patch counts as the system that it makes.
@@ -128,8 +125,8 @@ usr/share/doc gone' "$(holds)"
 
 @test "a build id is noted only" {
 	system
-	works mlimg-mkfs --kind software --name a --over "$(build_id s.img)" new a.img
-	same over "$(build_id s.img)" "$(mlimg-inspect --json a.img | jq -r '.over[]')"
+	works mlimg-mkfs --kind software --name a --over "$(image_id s.img)" new a.img
+	same over "$(image_id s.img)" "$(mlimg-inspect --json a.img | jq -r '.over[]')"
 	mlimg-mkfs --quiet --kind software --name a new b.img
 	same "what is in it" "$(holds b.img)" "$(holds a.img)"
 }
@@ -141,11 +138,11 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs "${@:2}"
 
 @test "wrong usage" {
 	system
-	usage "--over takes images or build ids, not both" --kind software --over "s.img,$(build_id s.img)" new l.img
-	usage "--over takes images or build ids, not both" --kind software --over s.img --over "$(build_id s.img)" new l.img
+	usage "--over takes images or build ids, not both" --kind software --over "s.img,$(image_id s.img)" new l.img
+	usage "--over takes images or build ids, not both" --kind software --over s.img --over "$(image_id s.img)" new l.img
 	usage "--over is for software layers" --kind system --over s.img new l.img
 	usage "--partial needs --over with images" --kind software --partial new l.img
-	usage "--partial needs --over with images" --kind software --partial --over "$(build_id s.img)" new l.img
+	usage "--partial needs --over with images" --kind software --partial --over "$(image_id s.img)" new l.img
 	usage "--over: an empty name" --kind software --over s.img, new l.img
 	usage "'s.img' is both beneath and the image" --kind software --force --over s.img new s.img
 	[ ! -e l.img ]
@@ -156,7 +153,7 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs "${@:2}"
 	image_of new a.img --kind software
 	mlimg-mkfs --quiet --kind user --size 32M u.img
 	fails 1 "mlimg-mkfs: open image 'none.img': No such file or directory" mlimg-mkfs --kind software --over none.img new l.img
-	fails 3 "mlimg-mkfs: 'a.img': software layer 's' 0 ($(build_id a.img | cut -c 1-20)): no system layer beneath" \
+	fails 3 "mlimg-mkfs: 'a.img': software layer 's' 0 ($(image_id a.img | cut -c 1-20)): no system layer beneath" \
 		mlimg-mkfs --kind software --over a.img new l.img
 	fails 3 "mlimg-mkfs: 'u.img' is a user layer: nothing is built over one" mlimg-mkfs --kind software --over s.img,u.img new l.img
 	[ ! -e l.img ]
@@ -191,7 +188,7 @@ usr/share/moved file' "$(holds)"
 	find new -type d -exec touch -d @1650000000 {} +
 	over
 	tar -C new -cf - . | mlimg-mkfs --quiet --kind software --name s --over s.img - t.img
-	same "build id" "$(build_id l.img)" "$(build_id t.img)"
+	same "build id" "$(image_id l.img)" "$(image_id t.img)"
 	works mlimg-inspect t.img verify
 }
 

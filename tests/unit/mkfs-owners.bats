@@ -3,6 +3,7 @@
 # mlimg-mkfs --owner-map, and building as somebody who is not root.
 
 load ../lib/common
+load ../lib/images
 
 setup() {
 	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
@@ -28,14 +29,6 @@ refused() {
 owners() {
 	works mlimg-mkfs --quiet --force --kind system --name x "$@" x.img || return
 	mlimg-inspect x.img manifest | sed -nE 's,^(\.[^ ]*) .* uid=([0-9]+) gid=([0-9]+) .*,\1 \2:\3,p'
-}
-
-# spec_tar FILE: a tar of the entries that mtree lines on stdin describe; this needs no root for owners.
-spec_tar() {
-	{
-		echo '#mtree'
-		cat
-	} | bsdtar --format=pax -cf "$1" @-
 }
 
 # owned_tar: a.tar, whose root is 100000's and which has a file of 101000:102000

@@ -4,6 +4,7 @@
 # is in tests/root/patch.bats; random pairs of manifests are in test_patch.c.
 
 load ../lib/common
+load ../lib/images
 
 setup() {
 	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
@@ -28,16 +29,12 @@ patch() {
 	mlimg-mkfs --quiet --force --base 1.img --name s --version 2 new 2.img
 }
 
-build_id() {
-	mlimg-inspect --json "$1" show | jq -r .build_id
-}
-
 # Old and patch are the new system, in entries, contents and ids; the patch is sound.
 is_new_system() {
 	mlimg-mkfs --quiet --force --kind system --name s --version 2 new whole.img &&
 		merged -c whole.img >wanted && merged -c 1.img 2.img >found && diff wanted found &&
-		same result "$(build_id whole.img)" "$(mlimg-inspect --json 2.img show | jq -r .result)" &&
-		works mlimg-inspect 2.img verify && e2fsck -fn 2.img >/dev/null
+		same result "$(image_id whole.img)" "$(mlimg-inspect --json 2.img show | jq -r .result)" &&
+		works mlimg-inspect 2.img verify && fsck_clean 2.img
 }
 
 # Path and references of what is in the patch
@@ -85,8 +82,8 @@ usr/share/large same' "$(holds | grep -v '^usr/share dir' | sed '/^usr\/bin\/too
 	same "the description" "kind         patch
 name         s
 version      2
-base         $(build_id 1.img)
-result       $(build_id whole.img)" "$(grep -E '^(kind|name|version|base|result) ' <<<"$output")"
+base         $(image_id 1.img)
+result       $(image_id whole.img)" "$(grep -E '^(kind|name|version|base|result) ' <<<"$output")"
 	same "the label" mlimg-patch "$(e2label 2.img)"
 	mlimg-mkfs --quiet --kind patch --base 1.img --name s --version 2 new again.img
 	cmp 2.img again.img
@@ -120,7 +117,7 @@ result       $(build_id whole.img)" "$(grep -E '^(kind|name|version|base|result)
 	merged -c 1.img 2.img >found
 	diff wanted found
 	works mlimg-inspect 2.img verify
-	e2fsck -fn 2.img >/dev/null
+	fsck_clean 2.img
 	[ "$(stat -c %s 2.img)" -lt 3300000 ]
 }
 
@@ -183,7 +180,7 @@ moved stored" "$(holds | grep stored)"
 	mlimg-inspect 1.img diff whole.img | grep -v '^new ' >wanted
 	mlimg-inspect 1.img diff 2.img | grep -v '^new ' >found
 	diff wanted found
-	fails 2 "mlimg-inspect: 2.img: is a patch for another system than whole.img ($(build_id 1.img | cut -c 1-20))
+	fails 2 "mlimg-inspect: 2.img: is a patch for another system than whole.img ($(image_id 1.img | cut -c 1-20))
 Try 'mlimg-inspect --help' for more information." mlimg-inspect whole.img diff 2.img
 	fails 2 "mlimg-inspect: 2.img: is a patch; only a system and a patch for it can be compared
 Try 'mlimg-inspect --help' for more information." mlimg-inspect 2.img diff 2.img
@@ -242,18 +239,18 @@ refused() {
 	two_versions
 	echo x >new/x
 	patch
-	id=$(build_id 1.img | cut -c 1-20)
+	id=$(image_id 1.img | cut -c 1-20)
 	mlimg-mkfs --quiet --kind software --name soft old soft.img
 	mlimg-mkfs --quiet --kind user --size 16M user.img
 	mlimg-mkfs --quiet --kind system --name other old other.img
-	refused "'soft.img': software layer 'soft' 0 ($(build_id soft.img | cut -c 1-20)): no system layer beneath" --base soft.img
+	refused "'soft.img': software layer 'soft' 0 ($(image_id soft.img | cut -c 1-20)): no system layer beneath" --base soft.img
 	refused "'soft.img' is a software layer: a patch stands on a system and its patches" --base 1.img --base soft.img
 	refused "'user.img' is a user layer: nothing is built over one" --base user.img
 	refused "'1.img': system layer 's' 1 ($id): a system layer can only be the lowest" --base 1.img --base 1.img
-	refused "'2.img': patch layer 's' 2 ($(build_id 2.img | cut -c 1-20)): is in the stack twice" --base 1.img --base 2.img --base 2.img
-	refused "'2.img': patch layer 's' 2 ($(build_id 2.img | cut -c 1-20)): no system layer beneath" --base 2.img
-	refused "'2.img': patch layer 's' 2 ($(build_id 2.img | cut -c 1-20)): is a patch for system $id, and this one is $(
-		build_id other.img | cut -c 1-20
+	refused "'2.img': patch layer 's' 2 ($(image_id 2.img | cut -c 1-20)): is in the stack twice" --base 1.img --base 2.img --base 2.img
+	refused "'2.img': patch layer 's' 2 ($(image_id 2.img | cut -c 1-20)): no system layer beneath" --base 2.img
+	refused "'2.img': patch layer 's' 2 ($(image_id 2.img | cut -c 1-20)): is a patch for system $id, and this one is $(
+		image_id other.img | cut -c 1-20
 	)" --base other.img --base 2.img
 }
 
@@ -267,7 +264,7 @@ refused() {
 	block=$(debugfs -R 'blocks /mlimg/manifest' 1.img 2>/dev/null | cut -d ' ' -f 1)
 	printf X | dd of=x-manifest.img bs=1 seek=$((block * 4096 + 500)) conv=notrunc status=none
 	fails 3 "mlimg-mkfs: x-manifest.img: its manifest has digest $(debugfs -R 'cat /mlimg/manifest' x-manifest.img 2>/dev/null |
-		sha256sum | cut -c 1-20), its build id is $(build_id 1.img | cut -c 1-20)" mlimg-mkfs --base x-manifest.img new x.img
+		sha256sum | cut -c 1-20), its build id is $(image_id 1.img | cut -c 1-20)" mlimg-mkfs --base x-manifest.img new x.img
 
 	# Contents are only read where they have to be stored again.
 	name=$(printf 'n%.0s' {1..150})
@@ -291,7 +288,7 @@ refused() {
 hostile() {
 	mkdir -p empty
 	printf '%s\n' "cd /rootfs" "$@" >script
-	handmade-layer -k patch -b "$(build_id 1.img)" -d script empty p.img
+	handmade-layer -k patch -b "$(image_id 1.img)" -d script empty p.img
 }
 
 @test "mkfs: hostile patches are refused, with the path" {
@@ -315,7 +312,7 @@ hostile() {
 	mkdir -p t
 	echo contents >t/f
 	printf '%s\n' "cd /rootfs" "ea_set -f none f trusted.overlay.metacopy" >script
-	handmade-layer -k patch -b "$(build_id 1.img)" -d script t p.img
+	handmade-layer -k patch -b "$(image_id 1.img)" -d script t p.img
 	fails 3 "mlimg-inspect: p.img: './f' refers to contents beneath, but has some of its own" mlimg-inspect p.img verify
 	handmade-layer -k software -d script t s.img
 	fails 3 "mlimg-inspect: s.img: './f' has an xattr that sends readers elsewhere, which only a patch layer may have" \

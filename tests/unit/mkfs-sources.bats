@@ -3,6 +3,7 @@
 # mlimg-mkfs: several sources in one layer, and how much a packed one may hold. Random stacks: test_source_merge.c.
 
 load ../lib/common
+load ../lib/images
 
 setup() {
 	mkdir "$BATS_TEST_TMPDIR/files" && cd "$BATS_TEST_TMPDIR/files" || return
@@ -11,8 +12,7 @@ setup() {
 
 # sound IMAGE: e2fsck finds nothing, and the parts of the image agree.
 sound() {
-	run e2fsck -fn "$1"
-	same "e2fsck's exit code, having said: $output" 0 "$status" || return
+	fsck_clean "$1" || return
 	works mlimg-inspect "$1" show
 }
 
@@ -31,14 +31,6 @@ refused() {
 	before=$(find . | sort)
 	fails "$wanted" "mlimg-mkfs: $message" mlimg-mkfs --kind "$kind" --name bad "$@" x.img || return
 	same "files after: $*" "$before" "$(find . | sort)"
-}
-
-# spec_tar FILE: a tar of the entries that mtree lines on stdin describe; this needs no root for whiteouts.
-spec_tar() {
-	{
-		echo '#mtree'
-		cat
-	} | bsdtar --format=pax -cf "$1" @-
 }
 
 # names IMAGE: types and paths, in order

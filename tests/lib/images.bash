@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the tests of images share.
+
+# image_id IMAGE: its build id.
+image_id() {
+	mlimg-inspect --json "$1" | jq -er .build_id
+}
+
+# fsck_clean IMAGE: e2fsck finds nothing in it. Some of what it would change ends with 0.
+fsck_clean() {
+	run e2fsck -fn "$1"
+	same "e2fsck's exit code, having said: $output" 0 "$status" &&
+		same "what e2fsck would change" "" "$(grep -F '? no' <<<"$output" || :)"
+}
+
+# spec_tar FILE: a tar of the entries that mtree's words on standard input tell.
+spec_tar() {
+	{
+		echo '#mtree'
+		cat
+	} | bsdtar --format=pax -cf "$1" @-
+}
