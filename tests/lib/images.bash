@@ -10,6 +10,7 @@ image_id() {
 # fsck_clean IMAGE: e2fsck finds nothing in it. Some of what it would change ends with 0.
 fsck_clean() {
 	run e2fsck -fn "$1"
+	# shellcheck disable=SC2154 # run sets status and output
 	same "e2fsck's exit code, having said: $output" 0 "$status" &&
 		same "what e2fsck would change" "" "$(grep -F '? no' <<<"$output" || :)"
 }
