@@ -84,16 +84,16 @@ static int put_frame(struct mlimg_tree *tree, enum mlimg_kind kind, struct frame
 static int read_sources(
 	const struct mlimg_build *build, struct mlimg_source_to *to, struct mlimg_err *err)
 {
-	enum mlimg_form form = MLIMG_FORM_AUTO;
+	bool is_partial = false;
 	int r = 0;
 
 	for (size_t i = build->n_sources; r == 0 && i-- > 0;) {
 		to->has_beneath = i > 0;
-		form = build->form;
-		r = mlimg_source_read(build->sources[i], &form, &build->choice, to, err);
+		r = mlimg_source_read(
+			build->sources[i], build->form, &build->choice, to, &is_partial, err);
 	}
 	/* What the bottom one lacks, nothing has: those above are merged with it. */
-	if (r == 0 && build->over && mlimg_form_is_partial(form))
+	if (r == 0 && build->over && is_partial)
 		build->over->is_partial = true;
 	return r;
 }

@@ -114,29 +114,35 @@ static int find_out(const char *path, enum mlimg_form *ret_form, struct mlimg_er
 	return 0;
 }
 
-bool mlimg_form_is_partial(enum mlimg_form form)
-{
-	return form == MLIMG_FORM_UPPER || form == MLIMG_FORM_UPPER_USER ||
-		form == MLIMG_FORM_UNIONFS || form == MLIMG_FORM_USER;
-}
-
-int mlimg_source_read(const char *path, enum mlimg_form *form,
-	const struct mlimg_oci_choice *choice, const struct mlimg_source_to *to,
+static int read_layer(const char *path, const struct mlimg_source_to *to, bool *ret_is_partial,
 	struct mlimg_err *err)
 {
-	int r = *form == MLIMG_FORM_AUTO ? find_out(path, form, err) : 0;
+	enum mlimg_kind kind;
+	int r = mlimg_source_read_layer(path, false, to, &kind, err);
+
+	if (r == 0)
+		*ret_is_partial = kind == MLIMG_SOFTWARE;
+	return r;
+}
+
+int mlimg_source_read(const char *path, enum mlimg_form form, const struct mlimg_oci_choice *choice,
+	const struct mlimg_source_to *to, bool *ret_is_partial, struct mlimg_err *err)
+{
+	int r = form == MLIMG_FORM_AUTO ? find_out(path, &form, err) : 0;
 
 	if (r < 0)
 		return r;
-	switch (*form) {
+	*ret_is_partial = form == MLIMG_FORM_UPPER || form == MLIMG_FORM_UPPER_USER ||
+		form == MLIMG_FORM_UNIONFS || form == MLIMG_FORM_USER;
+	switch (form) {
 	case MLIMG_FORM_DIR: return mlimg_source_read_dir(path, MLIMG_DIR_PLAIN, to, err);
 	case MLIMG_FORM_UPPER: return mlimg_source_read_dir(path, MLIMG_DIR_UPPER, to, err);
 	case MLIMG_FORM_UPPER_USER:
 		return mlimg_source_read_dir(path, MLIMG_DIR_UPPER_USER, to, err);
 	case MLIMG_FORM_UNIONFS: return mlimg_source_read_dir(path, MLIMG_DIR_UNIONFS, to, err);
 	case MLIMG_FORM_OCI: return mlimg_source_read_oci(path, choice, to, err);
-	case MLIMG_FORM_LAYER: return mlimg_source_read_layer(path, false, to, err);
-	case MLIMG_FORM_USER: return mlimg_source_read_layer(path, true, to, err);
+	case MLIMG_FORM_LAYER: return read_layer(path, to, ret_is_partial, err);
+	case MLIMG_FORM_USER: return mlimg_source_read_layer(path, true, to, NULL, err);
 	default: return mlimg_source_read_tar(path, to, err);
 	}
 }

@@ -26,9 +26,6 @@ enum mlimg_form {
  * "unionfs" */
 bool mlimg_form_of(const char *name, enum mlimg_form *ret_form);
 
-/** @return whether a source of that form holds additions only, and tells by whiteouts what is to be gone */
-bool mlimg_form_is_partial(enum mlimg_form form);
-
 /**
  * Read a source. What it is, unless told:
  *
@@ -38,13 +35,15 @@ bool mlimg_form_is_partial(enum mlimg_form form);
  *   oci; any other: tar;
  * - standard input and pipes cannot be looked at twice: tar.
  *
- * @param path    a directory, a file, "-"
- * @param form    what it is; changed when it was MLIMG_FORM_AUTO
- * @param choice  which image of a container image's archive
- * @param to      where it goes
+ * @param path            a directory, a file, "-"
+ * @param form            what it is
+ * @param choice          which image of a container image's archive
+ * @param to              where it goes
+ * @param ret_is_partial  whether it holds additions only, and tells by whiteouts what is to be gone: uppers, branches, and the images of
+ *                        software and user layers do; of others that cannot be seen
  */
-int mlimg_source_read(const char *path, enum mlimg_form *form,
-	const struct mlimg_oci_choice *choice, const struct mlimg_source_to *to,
+int mlimg_source_read(const char *path, enum mlimg_form form, const struct mlimg_oci_choice *choice,
+	const struct mlimg_source_to *to, bool *ret_is_partial,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

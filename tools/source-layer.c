@@ -238,8 +238,8 @@ static int check_beside(const struct mlimg_layer_info *info, const char *path,
 	return 0;
 }
 
-int mlimg_source_read_layer(
-	const char *path, bool is_user, const struct mlimg_source_to *to, struct mlimg_err *err)
+int mlimg_source_read_layer(const char *path, bool is_user, const struct mlimg_source_to *to,
+	enum mlimg_kind *ret_kind, struct mlimg_err *err)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
 	struct reader rd = {.name = path, .cursor = {.to = to, .dir = to->top}};
@@ -258,6 +258,8 @@ int mlimg_source_read_layer(
 		mlimg_tree_begin_level(to->tree, to->has_beneath);
 		r = is_user ? read_upper(&rd, err) : read_layer(&rd, &info, err);
 	}
+	if (r == 0 && ret_kind)
+		*ret_kind = info.kind;
 	mlimg_layer_info_done(&info);
 	mlimg_links_done(&rd.cursor.links);
 	free(rd.promises);

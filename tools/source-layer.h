@@ -16,11 +16,12 @@
  * differs is refused. A user layer changes after its manifest was written, so of that only the upper is
  * taken, as source-upper.h takes one; it is refused while its journal holds changes.
  *
- * @param path     the image
- * @param is_user  whether a user layer is wanted; the other kinds are refused then, and it is else
- * @param to       where it goes
+ * @param path      the image
+ * @param is_user   whether a user layer is wanted; the other kinds are refused then, and it is else
+ * @param to        where it goes
+ * @param ret_kind  which kind it is; may be NULL
  */
 int mlimg_source_read_layer(const char *path, bool is_user, const struct mlimg_source_to *to,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+	enum mlimg_kind *ret_kind, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -271,6 +271,29 @@ usr/bin/tool-1 file' "$(holds)"
 	same "what is in the layer" "d file" "$(holds)"
 }
 
+@test "the image of a software layer holds additions only, that of a system layer a whole tree" {
+	system
+	mkdir -p upper/etc
+	echo other >upper/etc/one
+	mknod upper/etc/two c 0 0
+	mlimg-mkfs --quiet --kind software --name a upper a.img
+	mlimg-mkfs --quiet --kind software --name s --over s.img a.img l.img
+	same "of a software layer" $'etc dir\netc/one file\netc/two gone' "$(holds)"
+	same "what it is bound to" "$(image_id s.img)" "$(mlimg-inspect --json l.img | jq -r '.over[]')"
+	# Merged with another one above.
+	mkdir -p above/etc
+	echo more >above/etc/more
+	mlimg-mkfs --quiet --kind software --name b above b.img
+	mlimg-mkfs --quiet --force --kind software --name s --over s.img a.img b.img l.img
+	same "of two" $'etc dir\netc/more file\netc/one file\netc/two gone' "$(holds)"
+	rm new/etc/two
+	image_of new new.img --kind system
+	mlimg-mkfs --quiet --force --kind software --name s --over s.img new.img l.img
+	same "of a system layer" $'etc dir\netc/two gone' "$(holds)"
+	mlimg-mkfs --quiet --force --kind software --name s --over s.img new.img b.img l.img
+	same "of a system layer below" $'etc dir\netc/more file\netc/two gone' "$(holds)"
+}
+
 @test "uppers and branches hold additions only, and keep their whiteouts" {
 	system
 	mkdir -p upper/etc branch/.unionfs-fuse/etc branch/etc
