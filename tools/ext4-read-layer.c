@@ -78,7 +78,8 @@ struct manifest_walk {
 	mlimg_ext4_walk_fn *fn;
 	void *ctx;
 	bool with_data;
-	uint64_t bytes_left;  /* that may be digested */
+	uint64_t bytes_left; /* that may be digested */
+	uint64_t holes_max, holes_left;
 	struct group *groups; /* sorted by ino after the first walk */
 	size_t n_groups, room;
 	uint32_t last_number;
@@ -129,10 +130,33 @@ static void unite_names(struct manifest_walk *m)
 	m->n_groups = n;
 }
 
+/* Bytes of a file that lie nowhere. */
+static uint64_t count_holes(
+	const struct mlimg_ext4_inode *inode, const struct mlimg_ext4_extent *extents, size_t n)
+{
+	uint64_t holes = inode->size_bytes;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t size = extents[i].n_blocks * (uint64_t)MLIMG_EXT4_BLOCK;
+
+		if (!extents[i].is_unwritten)
+			holes -= size < holes ? size : holes;
+	}
+	return holes;
+}
+
 static int digest_once(struct manifest_walk *m, const struct mlimg_ext4_inode *inode,
 	const struct mlimg_ext4_extent *extents, size_t n, uint8_t *ret_digest,
 	struct mlimg_err *err)
 {
+	uint64_t holes = count_holes(inode, extents, n);
+
+	if (holes > m->holes_left)
+		return ext4_refuse(m->fs, err,
+			"with its holes, there are more than %llu bytes of them in the tree; "
+			"--limit allows more",
+			(unsigned long long)m->holes_max);
+	m->holes_left -= holes;
 	for (size_t i = 0; i < n; i++) {
 		if (extents[i].n_blocks > m->blocks_left)
 			return ext4_refuse(m->fs, err,
@@ -209,14 +233,16 @@ static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_ino
 	return ret < 0 ? ret : m->fn(&full, inode, m->ctx, err);
 }
 
-int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, mlimg_ext4_walk_fn *fn,
-	void *ctx, struct mlimg_err *err)
+int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, uint64_t holes_max,
+	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	struct manifest_walk m = {.fs = fs,
 		.fn = fn,
 		.ctx = ctx,
 		.with_data = data_max > 0,
 		.bytes_left = data_max,
+		.holes_max = holes_max,
+		.holes_left = holes_max,
 		.blocks_left = fs->super.n_blocks};
 	struct mlimg_ext4_inode root;
 	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(fs->super.kind), "", false, &root, err);

@@ -317,16 +317,16 @@ int mlimg_ext4_manifest_stored(struct mlimg_ext4 *fs, const char *build_id, char
  * Takes time: all contents are read. A reference of a patch (libmlimg/patch.h) has no digest, since its contents
  * lie elsewhere.
  *
- * @param fs        the image
- * @param data_max  bytes of contents that are digested at most, holes and all, each inode once; a
- *                  tree with more is refused, since a file of holes costs its maker nothing and may
- *                  claim 16 TiB. 0 leaves out the digests, and reads no contents
- * @param fn        called for each entry, complete, in order
- * @param ctx       handed to @p fn
- * @param err       names image and path
- * @return          0, what @p fn returned when negative, or -errno
+ * @param fs         the image
+ * @param data_max   bytes of contents that are digested at most, holes and all, each inode once; a
+ *                   tree with more is refused. 0 leaves out the digests, and reads no contents
+ * @param holes_max  bytes of holes among them: a file of holes costs its maker nothing and may claim 16 TiB, which take hours
+ * @param fn         called for each entry, complete, in order
+ * @param ctx        handed to @p fn
+ * @param err        names image and path
+ * @return           0, what @p fn returned when negative, or -errno
  */
-int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, mlimg_ext4_walk_fn *fn,
-	void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, uint64_t holes_max,
+	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -144,7 +144,8 @@ static int describe_holes(struct extract *x, struct archive_entry *to,
 	if (ret < 0)
 		return ret;
 	if (entry->size_bytes - data_bytes > out->holes_left)
-		return mlimg_err_set(err, EFBIG, "its holes have %" PRIu64 " bytes",
+		return mlimg_err_set(err, EFBIG,
+			"its holes have %" PRIu64 " bytes; --limit allows more",
 			entry->size_bytes - data_bytes);
 	out->holes_left -= entry->size_bytes - data_bytes;
 	if (data_bytes == entry->size_bytes || mbstowcs(NULL, entry->path, 0) == (size_t)-1)

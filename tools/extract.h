@@ -15,9 +15,6 @@
 #define MLIMG_EXTRACT_NAMED_MAX \
 	20 /**< failures that are kept with name and reason; the rest is counted */
 
-#define MLIMG_EXTRACT_HOLES_MAX \
-	(1ull << 44) /**< for tar_holes_max: 16 TiB, the largest file of ext4 */
-
 /** What is to be extracted, and how. */
 struct mlimg_extract_options {
 	/**
@@ -27,8 +24,7 @@ struct mlimg_extract_options {
 	const char *directory;
 	int tar_fd;
 	/**
-	 * Bytes of holes that a tar may have in all: libarchive wants to see each, and a file of holes costs its maker nothing. MLIMG_EXTRACT_HOLES_MAX
-	 * is hours of work, and more than sound trees have.
+	 * Bytes of holes that a tar may have in all: libarchive wants to see each, and a file of holes costs its maker nothing.
 	 */
 	uint64_t tar_holes_max;
 	char **paths; /**< within the tree, as mlimg_extract_normalize() makes them; links in them are not followed */

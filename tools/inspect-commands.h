@@ -29,6 +29,7 @@ enum mlimg_inspect_option {
 	MLIMG_INSPECT_FORCE,
 	MLIMG_INSPECT_NO_SAME_OWNER,
 	MLIMG_INSPECT_TAR,
+	MLIMG_INSPECT_LIMIT,
 	MLIMG_INSPECT_LAYER,
 	MLIMG_INSPECT_JSON,
 	MLIMG_INSPECT_N_OPTIONS,
@@ -71,6 +72,10 @@ static inline const char *mlimg_inspect_operand(const struct mlimg_inspect *in, 
 
 /** The value of --depth, UINT64_MAX when it was not given. @return 0, -EINVAL (wrong usage) */
 int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** The value of --limit: bytes of holes that are read. @return 0, -EINVAL (wrong usage) */
+int mlimg_inspect_limit(const struct mlimg_inspect *in, uint64_t *ret_holes_max,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Refuse layers that were given and belong to no index. @return 0, -EUCLEAN */

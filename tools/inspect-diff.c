@@ -174,7 +174,7 @@ static int read_index_side(struct diff_side *side, bool has_places, struct mlimg
 	if (!side->manifest)
 		return mlimg_err_set(err, ENOMEM, "compare layers");
 	ret = mlimg_inspect_stack_walk(side->stack,
-		has_places ? MLIMG_DIGESTS_PLACES : MLIMG_DIGESTS_STORED, keep_entry,
+		has_places ? MLIMG_DIGESTS_PLACES : MLIMG_DIGESTS_STORED, 0, keep_entry,
 		side->manifest, err);
 	return ret == 0 ? read_index_packages(side, err) : ret;
 }

@@ -71,8 +71,12 @@ static int check_usage(const struct mlimg_inspect *in, struct mlimg_err *err)
 		{MLIMG_INSPECT_FORCE, "--force"}, {MLIMG_INSPECT_NO_SAME_OWNER, "--no-same-owner"},
 		{MLIMG_INSPECT_JSON, "--json"}};
 
-	if (!mlimg_inspect_has(in, MLIMG_INSPECT_TAR))
+	if (!mlimg_inspect_has(in, MLIMG_INSPECT_TAR)) {
+		if (mlimg_inspect_has(in, MLIMG_INSPECT_LIMIT))
+			return mlimg_err_usage(err,
+				"'--limit' is for '--tar': a directory keeps holes as they are");
 		return 0;
+	}
 	for (size_t i = 0; i < sizeof(not_with_tar) / sizeof(not_with_tar[0]); i++)
 		if (mlimg_inspect_has(in, not_with_tar[i].option))
 			return mlimg_err_usage(err, "options '--tar' and '%s' exclude each other",
@@ -94,7 +98,6 @@ static int set_options(
 			: directory ? directory
 				    : ".",
 		.tar_fd = STDOUT_FILENO,
-		.tar_holes_max = MLIMG_EXTRACT_HOLES_MAX,
 		.paths = in->options->operands,
 		.n_paths = (size_t)in->options->n_operands,
 		.can_replace = mlimg_inspect_has(in, MLIMG_INSPECT_FORCE),
@@ -105,6 +108,8 @@ static int set_options(
 			: in->stack                    ? in->stack->given_bytes
 						       : in->info.size_bytes,
 	};
+	if (mlimg_inspect_limit(in, &o->tar_holes_max, err) < 0)
+		return -EINVAL;
 	for (size_t i = 0; i < o->n_paths; i++)
 		if (mlimg_extract_normalize(o->paths[i], err) < 0)
 			return -EINVAL;

@@ -21,6 +21,7 @@ struct verify {
 	struct mlimg_progress progress;
 	struct mlimg_differences differences;
 	uint64_t n_names, n_inodes, n_entries, n_composed, done_bytes;
+	uint64_t holes_max;
 	uint32_t last_group; /* of hard links */
 	bool is_compared, is_own;
 };
@@ -107,7 +108,7 @@ static int compare_tree(struct verify *v, struct mlimg_err *err)
 	mlimg_progress_init(&v->progress, "verifying contents", v->stack->given_bytes);
 	if (ret == 0)
 		ret = mlimg_inspect_stack_walk(
-			v->stack, MLIMG_DIGESTS_COMPUTED, take_entry, v, err);
+			v->stack, MLIMG_DIGESTS_COMPUTED, v->holes_max, take_entry, v, err);
 	mlimg_progress_end(&v->progress);
 	v->is_own = false;
 	if (ret == 0)
@@ -182,8 +183,10 @@ static int verify(struct verify *v, bool is_json, struct mlimg_err *err)
 int mlimg_inspect_index_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	struct verify v = {.stack = in->stack};
-	int ret = verify(&v, mlimg_inspect_has(in, MLIMG_INSPECT_JSON), err);
+	int ret = mlimg_inspect_limit(in, &v.holes_max, err);
 
+	if (ret == 0)
+		ret = verify(&v, mlimg_inspect_has(in, MLIMG_INSPECT_JSON), err);
 	mlimg_differences_done(&v.differences);
 	mlimg_idmap_done(&v.seen);
 	return ret;

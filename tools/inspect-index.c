@@ -95,8 +95,11 @@ static int put_entry(const struct mlimg_entry *entry, bool is_own, void *ctx, st
 int mlimg_inspect_index_manifest(struct mlimg_inspect *in, struct mlimg_err *err)
 {
 	struct printer printer = {.is_json = mlimg_inspect_has(in, MLIMG_INSPECT_JSON)};
-	int ret;
+	uint64_t holes_max;
+	int ret = mlimg_inspect_limit(in, &holes_max, err);
 
+	if (ret < 0)
+		return ret;
 	if (printer.is_json)
 		mlimg_inspect_list_begin(&printer.list, stdout);
 	else
@@ -104,7 +107,7 @@ int mlimg_inspect_index_manifest(struct mlimg_inspect *in, struct mlimg_err *err
 	ret = mlimg_inspect_stack_walk(in->stack,
 		mlimg_inspect_has(in, MLIMG_INSPECT_COMPUTED) ? MLIMG_DIGESTS_COMPUTED
 							      : MLIMG_DIGESTS_STORED,
-		put_entry, &printer, err);
+		holes_max, put_entry, &printer, err);
 	if (ret == 0 && printer.is_json)
 		mlimg_inspect_list_end(&printer.list);
 	return ret;

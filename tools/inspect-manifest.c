@@ -38,8 +38,11 @@ static int put_entry(const struct mlimg_entry *entry, const struct mlimg_ext4_in
 
 static int put_computed(struct mlimg_inspect *in, struct printer *p, struct mlimg_err *err)
 {
-	int ret;
+	uint64_t holes_max;
+	int ret = mlimg_inspect_limit(in, &holes_max, err);
 
+	if (ret < 0)
+		return ret;
 	if (p->is_json) {
 		mlimg_inspect_list_begin(&p->list, stdout);
 	} else {
@@ -50,7 +53,7 @@ static int put_computed(struct mlimg_inspect *in, struct printer *p, struct mlim
 	/* A bar between the lines of a terminal would only disturb. */
 	p->progress.is_tty = p->progress.is_tty && !isatty(STDOUT_FILENO);
 	ret = mlimg_ext4_manifest_walk(
-		in->fs, mlimg_inspect_data_max(&in->info), put_entry, p, err);
+		in->fs, mlimg_inspect_data_max(&in->info), holes_max, put_entry, p, err);
 	mlimg_progress_end(&p->progress);
 	if (ret == 0 && p->is_json)
 		mlimg_inspect_list_end(&p->list);

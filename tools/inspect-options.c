@@ -5,6 +5,9 @@
 #include "tools/cli.h"
 #include "tools/inspect-commands.h"
 
+/* As mlimg-mkfs has it: zeros that take a minute or so to read, and more than sound trees have. */
+#define LIMIT_DEFAULT (UINT64_C(64) << 30)
+
 int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth, struct mlimg_err *err)
 {
 	const char *text = in->options->values[MLIMG_INSPECT_DEPTH];
@@ -14,6 +17,19 @@ int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth, str
 		return 0;
 	if (mlimg_cli_number(text, 0, MLIMG_PATH_MAX, ret_depth, err) < 0)
 		return mlimg_err_wrap(err, -EINVAL, "--depth");
+	return 0;
+}
+
+int mlimg_inspect_limit(
+	const struct mlimg_inspect *in, uint64_t *ret_holes_max, struct mlimg_err *err)
+{
+	const char *text = in->options->values[MLIMG_INSPECT_LIMIT];
+
+	*ret_holes_max = LIMIT_DEFAULT;
+	if (!text)
+		return 0;
+	if (mlimg_cli_size(text, ret_holes_max, err) < 0)
+		return mlimg_err_wrap(err, -EINVAL, "--limit");
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* The merged tree of an index as entries of a manifest. */
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,11 +31,33 @@ struct stack_walk {
 	 * times.
 	 */
 	uint64_t own_left, layers_left;
+	uint64_t holes_max, holes_left; /* in layers */
 };
 
 static int no_memory(struct mlimg_err *err)
 {
 	return mlimg_err_set(err, ENOMEM, "walk the index");
+}
+
+static int spend_holes(struct stack_walk *w, const struct mlimg_itree_node *node,
+	const struct mlimg_entry *entry, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_itree_run *runs = NULL;
+	uint64_t holes = entry->size_bytes;
+	size_t n = 0;
+	int ret = mlimg_itree_data(&w->stack->tree, node, &runs, &n, err);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < n; i++)
+		holes -= runs[i].size;
+	if (holes > w->holes_left)
+		return mlimg_err_refuse(err,
+			"%.200s: ./%s: with its holes, there are more than %" PRIu64
+			" bytes of them in the tree; --limit allows more",
+			mlimg_erofs_name(w->stack->image), entry->path, w->holes_max);
+	w->holes_left -= holes;
+	return 0;
 }
 
 static int digest_contents(struct stack_walk *w, const struct mlimg_itree_node *node, bool is_own,
@@ -47,6 +70,9 @@ static int digest_contents(struct stack_walk *w, const struct mlimg_itree_node *
 	if (entry->size_bytes > *left)
 		return mlimg_err_refuse(err, "%.200s: there is more in the tree than there may be",
 			mlimg_erofs_name(w->stack->image));
+	ret = is_own ? 0 : spend_holes(w, node, entry, err);
+	if (ret < 0)
+		return ret;
 	*left -= entry->size_bytes;
 	mlimg_sha256_init(&sha);
 	ret = mlimg_itree_read(&w->stack->tree, node, mlimg_data_to_sha256, &sha, err);
@@ -153,9 +179,14 @@ static int visit(const struct mlimg_entry *plain, const struct mlimg_itree_node 
 }
 
 int mlimg_inspect_stack_walk(struct mlimg_inspect_stack *stack, enum mlimg_inspect_digests digests,
-	mlimg_inspect_stack_fn *fn, void *ctx, struct mlimg_err *err)
+	uint64_t holes_max, mlimg_inspect_stack_fn *fn, void *ctx, struct mlimg_err *err)
 {
-	struct stack_walk w = {.stack = stack, .digests = digests, .fn = fn, .ctx = ctx};
+	struct stack_walk w = {.stack = stack,
+		.digests = digests,
+		.holes_max = holes_max,
+		.holes_left = holes_max,
+		.fn = fn,
+		.ctx = ctx};
 	struct mlimg_itree_room room;
 	struct mlimg_itree_node root;
 	uint64_t unused;

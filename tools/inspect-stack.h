@@ -60,15 +60,17 @@ typedef int mlimg_inspect_stack_fn(
 /**
  * Walk what a guest sees, complete with hard link groups as in merged manifests (libmlimg/merge.h), and digests.
  *
- * @param stack    the index
- * @param digests  which
- * @param fn       the visitor
- * @param ctx      handed to @p fn
- * @param err      names the path
- * @return         0, what @p fn returned when negative, or -errno
+ * @param stack      the index
+ * @param digests    which
+ * @param holes_max  bytes of holes that are read for MLIMG_DIGESTS_COMPUTED
+ * @param fn         the visitor
+ * @param ctx        handed to @p fn
+ * @param err        names the path
+ * @return           0, what @p fn returned when negative, or -errno
  */
 int mlimg_inspect_stack_walk(struct mlimg_inspect_stack *stack, enum mlimg_inspect_digests digests,
-	mlimg_inspect_stack_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	uint64_t holes_max, mlimg_inspect_stack_fn *fn, void *ctx,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** The layers' manifests. */
 struct mlimg_inspect_merged {

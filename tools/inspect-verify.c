@@ -26,7 +26,8 @@ struct verify {
 	const struct mlimg_manifest *manifest;
 	struct mlimg_differences differences;
 	uint64_t done_bytes, n_entries, n_references;
-	size_t n_records;    /* files of them */
+	size_t n_records; /* files of them */
+	uint64_t holes_max;
 	uint32_t last_group; /* of hard links */
 	bool is_compared;
 };
@@ -114,7 +115,8 @@ static int compare_tree(struct verify *v, struct mlimg_ext4 *fs,
 	if (!v->diff)
 		return mlimg_err_set(err, ENOMEM, "verify");
 	mlimg_progress_init(&v->progress, "verifying contents", info->size_bytes);
-	ret = mlimg_ext4_manifest_walk(fs, mlimg_inspect_data_max(info), take_entry, v, err);
+	ret = mlimg_ext4_manifest_walk(
+		fs, mlimg_inspect_data_max(info), v->holes_max, take_entry, v, err);
 	mlimg_progress_end(&v->progress);
 	if (ret == 0)
 		ret = mlimg_manifest_diff_end(v->diff, err);
@@ -239,7 +241,9 @@ int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err)
 			"%.200s: cannot be verified: its journal holds changes (a guest is using "
 			"it, or stopped without unmounting it; then 'e2fsck -p' writes them)",
 			mlimg_ext4_name(in->fs));
-	ret = verify(&v, in, &verity, err);
+	ret = mlimg_inspect_limit(in, &v.holes_max, err);
+	if (ret == 0)
+		ret = verify(&v, in, &verity, err);
 	mlimg_differences_done(&v.differences);
 	return ret;
 }

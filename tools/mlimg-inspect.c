@@ -48,6 +48,8 @@ static const char help_text[] =
 	"                    IMAGE.layer.json)\n"
 	"      --cert FILE   verify: certificates (PEM) of those whose signature is good\n"
 	"                    (default: signatures are not checked)\n"
+	"      --limit SIZE  manifest --computed, verify, extract --tar: bytes of holes\n"
+	"                    that are read at most (default: 64G)\n"
 	"      --layer IMG   of an index: the image of a layer, needed for contents;\n"
 	"                    may be repeated, in any order\n"
 	"      --json        all but cat: print JSON (default: text)\n"
@@ -87,6 +89,7 @@ static const struct option long_options[] = {
 	{"force", no_argument, NULL, ROW(FORCE)},
 	{"no-same-owner", no_argument, NULL, ROW(NO_SAME_OWNER)},
 	{"tar", no_argument, NULL, ROW(TAR)},
+	{"limit", required_argument, NULL, ROW(LIMIT)},
 	{"layer", required_argument, NULL, ROW(LAYER)},
 	{"json", no_argument, NULL, ROW(JSON)},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -115,11 +118,11 @@ static const struct command commands[] = {
 	{"du", mlimg_inspect_du, mlimg_inspect_du, 0, 1, NULL, BIT(DEPTH) | BIT(SORT) | ANY},
 	{"cat", mlimg_inspect_cat, mlimg_inspect_cat, 1, 1, "a path", BIT(LAYER)},
 	{"extract", mlimg_inspect_extract, mlimg_inspect_extract, 0, INT_MAX, NULL,
-		BIT(DIRECTORY) | BIT(FORCE) | BIT(NO_SAME_OWNER) | BIT(TAR) | ANY},
+		BIT(DIRECTORY) | BIT(FORCE) | BIT(NO_SAME_OWNER) | BIT(TAR) | BIT(LIMIT) | ANY},
 	{"manifest", mlimg_inspect_manifest, mlimg_inspect_index_manifest, 0, 0, NULL,
-		BIT(COMPUTED) | ANY},
+		BIT(COMPUTED) | BIT(LIMIT) | ANY},
 	{"verify", mlimg_inspect_verify, mlimg_inspect_index_verify, 0, 0, NULL,
-		BIT(ROOT_HASH) | BIT(CERT) | ANY},
+		BIT(ROOT_HASH) | BIT(CERT) | BIT(LIMIT) | ANY},
 	{"diff", mlimg_inspect_diff, mlimg_inspect_diff, 1, 1, "a second image",
 		BIT(SUMMARY) | BIT(TIMES) | ANY},
 };

@@ -187,7 +187,7 @@ static int read_layer(struct reader *rd, const struct mlimg_layer_info *info, st
 		return mlimg_err_set(err, ENOMEM, "read '%s'", rd->name);
 	rd->manifest = manifest;
 	rd->diff = diff;
-	r = mlimg_ext4_manifest_walk(rd->fs, 0, visit, rd, err);
+	r = mlimg_ext4_manifest_walk(rd->fs, 0, 0, visit, rd, err);
 	if (r == 0)
 		r = mlimg_manifest_diff_end(diff, err);
 	return r < 0 ? r : check_digests(rd, err);
@@ -208,7 +208,7 @@ static int read_upper(struct reader *rd, struct mlimg_err *err)
 	if (r < 0)
 		return r;
 	rd->upper = upper;
-	r = mlimg_ext4_manifest_walk(rd->fs, 0, visit, rd, err);
+	r = mlimg_ext4_manifest_walk(rd->fs, 0, 0, visit, rd, err);
 	return r < 0 ? r : mlimg_upper_end(upper, err);
 }
 

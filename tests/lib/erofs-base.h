@@ -163,9 +163,9 @@ static inline int erofs_base_examine(
 	ret[1] = mlimg_inspect_stack_open(path, paths, 2, is_used, &stack, &errs[1]);
 	if (ret[1] == 0) {
 		ret[2] = mlimg_inspect_stack_walk(
-			stack, MLIMG_DIGESTS_PLACES, erofs_base_entry, NULL, &errs[2]);
+			stack, MLIMG_DIGESTS_PLACES, 0, erofs_base_entry, NULL, &errs[2]);
 		ret[3] = mlimg_inspect_stack_walk(
-			stack, MLIMG_DIGESTS_COMPUTED, erofs_base_entry, NULL, &errs[3]);
+			stack, MLIMG_DIGESTS_COMPUTED, 1 << 24, erofs_base_entry, NULL, &errs[3]);
 		base_take_out(&stack->tree, &errs[4], &ret[4]);
 	}
 	mlimg_inspect_stack_close(stack);

@@ -201,7 +201,7 @@ static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_er
 			ret[1] = mlimg_ext4_manifest_stored(
 				fs, info.build_id, &manifest, &manifest_size, &errs[1]);
 		mlimg_layer_info_done(&info);
-		ret[2] = mlimg_ext4_manifest_walk(fs, 1 << 24, base_visit, &n, &errs[2]);
+		ret[2] = mlimg_ext4_manifest_walk(fs, 1 << 24, 1 << 24, base_visit, &n, &errs[2]);
 		tree = mlimg_ext4_tree(fs);
 		ret[3] = mlimg_bootfiles_find(&tree, boot, &errs[3]);
 		if (ret[3] == 0)
