@@ -56,8 +56,9 @@ static void describe(const struct mlimg_disk *disk, char text[DETAIL_SIZE])
 	switch (disk->state) {
 	case MLIMG_DISK_LAYER:
 		if (disk->is_index)
-			snprintf(text, DETAIL_SIZE, "EROFS, %s, over %u layers", size,
-				disk->index.n_devices);
+			snprintf(text, DETAIL_SIZE, "EROFS, %s, over %u %s", size,
+				disk->index.n_devices,
+				mlimg_cli_noun(disk->index.n_devices, "layer", "layers"));
 		else
 			snprintf(text, DETAIL_SIZE, "ext4, %s", size);
 		break;

@@ -125,9 +125,10 @@ int mlimg_index_check(const struct mlimg_index *index, const char *index_name,
 {
 	if (n_disks != index->n_layers)
 		return mlimg_err_refuse(err,
-			"the index on %s is over %zu layers, but there are %zu: compile it from "
+			"the index on %s is over %zu %s, but there %s %zu: compile it from "
 			"these",
-			index_name, index->n_layers, n_disks);
+			index_name, index->n_layers, index->n_layers == 1 ? "layer" : "layers",
+			n_disks == 1 ? "is" : "are", n_disks);
 	for (size_t i = 0; i < n_disks; i++) {
 		int r = check_layer(index, i, index_name, &disks[i], err);
 

@@ -97,6 +97,12 @@ int mlimg_cli_close_stdout(const char *prog);
  */
 int mlimg_cli_size(const char *text, uint64_t *ret_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return @p one where there is one of them, else @p many */
+static inline const char *mlimg_cli_noun(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
 /**
  * Read a whole decimal number.
  *

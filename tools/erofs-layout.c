@@ -309,7 +309,7 @@ static int place_all(struct placing *p, struct mlimg_err *err)
 	if (r < 0)
 		return r;
 	if (p->n_placed != p->image->inodes.size)
-		return mlimg_err_set(err, EINVAL, "%llu inodes without a name",
+		return mlimg_err_set(err, EINVAL, "inodes without a name: %llu",
 			(unsigned long long)(p->image->inodes.size - p->n_placed));
 	return 0;
 }

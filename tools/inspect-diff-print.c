@@ -16,7 +16,8 @@ static void put_side(const char *what, const struct diff_side *side)
 	const struct mlimg_layer_info *info = side->info;
 
 	if (side->stack)
-		printf("%-5s index of %zu layers (%.*s)\n", what, side->stack->infos.n_layers,
+		printf("%-5s index of %zu %s (%.*s)\n", what, side->stack->infos.n_layers,
+			mlimg_cli_noun(side->stack->infos.n_layers, "layer", "layers"),
 			MLIMG_SHORT_ID, side->stack->stack_id);
 	else
 		printf("%-5s %s %s %s (%.*s)\n", what, mlimg_kind_name(info->kind), info->name,
@@ -42,8 +43,9 @@ static void put_change(
 		break;
 	case MLIMG_CHANGE_CONTENT:
 		if (old_entry->size_bytes != new_entry->size_bytes)
-			printf(" %" PRIu64 " -> %" PRIu64 " bytes", old_entry->size_bytes,
-				new_entry->size_bytes);
+			printf(" %" PRIu64 " -> %" PRIu64 " %s", old_entry->size_bytes,
+				new_entry->size_bytes,
+				mlimg_cli_noun(new_entry->size_bytes, "byte", "bytes"));
 		break;
 	case MLIMG_CHANGE_MODE: printf(" %04o -> %04o", old_entry->mode, new_entry->mode); break;
 	case MLIMG_CHANGE_OWNER:

@@ -58,8 +58,10 @@ static void put_failures(const struct mlimg_extract_result *result)
 			result->n_failed - MLIMG_EXTRACT_NAMED_MAX);
 	if (result->n_overlay)
 		mlimg_cli_warn(MLIMG_INSPECT_PROG,
-			"%" PRIu64 " attributes that overlayfs made for itself are left out",
-			result->n_overlay);
+			"%" PRIu64 " %s that overlayfs made for itself %s left out",
+			result->n_overlay,
+			mlimg_cli_noun(result->n_overlay, "attribute", "attributes"),
+			mlimg_cli_noun(result->n_overlay, "is", "are"));
 }
 
 static int check_usage(const struct mlimg_inspect *in, struct mlimg_err *err)
@@ -135,7 +137,7 @@ int mlimg_inspect_extract(struct mlimg_inspect *in, struct mlimg_err *err)
 	if (ret == 0 && mlimg_inspect_has(in, MLIMG_INSPECT_JSON))
 		ret = put_json(&result, err);
 	if (ret == 0 && result.n_failed) {
-		const char *noun = result.n_failed == 1 ? "failure" : "failures";
+		const char *noun = mlimg_cli_noun(result.n_failed, "failure", "failures");
 
 		ret = result.is_refused
 			? mlimg_err_refuse(err,

@@ -125,25 +125,27 @@ static void put_report(const struct verify *v)
 	char size[MLIMG_CLI_SIZE_TEXT];
 
 	printf("%-12s agrees in superblock, device table and stack.json\n", "description");
-	printf("%-12s sound: %" PRIu64 " names, %" PRIu64 " inodes\n", "file system", v->n_names,
-		v->n_inodes);
+	printf("%-12s sound: %" PRIu64 " %s, %" PRIu64 " %s\n", "file system", v->n_names,
+		mlimg_cli_noun(v->n_names, "name", "names"), v->n_inodes,
+		mlimg_cli_noun(v->n_inodes, "inode", "inodes"));
 	printf("%-12s %zu of %zu given\n", "layers", v->stack->n_given, v->stack->infos.n_layers);
 	if (!v->is_compared) {
 		printf("%-12s not compared with the layers: that takes all of them (--layer)\n",
 			"tree");
 		return;
 	}
-	printf("%-12s %" PRIu64 " entries, %s read: ", "tree", v->n_entries,
+	printf("%-12s %" PRIu64 " %s, %s read: ", "tree", v->n_entries,
+		mlimg_cli_noun(v->n_entries, "entry", "entries"),
 		mlimg_cli_format_size(v->done_bytes, size));
 	if (v->differences.n == 0)
 		puts("as in the layers' manifests");
 	else
 		printf("%" PRIu64 " %s not as in the layers' manifests\n", v->differences.n,
-			v->differences.n == 1 ? "is" : "are");
+			mlimg_cli_noun(v->differences.n, "is", "are"));
 	mlimg_differences_put(&v->differences);
 	if (v->n_composed)
 		printf("%-12s %" PRIu64 " %s of no single layer\n", "composed", v->n_composed,
-			v->n_composed == 1 ? "file" : "files");
+			mlimg_cli_noun(v->n_composed, "file", "files"));
 }
 
 static int put_json(const struct verify *v, struct mlimg_err *err)
@@ -176,7 +178,7 @@ static int verify(struct verify *v, bool is_json, struct mlimg_err *err)
 		ret = mlimg_err_refuse(err,
 			"%.200s: its tree differs from its layers' in %" PRIu64 " %s",
 			mlimg_erofs_name(v->stack->image), v->differences.n,
-			v->differences.n == 1 ? "entry" : "entries");
+			mlimg_cli_noun(v->differences.n, "entry", "entries"));
 	return ret;
 }
 

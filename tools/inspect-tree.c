@@ -174,8 +174,8 @@ static int put_lines(const struct drawing *d, struct mlimg_err *err)
 		puts(line->text);
 	}
 	printf("\n%" PRIu64 " %s, %" PRIu64 " %s\n", d->n_dirs,
-		d->n_dirs == 1 ? "directory" : "directories", d->n_others,
-		d->n_others == 1 ? "other entry" : "other entries");
+		mlimg_cli_noun(d->n_dirs, "directory", "directories"), d->n_others,
+		mlimg_cli_noun(d->n_others, "other entry", "other entries"));
 	return 0;
 }
 

@@ -131,24 +131,27 @@ static void put_report(const struct verify *v)
 	printf("%-12s agrees in label, UUID, layer.json and manifest\n", "description");
 	if (v->n_records)
 		printf("%-12s %zu %s of records, as in the manifest\n", "databases", v->n_records,
-			v->n_records == 1 ? "file" : "files");
-	printf("%-12s sound: %" PRIu64 " names, %" PRIu64 " blocks in use\n", "file system",
-		v->usage.n_names, v->usage.n_blocks);
+			mlimg_cli_noun(v->n_records, "file", "files"));
+	printf("%-12s sound: %" PRIu64 " %s, %" PRIu64 " %s in use\n", "file system",
+		v->usage.n_names, mlimg_cli_noun(v->usage.n_names, "name", "names"),
+		v->usage.n_blocks, mlimg_cli_noun(v->usage.n_blocks, "block", "blocks"));
 	if (!v->is_compared) {
 		printf("%-12s a user layer's, which changes: not compared\n", "tree");
 		return;
 	}
-	printf("%-12s %" PRIu64 " entries, %s read: ", "tree", v->n_entries,
+	printf("%-12s %" PRIu64 " %s, %s read: ", "tree", v->n_entries,
+		mlimg_cli_noun(v->n_entries, "entry", "entries"),
 		mlimg_cli_format_size(v->done_bytes, size));
 	if (v->differences.n == 0)
 		puts("as in the manifest");
 	else
 		printf("%" PRIu64 " %s not as in the manifest\n", v->differences.n,
-			v->differences.n == 1 ? "is" : "are");
+			mlimg_cli_noun(v->differences.n, "is", "are"));
 	mlimg_differences_put(&v->differences);
 	if (v->n_references)
-		printf("%-12s %" PRIu64 " files have their contents beneath: not read\n",
-			"references", v->n_references);
+		printf("%-12s %" PRIu64 " %s beneath: not read\n", "references", v->n_references,
+			mlimg_cli_noun(v->n_references, "file has its contents",
+				"files have their contents"));
 }
 
 /* json_pack() fails when one of its parts is not there. */
@@ -199,11 +202,11 @@ static int judge(const struct verify *v, const struct mlimg_inspect_verity *veri
 	if (v->differences.n)
 		return mlimg_err_refuse(err,
 			"%.200s: its tree differs from its manifest in %" PRIu64 " %s", image,
-			v->differences.n, v->differences.n == 1 ? "entry" : "entries");
+			v->differences.n, mlimg_cli_noun(v->differences.n, "entry", "entries"));
 	if (verity->flaws.n)
 		return mlimg_err_refuse(err,
 			"%.200s: %" PRIu64 " of its blocks %s not as in its hash tree", image,
-			verity->flaws.n, verity->flaws.n == 1 ? "is" : "are");
+			verity->flaws.n, mlimg_cli_noun(verity->flaws.n, "is", "are"));
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/cli.h"
 #include "tools/inspect-print.h"
 #include "tools/verity-sign.h"
 
@@ -230,12 +231,13 @@ void mlimg_inspect_verity_put_checked(const struct mlimg_inspect_verity *v)
 {
 	if (v->tree.data_blocks == 0)
 		return;
-	printf("%-12s %" PRIu64 " blocks read: ", "hash tree", v->tree.data_blocks);
+	printf("%-12s %" PRIu64 " %s read: ", "hash tree", v->tree.data_blocks,
+		mlimg_cli_noun(v->tree.data_blocks, "block", "blocks"));
 	if (v->flaws.n == 0)
 		puts("as in the tree");
 	else
 		printf("%" PRIu64 " %s not as in the tree\n", v->flaws.n,
-			v->flaws.n == 1 ? "is" : "are");
+			mlimg_cli_noun(v->flaws.n, "is", "are"));
 	for (size_t i = 0; i < MLIMG_VERITY_SHOWN_MAX && i < v->flaws.n; i++)
 		printf("  block %" PRIu64 ": %s\n", v->flaws.blocks[i],
 			v->owners[i] ? v->owners[i] : "the file system's own, or unused");

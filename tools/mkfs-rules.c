@@ -12,6 +12,7 @@
 #include "libmlimg/rebuild.h"
 #include "libmlimg/records.h"
 #include "tools/beneath.h"
+#include "tools/cli.h"
 
 #define MACHINE_ID "etc/machine-id"
 #define MACHINE_ID_SIZE 32 /* digits; a newline may follow */
@@ -216,7 +217,8 @@ void mlimg_rules_report(
 	for (enum mlimg_rule i = 0; i < MLIMG_N_RULES; i++)
 		if (rules->n_left_out[i])
 			fprintf(f, "rule %s: %" PRIu64 " %s left out\n", names[i],
-				rules->n_left_out[i], rules->n_left_out[i] == 1 ? "file" : "files");
+				rules->n_left_out[i],
+				mlimg_cli_noun(rules->n_left_out[i], "file", "files"));
 	for (size_t i = 0; i < info->n_rebuild; i++)
 		if (mlimg_rebuild_command(info->rebuild[i], command))
 			fprintf(f, "to be rebuilt: %s: %s\n", info->rebuild[i], command);

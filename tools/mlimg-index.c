@@ -74,7 +74,8 @@ static void report(const struct options *o, const struct mlimg_index_result *res
 		printf("{\"stack_id\": \"%s\", \"layers\": %zu, \"size_bytes\": %" PRIu64 "}\n",
 			result->stack_id, result->n_layers, result->size_bytes);
 	else if (!o->quiet)
-		printf("%s: index over %zu layers, %s, stack %.20s\n", o->output, result->n_layers,
+		printf("%s: index over %zu %s, %s, stack %.20s\n", o->output, result->n_layers,
+			mlimg_cli_noun(result->n_layers, "layer", "layers"),
 			mlimg_cli_format_size(result->size_bytes, size), result->stack_id);
 }
 

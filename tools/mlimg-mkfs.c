@@ -165,8 +165,9 @@ static void print_line(const struct mlimg_mkfs_request *rq, uint64_t size_bytes)
 	const struct mlimg_layer_info *info = &rq->info;
 	char size_text[MLIMG_CLI_SIZE_TEXT];
 
-	printf("%s %s: %s layer, build id %s, %" PRIu64 " entries, image of %s", info->name,
+	printf("%s %s: %s layer, build id %s, %" PRIu64 " %s, image of %s", info->name,
 		info->version, mlimg_kind_name(info->kind), info->build_id, info->entries,
+		mlimg_cli_noun(info->entries, "entry", "entries"),
 		mlimg_cli_format_size(size_bytes, size_text));
 	if (rq->build.verity)
 		printf(", root hash %s%s", rq->verity.root_hash, rq->signer ? ", signed" : "");
@@ -184,9 +185,12 @@ static int make(struct mlimg_mkfs_request *rq, struct mlimg_err *err)
 	if (r < 0)
 		return r;
 	if (rq->n_unknown && !rq->build.is_quiet)
-		mlimg_cli_warn(MLIMG_MKFS,
-			"%zu of %zu paths of '%s' are no regular files in the layer", rq->n_unknown,
-			mlimg_profile_count(rq->profile), rq->profile_path);
+		mlimg_cli_warn(MLIMG_MKFS, "%zu of %zu %s of '%s' %s in the layer", rq->n_unknown,
+			mlimg_profile_count(rq->profile),
+			mlimg_cli_noun(mlimg_profile_count(rq->profile), "path", "paths"),
+			rq->profile_path,
+			mlimg_cli_noun(
+				rq->n_unknown, "is no regular file", "are no regular files"));
 	if (rq->is_json)
 		return print_json(rq, err);
 	if (rq->build.is_quiet)

@@ -166,7 +166,7 @@ refused() {
 	id=$(mlimg-inspect --json w.img | jq -r .build_id)
 	fails 3 "mlimg-agent: x.img holds a layer with UUID $uuid, but layer 1 of the index on i.img is ${id:0:20}: compile the index from these layers, in this order" \
 		mlimg-agent check-index --index i.img --layer s.img --layer x.img
-	fails 3 "mlimg-agent: the index on i.img is over 2 layers, but there are 1: compile it from these" \
+	fails 3 "mlimg-agent: the index on i.img is over 2 layers, but there is 1: compile it from these" \
 		mlimg-agent check-index --index i.img --layer s.img
 	fails 3 "mlimg-agent: s.img: no index of mlimg-index" mlimg-agent check-index --index s.img --layer s.img --layer w.img
 	fails 1 "mlimg-agent: open y.img: No such file or directory" mlimg-agent check-index --index i.img --layer s.img --layer y.img

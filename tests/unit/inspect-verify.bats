@@ -67,6 +67,30 @@ differs() {
 tree         39 entries, 12.0 MiB read: as in the manifest' "$(grep -v ^file <<<"$output")"
 }
 
+@test "one of a thing is not many" {
+	mkdir one
+	run mlimg-mkfs --force --kind system --name one one one.img
+	[[ $output == *", 1 entry, image of "* ]]
+	works mlimg-inspect one.img verify
+	[[ ${lines[2]} == "tree         1 entry, 0 B read: as in the manifest" ]]
+	run mlimg-index --force -o one.idx one.img
+	[[ $output == "one.idx: index over 1 layer, "* ]]
+	works mlimg-inspect --layer one.img one.idx verify
+	[[ ${lines[3]} == "tree         1 entry, 0 B read: "* ]]
+	# A patch in which one file has its contents beneath.
+	seq 2000 >one/file
+	mlimg-mkfs --quiet --kind system --name one one beneath.img
+	mv one/file one/moved
+	mlimg-mkfs --quiet --base beneath.img --name one --version 2 one patch.img
+	works mlimg-inspect patch.img verify
+	same "references" "references   1 file has its contents beneath: not read" "$(grep ^references <<<"$output")"
+	printf x >one/moved
+	mlimg-mkfs --quiet --force --kind system --name one one one.img
+	printf xy >one/moved
+	mlimg-mkfs --quiet --force --kind system --name one one two.img
+	[[ $(mlimg-inspect two.img diff one.img) == *" 2 -> 1 byte, time"* ]]
+}
+
 @test "the report as JSON" {
 	works mlimg-inspect --json base.img verify
 	same report '{"is_sound":true,"is_compared":true,"entries":39,"references":0,"n_differences":0,"differences":[]}' \

@@ -152,6 +152,9 @@ of_mlimg() {
 	same "warning" "mlimg-mkfs: warning: 4 of 5 paths of 'list' are no regular files in the layer" "$stderr"
 	mkfs --profile list tree p.img
 	first p.img a/1
+	echo not/there >list
+	run --separate-stderr mlimg-mkfs --force --kind system --name t --profile list tree p.img
+	same "warning about one" "mlimg-mkfs: warning: 1 of 1 path of 'list' is no regular file in the layer" "$stderr"
 }
 
 @test "profiles that are none" {

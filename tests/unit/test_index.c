@@ -317,7 +317,7 @@ TEST(layers_too_few_too_many_exchanged)
 {
 	make_all();
 	check_layers((const char *[]){"vdb"}, 1,
-		"the index on vda is over 2 layers, but there are 1: compile it from these");
+		"the index on vda is over 2 layers, but there is 1: compile it from these");
 	check_layers((const char *[]){"vdb", "vdc", "vdc"}, 3,
 		"the index on vda is over 2 layers, but there are 3: compile it from these");
 	check_layers((const char *[]){"vdc", "vdb"}, 2,

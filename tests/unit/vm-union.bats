@@ -120,7 +120,7 @@ Try 'mlimg-vm --help' for more information."
 	chooses "index: --index was given" --system s.img --software w.img --index sw.idx
 	grep -q "file.filename=sw.idx " <<<"$output"
 	fails 3 "$ACCEL
-mlimg-vm: the index on 's.idx' is over 1 layers, but there are 2: compile it from these" dry --system s.img --software w.img --index s.idx
+mlimg-vm: the index on 's.idx' is over 1 layer, but there are 2: compile it from these" dry --system s.img --software w.img --index s.idx
 	fails 3 "$ACCEL
 mlimg-vm: 'plain.img' holds a layer with UUID $(dumpe2fs -h plain.img 2>/dev/null | sed -n 's/^Filesystem UUID: *//p' | tr -d -), \
 but layer 0 of the index on 's.idx' is $(mlimg-inspect --json s.img | jq -r '.build_id[:20]'): compile the index from these layers, in this order" \
