@@ -36,6 +36,7 @@ static int set_type(struct mlimg_entry *e, struct archive_entry *from, struct ml
 	case AE_IFSOCK: e->type = MLIMG_SOCKET; return 0;
 	case AE_IFLNK:
 		e->type = MLIMG_LINK;
+		e->mode = 0777; /* what Linux gives every link, whatever the archive says */
 		e->link = (char *)archive_entry_symlink(from);
 		return 0;
 	case AE_IFCHR:

@@ -177,6 +177,13 @@ tree_of() {
 	same "as the reader computes it" "$(mlimg-inspect x.img manifest)" "$(mlimg-inspect x.img manifest --computed)"
 }
 
+@test "mkfs: a symbolic link has the mode that all of them have, whatever a tar says" {
+	spec_tar in.tar <<<'./link type=link link=target mode=0644 uid=0 gid=0 time=1.0'
+	same "what the tar says" 'lrw-r--r--' "$(bsdtar -tvf in.tar | cut -c1-10)"
+	works mlimg-mkfs --quiet --kind system in.tar x.img
+	same link './link type=link mode=0777 uid=0 gid=0 time=1.000000000 link=target' "$(tree_of x.img | tail -n 1)"
+}
+
 @test "mkfs: every compression" {
 	mkdir d && echo hello >d/f && tar -cf d.tar d
 	local c id
