@@ -337,6 +337,24 @@ usr/share/large gone' "$(holds)"
 	works mlimg-inspect l.img verify
 }
 
+@test "of a file that has one of its names in an opaque directory, all names are kept" {
+	local opaque='SCHILY.xattr.trusted.overlay.opaque:=y'
+	system
+	ln old/usr/bin/tool old/usr/tool-2
+	ln new/usr/bin/tool new/usr/tool-2
+	touch -d @1600000000 old/usr new/usr
+	image_of old s.img --kind system
+	tar -C new --format=posix -cf new.tar .
+	tar -C new --format=posix --pax-option="$opaque" --no-recursion -rf new.tar ./usr/bin
+	image_of new.tar l.img --kind software --over s.img
+	same "what is in the layer" 'usr dir
+usr/bin opaque
+usr/bin/tool file
+usr/bin/tool-1 file
+usr/tool-2 file' "$(holds)"
+	is_new l.img
+}
+
 @test "what rules leave out is neither kept nor taken for gone" {
 	system
 	mkdir -p old/var/log old/var/cache/man old/etc/ssh

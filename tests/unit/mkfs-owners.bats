@@ -63,9 +63,11 @@ last_bad() {
 
 @test "mkfs: --owner-map: ranges, users and groups, the rest" {
 	owned_tar
-	same "both, from the first part that knows it" $'. 0:0\n./a 0:0\n./b 1000:2000' "$(owners --owner-map 100000:0:65536 a.tar)"
+	same "both" $'. 0:0\n./a 0:0\n./b 1000:2000' "$(owners --owner-map 100000:0:65536 a.tar)"
 	same "users and groups" $'. 0:5\n./a 0:5\n./b 1000:2005' \
 		"$(owners --owner-map u:100000:0:65536,g:100000:5:65536 a.tar)"
+	same "from the first part that knows it" $'. 0:0\n./a 0:0\n./b 7:2000' \
+		"$(owners --owner-map u:101000:7,100000:0:65536,u:101000:8 a.tar)"
 	same "single numbers" $'. 7:7\n./a 7:7\n./b 8:9' "$(owners --owner-map 100000:7,u:101000:8,g:102000:9 a.tar)"
 	same "the rest" $'. 0:0\n./a 0:0\n./b 3:4' "$(owners --owner-map all=3:4,b:100000:0 a.tar)"
 	same "all" $'. 0:0\n./a 0:0\n./b 0:0' "$(owners --owner-map all=0:0 a.tar)"

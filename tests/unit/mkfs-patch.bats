@@ -139,17 +139,23 @@ result       $(image_id whole.img)" "$(grep -E '^(kind|name|version|base|result)
 	name=$(printf 'n%.0s' {1..250})
 	mkdir "old/$name"
 	head -c 9000 /dev/urandom >"old/$name/$name"
+	# A reference would need a block for its path, and the contents take no more.
+	mkdir "old/${name:50}"
+	head -c 4096 /dev/urandom >"old/${name:50}/block"
+	head -c 4097 /dev/urandom >"old/${name:50}/more"
 	# room for a reference's own attributes is taken
 	head -c 4000 /dev/zero | tr '\0' v >value
 	setfattr -n user.large -v "$(cat value)" old/etc/one || skip "no room for xattrs here"
 	mlimg-mkfs --quiet --force --kind system --name s --version 1 old 1.img
 	rm -rf new && cp -a old new
 	mv "new/$name/$name" new/moved
+	mv "new/${name:50}/"* new
 	mv new/etc/one new/etc/uno
 	patch
-	holds
-	same stored "etc/uno stored
-moved stored" "$(holds | grep stored)"
+	same "what is in the patch" "block stored
+etc/uno stored
+more moved
+moved stored" "$(holds | grep -e stored -e moved)"
 	is_new_system
 }
 
