@@ -31,6 +31,52 @@ static int take_id(struct mlimg_wanted *w, int opt)
 	}
 }
 
+/* What other programs printed goes into boot.json: one line of ASCII. */
+static const char *take_text(void)
+{
+	for (char *c = optarg; *c; c++)
+		if (*c < 0x20 || *c >= 0x7f)
+			*c = '?';
+	return optarg;
+}
+
+/* @return as take_id() */
+static int take_status(struct mlimg_wanted *w)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	uint64_t status;
+
+	if (mlimg_cli_number(optarg, 0, 255, &status, &err) < 0)
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "prepare: --fsck: '%s' is no exit status", optarg);
+	w->fsck_status = (int)status;
+	return -1;
+}
+
+/* What concerns the user layer. @return as take_id() */
+static int take_user_option(struct mlimg_wanted *w, int opt)
+{
+	switch (opt) {
+	case 'm':
+		if (mlimg_boot_mode_of(optarg, &w->mode))
+			return -1;
+		return mlimg_cli_usage(MLIMG_AGENT_PROG,
+			"prepare: no mode '%s' (there are: normal, volatile, readonly, rescue)",
+			optarg);
+	case 'R':
+		w->reset = optarg;
+		if (mlimg_boot_reset_is_valid(optarg))
+			return -1;
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "prepare: --reset: '%s' is no word", take_text());
+	case 'd': w->dev = optarg; return -1;
+	case 'f': w->is_formatted = true; return -1;
+	case 'c': return take_status(w);
+	case 'C': w->fsck_said = take_text(); return -1;
+	default: w->note = take_text(); return -1;
+	}
+}
+
 /* @return as take_id() */
 static int take_option(struct mlimg_wanted *w, int opt)
 {
@@ -42,7 +88,8 @@ static int take_option(struct mlimg_wanted *w, int opt)
 	case 'p':
 	case 'w':
 	case 'u': return take_id(w, opt);
-	default: return MLIMG_EXIT_USAGE;
+	case '?': return MLIMG_EXIT_USAGE;
+	default: return take_user_option(w, opt);
 	}
 }
 
@@ -60,12 +107,18 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
 		{"union", required_argument, NULL, 'n'}, {"system", required_argument, NULL, 's'},
 		{"patch", required_argument, NULL, 'p'}, {"software", required_argument, NULL, 'w'},
-		{"user", required_argument, NULL, 'u'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
+		{"user", required_argument, NULL, 'u'}, {"mode", required_argument, NULL, 'm'},
+		{"user-dev", required_argument, NULL, 'd'}, {"reset", required_argument, NULL, 'R'},
+		{"formatted", no_argument, NULL, 'f'}, {"fsck", required_argument, NULL, 'c'},
+		{"fsck-said", required_argument, NULL, 'C'}, {"note", required_argument, NULL, 'N'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	struct mlimg_wanted *w = ret_wanted;
 	int opt, r;
 
-	*w = (struct mlimg_wanted){.system.kind = MLIMG_SYSTEM, .user.kind = MLIMG_USER};
+	*w = (struct mlimg_wanted){.system.kind = MLIMG_SYSTEM,
+		.user.kind = MLIMG_USER,
+		.fsck_status = -1,
+		.fsck_said = ""};
 	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1) {
 		r = take_option(w, opt);
 		if (r >= 0)
@@ -76,6 +129,10 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 			MLIMG_AGENT_PROG, "prepare: unexpected argument '%s'", argv[optind]);
 	if (find_missing(w))
 		return mlimg_cli_usage(MLIMG_AGENT_PROG, "prepare: %s is missing", find_missing(w));
+	if ((w->reset || w->dev || w->is_formatted) && w->mode != MLIMG_BOOT_NORMAL)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG,
+			"prepare: with --mode %s the user layer is not written to",
+			mlimg_boot_mode_name(w->mode));
 	if (strcmp(w->union_driver, MLIMG_UNION_OVERLAY) != 0 &&
 		strcmp(w->union_driver, MLIMG_UNION_INDEX) != 0)
 		return mlimg_cli_usage(MLIMG_AGENT_PROG,

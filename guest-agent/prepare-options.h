@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file prepare-options.h
- * The command line of `mlimg-agent prepare`: which layers are wanted.
+ * The command line of `mlimg-agent prepare`: which layers are wanted, and what has been done to the user layer.
  */
 #ifndef MLIMG_PREPARE_OPTIONS_H
 #define MLIMG_PREPARE_OPTIONS_H
@@ -15,6 +15,14 @@ struct mlimg_wanted {
 	struct mlimg_expected patches[MLIMG_STACK_PATCH_MAX];     /**< bottom first */
 	struct mlimg_expected software[MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first */
 	size_t n_patches, n_software;
+	enum mlimg_boot_mode mode;
+	const char *
+		dev; /**< the user layer's disk, whose size its file system is to have; NULL: leave it */
+	const char *reset;     /**< the word of a factory reset, or NULL */
+	bool is_formatted;     /**< this boot made the user layer */
+	int fsck_status;       /**< of e2fsck; -1 when it was not run */
+	const char *fsck_said; /**< what it printed, "" for nothing */
+	const char *note;      /**< or NULL */
 };
 
 /**

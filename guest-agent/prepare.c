@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `mlimg-agent prepare`: between mounting the layers and making one tree of them. Nothing of the user's is changed; what is written into the
- * user layer's /mlimg (a base manifest, a report) means nothing before `commit` has written the state that names it.
+ * `mlimg-agent prepare`: between mounting the layers and making one tree of them. Nothing of the user's is changed, unless a factory reset
+ * is asked for; what is written into the user layer's /mlimg (a base manifest, a report) means nothing before `commit` has written the state
+ * that names it. In the modes that leave the user layer alone nothing is written there at all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,9 @@
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
 #include "guest-agent/compare.h"
+#include "guest-agent/grow.h"
 #include "guest-agent/prepare-options.h"
+#include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
@@ -62,25 +65,66 @@ static int open_layers(struct prepare *p, struct mlimg_err *err)
 		if (r < 0)
 			r = mlimg_err_wrap(err, r, "%s", p->layers[i].where);
 	}
+	return r;
+}
+
+/* @return 0; 1 in a rescue without a user layer */
+static int open_user(struct prepare *p, struct mlimg_err *err)
+{
+	bool is_rescue = p->wanted->mode == MLIMG_BOOT_RESCUE;
+	int r = mlimg_mounted_open(p->root_fd, "user", &p->wanted->user, &p->user, err);
+
+	if (r < 0 && is_rescue) {
+		mlimg_boot_note(&p->boot, "no user layer: %s", err->text);
+		return 1;
+	}
+	if (r == 0)
+		r = mlimg_stack_push(&p->stack, &p->user.info, err);
 	if (r < 0)
 		return r;
-	r = mlimg_mounted_open(p->root_fd, "user", &p->wanted->user, &p->user, err);
-	return r < 0 ? r : mlimg_stack_push(&p->stack, &p->user.info, err);
+	strcpy(p->boot.user.name, p->user.info.name);
+	strcpy(p->boot.user.build_id, p->user.info.build_id);
+	p->dir_fd = openat(p->user.fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (p->dir_fd < 0 && !is_rescue)
+		return mlimg_err_set(err, errno, "open 'user/mlimg'");
+	return 0;
+}
+
+/* What was done to the user layer, and what is still to be done before it is read. */
+static int take_up_user(struct prepare *p, struct mlimg_err *err)
+{
+	struct mlimg_boot_user *user = &p->boot.user;
+	const struct mlimg_wanted *w = p->wanted;
+	bool is_done;
+	int r;
+
+	user->is_formatted = w->is_formatted;
+	user->is_checked = w->fsck_status >= 0;
+	user->fsck_status = w->fsck_status;
+	snprintf(user->fsck_said, sizeof(user->fsck_said), "%s", w->fsck_said);
+	if (w->note)
+		mlimg_boot_note(&p->boot, "%s", w->note);
+	/* A file system that stays small is no reason to stop: it was large enough until now. */
+	if (w->dev && mlimg_grow(w->dev, p->user.fd, &user->grown_from, &user->grown_to, err) < 0)
+		mlimg_boot_note(&p->boot, "the user layer did not grow: %s", err->text);
+	if (!w->reset)
+		return 0;
+	r = mlimg_reset(p->user.fd, w->reset, &is_done, err);
+	if (r == 0 && is_done)
+		strcpy(user->reset, w->reset);
+	return r < 0 ? mlimg_err_wrap(err, r, "factory reset") : 0;
 }
 
 /* Built over another version is no reason to stop: that is what replacing the system beneath is. */
 static void note_built_over(struct prepare *p)
 {
-	char note[MLIMG_ERR_TEXT_SIZE];
 	const char *missing;
 	size_t layer;
 
-	if (mlimg_stack_is_built_over(&p->stack, &layer, &missing))
-		return;
-	snprintf(note, sizeof(note),
-		"software layer '%s' was built over a layer that is not beneath it: %s",
-		p->layers[layer].info.name, missing);
-	strcpy(p->boot.notes[p->boot.n_notes++], note);
+	if (!mlimg_stack_is_built_over(&p->stack, &layer, &missing))
+		mlimg_boot_note(&p->boot,
+			"software layer '%s' was built over a layer that is not beneath it: %s",
+			p->layers[layer].info.name, missing);
 }
 
 /* @return 0; 1 when the user layer has never run */
@@ -118,7 +162,6 @@ static int compare_stacks(struct prepare *p, struct mlimg_err *err)
 
 	if (r < 0)
 		return r;
-	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
 	p->boot.generation = p->old.generation;
 	if (r == 1) {
 		p->boot.change = MLIMG_BOOT_FIRST;
@@ -160,11 +203,9 @@ static int write_report(struct prepare *p, struct mlimg_report *report, struct m
 static void note_skipped(struct prepare *p, const struct mlimg_skipped *skipped)
 {
 	for (size_t i = 0; i < MLIMG_SKIPPED_NOTES && i < skipped->n; i++)
-		snprintf(p->boot.notes[p->boot.n_notes++], MLIMG_ERR_TEXT_SIZE,
-			"not compared, and kept: %.480s", skipped->notes[i]);
+		mlimg_boot_note(&p->boot, "not compared, and kept: %.480s", skipped->notes[i]);
 	if (skipped->n > MLIMG_SKIPPED_NOTES)
-		snprintf(p->boot.notes[p->boot.n_notes++], MLIMG_ERR_TEXT_SIZE,
-			"not compared, and kept: %" PRIu64 " more",
+		mlimg_boot_note(&p->boot, "not compared, and kept: %" PRIu64 " more",
 			skipped->n - MLIMG_SKIPPED_NOTES);
 }
 
@@ -190,8 +231,8 @@ static int compare_upper(
 	if (r < 0)
 		return r;
 	note_skipped(p, &skipped);
-	r = write_report(p, &report, err);
-	p->boot.is_report_lost = mlimg_is_no_room(r);
+	r = p->wanted->mode == MLIMG_BOOT_NORMAL ? write_report(p, &report, err) : 0;
+	p->boot.is_report_lost = p->wanted->mode != MLIMG_BOOT_NORMAL || mlimg_is_no_room(r);
 	if (r < 0 && !p->boot.is_report_lost)
 		return r;
 	memcpy(p->boot.counts, report.counts, sizeof(p->boot.counts));
@@ -227,7 +268,7 @@ static int renew_base(struct prepare *p, struct mlimg_err *err)
 		return r;
 	if (p->boot.change == MLIMG_BOOT_CHANGED)
 		r = compare_upper(p, merged.merged, err);
-	if (r < 0)
+	if (r < 0 || p->wanted->mode != MLIMG_BOOT_NORMAL)
 		return r;
 	if (p->boot.is_report_lost)
 		return note_no_room(p, "the report");
@@ -253,11 +294,26 @@ static int write_boot(struct prepare *p, struct mlimg_err *err)
 	int r;
 
 	p->boot.root = p->wanted->root;
-	strcpy(p->boot.user_name, p->user.info.name);
-	strcpy(p->boot.user_build_id, p->user.info.build_id);
+	p->boot.mode = p->wanted->mode;
 	r = mlimg_boot_to_json(&p->boot, &text, err);
 	return r < 0 ? r
 		     : mlimg_replace_file(p->root_fd, "boot.json", text, strlen(text), 0644, err);
+}
+
+/* Compare with what the user layer last ran on, and write down what it runs on now. */
+static int compare_and_note(struct prepare *p, struct mlimg_err *err)
+{
+	int r = compare_stacks(p, err);
+
+	if (r < 0)
+		return r;
+	if (p->boot.change == MLIMG_BOOT_CHANGED)
+		return renew_base(p, err);
+	if (p->wanted->mode != MLIMG_BOOT_NORMAL)
+		return 0;
+	if (p->boot.change == MLIMG_BOOT_FIRST || !mlimg_base_is_there(p->dir_fd, &p->old))
+		return renew_base(p, err);
+	return mlimg_boot_stack_is_same(&p->old.stack, &p->boot.stack) ? 0 : note_stack(p, err);
 }
 
 static int prepare(struct prepare *p, struct mlimg_err *err)
@@ -271,19 +327,16 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	unlinkat(p->root_fd, "boot.json", 0);
 	unlinkat(p->root_fd, "state.json", 0);
 	r = open_layers(p, err);
+	if (r == 0)
+		r = open_user(p, err);
+	if (r == 0)
+		r = take_up_user(p, err);
 	if (r < 0)
 		return r;
-	p->dir_fd = openat(p->user.fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (p->dir_fd < 0)
-		return mlimg_err_set(err, errno, "open 'user/mlimg'");
 	note_built_over(p);
-	r = compare_stacks(p, err);
-	if (r < 0)
-		return r;
-	if (p->boot.change != MLIMG_BOOT_NONE || !mlimg_base_is_there(p->dir_fd, &p->old))
-		r = renew_base(p, err);
-	else if (!mlimg_boot_stack_is_same(&p->old.stack, &p->boot.stack))
-		r = note_stack(p, err);
+	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
+	if (p->wanted->mode != MLIMG_BOOT_RESCUE)
+		r = compare_and_note(p, err);
 	return r < 0 ? r : write_boot(p, err);
 }
 

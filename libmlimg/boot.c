@@ -2,6 +2,7 @@
 #include "libmlimg/boot.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,12 +11,47 @@
 static const char *change_name(enum mlimg_boot_change change)
 {
 	static const char *const names[] = {
+		[MLIMG_BOOT_UNKNOWN] = "unknown",
 		[MLIMG_BOOT_FIRST] = "first",
 		[MLIMG_BOOT_NONE] = "none",
 		[MLIMG_BOOT_CHANGED] = "changed",
 	};
 
 	return names[change];
+}
+
+static const char *const mode_names[] = {
+	[MLIMG_BOOT_NORMAL] = "normal",
+	[MLIMG_BOOT_VOLATILE] = "volatile",
+	[MLIMG_BOOT_READONLY] = "readonly",
+	[MLIMG_BOOT_RESCUE] = "rescue",
+};
+
+const char *mlimg_boot_mode_name(enum mlimg_boot_mode mode)
+{
+	return mode_names[mode];
+}
+
+bool mlimg_boot_mode_of(const char *name, enum mlimg_boot_mode *ret_mode)
+{
+	for (enum mlimg_boot_mode mode = MLIMG_BOOT_NORMAL; mode <= MLIMG_BOOT_RESCUE; mode++)
+		if (strcmp(name, mode_names[mode]) == 0) {
+			*ret_mode = mode;
+			return true;
+		}
+	return false;
+}
+
+bool mlimg_boot_reset_is_valid(const char *word)
+{
+	static const char first[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t len = strlen(word);
+
+	for (const char *c = word; *c; c++)
+		if (!strchr(first, *c) && (c == word || !strchr("._-", *c)))
+			return false;
+	return len > 0 && len <= MLIMG_BOOT_RESET_MAX;
 }
 
 static bool is_overlayfs(const char *union_driver)
@@ -123,6 +159,38 @@ static json_t *pack_report(const struct mlimg_boot *boot)
 		"counts", counts);
 }
 
+/* NULL, the failure to make one, is told from null, which is a value. */
+static json_t *pack_or_null(bool is_there, json_t *value)
+{
+	if (is_there)
+		return value;
+	json_decref(value);
+	return json_null();
+}
+
+static json_t *pack_user(const struct mlimg_boot *boot)
+{
+	const struct mlimg_boot_user *user = &boot->user;
+
+	if (!user->name[0])
+		return json_null();
+	return json_pack("{s:s,s:s,s:o,s:b,s:o,s:o,s:o}", "name", user->name, "build_id",
+		user->build_id, "mount", json_sprintf("%s/user", boot->root), "formatted",
+		user->is_formatted, "fsck",
+		pack_or_null(user->is_checked,
+			json_pack(
+				"{s:i,s:s}", "status", user->fsck_status, "said", user->fsck_said)),
+		"grown",
+		pack_or_null(user->grown_to > 0,
+			json_pack("{s:I,s:I}", "from_bytes", (json_int_t)user->grown_from,
+				"to_bytes", (json_int_t)user->grown_to)),
+		"reset",
+		pack_or_null(user->reset[0],
+			json_pack("{s:s,s:o}", "request", user->reset, "aside",
+				json_sprintf(
+					"%s/user/mlimg/aside/reset-%s", boot->root, user->reset))));
+}
+
 static json_t *pack_notes(const struct mlimg_boot *boot)
 {
 	mlimg_autojson json_t *notes = json_array();
@@ -148,16 +216,27 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	int r = 0;
 
 	r |= json_object_set_new(json, "format", json_integer(MLIMG_BOOT_FORMAT));
+	r |= json_object_set_new(json, "mode", json_string(mlimg_boot_mode_name(boot->mode)));
 	r |= set_stack(json, &boot->stack, boot->root);
-	r |= json_object_set_new(json, "user",
-		json_pack("{s:s,s:s,s:o}", "name", boot->user_name, "build_id", boot->user_build_id,
-			"mount", json_sprintf("%s/user", boot->root)));
+	r |= json_object_set_new(json, "user", pack_user(boot));
+	r |= json_object_set_new(json, "carve_outs", json_array());
 	r |= json_object_set_new(json, "generation", json_integer((json_int_t)boot->generation));
 	r |= json_object_set_new(json, "change", json_string(change_name(boot->change)));
 	r |= json_object_set_new(json, "previous", pack_previous(boot->previous));
 	r |= json_object_set_new(json, "report", pack_report(boot));
 	r |= json_object_set_new(json, "notes", pack_notes(boot));
 	return dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
+}
+
+void mlimg_boot_note(struct mlimg_boot *boot, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (boot->n_notes == MLIMG_BOOT_NOTES_MAX)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(boot->notes[boot->n_notes++], MLIMG_ERR_TEXT_SIZE, fmt, ap);
+	va_end(ap);
 }
 
 static void print_no_room(char ret_note[MLIMG_ERR_TEXT_SIZE], const char *what, bool is_changed)
@@ -189,6 +268,27 @@ int mlimg_boot_json_add_no_room(
 		return mlimg_err_refuse(err, "boot.json: no list 'notes'");
 	print_no_room(note, what, json_is_object(json_object_get(json, "previous")));
 	r = json_array_append_new(notes, json_string(note));
+	return dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
+}
+
+int mlimg_boot_json_set_carve_outs(const char *text, size_t size, const char *const paths[],
+	size_t n_paths, const char *const notes[], size_t n_notes, char **ret_text,
+	struct mlimg_err *err)
+{
+	mlimg_autojson json_t *json = NULL, *carve_outs = json_array();
+	json_t *list;
+	int r = mlimg_json_load("boot.json", text, size, &json, err);
+
+	if (r < 0)
+		return r;
+	list = json_object_get(json, "notes");
+	if (!json_is_array(list))
+		return mlimg_err_refuse(err, "boot.json: no list 'notes'");
+	for (size_t i = 0; i < n_paths; i++)
+		r |= json_array_append_new(carve_outs, json_sprintf("/%s", paths[i]));
+	r |= json_object_set(json, "carve_outs", carve_outs);
+	for (size_t i = 0; i < n_notes && json_array_size(list) < MLIMG_BOOT_NOTES_MAX; i++)
+		r |= json_array_append_new(list, json_string(notes[i]));
 	return dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
 }
 

@@ -7,19 +7,33 @@
  *
  * boot.json:
  *
- *     { "format": 1, "union": "overlay", "stack_id": "<64 hex>",
+ *     { "format": 1, "mode": "normal" | "volatile" | "readonly" | "rescue",
+ *       "union": "overlay", "stack_id": "<64 hex>",
  *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
  *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself;
  *                                                                    a patch has its "result" (layer.h) before "mount"
- *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user" },
+ *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user",
+ *                 "formatted": false,    true in the one boot that made this file system on a blank disk
+ *                 "fsck": null | { "status": 1, "said": "..." },      of e2fsck -p: 0 clean, 1 repaired; null: not run
+ *                 "grown": null | { "from_bytes": 1073741824, "to_bytes": 2147483648 },
+ *                 "reset": null | { "request": "again-1", "aside": "/run/mlimg/user/mlimg/aside/reset-again-1" } },
+ *                                        null as a whole in a rescue without a user layer
+ *       "carve_outs": [ "/var/lib/docker" ],      paths that lie on the user file system outside the union
  *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every
  *                                        change of the stack, back to a former one included
- *       "change": "first" | "none" | "changed",
+ *       "change": "first" | "none" | "changed" | "unknown",
  *       "previous": null | { "union": "overlay", "stack_id": "...", "stack": [...] },
  *       "report": null | { "path": null | "/run/mlimg/user/mlimg/reports/2.json",
  *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
  *                                      "whiteout-gone": 0, "whiteout-changed": 0 } },
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
+ *
+ * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue" lose them at the end of the boot, and
+ * "readonly" has none. These three write nothing into the user layer: a change of the stack is compared and counted but not recorded
+ * ("path" of the report is null). A "rescue" has none of the user layer's changes in its root and does not look at its state: "change" is
+ * "unknown" and "generation" 0.
+ *
+ * /run/mlimg is root's alone; a copy of boot.json is /run/mlimg-boot.json, for everybody.
  *
  * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell no mounts.
  *
@@ -67,8 +81,9 @@
 	1048576 /**< bytes of boot.json that a reader accepts; with two stacks of 81 layers and the longest names it has 65,100 */
 #define MLIMG_BOOT_STATE_MAX \
 	65536 /**< bytes of state.json that a reader accepts; 81 layers with the longest names take 30,400 */
-#define MLIMG_BOOT_NOTES_MAX 16             /**< notes of a boot */
-#define MLIMG_BOOT_UNION_SIZE 16            /**< a union driver's name, NUL included */
+#define MLIMG_BOOT_NOTES_MAX 16  /**< notes of a boot */
+#define MLIMG_BOOT_RESET_MAX 64  /**< characters of the word that names a factory reset */
+#define MLIMG_BOOT_UNION_SIZE 16 /**< a union driver's name, NUL included */
 #define MLIMG_BOOT_GENERATION_MAX 999999999 /**< generations of one user layer */
 
 /** A read-only layer as it is written down. */
@@ -96,19 +111,40 @@ struct mlimg_boot_state {
 	uint64_t base_size_bytes;                /**< bytes of it */
 };
 
+/** What becomes of changes. */
+enum mlimg_boot_mode {
+	MLIMG_BOOT_NORMAL = 0, /**< they are kept in the user layer */
+	MLIMG_BOOT_VOLATILE,   /**< they are lost at the end of the boot */
+	MLIMG_BOOT_READONLY,   /**< there are none */
+	MLIMG_BOOT_RESCUE,     /**< they are lost, and the user layer's are not in the root */
+};
+
+/** What happened to the user layer's file system before the union was mounted. */
+struct mlimg_boot_user {
+	char name[MLIMG_LAYER_NAME_MAX + 1]; /**< "": there is none, in a rescue */
+	char build_id[MLIMG_SHA256_HEX_SIZE];
+	bool is_formatted;
+	bool is_checked;                      /**< e2fsck was run */
+	int fsck_status;                      /**< its exit status */
+	char fsck_said[MLIMG_ERR_TEXT_SIZE];  /**< what it printed */
+	uint64_t grown_from, grown_to;        /**< bytes; both 0 when not grown */
+	char reset[MLIMG_BOOT_RESET_MAX + 1]; /**< the request that was carried out, or "" */
+};
+
 /** How this boot's stack compares with the user layer's last one. */
 enum mlimg_boot_change {
-	MLIMG_BOOT_FIRST = 1, /**< the user layer has never run */
-	MLIMG_BOOT_NONE,      /**< the same stack */
-	MLIMG_BOOT_CHANGED,   /**< another one */
+	MLIMG_BOOT_UNKNOWN = 0, /**< a rescue: nobody has looked */
+	MLIMG_BOOT_FIRST = 1,   /**< the user layer has never run */
+	MLIMG_BOOT_NONE,        /**< the same stack */
+	MLIMG_BOOT_CHANGED,     /**< another one */
 };
 
 /** A boot. */
 struct mlimg_boot {
 	const char *root; /**< "/run/mlimg": the mounts are told from it */
 	struct mlimg_boot_stack stack;
-	char user_name[MLIMG_LAYER_NAME_MAX + 1];
-	char user_build_id[MLIMG_SHA256_HEX_SIZE];
+	enum mlimg_boot_mode mode;
+	struct mlimg_boot_user user;
 	uint64_t generation;
 	enum mlimg_boot_change change;
 	const struct mlimg_boot_stack *previous; /**< NULL unless changed */
@@ -119,6 +155,7 @@ struct mlimg_boot {
 	size_t n_notes;
 };
 
+#define MLIMG_BOOT_PUBLIC "mlimg-boot.json" /**< in /run, for everybody */
 #define MLIMG_UNION_INDEX "index"
 #define MLIMG_UNION_OVERLAY "overlay"
 
@@ -127,6 +164,19 @@ struct mlimg_boot {
  * writes, and in the same form.
  */
 bool mlimg_boot_is_same_upper(const char *union_driver, const char *other);
+
+/** @return "normal", "volatile", "readonly" or "rescue" */
+const char *mlimg_boot_mode_name(enum mlimg_boot_mode mode);
+
+/** @return whether @p name is one of these; then which */
+bool mlimg_boot_mode_of(const char *name, enum mlimg_boot_mode *ret_mode);
+
+/** Add a note, cut where it is too long; beyond MLIMG_BOOT_NOTES_MAX it is dropped. */
+void mlimg_boot_note(struct mlimg_boot *boot, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** @return whether @p word can name a factory reset: 1..64 of [A-Za-z0-9._-], the first alphanumeric */
+bool mlimg_boot_reset_is_valid(const char *word);
 
 /**
  * Write down a stack.
@@ -163,6 +213,23 @@ int mlimg_boot_to_json(
  * @return          0, -EUCLEAN, -ENOMEM
  */
 int mlimg_boot_json_add_no_room(const char *text, size_t size, const char *what, char **ret_text,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Put into a boot.json that is written already what came of the carve-outs.
+ *
+ * @param text      bytes of boot.json
+ * @param size      their number
+ * @param paths     of what was mounted, without the first '/'
+ * @param n_paths   their number
+ * @param notes     are added, as long as there is room
+ * @param n_notes   their number
+ * @param ret_text  as mlimg_boot_to_json()
+ * @param err       "boot.json: ..."
+ * @return          0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_boot_json_set_carve_outs(const char *text, size_t size, const char *const paths[],
+	size_t n_paths, const char *const notes[], size_t n_notes, char **ret_text,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**

@@ -56,7 +56,7 @@ agent stage union
 mount -t overlay -o lowerdir=T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
 agent stage switch-root
-agent commit --root T/run/mlimg" "$(log)"
+agent commit --root T/run/mlimg --merged T/root" "$(log)"
 	same "mode of /run/mlimg" 700 "$(stat -c %a "$T/run/mlimg")"
 }
 
@@ -88,7 +88,7 @@ agent stage union
 mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
 agent stage switch-root
-agent commit --root T/run/mlimg" "$(log)"
+agent commit --root T/run/mlimg --merged T/root" "$(log)"
 }
 
 # The same disks and two patches of the system.
@@ -126,7 +126,7 @@ agent stage union
 mount -t overlay -o lowerdir=T/run/mlimg/layers/4/rootfs:T/run/mlimg/layers/3/rootfs:T/run/mlimg/system,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=on,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
 agent stage switch-root
-agent commit --root T/run/mlimg" "$(log)"
+agent commit --root T/run/mlimg --merged T/root" "$(log)"
 }
 
 @test "boot: patches without software" {

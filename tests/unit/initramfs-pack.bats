@@ -63,6 +63,7 @@ drwxr-xr-x 0 0 0 lib
 drwxr-xr-x 0 0 0 lib/mlimg
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-decisions") lib/mlimg/mlimg-decisions
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-functions") lib/mlimg/mlimg-functions
+-rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-user") lib/mlimg/mlimg-user
 -rw-r--r-- 0 0 $(in_it lib/mlimg/modules | wc -c) lib/mlimg/modules
 drwxr-xr-x 0 0 0 lib/modules
 drwxr-xr-x 0 0 0 lib/modules/kernel

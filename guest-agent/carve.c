@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/carve.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+
+#define NEW ".new" /* a directory that does not yet have its owner and mode */
+
+static void __attribute__((format(printf, 2, 3)))
+note(struct mlimg_carve *carve, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (carve->n_notes == MLIMG_CARVE_NOTES_MAX)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(carve->notes[carve->n_notes++], MLIMG_ERR_TEXT_SIZE, fmt, ap);
+	va_end(ap);
+}
+
+static bool is_within(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && (!path[len] || path[len] == '/');
+}
+
+/* @return what is wrong with it as a path, or NULL */
+static const char *find_flaw(const char *path)
+{
+	static const char *const taken[] = {"dev", "proc", "run", "sys", "etc/mlimg"};
+
+	for (const char *part = path;; part++) {
+		size_t len = strcspn(part, "/");
+
+		if (len == 0 || (len <= 2 && strspn(part, ".") >= len))
+			return "has empty parts, \".\" or \"..\"";
+		part += len;
+		if (!*part)
+			break;
+	}
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		if (is_within(path, taken[i]) || is_within(taken[i], path))
+			return "is not to be carved out";
+	return NULL;
+}
+
+static void take_line(
+	const char *name, unsigned n, const char *line, bool is_odd, struct mlimg_carve *carve)
+{
+	const char *path = line + 1, *flaw;
+
+	if (line[0] != '/' || strlen(path) > MLIMG_CARVE_PATH_MAX || is_odd) {
+		note(carve, "%s, line %u: no absolute path of at most %d plain characters", name, n,
+			MLIMG_CARVE_PATH_MAX);
+		return;
+	}
+	flaw = find_flaw(path);
+	if (flaw) {
+		note(carve, "%s, line %u: '%.200s' %s", name, n, line, flaw);
+		return;
+	}
+	for (size_t i = 0; i < carve->n_paths; i++) {
+		if (strcmp(path, carve->paths[i]) == 0)
+			return;
+		if (is_within(path, carve->paths[i]) || is_within(carve->paths[i], path)) {
+			note(carve, "%s, line %u: '%.200s' and '/%.200s' lie in each other", name,
+				n, line, carve->paths[i]);
+			return;
+		}
+	}
+	if (carve->n_paths == MLIMG_CARVE_MAX)
+		note(carve, "%s, line %u: more than %d carve-outs", name, n, MLIMG_CARVE_MAX);
+	else
+		strcpy(carve->paths[carve->n_paths++], path);
+}
+
+void mlimg_carve_parse(const char *name, const char *text, size_t size, struct mlimg_carve *carve)
+{
+	const char *end = text + size;
+
+	for (unsigned n = 1; text < end; n++) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t len = (size_t)((newline ? newline : end) - text);
+		char line[MLIMG_CARVE_PATH_MAX + 3];
+		/* Longer ones are cut, and still too long. */
+		size_t n_kept = len < sizeof(line) ? len : sizeof(line) - 1;
+
+		memcpy(line, text, n_kept);
+		line[n_kept] = '\0';
+		for (size_t i = 0; i < n_kept; i++)
+			if (line[i] <= ' ' || line[i] > '~')
+				line[i] = '?';
+		if (len > 0 && line[0] != '#')
+			take_line(name, n, line, memchr(line, '?', n_kept), carve);
+		text += len + 1;
+	}
+}
+
+static int is_conf(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* What the user may have put there must not stop the boot. */
+static void read_one(int dir_fd, const char *name, struct mlimg_carve *carve)
+{
+	mlimg_autoclose int fd = mlimg_open_beneath_strict(
+		dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	mlimg_autofree char *text = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char shown[64];
+	struct stat st;
+	size_t size;
+
+	snprintf(shown, sizeof(shown), "%s", name);
+	for (char *c = shown; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		note(carve, "carve-outs.d/%s is no file that can be read", shown);
+		return;
+	}
+	if (mlimg_read_fd(fd, shown, MLIMG_CARVE_FILE_MAX, &text, &size, &err) < 0)
+		note(carve, "carve-outs.d: %s", err.text);
+	else
+		mlimg_carve_parse(shown, text, size, carve);
+}
+
+static void read_all(int root_fd, struct mlimg_carve *carve)
+{
+	mlimg_autoclose int fd =
+		mlimg_open_beneath_strict(root_fd, MLIMG_CARVE_CONF, O_RDONLY | O_DIRECTORY);
+	struct dirent **names;
+	int n = fd < 0 ? 0 : scandirat(fd, ".", &names, is_conf, by_name);
+
+	if (n < 0)
+		note(carve, "carve-outs.d: %s", strerror(errno));
+	for (int i = 0; i < n; i++) {
+		read_one(fd, names[i]->d_name, carve);
+		free(names[i]);
+	}
+	if (fd >= 0 && n >= 0)
+		free(names);
+}
+
+/*
+ * Opens the directory @path beneath @fd, and makes what of it is missing where @can_make says so.
+ * @param like  the last part is made with this owner and mode; NULL: root's, 0755
+ */
+static int open_path(int fd, const char *path, bool can_make, const struct stat *like)
+{
+	char part[MLIMG_CARVE_PATH_MAX + 1];
+	mlimg_autoclose int dir = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	const char *rest = path;
+
+	while (dir >= 0 && *rest) {
+		size_t len = strcspn(rest, "/");
+		bool is_last = !rest[len];
+		int next;
+
+		snprintf(part, sizeof(part), "%.*s", (int)len, rest);
+		next = mlimg_open_beneath_strict(dir, part, O_RDONLY | O_DIRECTORY);
+		if (next == -ENOENT && can_make) {
+			/* Never there without its owner and mode, whenever the power is cut. */
+			unlinkat(dir, NEW, AT_REMOVEDIR);
+			if (mkdirat(dir, NEW, 0700) < 0 ||
+				(is_last && like &&
+					fchownat(dir, NEW, like->st_uid, like->st_gid, 0) < 0) ||
+				fchmodat(dir, NEW, is_last && like ? like->st_mode & 07777 : 0755,
+					0) < 0 ||
+				renameat2(dir, NEW, dir, part, RENAME_NOREPLACE) < 0)
+				return -errno;
+			next = mlimg_open_beneath_strict(dir, part, O_RDONLY | O_DIRECTORY);
+		}
+		if (next < 0)
+			return next;
+		close(dir);
+		dir = next;
+		rest += len + !is_last;
+	}
+	return dir < 0 ? -errno : mlimg_steal_fd(&dir);
+}
+
+static bool has_entries(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return true;
+	return false;
+}
+
+/* No name is looked up again but through /proc: what was opened is what is mounted. */
+static int bind(int store, int target, int root_fd, const char *path, bool is_read_only,
+	struct mlimg_err *err)
+{
+	unsigned long flags = MS_REMOUNT | MS_BIND | (is_read_only ? MS_RDONLY : 0);
+	mlimg_autoclose int mounted = -1;
+	char from[40], to[40];
+
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", store);
+	snprintf(to, sizeof(to), "/proc/self/fd/%d", target);
+	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+		return mlimg_err_set(err, errno, "mount the carve-out '/%s'", path);
+	mounted = mlimg_open_beneath_strict(root_fd, path, O_RDONLY | O_DIRECTORY);
+	if (mounted < 0)
+		return mlimg_err_set(err, mounted, "open the carve-out '/%s'", path);
+	/* Without nosuid and nodev, which the user's file system has: container engines keep programs there. */
+	snprintf(to, sizeof(to), "/proc/self/fd/%d", mounted);
+	if (mount(NULL, to, NULL, flags, NULL) < 0)
+		return mlimg_err_set(err, errno, "set the options of the carve-out '/%s'", path);
+	return 0;
+}
+
+/* @return 1 when it was mounted, 0 when it was left out with a note, or -errno */
+static int mount_one(int base_fd, int root_fd, const char *path, bool is_read_only,
+	struct mlimg_carve *carve, struct mlimg_err *err)
+{
+	mlimg_autoclose int target = open_path(root_fd, path, !is_read_only, NULL);
+	mlimg_autoclose int store = -1;
+	struct stat st;
+	int r;
+
+	if (target < 0 || fstat(target, &st) < 0) {
+		note(carve,
+			"the carve-out '/%s' is no directory, or lies behind a symbolic link: %s",
+			path, strerror(target < 0 ? -target : errno));
+		return 0;
+	}
+	store = open_path(base_fd, path, false, NULL);
+	if (store == -ENOENT && is_read_only)
+		return 0;
+	if (store == -ENOENT) {
+		store = open_path(base_fd, path, true, &st);
+		if (store >= 0 && has_entries(target))
+			note(carve, "the carve-out '/%s' hides what the layers have there", path);
+	}
+	if (store < 0) {
+		note(carve, "the carve-out '/%s' has no place in the user layer: %s", path,
+			strerror(-store));
+		return 0;
+	}
+	r = bind(store, target, root_fd, path, is_read_only, err);
+	return r < 0 ? r : 1;
+}
+
+static int open_base(int run_fd, enum mlimg_boot_mode mode, struct mlimg_err *err)
+{
+	const char *where =
+		mode == MLIMG_BOOT_NORMAL || mode == MLIMG_BOOT_READONLY ? "user" : "volatile";
+	mlimg_autoclose int dir = mlimg_open_beneath_strict(run_fd, where, O_RDONLY | O_DIRECTORY);
+	int fd;
+
+	if (dir < 0)
+		return mlimg_err_set(err, dir, "open '%s'", where);
+	if (mode != MLIMG_BOOT_READONLY && mkdirat(dir, MLIMG_CARVE_DIR, 0700) < 0 &&
+		errno != EEXIST)
+		return mlimg_err_set(err, errno, "make '%s/%s'", where, MLIMG_CARVE_DIR);
+	fd = mlimg_open_beneath_strict(dir, MLIMG_CARVE_DIR, O_RDONLY | O_DIRECTORY);
+	return fd < 0 ? mlimg_err_set(err, fd, "open '%s/%s'", where, MLIMG_CARVE_DIR) : fd;
+}
+
+int mlimg_carve_mount(int run_fd, const char *root, enum mlimg_boot_mode mode,
+	struct mlimg_carve *carve, struct mlimg_err *err)
+{
+	mlimg_autoclose int root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mlimg_autoclose int base_fd = -1;
+	size_t n = 0;
+	int r = 0;
+
+	if (root_fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", root);
+	read_all(root_fd, carve);
+	if (!carve->n_paths)
+		return 0;
+	base_fd = open_base(run_fd, mode, err);
+	/* No room for a directory, or none that was made before the root became read-only. */
+	if (base_fd < 0) {
+		note(carve, "no carve-outs: %s", err->text);
+		carve->n_paths = 0;
+		return 0;
+	}
+	for (size_t i = 0; i < carve->n_paths && r >= 0; i++) {
+		r = mount_one(
+			base_fd, root_fd, carve->paths[i], mode == MLIMG_BOOT_READONLY, carve, err);
+		if (r == 1 && n++ != i)
+			strcpy(carve->paths[n - 1], carve->paths[i]);
+	}
+	carve->n_paths = n;
+	return r < 0 ? r : 0;
+}

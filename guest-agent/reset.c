@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/reset.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-agent/carve.h"
+#include "libmlimg/boot.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+
+#define LAST "reset"    /* the last word, and a newline */
+#define NEW "reset-new" /* what is under way */
+
+/* "WORD\n" and one byte more, which no word has. */
+#define LAST_MAX (MLIMG_BOOT_RESET_MAX + 2)
+
+/* What changes places, and the mode of the empty one: the upper's is that of the merged root. */
+static const struct {
+	const char *name;
+	mode_t mode;
+} parts[] = {{"upper", 0755}, {MLIMG_CARVE_DIR, 0700}};
+
+static int open_dir(int dirfd, const char *name, struct mlimg_err *err)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? mlimg_err_set(err, errno, "open '%s'", name) : fd;
+}
+
+/* umask or not. */
+static int make_dir(int dirfd, const char *name, mode_t mode, struct mlimg_err *err)
+{
+	if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
+		return mlimg_err_set(err, errno, "make directory '%s'", name);
+	if (fchmodat(dirfd, name, mode, 0) < 0)
+		return mlimg_err_set(err, errno, "set the mode of '%s'", name);
+	return 0;
+}
+
+/* A file that is not what this module writes is as good as none. */
+static bool is_last(int own_fd, const char *word)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+
+	if (mlimg_read_file(own_fd, LAST, LAST_MAX, &text, &size, NULL) < 0)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	return strcmp(text, word) == 0;
+}
+
+static int is_empty(int dirfd, const char *name, bool *ret_is_empty, struct mlimg_err *err)
+{
+	int fd = open_dir(dirfd, name, err);
+	mlimg_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir)
+		return fd < 0 ? fd : mlimg_err_set(err, errno, "read '%s'", name);
+	errno = 0;
+	while ((entry = readdir(dir)) && strspn(entry->d_name, ".") == strlen(entry->d_name) &&
+		strlen(entry->d_name) <= 2)
+		;
+	if (!entry && errno)
+		return mlimg_err_set(err, errno, "read '%s'", name);
+	*ret_is_empty = !entry;
+	return 0;
+}
+
+static int change_places(
+	int user_fd, int new_fd, const char *name, mode_t mode, struct mlimg_err *err)
+{
+	bool has_nothing = false;
+	struct stat st;
+	int r;
+
+	if (fstatat(user_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : mlimg_err_set(err, errno, "look at '%s'", name);
+	if (mkdirat(new_fd, name, mode) < 0 && errno != EEXIST)
+		return mlimg_err_set(err, errno, "make directory '%s'", name);
+	r = is_empty(new_fd, name, &has_nothing, err);
+	if (r < 0 || !has_nothing)
+		return r;
+	if (fchmodat(new_fd, name, mode, 0) < 0)
+		return mlimg_err_set(err, errno, "set the mode of '%s'", name);
+	if (renameat2(user_fd, name, new_fd, name, RENAME_EXCHANGE) < 0)
+		return mlimg_err_set(err, errno, "set '%s' aside", name);
+	return 0;
+}
+
+/* Whoever wants the old changes back needs to know what they were made on. */
+static int copy_state(int own_fd, int new_fd, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_read_file(own_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
+
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? r : mlimg_replace_file(new_fd, "state.json", text, size, 0644, err);
+}
+
+static int set_aside(int user_fd, int own_fd, const char *name, struct mlimg_err *err)
+{
+	mlimg_autoclose int new_fd = -1, aside_fd = -1;
+	int r = make_dir(own_fd, NEW, 0700, err);
+
+	if (r < 0)
+		return r;
+	new_fd = open_dir(own_fd, NEW, err);
+	if (new_fd < 0)
+		return new_fd;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
+		r = change_places(user_fd, new_fd, parts[i].name, parts[i].mode, err);
+	if (r == 0)
+		r = copy_state(own_fd, new_fd, err);
+	if (r == 0)
+		r = make_dir(own_fd, "aside", 0700, err);
+	if (r < 0)
+		return r;
+	aside_fd = open_dir(own_fd, "aside", err);
+	if (aside_fd < 0)
+		return aside_fd;
+	if (renameat2(own_fd, NEW, aside_fd, name, RENAME_NOREPLACE) < 0)
+		return mlimg_err_set(err, errno, "rename '" NEW "' to 'aside/%s'", name);
+	return 0;
+}
+
+int mlimg_reset(int user_fd, const char *word, bool *ret_is_done, struct mlimg_err *err)
+{
+	mlimg_autoclose int own_fd = open_dir(user_fd, "mlimg", err);
+	char name[sizeof("aside/reset-") + MLIMG_BOOT_RESET_MAX], line[LAST_MAX];
+	struct stat st;
+	int r = 0;
+
+	*ret_is_done = false;
+	if (own_fd < 0)
+		return own_fd;
+	if (is_last(own_fd, word))
+		return 0;
+	snprintf(name, sizeof(name), "aside/reset-%s", word);
+	if (fstatat(own_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = set_aside(user_fd, own_fd, name + strlen("aside/"), err);
+	if (r < 0)
+		return r;
+	/* The renames before the word: it must not be remembered without them. */
+	if (syncfs(user_fd) < 0)
+		return mlimg_err_set(err, errno, "write what was set aside");
+	snprintf(line, sizeof(line), "%s\n", word);
+	r = mlimg_replace_file(own_fd, LAST, line, strlen(line), 0644, err);
+	*ret_is_done = r == 0;
+	return r;
+}

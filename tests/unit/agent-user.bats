@@ -1,0 +1,192 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# mlimg-agent prepare and commit: modes, factory reset, and what was done to the user layer; over directories in place of mounted layers.
+load ../lib/common
+
+setup() {
+	DIR=$BATS_TEST_TMPDIR
+	RUN=$DIR/run/mlimg
+	USER_DIR=$RUN/user
+	mkdir -p "$RUN/layers" "$USER_DIR/upper/etc" "$USER_DIR/work" "$DIR"/{v1,v2,empty}/etc
+	echo one >"$DIR/v1/etc/version"
+	echo two >"$DIR/v2/etc/version"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+}
+
+# on VERSION ARGUMENT…: prepare on that system.
+on() {
+	local version=$1 id
+	shift
+	id=$V1
+	[ "$version" = v1 ] || id=$V2
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	cp -r "$DIR/layer-$version" "$RUN/layers/0"
+	run --separate-stderr mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT" "$@"
+}
+
+# went_on VERSION ARGUMENT…: as on, and it must work.
+went_on() {
+	on "$@"
+	# shellcheck disable=SC2154
+	same "stderr" "" "$stderr" && same "exit code" 0 "$status"
+}
+
+# boot FILTER: out of boot.json
+boot() {
+	jq -rc "$1" "$RUN/boot.json"
+}
+
+# All of the user layer: names, modes, contents.
+user_layer() {
+	tar -C "$USER_DIR" --mtime=@0 -cf - --sort=name . | sha256sum
+}
+
+@test "modes: nothing is written into the user layer, and what a new stack means is counted" {
+	local before mode
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	echo mine >"$USER_DIR/upper/etc/version"
+	before=$(user_layer)
+	for mode in volatile readonly; do
+		went_on v2 --mode $mode --note $'a \377 note'
+		same "mode, change, report" "$mode changed 2 null 1" "$(boot '"\(.mode) \(.change) \(.generation) \(.report.path) \(.report.counts.conflict)"')"
+		same "notes" '["a ? note"]' "$(boot .notes)"
+		[ ! -e "$RUN/state.json" ]
+		works mlimg-agent commit --root "$RUN" --mode $mode
+		same "user layer" "$before" "$(user_layer)"
+		went_on v1 --mode $mode
+		same "mode, change, report" "$mode none 1 null" "$(boot '"\(.mode) \(.change) \(.generation) \(.report)"')"
+	done
+	rm "$USER_DIR/mlimg/state.json"
+	before=$(user_layer)
+	went_on v1 --mode volatile
+	same "change" "first 1" "$(boot '"\(.change) \(.generation)"')"
+	works mlimg-agent commit --root "$RUN" --mode volatile
+	same "user layer" "$before" "$(user_layer)"
+}
+
+@test "modes: a rescue does not look at the state, and may be without a user layer" {
+	local before
+	echo nonsense >"$USER_DIR/mlimg/state.json"
+	before=$(user_layer)
+	on v1 --mode volatile
+	same "exit code with a damaged state" 3 "$status"
+	went_on v1 --mode rescue
+	same "boot.json" "rescue unknown 0 alice null []" "$(boot '"\(.mode) \(.change) \(.generation) \(.user.name) \(.previous) \(.notes)"')"
+	works mlimg-agent commit --root "$RUN" --mode rescue
+	same "user layer" "$before" "$(user_layer)"
+	rm -r "$USER_DIR/mlimg"
+	went_on v1 --mode rescue
+	same "boot.json" "null [\"no user layer: open 'user/mlimg/layer.json': No such file or directory\"]" "$(boot '"\(.user) \(.notes)"')"
+	rm -r "$USER_DIR"
+	went_on v1 --mode rescue --note "the user layer is not there"
+	same "user" "null" "$(boot .user)"
+	works mlimg-agent commit --root "$RUN" --mode rescue
+}
+
+@test "boot.json tells what was done to the user layer, and a copy is for everybody" {
+	went_on v1
+	same "user" '{"formatted":false,"fsck":null,"grown":null,"reset":null}' "$(boot '.user | del(.name, .build_id, .mount)')"
+	went_on v1 --formatted --fsck 1 --fsck-said $'mlimg-user: recovering journal\n\303\244'
+	same "user" '{"name":"alice","formatted":true,"fsck":{"status":1,"said":"mlimg-user: recovering journal???"}}' \
+		"$(boot '.user | del(.build_id, .mount, .grown, .reset)')"
+	same "carve-outs" '[]' "$(boot .carve_outs)"
+	works mlimg-agent commit --root "$RUN"
+	cmp "$RUN/boot.json" "$DIR/run/mlimg-boot.json"
+	same "mode" 644 "$(stat -c %a "$DIR/run/mlimg-boot.json")"
+}
+
+@test "reset: the upper and the carve-outs are set aside, once for each word" {
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	echo mine >"$USER_DIR/upper/etc/mine"
+	mkdir -p "$USER_DIR/carve-outs/var/lib/docker"
+	echo image >"$USER_DIR/carve-outs/var/lib/docker/image"
+	went_on v1 --reset one
+	same "told" "{\"request\":\"one\",\"aside\":\"$RUN/user/mlimg/aside/reset-one\"}" "$(boot .user.reset)"
+	same "in upper, in carve-outs" "" "$(find "$USER_DIR/upper" "$USER_DIR/carve-outs" -mindepth 1)"
+	same "modes" "755 700 700 700" "$(cd "$USER_DIR" && stat -c %a upper carve-outs mlimg/aside mlimg/aside/reset-one | xargs)"
+	same "set aside" "mine image 1" "$(cd "$USER_DIR/mlimg/aside/reset-one" && cat upper/etc/mine carve-outs/var/lib/docker/image | xargs)\
+ $(jq .generation "$USER_DIR/mlimg/aside/reset-one/state.json")"
+	[ ! -e "$USER_DIR/mlimg/reset-new" ]
+	# The parameter is still there at the next boot.
+	echo again >"$USER_DIR/upper/again"
+	went_on v1 --reset one
+	same "told" null "$(boot .user.reset)"
+	same "upper" again "$(cat "$USER_DIR/upper/again")"
+	# Also when what was set aside has been removed for its room.
+	rm -r "$USER_DIR/mlimg/aside"
+	went_on v1 --reset one
+	same "upper" again "$(cat "$USER_DIR/upper/again")"
+	went_on v1 --reset two
+	same "upper" "" "$(ls -A "$USER_DIR/upper")"
+	same "set aside" again "$(cat "$USER_DIR/mlimg/aside/reset-two/upper/again")"
+	same "state" "none 1" "$(boot '"\(.change) \(.generation)"')"
+}
+
+# state_of_reset: what a reader of the user layer would find.
+state_of_reset() {
+	(cd "$USER_DIR" && find upper carve-outs mlimg/aside mlimg/reset -printf '%p %m %y\n' | LC_ALL=C sort)
+}
+
+@test "reset: cut off anywhere and begun anew, it ends the same" {
+	local wanted step
+	mkdir -p "$USER_DIR/upper/etc" "$USER_DIR/carve-outs/srv"
+	cp -a "$USER_DIR" "$DIR/kept"
+	went_on v1 --reset w
+	wanted=$(state_of_reset)
+	for step in 1 2 3 4 5 6; do
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/kept" "$USER_DIR"
+		cd "$USER_DIR"
+		mkdir mlimg/reset-new
+		[ $step -lt 2 ] || mkdir mlimg/reset-new/upper
+		if [ $step -ge 3 ]; then
+			mv upper x && mv mlimg/reset-new/upper upper && mv x mlimg/reset-new/upper
+			chmod 755 upper
+		fi
+		[ $step -lt 4 ] || mkdir mlimg/reset-new/carve-outs
+		if [ $step -ge 5 ]; then
+			mv carve-outs x && mv mlimg/reset-new/carve-outs carve-outs && mv x mlimg/reset-new/carve-outs
+			chmod 700 carve-outs
+		fi
+		if [ $step -ge 6 ]; then
+			mkdir -m 700 mlimg/aside
+			chmod 700 mlimg/reset-new
+			mv mlimg/reset-new mlimg/aside/reset-w
+		fi
+		cd "$DIR"
+		went_on v1 --reset w
+		same "told, cut off at step $step" w "$(boot .user.reset.request)"
+		same "cut off at step $step" "$wanted" "$(state_of_reset)"
+	done
+}
+
+@test "reset: what cannot be set aside stops the boot" {
+	: >"$USER_DIR/mlimg/aside"
+	on v1 --reset w
+	same "stderr" "mlimg-agent: $RUN: factory reset: open 'aside': Not a directory" "$stderr"
+	same "exit code" 1 "$status"
+	[ -d "$USER_DIR/upper" ]
+	rm "$USER_DIR/mlimg/aside"
+	went_on v1 --reset w
+}
+
+@test "wrong usage" {
+	local hint="
+Try 'mlimg-agent --help' for more information."
+	on v1 --mode dance
+	same "stderr" "mlimg-agent: prepare: no mode 'dance' (there are: normal, volatile, readonly, rescue)$hint" "$stderr"
+	same "exit code" 2 "$status"
+	on v1 --reset a/b
+	same "stderr" "mlimg-agent: prepare: --reset: 'a/b' is no word$hint" "$stderr"
+	on v1 --fsck 256
+	same "stderr" "mlimg-agent: prepare: --fsck: '256' is no exit status$hint" "$stderr"
+	on v1 --mode rescue --reset a
+	same "stderr" "mlimg-agent: prepare: with --mode rescue the user layer is not written to$hint" "$stderr"
+	same "exit code" 2 "$status"
+	fails 2 "mlimg-agent: commit: no mode 'dance'$hint" mlimg-agent commit --root "$RUN" --mode dance
+}
