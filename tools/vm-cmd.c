@@ -207,7 +207,8 @@ static int add_disk(
 	add(args, "-blockdev");
 	add(args, "driver=%s,node-name=%s,%s,file.driver=%s,file.filename=%s",
 		disk->is_qcow2 ? "qcow2" : "raw", name,
-		is_user ? "discard=unmap,detect-zeroes=unmap" : "read-only=on",
+		is_user && spec->mode != MLIMG_BOOT_READONLY ? "discard=unmap,detect-zeroes=unmap"
+							     : "read-only=on",
 		disk->is_block_device ? "host_device" : "file", path);
 	add(args, "-device");
 	/* Eight functions to a slot, from slot 8 on: 83 disks fill eleven slots of the 32 that a bus
@@ -268,6 +269,10 @@ int mlimg_vm_kernel_cmdline(
 	fprintf(f, " mlimg.user=%.*s", MLIMG_SHORT_ID, spec->disks[spec->n_disks - 1].id);
 	if (spec->index.path)
 		fprintf(f, " mlimg.union=index mlimg.index=%.*s", MLIMG_SHORT_ID, spec->index.id);
+	if (spec->mode != MLIMG_BOOT_NORMAL)
+		fprintf(f, " mlimg.%s", mlimg_boot_mode_name(spec->mode));
+	if (spec->reset[0])
+		fprintf(f, " mlimg.reset=%s", spec->reset);
 	if (spec->console != MLIMG_CONSOLE_NONE)
 		fprintf(f, " console=%s", spec->arch->console);
 	/* A kernel that panics resets at once, which mlimg-vm sees; one that hangs it could only

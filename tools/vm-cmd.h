@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "libmlimg/boot.h"
 #include "libmlimg/layer.h"
 #include "libmlimg/stack.h"
 #include "tools/vm-accel.h"
@@ -63,7 +64,9 @@ struct mlimg_vm_spec {
 	uint64_t memory_bytes; /**< whole mebibytes */
 	unsigned cpus;
 	const char *kernel, *initrd;
-	const char *append; /**< added to the kernel's command line, or NULL */
+	const char *append;        /**< added to the kernel's command line, or NULL */
+	enum mlimg_boot_mode mode; /**< MLIMG_BOOT_READONLY attaches the user disk read-only, too */
+	char reset[MLIMG_BOOT_RESET_MAX + 1]; /**< word of a factory reset, or "" */
 	struct mlimg_vm_disk
 		disks[MLIMG_VM_DISKS_MAX]; /**< system, patches, software, user; bottom first */
 	size_t n_disks;                    /**< at least 2 */

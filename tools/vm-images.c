@@ -16,16 +16,18 @@
  */
 #define QEMU_WRITE_LOCK_BYTE 101
 
-int mlimg_vm_user_check(const char *path, struct mlimg_err *err)
+int mlimg_vm_user_check(const char *path, bool is_only_read, struct mlimg_err *err)
 {
-	mlimg_autoclose int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+	mlimg_autoclose int fd =
+		open(path, (is_only_read ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
 	struct flock lock = {.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
 		.l_start = QEMU_WRITE_LOCK_BYTE,
 		.l_len = 1};
 
 	if (fd < 0)
-		return mlimg_err_set(err, errno, "open user layer '%s' for writing", path);
+		return mlimg_err_set(err, errno, "open user layer '%s'%s", path,
+			is_only_read ? "" : " for writing");
 	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
 		return mlimg_err_set(
 			err, 0, "user layer '%s' is in use by another guest or tool", path);

@@ -31,8 +31,16 @@ int mlimg_vm_images_load(const struct mlimg_vm_options *options, struct mlimg_vm
 /** @return the path of image @p i, in the order of mlimg_vm_images.infos */
 const char *mlimg_vm_image_path(const struct mlimg_vm_options *options, size_t i);
 
-/** Check that a user layer, of whatever format, can be written and is not in use. @return 0 or -errno */
-int mlimg_vm_user_check(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+/**
+ * Check that a user layer, of whatever format, can be written and is not in use.
+ *
+ * @param path          the image
+ * @param is_only_read  it need not be written, and may be in use by others who only read it
+ * @param err           names it
+ * @return              0 or -errno
+ */
+int mlimg_vm_user_check(
+	const char *path, bool is_only_read, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what is owned. */
 void mlimg_vm_images_done(struct mlimg_vm_images *images);

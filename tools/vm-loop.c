@@ -234,9 +234,11 @@ static void say_up(const struct run *run)
 
 	mlimg_vm_images_describe(run->images, layers, sizeof(layers));
 	mlimg_status_failed_units(run->watch.status, units, sizeof(units));
-	say(run, stdout, "up after %.1f s: %s, %s%s, default target reached%s%s",
+	say(run, stdout, "up after %.1f s: %s, %s%s%s%s, default target reached%s%s",
 		(double)(mlimg_now_ms() - run->started_ms) / 1000, layers,
 		mlimg_json_text(boot, "union", "no"), boot ? " union" : "",
+		run->options->mode != MLIMG_BOOT_NORMAL ? ", mode " : "",
+		run->options->mode != MLIMG_BOOT_NORMAL ? mlimg_json_text(boot, "mode", "?") : "",
 		*units ? ", failed units: " : "", units);
 	if (!is_same_stack(run, boot))
 		say(run, stderr, "warning: the guest does not report the stack it was given");

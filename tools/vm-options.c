@@ -53,6 +53,9 @@ static const char help[] =
 	"  --kernel FILE           another kernel; --initrd must be given too\n"
 	"  --initrd FILE           another initramfs; --kernel must be given too\n"
 	"  --append STRING         add to the kernel's command line\n"
+	"  --mode MODE             what becomes of the guest's changes: normal, volatile,\n"
+	"                          readonly, rescue (without the user layer's own) or\n"
+	"                          reset (set those aside, then normal) (default: normal)\n"
 	"  --boot-timeout SECONDS  how long a boot may last (default: 300)\n"
 	"Output:\n"
 	"  --console WHERE         a file, stdio or none (default: console.log in the\n"
@@ -83,6 +86,7 @@ enum {
 	OPT_KERNEL,
 	OPT_INITRD,
 	OPT_APPEND,
+	OPT_MODE,
 	OPT_BOOT_TIMEOUT,
 	OPT_CONSOLE,
 	OPT_RUNTIME_DIR,
@@ -108,6 +112,7 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"kernel", required_argument, NULL, OPT_KERNEL},
 	{"initrd", required_argument, NULL, OPT_INITRD},
 	{"append", required_argument, NULL, OPT_APPEND},
+	{"mode", required_argument, NULL, OPT_MODE},
 	{"boot-timeout", required_argument, NULL, OPT_BOOT_TIMEOUT},
 	{"console", required_argument, NULL, OPT_CONSOLE},
 	{"runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR},
@@ -263,6 +268,17 @@ static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, con
 	}
 }
 
+static int set_mode(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	o->resets = strcmp(text, "reset") == 0;
+	if (o->resets)
+		o->mode = MLIMG_BOOT_NORMAL;
+	else if (!mlimg_boot_mode_of(text, &o->mode))
+		return mlimg_err_usage(err,
+			"--mode: '%s' is not normal, volatile, readonly, rescue or reset", text);
+	return 0;
+}
+
 static int set_option(struct mlimg_vm_options *o, int opt, const char *text, const char **format,
 	struct mlimg_err *err)
 {
@@ -273,6 +289,7 @@ static int set_option(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_KERNEL: return set_once("kernel", text, &o->kernel, err);
 	case OPT_INITRD: return set_once("initrd", text, &o->initrd, err);
 	case OPT_APPEND: return set_once("append", text, &o->append, err);
+	case OPT_MODE: return set_mode(o, text, err);
 	case OPT_BOOT_TIMEOUT:
 		ret = number("boot-timeout", text, 1, 86400, &n, err);
 		o->boot_timeout_s = (unsigned)n;

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
@@ -164,9 +166,23 @@ static bool is_block_device(const char *path)
 	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
+/* The guest does it once for each word: a reboot of this guest has the same, another run a new one. */
+static void name_reset(struct mlimg_vm_spec *spec)
+{
+	uint64_t n = (uint64_t)getpid();
+
+	if (getrandom(&n, sizeof(n), 0) < 0)
+		n ^= (uint64_t)time(NULL) << 22;
+	snprintf(spec->reset, sizeof(spec->reset), "vm-%016llx", (unsigned long long)n);
+}
+
 static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options)
 {
 	struct mlimg_vm_spec *spec = &p->spec;
+
+	spec->mode = options->mode;
+	if (options->resets)
+		name_reset(spec);
 
 	spec->name = options->name;
 	spec->memory_bytes = options->memory_bytes;
@@ -268,7 +284,7 @@ static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct 
 	if (ret == 0 && !options->dry_run)
 		ret = lock(p, err);
 	if (ret == 0)
-		ret = mlimg_vm_user_check(options->user, err);
+		ret = mlimg_vm_user_check(options->user, options->mode == MLIMG_BOOT_READONLY, err);
 	if (ret == 0)
 		ret = prepare_boot_files(p, options, err);
 	if (ret == 0)

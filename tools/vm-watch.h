@@ -21,7 +21,7 @@
 #define MLIMG_WATCH_TEXT_SIZE 512 /**< bytes of a stage's detail that are kept, NUL included */
 
 /** What has become of a boot. */
-enum mlimg_boot_state {
+enum mlimg_watch_state {
 	MLIMG_BOOT_WAITING = 0, /**< not there yet */
 	MLIMG_BOOT_UP,          /**< the default target is reached */
 	MLIMG_BOOT_FAILED,      /**< the guest says that it stopped; why is in `detail` */
@@ -29,7 +29,7 @@ enum mlimg_boot_state {
 
 /** A boot that is being watched. Zero it to begin with. */
 struct mlimg_watch {
-	enum mlimg_boot_state state;
+	enum mlimg_watch_state state;
 	char stage[32];                     /**< the last stage announced, "" for none */
 	char detail[MLIMG_WATCH_TEXT_SIZE]; /**< what was said with it */
 	bool has_agent;                     /**< the daemon has answered */

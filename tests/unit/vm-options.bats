@@ -104,6 +104,20 @@ END
 	-device 'a b,c'" "$(dry -- -snapshot -device 'a b,c' 2>/dev/null | tail -n 2)"
 }
 
+@test "dry run: modes, and a word of its own for each factory reset" {
+	local mode first
+	for mode in volatile rescue readonly; do
+		dry --mode $mode 2>/dev/null | grep -q " mlimg.user=cccccccccccccccccccc mlimg.$mode console="
+	done
+	same "user disk of a volatile guest" 1 "$(dry --mode volatile 2>/dev/null | grep -c 'node-name=user,discard=unmap,')"
+	same "user disk of a readonly guest" 1 "$(dry --mode readonly 2>/dev/null | grep -c 'node-name=user,read-only=on,')"
+	same "modes" "" "$(dry --mode normal 2>/dev/null | grep -o -e 'mlimg\.[rv][a-z]*' || :)"
+	first=$(dry --mode reset 2>/dev/null | grep -oE ' mlimg\.reset=vm-[0-9a-f]{16} ')
+	[ -n "$first" ]
+	[ "$first" != "$(dry --mode reset 2>/dev/null | grep -oE ' mlimg\.reset=vm-[0-9a-f]{16} ')" ]
+	usage "--mode: 'persistent' is not normal, volatile, readonly, rescue or reset" dry --mode persistent
+}
+
 @test "dry run: console on the terminal" {
 	run --separate-stderr dry --console stdio
 	grep -q -e "-chardev stdio,id=console,mux=on,signal=off" <<<"$output"
