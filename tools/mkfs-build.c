@@ -10,6 +10,7 @@
 #include "libmlimg/cleanup.h"
 #include "tools/beneath.h"
 #include "tools/ext4-data.h"
+#include "tools/estimate.h"
 #include "tools/ext4-write.h"
 #include "tools/mkfs-compare.h"
 #include "tools/mkfs-delta.h"
@@ -104,6 +105,7 @@ static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to
 {
 	struct mlimg_budget budget = {.limit_bytes = build->limit_bytes};
 	mlimg_autofree char *image = strdup(build->image);
+	struct mlimg_estimate *estimate = NULL;
 	struct mlimg_progress progress;
 	struct stat st;
 	int r = 0;
@@ -119,14 +121,18 @@ static int fill_tree(const struct mlimg_build *build, struct mlimg_source_to *to
 	to->beneath = build->beneath;
 	to->spool_dir = dirname(image);
 	mlimg_progress_init(&progress, "reading source", 0);
-	if (!build->is_quiet)
+	if (!build->is_quiet) {
 		to->progress = &progress;
+		estimate = mlimg_estimate_begin(
+			(const char *const *)build->sources, build->n_sources, &progress);
+	}
 	if (build->profile)
 		r = mlimg_place_new(build->profile, to, ret_place, err);
 	if (r == 0)
 		r = read_sources(build, to, err);
 	if (r == 0)
 		r = mlimg_source_complete(to, err);
+	mlimg_estimate_end(estimate);
 	mlimg_progress_end(&progress);
 	return r;
 }

@@ -59,6 +59,7 @@ static la_ssize_t read_stored(struct archive *a, void *ctx, const void **ret_byt
 	if (s->layer->has_digest)
 		mlimg_sha256_add(&s->stored_sha, s->buffer, (size_t)n);
 	s->pos += (uint64_t)n;
+	s->tar.stored_bytes = s->pos;
 	*ret_bytes = s->buffer;
 	return n;
 }

@@ -8,7 +8,6 @@
 
 #include "tools/cli.h"
 
-#define FIRST_MS 1000      /* a bar that flashes by tells nobody anything */
 #define EVERY_MS 100       /* redrawn ten times a second at most */
 #define BAR_WIDTH 24       /* so that the whole line fits into 80 columns */
 #define CLOCK_BYTES 262144 /* less progress than this is not worth a look at the clock */
@@ -34,13 +33,14 @@ void mlimg_progress_init(struct mlimg_progress *p, const char *what, uint64_t to
 static void draw(const struct mlimg_progress *p, uint64_t done, uint64_t elapsed_ms)
 {
 	char size[MLIMG_CLI_SIZE_TEXT], rate[MLIMG_CLI_SIZE_TEXT], bar[BAR_WIDTH + 1];
-	double part = p->total_bytes ? (double)done / (double)p->total_bytes : 0;
+	uint64_t total = p->total_bytes;
+	double part = total ? (double)done / (double)total : 0;
 	double per_s = (double)done * 1000 / (double)elapsed_ms;
 	int filled;
 
 	mlimg_cli_format_size(done, size);
 	mlimg_cli_format_size((uint64_t)per_s, rate);
-	if (!p->total_bytes) {
+	if (!total) {
 		fprintf(stderr, "\r\033[K%s: %s, %s/s", p->what, size, rate);
 		return;
 	}
@@ -50,8 +50,8 @@ static void draw(const struct mlimg_progress *p, uint64_t done, uint64_t elapsed
 	memset(bar, '#', (size_t)filled);
 	bar[BAR_WIDTH] = '\0';
 	fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s/s", p->what, bar, part * 100, rate);
-	if (per_s > 0 && done < p->total_bytes)
-		fprintf(stderr, ", %.0f s left", (double)(p->total_bytes - done) / per_s);
+	if (per_s > 0 && done < total)
+		fprintf(stderr, ", %.0f s left", (double)(total - done) / per_s);
 }
 
 void mlimg_progress_update(struct mlimg_progress *p, uint64_t done_bytes)
@@ -62,7 +62,7 @@ void mlimg_progress_update(struct mlimg_progress *p, uint64_t done_bytes)
 		return;
 	p->checked = done_bytes;
 	now = now_ms();
-	if (now - p->start_ms < FIRST_MS || now - p->shown_ms < EVERY_MS)
+	if (now - p->start_ms < MLIMG_PROGRESS_FIRST_MS || now - p->shown_ms < EVERY_MS)
 		return;
 	p->shown_ms = now;
 	draw(p, done_bytes, now - p->start_ms);

@@ -7,13 +7,17 @@
 #ifndef MLIMG_TOOLS_PROGRESS_H
 #define MLIMG_TOOLS_PROGRESS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#define MLIMG_PROGRESS_FIRST_MS 1000 /**< a bar that flashes by tells nobody anything */
+
 /** A bar. */
 struct mlimg_progress {
-	const char *what;     /**< "writing data"; not owned */
-	uint64_t total_bytes; /**< 0 when not known */
+	const char *what; /**< "writing data"; not owned */
+	_Atomic uint64_t
+		total_bytes; /**< 0 when not known; another thread may find it out meanwhile */
 	uint64_t start_ms;
 	uint64_t shown_ms; /**< when last drawn, 0 for never */
 	uint64_t checked;  /**< bytes at which the clock was last read */

@@ -263,8 +263,13 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 	node->is_mount = entry->type == MLIMG_DIR && at->st->st_dev != rd->dev;
 	if (at->st->st_dev == to->image_dev && at->st->st_ino == to->image_ino)
 		return mlimg_err_set(err, 0, "the image would lie in its own source");
-	if (entry->type != MLIMG_FILE || is_trusted(rd, &owned, node->inode->file))
+	if (entry->type != MLIMG_FILE)
 		return 0;
+	if (is_trusted(rd, &owned, node->inode->file)) {
+		if (to->progress)
+			mlimg_progress_add(to->progress, entry->size_bytes);
+		return 0;
+	}
 	return take_contents(rd, entry, at, node->inode->file, err);
 }
 

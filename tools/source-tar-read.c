@@ -186,6 +186,21 @@ static int spend(struct mlimg_tar_reader *rd, struct archive_entry *entry, struc
 	return mlimg_source_spend(rd->to, sum, rd->tar->name, err);
 }
 
+/* What has been read of what is stored, as the sizes of sources tell it. */
+static void report(struct mlimg_tar_reader *rd)
+{
+	uint64_t at = rd->tar->stored_bytes;
+
+	if (!rd->to->progress)
+		return;
+	if (!at)
+		at = (uint64_t)archive_filter_bytes(rd->archive, -1);
+	if (at <= rd->reported)
+		return;
+	mlimg_progress_add(rd->to->progress, at - rd->reported);
+	rd->reported = at;
+}
+
 static int read_entries(struct mlimg_tar_reader *rd, visit_fn *visit, struct mlimg_err *err)
 {
 	struct archive_entry *entry;
@@ -201,16 +216,17 @@ static int read_entries(struct mlimg_tar_reader *rd, visit_fn *visit, struct mli
 		if (archive_read_data_skip(rd->archive) != ARCHIVE_OK)
 			return archive_failed(rd, err);
 		rd->end = archive_filter_bytes(rd->archive, 0);
-		if (rd->to->progress)
-			mlimg_progress_add(rd->to->progress, (uint64_t)archive_entry_size(entry));
+		report(rd);
 	}
 	return r;
 }
 
 static int read_once(struct mlimg_tar_reader *rd, visit_fn *visit, struct mlimg_err *err)
 {
-	int r = rd->tar->open(rd->tar, &rd->archive, err);
+	int r;
 
+	rd->tar->stored_bytes = rd->reported = 0;
+	r = rd->tar->open(rd->tar, &rd->archive, err);
 	if (r < 0)
 		return r;
 	rd->end = 0;

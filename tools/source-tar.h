@@ -53,6 +53,8 @@ struct mlimg_tar {
 	 * overlayfs' own marks, which nobody can mean there, are refused.
 	 */
 	bool is_oci;
+	uint64_t
+		stored_bytes; /**< of what is stored, that have been read; for the progress bar, where the archive does not tell */
 	/**
 	 * Start at the first byte.
 	 *
@@ -79,6 +81,7 @@ struct mlimg_tar_reader {
 	struct mlimg_tar_entry entry;
 	char path[MLIMG_PATH_MAX + 1]; /**< of the present entry, normalised */
 	int64_t end;                   /**< of the last entry, in the uncompressed archive */
+	uint64_t reported;             /**< bytes as they are stored, to the progress bar */
 	bool has_entries;
 	void *wanted; /**< hard links' targets that are hidden: tsearch(3)'s */
 	size_t n_missing;
