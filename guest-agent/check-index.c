@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-agent check-index`: before anything is mounted, whether the layers' disks are those that the index was compiled from. */
+/* `mlimg-agent check-index`: before anything is mounted, whether the layers' disks, or what lies behind a joined index, are those that it was compiled from. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -53,6 +53,9 @@ static int compare(const struct check *c, struct mlimg_index_disk *disks, struct
 	}
 	if (r < 0)
 		return r;
+	if (index->is_joined && !c->n_layers)
+		return mlimg_index_check_joined(
+			index, &(struct mlimg_index_disk){.fd = index_fd, .name = names[0]}, err);
 	return mlimg_index_check(index, names[c->n_layers], disks, c->n_layers, err);
 }
 
@@ -93,8 +96,7 @@ int mlimg_call_check_index(int argc, char **argv)
 	if (optind < argc)
 		return mlimg_cli_usage(
 			MLIMG_AGENT_PROG, "check-index: unexpected argument '%s'", argv[optind]);
-	if (!c.index || !c.n_layers)
-		return mlimg_cli_usage(MLIMG_AGENT_PROG, "check-index: --%s is missing",
-			c.index ? "layer" : "index");
+	if (!c.index)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG, "check-index: --index is missing");
 	return run(&c);
 }

@@ -56,7 +56,8 @@ static void describe(const struct mlimg_disk *disk, char text[DETAIL_SIZE])
 	switch (disk->state) {
 	case MLIMG_DISK_LAYER:
 		if (disk->is_index)
-			snprintf(text, DETAIL_SIZE, "EROFS, %s, over %u %s", size,
+			snprintf(text, DETAIL_SIZE, "EROFS, %s, %s %u %s", size,
+				disk->index.is_joined ? "joined with" : "over",
 				disk->index.n_devices,
 				mlimg_cli_noun(disk->index.n_devices, "layer", "layers"));
 		else
@@ -86,6 +87,13 @@ static void put_field(const char *text, char end, FILE *f)
 	fputc(end, f);
 }
 
+/* A damaged one may have been anything. */
+static bool is_joined(const struct mlimg_disk *disk)
+{
+	return disk->is_index && disk->index.is_joined &&
+		disk->index.state == MLIMG_SUPERBLOCK_SOUND;
+}
+
 void mlimg_identify_print(const struct mlimg_device *device, FILE *f)
 {
 	const struct mlimg_disk *disk = &device->disk;
@@ -98,9 +106,10 @@ void mlimg_identify_print(const struct mlimg_device *device, FILE *f)
 				disk->is_index ? disk->index.uuid[i] : disk->sb.uuid[i]);
 	put_field(device->path, '\t', f);
 	put_field(mlimg_disk_state_name(disk->state), '\t', f);
-	put_field(disk->is_index     ? "index"
-			: disk->kind ? mlimg_kind_name(disk->kind)
-				     : "",
+	put_field(is_joined(disk)        ? "joined"
+			: disk->is_index ? "index"
+			: disk->kind     ? mlimg_kind_name(disk->kind)
+					 : "",
 		'\t', f);
 	put_field(uuid, '\t', f);
 	put_field(device->serial, '\t', f);

@@ -78,11 +78,22 @@ static int take_user_option(struct mlimg_wanted *w, int opt)
 }
 
 /* @return as take_id() */
+static int take_disks(struct mlimg_wanted *w)
+{
+	w->is_joined = strcmp(optarg, "joined") == 0;
+	return w->is_joined || strcmp(optarg, "separate") == 0
+		? -1
+		: mlimg_cli_usage(MLIMG_AGENT_PROG,
+			  "prepare: --disks: '%s' is neither 'joined' nor 'separate'", optarg);
+}
+
+/* @return as take_id() */
 static int take_option(struct mlimg_wanted *w, int opt)
 {
 	switch (opt) {
 	case 'r': w->root = optarg; return -1;
 	case 'n': w->union_driver = optarg; return -1;
+	case 'D': return take_disks(w);
 	case 'h': return mlimg_call_help();
 	case 's':
 	case 'p':
@@ -105,13 +116,14 @@ static const char *find_missing(const struct mlimg_wanted *w)
 int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted)
 {
 	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
-		{"union", required_argument, NULL, 'n'}, {"system", required_argument, NULL, 's'},
-		{"patch", required_argument, NULL, 'p'}, {"software", required_argument, NULL, 'w'},
-		{"user", required_argument, NULL, 'u'}, {"mode", required_argument, NULL, 'm'},
-		{"user-dev", required_argument, NULL, 'd'}, {"reset", required_argument, NULL, 'R'},
-		{"formatted", no_argument, NULL, 'f'}, {"fsck", required_argument, NULL, 'c'},
-		{"fsck-said", required_argument, NULL, 'C'}, {"note", required_argument, NULL, 'N'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"union", required_argument, NULL, 'n'}, {"disks", required_argument, NULL, 'D'},
+		{"system", required_argument, NULL, 's'}, {"patch", required_argument, NULL, 'p'},
+		{"software", required_argument, NULL, 'w'}, {"user", required_argument, NULL, 'u'},
+		{"mode", required_argument, NULL, 'm'}, {"user-dev", required_argument, NULL, 'd'},
+		{"reset", required_argument, NULL, 'R'}, {"formatted", no_argument, NULL, 'f'},
+		{"fsck", required_argument, NULL, 'c'}, {"fsck-said", required_argument, NULL, 'C'},
+		{"note", required_argument, NULL, 'N'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	struct mlimg_wanted *w = ret_wanted;
 	int opt, r;
 

@@ -335,6 +335,7 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 		return r;
 	note_built_over(p);
 	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
+	p->boot.is_joined = p->wanted->is_joined;
 	if (p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
 	return r < 0 ? r : write_boot(p, err);

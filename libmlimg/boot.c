@@ -218,6 +218,8 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	r |= json_object_set_new(json, "format", json_integer(MLIMG_BOOT_FORMAT));
 	r |= json_object_set_new(json, "mode", json_string(mlimg_boot_mode_name(boot->mode)));
 	r |= set_stack(json, &boot->stack, boot->root);
+	r |= json_object_set_new(
+		json, "disks", json_string(boot->is_joined ? "joined" : "separate"));
 	r |= json_object_set_new(json, "user", pack_user(boot));
 	r |= json_object_set_new(json, "carve_outs", json_array());
 	r |= json_object_set_new(json, "generation", json_integer((json_int_t)boot->generation));

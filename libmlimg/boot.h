@@ -12,6 +12,7 @@
  *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
  *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself;
  *                                                                    a patch has its "result" (layer.h) before "mount"
+ *       "disks": "separate" | "joined",  joined: with "index", which is then one disk with the layers (index.h)
  *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user",
  *                 "formatted": false,    true in the one boot that made this file system on a blank disk
  *                 "fsck": null | { "status": 1, "said": "..." },      of e2fsck -p: 0 clean, 1 repaired; null: not run
@@ -142,6 +143,7 @@ enum mlimg_boot_change {
 /** A boot. */
 struct mlimg_boot {
 	const char *root; /**< "/run/mlimg": the mounts are told from it */
+	bool is_joined;   /**< index and layers are one disk */
 	struct mlimg_boot_stack stack;
 	enum mlimg_boot_mode mode;
 	struct mlimg_boot_user user;

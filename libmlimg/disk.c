@@ -23,6 +23,12 @@ const char *mlimg_disk_state_name(enum mlimg_disk_state state)
 	return names[state];
 }
 
+/* A disk, or what lies in a part of one. */
+struct part {
+	int fd;
+	uint64_t offset, size;
+};
+
 static int get_size(int fd, uint64_t *ret_size)
 {
 	struct stat st;
@@ -38,12 +44,17 @@ static int get_size(int fd, uint64_t *ret_size)
 }
 
 /* Bytes read, fewer than @p size only at the end of the disk; or -errno. */
-static ssize_t read_at(int fd, void *buf, size_t size, uint64_t offset)
+static ssize_t read_at(const struct part *part, void *buf, size_t size, uint64_t offset)
 {
 	size_t done = 0;
 
+	if (offset >= part->size)
+		return 0;
+	if (size > part->size - offset)
+		size = (size_t)(part->size - offset);
 	while (done < size) {
-		ssize_t n = pread(fd, (char *)buf + done, size - done, (off_t)(offset + done));
+		ssize_t n = pread(part->fd, (char *)buf + done, size - done,
+			(off_t)(part->offset + offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -73,14 +84,14 @@ static enum mlimg_kind kind_of_label(const char *label)
  * The first backup lies at the beginning of group 1, and a group has 8 * block size blocks unless mke2fs was told otherwise. Only a
  * sound one counts: the magic number alone is two bytes that any file may have there.
  */
-static bool find_backup(int fd, struct mlimg_disk *disk)
+static bool find_backup(const struct part *part, struct mlimg_disk *disk)
 {
 	for (uint32_t block_size = 1024; block_size <= 4096; block_size *= 2) {
 		uint64_t block = (uint64_t)block_size * 8 + (block_size == 1024);
 		uint8_t data[MLIMG_SUPERBLOCK_SIZE];
 		struct mlimg_superblock sb;
 
-		if (read_at(fd, data, sizeof(data), block * block_size) != sizeof(data))
+		if (read_at(part, data, sizeof(data), block * block_size) != sizeof(data))
 			continue;
 		mlimg_superblock_parse(data, &sb);
 		if (sb.state != MLIMG_SUPERBLOCK_SOUND || sb.block_size != block_size)
@@ -112,7 +123,7 @@ static enum mlimg_disk_state judge_index(const struct mlimg_disk *disk)
 
 /* An index before ext4's backups: a disk used anew may still have those of what was on it. */
 static enum mlimg_disk_state judge(
-	int fd, const uint8_t *data, size_t size, struct mlimg_disk *disk)
+	const struct part *part, const uint8_t *data, size_t size, struct mlimg_disk *disk)
 {
 	if (size >= MLIMG_SUPERBLOCK_OFFSET + MLIMG_SUPERBLOCK_SIZE)
 		mlimg_superblock_parse(data + MLIMG_SUPERBLOCK_OFFSET, &disk->sb);
@@ -123,26 +134,37 @@ static enum mlimg_disk_state judge(
 	}
 	if (find_index(data, size, disk))
 		return judge_index(disk);
-	if (find_backup(fd, disk) || disk->sb.state == MLIMG_SUPERBLOCK_DAMAGED)
+	if (find_backup(part, disk) || disk->sb.state == MLIMG_SUPERBLOCK_DAMAGED)
 		return MLIMG_DISK_DAMAGED;
 	return is_zero(data, size) ? MLIMG_DISK_BLANK : MLIMG_DISK_OTHER;
 }
 
 void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk)
 {
+	mlimg_disk_probe_part(fd, 0, UINT64_MAX, ret_disk);
+}
+
+void mlimg_disk_probe_part(
+	int fd, uint64_t offset, uint64_t size_bytes, struct mlimg_disk *ret_disk)
+{
+	struct part part = {.fd = fd, .offset = offset};
 	uint8_t data[MLIMG_DISK_BLANK_BYTES];
 	ssize_t n;
 	int r;
 
 	memset(ret_disk, 0, sizeof(*ret_disk));
-	r = get_size(fd, &ret_disk->size_bytes);
-	n = r < 0 ? r : read_at(fd, data, sizeof(data), 0);
+	r = get_size(fd, &part.size);
+	part.size = part.size > offset ? part.size - offset : 0;
+	if (part.size > size_bytes)
+		part.size = size_bytes;
+	ret_disk->size_bytes = part.size;
+	n = r < 0 ? r : read_at(&part, data, sizeof(data), 0);
 	if (n < 0) {
 		ret_disk->state = MLIMG_DISK_UNREADABLE;
 		ret_disk->error = (int)-n;
 		return;
 	}
-	ret_disk->state = judge(fd, data, (size_t)n, ret_disk);
+	ret_disk->state = judge(&part, data, (size_t)n, ret_disk);
 	if (!ret_disk->is_index)
 		ret_disk->kind = kind_of_label(ret_disk->sb.label);
 }

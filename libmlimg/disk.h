@@ -55,4 +55,15 @@ const char *mlimg_disk_state_name(enum mlimg_disk_state state);
  */
 void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk);
 
+/**
+ * Look at a part of a disk as if it were one of its own.
+ *
+ * @param fd          as mlimg_disk_probe()
+ * @param offset      byte where it begins
+ * @param size_bytes  its room; less where the disk ends before
+ * @param ret_disk    as mlimg_disk_probe(); its places count from the beginning of the part
+ */
+void mlimg_disk_probe_part(
+	int fd, uint64_t offset, uint64_t size_bytes, struct mlimg_disk *ret_disk);
+
 #endif

@@ -9,6 +9,11 @@
  *   inversion) over the bytes 1024..4095 of block 0, taken with the checksum field zero.
  * - The device table is an array of 128-byte slots that begins at byte 128 * devt_slotoff. Slot i is device i + 1; device 0 is the image itself.
  *   The tag is free to use. Of the 56 reserved bytes, which no kernel reads, mlimg uses the last 16, farthest from what later versions may add.
+ * - A joined image lies at the beginning of one disk, and its devices behind it on the same disk (libmlimg/index.h). Its chunks name device 0 and
+ *   blocks of that disk, which every kernel with chunk-based files can do; images whose chunks name devices that lie behind them (EROFS calls them
+ *   flattened) are only for Linux 6.4 and later. The feature EROFS_INCOMPAT_DEVICE_TABLE is off, for with it a kernel before 6.4 wants the devices, and with it off
+ *   none looks at extra_devices, devt_slotoff and the table. They are there all the same, for mlimg: mapped_blkaddr of a slot is the device's first block on the disk.
+ *   The superblock's blocks are those of the whole disk; the image itself ends where device 1 begins.
  * - Inodes lie at 4096 * meta_blkaddr + 32 * nid. The root's nid has 16 bits in the superblock, so it must be one of the first 65,536 slots.
  * - An inode is followed by its xattrs, then by what its layout says: an array of chunk indexes (aligned to 8 bytes), or the tail of its data, which must
  *   not cross a block's end.
@@ -61,7 +66,7 @@ struct erofs_super {
 	uint64_t inos;       /**< number of inodes */
 	uint64_t build_time; /**< seconds: mtime of compact inodes */
 	uint32_t build_time_nsec;
-	uint32_t blocks; /**< of device 0 */
+	uint32_t blocks; /**< of device 0; of a joined image, of the whole disk */
 	uint32_t meta_blkaddr;
 	uint32_t xattr_blkaddr;
 	uint8_t uuid[16];
@@ -77,7 +82,7 @@ struct erofs_super {
 struct erofs_device_slot {
 	uint8_t tag[64]; /**< free to use; here the build id in hexadecimal */
 	uint32_t blocks;
-	uint32_t mapped_blkaddr;
+	uint32_t mapped_blkaddr; /**< first block on the disk of a joined image, else 0 */
 	uint8_t reserved[40];
 	uint8_t places[16]; /**< reserved bytes, here the hash seed of the layer's superblock */
 } __attribute__((packed));

@@ -31,11 +31,34 @@ static bool is_checksum_right(const uint8_t *data, const struct erofs_super *sb)
 	return crc == le32toh(sb->checksum);
 }
 
+/* Where the image ends and its devices begin is in the first slot, which is covered by the checksum. */
+static const char *find_sizes(
+	const uint8_t *data, const struct erofs_super *sb, struct mlimg_erofs_super *super)
+{
+	struct erofs_device_slot slot;
+
+	super->disk_bytes = super->size_bytes = (uint64_t)le32toh(sb->blocks) << EROFS_BLOCK_BITS;
+	super->n_devices = le16toh(sb->extra_devices);
+	super->devices_offset = (uint64_t)le16toh(sb->devt_slotoff) * EROFS_DEVICE_SLOT_SIZE;
+	super->is_joined =
+		super->n_devices && !(le32toh(sb->feature_incompat) & EROFS_INCOMPAT_DEVICE_TABLE);
+	if (super->is_joined) {
+		if (super->devices_offset > EROFS_BLOCK_SIZE - sizeof(slot))
+			return "device table lies outside";
+		memcpy(&slot, data + super->devices_offset, sizeof(slot));
+		super->size_bytes = (uint64_t)le32toh(slot.mapped_blkaddr) << EROFS_BLOCK_BITS;
+	}
+	if (!super->size_bytes || super->size_bytes > super->disk_bytes)
+		return "impossible size";
+	if (super->devices_offset + (uint64_t)super->n_devices * EROFS_DEVICE_SLOT_SIZE >
+		super->size_bytes)
+		return "device table lies outside";
+	return NULL;
+}
+
 static const char *find_flaw(
 	const uint8_t *data, const struct erofs_super *sb, struct mlimg_erofs_super *super)
 {
-	uint32_t incompat = le32toh(sb->feature_incompat);
-
 	/* The length of what is summed up is a block's. */
 	if (sb->blkszbits != EROFS_BLOCK_BITS)
 		return "blocks are not of 4096 bytes";
@@ -43,17 +66,9 @@ static const char *find_flaw(
 		return "superblock has no checksum";
 	if (!is_checksum_right(data, sb))
 		return "superblock checksum is wrong";
-	if (incompat & ~KNOWN_FEATURES)
+	if (le32toh(sb->feature_incompat) & ~KNOWN_FEATURES)
 		return "unknown features";
-	super->size_bytes = (uint64_t)le32toh(sb->blocks) << EROFS_BLOCK_BITS;
-	super->n_devices = incompat & EROFS_INCOMPAT_DEVICE_TABLE ? le16toh(sb->extra_devices) : 0;
-	super->devices_offset = (uint64_t)le16toh(sb->devt_slotoff) * EROFS_DEVICE_SLOT_SIZE;
-	if (!super->size_bytes)
-		return "impossible size";
-	if (super->devices_offset + (uint64_t)super->n_devices * EROFS_DEVICE_SLOT_SIZE >
-		super->size_bytes)
-		return "device table lies outside";
-	return NULL;
+	return find_sizes(data, sb, super);
 }
 
 void mlimg_erofs_super_parse(
@@ -86,6 +101,7 @@ int mlimg_erofs_device_read(int fd, const struct mlimg_erofs_super *super, unsig
 	memcpy(ret_device->tag, slot.tag, sizeof(slot.tag));
 	ret_device->tag[sizeof(slot.tag)] = '\0';
 	ret_device->n_blocks = le32toh(slot.blocks);
+	ret_device->first_block = super->is_joined ? le32toh(slot.mapped_blkaddr) : 0;
 	memcpy(ret_device->places, slot.places, sizeof(slot.places));
 	return 0;
 }

@@ -6,7 +6,7 @@
  * checked.
  *
  * Sound is only what mlimg-index may have written: 4096-byte blocks, a checksum, no features but chunk-based files
- * and a device table. Other makers' images are not for mlimg to judge.
+ * and a device table, which a joined image has without the feature. Other makers' images are not for mlimg to judge.
  *
  * The checksum covers block 0 alone. A device table of more than 23 devices goes on behind it, so whoever reads a slot
  * checks what is in it.
@@ -14,6 +14,7 @@
 #ifndef MLIMG_EROFS_SUPER_H
 #define MLIMG_EROFS_SUPER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libmlimg/err.h"
@@ -28,7 +29,9 @@ struct mlimg_erofs_super {
 	const char *flaw; /**< what is wrong, a few static words; NULL unless damaged */
 	char label[17];   /**< up to 16 bytes as they are on disk, NUL-terminated */
 	uint8_t uuid[MLIMG_UUID_SIZE]; /**< of the file system */
+	bool is_joined;                /**< its devices lie behind it on the same disk */
 	uint64_t size_bytes;           /**< of the image itself, without its devices */
+	uint64_t disk_bytes;           /**< of a joined image with its devices, else size_bytes */
 	uint64_t devices_offset;       /**< bytes; the device table lies within the image */
 	unsigned n_devices;            /**< slots of it, 0..65535 */
 };
@@ -37,6 +40,7 @@ struct mlimg_erofs_super {
 struct mlimg_erofs_device {
 	char tag[MLIMG_EROFS_TAG_SIZE + 1]; /**< as it is on disk, NUL-terminated */
 	uint32_t n_blocks;                  /**< of 4096 bytes */
+	uint32_t first_block;               /**< on the disk of a joined image, else 0 */
 	uint8_t places[MLIMG_PLACES_SIZE];  /**< see erofs-format.h */
 };
 

@@ -11,6 +11,15 @@
  *     places       compared with the superblock's hash seed: two images of one layer, of a directory and of a tar of it, have one build id, but
  *                  their contents may lie elsewhere (tools/ext4-write.h)
  *
+ * Disks cost time at boot, each of them. So there is a second form, the joined index (erofs-format.h): index and layers are one disk, and the
+ * index's chunks are blocks of that disk.
+ *
+ *     the index, layer 0's image, layer 1's image, …      bottom first, each followed by zeros up to a multiple of 4096 bytes
+ *
+ * Nothing is copied for it: a hypervisor puts the files together (tools/vmdk.h). A slot's mapped_blkaddr is the layer's first block on that disk, the first one's also
+ * the number of blocks of the index itself; superblock's blocks is the number of all. A layer's room, up to the next one's first block, is that of the whole image:
+ * more than its file system where a hash tree lies behind that (verity.h), or where it lies on a larger block device.
+ *
  * The index's own UUID is derived from the stack id as a layer's is from its build id (layer.h). Only superblocks and the device table are read.
  */
 #ifndef MLIMG_INDEX_H
@@ -22,6 +31,9 @@
 /** An index as its superblock and device table describe it. */
 struct mlimg_index {
 	uint8_t uuid[MLIMG_UUID_SIZE];
+	bool is_joined;       /**< made for one disk with its layers */
+	uint64_t size_bytes;  /**< of the index itself */
+	uint64_t disk_blocks; /**< of the disk of a joined one, layers included */
 	size_t n_layers;
 	struct mlimg_erofs_device layers[MLIMG_STACK_LAYERS_MAX]; /**< bottom first */
 };
@@ -44,8 +56,11 @@ struct mlimg_index_disk {
 int mlimg_index_read(int fd, const char *name, struct mlimg_index *ret_index,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return blocks that a layer's image has on the disk of a joined index, from its first_block on */
+uint64_t mlimg_index_room(const struct mlimg_index *index, size_t layer);
+
 /**
- * Compare disks with the index.
+ * Compare disks with the index; with a joined one, these are the images that are to become one disk, and their sizes are compared as well.
  *
  * @param index       the index
  * @param index_name  what it is called in messages
@@ -56,6 +71,17 @@ int mlimg_index_read(int fd, const char *name, struct mlimg_index *ret_index,
  */
 int mlimg_index_check(const struct mlimg_index *index, const char *index_name,
 	const struct mlimg_index_disk *disks, size_t n_disks,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Compare the layers that lie behind a joined index with it.
+ *
+ * @param index  the index, joined
+ * @param disk   the disk that it is on
+ * @param err    names the disk, and the block where the first layer lies that does not fit
+ * @return       0; -EUCLEAN when one does not fit, or the disk ends before it; other -errno
+ */
+int mlimg_index_check_joined(const struct mlimg_index *index, const struct mlimg_index_disk *disk,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -94,6 +94,17 @@ int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag,
 	return (int)image->devices.size;
 }
 
+int mlimg_erofs_join(struct mlimg_erofs *image, const uint64_t *rooms, struct mlimg_err *err)
+{
+	for (size_t i = 0; i < image->devices.size; i++) {
+		if (rooms[i] < image->devices.at[i].blocks)
+			return mlimg_err_set(err, EINVAL, "room of device %zu", i + 1);
+		image->devices.at[i].room = rooms[i];
+	}
+	image->is_joined = true;
+	return 0;
+}
+
 /* As the kernel's new_encode_dev(): 8 bits of the minor, 12 of the major, the other 12 of the minor. */
 static uint32_t encode_dev(uint32_t major, uint32_t minor)
 {

@@ -74,7 +74,8 @@ void mlimg_erofs_put_chunks(const struct mlimg_erofs *image, const struct inode 
 			index->blkaddr = htole32(EROFS_NULL_ADDR);
 			continue;
 		}
-		index->device_id = htole16(e->device);
-		index->blkaddr = htole32((uint32_t)(e->dev_block + (block - e->file_block)));
+		index->device_id = htole16(image->is_joined ? 0 : e->device);
+		index->blkaddr = htole32(image->devices.at[e->device - 1].first_block +
+			(uint32_t)(e->dev_block + (block - e->file_block)));
 	}
 }

@@ -77,6 +77,8 @@ struct device {
 	char tag[64];
 	uint8_t places[MLIMG_PLACES_SIZE];
 	uint32_t blocks;
+	uint64_t room;        /**< blocks on the disk of a joined image */
+	uint32_t first_block; /**< set by the layout: on that disk; else 0 */
 };
 
 #define VEC(type)                  \
@@ -96,6 +98,7 @@ struct mlimg_erofs {
 	uint32_t *xattr_table; /**< open addressing over xattrs, NONE is free */
 	size_t xattr_table_size;
 	uint64_t n_chunks; /**< of all inodes that were checked */
+	bool is_joined;
 
 	/* Set by the layout. */
 	int64_t build_time_s;
@@ -103,6 +106,7 @@ struct mlimg_erofs {
 	uint64_t data_block;  /**< first block of the data area */
 	uint64_t xattr_block; /**< first block of the shared xattrs */
 	uint64_t n_blocks;
+	uint64_t n_disk_blocks; /**< of a joined image with its devices, else n_blocks */
 };
 
 /** Make room for one more element at the end of a VEC. @return its address, or NULL */

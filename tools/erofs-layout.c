@@ -333,6 +333,26 @@ static int place_shared_xattrs(struct mlimg_erofs *image, struct mlimg_err *err)
 	return 0;
 }
 
+/* Block numbers have 32 bits, and the greatest one means a hole. */
+static int place_devices(struct mlimg_erofs *image, struct mlimg_err *err)
+{
+	uint64_t at = image->n_blocks;
+
+	for (size_t i = 0; image->is_joined && i < image->devices.size; i++) {
+		struct device *device = &image->devices.at[i];
+
+		if (device->room >= EROFS_NULL_ADDR || at + device->room >= EROFS_NULL_ADDR)
+			return mlimg_err_refuse(err,
+				"is too large for one disk with its layers: %u blocks of %u bytes "
+				"can be",
+				EROFS_NULL_ADDR - 1, EROFS_BLOCK_SIZE);
+		device->first_block = (uint32_t)at;
+		at += device->room;
+	}
+	image->n_disk_blocks = at;
+	return 0;
+}
+
 int mlimg_erofs_layout(struct mlimg_erofs *image, struct mlimg_err *err)
 {
 	struct placing p = {.image = image};
@@ -358,5 +378,5 @@ int mlimg_erofs_layout(struct mlimg_erofs *image, struct mlimg_err *err)
 	r = place_shared_xattrs(image, err);
 	if (r == 0 && image->n_blocks >= EROFS_NULL_ADDR)
 		r = mlimg_err_set(err, EFBIG, "index");
-	return r;
+	return r < 0 ? r : place_devices(image, err);
 }

@@ -17,6 +17,36 @@ static int bad_chunk(struct mlimg_erofs_image *image, const struct mlimg_erofs_i
 	return erofs_refuse(image, err, "inode %u: a chunk %s", inode->nid, what);
 }
 
+/* The layer of a block on a joined disk. @return whether there is one: hash trees and the index itself are none */
+static bool find_layer(const struct mlimg_index *index, struct mlimg_erofs_run *run)
+{
+	size_t from = 0, to = index->n_layers;
+
+	if (run->physical < index->layers[0].first_block)
+		return false;
+	while (to - from > 1) {
+		size_t middle = from + (to - from) / 2;
+
+		if (index->layers[middle].first_block <= run->physical)
+			from = middle;
+		else
+			to = middle;
+	}
+	run->layer = (unsigned)from;
+	run->physical -= index->layers[from].first_block;
+	return run->physical < index->layers[from].n_blocks;
+}
+
+/* The layer that a chunk names, or that has its block. */
+static bool is_on_layer(
+	const struct mlimg_index *index, unsigned device, struct mlimg_erofs_run *run)
+{
+	if (index->is_joined)
+		return device == 0 && find_layer(index, run);
+	run->layer = device - 1;
+	return device && device <= index->n_layers;
+}
+
 /* One chunk as a run; n_blocks 0 for a hole. */
 static int decode_chunk(struct mlimg_erofs_image *image, const struct mlimg_erofs_inode *inode,
 	uint64_t i, const struct erofs_chunk_index *raw, struct mlimg_erofs_run *ret_run,
@@ -24,19 +54,17 @@ static int decode_chunk(struct mlimg_erofs_image *image, const struct mlimg_erof
 {
 	uint64_t file_blocks =
 		inode->size_bytes / EROFS_BLOCK_SIZE + (inode->size_bytes % EROFS_BLOCK_SIZE != 0);
-	unsigned device = le16toh(raw->device_id);
 
 	*ret_run = (struct mlimg_erofs_run){
 		.logical = i << inode->chunk_bits, .physical = le32toh(raw->blkaddr)};
 	if (ret_run->physical == EROFS_NULL_ADDR)
 		return 0;
-	if (raw->advise || device == 0 || device > image->index.n_layers)
+	if (raw->advise || !is_on_layer(&image->index, le16toh(raw->device_id), ret_run))
 		return bad_chunk(image, inode, "is on no layer", err);
-	ret_run->layer = device - 1;
 	ret_run->n_blocks = (uint64_t)1 << inode->chunk_bits;
 	if (ret_run->n_blocks > file_blocks - ret_run->logical)
 		ret_run->n_blocks = file_blocks - ret_run->logical;
-	if (ret_run->physical + ret_run->n_blocks > image->index.layers[device - 1].n_blocks)
+	if (ret_run->physical + ret_run->n_blocks > image->index.layers[ret_run->layer].n_blocks)
 		return bad_chunk(image, inode, "lies outside its layer", err);
 	return 0;
 }

@@ -121,7 +121,7 @@ static int read_super(struct mlimg_erofs_image *image, struct mlimg_err *err)
 	/* mlimg_index_read() has seen magic number, checksum and size; the disk may have changed since. */
 	if (pread(image->fd, &sb, sizeof(sb), EROFS_SB_OFFSET) != sizeof(sb))
 		return erofs_refuse(image, err, "its superblock cannot be read");
-	image->size_bytes = (uint64_t)le32toh(sb.blocks) * EROFS_BLOCK_SIZE;
+	image->size_bytes = image->index.size_bytes;
 	image->n_inodes = le64toh(sb.inos);
 	image->xattrs_at = (uint64_t)le32toh(sb.xattr_blkaddr) * EROFS_BLOCK_SIZE;
 	image->build_time_s = (int64_t)le64toh(sb.build_time);
@@ -187,6 +187,15 @@ uint64_t mlimg_erofs_size(const struct mlimg_erofs_image *image, uint64_t *ret_n
 {
 	*ret_n_inodes = image->n_inodes;
 	return image->size_bytes;
+}
+
+bool mlimg_erofs_has_layers(const struct mlimg_erofs_image *image)
+{
+	off_t end = lseek(image->fd, 0, SEEK_END);
+
+	/* All or none: without its end it is taken for an index alone, and layers are to be given. */
+	return image->index.is_joined && end >= 0 &&
+		(uint64_t)end / EROFS_BLOCK_SIZE >= image->index.disk_blocks;
 }
 
 /* ---- inodes ---- */

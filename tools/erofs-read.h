@@ -86,6 +86,9 @@ const char *mlimg_erofs_name(const struct mlimg_erofs_image *image);
 /** @return bytes of the image itself, and the number of inodes that its superblock claims */
 uint64_t mlimg_erofs_size(const struct mlimg_erofs_image *image, uint64_t *ret_n_inodes);
 
+/** @return whether the layers of a joined index lie behind it in this very file */
+bool mlimg_erofs_has_layers(const struct mlimg_erofs_image *image);
+
 /** @return a tree of the image, from @p root on: "/rootfs" is what a guest sees, "/" all */
 struct mlimg_itree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *root);
 

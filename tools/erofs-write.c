@@ -184,6 +184,7 @@ static void put_super(
 	const struct mlimg_erofs *image, uint8_t *map, const uint8_t uuid[16], const char *label)
 {
 	struct erofs_super *sb = (void *)(map + EROFS_SB_OFFSET);
+	bool has_table = image->devices.size && !image->is_joined;
 	uint64_t slots = (EROFS_SB_OFFSET + sizeof(*sb)) / EROFS_DEVICE_SLOT_SIZE;
 	struct erofs_device_slot *slot = (void *)(map + slots * EROFS_DEVICE_SLOT_SIZE);
 
@@ -194,10 +195,10 @@ static void put_super(
 		.inos = htole64(image->inodes.size),
 		.build_time = htole64((uint64_t)image->build_time_s),
 		.build_time_nsec = htole32(image->build_time_ns),
-		.blocks = htole32((uint32_t)image->n_blocks),
+		.blocks = htole32((uint32_t)image->n_disk_blocks),
 		.xattr_blkaddr = htole32((uint32_t)image->xattr_block),
 		.feature_incompat = htole32(EROFS_INCOMPAT_CHUNKED_FILE |
-			(image->devices.size ? EROFS_INCOMPAT_DEVICE_TABLE : 0)),
+			(has_table ? EROFS_INCOMPAT_DEVICE_TABLE : 0)),
 		.extra_devices = htole16((uint16_t)image->devices.size),
 		.devt_slotoff = htole16(image->devices.size ? (uint16_t)slots : 0)};
 	memcpy(sb->uuid, uuid, sizeof(sb->uuid));
@@ -206,6 +207,7 @@ static void put_super(
 		memcpy(slot->tag, image->devices.at[i].tag, sizeof(slot->tag));
 		memcpy(slot->places, image->devices.at[i].places, sizeof(slot->places));
 		slot->blocks = htole32(image->devices.at[i].blocks);
+		slot->mapped_blkaddr = htole32(image->devices.at[i].first_block);
 	}
 	sb->checksum = htole32(
 		mlimg_crc32c(~0u, map + EROFS_SB_OFFSET, EROFS_BLOCK_SIZE - EROFS_SB_OFFSET));

@@ -4,7 +4,7 @@
  * Writes an EROFS image (erofs-format.h) out of a tree that the caller describes inode by inode. It knows nothing of layers: where a file's
  * data lie is told to it as extents on numbered devices.
  *
- * Use: mlimg_erofs_new(), mlimg_erofs_add_device() for every device, mlimg_erofs_add_inode() for every inode (the first is the root
+ * Use: mlimg_erofs_new(), mlimg_erofs_add_device() for every device, mlimg_erofs_join() for a joined image, mlimg_erofs_add_inode() for every inode (the first is the root
  * directory), mlimg_erofs_add_xattr(), _add_extent(), _set_data() and mlimg_erofs_add_name() in any order, then mlimg_erofs_write().
  *
  * What is written:
@@ -61,6 +61,16 @@ void mlimg_erofs_free(struct mlimg_erofs *image);
 int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag,
 	const uint8_t places[MLIMG_PLACES_SIZE], uint64_t blocks,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Make it a joined image: its devices lie behind it on one disk, in the order of their numbers.
+ *
+ * @param image  has all its devices
+ * @param rooms  for each device the blocks between its beginning and the next one's, at least its own
+ * @return       0; -EINVAL when a device has no room
+ */
+int mlimg_erofs_join(
+	struct mlimg_erofs *image, const uint64_t *rooms, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Add an inode. The first one added is the root and must be a directory.
@@ -132,7 +142,8 @@ int mlimg_erofs_add_name(struct mlimg_erofs *image, uint32_t dir, const char *na
  * @param uuid         16 bytes
  * @param label        volume name, at most 16 bytes
  * @param ret_bytes    size of the image; may be NULL
- * @return             0, -EINVAL (a name twice, an inode without a name), -ENOSPC and other -errno
+ * @return             0, -EINVAL (a name twice, an inode without a name), -EUCLEAN (a joined disk of more than 2^32 - 2 blocks), -ENOSPC and
+ *                     other -errno
  */
 int mlimg_erofs_write(struct mlimg_erofs *image, int fd, const uint8_t uuid[16], const char *label,
 	uint64_t *ret_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;

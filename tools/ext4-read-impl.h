@@ -22,6 +22,7 @@
 struct mlimg_ext4 {
 	ext2_filsys ext2; /* its io channel is on a duplicate of fd */
 	int fd;
+	uint64_t offset; /* byte where the file system begins in fd */
 	char *name;
 	const char *at; /* path of what a walk is looking at, for messages; or NULL */
 	struct mlimg_ext4_super super;

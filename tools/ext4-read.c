@@ -89,7 +89,7 @@ int ext4_read_blocks(
 			(unsigned long long)first);
 	for (size_t done = 0; done < size;) {
 		ssize_t got = pread(fs->fd, (char *)data + done, size - done,
-			(off_t)(first * MLIMG_EXT4_BLOCK + done));
+			(off_t)(fs->offset + first * MLIMG_EXT4_BLOCK + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -208,7 +208,7 @@ static int read_super(struct mlimg_ext4 *fs, uint64_t image_bytes, struct mlimg_
 {
 	uint8_t head[SUPER_OFFSET + sizeof(struct ext2_super_block)];
 	struct ext2_super_block sb;
-	ssize_t got = pread(fs->fd, head, sizeof(head), 0);
+	ssize_t got = pread(fs->fd, head, sizeof(head), (off_t)fs->offset);
 	int ret;
 
 	if (got < 0)
@@ -254,14 +254,15 @@ static int open_image(
 /* libext2fs gets the very file that was checked, not whatever the path names by now. */
 static int open_ext2(struct mlimg_ext4 *fs, struct mlimg_err *err)
 {
-	char number[16];
+	char number[16], offset[32];
 	errcode_t code;
 	int fd = fcntl(fs->fd, F_DUPFD_CLOEXEC, 0);
 
 	if (fd < 0)
 		return ext4_fail(fs, err, errno, "open image");
 	snprintf(number, sizeof(number), "%d", fd);
-	code = ext2fs_open2(number, NULL, EXT2_FLAG_64BITS, 0, 0, unixfd_io_manager, &fs->ext2);
+	snprintf(offset, sizeof(offset), "offset=%llu", (unsigned long long)fs->offset);
+	code = ext2fs_open2(number, offset, EXT2_FLAG_64BITS, 0, 0, unixfd_io_manager, &fs->ext2);
 	if (code) {
 		fs->ext2 = NULL;
 		return mlimg_ext4_err_refuse(
@@ -277,17 +278,27 @@ static int open_ext2(struct mlimg_ext4 *fs, struct mlimg_err *err)
 
 int mlimg_ext4_open(const char *path, struct mlimg_ext4 **ret_fs, struct mlimg_err *err)
 {
+	return mlimg_ext4_open_part(path, 0, UINT64_MAX, ret_fs, err);
+}
+
+int mlimg_ext4_open_part(const char *path, uint64_t offset, uint64_t size_bytes,
+	struct mlimg_ext4 **ret_fs, struct mlimg_err *err)
+{
 	mlimg_autoext4 struct mlimg_ext4 *fs = calloc(1, sizeof(*fs));
 	uint64_t image_bytes = 0;
 	int ret;
 
 	if (fs) {
 		fs->fd = -1;
+		fs->offset = offset;
 		fs->name = strdup(path);
 	}
 	if (!fs || !fs->name)
 		return mlimg_err_set(err, ENOMEM, "open image '%s'", path);
 	ret = open_image(fs, path, &image_bytes, err);
+	image_bytes = image_bytes > offset ? image_bytes - offset : 0;
+	if (image_bytes > size_bytes)
+		image_bytes = size_bytes;
 	if (ret == 0)
 		ret = read_super(fs, image_bytes, err);
 	if (ret == 0)

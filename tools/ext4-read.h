@@ -100,6 +100,19 @@ struct mlimg_ext4_attrs;
 int mlimg_ext4_open(
 	const char *path, struct mlimg_ext4 **ret_fs, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * The same for an image that lies in a part of a file or block device.
+ *
+ * @param path        the file
+ * @param offset      byte where the image begins
+ * @param size_bytes  its room; less where the file ends before
+ * @param ret_fs      as mlimg_ext4_open()
+ * @param err         as mlimg_ext4_open()
+ * @return            as mlimg_ext4_open()
+ */
+int mlimg_ext4_open_part(const char *path, uint64_t offset, uint64_t size_bytes,
+	struct mlimg_ext4 **ret_fs, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Close it; accepts NULL. */
 void mlimg_ext4_close(struct mlimg_ext4 *fs);
 MLIMG_DEFINE_CLEANUP(struct mlimg_ext4, mlimg_ext4_close)
@@ -111,7 +124,7 @@ const struct mlimg_ext4_super *mlimg_ext4_super(const struct mlimg_ext4 *fs);
 /** @return the path it was opened by */
 const char *mlimg_ext4_name(const struct mlimg_ext4 *fs);
 
-/** @return the very file that is open, for reading what lies behind the file system; lives as long as @p fs */
+/** @return the very file that is open, of mlimg_ext4_open(), for reading what lies behind the file system; lives as long as @p fs */
 int mlimg_ext4_fd(const struct mlimg_ext4 *fs);
 
 /** @return where the tree of a layer of @p kind lies in its image: "/rootfs" or "/upper" */

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/disk.h"
@@ -17,6 +18,7 @@ struct job {
 	struct mlimg_index_layer *layers;
 	struct mlimg_layer_info *infos;
 	struct mlimg_stack stack;
+	bool is_joined;
 	size_t n;
 };
 
@@ -84,6 +86,22 @@ static int describe(
 	return *ret_text ? 0 : mlimg_err_set(err, ENOMEM, "describe the stack");
 }
 
+/* On a joined disk an image has its whole length, what lies behind its file system included. */
+static int join(const struct job *job, struct mlimg_erofs *image, struct mlimg_err *err)
+{
+	uint64_t rooms[MLIMG_STACK_LAYERS_MAX];
+
+	for (size_t i = 0; i < job->n; i++) {
+		off_t end = lseek(mlimg_ext4_fd(job->layers[i].fs), 0, SEEK_END);
+
+		if (end < 0)
+			return mlimg_err_set(
+				err, errno, "'%s'", mlimg_ext4_name(job->layers[i].fs));
+		rooms[i] = (uint64_t)end / MLIMG_EXT4_BLOCK + (end % MLIMG_EXT4_BLOCK != 0);
+	}
+	return mlimg_erofs_join(image, rooms, err);
+}
+
 static int write_index(const struct job *job, struct mlimg_outfile *out,
 	struct mlimg_index_result *result, struct mlimg_err *err)
 {
@@ -97,6 +115,8 @@ static int write_index(const struct job *job, struct mlimg_outfile *out,
 	r = describe(job, result->stack_id, &text, err);
 	if (r == 0)
 		r = mlimg_index_merge(job->layers, job->n, text, NULL, 0, &image, err);
+	if (r == 0 && job->is_joined)
+		r = join(job, image, err);
 	if (r == 0)
 		r = mlimg_erofs_write(
 			image, out->fd, uuid, MLIMG_INDEX_LABEL, &result->size_bytes, err);
@@ -107,10 +127,11 @@ static int write_index(const struct job *job, struct mlimg_outfile *out,
 }
 
 int mlimg_index_compile(const char *const *images, size_t n_images, const char *target,
-	bool replace, struct mlimg_index_result *ret, struct mlimg_err *err)
+	const struct mlimg_index_options *options, struct mlimg_index_result *ret,
+	struct mlimg_err *err)
 {
 	mlimg_autooutfile struct mlimg_outfile out = MLIMG_OUTFILE_INIT;
-	mlimg_cleanup(job_done) struct job job = {.n = 0};
+	mlimg_cleanup(job_done) struct job job = {.is_joined = options->is_joined};
 	struct mlimg_index_result result = {.n_layers = n_images};
 	const char *missing;
 	int r;
@@ -125,7 +146,7 @@ int mlimg_index_compile(const char *const *images, size_t n_images, const char *
 			return mlimg_err_usage(err, "'%s' is both a layer and the index", target);
 	r = open_layers(&job, images, n_images, err);
 	if (r == 0)
-		r = mlimg_outfile_open(&out, target, replace, err);
+		r = mlimg_outfile_open(&out, target, options->replace, err);
 	if (r == 0)
 		r = write_index(&job, &out, &result, err);
 	if (r == 0)

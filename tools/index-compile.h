@@ -13,6 +13,12 @@
 #include "libmlimg/err.h"
 #include "libmlimg/sha256.h"
 
+/** How to compile. */
+struct mlimg_index_options {
+	bool is_joined; /**< for one disk with the layers (libmlimg/index.h) */
+	bool replace;   /**< an existing file may be replaced */
+};
+
 /** What was compiled. */
 struct mlimg_index_result {
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
@@ -27,11 +33,12 @@ struct mlimg_index_result {
  * @param images    paths of layer images, bottom first
  * @param n_images  1 or more
  * @param target    where to write it: replaced atomically, durable on return; nothing is left of it on failure
- * @param replace   whether an existing file may be replaced
+ * @param options   how
  * @param ret       what it is; may be NULL
  * @return          0; -EUCLEAN when a layer is refused; other -errno
  */
 int mlimg_index_compile(const char *const *images, size_t n_images, const char *target,
-	bool replace, struct mlimg_index_result *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const struct mlimg_index_options *options, struct mlimg_index_result *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

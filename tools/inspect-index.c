@@ -17,11 +17,13 @@ static json_t *layers_of(const struct mlimg_inspect_stack *stack)
 
 	for (size_t i = 0; list && i < stack->infos.n_layers; i++) {
 		const struct mlimg_layer_info *info = &stack->infos.layers[i];
-		json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "kind",
+		json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:o}", "kind",
 			mlimg_kind_name(info->kind), "name", info->name, "version", info->version,
 			"build_id", info->build_id, "file_system_bytes",
 			(json_int_t)index->layers[i].n_blocks * MLIMG_EXT4_BLOCK, "is_given",
-			stack->layers[i] != NULL);
+			stack->layers[i] != NULL, "first_block",
+			index->is_joined ? json_integer(index->layers[i].first_block)
+					 : json_null());
 
 		if (json_array_append_new(list, object) < 0) {
 			json_decref(list);
@@ -38,9 +40,10 @@ static int show_json(const struct mlimg_inspect_stack *stack, struct mlimg_err *
 	json_t *object;
 
 	mlimg_uuid_format(mlimg_erofs_index(stack->image)->uuid, uuid);
-	object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "kind", "index", "stack_id",
+	object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "kind", "index", "stack_id",
 		stack->stack_id, "uuid", uuid, "inodes", (json_int_t)n_inodes, "file_system_bytes",
-		(json_int_t)size, "layers", layers_of(stack));
+		(json_int_t)size, "is_joined", mlimg_erofs_index(stack->image)->is_joined, "layers",
+		layers_of(stack));
 	return mlimg_inspect_put_report(object, "print the description", err);
 }
 
@@ -59,6 +62,9 @@ int mlimg_inspect_index_show(struct mlimg_inspect *in, struct mlimg_err *err)
 	printf("%-12s %" PRIu64 "\n", "inodes", n_inodes);
 	printf("%-12s %s (%" PRIu64 " bytes)\n", "file system",
 		mlimg_cli_format_size(size, size_text), size);
+	if (index->is_joined)
+		printf("%-12s joined with its layers: %" PRIu64 " blocks\n", "disk",
+			index->disk_blocks);
 	for (size_t i = 0; i < stack->infos.n_layers; i++) {
 		const struct mlimg_layer_info *info = &stack->infos.layers[i];
 

@@ -101,18 +101,16 @@ static int check_description(struct mlimg_inspect_stack *stack, struct mlimg_err
 	return 0;
 }
 
-/* By everything that tells one image from another, as a boot compares disks (libmlimg/index.h). */
-static int take_layer(
-	struct mlimg_inspect_stack *stack, const char *path, bool *is_used, struct mlimg_err *err)
+/* By everything that tells one image from another, as a boot compares disks (libmlimg/index.h). Closes @fs, or keeps it. */
+static int take_opened(struct mlimg_inspect_stack *stack, struct mlimg_ext4 *opened, bool *is_used,
+	struct mlimg_err *err)
 {
 	const struct mlimg_index *index = mlimg_erofs_index(stack->image);
-	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	mlimg_autoext4 struct mlimg_ext4 *fs = opened;
 	const struct mlimg_ext4_super *super;
 	struct mlimg_layer_info info = {0};
-	int ret = mlimg_ext4_open(path, &fs, err);
+	int ret = mlimg_ext4_layer_info(fs, &info, err);
 
-	if (ret == 0)
-		ret = mlimg_ext4_layer_info(fs, &info, err);
 	if (ret < 0)
 		return ret;
 	super = mlimg_ext4_super(fs);
@@ -126,7 +124,7 @@ static int take_layer(
 			ret = mlimg_err_refuse(err,
 				"%.140s: its contents lie elsewhere than in the image that %.140s "
 				"was compiled from",
-				path, mlimg_erofs_name(stack->image));
+				mlimg_ext4_name(fs), mlimg_erofs_name(stack->image));
 		} else if (!stack->layers[i]) {
 			stack->layers[i] = mlimg_steal(&fs);
 			stack->n_given++;
@@ -139,6 +137,38 @@ static int take_layer(
 	}
 	mlimg_layer_info_done(&info);
 	return ret;
+}
+
+static int take_layer(
+	struct mlimg_inspect_stack *stack, const char *path, bool *is_used, struct mlimg_err *err)
+{
+	struct mlimg_ext4 *fs = NULL;
+	int ret = mlimg_ext4_open(path, &fs, err);
+
+	return ret < 0 ? ret : take_opened(stack, fs, is_used, err);
+}
+
+/* The layers of a joined index that lie behind it. */
+static int take_joined(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
+{
+	const struct mlimg_index *index = mlimg_erofs_index(stack->image);
+	const char *name = mlimg_erofs_name(stack->image);
+
+	for (size_t i = 0; i < index->n_layers; i++) {
+		uint32_t block = index->layers[i].first_block;
+		struct mlimg_ext4 *fs = NULL;
+		bool is_used = false;
+		int ret = mlimg_ext4_open_part(name, (uint64_t)block * MLIMG_EXT4_BLOCK,
+			mlimg_index_room(index, i) * MLIMG_EXT4_BLOCK, &fs, err);
+
+		if (ret == 0)
+			ret = take_opened(stack, fs, &is_used, err);
+		if (ret == 0 && !stack->layers[i])
+			ret = mlimg_err_refuse(err, "another layer is there than the index is of");
+		if (ret < 0)
+			return mlimg_err_wrap(err, ret, "block %u", block);
+	}
+	return 0;
 }
 
 int mlimg_inspect_stack_open(const char *path, const char *const *layers, size_t n_layers,
@@ -157,6 +187,8 @@ int mlimg_inspect_stack_open(const char *path, const char *const *layers, size_t
 	}
 	if (ret == 0)
 		ret = check_description(stack, err);
+	if (ret == 0 && mlimg_erofs_has_layers(stack->image))
+		ret = take_joined(stack, err);
 	for (size_t i = 0; i < n_layers && ret == 0; i++)
 		ret = take_layer(stack, layers[i], &is_used[i], err);
 	if (ret < 0)

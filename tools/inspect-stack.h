@@ -36,7 +36,8 @@ enum mlimg_inspect_digests {
 bool mlimg_inspect_is_index(const char *path);
 
 /**
- * Open an index. Refused: superblock, device table and /mlimg/stack.json disagree.
+ * Open an index, or a disk that begins with a joined one, which has the layers' images itself. Refused: superblock, device table
+ * and /mlimg/stack.json disagree.
  *
  * @param path       the index
  * @param layers     images of layers, in any order; those of other stacks are passed over

@@ -184,6 +184,11 @@ static void disk_name(const struct mlimg_vm_spec *spec, size_t i, char ret_name[
 		snprintf(ret_name, 32, "software%zu", i - 1 - spec->n_patches);
 }
 
+static const char *format_of(const struct mlimg_vm_disk *disk)
+{
+	return disk->is_qcow2 ? "qcow2" : disk->is_vmdk ? "vmdk" : "raw";
+}
+
 /*
  * The formats are always said, never found out from the content: a guest may write anything at the
  * beginning of its own raw disk, the header of a format that names a file of the host included.
@@ -205,8 +210,8 @@ static int add_disk(
 		return -ENOMEM;
 	disk_name(spec, i, name);
 	add(args, "-blockdev");
-	add(args, "driver=%s,node-name=%s,%s,file.driver=%s,file.filename=%s",
-		disk->is_qcow2 ? "qcow2" : "raw", name,
+	add(args, "driver=%s,node-name=%s,%s,file.driver=%s,file.filename=%s", format_of(disk),
+		name,
 		is_user && spec->mode != MLIMG_BOOT_READONLY ? "discard=unmap,detect-zeroes=unmap"
 							     : "read-only=on",
 		disk->is_block_device ? "host_device" : "file", path);
@@ -233,11 +238,14 @@ static uint64_t next_random(uint64_t *state)
 
 static int add_disks(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
 {
-	size_t order[MLIMG_VM_DISKS_MAX + 1], n = spec->n_disks + (spec->index.path ? 1 : 0);
+	size_t order[MLIMG_VM_DISKS_MAX + 1], n = 0;
 	uint64_t state = spec->shuffle_seed;
 
-	for (size_t i = 0; i < n; i++)
-		order[i] = i;
+	/* With all read-only layers in the index's disk there are two: the user's and that. */
+	for (size_t i = spec->index.is_vmdk ? spec->n_disks - 1 : 0; i < spec->n_disks; i++)
+		order[n++] = i;
+	if (spec->index.path)
+		order[n++] = spec->n_disks;
 	for (size_t i = n; spec->shuffle && i > 1; i--) {
 		size_t j = next_random(&state) % i, tmp = order[i - 1];
 

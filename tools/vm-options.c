@@ -36,6 +36,9 @@ static const char help[] =
 	"                          (default: auto: index where the initramfs knows it)\n"
 	"  --index FILE            the layers' index, made by mlimg-index (default:\n"
 	"                          compiled when needed, and kept)\n"
+	"  --disks HOW             with an index: joined (index and read-only layers are\n"
+	"                          one disk of the guest) or separate (default: joined\n"
+	"                          where the initramfs knows it)\n"
 	"  --cache-dir DIR         where compiled indexes are kept (default: for root\n"
 	"                          /var/cache/mlimg, else $XDG_CACHE_HOME/mlimg)\n"
 	"Machine:\n"
@@ -75,6 +78,7 @@ enum {
 	OPT_USER_ID,
 	OPT_UNION,
 	OPT_INDEX,
+	OPT_DISKS,
 	OPT_CACHE_DIR,
 	OPT_NAME,
 	OPT_MEMORY,
@@ -102,6 +106,7 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"user-id", required_argument, NULL, OPT_USER_ID},
 	{"union", required_argument, NULL, OPT_UNION},
 	{"index", required_argument, NULL, OPT_INDEX},
+	{"disks", required_argument, NULL, OPT_DISKS},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"memory", required_argument, NULL, OPT_MEMORY},
@@ -264,6 +269,9 @@ static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, con
 		ret = mlimg_union_of(text, &o->union_driver, err);
 		return ret < 0 ? mlimg_err_wrap(err, ret, "--union") : 0;
 	case OPT_INDEX: return set_once("index", text, &o->index, err);
+	case OPT_DISKS:
+		ret = mlimg_disks_of(text, &o->disks, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--disks") : 0;
 	default: /* OPT_CACHE_DIR */ return set_once("cache-dir", text, &o->cache_dir, err);
 	}
 }
@@ -329,6 +337,8 @@ static int check_all(struct mlimg_vm_options *o, const char *format, struct mlim
 		return mlimg_err_usage(err, "--user is missing");
 	if (o->index && o->union_driver == MLIMG_UNION_OF_OVERLAY)
 		return mlimg_err_usage(err, "--index and --union overlay exclude each other");
+	if (o->disks && o->union_driver == MLIMG_UNION_OF_OVERLAY)
+		return mlimg_err_usage(err, "--disks and --union overlay exclude each other");
 	if (!o->kernel != !o->initrd)
 		return mlimg_err_usage(err, "--kernel and --initrd go together");
 	if (!o->net && o->n_forwards)

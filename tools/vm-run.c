@@ -14,6 +14,7 @@
 #include "tools/beneath-tree.h"
 #include "tools/bootfiles.h"
 #include "tools/cli.h"
+#include "tools/vm-index.h"
 #include "tools/vm-process.h"
 #include "tools/vm-runtime.h"
 
@@ -24,7 +25,8 @@ struct prepared {
 	struct mlimg_args args;
 	struct mlimg_vm_layers layers;
 	struct mlimg_initrd initrd_says;
-	char *dir, *kernel, *initrd, *index;
+	struct mlimg_vm_index index;
+	char *dir, *kernel, *initrd;
 	int lock;
 };
 
@@ -38,7 +40,7 @@ static void prepared_done(struct prepared *p)
 	free(p->dir);
 	free(p->kernel);
 	free(p->initrd);
-	free(p->index);
+	mlimg_vm_index_done(&p->index);
 }
 
 /* A QEMU built without seccomp refuses the option, whatever its value. One that is not there may have it. */
@@ -222,35 +224,32 @@ static int lock(struct prepared *p, struct mlimg_err *err)
 	return ret;
 }
 
-/* The index, given or kept; with a dry run it is only said where it would be. */
 static int find_index(
 	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
-	const char *path = options->index;
-	int ret;
+	const char *path;
+	int ret = mlimg_vm_index_find(options, &p->initrd_says, p->dir, &p->layers, &p->index, err);
 
-	if (path) {
-		ret = mlimg_vm_index_check(path, &p->layers, err);
-	} else {
-		ret = mlimg_vm_index_path(options->cache_dir, &p->layers, &p->index, err);
-		if (ret == 0 && !options->dry_run)
-			ret = mlimg_vm_index_keep(p->index, &p->layers, err);
-		path = p->index;
-	}
-	if (ret == 0)
-		p->spec.index = (struct mlimg_vm_disk){.path = path,
-			.is_block_device = is_block_device(path),
-			.id = p->layers.stack_id};
-	return ret;
+	if (ret < 0)
+		return ret;
+	path = p->index.joined ? p->index.joined : p->index.path;
+	p->spec.index = (struct mlimg_vm_disk){.path = path,
+		.is_vmdk = p->index.joined != NULL,
+		.is_block_device = is_block_device(path),
+		.id = p->layers.stack_id};
+	return 0;
 }
 
 /* What nobody asked for may fail: overlayfs shows the same. */
 static int choose_union(
 	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
-	bool is_auto = options->union_driver == MLIMG_UNION_AUTO && !options->index;
-	enum mlimg_union driver = options->index ? MLIMG_UNION_OF_INDEX : options->union_driver;
-	const char *why = options->index ? "--index was given" : "asked for";
+	bool is_implied = options->index || options->disks;
+	bool is_auto = options->union_driver == MLIMG_UNION_AUTO && !is_implied;
+	enum mlimg_union driver = is_implied ? MLIMG_UNION_OF_INDEX : options->union_driver;
+	const char *why = options->index                   ? "--index was given"
+		: options->disks && !options->union_driver ? "--disks was given"
+							   : "asked for";
 	int ret = 0;
 
 	if (is_auto)
@@ -264,6 +263,9 @@ static int choose_union(
 	else
 		fprintf(stderr, "%s: union: %s: %s\n", MLIMG_VM_PROG,
 			p->spec.index.path ? MLIMG_UNION_INDEX : MLIMG_UNION_OVERLAY, why);
+	if (p->spec.index.path)
+		fprintf(stderr, "%s: disks: %s: %s\n", MLIMG_VM_PROG,
+			p->spec.index.is_vmdk ? "joined" : "separate", p->index.why);
 	return 0;
 }
 

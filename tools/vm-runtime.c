@@ -141,8 +141,8 @@ pid_t mlimg_runtime_owner(const char *dir)
 
 void mlimg_runtime_clean(const char *dir)
 {
-	static const char *const files[] = {
-		"qmp.sock", "monitor.sock", "agent.sock", "console.sock", "kernel", "initrd"};
+	static const char *const files[] = {"qmp.sock", "monitor.sock", "agent.sock",
+		"console.sock", "kernel", "initrd", "disk.vmdk"};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		mlimg_autofree char *path = mlimg_runtime_file(dir, files[i]);

@@ -11,6 +11,7 @@
  *                         console.log   what it printed; stays after the end
  *                         qemu.log      what QEMU printed; stays after the end
  *                         kernel, initrd   as long as QEMU reads them
+ *                         disk.vmdk     index and read-only layers as one disk (vmdk.h)
  */
 #ifndef MLIMG_VM_RUNTIME_H
 #define MLIMG_VM_RUNTIME_H
@@ -62,7 +63,7 @@ pid_t mlimg_runtime_owner(const char *dir);
 /** The path of a file in @p dir. @return free() it; NULL when there is no memory */
 char *mlimg_runtime_file(const char *dir, const char *file);
 
-/** Remove sockets, kernel and initrd of a guest that does not run; the logs stay. */
+/** Remove sockets, kernel, initrd and disk.vmdk of a guest that does not run; the logs stay. */
 void mlimg_runtime_clean(const char *dir);
 
 #endif

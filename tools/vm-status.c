@@ -154,7 +154,8 @@ static void print_boot(const json_t *boot)
 	print_layer("user", json_object_get(boot, "user"));
 	printf("union     ");
 	mlimg_cli_put_safe(stdout, mlimg_json_text(boot, "union", "?"));
-	printf("\nboot      generation %lld, change: ",
+	printf("%s\nboot      generation %lld, change: ",
+		strcmp(mlimg_json_text(boot, "disks", ""), "joined") == 0 ? ", joined disks" : "",
 		(long long)json_integer_value(json_object_get(boot, "generation")));
 	mlimg_cli_put_safe(stdout, mlimg_json_text(boot, "change", "?"));
 	json_object_foreach((json_t *)counts, verdict, count)

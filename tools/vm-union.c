@@ -14,6 +14,7 @@
 #include "tools/index-compile.h"
 #include "tools/index-merge.h"
 #include "tools/vm-runtime.h"
+#include "tools/vmdk.h"
 
 int mlimg_union_of(const char *name, enum mlimg_union *ret_union, struct mlimg_err *err)
 {
@@ -26,6 +27,27 @@ int mlimg_union_of(const char *name, enum mlimg_union *ret_union, struct mlimg_e
 	else
 		return mlimg_err_usage(err, "'%s' is none of 'auto', 'index' and 'overlay'", name);
 	return 0;
+}
+
+int mlimg_disks_of(const char *name, enum mlimg_disks *ret_disks, struct mlimg_err *err)
+{
+	if (strcmp(name, "joined") == 0)
+		*ret_disks = MLIMG_DISKS_JOINED;
+	else if (strcmp(name, "separate") == 0)
+		*ret_disks = MLIMG_DISKS_SEPARATE;
+	else
+		return mlimg_err_usage(err, "'%s' is neither 'joined' nor 'separate'", name);
+	return 0;
+}
+
+int mlimg_vm_can_join(
+	const char *index, const struct mlimg_vm_layers *layers, struct mlimg_err *err)
+{
+	int r = mlimg_vmdk_check_name(index, err);
+
+	for (size_t i = 0; i < layers->n && r == 0; i++)
+		r = mlimg_vmdk_check_name(layers->paths[i], err);
+	return r;
 }
 
 enum mlimg_union mlimg_union_choose(const struct mlimg_initrd *initrd, const char **ret_why)
@@ -81,7 +103,7 @@ static int open_layers(
 }
 
 static int check(const char *path, const struct mlimg_vm_layers *layers,
-	const struct opened *opened, struct mlimg_err *err)
+	const struct opened *opened, struct mlimg_index *ret_index, struct mlimg_err *err)
 {
 	mlimg_autofree char *name = NULL;
 	mlimg_autoclose int fd = open_image(path, &name, err);
@@ -99,16 +121,22 @@ static int check(const char *path, const struct mlimg_vm_layers *layers,
 	mlimg_layer_uuid(layers->stack_id, uuid);
 	if (memcmp(uuid, index.uuid, sizeof(uuid)) != 0)
 		return mlimg_err_refuse(err, "%s: the index's UUID is not that of its stack", name);
+	*ret_index = index;
 	return 0;
 }
 
-int mlimg_vm_index_check(
-	const char *index, const struct mlimg_vm_layers *layers, struct mlimg_err *err)
+int mlimg_vm_index_check(const char *index, const struct mlimg_vm_layers *layers,
+	struct mlimg_index *ret, struct mlimg_err *err)
 {
 	mlimg_cleanup(opened_done) struct opened opened = {.n = 0};
+	struct mlimg_index found;
 	int r = open_layers(layers, &opened, err);
 
-	return r < 0 ? r : check(index, layers, &opened, err);
+	if (r == 0)
+		r = check(index, layers, &opened, &found, err);
+	if (r == 0 && ret)
+		*ret = found;
+	return r;
 }
 
 static int default_dir(char **ret_dir, struct mlimg_err *err)
@@ -147,6 +175,9 @@ static int digest_places(const struct mlimg_vm_layers *layers, char ret_hex[MLIM
 		size = htole64(disk.sb.size_bytes);
 		mlimg_sha256_add(&sha, &size, sizeof(size));
 		mlimg_sha256_add(&sha, disk.sb.hash_seed, sizeof(disk.sb.hash_seed));
+		size = htole64(disk.size_bytes);
+		if (layers->is_joined)
+			mlimg_sha256_add(&sha, &size, sizeof(size));
 	}
 	mlimg_sha256_end(&sha, digest);
 	mlimg_sha256_hex(digest, ret_hex);
@@ -188,14 +219,17 @@ static int make_dir_of(const char *path, struct mlimg_err *err)
 	return mlimg_runtime_make_dir(dir, err);
 }
 
-int mlimg_vm_index_keep(
-	const char *path, const struct mlimg_vm_layers *layers, struct mlimg_err *err)
+int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,
+	struct mlimg_index *ret, struct mlimg_err *err)
 {
+	const struct mlimg_index_options how = {.is_joined = layers->is_joined, .replace = true};
 	int r = make_dir_of(path, err);
 
 	if (r < 0)
 		return r;
-	if (mlimg_vm_index_check(path, layers, NULL) == 0)
+	if (mlimg_vm_index_check(path, layers, ret, NULL) == 0 &&
+		ret->is_joined == layers->is_joined)
 		return 0;
-	return mlimg_index_compile(layers->paths, layers->n, path, true, NULL, err);
+	r = mlimg_index_compile(layers->paths, layers->n, path, &how, NULL, err);
+	return r < 0 ? r : mlimg_vm_index_check(path, layers, ret, err);
 }

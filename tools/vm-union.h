@@ -5,7 +5,8 @@
  *
  * Compiled indexes are kept, so that a stack is compiled once, in a directory of the user's own:
  *
- *     DIR/STACK-PLACES.erofs    20 hex digits of the stack id, and 20 of a digest of MLIMG_INDEX_REVISION and every layer's size and places (libmlimg/index.h)
+ *     DIR/STACK-PLACES.erofs    20 hex digits of the stack id, and 20 of a digest of MLIMG_INDEX_REVISION and every layer's size and places (libmlimg/index.h);
+ *                               for a joined index also of that, and of every image's size
  *
  * So two images of one layer whose contents lie elsewhere never share an index. A file comes into being whole, by renaming; it may be
  * removed at any time, a running guest keeps what it has open. Nothing else is ever removed.
@@ -16,6 +17,7 @@
 #include <stddef.h>
 
 #include "libmlimg/err.h"
+#include "libmlimg/index.h"
 #include "libmlimg/stack.h"
 #include "tools/initrd.h"
 
@@ -27,11 +29,22 @@ enum mlimg_union {
 	MLIMG_UNION_OF_OVERLAY,
 };
 
+/** With an index: how it and the layers are attached. */
+enum mlimg_disks {
+	MLIMG_DISKS_AUTO =
+		0, /**< wanted only: joined where the initramfs knows it and nothing is in the way */
+	MLIMG_DISKS_JOINED,   /**< as one disk (vmdk.h) */
+	MLIMG_DISKS_SEPARATE, /**< each as its own */
+};
+
+#define MLIMG_INITRD_JOINED "joined" /**< what an initramfs says that knows a joined index */
+
 /** The read-only layers that an index is of. */
 struct mlimg_vm_layers {
 	const char *paths[MLIMG_STACK_LAYERS_MAX]; /**< bottom first; not owned */
 	size_t n;
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
+	bool is_joined; /**< their index is made for one disk with them */
 };
 
 /**
@@ -42,6 +55,26 @@ struct mlimg_vm_layers {
  */
 int mlimg_union_of(
 	const char *name, enum mlimg_union *ret_union, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The way called @p name: "joined", "separate".
+ *
+ * @param err  of kind MLIMG_ERR_USAGE
+ * @return     0, -EINVAL
+ */
+int mlimg_disks_of(
+	const char *name, enum mlimg_disks *ret_disks, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Whether index and layers can be one disk.
+ *
+ * @param index   the index, which need not be there yet
+ * @param layers  the layers
+ * @param err     which file is in the way, and why
+ * @return        0 or -errno
+ */
+int mlimg_vm_can_join(const char *index, const struct mlimg_vm_layers *layers,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Decide for MLIMG_UNION_AUTO.
@@ -56,12 +89,13 @@ enum mlimg_union mlimg_union_choose(const struct mlimg_initrd *initrd, const cha
  * Compare an index with layers: superblocks and device table, as the guest will do.
  *
  * @param index   the file
- * @param layers  the layers
+ * @param layers  the layers; joined or not, as the index is
+ * @param ret     what is in it; may be NULL
  * @param err     names the file that does not fit; of kind MLIMG_ERR_REFUSED
  * @return        0 or -errno
  */
 int mlimg_vm_index_check(const char *index, const struct mlimg_vm_layers *layers,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+	struct mlimg_index *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Where the index of these layers is kept; nothing is created.
@@ -79,9 +113,10 @@ int mlimg_vm_index_path(const char *dir, const struct mlimg_vm_layers *layers, c
  *
  * @param path    from mlimg_vm_index_path(); its directory is created (0700) and must be nobody else's
  * @param layers  the layers
+ * @param ret     what is in it
  * @return        0 or -errno
  */
 int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+	struct mlimg_index *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -269,6 +269,13 @@ static void check_index(size_t n, const struct mlimg_manifest *merged)
 	run(command);
 	compare_mount("mount/rootfs", merged, false);
 	run("umount mount");
+	snprintf(command, sizeof(command), "mlimg-index -q --joined -o joined%s", images);
+	run(command);
+	snprintf(command, sizeof(command),
+		"cat joined%s >disk && mount -t erofs -o ro,loop disk mount", images);
+	run(command);
+	compare_mount("mount/rootfs", merged, false);
+	run("umount mount");
 }
 
 /* In the working directory, an empty one. */

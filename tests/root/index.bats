@@ -58,6 +58,14 @@ as_overlaid() {
 	mount-index x.img merged 0.img 1.img 2.img
 	treelist merged/rootfs >merged.list
 	umount merged
+	# And as one disk, which no kernel is told the layers of.
+	mlimg-index -q --joined -o joined.img 0.img 1.img 2.img
+	cat joined.img 0.img 1.img 2.img >disk.raw
+	mount -t erofs -o ro,loop disk.raw merged
+	treelist merged/rootfs >joined.list
+	cmp <(cat merged/mlimg/manifests/2) <(mlimg-inspect 2.img manifest)
+	umount merged
+	same "joined tree, seed $seed" "" "$(diff merged.list joined.list)"
 	mkdir one two three
 	mount -o ro,noload,loop 0.img one && mount -o ro,noload,loop 1.img two && mount -o ro,noload,loop 2.img three
 	overlaid three/rootfs two/rootfs one/rootfs

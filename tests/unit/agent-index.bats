@@ -73,6 +73,11 @@ refused() {
 	same boot "{\"union\":\"index\",\"stack\":[[\"debian\",\"$V1\",null],[\"nginx\",\"$NGINX\",null]],\"user\":\"$RUN/user\",\"change\":\"first\"}" \
 		"$(boot '{union, stack: (.stack | map([.name, .build_id, .mount])), user: .user.mount, change}')"
 	same "has mount" true "$(boot '.stack | all(has("mount"))')"
+	same "disks" separate "$(boot .disks)"
+	mlimg-agent prepare --root "$RUN" --union index --disks joined --system "$V1" --software "$NGINX" --user "$TENANT"
+	same "disks" joined "$(boot .disks)"
+	fails 2 "mlimg-agent: prepare: --disks: 'one' is neither 'joined' nor 'separate'
+Try 'mlimg-agent --help' for more information." mlimg-agent prepare --disks one
 	commit
 	same state '{"union":"index","versions":["12.1","1.22"]}' "$(state '{union, versions: (.stack | map(.version))}')"
 	same "base manifest" ". ./etc ./etc/nginx.conf ./etc/version" "$(grep -o '^\.[^ ]*' "$USER_DIR/mlimg/base.manifest.1" | xargs)"
@@ -137,7 +142,7 @@ refused() {
 @test "a damaged index" {
 	local json=$RUN/index/mlimg/stack.json
 	mount_index v1 nginx
-	jq '.stack_id |= "0" + .[1:]' "$json" >"$DIR/x"
+	jq '.stack_id |= (if .[:1] == "0" then "1" else "0" end) + .[1:]' "$json" >"$DIR/x"
 	cp "$DIR/x" "$json"
 	refused 3 "index: stack.json: its stack id is '$(jq -r .stack_id "$DIR/x")', but its layers' is $(printf '%s\n' "$V1" "$NGINX" | sha256sum | cut -d' ' -f1)"
 	echo "{" >"$json"
@@ -191,11 +196,52 @@ refused() {
 		mlimg-agent check-index --index i.img --layer t.img
 }
 
+@test "check-index: layers behind a joined index, on its disk" {
+	cd "$DIR"
+	mlimg-mkfs --quiet --kind system --name s --version 1 v1 s.img
+	mlimg-mkfs --quiet --kind software --name w --version 1 nginx w.img
+	mlimg-mkfs --quiet --kind software --name x --version 1 v2 x.img
+	local index blocks id uuid at
+	mlimg-index --json -o j.img --joined s.img w.img >made
+	cat j.img s.img w.img >disk
+	works mlimg-agent check-index --index disk
+	same stdout "" "$output"
+	works mlimg-agent check-index --index j.img --layer s.img --layer w.img
+	id=$(mlimg-inspect --json w.img | jq -r .build_id) at=$(jq '.first_blocks[1]' made)
+	uuid=$(dumpe2fs -h x.img 2>/dev/null | sed -n 's/^Filesystem UUID: *//p' | tr -d -)
+	same "blocks" "$(($(stat -c %s disk) / 4096))" "$(jq .disk_blocks made)"
+	cat j.img s.img x.img >foreign
+	fails 3 "mlimg-agent: block $at of foreign holds a layer with UUID $uuid, but layer 1 of the index on foreign is ${id:0:20}: compile the index from these layers, in this order" \
+		mlimg-agent check-index --index foreign
+	cat j.img s.img s.img | head -c "$(stat -c %s disk)" >blank
+	dd if=/dev/zero of=blank bs=4096 seek="$at" count=1 conv=notrunc status=none
+	fails 3 "mlimg-agent: block $at of blank should hold the layer ${id:0:20}, but it holds no layer" mlimg-agent check-index --index blank
+	blocks=$(jq '.disk_blocks - .first_blocks[1]' made)
+	head -c -4096 disk >short
+	fails 3 "mlimg-agent: block $at of short is where the layer ${id:0:20} of the joined index there begins, but only $((blocks - 1)) of its $blocks blocks are there: \
+attach the index and all its layers as one disk" mlimg-agent check-index --index short
+	id=$(mlimg-inspect --json s.img | jq -r .build_id) index=$(jq '.first_blocks[0]' made)
+	fails 3 "mlimg-agent: block $index of j.img is where the layer ${id:0:20} of the joined index there begins, but only 0 of its $((at - index)) blocks are there: \
+attach the index and all its layers as one disk" mlimg-agent check-index --index j.img
+	truncate -s +8K s.img
+	fails 3 "mlimg-agent: s.img has $((at - index + 2)) blocks of 4096 bytes, but the joined index on j.img has room for $((at - index)): compile it from this image" \
+		mlimg-agent check-index --index j.img --layer s.img --layer w.img
+	debugfs -w -R "set_super_value hash_seed 01234567-89ab-cdef-0123-456789abcdef" w.img 2>/dev/null
+	truncate -s -8K s.img
+	cat j.img s.img w.img >places
+	id=$(mlimg-inspect --json w.img | jq -r .build_id)
+	fails 3 "mlimg-agent: block $at of places holds the layer ${id:0:20}, but its contents lie elsewhere than in the image that the index on places was compiled from: \
+compile it from this image" mlimg-agent check-index --index places
+}
+
 @test "check-index: wrong usage" {
+	cd "$DIR"
+	mlimg-mkfs --quiet --kind system --name s --version 1 v1 s.img
+	mlimg-index --quiet -o i.img s.img
 	local hint="
 Try 'mlimg-agent --help' for more information."
 	fails 2 "mlimg-agent: check-index: --index is missing$hint" mlimg-agent check-index --layer x
-	fails 2 "mlimg-agent: check-index: --layer is missing$hint" mlimg-agent check-index --index x
+	fails 3 "mlimg-agent: the index on i.img is over 1 layer, but there are 0: compile it from these" mlimg-agent check-index --index i.img
 	fails 2 "mlimg-agent: check-index: unexpected argument 'y'$hint" mlimg-agent check-index --index x --layer x y
 	# shellcheck disable=SC2046 # words
 	fails 2 "mlimg-agent: check-index: more than 81 layers$hint" mlimg-agent check-index $(printf -- '--layer %s ' {1..82})

@@ -72,6 +72,89 @@ left_nothing() {
 	[[ $output =~ Links:\ 2 ]]
 }
 
+# raw DISK INDEX LAYER…: the files one behind the other, each filled up to whole blocks.
+raw() {
+	local disk=$1 file
+	shift
+	: >"$disk"
+	for file in "$@"; do
+		cat "$file" >>"$disk"
+		truncate -s %4096 "$disk"
+	done
+}
+
+@test "joined: one disk for fsck.erofs and dump.erofs, which know nothing of devices then" {
+	works mlimg-index --joined -o x.img system.img software.img
+	[[ $output == "x.img: joined index over 2 layers, "* ]]
+	raw disk.raw x.img system.img software.img
+	works fsck.erofs --extract=joined disk.raw
+	mlimg-index -q --force -o separate.idx system.img software.img
+	works fsck.erofs --device=system.img --device=software.img --extract=separate separate.idx
+	diff -r joined separate
+	cmp <(mlimg-inspect software.img manifest) joined/mlimg/manifests/1
+	run dump.erofs -s disk.raw
+	[[ $output == *"Filesystem features:                          sb_csum mtime chunked_file "* && $output != *device_table* ]]
+	same "blocks" "$(($(stat -c %s disk.raw) / 4096))" "$(sed -n 's/^Filesystem blocks: *//p' <<<"$output")"
+	# Chunks and sizes apart, both are the same bytes: nothing is placed otherwise.
+	same "size" "$(stat -c %s separate.idx)" "$(stat -c %s x.img)"
+	mlimg-index -q --force --joined -o again.idx system.img software.img
+	cmp x.img again.idx
+	rm -r joined separate disk.raw
+}
+
+@test "joined: slots say where the layers lie, and an image has room for all of its file" {
+	cp system.img long.img
+	head -c 5000 /dev/zero >>long.img
+	works mlimg-index --json --joined -o x.img long.img software.img
+	local n m size
+	n=$(($(stat -c %s x.img) / 4096)) m=$(($(stat -c %s long.img) / 4096 + 1)) size=$(($(stat -c %s software.img) / 4096))
+	same "JSON" "[$n,$((n + m))] $((n + m + size))" "$(jq -c '.first_blocks, .disk_blocks' <<<"$output" | xargs)"
+	# Feature bits, devices and first slot; blocks of the disk.
+	same "incompatible features" 4 "$(od -An -tu4 -j $((1024 + 80)) -N 4 x.img | tr -d ' ')"
+	same "devices, slot" "2 9" "$(od -An -tu2 -j $((1024 + 86)) -N 4 x.img | xargs)"
+	same "blocks" $((n + m + size)) "$(od -An -tu4 -j $((1024 + 36)) -N 4 x.img | tr -d ' ')"
+	same "slot 0: blocks, first" "$(($(stat -c %s system.img) / 4096)) $n" "$(od -An -tu4 -j $((1152 + 64)) -N 8 x.img | xargs)"
+	same "slot 1: blocks, first" "$size $((n + m))" "$(od -An -tu4 -j $((1280 + 64)) -N 8 x.img | xargs)"
+	same "build id in slot 1" "$(mlimg-inspect --json software.img | jq -r .build_id)" "$(dd if=x.img bs=1 skip=1280 count=64 status=none)"
+	rm long.img
+}
+
+@test "--disk: a VMDK descriptor that is the files one behind the other, a block device's and an odd length's included" {
+	local name="with spaces, commas and 'quotes'.img"
+	cp system.img "$name"
+	head -c 1000 /dev/zero | tr '\0' x >>"$name"
+	works mlimg-index -q --disk x.vmdk -o x.img "$name" software.img
+	raw disk.raw x.img "$name" software.img
+	works qemu-img compare -f vmdk -F raw x.vmdk disk.raw
+	works mlimg-inspect disk.raw verify
+	same "extents" "$(stat -c '%s/512' x.img | bc)
+$(stat -c '(%s/4096+1)*8' "$name" | bc)
+$(stat -c '%s/512' software.img | bc)" "$(sed -n 's/^RW \([0-9]*\) FLAT .*/\1/p' x.vmdk)"
+	grep -qxF "RW $(($(stat -c %s software.img) / 512)) FLAT \"$PWD/software.img\" 0" x.vmdk
+	rm -f "$name" disk.raw
+	fails 1 "mlimg-index: write 'x.vmdk' without --force: File exists" mlimg-index -q --disk x.vmdk -o y.img system.img
+	[ ! -e y.img ]
+	works mlimg-index -q --force --disk x.vmdk -o x.img system.img
+	same "extents" 2 "$(grep -c ^RW x.vmdk)"
+	rm x.vmdk
+}
+
+@test "--disk: what cannot be described is an error before anything is written" {
+	local name try=$'\n'"Try 'mlimg-index --help' for more information."
+	for name in 'q"q.img' $'new\nline.img' parentFileNameHint.img; do
+		cp system.img "$name"
+		run --separate-stderr mlimg-index --disk x.vmdk -o x.img "$name"
+		same "exit code" 1 "$status"
+		# shellcheck disable=SC2154 # run sets it
+		[[ $stderr == "mlimg-index: a disk of several files cannot name '$PWD/"*"': it has a"*": Invalid argument" ]]
+		rm "$name"
+	done
+	fails 2 "mlimg-index: 'system.img' is both a layer and the disk$try" mlimg-index --force --disk system.img -o x.img system.img
+	fails 2 "mlimg-index: 'x.img' is both the index and the disk$try" mlimg-index --disk x.img -o x.img system.img
+	[ ! -e x.vmdk ]
+	left_nothing
+}
+
 @test "wrong usage: exact messages" {
 	local try=$'\n'"Try 'mlimg-index --help' for more information."
 	fails 2 "mlimg-index: no --output given$try" mlimg-index system.img

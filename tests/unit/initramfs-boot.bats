@@ -91,6 +91,30 @@ agent stage switch-root
 agent commit --root T/run/mlimg --merged T/root" "$(log)"
 }
 
+@test "boot: a joined index: no other disk but the user's is waited for or mounted" {
+	machine() {
+		with_index
+		disk /dev/vda layer user fedcba9876548210b000ffffffffffff $user ext4 >"$T/disks"
+		disk /dev/vde layer joined 333333333333833383330000000000ff $index EROFS >>"$T/disks"
+	}
+	boots "$on_index"
+	same "what was done" "agent check-index --index /dev/vde
+mount -t erofs -o ro,nosuid,nodev /dev/vde T/run/mlimg/index
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+agent prepare --root T/run/mlimg --union index --disks joined --system $sys --software $sw --software $sw2 --user $user
+mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root" \
+		"$(log | grep -v -e stage -e run-init -e commit)"
+	machine() {
+		with_index
+		disk /dev/vda layer user fedcba9876548210b000ffffffffffff $user ext4 >"$T/disks"
+		disk /dev/vde layer joined 333333333333833383330000000000ff $index EROFS >>"$T/disks"
+		echo 3 >"$T/check-index.status"
+		echo "mlimg-agent: block 12 of /dev/vde (serial $index) holds something else" >"$T/check-index.err"
+	}
+	stops "block 12 of /dev/vde (serial $index) holds something else" "$on_index"
+	same "mounts" "" "$(log | grep '^mount' || :)"
+}
+
 # The same disks and two patches of the system.
 patch=cccccccccccccccccccc patch2=dddddddddddddddddddd
 patched="${cmdline/ mlimg.user/ mlimg.patch=$patch,$patch2 mlimg.user}"

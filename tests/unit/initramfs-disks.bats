@@ -200,6 +200,22 @@ $vdb
 $vdc" "$all" "the index $idx" ""
 }
 
+@test "disks: a joined index stands for all layers, but not for the user's" {
+	local joined=${vdd/layer$'\t'index/layer$'\t'joined}
+	matches_index "$joined
+$vdc" " index:$idx=/dev/vdd user:$user=/dev/vdc " "" ""
+	matches_index "$joined" " index:$idx=/dev/vdd " "the user layer $user" ""
+	matches_index "$vdc
+$vda
+$joined" " user:$user=/dev/vdc system:$sys=/dev/vda index:$idx=/dev/vdd " "" ""
+	matches_index "${joined/$idx_uuid/$other_uuid}
+$vdc" " user:$user=/dev/vdc " "the system layer $sys, the software layer $sw, the index $idx" \
+		"/dev/vdd (serial $idx) should be the index $idx, but holds an index, UUID $other_uuid: attach the right image"
+	matches_index "$vdc
+${joined/layer$'\t'/truncated$'\t'}" " user:$user=/dev/vdc " "the system layer $sys, the software layer $sw, the index $idx" \
+		"/dev/vdd (serial $idx) should be the index $idx, but is truncated (EROFS, 4.0 KiB, over 2 layers): compare its size with the original's"
+}
+
 @test "disks: an index that nobody asked for" {
 	matches "$vda
 $vdb

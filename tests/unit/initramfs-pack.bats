@@ -107,11 +107,11 @@ unions() {
 	local kernel=tree/usr/lib/modules/6.1.0-x
 	unions overlay
 	echo kernel/fs/erofs/erofs.ko >>$kernel/modules.builtin
-	unions "overlay index"
+	unions "overlay index joined"
 	sed -i /erofs/d $kernel/modules.builtin
 	echo 'code of erofs' >$kernel/kernel/erofs.ko
 	echo 'kernel/erofs.ko: kernel/crc32c_generic.ko.gz' >>$kernel/modules.dep
-	unions "overlay index"
+	unions "overlay index joined"
 	works make_it --compress none -o out/i
 	same "module" "code of erofs" "$(in_it lib/modules/kernel/erofs.ko)"
 	same "order" $'kernel/crc32c_generic.ko\nkernel/erofs.ko' "$(in_it lib/mlimg/modules | head -n 2)"
@@ -119,7 +119,7 @@ unions() {
 	printf 'CONFIG_EROFS_FS_%s=y\n' XATTR POSIX_ACL >tree/boot/config-6.1.0-x
 	unions overlay
 	echo CONFIG_EROFS_FS_SECURITY=y >>tree/boot/config-6.1.0-x
-	unions "overlay index"
+	unions "overlay index joined"
 	mv $kernel tree/usr/lib/modules/5.10.0-x
 	unions overlay
 }

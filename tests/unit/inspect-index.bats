@@ -72,6 +72,34 @@ du_mib() {
 	same "hard links" 2 "$(grep -c 'tags=links:1:2$' <<<"$output")"
 }
 
+@test "joined: an index alone takes its layers, the whole disk has them" {
+	local command
+	mlimg-index -q --force --joined -o j.idx one.img soft.img
+	cat j.idx one.img soft.img >disk.raw
+	for command in "ls -lR" "manifest" "tree"; do
+		# shellcheck disable=SC2086 # words
+		diff <(mlimg-inspect x.idx $command) <(mlimg-inspect j.idx $command)
+	done
+	fails 1 "mlimg-inspect: j.idx: contents lie in layer 0, sys 1 ($(build_id one.img | cut -c 1-20)): give its image with --layer" \
+		mlimg-inspect j.idx cat etc/one
+	same "with the layer" one "$(mlimg-inspect j.idx --layer one.img cat etc/one)"
+	same "of the disk" one "$(mlimg-inspect disk.raw cat etc/one)"
+	same "of the upper layer" above "$(mlimg-inspect disk.raw cat etc/two)"
+	same "a hole" "$(sha256sum <one/holes)" "$(mlimg-inspect disk.raw cat holes | sha256sum)"
+	works mlimg-inspect disk.raw verify
+	[[ $output == *": as in the layers' manifests" ]]
+	works mlimg-inspect x.idx diff j.idx
+	[[ $output == *$'\n'"no differences" ]]
+	same "show" "disk         joined with its layers: $(($(stat -c %s disk.raw) / 4096)) blocks" "$(mlimg-inspect j.idx | grep ^disk)"
+	same "json" "true $(($(stat -c %s j.idx) / 4096)) false" "$(mlimg-inspect --json j.idx | jq -r '"\(.is_joined) \(.layers[0].first_block) \(.layers[1].is_given)"')"
+	same "json of the disk" true "$(mlimg-inspect --json disk.raw | jq '.layers | all(.is_given)')"
+	same "json of one that is not joined" "false null" "$(mlimg-inspect --json x.idx | jq -r '"\(.is_joined) \(.layers[0].first_block)"')"
+	cat j.idx two.img soft.img >other.raw
+	run --separate-stderr mlimg-inspect other.raw
+	same "another layer behind it" 3 "$status"
+	rm j.idx disk.raw other.raw
+}
+
 @test "contents take the layer that has them" {
 	fails 1 "mlimg-inspect: x.idx: contents lie in layer 0, sys 1 ($(image_id one.img | cut -c 1-20)): give its image with --layer" \
 		mlimg-inspect x.idx cat etc/one

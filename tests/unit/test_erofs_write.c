@@ -169,6 +169,23 @@ TEST(contiguous_file_of_any_size_is_one_piece)
 	ASSERT_OK(write_image(), err);
 }
 
+TEST(joined_disk_has_at_most_32_bits_of_blocks)
+{
+	const uint64_t most = UINT32_MAX - 2, too_many = UINT32_MAX - 1, too_few = (1u << 31) - 1;
+
+	begin();
+	ASSERT_FAILS(mlimg_erofs_join(image, &too_few, &err), err, -EINVAL,
+		"room of device 1: Invalid argument");
+	/* The image itself has one block. */
+	ASSERT_OK(mlimg_erofs_join(image, &most, &err), err);
+	ASSERT_OK(write_image(), err);
+	begin();
+	ASSERT_OK(mlimg_erofs_join(image, &too_many, &err), err);
+	ASSERT_FAILS(write_image(), err, -EUCLEAN,
+		"is too large for one disk with its layers: 4294967294 blocks of 4096 bytes can "
+		"be");
+}
+
 TEST(what_is_no_tree_is_an_error)
 {
 	struct mlimg_erofs_attr dir = {.mode = S_IFDIR | 0755};

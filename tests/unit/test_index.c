@@ -30,8 +30,8 @@ static const char *at(const char *name)
 
 static const struct mlimg_erofs_attr root = {.mode = 040755, .nlink = 2};
 
-/* An index as the tools write it, over @n layers of 512 blocks; @tags has one for each. */
-static void make_index(const char *const *tags, unsigned n, const char *label)
+/* An index as the tools write it, over @n layers of 512 blocks; @tags has one for each. @rooms: of a joined one */
+static void make(const char *const *tags, unsigned n, const char *label, const uint64_t *rooms)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_erofs *image;
@@ -43,10 +43,17 @@ static void make_index(const char *const *tags, unsigned n, const char *label)
 	ASSERT_OK(mlimg_erofs_new(&image, &err), err);
 	for (unsigned i = 0; i < n; i++)
 		ASSERT_EQ(mlimg_erofs_add_device(image, tags[i], places, 512, &err), (int)i + 1);
+	if (rooms)
+		ASSERT_OK(mlimg_erofs_join(image, rooms, &err), err);
 	ASSERT_OK(mlimg_erofs_add_inode(image, &root, &ino, &err), err);
 	ASSERT_OK(mlimg_erofs_write(image, fd, uuid, label, NULL, &err), err);
 	mlimg_erofs_free(image);
 	close(fd);
+}
+
+static void make_index(const char *const *tags, unsigned n, const char *label)
+{
+	make(tags, n, label, NULL);
 }
 
 static const char *const two[] = {SYSTEM_ID, SOFTWARE_ID};
@@ -205,7 +212,8 @@ TEST(device_tables_that_are_refused)
 	make_index(two, 2, MLIMG_INDEX_LABEL);
 	put("index", EROFS_SB_OFFSET + 0x50, "\x04", 1);
 	seal();
-	check_refused("vda: an index is over 1 to 81 layers, not 0");
+	/* A joined one, then, whose layers lie nowhere. */
+	check_refused("vda: damaged index: impossible size");
 	for (int i = 0; i < 82; i++)
 		tags[i] = SYSTEM_ID;
 	make_index(tags, 82, MLIMG_INDEX_LABEL);
@@ -310,6 +318,160 @@ TEST(layers_that_fit)
 	check_layers((const char *[]){"vdb", "vdc"}, 2, NULL);
 	/* A disk may be larger than what is on it. */
 	ASSERT_EQ(truncate(at("vdc"), 3 << 20), 0);
+	check_layers((const char *[]){"vdb", "vdc"}, 2, NULL);
+}
+
+/* ---- on one disk ---- */
+
+/* An index and two layers of 512 blocks, of which the first has two blocks of room behind it. */
+static void make_joined(const char *uuid, const char *options)
+{
+	char command[1600];
+
+	make(two, 2, MLIMG_INDEX_LABEL, (const uint64_t[]){514, 512});
+	make_layer("vdb", SYSTEM_UUID, "2M");
+	make_layer("vdc", uuid, options);
+	snprintf(command, sizeof(command), "cat '%s' '%s' >'%s'; head -c 8192 /dev/zero >>'%s'",
+		at("index"), at("vdb"), at("disk"), at("disk"));
+	ASSERT_EQ(system(command), 0);
+	snprintf(command, sizeof(command), "cat '%s' >>'%s' && mv '%s' '%s'", at("vdc"), at("disk"),
+		at("disk"), at("index"));
+	ASSERT_EQ(system(command), 0);
+}
+
+static void check_joined(const char *message)
+{
+	struct mlimg_index_disk disk = {.fd = open(at("index"), O_RDONLY), .name = "vda"};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_index index;
+	int r;
+
+	ASSERT_OK(read_index(&index, &err), err);
+	ASSERT(index.is_joined);
+	r = mlimg_index_check_joined(&index, &disk, &err);
+	close(disk.fd);
+	if (!message)
+		ASSERT_OK(r, err);
+	else
+		ASSERT_FAILS(r, err, -EUCLEAN, message);
+}
+
+TEST(a_joined_index_says_where_its_layers_lie)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_index index;
+
+	make(two, 2, MLIMG_INDEX_LABEL, (const uint64_t[]){514, 512});
+	check_line("-\tlayer\tjoined\tabababababab8bababababababababab\t-\tEROFS, 4.0 KiB, joined "
+		   "with 2 layers\n");
+	ASSERT_OK(read_index(&index, &err), err);
+	ASSERT(index.is_joined);
+	ASSERT_EQ(index.size_bytes, 4096);
+	ASSERT_EQ(index.disk_blocks, 1 + 514 + 512);
+	ASSERT_EQ(index.layers[0].first_block, 1);
+	ASSERT_EQ(index.layers[1].first_block, 515);
+	ASSERT_EQ(mlimg_index_room(&index, 0), 514);
+	ASSERT_EQ(mlimg_index_room(&index, 1), 512);
+	make_index(two, 2, MLIMG_INDEX_LABEL);
+	ASSERT_OK(read_index(&index, &err), err);
+	ASSERT(!index.is_joined);
+	ASSERT_EQ(index.layers[1].first_block, 0);
+}
+
+TEST(a_joined_disk_that_fits)
+{
+	make_joined(SOFTWARE_UUID, "2M");
+	check_joined(NULL);
+	check_line("-\tlayer\tjoined\tabababababab8bababababababababab\t-\tEROFS, 4.0 KiB, joined "
+		   "with 2 layers\n");
+	ASSERT_EQ(truncate(at("index"), 8 << 20), 0);
+	check_joined(NULL);
+}
+
+TEST(a_joined_disk_that_ends_too_early)
+{
+	make_joined(SOFTWARE_UUID, "2M");
+	ASSERT_EQ(truncate(at("index"), 1026 * 4096), 0);
+	check_joined("block 515 of vda is where the layer ffffffffffffffffffff of the joined index "
+		     "there begins, but only 511 of its 512 blocks are there: attach the index and "
+		     "all its layers as one disk");
+	ASSERT_EQ(truncate(at("index"), 4096), 0);
+	check_joined("block 1 of vda is where the layer 0123456789abcdef0123 of the joined index "
+		     "there begins, but only 0 of its 514 blocks are there: attach the index and "
+		     "all its layers as one disk");
+	make(two, 2, MLIMG_INDEX_LABEL, (const uint64_t[]){514, 512});
+	put("index", 1024 + 128 + 68, "\3", 1);
+	seal();
+	check_line("-\ttruncated\tjoined\tabababababab8bababababababababab\t-\t"
+		   "the file system has 12288 bytes, the disk only 4096\n");
+}
+
+TEST(a_joined_disk_with_other_layers)
+{
+	make_joined(SOFTWARE_UUID, "2M -E hash_seed=" SOFTWARE_UUID);
+	check_joined("block 515 of vda holds the layer ffffffffffffffffffff, but its contents lie "
+		     "elsewhere than in the image that the index on vda was compiled from: compile "
+		     "it from this image");
+	make_joined(SYSTEM_UUID, "2M");
+	check_joined("block 515 of vda holds a layer with UUID 0123456789ab8def8123456789abcdef, "
+		     "but layer 1 of the index on vda is ffffffffffffffffffff: compile the index "
+		     "from these layers, in this order");
+	/* One of more blocks has no room. */
+	make_joined(SOFTWARE_UUID, "3M");
+	check_joined("block 515 of vda is truncated: its file system has 3145728 bytes, the disk "
+		     "only 2097152");
+	make_joined(SOFTWARE_UUID, "2M");
+	put("index", 515 * 4096 + 1024 + 4, "\xff", 1);
+	check_joined("block 515 of vda should hold the layer ffffffffffffffffffff, but it holds a "
+		     "damaged ext4");
+	put("index", 4096 + 1024 + 0x38, "\0\0", 2);
+	check_joined("block 1 of vda should hold the layer 0123456789abcdef0123, but it holds no "
+		     "layer");
+}
+
+TEST(places_on_a_joined_disk_that_are_refused)
+{
+	const char *tags[40];
+	uint64_t rooms[40];
+
+	make(two, 2, MLIMG_INDEX_LABEL, (const uint64_t[]){514, 512});
+	put("index", 1024 + 128 + 68, "\0\0\0\0", 4);
+	seal();
+	check_refused("vda: damaged index: impossible size");
+	put("index", 1024 + 128 + 68, "\0\0\1\0", 4);
+	seal();
+	check_refused("vda: damaged index: impossible size");
+	make(two, 2, MLIMG_INDEX_LABEL, (const uint64_t[]){514, 512});
+	put("index", 1024 + 256 + 68, "\0\2", 2); /* 512: in layer 0 */
+	seal();
+	check_refused("vda: damaged index: layer 1 has no place on the disk");
+	put("index", 1024 + 256 + 68, "\4\2", 2); /* 516: beyond the end by one block */
+	seal();
+	check_refused("vda: damaged index: layer 1 has no place on the disk");
+	put("index", 1024 + 0x58, "\x1f", 1); /* the last slot that is covered is 30 */
+	seal();
+	check_refused("vda: damaged index: impossible size");
+	put("index", 1024 + 0x58, "\x20", 1);
+	seal();
+	check_refused("vda: damaged index: device table lies outside");
+	/* Beyond what the checksum covers. */
+	for (int i = 0; i < 40; i++) {
+		tags[i] = SYSTEM_ID;
+		rooms[i] = 512;
+	}
+	make(tags, 40, MLIMG_INDEX_LABEL, rooms);
+	put("index", 1024 + 128 + 128 * 30 + 64, "\1\2", 2);
+	check_refused("vda: damaged index: layer 31 has no place on the disk");
+}
+
+TEST(images_for_a_joined_disk_have_its_rooms)
+{
+	make_all();
+	make(two, 2, MLIMG_INDEX_LABEL, (const uint64_t[]){512, 513});
+	check_layers((const char *[]){"vdb", "vdc"}, 2,
+		"vdc has 512 blocks of 4096 bytes, but the joined index on vda has room for 513: "
+		"compile it from this image");
+	ASSERT_EQ(truncate(at("vdc"), (2 << 20) + 1), 0);
 	check_layers((const char *[]){"vdb", "vdc"}, 2, NULL);
 }
 

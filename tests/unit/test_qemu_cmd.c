@@ -133,6 +133,32 @@ TEST(an_index_is_one_disk_more)
 	free(line);
 }
 
+TEST(a_joined_index_and_the_user_layer_are_all_disks)
+{
+	struct mlimg_vm_spec spec = guest(MLIMG_VM_DISKS_MAX);
+	struct mlimg_args args;
+	unsigned n = 0;
+
+	spec.index = (struct mlimg_vm_disk){.path = "d", .is_vmdk = true, .id = ids[0]};
+	for (spec.shuffle_seed = 0; spec.shuffle_seed < 20; spec.shuffle_seed++) {
+		spec.shuffle = spec.shuffle_seed > 0;
+		args = command(&spec);
+		n = 0;
+		for (size_t i = 0; i < args.n; i++)
+			n += strncmp(args.v[i], "virtio-blk-pci,", 15) == 0;
+		ASSERT_EQ(n, 2);
+		mlimg_args_done(&args);
+	}
+	spec.shuffle = false;
+	args = command(&spec);
+	for (size_t i = 0; i < args.n; i++)
+		if (strncmp(args.v[i], "driver=vmdk,", 12) == 0)
+			ASSERT_STR(args.v[i],
+				"driver=vmdk,node-name=index,read-only=on,"
+				"file.driver=file,file.filename=d");
+	mlimg_args_done(&args);
+}
+
 TEST(only_the_user_layer_is_written_to)
 {
 	struct mlimg_vm_spec spec = guest(5);

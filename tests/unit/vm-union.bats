@@ -5,7 +5,8 @@
 load ../lib/common
 
 ACCEL="mlimg-vm: accel: tcg (emulation): asked for"
-KNOWN="mlimg-vm: union: index: the initramfs knows it"
+KNOWN="mlimg-vm: union: index: the initramfs knows it
+mlimg-vm: disks: separate: the initramfs does not say that it knows joined ones"
 
 # initrd FILE [LINE]: an initramfs that says LINE of itself.
 initrd() {
@@ -28,6 +29,8 @@ setup_file() {
 	mlimg-mkfs --quiet --kind system --name old --version 1 tree old.img
 	initrd tree/boot/initrd.img-6.1.0-1-test "overlay index"
 	mlimg-mkfs --quiet --kind system --name debian --version 1 tree s.img
+	initrd tree/boot/initrd.img-6.1.0-1-test "overlay index joined"
+	mlimg-mkfs --quiet --kind system --name new --version 1 tree n.img
 	mlimg-mkfs --quiet --kind software --name soft --version 1 soft w.img
 	mlimg-mkfs --quiet --kind user --name alice --size 16M u.img
 	mlimg-index --quiet -o sw.idx s.img w.img
@@ -56,9 +59,10 @@ dry() {
 	vm --dry-run "$@"
 }
 
-# chooses LINE OPTION…: a dry run that says LINE.
+# chooses LINE OPTION…: a dry run that says LINE, and with an index $disks.
 chooses() {
 	local line=$1
+	[[ $1 != index* ]] || line+=$'\n'"mlimg-vm: disks: ${disks:-separate: the initramfs does not say that it knows joined ones}"
 	shift
 	run --separate-stderr dry "$@"
 	# shellcheck disable=SC2154 # run sets it
@@ -71,6 +75,11 @@ mlimg-vm: union: $line" "$stderr"
 boots() {
 	run --separate-stderr vm --system s.img --software "$1"
 	same "exit code" 1 "$status"
+}
+
+# The index that is kept of these images.
+kept_of() {
+	echo "$cache/$(mlimg-index --json -q --force -o "$BATS_TEST_TMPDIR/x" "$@" | jq -r .stack_id | cut -c 1-20)"-*.erofs | cut -d ' ' -f 1
 }
 
 # The one index that is kept.
@@ -117,6 +126,7 @@ Try 'mlimg-vm --help' for more information."
 }
 
 @test "an index that is given" {
+	local disks="separate: as the index was made"
 	chooses "index: --index was given" --system s.img --software w.img --index sw.idx
 	grep -q "file.filename=sw.idx " <<<"$output"
 	fails 3 "$ACCEL
@@ -171,7 +181,90 @@ $KNOWN
 		wait "$i" || [ $? -eq 1 ]
 	done
 	cmp sw.idx "$(kept)"
-	same "said" 4 "$(cat "$BATS_TEST_TMPDIR"/err? | grep -cFx "$KNOWN")"
+	same "said" 8 "$(cat "$BATS_TEST_TMPDIR"/err? | grep -cFx "$KNOWN")"
+}
+
+@test "joined: index and layers are one disk, described where the guest's sockets are" {
+	local disks="joined: the initramfs knows it" stack
+	chooses "index: the initramfs knows it" --system n.img --software w.img
+	stack=$(mlimg-index --json -o "$BATS_TEST_TMPDIR/x" n.img w.img | jq -r .stack_id | cut -c 1-20)
+	same disks "driver=raw,node-name=user,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=u.img
+driver=vmdk,node-name=index,read-only=on,file.driver=file,file.filename=$run/alice/disk.vmdk" "$(grep -o 'driver=[^ ]*,node-name=[^ ]*' <<<"$output")"
+	grep -q -- "-device virtio-blk-pci,id=index,drive=index,serial=$stack,addr=0x8.1," <<<"$output"
+	grep -q " mlimg.software=$(mlimg-inspect --json w.img | jq -r '.build_id[:20]') .* mlimg.union=index mlimg.index=$stack console=" <<<"$output"
+	[ ! -e "$cache" ] && [ ! -e "$run/alice" ]
+	disks="separate: asked for"
+	chooses "index: --disks was given" --system n.img --disks separate
+	same "disks" 3 "$(grep -c 'driver=raw' <<<"$output")"
+	disks="joined: asked for"
+	chooses "index: --disks was given" --system s.img --disks joined
+	same "disks" 1 "$(grep -c 'driver=vmdk' <<<"$output")"
+	chooses "index: asked for" --system s.img --disks joined --union index
+}
+
+@test "joined: what QEMU gets is the files, one behind the other, and a file that has changed since is noticed" {
+	# QEMU's place is taken by something that looks at the disk.
+	mkdir "$BATS_TEST_TMPDIR/bin" "$BATS_TEST_TMPDIR/a, 'b'"
+	cp w.img "$BATS_TEST_TMPDIR/a, 'b'/w ü.img"
+	printf '%s\n' '#!/bin/sh' "cp $run/alice/disk.vmdk $BATS_TEST_TMPDIR/seen" "qemu-img convert -f vmdk -O raw $run/alice/disk.vmdk $BATS_TEST_TMPDIR/raw" \
+		>"$BATS_TEST_TMPDIR/bin/qemu-system-x86_64"
+	chmod +x "$BATS_TEST_TMPDIR/bin/qemu-system-x86_64"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run --separate-stderr vm --system n.img --software "$BATS_TEST_TMPDIR/a, 'b'/w ü.img"
+	cat "$(kept)" n.img w.img | cmp - "$BATS_TEST_TMPDIR/raw"
+	mlimg-agent check-index --index "$BATS_TEST_TMPDIR/raw"
+	grep -qx "RW $(($(stat -c %s n.img) / 512)) FLAT \"$PWD/n.img\" 0" "$BATS_TEST_TMPDIR/seen"
+	[ ! -e "$run/alice/disk.vmdk" ]
+	# What lies behind the file system counts too.
+	cp w.img "$BATS_TEST_TMPDIR/w.img"
+	truncate -s +4K "$BATS_TEST_TMPDIR/w.img"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH run --separate-stderr vm --system n.img --software "$BATS_TEST_TMPDIR/w.img"
+	same "indexes" 2 "$(find "$cache" -type f | wc -l)"
+	mlimg-agent check-index --index "$BATS_TEST_TMPDIR/raw"
+	same "size" "$(($(stat -c %s "$(kept_of n.img w.img)") + $(stat -c %s n.img) + $(stat -c %s w.img) + 4096))" "$(stat -c %s "$BATS_TEST_TMPDIR/raw")"
+}
+
+@test "joined: a file whose name cannot be told is attached separately, unless joined was asked for" {
+	local name disks
+	mkdir "$BATS_TEST_TMPDIR/q\"q" "$BATS_TEST_TMPDIR/"$'new\nline' "$BATS_TEST_TMPDIR/parentFileNameHint"
+	for name in 'q"q' $'new\nline' parentFileNameHint; do
+		name=$BATS_TEST_TMPDIR/$name/w.img
+		cp w.img "$name"
+		run --separate-stderr dry --system n.img --software "$name"
+		same "exit code" 0 "$status"
+		[[ $stderr == *"mlimg-vm: disks: separate: a disk of several files cannot name '$BATS_TEST_TMPDIR/"*"': it has a"* ]]
+		same "disks" 4 "$(grep -c 'driver=raw' <<<"$output")"
+		run --separate-stderr dry --system n.img --software "$name" --disks joined
+		same "exit code" 1 "$status"
+		[[ $stderr == *"mlimg-vm: a disk of several files cannot name '"* ]]
+	done
+	name=$BATS_TEST_TMPDIR/$(printf '%0250d' 0)/$(printf '%0240d' 0)
+	mkdir -p "$name"
+	cp w.img "$name/w.img"
+	disks="separate: a disk of several files cannot name '$(cut -c 1-200 <<<"$name")': it is longer than 511 bytes: Invalid argument"
+	chooses "index: the initramfs knows it" --system n.img --software "$name/w.img"
+}
+
+@test "joined: an index that is given, and other images than it was compiled from" {
+	local disks="joined: as the index was made"
+	mlimg-index -q --joined -o "$BATS_TEST_TMPDIR/j.idx" n.img w.img
+	mlimg-index -q -o "$BATS_TEST_TMPDIR/i.idx" n.img w.img
+	chooses "index: --index was given" --system n.img --software w.img --index "$BATS_TEST_TMPDIR/j.idx"
+	same "disks" 1 "$(grep -c 'driver=vmdk' <<<"$output")"
+	fails 3 "$ACCEL
+mlimg-vm: '$BATS_TEST_TMPDIR/j.idx' is an index over joined disks: --disks separate takes another one" \
+		dry --system n.img --software w.img --index "$BATS_TEST_TMPDIR/j.idx" --disks separate
+	fails 3 "$ACCEL
+mlimg-vm: '$BATS_TEST_TMPDIR/i.idx' is an index over separate disks: --disks joined takes another one" \
+		dry --system n.img --software w.img --index "$BATS_TEST_TMPDIR/i.idx" --disks joined
+	cp w.img "$BATS_TEST_TMPDIR/w.img"
+	truncate -s +4K "$BATS_TEST_TMPDIR/w.img"
+	fails 3 "$ACCEL
+mlimg-vm: '$BATS_TEST_TMPDIR/w.img' has $(($(stat -c %s w.img) / 4096 + 1)) blocks of 4096 bytes, but the joined index on '$BATS_TEST_TMPDIR/j.idx' has room for \
+$(($(stat -c %s w.img) / 4096)): compile it from this image" dry --system n.img --software "$BATS_TEST_TMPDIR/w.img" --index "$BATS_TEST_TMPDIR/j.idx"
+	local hint="
+Try 'mlimg-vm --help' for more information."
+	fails 2 "mlimg-vm: --disks: 'one' is neither 'joined' nor 'separate'$hint" dry --disks one
+	fails 2 "mlimg-vm: --disks and --union overlay exclude each other$hint" dry --system n.img --union overlay --disks separate
 }
 
 @test "where no index can be made: overlay, unless an index was asked for" {

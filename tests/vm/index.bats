@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # small_begin sets images, system, user, vms
-# The boot table with a compiled index in place of the layers, and every way in which disks and index do not fit.
+# The boot table with a compiled index in place of the layers, as one disk with them and as disks of their own, and every way in which disks
+# and index do not fit.
 
 load ../lib/common
 
@@ -41,14 +42,55 @@ on_disks() {
 	vm_union=overlay start "$@" -append "$(command_line "$images"/{a,b}.img) $parameters"
 }
 
-@test "index: one software layer, disks in any order" {
+# joined DISK LAYER…: a disk with an index of the small system with a and b, and behind it these images.
+joined() {
+	local disk=$1
+	shift
+	mlimg-index --quiet --joined -o "$BATS_TEST_TMPDIR/joined.idx" "$images"/{system,a,b}.img
+	cat "$BATS_TEST_TMPDIR/joined.idx" "$@" >"$disk"
+}
+
+# first_block LAYER: where that layer lies on such a disk.
+first_block() {
+	mlimg-inspect --json "$BATS_TEST_TMPDIR/joined.idx" | jq ".layers[$1].first_block"
+}
+
+# disks_of NAME: how many disks the guest has, and what the agent says of them.
+disks_of() {
+	vm_do "$1" 'ls /sys/block | grep -c ^vd' && vm_status "$1" | jq -r .boot.disks
+}
+
+@test "index: one software layer, joined with index and system, disks in any order" {
 	start --software "$images/a.img" --shuffle "${MLIMG_SEED:-3}"
 	vm_up t
 	same "merged tree" "$(with_version layers_a)" "$(layers_show t)"
 	status_fits t first "$images/system.img" "$images/a.img"
+	same "disks" $'2\njoined' "$(disks_of t)"
+	mlimg-vm status --runtime-dir "$vms" t | grep -qx 'union     index, joined disks'
 	same "mounts" '/ overlay
 /run/mlimg/index erofs
 /run/mlimg/user ext4' "$(vm_do t "awk '\$2 == \"/\" || \$2 ~ /mlimg/ { print \$2, \$3 }' /proc/mounts | sort")"
+	vm_stop t
+	vm_clean "$user"
+}
+
+@test "index: 32 software layers on disks of their own" {
+	local layers=("$images"/{a,b}.img "$images"/more{1..30}.img) arguments=(--disks separate) image
+	for image in "${layers[@]}"; do arguments+=(--software "$image"); done
+	start "${arguments[@]}"
+	vm_up t
+	status_fits t first "$images/system.img" "${layers[@]}"
+	same "disks" $'35\nseparate' "$(disks_of t)"
+	same "the topmost layer's file" 30 "$(vm_do t 'cat /srv/last')"
+	same "a merged directory" 32 "$(vm_do t 'ls /srv/merged | wc -l')"
+	vm_do t 'for f in /srv/merged/more-*; do test "$f" = "/srv/merged/more-$(cat "$f")" || exit; done'
+	vm_stop t
+	# The same user's on one disk.
+	arguments[1]=joined
+	start "${arguments[@]}"
+	vm_up t
+	status_fits t none "$images/system.img" "${layers[@]}"
+	same "disks" $'2\njoined' "$(disks_of t)"
 	vm_stop t
 	vm_clean "$user"
 }
@@ -59,6 +101,7 @@ on_disks() {
 	start "${arguments[@]}"
 	vm_up t
 	status_fits t first "$images/system.img" "${layers[@]}"
+	same "disks" $'2\njoined' "$(disks_of t)"
 	same "the topmost layer's file" 30 "$(vm_do t 'cat /srv/last')"
 	same "a merged directory" 32 "$(vm_do t 'ls /srv/merged | wc -l')"
 	same "an opaque directory" above "$(vm_do t 'ls /srv/opaque')"
@@ -140,6 +183,40 @@ on_disks() {
 	on_disks "mlimg.union=index mlimg.index=$id" --software "$images/a.img" --software "$images/b.img" -- "${extra[@]}"
 	stops "/dev/vdX (serial $(short "$images/a.img")) holds a layer with UUID $(uuid "$images/a.img"), but layer 1 of the index on \
 /dev/vdX (serial $id) is $(short "$images/b.img"): compile the index from these layers, in this order"
+}
+
+@test "joined: two layers that are exchanged stop the boot" {
+	local id at
+	joined "$BATS_TEST_TMPDIR/disk" "$images"/{system,b,a}.img
+	id=$(image_stack "$images"/{system,a,b}.img) at=$(first_block 1)
+	mapfile -t extra < <(disk "$BATS_TEST_TMPDIR/disk" "$id")
+	on_disks "mlimg.union=index mlimg.index=$id" -- "${extra[@]}"
+	stops "block $at of /dev/vdX (serial $id) holds a layer with UUID $(uuid "$images/b.img"), but layer 1 of the index on \
+/dev/vdX (serial $id) is $(short "$images/a.img"): compile the index from these layers, in this order"
+}
+
+@test "joined: a foreign layer stops the boot" {
+	local id at
+	# As long as the right one, so that all others lie where they must.
+	cp "$images/system.img" "$BATS_TEST_TMPDIR/foreign.img"
+	tune2fs -U 01234567-89ab-4def-8123-456789abcdef "$BATS_TEST_TMPDIR/foreign.img" >/dev/null
+	joined "$BATS_TEST_TMPDIR/disk" "$BATS_TEST_TMPDIR/foreign.img" "$images"/{a,b}.img
+	id=$(image_stack "$images"/{system,a,b}.img) at=$(first_block 0)
+	mapfile -t extra < <(disk "$BATS_TEST_TMPDIR/disk" "$id")
+	on_disks "mlimg.union=index mlimg.index=$id" -- "${extra[@]}"
+	stops "block $at of /dev/vdX (serial $id) holds a layer with UUID 0123456789ab4def8123456789abcdef, but layer 0 of the index on \
+/dev/vdX (serial $id) is $(short "$images/system.img"): compile the index from these layers, in this order"
+}
+
+@test "joined: a truncated layer stops the boot" {
+	local id at blocks
+	joined "$BATS_TEST_TMPDIR/disk" "$images"/{system,a,b}.img
+	truncate -s -64K "$BATS_TEST_TMPDIR/disk"
+	id=$(image_stack "$images"/{system,a,b}.img) at=$(first_block 2) blocks=$(($(stat -c %s "$images/b.img") / 4096))
+	mapfile -t extra < <(disk "$BATS_TEST_TMPDIR/disk" "$id")
+	on_disks "mlimg.union=index mlimg.index=$id" -- "${extra[@]}"
+	stops "block $at of /dev/vdX (serial $id) is where the layer $(short "$images/b.img") of the joined index there begins, but only \
+$((blocks - 16)) of its $blocks blocks are there: attach the index and all its layers as one disk"
 }
 
 @test "index: one of a foreign stack stops the boot" {
