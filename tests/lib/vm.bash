@@ -104,6 +104,18 @@ vm_end() {
 	return $status
 }
 
+# vm_cut NAME: the power is cut. QEMU dies with its mlimg-vm; what the guest has flushed is in the image.
+vm_cut() {
+	local qemu
+	qemu=$(pgrep -P "${vm_pids[$1]}")
+	kill -KILL "${vm_pids[$1]}"
+	wait "${vm_pids[$1]}" || true
+	unset "vm_pids[$1]"
+	while kill -0 "$qemu" 2>/dev/null; do
+		sleep 0.1
+	done
+}
+
 # Ends whatever still runs; for teardown.
 vm_kill() {
 	local name

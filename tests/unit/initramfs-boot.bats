@@ -5,6 +5,7 @@
 load ../lib/common
 load ../lib/boot
 
+checked="--user-dev /dev/vda --fsck 0 --fsck-said mlimg-user: clean"
 sys=0123456789abcdef0123 sw=aaaaaaaaaaaaaaaaaaaa sw2=bbbbbbbbbbbbbbbbbbbb user=fedcba98765432100000
 cmdline="boot=mlimg mlimg.system=$sys mlimg.software=$sw,$sw2 mlimg.user=$user mlimg.wait=5"
 
@@ -49,9 +50,10 @@ mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdd T/run/mlimg/layers/0
 mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdc T/run/mlimg/layers/1
 mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdb T/run/mlimg/layers/2
 agent stage user
+e2fsck -p /dev/vda
 mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
 agent stage reconcile
-agent prepare --root T/run/mlimg --union overlay --system $sys --software $sw --software $sw2 --user $user
+agent prepare --root T/run/mlimg --union overlay --system $sys --software $sw --software $sw2 --user $user $checked
 agent stage union
 mount -t overlay -o lowerdir=T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
@@ -81,9 +83,10 @@ agent stage layers
 agent check-index --index /dev/vde --layer /dev/vdd --layer /dev/vdc --layer /dev/vdb
 mount -t erofs -o ro,nosuid,nodev,device=/dev/vdd,device=/dev/vdc,device=/dev/vdb /dev/vde T/run/mlimg/index
 agent stage user
+e2fsck -p /dev/vda
 mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
 agent stage reconcile
-agent prepare --root T/run/mlimg --union index --system $sys --software $sw --software $sw2 --user $user
+agent prepare --root T/run/mlimg --union index --system $sys --software $sw --software $sw2 --user $user $checked
 agent stage union
 mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
@@ -143,9 +146,10 @@ mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdc T/run/mlimg/layers/3
 mount -t ext4 -o ro,noload,nosuid,nodev /dev/vdb T/run/mlimg/layers/4
 mount -t overlay -o ro,nosuid,nodev,lowerdir=T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,index=off,metacopy=on,xino=auto,redirect_dir=follow overlay T/run/mlimg/system
 agent stage user
+e2fsck -p /dev/vda
 mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
 agent stage reconcile
-agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --patch $patch2 --software $sw --software $sw2 --user $user
+agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --patch $patch2 --software $sw --software $sw2 --user $user $checked
 agent stage union
 mount -t overlay -o lowerdir=T/run/mlimg/layers/4/rootfs:T/run/mlimg/layers/3/rootfs:T/run/mlimg/system,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=on,redirect_dir=on overlay T/root
 run-init -n T/root /sbin/init
@@ -161,7 +165,7 @@ agent commit --root T/run/mlimg --merged T/root" "$(log)"
 	boots "mlimg.system=$sys mlimg.patch=$patch mlimg.user=$user"
 	log | grep -q -- '-o lowerdir=T/run/mlimg/system,upperdir='
 	log | grep -q -- ',lowerdir=T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,index=off'
-	log | grep -qx "agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --user $user"
+	log | grep -qx "agent prepare --root T/run/mlimg --union overlay --system $sys --patch $patch --user $user $checked"
 }
 
 @test "boot: patches and an index: they are devices of it as all layers" {
@@ -175,8 +179,9 @@ agent commit --root T/run/mlimg --merged T/root" "$(log)"
 	boots "mlimg.patch=$patch $on_index"
 	same "what was done" "agent check-index --index /dev/vde --layer /dev/vdd --layer /dev/vdf --layer /dev/vdc --layer /dev/vdb
 mount -t erofs -o ro,nosuid,nodev,device=/dev/vdd,device=/dev/vdf,device=/dev/vdc,device=/dev/vdb /dev/vde T/run/mlimg/index
+e2fsck -p /dev/vda
 mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
-agent prepare --root T/run/mlimg --union index --system $sys --patch $patch --software $sw --software $sw2 --user $user
+agent prepare --root T/run/mlimg --union index --system $sys --patch $patch --software $sw --software $sw2 --user $user $checked
 mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root" \
 		"$(log | grep -v -e stage -e run-init -e commit)"
 }
@@ -234,7 +239,7 @@ mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/
 	}
 	boots "mlimg.system=$sys mlimg.user=$user"
 	log | grep -q -- '-o lowerdir=T/run/mlimg/layers/0/rootfs,upperdir='
-	log | grep -qx "agent prepare --root T/run/mlimg --union overlay --system $sys --user $user"
+	log | grep -qx "agent prepare --root T/run/mlimg --union overlay --system $sys --user $user $checked"
 }
 
 @test "boot: mlimg.init is looked for instead" {

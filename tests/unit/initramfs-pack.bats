@@ -11,7 +11,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR" || return
 	local kernel=tree/usr/lib/modules/6.1.0-x
 	mkdir -p $kernel/kernel out
-	printf '#!/bin/sh\n' >agent
+	printf '#!/bin/sh\n' | tee agent >e2fsck
 	for module in virtio virtio_ring virtio_pci virtio-blk virtio_console other; do
 		echo "code of $module" >$kernel/kernel/$module.ko
 	done
@@ -33,7 +33,7 @@ setup() {
 }
 
 make_it() {
-	"$pack" --modules-from tree --busybox /bin/busybox --agent agent "$@"
+	"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck "$@"
 }
 
 # main FILE: what lies behind the archive of 512 bytes in front, in which there is only what mlimg-vm looks for.
@@ -56,6 +56,7 @@ left() {
 	same "list" "drwxr-xr-x 0 0 0 .
 drwxr-xr-x 0 0 0 bin
 -rwxr-xr-x 0 0 $(stat -c %s /bin/busybox) bin/busybox
+-rwxr-xr-x 0 0 10 bin/e2fsck
 -rwxr-xr-x 0 0 10 bin/mlimg-agent
 drwxr-xr-x 0 0 0 dev
 -rwxr-xr-x 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/init") init
@@ -219,7 +220,18 @@ $try" "$pack" --compress lzma -o out/i
 	fails 1 "mlimg-mkinitramfs: no busybox at 'nowhere': install busybox-static" make_it --busybox nowhere -o out/i
 	fails 1 "mlimg-mkinitramfs: '/bin/ls' is linked dynamically: install busybox-static" make_it --busybox /bin/ls -o out/i
 	fails 1 "mlimg-mkinitramfs: '/bin/ls' is linked dynamically" make_it --agent /bin/ls -o out/i
+	fails 1 "mlimg-mkinitramfs: no e2fsck at 'nowhere'" make_it --e2fsck nowhere -o out/i
+	fails 1 "mlimg-mkinitramfs: '/bin/ls' is linked dynamically: install e2fsck-static" make_it --e2fsck /bin/ls -o out/i
 	left
+}
+
+@test "pack: the tree's e2fsck comes first, and there need not be one" {
+	mkdir tree/sbin
+	echo "the tree's" >tree/sbin/e2fsck.static
+	works make_it --e2fsck '' --compress none -o out/i
+	same "e2fsck" "the tree's" "$(in_it bin/e2fsck)"
+	works make_it --e2fsck none --compress none -o out/i
+	same "list" "bin/busybox bin/mlimg-agent" "$(main out/i | cpio -it --quiet | grep bin/ | xargs)"
 }
 
 @test "pack: nowhere to write" {
@@ -232,9 +244,9 @@ $try" "$pack" --compress lzma -o out/i
 @test "pack: installed, it finds its parts" {
 	install -D -t installed/usr/sbin "$pack"
 	install -D -t installed/usr/lib/mlimg "$MLIMG_TOP/initramfs/init" "$MLIMG_TOP"/initramfs/lib/*
-	works installed/usr/sbin/mlimg-mkinitramfs --modules-from tree --busybox /bin/busybox --agent agent --compress none -o out/i
+	works installed/usr/sbin/mlimg-mkinitramfs --modules-from tree --busybox /bin/busybox --agent agent --e2fsck none --compress none -o out/i
 	same "init" "$(cat "$MLIMG_TOP/initramfs/init")" "$(in_it init)"
 	rm installed/usr/lib/mlimg/mlimg-decisions
 	fails 1 "mlimg-mkinitramfs: '$PWD/installed/usr/lib/mlimg/mlimg-decisions' is missing: install mlimg again" \
-		installed/usr/sbin/mlimg-mkinitramfs --modules-from tree --agent agent -o out/j
+		installed/usr/sbin/mlimg-mkinitramfs --modules-from tree --agent agent --e2fsck none -o out/j
 }

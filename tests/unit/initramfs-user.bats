@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016,SC2317,SC2086 # scripts for other shells; functions that in_both calls; plain words
-# The user layer at boot: modes, in both shells against a machine of fakes.
+# The user layer at boot: modes, and what is done before it is mounted, in both shells against a machine of fakes.
 
 load ../lib/common
 load ../lib/boot
@@ -49,8 +49,9 @@ readonly='readonly: nothing can be changed in this root'
 
 @test "modes: volatile: the user's upper is a lower, and changes go to a tmpfs" {
 	boots "$cmdline mlimg.volatile" "mlimg: $volatile"
-	same "what was done" "mount -t ext4 -o ro,nosuid,nodev /dev/vda T/run/mlimg/user
-$prepare --mode volatile
+	same "what was done" "e2fsck -p /dev/vda
+mount -t ext4 -o ro,nosuid,nodev /dev/vda T/run/mlimg/user
+$prepare --mode volatile --fsck 0 --fsck-said mlimg-user: clean
 mount -t tmpfs -o rw,nosuid,nodev,mode=0755 tmpfs T/run/mlimg/volatile
 mount -t overlay -o lowerdir=T/run/mlimg/user/upper:$layers,upperdir=T/run/mlimg/volatile/upper,workdir=T/run/mlimg/volatile/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root
 agent stage union $volatile
@@ -185,11 +186,64 @@ $prepare --mode readonly --note $note" "$(log | sed -n 1,3p)"
 	stops "kernel parameter mlimg.readonly=1 is malformed: mlimg.readonly takes no value" "$cmdline mlimg.readonly=1"
 }
 
+@test "fsck: repaired: on with the boot, and it is told" {
+	machine() {
+		two_layers
+		echo 1 >"$T/e2fsck.status"
+		printf '%s\n' 'mlimg-user: recovering journal' '' $'\t(more)' 'mlimg-user: 12/64 files' >"$T/e2fsck.out"
+	}
+	boots "$cmdline"
+	same "what was done" "e2fsck -p /dev/vda
+agent stage user e2fsck ended with 1: mlimg-user: recovering journal; mlimg-user: 12/64 files
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+$prepare --user-dev /dev/vda --fsck 1 --fsck-said mlimg-user: recovering journal; mlimg-user: 12/64 files" "$(log | sed -n 1,4p)"
+	same "a reboot?" "" "$(in_both 0 "" "" "mlimg_boot '$cmdline' \"\$T/root\" /sbin/init; printf \"\$MLIMG_REBOOT\"")"
+}
+
+@test "fsck: what it cannot repair stops the boot, before the layer is mounted" {
+	local code
+	machine() {
+		two_layers
+		echo $code >"$T/e2fsck.status"
+		echo 'mlimg-user: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.' >"$T/e2fsck.out"
+	}
+	for code in 4 5 8 12 127 139; do
+		stops "the user layer $user on /dev/vda is damaged, and 'e2fsck -p' ended with $code: mlimg-user: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.: \
+copy the image, then repair it with 'e2fsck -f'; mlimg.rescue boots without it"
+		same "mounts" "" "$(log | grep ^mount || :)"
+	done
+	stops "the user layer $user on /dev/vda is damaged, and 'e2fsck -p' ended with 139: mlimg-user: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.: \
+copy the image, then repair it with 'e2fsck -f'; mlimg.rescue boots without it" "$cmdline mlimg.volatile"
+	boots "$cmdline mlimg.readonly" "mlimg: $readonly"
+	boots "$cmdline mlimg.rescue" "mlimg: $rescue"
+}
+
+@test "fsck: it asks for a reboot" {
+	local code
+	machine() {
+		two_layers
+		echo $code >"$T/e2fsck.status"
+		echo 'mlimg-user: REBOOT' >"$T/e2fsck.out"
+	}
+	for code in 2 3; do
+		in_both 0 y "mlimg: e2fsck repaired the user layer $user on /dev/vda and asks for a reboot: mlimg-user: REBOOT" \
+			"mlimg_boot '$cmdline' \"\$T/root\" /sbin/init || echo \$MLIMG_REBOOT"
+	done
+}
+
+@test "fsck: an initramfs without it says so, and goes on" {
+	local note="the user layer was not checked: no e2fsck in this initramfs; the kernel replays its journal"
+	in_both 0 "" "" "command() { return 1; }; mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
+	same "what was done" "agent stage user $note
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+$prepare --user-dev /dev/vda --note $note" "$(log | sed -n 1,3p)"
+}
+
 @test "reset: the agent is told the word, which can be a name of a directory" {
 	local word
 	for word in 1 again.2_b-C "$(printf '%064d' 1)"; do
 		boots "$cmdline mlimg.reset=$word"
-		same "what was done" "$prepare --reset $word" "$(log | grep prepare)"
+		same "what was done" "$prepare --user-dev /dev/vda --fsck 0 --fsck-said mlimg-user: clean --reset $word" "$(log | grep prepare)"
 	done
 	for word in '' . .. .x -x _x a/b 'ä' "$(printf '%065d' 1)"; do
 		stops "kernel parameter mlimg.reset=$word is malformed: mlimg.reset takes a word for this request, which no earlier one had: 1 to 64 letters, digits, '.', '_', '-'" \

@@ -26,7 +26,7 @@ boot() {
 
 # says LINE: the console has this line.
 says() {
-	tr -d '\r' <"$vms/t/console.log" | grep -qxF "mlimg: $1" || vm_tell t
+	tr -d '\r' <"$vms/t/console.log" | grep -xF "mlimg: $1" >/dev/null || vm_tell t
 }
 
 @test "user: volatile, readonly and rescue leave the layer as it was; a factory reset sets it aside" {
@@ -83,10 +83,66 @@ says() {
 }
 
 @test "user: a disk that cannot be written, or is not there" {
+	export vm_union=overlay
 	start --mode readonly -- -append "$(command_line)"
 	stops "the user layer $(short "$user") on /dev/vdX is read-only: attach it writable, or boot with mlimg.readonly or mlimg.volatile"
 	mlimg-mkfs --quiet --kind user --name other --size 16M "$BATS_TEST_TMPDIR/other.img"
 	start -- -append "$(command_line | sed "s/mlimg.user=[0-9a-f]*/mlimg.user=$(short "$BATS_TEST_TMPDIR/other.img") mlimg.rescue/")"
 	stops "/dev/vdX (serial $(short "$user")) holds a user layer, UUID $(uuid "$user"), \
 which is not in the stack: detach it, or add it to the kernel parameters"
+}
+
+@test "user: not unmounted, on a larger disk, and full" {
+	local size
+	start
+	vm_up t
+	same "on a clean layer" '0 null' "$(boot '"\(.user.fsck.status) \(.user.grown)"')"
+	vm_do t 'echo promised >/srv/promised; sync'
+	size=$(vm_do t "df -k / | awk 'END { print \$2 }'")
+	vm_cut t
+	dumpe2fs -h "$user" 2>/dev/null | grep needs_recovery
+
+	truncate -s 300M "$user"
+	start
+	vm_up t
+	same "fsck" "0 mlimg-user: recovering journal" "$(boot '"\(.user.fsck.status) \(.user.fsck.said | split("; ")[0])"')"
+	same "grown" '{"from_bytes":67108864,"to_bytes":314572800}' "$(boot .user.grown)"
+	same "what was promised" promised "$(vm_do t 'cat /srv/promised')"
+	[ "$(vm_do t "df -k / | awk 'END { print \$2 }'")" -gt $((size * 4)) ]
+	fails 1 "" vm_do t 'dd if=/dev/zero of=/srv/fill bs=1M 2>/dev/null'
+	vm_do t 'while echo x >>/srv/more; do :; done 2>/dev/null'
+	vm_stop t
+	vm_clean "$user"
+
+	system=$images/system2.img start
+	vm_up t
+	same "full" 0 "$(vm_do t "df -k / | awk 'END { print \$4 }'")"
+	same "grown" null "$(boot .user.grown)"
+	same "change" changed "$(boot .change)"
+	boot '.notes[]' | grep '^no room in the user layer for '
+	vm_stop t
+	vm_clean "$user"
+}
+
+@test "user: errors that e2fsck repairs, and others" {
+	debugfs -w -R 'set_inode_field /lost+found links_count 9' "$user" 2>/dev/null
+	debugfs -w -R 'set_super_value state 2' "$user" 2>/dev/null
+	start
+	vm_up t
+	same "fsck" "1 true" "$(boot '"\(.user.fsck.status) \(.user.fsck.said | test("ref count is 9, should be 2"))"')"
+	vm_stop t
+	vm_clean "$user"
+
+	debugfs -w -R 'zap_block -p 0xff -f /upper 0' "$user" 2>/dev/null
+	debugfs -w -R 'set_super_value state 2' "$user" 2>/dev/null
+	start
+	stops "the user layer $(short "$user") on /dev/vdX is damaged, and 'e2fsck -p' ended with 4: \
+mlimg-user contains a file system with errors, check forced.; mlimg-user: Directory inode 13, block #0, offset 0: directory corrupted; \
+mlimg-user: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.: \
+copy the image, then repair it with 'e2fsck -f'; mlimg.rescue boots without it"
+
+	start --mode rescue
+	vm_up t
+	same "mode" rescue "$(boot .mode)"
+	vm_stop t
 }
