@@ -115,6 +115,20 @@ features() {
 	sound d.img
 }
 
+@test "a tar in which the second of them is replaced later is an ordinary image" {
+	mkdir tree
+	random 30000 tree/a
+	cp tree/a tree/b
+	tar -C tree -cf t.tar a b
+	random 30000 tree/b
+	tar -C tree -rf t.tar b
+	mkfs t.tar t.img
+	mkfs --dedupe t.tar d.img
+	sound d.img
+	run grep -c shared_blocks <<<"$(dumpe2fs -h d.img 2>/dev/null)"
+	same "shared_blocks" 0 "$output"
+}
+
 @test "holes" {
 	mkdir tree
 	truncate -s 1M tree/sparse

@@ -217,6 +217,11 @@ Try 'mlimg-inspect --help' for more information." mlimg-inspect 2.img diff 2.img
 	same "looks unchanged" "" "$(mlimg-inspect trusting.img manifest | grep etc/two || true)"
 	patch
 	mlimg-inspect 2.img manifest | grep -q etc/two
+	# Times are compared to the nanosecond.
+	touch -d "@$(stat -c %Y old/etc/two).5" new/etc/two
+	mlimg-mkfs --quiet --force --trust-times --base 1.img --name s --version 2 new trusting.img
+	mlimg-inspect trusting.img manifest | grep -q etc/two
+	cmp <(mlimg-inspect trusting.img cat /etc/two) new/etc/two
 }
 
 @test "mkfs: wrong usage of --base" {

@@ -68,6 +68,24 @@ starved() {
 	refused 3 "'hole': with its holes, the sources hold more than 2097152 bytes; --limit allows more" --limit 2M d e
 }
 
+@test "mkfs: blocks that many files of a layer share cost no more than they hold" {
+	mkdir d && head -c 1000000 /dev/urandom >d/1
+	tee d/2 d/3 d/4 d/5 <d/1 >/dev/null
+	mlimg-mkfs --quiet --dedupe --kind software --name x d x.img
+	[ "$(stat -c %s x.img)" -lt 2000000 ] && mv x.img a.img
+	refused 3 "'4': with its holes, the sources hold more than 2000000 bytes; --limit allows more" --limit 2000000 a.img
+	works mlimg-mkfs --quiet --kind software --name x --limit 5M a.img x.img
+}
+
+@test "mkfs: who ends while a hole is hashed does not hash it to its end" {
+	mkdir d
+	truncate -s 1T d/hole || skip "needs a file system with such files"
+	head -c 3000000 /dev/zero >d/more
+	tar -C d --sparse -b 1 -cf d.tar hole more
+	truncate -s -1024 d.tar
+	refused 3 "'d.tar': damaged archive: the mark of its end is missing" --limit 2T d.tar
+}
+
 @test "mkfs: marks of overlayfs smuggled into each form" {
 	local name=trusted.overlay.redirect
 	mkdir d && touch d/file

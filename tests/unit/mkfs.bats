@@ -273,13 +273,34 @@ with_xattr() {
 	tar --format=posix --pax-option="SCHILY.xattr.$1:=$2" -C carrier -cf a.tar "$entry"
 }
 
+# acl TAG RIGHTS…: a.tar whose only entry has this ACL; both as four hexadecimal digits of the bytes
+acl() {
+	local key=LIBARCHIVE.xattr.system.posix_acl_access hex=02000000
+	while [ $# -gt 0 ]; do
+		hex+=$1$2ffffffff
+		shift 2
+	done
+	rm -rf carrier && mkdir carrier && : >carrier/file
+	tar --format=posix --pax-option="$key:=$(printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" | base64 -w 0)" -C carrier -cf a.tar file
+}
+
 @test "mkfs: xattrs that cannot be kept" {
+	local wrong
 	with_xattr system.data xyz
 	refused 3 "'file': ext4 has no xattr system.data" a.tar
 	with_xattr foreign.colour xyz
 	refused 3 "'file': ext4 has no xattr foreign.colour" a.tar
 	with_xattr system.posix_acl_access xyz
 	refused 3 "'file': system.posix_acl_access is not a valid ACL" a.tar
+	# An ACL in the order that the kernel wants, out of it, with a tag twice, with a right that there is not.
+	acl 0100 0600 0400 0500 2000 0400
+	works mlimg-mkfs --kind system --force a.tar x.img
+	sound x.img
+	for wrong in '0400 0500 0100 0600 2000 0400' '0100 0600 0400 0500 0400 0500 2000 0400' '0100 0800 0400 0500 2000 0400' '0100 0600 0400 0500'; do
+		# shellcheck disable=SC2086 # words
+		acl $wrong
+		refused 3 "'file': system.posix_acl_access is not a valid ACL" a.tar
+	done
 	with_xattr user.large "$(printf 'v%.0s' {1..4041})"
 	refused 3 "'file': xattr user.large of 4041 bytes is too large for ext4" a.tar
 	with_xattr user.large "$(printf 'v%.0s' {1..4036})"

@@ -216,3 +216,55 @@ TEST(a_patch_to_the_same_is_empty)
 	ASSERT_STR(info.base, info.result);
 	mlimg_manifest_free(m);
 }
+
+#define ATTRS " mode=0644 uid=0 gid=0 time=1.000000000"
+#define DIGEST " sha256digest=2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+#define ROOT ". type=dir" ATTRS "\n"
+
+static struct mlimg_manifest *parsed(const char *text)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_manifest *m;
+
+	ASSERT_OK(mlimg_manifest_parse(text, strlen(text), &m, &err), err);
+	return m;
+}
+
+/* A system with a/b, a patch that has @middle, and above it one that refers to /a/b. @return mlimg_manifest_merge()'s */
+static int merge_with(const char *middle, struct mlimg_err *err)
+{
+	char text[512];
+	struct mlimg_manifest *layers[3], *merged;
+	int r;
+
+	snprintf(text, sizeof(text), "#mtree\n# mlimg-kind patch\n" ROOT "%s\n", middle);
+	layers[0] = parsed(
+		"#mtree\n" ROOT "./a type=dir" ATTRS "\n./a/b type=file size=3" ATTRS DIGEST "\n");
+	layers[1] = parsed(text);
+	layers[2] = parsed("#mtree\n# mlimg-kind patch\n" ROOT "./c type=file size=3" ATTRS DIGEST
+			   " tags=xattr:trusted.overlay.metacopy:,xattr:trusted.overlay.redirect:"
+			   "L2EvYg==\n");
+	r = mlimg_manifest_merge((const struct mlimg_manifest *const *)layers, 3, &merged, err);
+	if (r == 0)
+		mlimg_manifest_free(merged);
+	for (size_t i = 0; i < 3; i++)
+		mlimg_manifest_free(layers[i]);
+	return r;
+}
+
+/* As the kernel, which follows a redirect through what the layers beneath show. */
+TEST(what_a_layer_between_hides_cannot_be_referred_to)
+{
+	static const char message[] =
+		"layer 3 of 3: 'c': refers to contents at 'a/b', where there is "
+		"no file beneath";
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(merge_with("./a type=dir" ATTRS, &err), err);
+	ASSERT_FAILS(
+		merge_with("./a type=char device=native,0,0" ATTRS, &err), err, -EUCLEAN, message);
+	ASSERT_FAILS(merge_with("./a type=link link=x" ATTRS, &err), err, -EUCLEAN, message);
+	ASSERT_FAILS(
+		merge_with("./a type=dir" ATTRS " tags=xattr:trusted.overlay.opaque:eQ==", &err),
+		err, -EUCLEAN, message);
+}
