@@ -275,13 +275,13 @@ with_xattr() {
 
 # acl TAG RIGHTS…: a.tar whose only entry has this ACL; both as four hexadecimal digits of the bytes
 acl() {
-	local key=LIBARCHIVE.xattr.system.posix_acl_access hex=02000000
+	local key=LIBARCHIVE.xattr.system.posix_acl_access bytes='\x02\x00\x00\x00'
 	while [ $# -gt 0 ]; do
-		hex+=$1$2ffffffff
+		bytes+="\\x${1:0:2}\\x${1:2}\\x${2:0:2}\\x${2:2}\\xff\\xff\\xff\\xff"
 		shift 2
 	done
 	rm -rf carrier && mkdir carrier && : >carrier/file
-	tar --format=posix --pax-option="$key:=$(printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" | base64 -w 0)" -C carrier -cf a.tar file
+	tar --format=posix --pax-option="$key:=$(printf '%b' "$bytes" | base64 -w 0)" -C carrier -cf a.tar file
 }
 
 @test "mkfs: xattrs that cannot be kept" {
