@@ -210,19 +210,31 @@ static int check_keywords(struct mlimg_parser *p, unsigned seen, const struct ml
 	return 0;
 }
 
+/* They mostly come in the order of the list, so the search begins behind the last one. */
+static enum keyword find_keyword(struct mlimg_span name, enum keyword begin)
+{
+	for (unsigned i = 0; i < N_KEYWORDS; i++) {
+		enum keyword k = (begin + i) % N_KEYWORDS;
+
+		if (mlimg_span_is(name, keywords[k]))
+			return k;
+	}
+	return N_KEYWORDS;
+}
+
 int mlimg_parser_keywords(struct mlimg_parser *p, struct mlimg_span rest, struct mlimg_entry *e)
 {
+	const char *end = rest.at + rest.size;
+	enum keyword k = N_KEYWORDS - 1;
 	unsigned seen = 0;
 	int r;
 
 	while (rest.size > 0) {
-		bool is_last = !memchr(rest.at, ' ', rest.size);
 		struct mlimg_span value = mlimg_span_cut(&rest, ' ');
+		bool is_last = value.at + value.size == end;
 		struct mlimg_span name = mlimg_span_cut(&value, '=');
-		enum keyword k = TYPE;
 
-		while (k < N_KEYWORDS && !mlimg_span_is(name, keywords[k]))
-			k++;
+		k = find_keyword(name, k + 1);
 		if (k == N_KEYWORDS || (!is_last && rest.size == 0))
 			return refuse(p, "unknown keyword");
 		if (seen & 1u << k)

@@ -70,6 +70,11 @@ bool mlimg_lex_unescape(
 		uint32_t value = c;
 		bool is_escaped = c == '\\';
 
+		if (!*more && n < max && mlimg_manifest_is_plain(c)) {
+			buf[n] = (char)c;
+			i++;
+			continue;
+		}
 		if (is_escaped) {
 			if (s.size - i < 4 ||
 				!mlimg_lex_digits(

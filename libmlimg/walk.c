@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/walk-xattr.h"
 
 #define OPEN_LEVELS 32
@@ -264,10 +265,10 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 	return w->fn(&entry, &at, w->ctx, w->err);
 }
 
-/* Opens what fstatat() saw to be a directory and goes in, if it is still the same one. */
-static int open_and_push(struct walk *w, int dir, const char *name, const struct stat *seen)
+/* Goes into what fstatat() saw to be a directory, if it is still the same one. @opened is closed on failure as well. */
+static int enter(struct walk *w, int opened, const struct stat *seen)
 {
-	mlimg_autoclose int fd = openat(dir, name, OPEN_DIR);
+	mlimg_autoclose int fd = opened;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -281,7 +282,7 @@ static int open_and_push(struct walk *w, int dir, const char *name, const struct
 static int descend(struct walk *w, int dir, const char *name, const struct stat *seen)
 {
 	size_t n_levels = w->n_levels, path_size = n_levels ? w->levels[n_levels - 1].path_size : 0;
-	int r = open_and_push(w, dir, name, seen);
+	int r = enter(w, openat(dir, name, OPEN_DIR), seen);
 
 	if (r == 0)
 		return 0;
@@ -365,6 +366,45 @@ static int run(struct walk *w)
 	return r;
 }
 
+static int run_within(struct walk *w, const char *path, const struct stat *seen)
+{
+	int fd = mlimg_open_beneath_strict(w->root_fd, path, OPEN_DIR), r;
+
+	strcpy(w->path, path);
+	w->root_dev = seen->st_dev;
+	if (fd < 0)
+		return mlimg_err_set(w->err, fd, "open directory '%s'", shown(w));
+	r = enter(w, fd, seen);
+	while (r >= 0 && w->n_levels > 0)
+		r = step(w);
+	return r;
+}
+
+static struct walk *new_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn,
+	mlimg_walk_skip_fn *skip_fn, void *ctx, struct mlimg_err *err)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->fn = fn;
+	w->skip = skip_fn;
+	w->ctx = ctx;
+	w->flags = flags;
+	w->root_fd = root_fd;
+	w->err = err;
+	return w;
+}
+
+static void free_walk(struct walk *w)
+{
+	while (w->n_levels > 0)
+		level_done(&w->levels[--w->n_levels]);
+	free(w->levels);
+	mlimg_xattr_reader_done(&w->xattrs);
+	free(w);
+}
+
 int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	return mlimg_walk_lenient(root_fd, flags, fn, NULL, ctx, err);
@@ -373,22 +413,25 @@ int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx, struct
 int mlimg_walk_lenient(int root_fd, unsigned flags, mlimg_walk_fn *fn, mlimg_walk_skip_fn *skip_fn,
 	void *ctx, struct mlimg_err *err)
 {
-	struct walk *w = calloc(1, sizeof(*w));
+	struct walk *w = new_walk(root_fd, flags, fn, skip_fn, ctx, err);
 	int r;
 
 	if (!w)
 		return mlimg_err_set(err, ENOMEM, "walk a tree");
-	w->fn = fn;
-	w->skip = skip_fn;
-	w->ctx = ctx;
-	w->flags = flags;
-	w->root_fd = root_fd;
-	w->err = err;
 	r = run(w);
-	while (w->n_levels > 0)
-		level_done(&w->levels[--w->n_levels]);
-	free(w->levels);
-	mlimg_xattr_reader_done(&w->xattrs);
-	free(w);
+	free_walk(w);
+	return r;
+}
+
+int mlimg_walk_within(int root_fd, const char *path, const struct stat *st, unsigned flags,
+	mlimg_walk_fn *fn, void *ctx, struct mlimg_err *err)
+{
+	struct walk *w = new_walk(root_fd, flags, fn, NULL, ctx, err);
+	int r;
+
+	if (!w)
+		return mlimg_err_set(err, ENOMEM, "walk a tree");
+	r = run_within(w, path, st);
+	free_walk(w);
 	return r;
 }

@@ -75,6 +75,21 @@ int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Walk what is in one directory of a tree, as mlimg_walk() of the whole tree would there: so that several threads can share a tree.
+ *
+ * @param root_fd  the tree's root
+ * @param path     the directory, not ""
+ * @param st       what lstat(2) said of it: on the tree's own file system; another directory in its place is an error
+ * @param flags    as for mlimg_walk()
+ * @param fn       the visitor; the directory itself is not handed out
+ * @param ctx      handed to @p fn
+ * @param err      names the path, from the root on
+ * @return         as mlimg_walk()
+ */
+int mlimg_walk_within(int root_fd, const char *path, const struct stat *st, unsigned flags,
+	mlimg_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Called for what cannot be walked.
  *
  * @param path         of the entry; of its directory when its own is over the limits

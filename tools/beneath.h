@@ -39,6 +39,38 @@ int mlimg_beneath_open(const char *const *images, size_t n_images, struct mlimg_
 
 /** Close the images, free; accepts NULL. */
 void mlimg_beneath_free(struct mlimg_beneath *b);
+
+/** Layers that another thread opens. */
+struct mlimg_beneath_later;
+
+/**
+ * Let another thread open layers.
+ *
+ * @param images    as for mlimg_beneath_open(); must live as long
+ * @param n_images  1 or more
+ * @param ret       mlimg_beneath_later_free() it
+ * @param err       what failed
+ * @return          0 or -errno
+ */
+int mlimg_beneath_open_later(const char *const *images, size_t n_images,
+	struct mlimg_beneath_later **ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether mlimg_beneath_wait() will not have to wait */
+bool mlimg_beneath_is_open(struct mlimg_beneath_later *later);
+
+/**
+ * Wait until they are open. Any thread may, several times.
+ *
+ * @param later  the layers
+ * @param ret    they; stay @p later 's. NULL when they cannot be opened
+ * @param err    as mlimg_beneath_open() says it; may be NULL
+ * @return       as mlimg_beneath_open()
+ */
+int mlimg_beneath_wait(struct mlimg_beneath_later *later, struct mlimg_beneath **ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Wait, close the images, free; accepts NULL. */
+void mlimg_beneath_later_free(struct mlimg_beneath_later *later);
 MLIMG_DEFINE_CLEANUP(struct mlimg_beneath, mlimg_beneath_free)
 #define mlimg_autobeneath mlimg_cleanup(mlimg_beneath_free_cleanup) /**< mlimg_beneath_free() */
 

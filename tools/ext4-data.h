@@ -81,12 +81,28 @@ int mlimg_data_room(struct mlimg_data *data, void **ret_room, size_t *ret_size,
 /** Contents that need not be written. */
 struct mlimg_known {
 	const void *ctx;
+	/** Wait until the others can be asked. @return 0, or -errno when they never can. NULL: they can at once */
+	int (*wait)(const void *ctx, struct mlimg_err *err);
+	/** @return whether there is nothing to wait for. NULL: there is not */
+	bool (*is_ready)(const void *ctx);
 	/** @return whether any known contents have this size */
 	bool (*has_size)(const void *ctx, uint64_t size_bytes);
 	/** @return whether these contents are known */
 	bool (*has_content)(
 		const void *ctx, uint64_t size_bytes, const uint8_t digest[MLIMG_SHA256_SIZE]);
 };
+
+/** Wait until known contents can be told from others. @return 0 or -errno */
+static inline int mlimg_known_wait(const struct mlimg_known *known, struct mlimg_err *err)
+{
+	return known->wait ? known->wait(known->ctx, err) : 0;
+}
+
+/** @return whether they can be told by now */
+static inline bool mlimg_known_is_ready(const struct mlimg_known *known)
+{
+	return !known->is_ready || known->is_ready(known->ctx);
+}
 
 /**
  * From the next file on leave out known contents: such a file gets size and digest, no extents, and is_left_out.

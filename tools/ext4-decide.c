@@ -232,6 +232,10 @@ int mlimg_data_end_hashed(struct mlimg_data *d, struct mlimg_err *err)
 
 	if (can_go)
 		find_candidates(d, &c);
+	if (can_go && d->known)
+		r = mlimg_known_wait(d->known, err);
+	if (r < 0)
+		return r;
 	if (can_go && (c.n || (d->known && d->known->has_size(d->known->ctx, d->pos)))) {
 		r = d->begun.is_waiting ? decide_waiting(d, &c, &is_gone, err)
 					: decide_written(d, &c, &is_gone, err);

@@ -187,21 +187,15 @@ static int write_json(struct mlimg_data *data, const struct frame *frame,
 
 /* ---- patches ---- */
 
-static int open_bases(
-	const struct mlimg_build *build, struct mlimg_beneath **ret, struct mlimg_err *err)
+static int check_bases(
+	const struct mlimg_build *build, const struct mlimg_beneath *b, struct mlimg_err *err)
 {
-	mlimg_autobeneath struct mlimg_beneath *b = NULL;
-	int r = build->n_bases ? mlimg_beneath_open(build->bases, build->n_bases, &b, err) : 0;
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; b && i < mlimg_beneath_n(b); i++)
+	for (size_t i = 0; i < mlimg_beneath_n(b); i++)
 		if (mlimg_beneath_info(b, i)->kind == MLIMG_SOFTWARE)
 			return mlimg_err_refuse(err,
 				"'%s' is a software layer: a patch stands on a system and its "
 				"patches",
 				build->bases[i]);
-	*ret = mlimg_steal(&b);
 	return 0;
 }
 
@@ -258,8 +252,9 @@ struct building {
 	struct mlimg_layer_info *info;
 	struct mlimg_writer *writer;
 	struct mlimg_tree *tree;
-	struct mlimg_beneath *base; /* of a patch */
-	struct mlimg_place *place;  /* with a profile */
+	struct mlimg_beneath_later *later; /* of a patch */
+	struct mlimg_beneath *base;        /* the same, open; later's */
+	struct mlimg_place *place;         /* with a profile */
 	struct mlimg_source_to to;
 	struct mlimg_known known;
 	struct frame frame;
@@ -268,8 +263,10 @@ struct building {
 
 static int begin(struct building *b, const struct mlimg_outfile *out)
 {
-	int r = open_bases(b->build, &b->base, b->err);
+	int r = 0;
 
+	if (b->build->n_bases)
+		r = mlimg_beneath_open_later(b->build->bases, b->build->n_bases, &b->later, b->err);
 	/* The source of a patch is a whole system. */
 	b->to.kind = b->info->kind == MLIMG_PATCH ? MLIMG_SYSTEM : b->info->kind;
 	if (r == 0)
@@ -290,14 +287,14 @@ static int begin(struct building *b, const struct mlimg_outfile *out)
 /* All that the sources have: under the rules, and without writing what is beneath already. */
 static int take_sources(struct building *b, int image_fd)
 {
-	const struct mlimg_beneath *beneath = b->build->over ? b->build->beneath : b->base;
 	struct mlimg_rules *rules = b->build->rules;
 	int r = 0;
 
-	b->known = mlimg_compare_known(beneath);
-	mlimg_data_leave_out(b->to.data, beneath ? &b->known : NULL);
-	b->to.known = beneath ? &b->known : NULL;
-	b->to.trusted = b->build->trusts_times ? b->base : NULL;
+	b->known = b->later ? mlimg_compare_known_later(b->later)
+			    : mlimg_compare_known(b->build->beneath);
+	b->to.known = b->later || b->build->over ? &b->known : NULL;
+	mlimg_data_leave_out(b->to.data, b->to.known);
+	b->to.trusted = b->build->trusts_times ? b->later : NULL;
 	b->to.rules = rules;
 	if (rules) {
 		rules->kind = b->to.kind;
@@ -316,6 +313,19 @@ static int take_sources(struct building *b, int image_fd)
 	if (r == 0 && rules)
 		r = mlimg_rules_finish(rules, b->info, b->err);
 	return r < 0 ? r : mlimg_tree_finish(b->tree, b->frame.top, b->err);
+}
+
+/* The old system was opened meanwhile. If that failed, nothing else counts. */
+static int await_bases(struct building *b, int r)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int opened = mlimg_beneath_wait(b->later, &b->base, &err);
+
+	if (opened == 0)
+		opened = check_bases(b->build, b->base, &err);
+	if (opened < 0)
+		*b->err = err;
+	return opened < 0 ? opened : r;
 }
 
 /* Of a software layer over others, what differs from them. */
@@ -339,6 +349,8 @@ static int build_all(struct building *b, const struct mlimg_outfile *out)
 
 	if (r == 0)
 		r = take_sources(b, out->fd);
+	if (b->later)
+		r = await_bases(b, r);
 	if (r == 0 && b->build->over)
 		r = reduce_over(b);
 	if (r < 0)
@@ -366,7 +378,7 @@ static int build_into(const struct mlimg_build *build, const struct mlimg_outfil
 	mlimg_place_free(b.place);
 	mlimg_writer_free(b.writer);
 	mlimg_tree_free(b.tree);
-	mlimg_beneath_free(b.base);
+	mlimg_beneath_later_free(b.later);
 	return r;
 }
 

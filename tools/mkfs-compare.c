@@ -24,6 +24,50 @@ struct mlimg_known mlimg_compare_known(const struct mlimg_beneath *beneath)
 		.ctx = beneath, .has_size = has_size, .has_content = has_content};
 }
 
+/* Those that cannot be opened have nothing; who waits is told so. */
+static const struct mlimg_beneath *of_later(const void *ctx)
+{
+	struct mlimg_beneath *b;
+
+	return mlimg_beneath_wait((struct mlimg_beneath_later *)ctx, &b, NULL) < 0 ? NULL : b;
+}
+
+static bool later_has_size(const void *ctx, uint64_t size_bytes)
+{
+	const struct mlimg_beneath *b = of_later(ctx);
+
+	return b && mlimg_beneath_has_size(b, size_bytes);
+}
+
+static bool later_has_content(
+	const void *ctx, uint64_t size_bytes, const uint8_t digest[MLIMG_SHA256_SIZE])
+{
+	const struct mlimg_beneath *b = of_later(ctx);
+
+	return b && mlimg_beneath_find_content(b, size_bytes, digest);
+}
+
+static int later_wait(const void *ctx, struct mlimg_err *err)
+{
+	struct mlimg_beneath *b;
+
+	return mlimg_beneath_wait((struct mlimg_beneath_later *)ctx, &b, err);
+}
+
+static bool later_is_ready(const void *ctx)
+{
+	return mlimg_beneath_is_open((struct mlimg_beneath_later *)ctx);
+}
+
+struct mlimg_known mlimg_compare_known_later(struct mlimg_beneath_later *later)
+{
+	return (struct mlimg_known){.ctx = later,
+		.wait = later_wait,
+		.is_ready = later_is_ready,
+		.has_size = later_has_size,
+		.has_content = later_has_content};
+}
+
 static int no_memory(const struct mlimg_compare *c)
 {
 	return mlimg_err_set(c->err, ENOMEM, "compare with what lies beneath");

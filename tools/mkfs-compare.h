@@ -34,6 +34,9 @@ struct mlimg_compare {
 /** @return what a source's contents need not be written for: those that show beneath */
 struct mlimg_known mlimg_compare_known(const struct mlimg_beneath *beneath);
 
+/** @return the same of layers that are not open yet */
+struct mlimg_known mlimg_compare_known_later(struct mlimg_beneath_later *later);
+
 /** @return whether both are regular files with the same contents */
 bool mlimg_entry_has_same_contents(const struct mlimg_entry *a, const struct mlimg_entry *b);
 

@@ -31,7 +31,10 @@ int mlimg_comparer_new(const struct mlimg_known *known, struct mlimg_comparer **
 /** Stop the threads, free; accepts NULL. */
 void mlimg_comparer_free(struct mlimg_comparer *c);
 
-/** @return whether a file with this stat(2) may be known: its size is, and it has no holes, which are quicker looked for than read */
+/**
+ * @return whether a file with this stat(2) may be known: its size is, and it has no holes, which are quicker looked for than read. As long as
+ *         that can not be said of all files it is said of none, so that which of them are written first does not depend on the time
+ */
 bool mlimg_comparer_wants(const struct mlimg_comparer *c, const struct stat *st);
 
 /**

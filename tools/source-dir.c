@@ -21,6 +21,7 @@
 #include "tools/source-cursor.h"
 #include "tools/source-unionfs.h"
 #include "tools/source-upper.h"
+#include "tools/walk-ahead.h"
 
 struct reader {
 	enum mlimg_dir_form form;
@@ -28,6 +29,7 @@ struct reader {
 	struct mlimg_upper *upper; /* NULL: it is none */
 	struct mlimg_unmapped unmapped;
 	dev_t dev;                       /* of its root */
+	struct mlimg_beneath *trusted;   /* or NULL */
 	struct mlimg_comparer *comparer; /* or NULL */
 	const struct mlimg_entry *last;  /* that was found among those that are trusted */
 	int root_fd;
@@ -122,12 +124,11 @@ static const struct mlimg_entry *find_next(
 /* rsync's quick check: who changes contents changes the time. */
 static bool is_trusted(struct reader *rd, const struct mlimg_entry *entry, struct mlimg_file *file)
 {
-	const struct mlimg_beneath *trusted = rd->cursor.to->trusted;
 	const struct mlimg_entry *old;
 
-	if (!trusted || rd->form != MLIMG_DIR_PLAIN)
+	if (!rd->trusted)
 		return false;
-	old = find_next(rd, trusted, entry->path);
+	old = find_next(rd, rd->trusted, entry->path);
 	if (!old || !old->has_digest || !mlimg_entry_has_same_attrs(old, entry) ||
 		old->mtime_s != entry->mtime_s || old->mtime_ns != entry->mtime_ns)
 		return false;
@@ -160,17 +161,26 @@ static int copy_file(const struct mlimg_source_to *to, const char *path, int fd,
 	return mlimg_source_is_same(&st, seen) ? 0 : changed(path, err);
 }
 
+static int open_path(const struct reader *rd, const char *path, int *ret_fd, struct mlimg_err *err)
+{
+	*ret_fd = mlimg_open_beneath_strict(rd->root_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return *ret_fd < 0 ? mlimg_err_set(err, *ret_fd, "open '%s'", path) : 0;
+}
+
 /* A file whose contents are known to be unknown. */
 static int copy_again(const char *path, const struct stat *seen, struct mlimg_file *file, void *ctx,
 	struct mlimg_err *err)
 {
-	const struct reader *rd = ctx;
-	mlimg_autoclose int fd =
-		mlimg_open_beneath_strict(rd->root_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const struct mlimg_source_to *to = ((const struct reader *)ctx)->cursor.to;
+	mlimg_autoclose int fd = -1;
+	int r = open_path(ctx, path, &fd, err);
 
-	if (fd < 0)
-		return mlimg_err_set(err, fd, "open '%s'", path);
-	return copy_file(rd->cursor.to, path, fd, seen, file, err);
+	if (r < 0)
+		return r;
+	mlimg_data_leave_out(to->data, NULL);
+	r = copy_file(to, path, fd, seen, file, err);
+	mlimg_data_leave_out(to->data, to->known);
+	return r;
 }
 
 static int take_contents(struct reader *rd, const struct mlimg_entry *entry,
@@ -178,15 +188,14 @@ static int take_contents(struct reader *rd, const struct mlimg_entry *entry,
 {
 	const struct mlimg_source_to *to = rd->cursor.to;
 	mlimg_autoclose int opened = -1;
-	int fd = at->fd, r;
+	int fd = at->fd, r = 0;
 
 	if (fd < 0) {
-		opened = openat(
-			at->parent_fd, at->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+		r = open_path(rd, entry->path, &opened, err);
 		fd = opened;
 	}
-	if (fd < 0)
-		return mlimg_err_set(err, errno, "open '%s'", entry->path);
+	if (r < 0)
+		return r;
 	if (rd->comparer && !file->is_captured && mlimg_comparer_wants(rd->comparer, at->st))
 		r = mlimg_comparer_add(rd->comparer, entry->path, fd, at->st, file, err);
 	else
@@ -287,19 +296,34 @@ static int check_trusted(const char *path, struct mlimg_err *err)
 		"read '%s': marks of overlayfs (trusted.overlay.*) show to root only", path);
 }
 
-/* Files that are trusted as they are need not be opened. */
+/* Files that are trusted as they are need not be opened. What lies beneath is opened during the walk, as far as that goes. */
+static int walk_trusting(struct reader *rd, int fd, unsigned flags, struct mlimg_err *err)
+{
+	struct mlimg_walk_ahead *ahead;
+	int r = mlimg_walk_ahead_new(fd, flags, &ahead, err);
+
+	if (r < 0)
+		return r;
+	r = mlimg_beneath_wait(rd->cursor.to->trusted, &rd->trusted, err);
+	if (r == 0)
+		r = mlimg_walk_ahead_run(ahead, visit, rd, err);
+	mlimg_walk_ahead_free(ahead);
+	return r;
+}
+
 static int walk(struct reader *rd, int fd, struct mlimg_err *err)
 {
 	const struct mlimg_source_to *to = rd->cursor.to;
-	unsigned opening = to->trusted ? 0 : MLIMG_WALK_OPEN_FILES;
+	const unsigned flags = MLIMG_WALK_ONE_FS | MLIMG_WALK_AT_REST;
 	int r = 0;
 
 	rd->root_fd = fd;
 	if (to->known && rd->form == MLIMG_DIR_PLAIN)
 		r = mlimg_comparer_new(to->known, &rd->comparer, err);
-	if (r == 0)
-		r = mlimg_walk(
-			fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_AT_REST | opening, visit, rd, err);
+	if (r == 0 && to->trusted && rd->form == MLIMG_DIR_PLAIN)
+		r = walk_trusting(rd, fd, flags, err);
+	else if (r == 0)
+		r = mlimg_walk(fd, flags | MLIMG_WALK_OPEN_FILES, visit, rd, err);
 	if (r == 0 && rd->comparer)
 		r = mlimg_comparer_end(rd->comparer, copy_again, rd, err);
 	mlimg_comparer_free(rd->comparer);

@@ -42,6 +42,7 @@
 #define MLIMG_EXT4_TIME_MAX INT64_C(15032385535)
 
 struct mlimg_beneath;
+struct mlimg_beneath_later;
 struct mlimg_known;
 struct mlimg_data;
 struct mlimg_owner_map;
@@ -336,7 +337,7 @@ struct mlimg_source_to {
 	struct mlimg_rules *rules;           /**< of the layer, or NULL */
 	const struct mlimg_known *known;     /**< contents that need not be written, or NULL */
 	/** Layers whose files are taken to be the source's where path, size, time and attributes are; NULL: contents are read. */
-	const struct mlimg_beneath *trusted;
+	struct mlimg_beneath_later *trusted;
 	const char *spool_dir; /**< where a copy of a source may lie for a while */
 };
 

@@ -224,6 +224,22 @@ Try 'mlimg-inspect --help' for more information." mlimg-inspect 2.img diff 2.img
 	cmp <(mlimg-inspect trusting.img cat /etc/two) new/etc/two
 }
 
+@test "mkfs: many directories and new files, read by several threads: the same bytes each time" {
+	benchtree -f 600 -b 8000000 -d 150 -l 20 old
+	cp -a old new
+	mlimg-mkfs --quiet --kind system --name s --version 1 old 1.img
+	find new -type f | LC_ALL=C sort | awk 'NR % 20 == 5' | while read -r file; do echo "$file" >"$file"; done
+	find new -type f | LC_ALL=C sort | awk 'NR % 20 == 7' | while read -r file; do printf x | dd of="$file" bs=1 conv=notrunc status=none; done
+	patch
+	is_new_system
+	for _ in {1..3}; do
+		works mlimg-mkfs --quiet --force --base 1.img --name s --version 2 new again.img
+		cmp 2.img again.img
+		works mlimg-mkfs --quiet --force --base 1.img --trust-times --name s --version 2 new again.img
+		same "result" "$(mlimg-inspect --json 2.img | jq -r .build_id)" "$(mlimg-inspect --json again.img | jq -r .build_id)"
+	done
+}
+
 @test "mkfs: wrong usage of --base" {
 	local line="Try 'mlimg-mkfs --help' for more information." many=() i
 	two_versions
@@ -235,6 +251,13 @@ Try 'mlimg-inspect --help' for more information." mlimg-inspect 2.img diff 2.img
 	fails 2 "mlimg-mkfs: more than 17 times --base"$'\n'"$line" mlimg-mkfs "${many[@]}" new x.img
 	fails 2 "mlimg-mkfs: --trust-times is for patches"$'\n'"$line" mlimg-mkfs --kind system --trust-times new x.img
 	fails 1 "mlimg-mkfs: open image 'none': No such file or directory" mlimg-mkfs --base none new x.img
+	# The base is opened while the source is read, and is named first whatever becomes of that.
+	for _ in {1..10}; do
+		fails 1 "mlimg-mkfs: open image 'none': No such file or directory" mlimg-mkfs --base none --trust-times new x.img
+		fails 1 "mlimg-mkfs: open image 'none': No such file or directory" mlimg-mkfs --base none missing x.img
+		fails 1 "mlimg-mkfs: open 'missing': No such file or directory" mlimg-mkfs --name x --base 1.img missing x.img
+	done
+	same "files named x" "" "$(find . -name '*x.img*')"
 }
 
 # refused MESSAGE ARGUMENT…: nothing is left

@@ -3,6 +3,7 @@
 #include "tools/source-compare.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -112,6 +113,105 @@ TEST(many_files)
 	}
 	mlimg_comparer_free(c);
 	free(files);
+}
+
+/* What is known is known from the moment on when a file is asked for whose number is at least ready_at. */
+static int ready_at;
+static atomic_int asked;
+
+static bool is_ready(const void *ctx)
+{
+	return asked >= ready_at;
+}
+
+static int wait_until(const void *ctx, struct mlimg_err *err)
+{
+	if (ready_at > FILES + 1)
+		return mlimg_err_set(err, ENOENT, "what is known");
+	asked = FILES + 1;
+	return 0;
+}
+
+static bool later_has_size(const void *ctx, uint64_t size_bytes)
+{
+	ASSERT(is_ready(ctx));
+	return has_size(ctx, size_bytes);
+}
+
+static const struct mlimg_known later = {.wait = wait_until,
+	.is_ready = is_ready,
+	.has_size = later_has_size,
+	.has_content = has_content};
+
+static int take_in_order(const char *path, const struct stat *st, struct mlimg_file *file,
+	void *ctx, struct mlimg_err *err)
+{
+	fprintf(ctx, "%s\n", path);
+	return 0;
+}
+
+/* Which files turn out to be unknown, in their order; some of them are larger than any known one. @param at  when what is known gets known */
+static char *unknown_of(int at)
+{
+	struct mlimg_file *files = calloc(FILES, sizeof(*files));
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_comparer *c;
+	size_t size;
+	char *text;
+	FILE *f = open_memstream(&text, &size);
+
+	ready_at = at;
+	asked = 0;
+	ASSERT_OK(mlimg_comparer_new(&later, &c, &err), err);
+	for (int i = 0; i < FILES; i++) {
+		char name[20], contents[40];
+		struct stat st;
+		int fd;
+
+		snprintf(name, sizeof(name), "%d", i);
+		snprintf(contents, sizeof(contents),
+			i % 10 == 5 ? "not known, since large %d" : "known %d", i);
+		fd = make(name, contents, &st);
+		asked = i;
+		ASSERT(mlimg_comparer_wants(c, &st));
+		ASSERT_OK(mlimg_comparer_add(c, name, fd, &st, &files[i], &err), err);
+		close(fd);
+	}
+	ASSERT_OK(mlimg_comparer_end(c, take_in_order, f, &err), err);
+	fclose(f);
+	for (int i = 0; i < FILES; i++)
+		ASSERT_EQ(files[i].is_left_out, i % 2 == 0);
+	mlimg_comparer_free(c);
+	free(files);
+	return text;
+}
+
+TEST(what_is_known_late)
+{
+	mlimg_autofree char *first = unknown_of(0), *middle = unknown_of(FILES / 2);
+	mlimg_autofree char *last = unknown_of(FILES + 1);
+
+	ASSERT(strstr(first, "1\n3\n5\n7\n") == first);
+	ASSERT_STR(middle, first);
+	ASSERT_STR(last, first);
+}
+
+TEST(what_is_known_never)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_file file = {0};
+	struct mlimg_comparer *c;
+	struct stat st;
+	int fd = make("f", "known 0", &st);
+
+	ready_at = FILES + 2;
+	asked = 0;
+	ASSERT_OK(mlimg_comparer_new(&later, &c, &err), err);
+	ASSERT_OK(mlimg_comparer_add(c, "f", fd, &st, &file, &err), err);
+	ASSERT_FAILS(mlimg_comparer_end(c, take_in_order, NULL, &err), err, -ENOENT,
+		"what is known: No such file or directory");
+	mlimg_comparer_free(c);
+	close(fd);
 }
 
 TEST(what_is_wanted)
