@@ -6,12 +6,17 @@
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/unionfs.h"
 #include "libmlimg/walk.h"
+#include "libmlimg/whiteout.h"
 
 struct comparison {
 	const struct mlimg_manifest *base, *next;
 	struct mlimg_report *report;
 	struct mlimg_skipped *skipped;
+	int upper_fd;
+	bool is_unionfs;
 };
 
 #define SHOWN_BEGINNING 30
@@ -84,36 +89,116 @@ static int set_digest(
 	return 0;
 }
 
+static bool has_marker(int upper_fd, const char *path)
+{
+	char marker[sizeof(MLIMG_UNIONFS_DIR) + MLIMG_UNIONFS_PATH_MAX + 16];
+	mlimg_autoclose int fd = -1;
+
+	strcpy(marker, MLIMG_UNIONFS_DIR "/");
+	if (mlimg_unionfs_marker_of(path, marker + strlen(marker), NULL) < 0)
+		return false;
+	fd = mlimg_open_beneath_strict(upper_fd, marker, O_PATH);
+	return fd >= 0;
+}
+
+static void decide(struct comparison *c, const struct mlimg_entry *mine)
+{
+	mlimg_report_add(c->report, mine->path,
+		mlimg_reconcile_decide(mlimg_manifest_find(c->base, mine->path),
+			mlimg_manifest_find(c->next, mine->path), mine));
+}
+
+/* A directory of the branch with a marker of its own: as overlayfs would have it, since what decides knows one form. */
+static int decide_opaque(
+	struct comparison *c, const struct mlimg_entry *entry, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_xattr *xattrs = calloc(entry->n_xattrs + 1, sizeof(*xattrs));
+	struct mlimg_entry mine = *entry;
+	uint32_t n = 0;
+
+	if (!xattrs)
+		return mlimg_err_set(err, ENOMEM, "user/upper/%s", entry->path);
+	while (n < entry->n_xattrs && strcmp(entry->xattrs[n].name, MLIMG_XATTR_OPAQUE) < 0)
+		n++;
+	memcpy(xattrs, entry->xattrs, n * sizeof(*xattrs));
+	memcpy(xattrs + n + 1, entry->xattrs + n, (entry->n_xattrs - n) * sizeof(*xattrs));
+	xattrs[n] = (struct mlimg_xattr){(char *)MLIMG_XATTR_OPAQUE, (uint8_t *)(uintptr_t) "y", 1};
+	mine.xattrs = xattrs;
+	mine.n_xattrs++;
+	decide(c, &mine);
+	return 0;
+}
+
 static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
 	struct mlimg_err *err)
 {
 	struct comparison *c = ctx;
-	const struct mlimg_entry *base = mlimg_manifest_find(c->base, entry->path);
-	const struct mlimg_entry *next = mlimg_manifest_find(c->next, entry->path);
 	struct mlimg_entry mine = *entry;
 	int r = 0;
 
 	if (!entry->path[0]) /* the root is in every upper, whoever made it */
 		return 0;
-	if (may_equal(&mine, base) || may_equal(&mine, next))
+	if (c->is_unionfs && mlimg_unionfs_is_meta(entry->path))
+		return 1;
+	if (c->is_unionfs && entry->type == MLIMG_DIR && has_marker(c->upper_fd, entry->path))
+		return decide_opaque(c, entry, err);
+	if (may_equal(&mine, mlimg_manifest_find(c->base, entry->path)) ||
+		may_equal(&mine, mlimg_manifest_find(c->next, entry->path)))
 		r = set_digest(&mine, at, err);
 	if (r < 0) {
 		skip(entry->path, r, false, c);
 		return 0;
 	}
-	mlimg_report_add(c->report, entry->path, mlimg_reconcile_decide(base, next, &mine));
+	decide(c, &mine);
 	return 0;
 }
 
-int mlimg_compare_upper(int upper_fd, const struct mlimg_manifest *base,
+/* Where the branch has something itself, visit() has seen the marker. */
+static int visit_marker(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
+	struct mlimg_err *err)
+{
+	struct comparison *c = ctx;
+	mlimg_autofree char *path = NULL;
+	mlimg_autoclose int fd = -1;
+	size_t size;
+
+	if (!mlimg_unionfs_marker(entry->path, &size))
+		return 0;
+	path = strndup(entry->path, size);
+	if (!path)
+		return mlimg_err_set(err, ENOMEM, "user/upper/%s", entry->path);
+	fd = mlimg_open_beneath_strict(c->upper_fd, path, O_PATH);
+	if (fd < 0)
+		decide(c, &(struct mlimg_entry){.path = path, .type = MLIMG_CHAR, .nlink = 1});
+	return 0;
+}
+
+static int compare_markers(struct comparison *c, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = openat(
+		c->upper_fd, MLIMG_UNIONFS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) /* nothing was ever removed */
+		return 0;
+	return mlimg_walk_lenient(
+		fd, MLIMG_WALK_NO_XATTRS | MLIMG_WALK_ONE_FS, visit_marker, skip, c, err);
+}
+
+int mlimg_compare_upper(int upper_fd, bool is_unionfs, const struct mlimg_manifest *base,
 	const struct mlimg_manifest *next, struct mlimg_report *report,
 	struct mlimg_skipped *ret_skipped, struct mlimg_err *err)
 {
-	struct comparison c = {
-		.base = base, .next = next, .report = report, .skipped = ret_skipped};
+	struct comparison c = {.base = base,
+		.next = next,
+		.report = report,
+		.skipped = ret_skipped,
+		.upper_fd = upper_fd,
+		.is_unionfs = is_unionfs};
 	int r;
 
 	memset(ret_skipped, 0, sizeof(*ret_skipped));
 	r = mlimg_walk_lenient(upper_fd, MLIMG_WALK_ONE_FS, visit, skip, &c, err);
+	if (r == 0 && is_unionfs)
+		r = compare_markers(&c, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "compare the user's changes") : 0;
 }

@@ -21,6 +21,7 @@ struct mlimg_skipped {
  * Compare. What a user has made never ends this: what cannot be compared is skipped.
  *
  * @param upper_fd     the upper
+ * @param is_unionfs   it was written by unionfs-fuse: its markers count as whiteouts and opaque directories (libmlimg/unionfs.h)
  * @param base         merged manifest of the old stack
  * @param next         merged manifest of the new stack
  * @param report       gets a verdict for each entry but the root; MLIMG_KEEP for one that was skipped
@@ -28,7 +29,7 @@ struct mlimg_skipped {
  * @param err          names the path
  * @return             0, -ENOMEM, -errno when the upper itself is gone
  */
-int mlimg_compare_upper(int upper_fd, const struct mlimg_manifest *base,
+int mlimg_compare_upper(int upper_fd, bool is_unionfs, const struct mlimg_manifest *base,
 	const struct mlimg_manifest *next, struct mlimg_report *report,
 	struct mlimg_skipped *ret_skipped, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

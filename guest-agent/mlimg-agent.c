@@ -54,10 +54,12 @@ static const struct {
 } calls[] = {
 	{"check-index", mlimg_call_check_index},
 	{"commit", mlimg_call_commit},
+	{"convert", mlimg_call_convert},
 	{"daemon", mlimg_call_daemon},
 	{"identify", mlimg_call_identify},
 	{"prepare", mlimg_call_prepare},
 	{"stage", mlimg_call_stage},
+	{"unionfs", mlimg_call_unionfs},
 };
 
 int main(int argc, char **argv)

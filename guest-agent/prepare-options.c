@@ -146,10 +146,14 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 			"prepare: with --mode %s the user layer is not written to",
 			mlimg_boot_mode_name(w->mode));
 	if (strcmp(w->union_driver, MLIMG_UNION_OVERLAY) != 0 &&
-		strcmp(w->union_driver, MLIMG_UNION_INDEX) != 0)
+		strcmp(w->union_driver, MLIMG_UNION_INDEX) != 0 &&
+		strcmp(w->union_driver, MLIMG_UNION_UNIONFS) != 0)
 		return mlimg_cli_usage(MLIMG_AGENT_PROG,
-			"prepare: no union driver '%s' (there are: index, overlay)",
+			"prepare: no union driver '%s' (there are: index, overlay, unionfs)",
 			w->union_driver);
+	if (strcmp(w->union_driver, MLIMG_UNION_UNIONFS) == 0 && w->n_patches)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG,
+			"prepare: unionfs-fuse does not follow a patch's references");
 	return -1;
 }
 

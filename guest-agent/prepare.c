@@ -15,7 +15,9 @@
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
 #include "guest-agent/compare.h"
+#include "guest-agent/convert.h"
 #include "guest-agent/grow.h"
+#include "guest-agent/hidden.h"
 #include "guest-agent/prepare-options.h"
 #include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
@@ -31,6 +33,11 @@ struct prepare {
 	struct mlimg_boot boot;
 	struct mlimg_boot_state old, next;
 };
+
+static bool is_unionfs(const struct prepare *p)
+{
+	return strcmp(p->wanted->union_driver, MLIMG_UNION_UNIONFS) == 0;
+}
 
 /* With an index the layers are not mounted themselves: the index has what is read of them. */
 static int open_read_only(struct prepare *p, struct mlimg_err *err)
@@ -132,9 +139,15 @@ static int read_state(struct prepare *p, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
 	size_t size;
-	int r = mlimg_mounted_read(
-		&p->user, "mlimg/state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
+	int r;
 
+	if (mlimg_convert_is_pending(p->dir_fd))
+		return mlimg_err_refuse(err,
+			"user: a conversion of the user layer '%s' for another union driver was "
+			"interrupted; boot with mlimg.convert, which ends it",
+			p->user.info.name);
+	r = mlimg_mounted_read(
+		&p->user, "mlimg/state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
 	if (r == -ENOENT)
 		return 1;
 	if (r == 0)
@@ -149,10 +162,10 @@ static int read_state(struct prepare *p, struct mlimg_err *err)
 	if (!mlimg_boot_is_same_upper(p->old.stack.union_driver, p->wanted->union_driver))
 		return mlimg_err_refuse(err,
 			"user: the user layer '%s' was written by union driver '%s', which '%s' "
-			"would "
-			"misread; boot with mlimg.union=%s",
+			"would misread; boot with mlimg.union=%s, or with mlimg.convert, or run "
+			"'mlimg-agent convert --to %s %s/user'",
 			p->user.info.name, p->old.stack.union_driver, p->wanted->union_driver,
-			p->old.stack.union_driver);
+			p->old.stack.union_driver, p->wanted->union_driver, p->wanted->root);
 	return 0;
 }
 
@@ -226,7 +239,7 @@ static int compare_upper(
 		return r;
 	r = mlimg_report_init(&report, err);
 	if (r == 0)
-		r = mlimg_compare_upper(upper, base, next, &report, &skipped, err);
+		r = mlimg_compare_upper(upper, is_unionfs(p), base, next, &report, &skipped, err);
 	mlimg_manifest_free(base);
 	if (r < 0)
 		return r;
@@ -338,6 +351,8 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	p->boot.is_joined = p->wanted->is_joined;
 	if (p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
+	if (r == 0 && is_unionfs(p))
+		r = mlimg_hidden_write(p->wanted->root, p->layers, p->n_layers, err);
 	return r < 0 ? r : write_boot(p, err);
 }
 

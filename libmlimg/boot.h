@@ -51,7 +51,7 @@
  * for "stack" alone, as it is for "union".
  *
  * "union" is the union driver. In state.json it is the one that wrote the user layer last, and another one is refused unless both
- * write the same form, as "index" and "overlay" do.
+ * write the same form, as "index" and "overlay" do; "unionfs" writes another (unionfs.h). What converts is guest-agent/convert.h.
  *
  * state.json:
  *
@@ -160,6 +160,7 @@ struct mlimg_boot {
 #define MLIMG_BOOT_PUBLIC "mlimg-boot.json" /**< in /run, for everybody */
 #define MLIMG_UNION_INDEX "index"
 #define MLIMG_UNION_OVERLAY "overlay"
+#define MLIMG_UNION_UNIONFS "unionfs"
 
 /**
  * @return whether what one union driver wrote into a user layer is what the other one reads. With an index too it is overlayfs that

@@ -14,6 +14,7 @@
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/patch.h"
+#include "libmlimg/unionfs.h"
 #include "libmlimg/whiteout.h"
 
 /*
@@ -34,6 +35,8 @@ struct merge {
 	size_t n_cursors, cursors_room;
 	uint32_t **groups; /* for each layer, new numbers of its hard link groups */
 	uint32_t n_groups;
+	mlimg_unionfs_hidden_fn *hidden; /* or NULL */
+	void *hidden_ctx;
 	struct mlimg_err *err;
 };
 
@@ -161,13 +164,23 @@ static int emit(struct merge *m, size_t layer, const struct mlimg_entry *from)
 }
 
 /*
+ * @return whether unionfs-fuse is to be told that from this entry's layer downwards the name does not show. Beneath what is no directory, and shows,
+ * nobody looks.
+ */
+static bool is_hidden_from(const struct mlimg_entry *e, bool is_open, bool is_first)
+{
+	return is_open ? mlimg_entry_is_whiteout(e) || (!is_first && e->type != MLIMG_DIR)
+		       : !is_first;
+}
+
+/*
  * One name. Of the cursors @base .. @base + @n those that stand at it are taken, topmost first: the
  * first one shows, and is joined by directories beneath as long as nothing ends that. All of them
  * move on. Cursors for what is in the directory are left behind @base + @n.
  */
 static int take_name(struct merge *m, size_t base, size_t n, const char *path)
 {
-	bool is_open = true, is_first = true;
+	bool is_open = true, is_first = true, is_hidden = false;
 	int r = 0;
 
 	for (size_t i = base; i < base + n && r == 0; i++) {
@@ -181,7 +194,12 @@ static int take_name(struct merge *m, size_t base, size_t n, const char *path)
 		below.end = e->type == MLIMG_DIR ? subtree_end(m->layers[c->layer], c->at, c->end)
 						 : below.at;
 		c->at = below.end;
-		if (!is_open)
+		if (m->hidden && !is_hidden && is_hidden_from(e, is_open, is_first)) {
+			is_hidden = true;
+			r = m->hidden(c->layer, path, m->hidden_ctx, m->err);
+		}
+		is_hidden = is_hidden || (is_first && e->type != MLIMG_DIR);
+		if (!is_open || r < 0)
 			continue;
 		is_open = e->type == MLIMG_DIR && !mlimg_entry_is_opaque(e);
 		if (mlimg_entry_is_whiteout(e) || (!is_first && e->type != MLIMG_DIR))
@@ -262,22 +280,44 @@ static void trim(struct mlimg_manifest *m)
 		m->entries = fitting;
 }
 
+static int run(struct merge *m)
+{
+	int r;
+
+	m->merged = mlimg_manifest_new();
+	r = m->merged ? merge_all(m) : no_memory(m);
+	for (size_t i = 0; m->groups && i < m->n_layers; i++)
+		free(m->groups[i]);
+	free(m->groups);
+	free(m->cursors);
+	return r;
+}
+
 int mlimg_manifest_merge(const struct mlimg_manifest *const *layers, size_t n_layers,
 	struct mlimg_manifest **ret_merged, struct mlimg_err *err)
 {
 	struct merge m = {.layers = layers, .n_layers = n_layers, .err = err};
-	int r;
+	int r = run(&m);
 
-	m.merged = mlimg_manifest_new();
-	r = m.merged ? merge_all(&m) : no_memory(&m);
-	for (size_t i = 0; m.groups && i < n_layers; i++)
-		free(m.groups[i]);
-	free(m.groups);
-	free(m.cursors);
 	if (r == 0) {
 		trim(m.merged);
 		*ret_merged = mlimg_steal(&m.merged);
 	}
+	mlimg_manifest_free(m.merged);
+	return r;
+}
+
+/* Here, since it is the same walk; what is merged on the way nobody needs. */
+int mlimg_unionfs_hidden(const struct mlimg_manifest *const *layers, size_t n_layers,
+	mlimg_unionfs_hidden_fn *fn, void *ctx, struct mlimg_err *err)
+{
+	struct merge m = {.layers = layers,
+		.n_layers = n_layers,
+		.hidden = fn,
+		.hidden_ctx = ctx,
+		.err = err};
+	int r = run(&m);
+
 	mlimg_manifest_free(m.merged);
 	return r;
 }

@@ -11,8 +11,6 @@
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 
-#define HIDE_TAG "_HIDDEN~"
-
 /* The markers of a branch. */
 struct markers {
 	struct mlimg_arena *arena;
@@ -35,20 +33,6 @@ int mlimg_unionfs_check(const struct mlimg_entry *entry, struct mlimg_err *err)
 			return mlimg_err_refuse(err, "'%s' has %s, which is none of unionfs-fuse's",
 				entry->path, entry->xattrs[i].name);
 	return 0;
-}
-
-bool mlimg_unionfs_marker(const char *path, size_t *ret_size)
-{
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	size_t size = strlen(name), tag_size = strlen(HIDE_TAG);
-
-	if (size <= tag_size || strcmp(name + size - tag_size, HIDE_TAG) != 0)
-		return false;
-	size -= tag_size;
-	if (size <= 2 && name[0] == '.' && name[size - 1] == '.')
-		return false;
-	*ret_size = (size_t)(name - path) + size;
-	return true;
 }
 
 static int take_marker(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,

@@ -3,10 +3,7 @@
  * @file source-unionfs.h
  * The writable branch of a unionfs-fuse mount (mounted with "cow") as source.
  *
- * What is hidden in the branches beneath is said by names in a tree of their own, the directory .unionfs-fuse at the branch's root, where
- * PATH_HIDDEN~ hides PATH (unionfs-fuse 1.0 and later: src/general.c, src/findbranch.c). Of which type the marker is does not
- * matter; unionfs-fuse makes a file for a file and a directory for a directory. What the branch itself has at PATH shows all the same, and of a
- * directory only the branch's own entries; what is hidden hides all that is below it, so markers below it mean nothing. Markers
+ * Its marks are told in libmlimg/unionfs.h. Markers
  * stay behind when something else takes the place of a removed directory; those below it mean nothing either.
  *
  * The directory .unionfs-fuse does not go into the layer. Overlayfs' marks, which unionfs-fuse takes for ordinary things, are refused.
@@ -18,9 +15,8 @@
 #ifndef MLIMG_TOOLS_SOURCE_UNIONFS_H
 #define MLIMG_TOOLS_SOURCE_UNIONFS_H
 
+#include "libmlimg/unionfs.h"
 #include "tools/source-cursor.h"
-
-#define MLIMG_UNIONFS_DIR ".unionfs-fuse"
 
 /**
  * Refuse what is not to be in a branch.
@@ -28,15 +24,6 @@
  * @param entry  of the branch
  */
 int mlimg_unionfs_check(const struct mlimg_entry *entry, struct mlimg_err *err) MLIMG_MUST_CHECK;
-
-/**
- * What a name in the branch's MLIMG_UNIONFS_DIR hides.
- *
- * @param path      its path in there
- * @param ret_size  bytes of @p path that are the hidden path
- * @return          whether it is a marker
- */
-bool mlimg_unionfs_marker(const char *path, size_t *ret_size);
 
 /**
  * Hide what the markers of a branch say, after its other entries have been put.

@@ -277,6 +277,10 @@ int mlimg_vm_kernel_cmdline(
 	fprintf(f, " mlimg.user=%.*s", MLIMG_SHORT_ID, spec->disks[spec->n_disks - 1].id);
 	if (spec->index.path)
 		fprintf(f, " mlimg.union=index mlimg.index=%.*s", MLIMG_SHORT_ID, spec->index.id);
+	if (spec->is_unionfs)
+		fputs(" mlimg.union=unionfs", f);
+	if (spec->convert)
+		fputs(" mlimg.convert", f);
 	if (spec->mode != MLIMG_BOOT_NORMAL)
 		fprintf(f, " mlimg.%s", mlimg_boot_mode_name(spec->mode));
 	if (spec->reset[0])

@@ -74,6 +74,8 @@ struct mlimg_vm_spec {
 	size_t n_patches;                  /**< of them */
 	struct mlimg_vm_disk
 		index;         /**< the compiled stack, its id the stack's; no path: without one */
+	bool is_unionfs;       /**< union driver unionfs */
+	bool convert;          /**< the user layer for the union driver, mlimg.convert */
 	bool shuffle;          /**< attach the disks in another order */
 	uint64_t shuffle_seed; /**< which order */
 	bool net;              /**< a network card behind QEMU's user-mode NAT */

@@ -32,8 +32,10 @@ static const char help[] =
 	"  --user-format FORMAT    raw or qcow2 (default: qcow2 where the name ends in\n"
 	"                          .qcow2, else raw; never found out from the content)\n"
 	"  --user-id ID            id of a qcow2 user layer, 20 to 64 hex digits\n"
-	"  --union DRIVER          auto, index or overlay: how the layers become one tree\n"
-	"                          (default: auto: index where the initramfs knows it)\n"
+	"  --union DRIVER          auto, index, overlay or unionfs: how the layers become\n"
+	"                          one tree (default: auto: the first of these that the\n"
+	"                          initramfs knows)\n"
+	"  --convert               rewrite the user layer where another driver wrote it\n"
 	"  --index FILE            the layers' index, made by mlimg-index (default:\n"
 	"                          compiled when needed, and kept)\n"
 	"  --disks HOW             with an index: joined (index and read-only layers are\n"
@@ -77,6 +79,7 @@ enum {
 	OPT_USER_FORMAT,
 	OPT_USER_ID,
 	OPT_UNION,
+	OPT_CONVERT,
 	OPT_INDEX,
 	OPT_DISKS,
 	OPT_CACHE_DIR,
@@ -104,7 +107,7 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"user", required_argument, NULL, OPT_USER},
 	{"user-format", required_argument, NULL, OPT_USER_FORMAT},
 	{"user-id", required_argument, NULL, OPT_USER_ID},
-	{"union", required_argument, NULL, OPT_UNION},
+	{"union", required_argument, NULL, OPT_UNION}, {"convert", no_argument, NULL, OPT_CONVERT},
 	{"index", required_argument, NULL, OPT_INDEX},
 	{"disks", required_argument, NULL, OPT_DISKS},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
@@ -268,6 +271,7 @@ static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_UNION:
 		ret = mlimg_union_of(text, &o->union_driver, err);
 		return ret < 0 ? mlimg_err_wrap(err, ret, "--union") : 0;
+	case OPT_CONVERT: o->convert = true; return 0;
 	case OPT_INDEX: return set_once("index", text, &o->index, err);
 	case OPT_DISKS:
 		ret = mlimg_disks_of(text, &o->disks, err);
@@ -335,10 +339,16 @@ static int check_all(struct mlimg_vm_options *o, const char *format, struct mlim
 		return mlimg_err_usage(err, "--system is missing");
 	if (!o->user)
 		return mlimg_err_usage(err, "--user is missing");
-	if (o->index && o->union_driver == MLIMG_UNION_OF_OVERLAY)
-		return mlimg_err_usage(err, "--index and --union overlay exclude each other");
-	if (o->disks && o->union_driver == MLIMG_UNION_OF_OVERLAY)
-		return mlimg_err_usage(err, "--disks and --union overlay exclude each other");
+	if (o->index && o->union_driver > MLIMG_UNION_OF_INDEX)
+		return mlimg_err_usage(err, "--index and --union %s exclude each other",
+			mlimg_union_name(o->union_driver));
+	if (o->disks && o->union_driver > MLIMG_UNION_OF_INDEX)
+		return mlimg_err_usage(err, "--disks and --union %s exclude each other",
+			mlimg_union_name(o->union_driver));
+	if (o->n_patches && o->union_driver == MLIMG_UNION_OF_UNIONFS)
+		return mlimg_err_usage(err,
+			"--patch and --union unionfs exclude each other: unionfs-fuse cannot "
+			"follow a patch to the contents beneath it");
 	if (!o->kernel != !o->initrd)
 		return mlimg_err_usage(err, "--kernel and --initrd go together");
 	if (!o->net && o->n_forwards)

@@ -27,6 +27,7 @@ struct mlimg_vm_options {
 	unsigned cpus;
 	enum mlimg_accel accel;
 	enum mlimg_union union_driver;
+	bool convert; /**< the user layer for the union driver */
 	enum mlimg_disks disks;
 	const char *index;     /**< NULL: compiled and kept */
 	const char *cache_dir; /**< where compiled ones are kept; NULL: the default */

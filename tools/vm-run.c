@@ -256,13 +256,19 @@ static int choose_union(
 		driver = mlimg_union_choose(&p->initrd_says, &why);
 	if (driver == MLIMG_UNION_OF_INDEX)
 		ret = find_index(p, options, err);
+	if (driver == MLIMG_UNION_OF_UNIONFS && options->n_patches)
+		return mlimg_err_refuse(err,
+			"the initramfs knows only unionfs, which cannot follow a patch to the "
+			"contents beneath it: take the new system's own image");
+	p->spec.is_unionfs = driver == MLIMG_UNION_OF_UNIONFS;
+	p->spec.convert = options->convert;
 	if (ret < 0 && !is_auto)
 		return ret;
 	if (ret < 0)
 		fprintf(stderr, "%s: union: overlay: no index: %s\n", MLIMG_VM_PROG, err->text);
 	else
-		fprintf(stderr, "%s: union: %s: %s\n", MLIMG_VM_PROG,
-			p->spec.index.path ? MLIMG_UNION_INDEX : MLIMG_UNION_OVERLAY, why);
+		fprintf(stderr, "%s: union: %s: %s\n", MLIMG_VM_PROG, mlimg_union_name(driver),
+			why);
 	if (p->spec.index.path)
 		fprintf(stderr, "%s: disks: %s: %s\n", MLIMG_VM_PROG,
 			p->spec.index.is_vmdk ? "joined" : "separate", p->index.why);

@@ -24,8 +24,11 @@ int mlimg_union_of(const char *name, enum mlimg_union *ret_union, struct mlimg_e
 		*ret_union = MLIMG_UNION_OF_INDEX;
 	else if (strcmp(name, MLIMG_UNION_OVERLAY) == 0)
 		*ret_union = MLIMG_UNION_OF_OVERLAY;
+	else if (strcmp(name, MLIMG_UNION_UNIONFS) == 0)
+		*ret_union = MLIMG_UNION_OF_UNIONFS;
 	else
-		return mlimg_err_usage(err, "'%s' is none of 'auto', 'index' and 'overlay'", name);
+		return mlimg_err_usage(
+			err, "'%s' is none of 'auto', 'index', 'overlay' and 'unionfs'", name);
 	return 0;
 }
 
@@ -50,11 +53,27 @@ int mlimg_vm_can_join(
 	return r;
 }
 
+const char *mlimg_union_name(enum mlimg_union driver)
+{
+	static const char *const names[] = {[MLIMG_UNION_AUTO] = "auto",
+		[MLIMG_UNION_OF_INDEX] = MLIMG_UNION_INDEX,
+		[MLIMG_UNION_OF_OVERLAY] = MLIMG_UNION_OVERLAY,
+		[MLIMG_UNION_OF_UNIONFS] = MLIMG_UNION_UNIONFS};
+
+	return names[driver];
+}
+
 enum mlimg_union mlimg_union_choose(const struct mlimg_initrd *initrd, const char **ret_why)
 {
 	if (mlimg_initrd_knows(initrd, MLIMG_UNION_INDEX)) {
 		*ret_why = "the initramfs knows it";
 		return MLIMG_UNION_OF_INDEX;
+	}
+	if (mlimg_initrd_knows(initrd, MLIMG_UNION_UNIONFS) &&
+		!mlimg_initrd_knows(initrd, MLIMG_UNION_OVERLAY)) {
+		*ret_why =
+			"the initramfs knows no other: its kernel has neither EROFS nor overlayfs";
+		return MLIMG_UNION_OF_UNIONFS;
 	}
 	*ret_why = initrd->unions[0]
 		? "the initramfs knows no index: its kernel has no EROFS that could mount it"

@@ -24,10 +24,14 @@
 /** A union driver. */
 enum mlimg_union {
 	MLIMG_UNION_AUTO =
-		0, /**< wanted only: the index where the initramfs knows it, else overlay */
+		0, /**< wanted only: the first of the others that the initramfs knows; overlay where it does not say */
 	MLIMG_UNION_OF_INDEX,
 	MLIMG_UNION_OF_OVERLAY,
+	MLIMG_UNION_OF_UNIONFS,
 };
+
+/** @return its name as in kernel parameters */
+const char *mlimg_union_name(enum mlimg_union driver);
 
 /** With an index: how it and the layers are attached. */
 enum mlimg_disks {
@@ -48,7 +52,7 @@ struct mlimg_vm_layers {
 };
 
 /**
- * The driver called @p name: "auto", "index", "overlay".
+ * The driver called @p name: "auto", "index", "overlay", "unionfs".
  *
  * @param err  of kind MLIMG_ERR_USAGE
  * @return     0, -EINVAL
@@ -81,7 +85,7 @@ int mlimg_vm_can_join(const char *index, const struct mlimg_vm_layers *layers,
  *
  * @param initrd   what the initramfs says of itself. It was made for its kernel, with this kernel's modules at hand, so it knows of EROFS too
  * @param ret_why  the reason as one clause
- * @return         MLIMG_UNION_OF_INDEX or MLIMG_UNION_OF_OVERLAY
+ * @return         any but MLIMG_UNION_AUTO
  */
 enum mlimg_union mlimg_union_choose(const struct mlimg_initrd *initrd, const char **ret_why);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Names below .unionfs-fuse: what they hide is a path that can be in a layer. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
-#include "tools/source-unionfs.h"
+#include "libmlimg/unionfs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,8 @@
 /*
  * Compares mlimg_manifest_merge() with the kernel: makes random layers on disk, mounts them with overlayfs, walks
  * the mount, and expects of every entry what the merged manifest says. Then makes images of the same layers, compiles them into an
- * index, mounts that, and expects the same again. Needs root, for trusted.* and mount(2).
+ * index, mounts that, and expects the same again; and mounts the layers with unionfs-fuse, as a boot does, and expects it once more. Needs root, for
+ * trusted.* and mount(2).
  */
 #include "libmlimg/merge.h"
 
@@ -144,6 +145,7 @@ static struct mlimg_manifest *make_layer(const char *path, unsigned flags)
 struct comparison {
 	const struct mlimg_manifest *merged;
 	bool has_upper; /* then the root shown is the upper's */
+	bool is_unionfs;
 	size_t n_seen;
 	struct {
 		dev_t dev;
@@ -157,7 +159,7 @@ static void compare_links(
 	uint32_t k = wanted->hardlink;
 
 	ASSERT_EQ(st->st_nlink, wanted->nlink);
-	if (!k)
+	if (!k || c->is_unionfs) /* which takes each name for a file of its own */
 		return;
 	ASSERT(k < 1000);
 	if (!c->groups[k].ino) {
@@ -185,13 +187,20 @@ static int compare(const struct mlimg_entry *seen, const struct mlimg_walk_at *a
 {
 	struct comparison *c = ctx;
 	const struct mlimg_entry *wanted = mlimg_manifest_find(c->merged, seen->path);
+	struct mlimg_entry seen_plain = *seen, wanted_plain;
 
 	(void)err;
 	c->n_seen++;
 	if (!*seen->path && c->has_upper)
 		return 0;
 	if (!wanted)
-		FAIL("overlayfs shows '%s'", seen->path);
+		FAIL("it shows '%s'", seen->path);
+	if (c->is_unionfs) { /* Debian's is built without xattrs */
+		wanted_plain = *wanted;
+		seen_plain.n_xattrs = wanted_plain.n_xattrs = 0;
+		seen = &seen_plain;
+		wanted = &wanted_plain;
+	}
 	if (!mlimg_entry_has_same_attrs(seen, wanted) || seen->n_xattrs != wanted->n_xattrs ||
 		seen->mtime_s != wanted->mtime_s || seen->mtime_ns != wanted->mtime_ns)
 		FAIL("'%s' differs: type %d and %d, mode %o and %o, %u and %u xattrs", seen->path,
@@ -204,19 +213,20 @@ static int compare(const struct mlimg_entry *seen, const struct mlimg_walk_at *a
 	return 0;
 }
 
-static void compare_mount(const char *path, const struct mlimg_manifest *merged, bool has_upper)
+static void compare_mount(
+	const char *path, const struct mlimg_manifest *merged, bool has_upper, bool is_unionfs)
 {
-	struct comparison c = {.merged = merged, .has_upper = has_upper};
+	struct comparison c = {.merged = merged, .has_upper = has_upper, .is_unionfs = is_unionfs};
 	mlimg_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY);
 	struct mlimg_err err = MLIMG_ERR_INIT;
 
 	MUST(fd);
 	/* Of a directory in one layer overlayfs lists the whiteouts, though it denies them. */
-	ASSERT_OK(mlimg_walk(fd, MLIMG_WALK_SKIP_MISSING, compare, &c, &err), err);
+	ASSERT_OK(mlimg_walk(fd, is_unionfs ? 0 : MLIMG_WALK_SKIP_MISSING, compare, &c, &err), err);
 	for (size_t i = 0; c.n_seen != merged->n_entries && i < merged->n_entries; i++)
 		if (faccessat(fd, *merged->entries[i].path ? merged->entries[i].path : ".", F_OK,
 			    AT_SYMLINK_NOFOLLOW) < 0)
-			FAIL("overlayfs does not show '%s'", merged->entries[i].path);
+			FAIL("it does not show '%s'", merged->entries[i].path);
 	ASSERT_EQ(c.n_seen, merged->n_entries);
 }
 
@@ -267,20 +277,45 @@ static void check_index(size_t n, const struct mlimg_manifest *merged)
 	run(command);
 	snprintf(command, sizeof(command), "mount-index index mount%s", images);
 	run(command);
-	compare_mount("mount/rootfs", merged, false);
+	compare_mount("mount/rootfs", merged, false, false);
 	run("umount mount");
 	snprintf(command, sizeof(command), "mlimg-index -q --joined -o joined%s", images);
 	run(command);
 	snprintf(command, sizeof(command),
 		"cat joined%s >disk && mount -t erofs -o ro,loop disk mount", images);
 	run(command);
-	compare_mount("mount/rootfs", merged, false);
+	compare_mount("mount/rootfs", merged, false, false);
 	run("umount mount");
 }
 
-/* In the working directory, an empty one. */
-static void check_stack(bool with_index)
+/* The same stack once more, through unionfs-fuse: directories in place of mounted layers. */
+static void check_unionfs(size_t n, const struct mlimg_manifest *merged)
 {
+	char command[1000];
+
+	snprintf(command, sizeof(command),
+		"set -e; args=; i=0; mkdir -p run/user/upper run/user/work run/layers\n"
+		"while [ $i -lt %zu ]; do\n"
+		"	kind=software; [ $i -gt 0 ] || kind=system\n"
+		"	mkdir run/layers/$i; ln -s ../../../$i run/layers/$i/rootfs\n"
+		"	args=\"$args --$kind $(layerdir $kind l$i 1 $i run/layers/$i)\"\n"
+		"	i=$((i + 1))\n"
+		"done\n"
+		"user=$(layerdir user u 1 run/user/upper run/user)\n"
+		"mlimg-agent prepare --root run --union unionfs $args --user $user\n"
+		"mlimg-agent unionfs --root \"$PWD/run\" \"$PWD/mount\"\n",
+		n);
+	run(command);
+	compare_mount("mount", merged, true, true);
+	run("umount mount");
+}
+
+enum also { NOTHING, INDEX, UNIONFS };
+
+/* In the working directory, an empty one. */
+static void check_stack(enum also also)
+{
+	bool with_index = also == INDEX;
 	struct mlimg_manifest *layers[MAX_LAYERS], *merged;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	size_t n = 1 + test_random(MAX_LAYERS);
@@ -303,10 +338,12 @@ static void check_stack(bool with_index)
 	MUST(mkdir("upper", 0755) | mkdir("work", 0755) | mkdir(path, 0755));
 	if (mount("overlay", path, "overlay", 0, options) < 0)
 		FAIL("mount -o %s: %s", options, strerror(errno));
-	compare_mount(path, merged, has_upper);
+	compare_mount(path, merged, has_upper, false);
 	MUST(umount(path));
-	if (with_index)
+	if (also == INDEX)
 		check_index(n, merged);
+	if (also == UNIONFS)
+		check_unionfs(n, merged);
 	mlimg_manifest_free(merged);
 	for (size_t i = 0; i < n; i++)
 		mlimg_manifest_free(layers[i]);
@@ -318,7 +355,7 @@ static void detach(void)
 	umount2("mount", MNT_DETACH);
 }
 
-static void check_stacks(int count, bool with_index)
+static void check_stacks(int count, enum also also)
 {
 	const char *path = test_tmpdir();
 	char dir[16];
@@ -333,16 +370,21 @@ static void check_stacks(int count, bool with_index)
 		MUST(chdir(path));
 		MUST(mkdir(dir, 0755));
 		MUST(chdir(dir));
-		check_stack(with_index);
+		check_stack(also);
 	}
 }
 
 TEST(merge_equals_overlayfs)
 {
-	check_stacks(60, false);
+	check_stacks(60, NOTHING);
 }
 
 TEST(index_equals_overlayfs)
 {
-	check_stacks(25, true);
+	check_stacks(25, INDEX);
+}
+
+TEST(unionfs_equals_overlayfs)
+{
+	check_stacks(25, UNIONFS);
 }

@@ -6,11 +6,12 @@ export vms=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}
 load ../lib/vm
 load ../lib/layers
 
-# small_make DIR: the images that all rows of a file share: system.img, system2.img, and those of layers_make.
+# small_make DIR [OPTION-OF-mlimg-mkinitramfs…]: the images that all rows of a file share: system.img, system2.img, and those of layers_make.
 small_make() {
 	local images=$1 tree
+	shift
 	tree=$(debian-tree v1)
-	small-root "$tree" "$images/tree"
+	small-root "$tree" "$images/tree" "$@"
 	mkdir -p "$images/tree/srv" "$images/tree/usr/share"
 	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
 		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null

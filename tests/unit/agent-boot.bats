@@ -389,7 +389,7 @@ not compared, and kept: 2 more" "$(boot '.notes[1:][]')"
 	refused "user/mlimg/state.json is damaged (state.json: format 2 is unknown)$then" spoil '.format = 2'
 	refused "user/mlimg/state.json is damaged (state.json: 'stack' is no list of 1 to 81 layers)$then" spoil '.stack = []'
 	refused "user/mlimg/state.json is damaged (state.json: 'generation' is 1000000000)$then" spoil '.generation = 1000000000'
-	refused "user: the user layer 'alice' was written by union driver 'unionfs', which 'overlay' would misread; boot with mlimg.union=unionfs" \
+	refused "user: the user layer 'alice' was written by union driver 'unionfs', which 'overlay' would misread; boot with mlimg.union=unionfs, or with mlimg.convert, or run 'mlimg-agent convert --to overlay $RUN/user'" \
 		spoil '.union = "unionfs"'
 	rm "$state"
 	refused "user/mlimg/state.json is damaged ('user/mlimg/state.json' is no regular file)$then" mkfifo "$state"
@@ -424,8 +424,10 @@ Try 'mlimg-agent --help' for more information."
 	fails 2 "mlimg-agent: prepare: --union is missing$hint" mlimg-agent prepare --root "$RUN"
 	fails 2 "mlimg-agent: prepare: --system is missing$hint" mlimg-agent prepare --root "$RUN" --union overlay
 	fails 2 "mlimg-agent: prepare: --user is missing$hint" mlimg-agent prepare --root "$RUN" --union overlay --system $id
-	fails 2 "mlimg-agent: prepare: no union driver 'aufs' (there are: index, overlay)$hint" \
+	fails 2 "mlimg-agent: prepare: no union driver 'aufs' (there are: index, overlay, unionfs)$hint" \
 		mlimg-agent prepare --root "$RUN" --union aufs --system $id --user $id
+	fails 2 "mlimg-agent: prepare: unionfs-fuse does not follow a patch's references$hint" \
+		mlimg-agent prepare --root "$RUN" --union unionfs --system $id --user $id --patch $id
 	fails 2 "mlimg-agent: prepare: 'abc' is no id (20 to 64 hex digits)$hint" mlimg-agent prepare --software abc
 	fails 2 "mlimg-agent: prepare: unexpected argument 'x'$hint" mlimg-agent prepare x
 	fails 2 "mlimg-agent: commit: --root is missing$hint" mlimg-agent commit

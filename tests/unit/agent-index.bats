@@ -127,7 +127,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent prepare --disks one
 	state=$(jq '.union = "unionfs"' "$USER_DIR/mlimg/state.json")
 	rm "$USER_DIR/mlimg/state.json" "$RUN/boot.json"
 	echo "$state" >"$USER_DIR/mlimg/state.json"
-	refused 3 "user: the user layer 'alice' was written by union driver 'unionfs', which 'index' would misread; boot with mlimg.union=unionfs"
+	refused 3 "user: the user layer 'alice' was written by union driver 'unionfs', which 'index' would misread; boot with mlimg.union=unionfs, or with mlimg.convert, or run 'mlimg-agent convert --to index $RUN/user'"
 }
 
 @test "an index of another stack" {

@@ -118,6 +118,81 @@ mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/
 	same "mounts" "" "$(log | grep '^mount' || :)"
 }
 
+with_fuse() {
+	three_layers
+	printf 'nodev\tfuse\n' >>"$T/proc/filesystems"
+	sed -i /overlay/d "$T/proc/filesystems"
+}
+
+@test "boot: every step with unionfs, in order; converted before where that is asked for" {
+	machine() {
+		with_fuse
+	}
+	boots "$cmdline mlimg.union=unionfs"
+	same "what was done" "agent stage reconcile
+agent prepare --root T/run/mlimg --union unionfs --system $sys --software $sw --software $sw2 --user $user --user-dev /dev/vda --fsck 0 --fsck-said mlimg-user: clean
+agent stage union
+agent unionfs --root T/run/mlimg --at /mlimg --mode normal T/root
+run-init -n T/root /sbin/init
+agent stage switch-root
+agent commit --root T/run/mlimg --merged T/root" "$(log | sed -n '/reconcile/,$p')"
+	same "mounts" "layers/0 layers/1 layers/2 user" "$(log | sed -n 's|^mount.*T/run/mlimg/||p' | xargs)"
+	boots "$cmdline mlimg.union=unionfs mlimg.convert"
+	same "what was done" "agent stage reconcile
+agent convert --to unionfs T/run/mlimg/user
+agent prepare --root T/run/mlimg --union unionfs --system $sys --software $sw --software $sw2 --user $user --user-dev /dev/vda --fsck 0 --fsck-said mlimg-user: clean" "$(log | sed -n '/reconcile/,/prepare/p')"
+}
+
+@test "boot: unionfs in the modes that keep no changes" {
+	machine() {
+		with_fuse
+	}
+	in_both 0 "" "mlimg: volatile: changes are kept in memory, and lost at the end of this boot" \
+		"mlimg_boot '$cmdline mlimg.union=unionfs mlimg.volatile' \"\$T/root\" /sbin/init"
+	same "union" "mount -t tmpfs -o rw,nosuid,nodev,mode=0755 tmpfs T/run/mlimg/volatile
+agent unionfs --root T/run/mlimg --at /mlimg --mode volatile T/root" "$(log | grep -e tmpfs -e 'agent unionfs')"
+	in_both 0 "" "mlimg: readonly: nothing can be changed in this root" \
+		"mlimg_boot '$cmdline mlimg.union=unionfs mlimg.readonly' \"\$T/root\" /sbin/init"
+	log | grep -qx "agent unionfs --root T/run/mlimg --at /mlimg --mode readonly T/root"
+}
+
+@test "boot: unionfs-fuse cannot mount the union, or says that it did" {
+	local what="the union of 3 read-only layers and the user's cannot be mounted by unionfs-fuse"
+	machine() {
+		with_fuse
+		echo 1 >"$T/unionfs.status"
+		printf '\n%s\n' 'Failed to open /mlimg/layers/0: No such file or directory. Aborting!' >"$T/unionfs.err"
+	}
+	stops "$what: it says 'Failed to open /mlimg/layers/0: No such file or directory. Aborting!'" "$cmdline mlimg.union=unionfs"
+	machine() {
+		with_fuse
+		echo 1 >"$T/unionfs.status"
+		echo "mlimg-agent: run the program unionfs of the package unionfs-fuse: No such file or directory" >"$T/unionfs.err"
+	}
+	stops "$what: it says 'run the program unionfs of the package unionfs-fuse: No such file or directory'" "$cmdline mlimg.union=unionfs"
+	machine() {
+		with_fuse
+		echo 1 >"$T/unionfs.status"
+	}
+	stops "$what: it does not say why" "$cmdline mlimg.union=unionfs"
+	machine() {
+		with_fuse
+		echo '*no mount*' >"$T/mount.lies"
+	}
+	stops "$what: it is not rw on $BATS_TEST_TMPDIR/machine/root" "$cmdline mlimg.union=unionfs"
+	same "commits" "" "$(log | grep commit || :)"
+}
+
+@test "boot: a user layer that cannot be converted stops it before anything is compared" {
+	machine() {
+		with_fuse
+		echo 3 >"$T/convert.status"
+		echo "mlimg-agent: /run/mlimg/user: '/x' has y, for which unionfs-fuse has no form" >"$T/convert.err"
+	}
+	stops "/run/mlimg/user: '/x' has y, for which unionfs-fuse has no form" "$cmdline mlimg.union=unionfs mlimg.convert"
+	same "prepared" "" "$(log | grep prepare || :)"
+}
+
 # The same disks and two patches of the system.
 patch=cccccccccccccccccccc patch2=dddddddddddddddddddd
 patched="${cmdline/ mlimg.user/ mlimg.patch=$patch,$patch2 mlimg.user}"
@@ -257,13 +332,16 @@ mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/
 		three_layers
 		printf '%s\n' "20 1 254:0 / $T/run/mlimg/layers/0 ro - ext4 /dev/vdd ro" \
 			"21 1 254:1 / $T/run/mlimg/user rw - ext4 /dev/vda rw" \
+			"24 1 0:19 /mlimg /mlimg rw - tmpfs tmpfs rw" "25 1 254:1 / /mlimg/user rw - ext4 /dev/vda rw" \
 			"22 1 0:30 / $T/root rw - overlay overlay rw" "23 1 0:31 / /run/other rw - tmpfs tmpfs rw" >>"$T/proc/self/mountinfo"
 	}
 	boots "$cmdline"
 	same "unmounted" "umount T/root
+umount /mlimg/user
+umount /mlimg
 umount T/run/mlimg/user
-umount T/run/mlimg/layers/0" "$(log | head -n 3)"
-	same "unmounted in all" 3 "$(log | grep -c umount)"
+umount T/run/mlimg/layers/0" "$(log | head -n 5)"
+	same "unmounted in all" 5 "$(log | grep -c umount)"
 }
 
 @test "boot: a kernel without overlay, without ext4" {
@@ -279,6 +357,7 @@ umount T/run/mlimg/layers/0" "$(log | head -n 3)"
 		with_index
 		sed -i /erofs/d "$T/proc/filesystems"
 	}
+	stops "the kernel has no fuse: the initramfs lacks the module, or was made for another kernel; make it again" "$cmdline mlimg.union=unionfs"
 	stops "the kernel has no erofs: the initramfs lacks the module, or was made for another kernel; make it again" "$on_index"
 }
 

@@ -125,6 +125,60 @@ unions() {
 	unions overlay
 }
 
+# A program for Linux with its libraries, and a kernel that has fuse.
+with_unionfs() {
+	local kernel=tree/usr/lib/modules/6.1.0-x
+	need command unionfs
+	echo 'code of fuse' >$kernel/kernel/fuse.ko
+	echo 'kernel/fuse.ko:' >>$kernel/modules.dep
+	make_it() {
+		"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck --unionfs "$(command -v unionfs)" "$@"
+	}
+}
+
+@test "pack: unionfs-fuse with its libraries; its module apart from the others" {
+	with_unionfs
+	unions "overlay unionfs"
+	works make_it --compress none -o out/i
+	same "modules" "kernel/overlay.ko" "$(in_it lib/mlimg/modules | grep -e fuse -e overlay)"
+	same "its module" kernel/fuse.ko "$(in_it lib/mlimg/modules.unionfs)"
+	mkdir it
+	(cd it && cpio -i --quiet < <(main ../out/i))
+	# It runs with what is packed and nothing else.
+	local loader=(it/lib64/ld-linux-*.so.* --inhibit-cache --library-path it/lib)
+	works "${loader[@]}" --list it/bin/unionfs
+	same "libraries from elsewhere" "" "$(grep '=> /' <<<"$output" || true)"
+	grep -q '=> it/lib/libfuse.so' <<<"$output"
+	run --separate-stderr "${loader[@]}" it/bin/unionfs --version
+	same "exit code" 0 "$status"
+	grep -q '^unionfs-fuse version' <<<"$output"
+	sed -i '/overlay.ko.xz:/d' tree/usr/lib/modules/6.1.0-x/modules.dep
+	unions unionfs
+	sed -i /fuse/d tree/usr/lib/modules/6.1.0-x/modules.dep
+	fails 1 "mlimg-mkinitramfs: kernel 6.1.0-x in 'tree/usr/lib/modules' has no module overlay, nor is it built in" make_it -o out/x
+}
+
+@test "pack: the tree's unionfs is taken, with the tree's libraries; one that is not there is an error" {
+	with_unionfs
+	local file
+	for file in $(ldd "$(command -v unionfs)" | grep -o '/[^ ]*'); do
+		mkdir -p "tree/usr${file%/*}"
+		cp -L "$file" "tree/usr$file"
+	done
+	ln -s usr/lib tree/lib
+	ln -s usr/lib64 tree/lib64
+	mkdir tree/usr/bin
+	cp "$(command -v unionfs)" tree/usr/bin/unionfs
+	make_it() {
+		"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck "$@"
+	}
+	works make_it --compress none -o out/i
+	same "library" "$(sha256sum <"$(echo tree/lib/*/libfuse.so.2)")" "$(in_it lib/libfuse.so.2 | sha256sum)"
+	rm tree/lib/*/libfuse.so.2
+	fails 1 "mlimg-mkinitramfs: cannot tell the libraries of 'tree/usr/bin/unionfs'" make_it -o out/x
+	fails 1 "mlimg-mkinitramfs: no unionfs at 'none': install unionfs-fuse" make_it --unionfs none -o out/x
+}
+
 @test "pack: kernels that can mount an index" {
 	local shell version can
 	for shell in dash "busybox ash"; do

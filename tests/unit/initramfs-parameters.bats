@@ -45,6 +45,18 @@ hex='20 to 64 hex digits (lower case) of an id'
 		"the kernel parameters name $sys twice: a layer has one place in a stack"
 }
 
+@test "parameters: unionfs, and converting" {
+	in_both 0 "unionfs y" "" "mlimg_parse 'mlimg.union=unionfs mlimg.convert mlimg.system=$sys mlimg.user=$user' && echo \"\$MLIMG_UNION \$MLIMG_CONVERT\""
+	in_both 0 "overlay " "" "mlimg_parse 'mlimg.system=$sys mlimg.user=$user' && echo \"\$MLIMG_UNION \$MLIMG_CONVERT\""
+	refuses "mlimg.convert=y" 'kernel parameter mlimg.convert=y is malformed: mlimg.convert takes no value'
+	refuses "mlimg.convert mlimg.volatile mlimg.system=$sys mlimg.user=$user" \
+		'kernel parameters mlimg.convert and mlimg.volatile exclude each other: keep one'
+	refuses "mlimg.union=unionfs mlimg.system=$sys mlimg.user=$user mlimg.patch=11111111111111111111" \
+		"kernel parameter mlimg.patch is not for mlimg.union=unionfs: unionfs-fuse cannot follow a patch to the contents beneath it; attach the new system's own image"
+	refuses "mlimg.union=unionfs mlimg.system=$sys mlimg.user=$user mlimg.index=11111111111111111111" \
+		'kernel parameter mlimg.index is only for mlimg.union=index: keep both or none'
+}
+
 @test "parameters: an id of 64 digits" {
 	parses "mlimg.system=$sys$sys${sys}abcd mlimg.user=$user" "$sys$sys${sys}abcd||$user|overlay|30||"
 }
@@ -121,7 +133,7 @@ software() {
 }
 
 @test "parameters: union, wait, init, debug malformed" {
-	refuses "mlimg.union=aufs" "kernel parameter mlimg.union=aufs is malformed: mlimg.union takes 'overlay' or 'index'"
+	refuses "mlimg.union=aufs" "kernel parameter mlimg.union=aufs is malformed: mlimg.union takes 'index', 'overlay' or 'unionfs'"
 	local wait
 	for wait in 0 08 010 3601 99999 -1 1.5 ten ''; do
 		refuses "mlimg.wait=$wait" "kernel parameter mlimg.wait=$wait is malformed: mlimg.wait takes seconds, 1 to 3600"

@@ -121,8 +121,34 @@ kept() {
 	chooses "index: the initramfs knows it" --system s.img --union auto
 	local hint="
 Try 'mlimg-vm --help' for more information."
-	fails 2 "mlimg-vm: --union: 'aufs' is none of 'auto', 'index' and 'overlay'$hint" dry --union aufs
+	fails 2 "mlimg-vm: --union: 'aufs' is none of 'auto', 'index', 'overlay' and 'unionfs'$hint" dry --union aufs
 	fails 2 "mlimg-vm: --index and --union overlay exclude each other$hint" dry --system s.img --union overlay --index s.idx
+}
+
+@test "unionfs: asked for, or where the initramfs knows no other; and converting" {
+	local hint="
+Try 'mlimg-vm --help' for more information."
+	chooses "unionfs: asked for" --system s.img --union unionfs
+	grep -q " mlimg.union=unionfs console=" <<<"$output"
+	same "index" "" "$(grep -e index <<<"$output")"
+	chooses "unionfs: asked for" --system s.img --union unionfs --convert
+	grep -q " mlimg.union=unionfs mlimg.convert console=" <<<"$output"
+	chooses "overlay: asked for" --system s.img --union overlay --convert
+	grep -q " mlimg.user=[0-9a-f]* mlimg.convert console=" <<<"$output"
+	initrd given unionfs
+	chooses "unionfs: the initramfs knows no other: its kernel has neither EROFS nor overlayfs" --system s.img --kernel given --initrd given
+	initrd given "overlay unionfs"
+	chooses "overlay: the initramfs knows no index: its kernel has no EROFS that could mount it" --system s.img --kernel given --initrd given
+	fails 2 "mlimg-vm: --index and --union unionfs exclude each other$hint" dry --system s.img --union unionfs --index s.idx
+	fails 2 "mlimg-vm: --patch and --union unionfs exclude each other: unionfs-fuse cannot follow a patch to the contents beneath it$hint" \
+		dry --system s.img --union unionfs --patch p.img
+	cp -r tree "$BATS_TEST_TMPDIR/next"
+	echo new >"$BATS_TEST_TMPDIR/next/new"
+	mlimg-mkfs --quiet --base s.img --name debian --version 2 "$BATS_TEST_TMPDIR/next" "$BATS_TEST_TMPDIR/patch.img"
+	initrd given unionfs
+	fails 3 "$ACCEL
+mlimg-vm: the initramfs knows only unionfs, which cannot follow a patch to the contents beneath it: take the new system's own image" \
+		dry --system s.img --patch "$BATS_TEST_TMPDIR/patch.img" --kernel given --initrd given
 }
 
 @test "an index that is given" {

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-agent/convert.h"
+#include "libmlimg/cleanup.h"
+
+#define HEAD "mlimg convert 1 "
+
+/* @return bytes of the first line when it is that of a plan to @to, else 0 */
+static size_t head_of(const char *text, size_t size, const char *to)
+{
+	char head[64];
+	int n = snprintf(head, sizeof(head), HEAD "%s\n", to);
+
+	return size >= (size_t)n && memcmp(text, head, (size_t)n) == 0 ? (size_t)n : 0;
+}
+
+/* The path of a record, which begins behind its letter and, with t, its numbers. */
+static bool is_record(const char *record, bool to_unionfs)
+{
+	long long s;
+	unsigned long ns;
+	int n = 0;
+
+	if (!*record || !strchr(to_unionfs ? "worxt" : "dwomt", *record) || record[1] != ' ')
+		return false;
+	if (*record == 't')
+		return sscanf(record + 2, "%lld.%9lu%n", &s, &ns, &n) == 2 && record[2 + n] == ' ';
+	return strlen(record + 2) <= MLIMG_PATH_MAX;
+}
+
+int mlimg_convert_parse(
+	const char *text, size_t size, struct mlimg_convert_plan *ret_plan, struct mlimg_err *err)
+{
+	size_t head = head_of(text, size, MLIMG_UNION_UNIONFS);
+	struct mlimg_convert_plan plan = {.to_unionfs = head > 0};
+
+	if (!head)
+		head = head_of(text, size, MLIMG_UNION_OVERLAY);
+	if (!head)
+		return mlimg_err_refuse(err, MLIMG_CONVERT_PLAN ": no plan of a known format");
+	plan.size = size - head;
+	if (plan.size && text[size - 1] != '\0')
+		return mlimg_err_refuse(err, MLIMG_CONVERT_PLAN ": it is cut off");
+	for (size_t at = head; at < size; at += strlen(text + at) + 1) {
+		if (!is_record(text + at, plan.to_unionfs))
+			return mlimg_err_refuse(
+				err, MLIMG_CONVERT_PLAN ": malformed record at byte %zu", at);
+		plan.n_marks += text[at] == 'w' || text[at] == 'o';
+	}
+	plan.text = malloc(plan.size + 1);
+	if (!plan.text)
+		return mlimg_err_set(err, ENOMEM, "read " MLIMG_CONVERT_PLAN);
+	memcpy(plan.text, text + head, plan.size);
+	*ret_plan = plan;
+	return 0;
+}
+
+int mlimg_convert_put(const struct mlimg_convert_plan *plan, char **ret_text, size_t *ret_size,
+	struct mlimg_err *err)
+{
+	const char *to = plan->to_unionfs ? MLIMG_UNION_UNIONFS : MLIMG_UNION_OVERLAY;
+	mlimg_autofree char *text = malloc(sizeof(HEAD) + strlen(to) + 1 + plan->size);
+	size_t head;
+
+	if (!text)
+		return mlimg_err_set(err, ENOMEM, "write " MLIMG_CONVERT_PLAN);
+	head = (size_t)sprintf(text, HEAD "%s\n", to);
+	memcpy(text + head, plan->text, plan->size);
+	*ret_text = mlimg_steal(&text);
+	*ret_size = head + plan->size;
+	return 0;
+}
