@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* An index's superblock and device table, as they are and again with a checksum that fits, so that what lies behind it is reached. */
+/*
+ * An index's superblock and device table, and what lies behind a joined one, as they are and again with a checksum that fits, so that what is not
+ * covered by it is reached.
+ */
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +32,12 @@ static void look(int fd, size_t size)
 	for (size_t i = 0; i < index.n_layers; i++)
 		if (strlen(index.layers[i].tag) != MLIMG_EROFS_TAG_SIZE)
 			abort();
+	for (size_t i = 0; index.is_joined && i < index.n_layers; i++)
+		if (mlimg_index_room(&index, i) < index.layers[i].n_blocks ||
+			mlimg_index_room(&index, i) > index.disk_blocks)
+			abort();
+	if (index.is_joined && mlimg_index_check_joined(&index, &disk, &err) < 0 && !err.text[0])
+		abort();
 	/* An index is no layer. */
 	if (mlimg_index_check(&index, "index", &disk, 1, &err) == 0)
 		abort();

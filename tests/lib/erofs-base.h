@@ -41,12 +41,16 @@ static const char erofs_base_script[] =
 	"END\n"
 	"handmade-layer -s 1M -d $d/script $d/a $1.0 -N 256 -O ^has_journal,^resize_inode\n"
 	"handmade-layer -s 1M -k software $d/b $1.1 -N 64 -O ^has_journal,^resize_inode\n"
+	"mlimg-index --force -q --joined -o $1 $1.0 $1.1\n"
+	"cat $1 $1.0 $1.1 >$1.disk\n"
 	"mlimg-index --force -q -o $1 $1.0 $1.1\n";
 
 /** An index and its layers. */
 struct erofs_base {
 	uint8_t *data;
 	size_t size;
+	uint8_t *disk; /**< the same as a joined one, which is as large, and its layers behind it */
+	size_t disk_size;
 	char layers[2][64]; /**< paths; the files are deleted, but open */
 };
 
@@ -63,19 +67,24 @@ static inline int base_keep(const char *path)
 /** Make the index. What @p ret_base has lives as long as the process. */
 static inline void erofs_base_make(struct erofs_base *ret_base)
 {
-	char path[] = "/tmp/mlimg-base.XXXXXX", layer[64], *command = NULL, *data = NULL;
+	char path[] = "/tmp/mlimg-base.XXXXXX", layer[64], *command = NULL, *data = NULL,
+	     *disk = NULL;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int fd = mkstemp(path);
 
 	if (fd < 0 || asprintf(&command, "bash -c 'eval \"$BASE_SCRIPT\"' base %s", path) < 0)
 		abort();
 	setenv("BASE_SCRIPT", erofs_base_script, 1);
+	snprintf(layer, sizeof(layer), "%s.disk", path);
 	if (system(command) != 0 ||
-		mlimg_read_file(AT_FDCWD, path, 1 << 21, &data, &ret_base->size, &err) < 0) {
+		mlimg_read_file(AT_FDCWD, path, 1 << 21, &data, &ret_base->size, &err) < 0 ||
+		mlimg_read_file(AT_FDCWD, layer, 1 << 22, &disk, &ret_base->disk_size, &err) < 0) {
 		fprintf(stderr, "the base index could not be made %s\n", err.text);
 		exit(1);
 	}
 	ret_base->data = (uint8_t *)data;
+	ret_base->disk = (uint8_t *)disk;
+	unlink(layer);
 	unlink(path);
 	close(fd);
 	free(command);
@@ -138,7 +147,7 @@ static inline int erofs_base_walk(const char *path, struct mlimg_err *err)
 /**
  * Do with an index all that mlimg-inspect does with one.
  *
- * @param data    the index
+ * @param data    the index; a joined one may have its layers behind it
  * @param size    its bytes
  * @param layers  paths of its layers
  * @param err     the first error
