@@ -19,6 +19,21 @@ teardown() {
 	done
 }
 
+@test "a joined disk of files and block devices" {
+	mkdir -p tree/etc
+	head -c 100000 /dev/urandom >tree/etc/file
+	mlimg-mkfs --quiet --kind system --name s --version 1 tree s.img
+	mlimg-mkfs --quiet --kind software --name w --version 1 tree w.img
+	local system
+	system=$(losetup -r -f --show s.img)
+	loops+=("$system")
+	works mlimg-index -q --disk d.vmdk -o d.idx "$system" w.img
+	grep -qxF "RW $(($(stat -c %s s.img) / 512)) FLAT \"$system\" 0" d.vmdk
+	cat d.idx s.img w.img >disk.raw
+	works qemu-img compare -f vmdk -F raw d.vmdk disk.raw
+	works mlimg-inspect disk.raw verify
+}
+
 @test "layers and user image on block devices" {
 	boot_tree tree
 	layer s.img system debian 12.1 a tree
