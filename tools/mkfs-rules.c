@@ -163,6 +163,12 @@ static bool is_as_beneath(const struct mlimg_rules *rules, const struct mlimg_en
 		old->mtime_s == entry->mtime_s && old->mtime_ns == entry->mtime_ns;
 }
 
+bool mlimg_rules_loses(const struct mlimg_rules *rules, const struct mlimg_layer_info *source)
+{
+	return rules->kind == MLIMG_SYSTEM && source->n_rebuild &&
+		!(rules->allowed & 1u << MLIMG_RULE_CACHES);
+}
+
 void mlimg_rules_carry(struct mlimg_rules *rules, const struct mlimg_layer_info *source)
 {
 	for (size_t i = 0; rules->kind == MLIMG_SOFTWARE && i < source->n_rebuild; i++)

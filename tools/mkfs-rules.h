@@ -93,6 +93,14 @@ enum mlimg_verdict mlimg_rules_judge(const struct mlimg_rules *rules,
  */
 enum mlimg_verdict mlimg_rules_take(void *ctx, const struct mlimg_entry *entry, bool is_asked);
 
+/**
+ * Whether a layer made under these rules would lose what @p source, a layer that it is made of, lists for rebuilding.
+ *
+ * @param rules   with ->kind and ->allowed
+ * @param source  its description
+ */
+bool mlimg_rules_loses(const struct mlimg_rules *rules, const struct mlimg_layer_info *source);
+
 /** What has to be rebuilt of a layer that is a source has to be for the new layer too, if that can say so. */
 void mlimg_rules_carry(struct mlimg_rules *rules, const struct mlimg_layer_info *source);
 

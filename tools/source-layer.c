@@ -233,6 +233,11 @@ static int check_beside(const struct mlimg_layer_info *info, const char *path,
 			"'%s' keeps %s and maybe others as records beside its tree, which a new "
 			"layer would lose",
 			path, info->records[0].path);
+	if (to->rules && mlimg_rules_loses(to->rules, info))
+		return mlimg_err_refuse(err,
+			"'%s' lists %s and maybe others for rebuilding, which a system layer "
+			"cannot: --allow caches makes it without",
+			path, info->rebuild[0]);
 	if (to->rules)
 		mlimg_rules_carry(to->rules, info);
 	return 0;
