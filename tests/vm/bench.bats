@@ -12,3 +12,11 @@ setup() {
 	bench depth-guest
 	depth_shown
 }
+
+@test "benchmark boot" {
+	bench boot
+	local time='[.0-9]+ s \| ([.0-9]+ \| ){3}[.0-9]+ s \| [.0-9]+ \| [.0-9]+ s'
+	grep -Eqx "\| flat \| $time \|" <<<"$output"
+	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
+	same "goals" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
+}
