@@ -324,7 +324,7 @@ mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/
 }
 
 @test "boot: mlimg.debug tells every step" {
-	in_both 0 9 "" "mlimg_boot '$cmdline mlimg.debug' \"\$T/root\" /sbin/init 2>\"\$T/said\"; grep -c '^mlimg: ' \"\$T/said\" | tr -d ' '"
+	in_both 0 10 "" "mlimg_boot '$cmdline mlimg.debug' \"\$T/root\" /sbin/init 2>\"\$T/said\"; grep -c '^mlimg: ' \"\$T/said\" | tr -d ' '"
 }
 
 @test "boot: a second attempt unmounts what the first one left, the topmost first" {
