@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +18,7 @@
 
 #include "guest-agent/line.h"
 #include "guest-agent/port.h"
+#include "guest-agent/status.h"
 #include "libmlimg/cleanup.h"
 
 /* What a client is served with. */
@@ -22,7 +26,8 @@ struct channel {
 	int fd;
 	bool is_open; /* somebody was at the other end when it was last looked at */
 	bool owes_resync; /* a response broke off: the client's next line would begin in the middle of it */
-	bool is_deaf; /* and what it had asked until then is not answered any more */
+	bool is_deaf;       /* and what it had asked until then is not answered any more */
+	bool has_announced; /* that the default target is reached */
 	const struct mlimg_agent *agent;
 	struct mlimg_line line;
 };
@@ -78,17 +83,50 @@ static int drain(struct channel *channel)
 	}
 }
 
+/* The directory in which the mark of the default target will appear; -1 where a boot by mlimg has not made it. */
+static int watch_marks(const struct mlimg_agent *agent)
+{
+	mlimg_autoclose int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s/mlimg", agent->run_dir);
+	if (fd < 0 || inotify_add_watch(fd, dir, IN_CREATE | IN_ONLYDIR) < 0)
+		return -1;
+	return mlimg_steal_fd(&fd);
+}
+
+/*
+ * Once, whether the mark was there before the watch or after it; under another init there is nothing to wait for. A client that is not
+ * there misses it.
+ */
+static void announce_default_target(struct channel *channel, int marks_fd)
+{
+	static const char event[] = "{\"event\":\"default-target\",\"data\":{}}\n";
+	char path[PATH_MAX], dropped[4096];
+
+	while (marks_fd >= 0 && read(marks_fd, dropped, sizeof(dropped)) > 0)
+		;
+	if (channel->has_announced)
+		return;
+	snprintf(path, sizeof(path), "%s/mlimg/default-target", channel->agent->run_dir);
+	if (mlimg_status_is_systemd(channel->agent) && access(path, F_OK) < 0)
+		return;
+	channel->has_announced = true;
+	send_response(channel, event, sizeof(event) - 1);
+}
+
 /*
  * Edge-triggered: a port whose other end is closed is "readable" and "hung up" all the time, so that waiting for a level would return
  * at once, for ever. The port wakes its waiters whenever data come and whenever the host opens or closes its end, and an edge is kept
  * for us while we do something else; so after reading until nothing is left there is nothing to miss.
  */
-static int watch_edges(int fd, struct mlimg_err *err)
+static int watch_edges(int fd, int marks_fd, struct mlimg_err *err)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 	mlimg_autoclose int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
-	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ||
+		(marks_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, marks_fd, &event) < 0))
 		return mlimg_err_set(err, errno, "wait for the port");
 	return mlimg_steal_fd(&epoll_fd);
 }
@@ -110,10 +148,12 @@ static int wait_edge(int epoll_fd, struct mlimg_err *err)
  */
 static int serve(struct channel *channel, bool until_closed, struct mlimg_err *err)
 {
-	mlimg_autoclose int epoll_fd = watch_edges(channel->fd, err);
+	mlimg_autoclose int marks_fd = watch_marks(channel->agent);
+	mlimg_autoclose int epoll_fd = watch_edges(channel->fd, marks_fd, err);
 	int r = epoll_fd;
 
 	while (r >= 0) {
+		announce_default_target(channel, marks_fd);
 		r = drain(channel);
 		if (r < 0)
 			return mlimg_err_set(err, r, "read from the port");

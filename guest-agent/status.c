@@ -101,7 +101,7 @@ static json_t *get_boot(const struct mlimg_agent *agent, struct mlimg_failure *f
 }
 
 /* As sd_booted(3) tells it. */
-static bool is_systemd_running(const struct mlimg_agent *agent)
+bool mlimg_status_is_systemd(const struct mlimg_agent *agent)
 {
 	mlimg_autofree char *path = NULL;
 
@@ -134,7 +134,7 @@ json_t *mlimg_status_command(
 	if (!boot)
 		return NULL;
 	status = json_pack("{s:s,s:o}", "agent_version", MLIMG_VERSION, "boot", boot);
-	init = get_init(is_systemd_running(agent));
+	init = get_init(mlimg_status_is_systemd(agent));
 	json_object_update(status, init);
 	json_decref(init);
 	json_object_set_new(status, "uptime_ms", json_integer(mlimg_clock_ms()));

@@ -12,6 +12,9 @@
 	5000 /**< for each of three questions to systemd; after one without answer no more are asked */
 #define MLIMG_FAILED_UNITS_MAX 100 /**< names of failed units in an answer */
 
+/** @return whether systemd is the guest's init */
+bool mlimg_status_is_systemd(const struct mlimg_agent *agent);
+
 /** The command `guest-status`. */
 json_t *mlimg_status_command(
 	const struct mlimg_agent *agent, json_t *arguments, struct mlimg_failure *failure);

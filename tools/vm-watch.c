@@ -21,9 +21,15 @@ const char *mlimg_json_text(const json_t *object, const char *key, const char *o
 static bool take_event(struct mlimg_watch *watch, const json_t *message)
 {
 	const json_t *data = json_object_get(message, "data");
+	const char *event = mlimg_json_text(message, "event", "");
 	const char *stage = mlimg_json_text(data, "stage", "");
 
-	if (strcmp(mlimg_json_text(message, "event", ""), "boot-stage") != 0 || !*stage)
+	if (strcmp(event, "default-target") == 0) {
+		watch->has_agent = true;
+		watch->is_answered = false;
+		watch->ask_at_ms = 0;
+	}
+	if (strcmp(event, "boot-stage") != 0 || !*stage)
 		return false;
 	snprintf(watch->stage, sizeof(watch->stage), "%s", stage);
 	snprintf(watch->detail, sizeof(watch->detail), "%s", mlimg_json_text(data, "detail", ""));
@@ -44,9 +50,9 @@ bool mlimg_watch_message(struct mlimg_watch *watch, const json_t *message)
 		return false;
 	if (!json_is_object(answer))
 		return take_event(watch, message);
-	/* The first answer is a ping's: ask for more at once. */
+	/* The first answer is a ping's: the agent will announce when there is more to ask for. */
 	if (!watch->has_agent)
-		watch->ask_at_ms = 0;
+		watch->is_answered = true;
 	watch->has_agent = true;
 	if (!json_is_boolean(json_object_get(answer, "default_target_reached")))
 		return false;
@@ -62,11 +68,11 @@ const char *mlimg_watch_ask(struct mlimg_watch *watch, uint64_t now_ms)
 {
 	if (watch->is_answered) {
 		watch->is_answered = false;
-		watch->ask_at_ms = now_ms + MLIMG_WATCH_ASK_MS;
+		watch->ask_at_ms = now_ms + MLIMG_WATCH_STATUS_MS;
 	}
 	if (watch->state != MLIMG_BOOT_WAITING || now_ms < watch->ask_at_ms)
 		return NULL;
-	watch->ask_at_ms = now_ms + (watch->has_agent ? MLIMG_WATCH_LOST_MS : MLIMG_WATCH_ASK_MS);
+	watch->ask_at_ms = now_ms + (watch->has_agent ? MLIMG_WATCH_LOST_MS : MLIMG_WATCH_PING_MS);
 	return watch->has_agent ? "guest-status" : "guest-ping";
 }
 

@@ -15,7 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MLIMG_WATCH_ASK_MS 1000 /**< pause between an answer and the next question */
+#define MLIMG_WATCH_PING_MS 1000 /**< pause between two pings that nobody answers */
+#define MLIMG_WATCH_STATUS_MS \
+	10000 /**< how long the default target may stay unannounced before it is asked for, and asked for again */
 #define MLIMG_WATCH_LOST_MS \
 	15000 /**< no guest-status answered for so long is lost: 3 systemctl of 5 s */
 #define MLIMG_WATCH_TEXT_SIZE 512 /**< bytes of a stage's detail that are kept, NUL included */
@@ -51,10 +53,12 @@ void mlimg_watch_done(struct mlimg_watch *watch);
 bool mlimg_watch_message(struct mlimg_watch *watch, const json_t *message);
 
 /**
- * What to ask the agent now. guest-ping until it has answered once, then guest-status. A question
+ * What to ask the agent now. guest-ping until it has answered once. A question
  * may get lost, since the port is opened and closed by every stage of the initramfs; so it is
- * repeated. guest-status costs the guest three processes, in the middle of its boot and perhaps
- * under emulation: there is a pause after each answer, however long that took.
+ * repeated. Then guest-status as soon as the agent announces the default target. guest-status costs the
+ * guest three processes, in the middle of its boot and perhaps under emulation; so before that it is
+ * asked only now and then, for a guest that announces nothing, and to know what to say of one that
+ * does not come up.
  *
  * @param watch   the boot
  * @param now_ms  by mlimg_now_ms()

@@ -7,7 +7,7 @@
  *     agent TEXT        a line on the agent's port; \xHH for a byte
  *     flood WHERE N     N bytes without a newline on "agent" or "console"
  *     stage NAME TEXT   a boot stage's event
- *     answer TEXT       wait for a request (pings are answered by the way) and answer it
+ *     answer TEXT       announce the default target, wait for a request (pings are answered by the way) and answer it
  *     again SOCKET      wait for the next client of "agent", or of "monitor"
  *     qmp TEXT          a line on the monitor
  *     press             wait for system_powerdown
@@ -131,6 +131,7 @@ static void answer(const char *text)
 {
 	char line[4096];
 
+	say(AGENT, "{\"event\": \"default-target\", \"data\": {}}");
 	if (next_request(AGENT, line, sizeof(line)))
 		reply(AGENT, line, text);
 }

@@ -5,7 +5,8 @@ load ../lib/common
 
 setup() {
 	DIR=$BATS_TEST_TMPDIR
-	mkdir -p "$DIR/run/mlimg" "$DIR/bin"
+	# With systemd, whose default target is not reached: a daemon that has nothing to announce.
+	mkdir -p "$DIR/run/mlimg" "$DIR/run/systemd/system" "$DIR/bin"
 }
 
 teardown() {
@@ -35,7 +36,6 @@ systemctl() {
 	printf '#!/bin/sh\ncase "$*" in\n%s\nesac\n' "$1" >"$DIR/bin/systemctl"
 	chmod +x "$DIR/bin/systemctl"
 	PATH=$DIR/bin:$PATH
-	mkdir -p "$DIR/run/systemd/system"
 }
 
 status() {
@@ -148,12 +148,37 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	same "second response" '{"return":{},"id":2}' "$(cat "$DIR/second.out")"
 }
 
-@test "guest-status without systemd" {
+@test "guest-status without systemd: a default target is nothing to wait for" {
+	rm -r "$DIR/run/systemd"
 	daemon
 	run status
+	same announcement '{"event":"default-target","data":{}}' "${lines[0]}"
+	output=${lines[1]}
 	same status '{"agent_version":"0.1.0","boot":null,"init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
 		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
 	[ "$(jq '.return.uptime_ms > 0' <<<"$output")" = true ]
+}
+
+@test "the default target is announced once, when its mark appears, to whoever is there" {
+	daemon
+	mkfifo "$DIR/first"
+	ask <"$DIR/first" >"$DIR/first.out" 3>&- &
+	local first=$!
+	exec 7>"$DIR/first"
+	printf '{"execute":"guest-ping","id":1}\n' >&7
+	until [ -s "$DIR/first.out" ]; do sleep 0.1; done
+	: >"$DIR/run/mlimg/boot.json"
+	: >"$DIR/run/mlimg/default-target"
+	until [ "$(wc -l <"$DIR/first.out")" -eq 2 ]; do sleep 0.1; done
+	: >"$DIR/run/mlimg/another"
+	printf '{"execute":"guest-ping","id":2}\n' >&7
+	exec 7>&-
+	wait "$first"
+	same "what came" '{"return":{},"id":1}
+{"event":"default-target","data":{}}
+{"return":{},"id":2}' "$(cat "$DIR/first.out")"
+	same "what the next one hears" '{"event":"default-target","data":{}}
+{"return":{},"id":3}' "$(ask <<<'{"execute":"guest-ping","id":3}')"
 }
 
 @test "guest-status with systemd, and boot.json as it is" {

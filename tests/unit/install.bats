@@ -16,7 +16,9 @@ installed() {
 	same "files" "644 usr/lib/mlimg/mlimg-decisions
 644 usr/lib/mlimg/mlimg-functions
 644 usr/lib/mlimg/mlimg-unions
+644 usr/lib/mlimg/mlimg-user
 644 usr/lib/systemd/system/mlimg-agent.service
+644 usr/lib/systemd/system/mlimg-default-target.service
 644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
 644 usr/lib/udev/rules.d/60-mlimg-agent.rules
 644 usr/share/bash-completion/completions/mlimg-agent

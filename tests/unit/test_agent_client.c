@@ -469,28 +469,62 @@ TEST(watch_long_texts_are_cut)
 	mlimg_watch_done(&watch);
 }
 
-TEST(watch_asks_again_and_asks_more_when_answered)
+#define DEFAULT_TARGET "{\"event\": \"default-target\", \"data\": {}}"
+
+TEST(watch_asks_again_until_somebody_answers)
 {
 	struct mlimg_watch watch = {0};
 
 	ASSERT_STR(mlimg_watch_ask(&watch, 5000), "guest-ping");
-	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_ASK_MS - 1), NULL);
-	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_ASK_MS), "guest-ping");
+	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_PING_MS - 1), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_PING_MS), "guest-ping");
 	tell(&watch, "{\"return\": {}, \"id\": 1}");
-	ASSERT_STR(mlimg_watch_ask(&watch, 5001 + MLIMG_WATCH_ASK_MS), "guest-status");
+	/* The status costs processes: not while the default target is on its way. */
+	ASSERT_STR(mlimg_watch_ask(&watch, 7000), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, 7000 + MLIMG_WATCH_STATUS_MS - 1), NULL);
+	tell(&watch, DEFAULT_TARGET);
+	ASSERT_STR(mlimg_watch_ask(&watch, 7001), "guest-status");
+	tell(&watch, "{\"return\": {\"default_target_reached\": true}, \"id\": 2}");
+	ASSERT_STR(mlimg_watch_ask(&watch, 9999999), NULL);
+	ASSERT_EQ(watch.state, MLIMG_BOOT_UP);
+	mlimg_watch_done(&watch);
+}
+
+TEST(watch_takes_an_announcement_for_an_answer)
+{
+	struct mlimg_watch watch = {0};
+
+	ASSERT_STR(mlimg_watch_ask(&watch, 5000), "guest-ping");
+	tell(&watch, DEFAULT_TARGET);
+	ASSERT_STR(mlimg_watch_ask(&watch, 5001), "guest-status");
+	/* The ping's answer comes after it, and delays nothing. */
+	tell(&watch, "{\"return\": {}, \"id\": 1}");
+	ASSERT_STR(mlimg_watch_ask(&watch, 5001 + MLIMG_WATCH_LOST_MS), "guest-status");
+	mlimg_watch_done(&watch);
+}
+
+TEST(watch_asks_where_nothing_is_announced)
+{
+	struct mlimg_watch watch = {0};
+	uint64_t now = 5000 + MLIMG_WATCH_STATUS_MS;
+
+	ASSERT_STR(mlimg_watch_ask(&watch, 4000), "guest-ping");
+	tell(&watch, "{\"return\": {}, \"id\": 1}");
+	ASSERT_STR(mlimg_watch_ask(&watch, 5000), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, now), "guest-status");
 	/* However long the answer takes, and a pause after it. */
-	ASSERT_STR(mlimg_watch_ask(&watch, 5000 + MLIMG_WATCH_LOST_MS), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, now + MLIMG_WATCH_LOST_MS - 1), NULL);
 	tell(&watch, "{\"return\": {\"default_target_reached\": false}, \"id\": 2}");
-	ASSERT_STR(mlimg_watch_ask(&watch, 30000), NULL);
-	ASSERT_STR(mlimg_watch_ask(&watch, 30000 + MLIMG_WATCH_ASK_MS), "guest-status");
+	ASSERT_STR(mlimg_watch_ask(&watch, 40000), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, 40000 + MLIMG_WATCH_STATUS_MS), "guest-status");
 	/* A question that got lost. */
-	ASSERT_STR(mlimg_watch_ask(&watch, 29999 + MLIMG_WATCH_ASK_MS + MLIMG_WATCH_LOST_MS), NULL);
-	ASSERT_STR(mlimg_watch_ask(&watch, 30000 + MLIMG_WATCH_ASK_MS + MLIMG_WATCH_LOST_MS),
-		"guest-status");
+	now = 40000 + MLIMG_WATCH_STATUS_MS + MLIMG_WATCH_LOST_MS;
+	ASSERT_STR(mlimg_watch_ask(&watch, now - 1), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, now), "guest-status");
 	/* The guest has been reset. */
 	tell(&watch, STAGE("initramfs", ""));
 	ASSERT_STR(mlimg_watch_ask(&watch, 9000), "guest-ping");
 	tell(&watch, "{\"return\": {\"default_target_reached\": true}, \"id\": 3}");
-	ASSERT_STR(mlimg_watch_ask(&watch, 20000), NULL);
+	ASSERT_STR(mlimg_watch_ask(&watch, 90000), NULL);
 	mlimg_watch_done(&watch);
 }
