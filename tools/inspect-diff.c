@@ -12,6 +12,7 @@
 #include "tools/inspect-layer.h"
 #include "tools/inspect-print.h"
 #include "tools/manifest-diff.h"
+#include "tools/records-read.h"
 
 /* All of one top directory comes together, as manifests are ordered; "." is apart. */
 static struct diff_sums *sums_of(struct diff *d, const struct mlimg_entry *entry, bool is_dir)
@@ -124,13 +125,32 @@ static int parse_packages(struct diff_side *side, struct mlimg_err *err)
 	return ret < 0 ? mlimg_err_set(err, ret, "compare packages") : 0;
 }
 
+/* In records, packages that are gone are there as not installed. */
+static int read_records(struct diff_side *side, struct mlimg_err *err)
+{
+	for (size_t i = 0; i < side->info->n_records; i++) {
+		const struct mlimg_layer_records *records = &side->info->records[i];
+		size_t size;
+		int ret;
+
+		if (strcmp(records->path, MLIMG_DPKG_STATUS) != 0)
+			continue;
+		ret = mlimg_records_read(side->fs, records, &side->status, &size, err);
+		side->has_records = true;
+		return ret < 0 ? ret : parse_packages(side, err);
+	}
+	return 0;
+}
+
 static int read_packages(struct diff_side *side, struct mlimg_err *err)
 {
 	const struct mlimg_entry *entry = mlimg_manifest_find(side->manifest, MLIMG_DPKG_STATUS);
 	size_t size;
 	int ret;
 
-	if (!entry || entry->type != MLIMG_FILE || mlimg_entry_has_reference(entry))
+	if (!entry)
+		return read_records(side, err);
+	if (entry->type != MLIMG_FILE || mlimg_entry_has_reference(entry))
 		return 0;
 	ret = mlimg_ext4_read_file(side->fs, mlimg_kind_tree(side->info->kind), MLIMG_DPKG_STATUS,
 		MLIMG_DPKG_STATUS_MAX, &side->status, &size, err);
@@ -261,12 +281,27 @@ static int read_indexes(struct diff *d, struct mlimg_err *err)
 	return ret == 0 ? read_index_side(&d->new_side, d->has_places, err) : ret;
 }
 
+/* A version of a software layer without any package has no records of them. */
+static bool has_no_packages(const struct diff_side *side, const struct diff_side *other)
+{
+	return !side->status && side->info && side->info->kind == MLIMG_SOFTWARE &&
+		!mlimg_manifest_find(side->manifest, MLIMG_DPKG_STATUS) && other->has_records;
+}
+
+/* All packages of a tree and those of which a layer has records cannot be compared. */
+static bool have_packages(const struct diff_side *a, const struct diff_side *b)
+{
+	return (a->status && b->status && a->has_records == b->has_records) ||
+		has_no_packages(a, b) || has_no_packages(b, a);
+}
+
 static int diff(struct diff *d, struct mlimg_err *err)
 {
 	bool is_json = d->options->is_json;
 	int ret = d->old_side.stack ? read_indexes(d, err) : read_layers(d, err);
 
-	d->has_packages = d->old_side.status && d->new_side.status;
+	if (ret == 0)
+		d->has_packages = have_packages(&d->old_side, &d->new_side);
 	d->room = 16;
 	d->sums = calloc(d->room, sizeof(*d->sums));
 	if (ret == 0 && !d->sums)

@@ -33,6 +33,7 @@ struct diff_side {
 	struct mlimg_inspect_stack *stack; /**< an index, then the two above are NULL */
 	struct mlimg_manifest *manifest;
 	char *status; /**< dpkg's database, or NULL */
+	bool has_records; /**< it is that of a layer that was made over others: what it has other than those */
 	struct mlimg_packages packages;
 };
 
@@ -43,7 +44,7 @@ struct diff {
 	struct mlimg_manifest *merged; /**< of both, where the new one is a patch for the old one */
 	struct diff_sums *sums;        /**< the first is that of "." */
 	size_t n_sums, room;
-	bool has_packages; /**< both have a database */
+	bool has_packages; /**< both have a database, of the same sort */
 	bool has_places;   /**< digests are MLIMG_DIGESTS_PLACES */
 	bool has_listed;   /**< an entry has been printed */
 };

@@ -263,3 +263,32 @@ records of var/lib/dpkg/triggers/nginx-reload: 1 new or changed, 0 gone' "$(sed 
 		mlimg-mkfs --kind system --name a s.img l.img a.img
 	[ ! -e a.img ]
 }
+
+# packages_of OLD NEW: what diff says of packages
+packages_of() {
+	mlimg-inspect --summary "$1" diff "$2" | sed -n '/^packages$/,/^$/p' | sed '1d;/^$/d'
+}
+
+@test "diff: packages of layers that have records of them, with both versions" {
+	system
+	package nginx 1.22 >>new/var/lib/dpkg/status
+	package tool 1 >>new/var/lib/dpkg/status
+	over --version 1 && mv l.img 1.img
+	sed -i 's/^Version: 1.22/Version: 1.24/; s/^Package: tool/Package: other/' new/var/lib/dpkg/status
+	# One of the system's that is gone is none of the layer's.
+	sed -i '/^Package: nano/,/^$/d' new/var/lib/dpkg/status
+	over --version 2 && mv l.img 2.img
+	same "packages" '~ nginx:amd64 1.22 -> 1.24
++ other:amd64 1
+- tool:amd64 1' "$(packages_of 1.img 2.img)"
+	same "packages as JSON" '[{"package":"nginx","architecture":"amd64","old":"1.22","new":"1.24"},{"package":"other","architecture":"amd64","new":"1"},{"package":"tool","architecture":"amd64","old":"1"}]' \
+		"$(mlimg-inspect --json 1.img diff 2.img | jq -c .packages)"
+	# A version that brings no package.
+	cp old/var/lib/dpkg/status new/var/lib/dpkg/status
+	echo x >new/usr/lib/x
+	over --version 0 && mv l.img 0.img
+	same "packages of the first" $'+ nginx:amd64 1.22\n+ tool:amd64 1' "$(packages_of 0.img 1.img)"
+	same "packages that are gone" $'- nginx:amd64 1.22\n- tool:amd64 1' "$(packages_of 1.img 0.img)"
+	# All packages of a system are another thing.
+	same "packages of a system and a layer" "" "$(packages_of s.img 1.img)"
+}
