@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "libmlimg/le.h"
 #include "libmlimg/whiteout.h"
 
 #define XATTR_NAME_MAX 255 /* bytes with the prefix: the VFS' limit */
@@ -38,15 +39,6 @@ bool mlimg_source_keeps_xattr(const char *name)
 		!mlimg_overlay_mark_is_binding(name + strlen(MLIMG_XATTR_OVERLAY));
 }
 
-static uint32_t le(const uint8_t *p, int bytes)
-{
-	uint32_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | p[bytes];
-	return v;
-}
-
 /* Rank of an ACL entry's tag in the order that the kernel wants (posix_acl_valid()), 0: no tag. */
 static int acl_rank(uint32_t tag)
 {
@@ -70,15 +62,15 @@ static bool is_acl(const uint8_t *value, size_t size)
 	int counts[7] = {0}, rank = 0;
 
 	if (size < ACL_HEADER_SIZE || (size - ACL_HEADER_SIZE) % ACL_ENTRY_SIZE != 0 ||
-		le(value, 4) != ACL_VERSION)
+		mlimg_get_le32(value) != ACL_VERSION)
 		return false;
 	for (size_t at = ACL_HEADER_SIZE; at < size; at += ACL_ENTRY_SIZE) {
-		int next = acl_rank(le(value + at, 2));
+		int next = acl_rank(mlimg_get_le16(value + at));
 
-		if (next == 0 || next < rank || le(value + at + 2, 2) > 7)
+		if (next == 0 || next < rank || mlimg_get_le16(value + at + 2) > 7)
 			return false;
 		/* Of a user or group that the user name space of whoever made it did not have. */
-		if ((next == 2 || next == 4) && le(value + at + 4, 4) == UINT32_MAX)
+		if ((next == 2 || next == 4) && mlimg_get_le32(value + at + 4) == UINT32_MAX)
 			return false;
 		rank = next;
 		counts[rank]++;
