@@ -402,6 +402,27 @@ int mlimg_tree_mark_opaque(struct mlimg_tree *tree, struct mlimg_node *node,
 	return mlimg_source_check(&entry, tree->kind, err);
 }
 
+int mlimg_tree_mark_redirect(struct mlimg_tree *tree, struct mlimg_node *node,
+	const struct mlimg_xattr *redirect, struct mlimg_err *err)
+{
+	struct mlimg_inode *inode = node->inode;
+	uint32_t n = inode->n_xattrs;
+	struct mlimg_xattr *xattrs = mlimg_tree_alloc(tree, (n + 1) * sizeof(*xattrs));
+	uint8_t *value = mlimg_tree_alloc(tree, redirect->size + 1);
+
+	if (!xattrs || !value)
+		return mlimg_err_set(err, ENOMEM, "'%s'", node->name);
+	if (n)
+		memcpy(xattrs, inode->xattrs, n * sizeof(*xattrs));
+	memcpy(value, redirect->value, redirect->size);
+	xattrs[n] = (struct mlimg_xattr){
+		.name = (char *)MLIMG_XATTR_REDIRECT, .value = value, .size = redirect->size};
+	qsort(xattrs, n + 1, sizeof(*xattrs), xattr_cmp);
+	inode->xattrs = xattrs;
+	inode->n_xattrs = n + 1;
+	return 0;
+}
+
 /* A directory that the source has entries in, but not itself. */
 static int imply(struct mlimg_tree *tree, struct mlimg_node *dir, const char *name,
 	const char *path, struct mlimg_node **ret_node, struct mlimg_err *err)

@@ -59,4 +59,16 @@ struct mlimg_node *mlimg_tree_node_new(
 int mlimg_tree_mark_opaque(struct mlimg_tree *tree, struct mlimg_node *node,
 	const struct mlimg_node *top, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Keep where an upper's directory was before it was renamed. Only who has read the upper's marks may: what other sources have in
+ * trusted.overlay.* is not passed on.
+ *
+ * @param tree      of a user layer
+ * @param node      a directory that is not opaque
+ * @param redirect  the mark, whatever its prefix
+ * @return          0, -ENOMEM
+ */
+int mlimg_tree_mark_redirect(struct mlimg_tree *tree, struct mlimg_node *node,
+	const struct mlimg_xattr *redirect, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 #endif

@@ -10,6 +10,7 @@
 #include "libmlimg/whiteout.h"
 #include "tools/beneath.h"
 #include "tools/source-beneath.h"
+#include "tools/source-tree.h"
 
 /* A directory between the root and where the walk is. */
 struct level {
@@ -265,13 +266,33 @@ static int remember(struct mlimg_upper *u, struct mlimg_node *node, const struct
 	return 0;
 }
 
+/* The guest's overlay follows redirects itself. @return whether the new layer keeps them */
+static bool keeps_redirects(const struct mlimg_upper *u)
+{
+	return u->cursor->to->kind == MLIMG_USER;
+}
+
+/* Other sources are merged by name, and know nothing of where a directory was before. */
+static int check_alone(const struct mlimg_upper *u, const struct mlimg_entry *entry,
+	const char *lower, struct mlimg_err *err)
+{
+	const struct mlimg_source_to *to = u->cursor->to;
+
+	if (!to->has_beneath && !mlimg_tree_has_above(to->tree))
+		return 0;
+	return mlimg_err_refuse(err,
+		"'%s' was renamed from '%s', which a user layer keeps when it is made of one "
+		"source only",
+		entry->path, lower);
+}
+
 static int put_dir(struct mlimg_upper *u, struct mlimg_entry *entry, const struct marks *m,
 	const struct mlimg_identity *id, struct mlimg_node **ret_node, struct mlimg_err *err)
 {
 	const struct level *parent = u->n_levels ? &u->levels[u->n_levels - 1] : NULL;
 	struct level level = {.has_xwhite = has_value(m->opaque, 'x')};
 	const struct mlimg_entry *from = NULL;
-	bool is_opaque = has_value(m->opaque, 'y');
+	bool is_opaque = has_value(m->opaque, 'y'), is_redirected;
 	int r = 0;
 
 	if (m->metacopy || m->whiteout)
@@ -287,12 +308,16 @@ static int put_dir(struct mlimg_upper *u, struct mlimg_entry *entry, const struc
 		(parent->is_moved || (level.lower && strcmp(level.lower, entry->path) != 0));
 	if (is_opaque && parent)
 		r = set_opaque(entry);
-	if (level.lower && level.is_moved && m->redirect)
-		r = find_moved(u, entry, level.lower, &from, err);
+	is_redirected = level.lower && level.is_moved && m->redirect;
+	if (is_redirected)
+		r = keeps_redirects(u) ? check_alone(u, entry, level.lower, err)
+				       : find_moved(u, entry, level.lower, &from, err);
 	if (r == 0)
 		r = mlimg_cursor_put(u->cursor, entry, id, ret_node, err);
 	if (r == 0 && from)
 		r = remember(u, *ret_node, from, err);
+	else if (r == 0 && is_redirected)
+		r = mlimg_tree_mark_redirect(u->cursor->to->tree, *ret_node, m->redirect, err);
 	if (r == 0)
 		return enter(u, &level, err);
 	free(level.lower);
@@ -312,11 +337,15 @@ static int put_metacopy(struct mlimg_upper *u, const struct mlimg_entry *entry,
 
 	if (r < 0)
 		return r;
+	if (keeps_redirects(u))
+		return mlimg_err_refuse(err,
+			"'%s' has its contents only beneath the upper, which a user layer cannot "
+			"have: ': >>FILE' in the mounted overlay copies them",
+			entry->path);
 	if (!beneath)
 		return mlimg_err_refuse(err,
 			"'%s' has its contents only beneath the upper: give the layers beneath "
-			"with "
-			"--over",
+			"with --over",
 			entry->path);
 	from = lower ? mlimg_beneath_find(beneath, lower) : NULL;
 	if (!from || from->type != MLIMG_FILE || from->size_bytes != entry->size_bytes)
@@ -345,7 +374,7 @@ static int put_whiteout(
 	}
 	/* The kernel makes one inode do for many whiteouts; here each goes when its name goes. */
 	r = mlimg_cursor_put(u->cursor, &whiteout, &alone, &node, err);
-	if (r == 0 && node && u->levels[u->n_levels - 1].is_moved)
+	if (r == 0 && node && u->levels[u->n_levels - 1].is_moved && !keeps_redirects(u))
 		node->is_spent = true;
 	return r;
 }

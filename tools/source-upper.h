@@ -25,7 +25,9 @@
  * copied are no longer the same file. Whiteouts in such a directory have done their work and are left out.
  * A directory that was renamed back is like any other.
  *
- * Without the layers beneath, redirects and metacopies are refused.
+ * Without the layers beneath, redirects and metacopies are refused. But a user layer is mounted as an upper again, so a redirect stays in it as
+ * it is, and so do whiteouts in such a directory, if the upper is the only source; metacopies are refused, since guests mount it
+ * with metacopy=off.
  */
 #ifndef MLIMG_TOOLS_SOURCE_UPPER_H
 #define MLIMG_TOOLS_SOURCE_UPPER_H

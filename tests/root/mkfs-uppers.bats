@@ -131,6 +131,33 @@ finish() {
 	same "what is added" 1 "$(diff merged.list again.list | grep -c '^> ./ussr/renamed/own ')"
 }
 
+@test "uppers: a user layer keeps renamed directories" {
+	local source
+	base 1
+	overlay redirect_dir=on,metacopy=off,index=off
+	rm -r merged/ussr && mv merged/first merged/ussr
+	mv merged/ussr/second/third merged/moved
+	mv merged/etcetera merged/ussr/second/third
+	rm -r merged/moved/fourth && mkdir merged/moved/fourth && touch merged/moved/fourth/new
+	rm merged/ussr/three
+	mv merged/ussr/second/third/conf.d merged/away && mv merged/away merged/ussr/second/third/conf.d
+	finish
+	[[ $(getfattr -hdR -m overlay.redirect --absolute-names top/upper) == *redirect* ]]
+	works mlimg-mkfs --quiet --kind user --size 64M --name u --form upper top/upper directory.img
+	sync -f top && umount top
+	e2fsck -p user.img >/dev/null || [ $? -lt 4 ]
+	works mlimg-mkfs --quiet --kind user --size 64M --name u user.img layer.img
+	for source in directory.img layer.img; do
+		fsck_clean "$source"
+		mount -t ext4 -o loop "$source" top
+		mount -t overlay -o "lowerdir=lower/rootfs,upperdir=top/upper,workdir=top/work,redirect_dir=on,metacopy=off,index=off" none again
+		shown again >again.list
+		umount again
+		umount top
+		diff merged.list again.list
+	done
+}
+
 @test "uppers: a branch that unionfs-fuse wrote" {
 	need command unionfs-fuse
 	[ -c /dev/fuse ] || skip "needs /dev/fuse"

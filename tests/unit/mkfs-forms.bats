@@ -241,6 +241,23 @@ over_base() {
 	mlimg-inspect x.img manifest | grep -q '^./etc/conf type=file mode=0644 '
 }
 
+@test "mkfs: a user layer keeps redirects, of one source, and has no metacopies" {
+	local kind=user
+	over_base && mknod u/new/gone c 0 0
+	works mlimg-mkfs --quiet --force --kind user --size 16M --name x --form upper-userxattr u x.img
+	fsck_clean x.img
+	same "marks" './new trusted.overlay.redirect:L29sZA==' "$(mlimg-inspect x.img manifest | sed -n 's/^\([^ ]*\) .*xattr:\(.*redirect[^ ]*\)$/\1 \2/p')"
+	same names $'dir .\ndir ./new\nchar ./new/gone' "$(names x.img)"
+	refused 3 "'new' was renamed from 'old', which a user layer keeps when it is made of one source only" --size 16M --form upper-userxattr u u
+	mkdir u/etc && truncate -s 9 u/etc/conf && setfattr -n user.overlay.metacopy u/etc/conf
+	refused 3 "'etc/conf' has its contents only beneath the upper, which a user layer cannot have: ': >>FILE' in the mounted overlay copies them" \
+		--size 16M --form upper-userxattr u
+	# No other form passes marks on.
+	mkdir -p x/d && setfattr -n trusted.overlay.redirect -v /old x/d 2>/dev/null || return 0
+	tar --format=posix --xattrs --xattrs-include='*' -C x -cf bad.tar d
+	refused 3 "'d': trusted.overlay.redirect cannot be kept in a layer" --size 16M bad.tar
+}
+
 @test "mkfs: redirects and metacopies that do not fit what lies beneath" {
 	local block
 	over_base && setfattr -n user.overlay.redirect -v /gone u/new
