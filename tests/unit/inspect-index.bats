@@ -80,7 +80,7 @@ du_mib() {
 		# shellcheck disable=SC2086 # words
 		diff <(mlimg-inspect x.idx $command) <(mlimg-inspect j.idx $command)
 	done
-	fails 1 "mlimg-inspect: j.idx: contents lie in layer 0, sys 1 ($(build_id one.img | cut -c 1-20)): give its image with --layer" \
+	fails 1 "mlimg-inspect: j.idx: contents lie in layer 0, sys 1 ($(image_id one.img | cut -c 1-20)): give its image with --layer" \
 		mlimg-inspect j.idx cat etc/one
 	same "with the layer" one "$(mlimg-inspect j.idx --layer one.img cat etc/one)"
 	same "of the disk" one "$(mlimg-inspect disk.raw cat etc/one)"
