@@ -103,8 +103,9 @@ agent commit --root T/run/mlimg --merged T/root" "$(log)"
 	boots "$on_index"
 	same "what was done" "agent check-index --index /dev/vde
 mount -t erofs -o ro,nosuid,nodev /dev/vde T/run/mlimg/index
+e2fsck -p /dev/vda
 mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
-agent prepare --root T/run/mlimg --union index --disks joined --system $sys --software $sw --software $sw2 --user $user
+agent prepare --root T/run/mlimg --union index --disks joined --system $sys --software $sw --software $sw2 --user $user $checked
 mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/upper,workdir=T/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on overlay T/root" \
 		"$(log | grep -v -e stage -e run-init -e commit)"
 	machine() {
