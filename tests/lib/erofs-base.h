@@ -15,9 +15,6 @@
 #include "tools/inspect-stack.h"
 
 static const char erofs_base_script[] =
-	"set -eu\n"
-	"PATH=$PATH:tests/lib:build/bin\n"
-	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
 	"mkdir -p $d/a/etc $d/a/many $d/b/etc\n"
 	"echo motd >$d/a/etc/motd\n"
 	"ln $d/a/etc/motd $d/a/etc/motd2\n"
@@ -67,27 +64,12 @@ static inline int base_keep(const char *path)
 /** Make the index. What @p ret_base has lives as long as the process. */
 static inline void erofs_base_make(struct erofs_base *ret_base)
 {
-	char path[] = "/tmp/mlimg-base.XXXXXX", layer[64], *command = NULL, *data = NULL,
-	     *disk = NULL;
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	int fd = mkstemp(path);
+	char path[] = "/tmp/mlimg-base.XXXXXX", layer[64];
 
-	if (fd < 0 || asprintf(&command, "bash -c 'eval \"$BASE_SCRIPT\"' base %s", path) < 0)
-		abort();
-	setenv("BASE_SCRIPT", erofs_base_script, 1);
+	base_run(erofs_base_script, path, "");
 	snprintf(layer, sizeof(layer), "%s.disk", path);
-	if (system(command) != 0 ||
-		mlimg_read_file(AT_FDCWD, path, 1 << 21, &data, &ret_base->size, &err) < 0 ||
-		mlimg_read_file(AT_FDCWD, layer, 1 << 22, &disk, &ret_base->disk_size, &err) < 0) {
-		fprintf(stderr, "the base index could not be made %s\n", err.text);
-		exit(1);
-	}
-	ret_base->data = (uint8_t *)data;
-	ret_base->disk = (uint8_t *)disk;
-	unlink(layer);
-	unlink(path);
-	close(fd);
-	free(command);
+	ret_base->data = base_take(path, &ret_base->size);
+	ret_base->disk = base_take(layer, &ret_base->disk_size);
 	for (int i = 0; i < 2; i++) {
 		snprintf(layer, sizeof(layer), "%s.%d", path, i);
 		snprintf(ret_base->layers[i], sizeof(ret_base->layers[i]), "/proc/self/fd/%d",

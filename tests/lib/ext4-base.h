@@ -21,10 +21,12 @@
 #include "tools/ext4-check.h"
 #include "tools/extract.h"
 
+/** Before each script: an empty directory $d. */
+static const char base_prologue[] = "set -eu\n"
+				    "PATH=$PATH:tests/lib:build/bin\n"
+				    "d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n";
+
 static const char base_script[] =
-	"set -eu\n"
-	"PATH=$PATH:tests/lib:build/bin\n"
-	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
 	"mkdir -p $d/t/boot $d/t/etc $d/t/many\n"
 	"echo motd >$d/t/etc/motd\n"
 	"ln $d/t/etc/motd $d/t/etc/motd2\n"
@@ -53,9 +55,6 @@ static const char base_script[] =
 
 /** A software layer above it: merged and opaque directories, whiteouts, another type, hard links. */
 static const char above_script[] =
-	"set -eu\n"
-	"PATH=$PATH:tests/lib:build/bin\n"
-	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
 	"mkdir -p $d/t/etc $d/t/many $d/t/boot $d/t/vmlinuz\n"
 	"echo other >$d/t/etc/motd; echo new >$d/t/etc/new; ln $d/t/etc/new $d/t/many/also-new\n"
 	"for i in $(seq 60); do : >$d/t/many/a-long-name-so-that-blocks-fill-$i-too; done\n"
@@ -73,9 +72,6 @@ static const char above_script[] =
 
 /** A patch between the two: references by another path, by their own, of several names, and a file that only the patch has. */
 static const char patch_script[] =
-	"set -eu\n"
-	"PATH=$PATH:tests/lib:build/bin\n"
-	"d=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT\n"
 	"mkdir -p $d/t/etc $d/t/boot $d/t/deep/er\n"
 	"truncate -s 5 $d/t/etc/moved $d/t/etc/motd $d/t/deep/er/again\n"
 	"ln $d/t/etc/moved $d/t/deep/moved; echo patched >$d/t/boot/patched\n"
@@ -94,6 +90,49 @@ static const char patch_script[] =
 	"^has_journal,^resize_inode,$2\n";
 
 /**
+ * Run a script that makes an image.
+ *
+ * @param script    after base_prologue
+ * @param path      $1, where the image shall be: as for mkstemp(3), which changes it
+ * @param argument  $2
+ */
+static inline void base_run(const char *script, char *path, const char *argument)
+{
+	char *command = NULL, *text = NULL;
+	int fd = mkstemp(path);
+
+	if (fd < 0 ||
+		asprintf(&command, "bash -c 'eval \"$BASE_SCRIPT\"' base %s '%s'", path, argument) <
+			0 ||
+		asprintf(&text, "%s%s", base_prologue, script) < 0)
+		abort();
+	setenv("BASE_SCRIPT", text, 1);
+	if (system(command) != 0) {
+		fprintf(stderr, "the base image could not be made\n");
+		unlink(path);
+		exit(1);
+	}
+	close(fd);
+	free(command);
+	free(text);
+}
+
+/** Read a file that a script made, and delete it. @return free() it */
+static inline uint8_t *base_take(const char *path, size_t *ret_size)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *data;
+
+	if (mlimg_read_file(AT_FDCWD, path, 1 << 22, &data, ret_size, &err) < 0) {
+		fprintf(stderr, "the base image could not be made: %s\n", err.text);
+		unlink(path);
+		exit(1);
+	}
+	unlink(path);
+	return (uint8_t *)data;
+}
+
+/**
  * Make an image.
  *
  * @param script    base_script, above_script or patch_script
@@ -103,25 +142,10 @@ static const char patch_script[] =
  */
 static inline uint8_t *base_image_of(const char *script, const char *features, size_t *ret_size)
 {
-	char path[] = "/tmp/mlimg-base.XXXXXX", *command = NULL, *data = NULL;
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	int fd = mkstemp(path);
+	char path[] = "/tmp/mlimg-base.XXXXXX";
 
-	if (fd < 0 ||
-		asprintf(&command, "bash -c '%s' base %s %s", "eval \"$BASE_SCRIPT\"", path,
-			features) < 0)
-		abort();
-	setenv("BASE_SCRIPT", script, 1);
-	if (system(command) != 0 ||
-		mlimg_read_file(AT_FDCWD, path, 1 << 21, &data, ret_size, &err) < 0) {
-		fprintf(stderr, "the base image could not be made %s\n", err.text);
-		unlink(path);
-		exit(1);
-	}
-	unlink(path);
-	close(fd);
-	free(command);
-	return (uint8_t *)data;
+	base_run(script, path, features);
+	return base_take(path, ret_size);
 }
 
 /** The image that has one of everything. */
