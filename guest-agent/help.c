@@ -6,6 +6,7 @@
 static const char help_text[] =
 	"Usage: mlimg-agent daemon [--port PORT] [--run DIR]\n"
 	"       mlimg-agent identify [--want ID]... [DEV...]\n"
+	"       mlimg-agent format --dev DEV --user ID --as NAME:INSTANCE\n"
 	"       mlimg-agent check-index --index DEV [--layer DEV]...\n"
 	"       mlimg-agent prepare --root DIR --union DRIVER [--disks HOW] --system ID\n"
 	"                   [--patch ID]... [--software ID]... --user ID [OPTION]...\n"
@@ -23,6 +24,10 @@ static const char help_text[] =
 	"identify            say what is on each disk, one line each:\n"
 	"                    DEV STATE KIND UUID SERIAL DETAIL (default: all disks)\n"
 	"  --want ID         a disk with this serial must hold a layer or an index\n"
+	"format              make an empty user layer on a disk that is really blank\n"
+	"  --dev DEV         the disk\n"
+	"  --user ID         the id that the layer must have\n"
+	"  --as NAME:INSTANCE  from which that id follows; 32 hex digits\n"
 	"check-index         compare the layers' disks with the index compiled from them\n"
 	"  --index DEV       the index\n"
 	"  --layer DEV       a layer, bottom first; none: they are on the index's disk\n"

@@ -72,7 +72,11 @@ static void describe(const struct mlimg_disk *disk, char text[DETAIL_SIZE])
 			"the file system has %" PRIu64 " bytes, the disk only %" PRIu64, size_bytes,
 			disk->size_bytes);
 		break;
-	case MLIMG_DISK_BLANK: snprintf(text, DETAIL_SIZE, "the first 128 KiB are zero"); break;
+	case MLIMG_DISK_BLANK:
+		snprintf(text, DETAIL_SIZE,
+			disk->is_unfinished ? "formatting it was cut off"
+					    : "the first 128 KiB are zero");
+		break;
 	case MLIMG_DISK_OTHER: snprintf(text, DETAIL_SIZE, "neither ext4 nor blank"); break;
 	case MLIMG_DISK_UNREADABLE: snprintf(text, DETAIL_SIZE, "%s", strerror(disk->error)); break;
 	}

@@ -56,6 +56,7 @@ static const struct {
 	{"commit", mlimg_call_commit},
 	{"convert", mlimg_call_convert},
 	{"daemon", mlimg_call_daemon},
+	{"format", mlimg_call_format},
 	{"identify", mlimg_call_identify},
 	{"prepare", mlimg_call_prepare},
 	{"stage", mlimg_call_stage},

@@ -72,6 +72,13 @@ static bool is_zero(const uint8_t *data, size_t size)
 	return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
 }
 
+static bool has_mark(const uint8_t *data, size_t size)
+{
+	static const char mark[MLIMG_DISK_MARK_BYTES] = MLIMG_DISK_MARK;
+
+	return size >= sizeof(mark) && memcmp(data, mark, sizeof(mark)) == 0;
+}
+
 static enum mlimg_kind kind_of_label(const char *label)
 {
 	for (enum mlimg_kind kind = MLIMG_SYSTEM; kind <= MLIMG_KIND_LAST; kind++)
@@ -132,6 +139,9 @@ static enum mlimg_disk_state judge(
 			return MLIMG_DISK_TRUNCATED;
 		return kind_of_label(disk->sb.label) ? MLIMG_DISK_LAYER : MLIMG_DISK_EXT4;
 	}
+	disk->is_unfinished = has_mark(data, size);
+	if (disk->is_unfinished)
+		return MLIMG_DISK_BLANK;
 	if (find_index(data, size, disk))
 		return judge_index(disk);
 	if (find_backup(part, disk) || disk->sb.state == MLIMG_SUPERBLOCK_DAMAGED)
@@ -167,4 +177,47 @@ void mlimg_disk_probe_part(
 	ret_disk->state = judge(&part, data, (size_t)n, ret_disk);
 	if (!ret_disk->is_index)
 		ret_disk->kind = kind_of_label(ret_disk->sb.label);
+}
+
+static int check_zero(const struct part *part, const char *name, uint64_t from, uint64_t end,
+	struct mlimg_err *err)
+{
+	uint8_t data[65536];
+
+	while (from < end) {
+		size_t want = end - from < sizeof(data) ? (size_t)(end - from) : sizeof(data);
+		ssize_t n = read_at(part, data, want, from);
+
+		if (n < 0 || (size_t)n < want)
+			return mlimg_err_set(err, n < 0 ? (int)-n : EIO, "read %s", name);
+		for (size_t i = 0; i < want && !is_zero(data, want); i++)
+			if (data[i])
+				return mlimg_err_refuse(err,
+					"%s is not blank: something is at byte %llu", name,
+					(unsigned long long)(from + i));
+		from += want;
+	}
+	return 0;
+}
+
+int mlimg_disk_check_blank(int fd, const char *name, struct mlimg_err *err)
+{
+	const uint64_t edge = MLIMG_DISK_EDGE_BYTES;
+	struct part part = {.fd = fd};
+	struct mlimg_disk disk;
+	int r;
+
+	mlimg_disk_probe(fd, &disk);
+	if (disk.state == MLIMG_DISK_UNREADABLE)
+		return mlimg_err_set(err, disk.error, "read %s", name);
+	if (disk.state != MLIMG_DISK_BLANK && disk.state != MLIMG_DISK_OTHER)
+		return mlimg_err_refuse(
+			err, "%s is not blank: it is %s", name, mlimg_disk_state_name(disk.state));
+	if (disk.is_unfinished)
+		return 0;
+	part.size = disk.size_bytes;
+	if (part.size <= 2 * edge)
+		return check_zero(&part, name, 0, part.size, err);
+	r = check_zero(&part, name, 0, edge, err);
+	return r < 0 ? r : check_zero(&part, name, part.size - edge, part.size, err);
 }

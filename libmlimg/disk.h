@@ -22,14 +22,19 @@ enum mlimg_disk_state {
 	MLIMG_DISK_EXT4,      /**< a sound superblock, not one of ours */
 	MLIMG_DISK_DAMAGED,   /**< traces of ext4 or of an index, but no sound primary superblock */
 	MLIMG_DISK_TRUNCATED, /**< sound, but the file system is larger than the disk */
-	MLIMG_DISK_BLANK,     /**< the first MLIMG_DISK_BLANK_BYTES are zero */
-	MLIMG_DISK_OTHER,     /**< none of these */
+	MLIMG_DISK_BLANK, /**< the first MLIMG_DISK_BLANK_BYTES are zero, or formatting it was cut off */
+	MLIMG_DISK_OTHER,      /**< none of these */
 	MLIMG_DISK_UNREADABLE, /**< cannot be opened or read */
 };
 
 /** How much must be zero for a disk to count as blank: all that partition tables, boot sectors and the common file systems'
  * superblocks lie in (btrfs' is the farthest, at 64 KiB). */
 #define MLIMG_DISK_BLANK_BYTES 131072
+
+/** At the beginning of a disk that mlimg-agent is formatting (guest-agent/ext4-new.h), filled up with zeros. Without a sound superblock
+ * behind it, nothing of anybody's is on the disk. */
+#define MLIMG_DISK_MARK "mlimg: a user layer is being made on this disk\n"
+#define MLIMG_DISK_MARK_BYTES 512 /**< a sector, which ext4 leaves alone */
 
 /** A disk that was looked at. */
 struct mlimg_disk {
@@ -39,6 +44,7 @@ struct mlimg_disk {
 	struct mlimg_superblock
 		sb; /**< the primary one; of a damaged disk a sound backup where there is one */
 	struct mlimg_erofs_super index;
+	bool is_unfinished;     /**< blank, and it bears MLIMG_DISK_MARK */
 	uint64_t backup_offset; /**< bytes; not 0 where @p sb is a backup */
 	uint64_t size_bytes;    /**< of the disk */
 	int error;              /**< errno value when unreadable */
@@ -54,6 +60,21 @@ const char *mlimg_disk_state_name(enum mlimg_disk_state state);
  * @param ret_disk  always filled; a failure to read is a state, no error
  */
 void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk);
+
+/** How much of both ends of a disk must be zero before it is formatted. */
+#define MLIMG_DISK_EDGE_BYTES 8388608
+
+/**
+ * Whether nothing is on a disk: zeros wherever a signature may lie that libblkid knows, and more. From the beginning the farthest are the
+ * second header of LUKS2 (4 MiB) and VMFS (2 MiB), from the end the labels of ZFS (512 KiB), RAID superblocks (128 KiB) and the second
+ * partition table of GPT; the backups of an ext4 superblock in between are looked for too. A disk on which formatting was cut off counts.
+ *
+ * @param fd    a block device or a regular file, readable
+ * @param name  what it is called in messages
+ * @param err   of kind MLIMG_ERR_REFUSED when something is there, which it names
+ * @return      0, -EUCLEAN, -errno
+ */
+int mlimg_disk_check_blank(int fd, const char *name, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Look at a part of a disk as if it were one of its own.

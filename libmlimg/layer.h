@@ -11,6 +11,7 @@
  *                                               /mlimg/manifest     the manifest (manifest.h)
  *                                               /mlimg/records/...  databases' records (records.h)
  *     user layer:      /upper /work             /mlimg/layer.json   this description
+ *                      /carve-outs              of the boot (guest-agent/carve.h)
  *                                               /mlimg/...          mlimg-agent's (boot.h)
  *
  * The build id is the SHA-256 of the manifest's text, header lines included:

@@ -283,6 +283,8 @@ int mlimg_vm_kernel_cmdline(
 		fputs(" mlimg.convert", f);
 	if (spec->mode != MLIMG_BOOT_NORMAL)
 		fprintf(f, " mlimg.%s", mlimg_boot_mode_name(spec->mode));
+	if (spec->new_user)
+		fprintf(f, " mlimg.format=%s:%s", spec->new_user->name, spec->new_user->instance);
 	if (spec->reset[0])
 		fprintf(f, " mlimg.reset=%s", spec->reset);
 	if (spec->console != MLIMG_CONSOLE_NONE)

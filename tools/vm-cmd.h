@@ -68,6 +68,8 @@ struct mlimg_vm_spec {
 	const char *append;        /**< added to the kernel's command line, or NULL */
 	enum mlimg_boot_mode mode; /**< MLIMG_BOOT_READONLY attaches the user disk read-only, too */
 	char reset[MLIMG_BOOT_RESET_MAX + 1]; /**< word of a factory reset, or "" */
+	const struct mlimg_layer_info
+		*new_user; /**< what the user's disk becomes where it is blank, or NULL */
 	struct mlimg_vm_disk
 		disks[MLIMG_VM_DISKS_MAX]; /**< system, patches, software, user; bottom first */
 	size_t n_disks;                    /**< at least 2 */

@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/disk.h"
+#include "libmlimg/user-layer.h"
 #include "tools/cli.h"
 #include "tools/ext4-read.h"
 
@@ -60,9 +63,46 @@ static int push(struct mlimg_vm_images *images, const char *path, enum mlimg_kin
 	return ret < 0 ? mlimg_err_wrap(err, ret, "'%s'", path) : 0;
 }
 
+/* The layer that the guest will make. */
+static int describe_user(struct mlimg_vm_images *images, const struct mlimg_vm_options *options,
+	struct mlimg_err *err)
+{
+	char instance[sizeof(options->instance)];
+	struct mlimg_user_layer layer;
+	uint64_t random[2];
+	int r;
+
+	strcpy(instance, options->instance);
+	if (!instance[0]) {
+		if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+			return mlimg_err_set(err, errno, "random number");
+		snprintf(instance, sizeof(instance), "%016llx%016llx",
+			(unsigned long long)random[0], (unsigned long long)random[1]);
+	}
+	r = mlimg_user_layer_describe(options->format, instance, &layer, err);
+	if (r < 0)
+		return r;
+	images->infos[images->n++] = layer.info;
+	images->is_user_blank = true;
+	return 0;
+}
+
+static bool is_blank(const char *path)
+{
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct mlimg_disk disk;
+
+	if (fd < 0)
+		return false;
+	mlimg_disk_probe(fd, &disk);
+	return disk.state == MLIMG_DISK_BLANK;
+}
+
 static int push_user(struct mlimg_vm_images *images, const struct mlimg_vm_options *options,
 	struct mlimg_err *err)
 {
+	if (options->format[0] && (options->user_is_qcow2 || is_blank(options->user)))
+		return describe_user(images, options, err);
 	if (!options->user_is_qcow2)
 		return push(images, options->user, MLIMG_USER, err);
 	images->infos[images->n].kind = MLIMG_USER;

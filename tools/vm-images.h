@@ -14,7 +14,8 @@ struct mlimg_vm_images {
 		infos[MLIMG_VM_DISKS_MAX]; /**< system, patches, software, user; bottom first */
 	size_t n;
 	struct mlimg_stack
-		stack; /**< points into @p infos; without the user when that is a qcow2 */
+		stack;      /**< points into @p infos; without the user when that is a qcow2 */
+	bool is_user_blank; /**< or may be: the guest makes the user layer, of which @p infos tells */
 };
 
 /**

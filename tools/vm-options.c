@@ -32,6 +32,10 @@ static const char help[] =
 	"  --user-format FORMAT    raw or qcow2 (default: qcow2 where the name ends in\n"
 	"                          .qcow2, else raw; never found out from the content)\n"
 	"  --user-id ID            id of a qcow2 user layer, 20 to 64 hex digits\n"
+	"  --format-user NAME[:INSTANCE]\n"
+	"                          where the user's disk is blank, let the guest make\n"
+	"                          the user layer NAME on it (INSTANCE: 32 hex digits to\n"
+	"                          tell apart two of a name, default: random)\n"
 	"  --union DRIVER          auto, index, overlay or unionfs: how the layers become\n"
 	"                          one tree (default: auto: the first of these that the\n"
 	"                          initramfs knows)\n"
@@ -78,6 +82,7 @@ enum {
 	OPT_USER,
 	OPT_USER_FORMAT,
 	OPT_USER_ID,
+	OPT_FORMAT_USER,
 	OPT_UNION,
 	OPT_CONVERT,
 	OPT_INDEX,
@@ -107,6 +112,7 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"user", required_argument, NULL, OPT_USER},
 	{"user-format", required_argument, NULL, OPT_USER_FORMAT},
 	{"user-id", required_argument, NULL, OPT_USER_ID},
+	{"format-user", required_argument, NULL, OPT_FORMAT_USER},
 	{"union", required_argument, NULL, OPT_UNION}, {"convert", no_argument, NULL, OPT_CONVERT},
 	{"index", required_argument, NULL, OPT_INDEX},
 	{"disks", required_argument, NULL, OPT_DISKS},
@@ -185,6 +191,26 @@ static int set_user_id(struct mlimg_vm_options *o, const char *text, struct mlim
 		return mlimg_err_usage(
 			err, "--user-id: '%s' is not an id (20 to 64 lower-case hex digits)", text);
 	return set_once("user-id", text, &o->user_id, err);
+}
+
+/* NAME[:INSTANCE]; a name may have colons too. */
+static int set_format(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
+{
+	const char *colon = strrchr(text, ':');
+	bool has_instance = colon && mlimg_layer_instance_is_valid(colon + 1);
+	size_t len = has_instance ? (size_t)(colon - text) : strlen(text);
+	char name[MLIMG_LAYER_NAME_MAX + 1];
+
+	if (o->format[0])
+		return mlimg_err_usage(err, "--format-user is given twice");
+	snprintf(name, sizeof(name), "%.*s", (int)len, text);
+	if (len >= sizeof(name) || !mlimg_layer_name_is_valid(name))
+		return mlimg_err_usage(
+			err, "--format-user: '%s' cannot be the name of a user layer", text);
+	strcpy(o->format, name);
+	if (has_instance)
+		strcpy(o->instance, colon + 1);
+	return 0;
 }
 
 /* [ADDRESS:]HOSTPORT:GUESTPORT */
@@ -268,6 +294,7 @@ static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_USER: return set_once("user", text, &o->user, err);
 	case OPT_USER_FORMAT: return set_once("user-format", text, format, err);
 	case OPT_USER_ID: return set_user_id(o, text, err);
+	case OPT_FORMAT_USER: return set_format(o, text, err);
 	case OPT_UNION:
 		ret = mlimg_union_of(text, &o->union_driver, err);
 		return ret < 0 ? mlimg_err_wrap(err, ret, "--union") : 0;
@@ -323,10 +350,20 @@ static int check_user(struct mlimg_vm_options *o, const char *format, struct mli
 	o->user_is_qcow2 = len > 6 && strcmp(o->user + len - 6, ".qcow2") == 0;
 	if (format && set_choice("user-format", format, "qcow2", "raw", &o->user_is_qcow2, err) < 0)
 		return err->code;
-	if (o->user_is_qcow2 && (!o->user_id || !o->name))
+	if (o->format[0] && o->user_id)
+		return mlimg_err_usage(err,
+			"--user-id and --format-user exclude each other: the id follows from the "
+			"latter");
+	if (o->user_is_qcow2 && o->format[0] && !o->instance[0])
+		return mlimg_err_usage(err,
+			"a qcow2 user layer is not looked into: --format-user must be given as "
+			"NAME:INSTANCE");
+	if (o->user_is_qcow2 && !o->format[0] && (!o->user_id || !o->name))
 		return mlimg_err_usage(err,
 			"a qcow2 user layer is not looked into: --user-id and --name must be "
 			"given");
+	if (o->format[0] && o->mode != MLIMG_BOOT_NORMAL)
+		return mlimg_err_usage(err, "--format-user needs --mode normal");
 	if (!o->user_is_qcow2 && o->user_id)
 		return mlimg_err_usage(
 			err, "--user-id is for qcow2 user layers; a raw one holds its id itself");

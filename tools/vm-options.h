@@ -22,7 +22,10 @@ struct mlimg_vm_options {
 	bool user_is_qcow2;
 	const char
 		*user_id; /**< id of a qcow2 user image, which is not looked into; NULL otherwise */
-	const char *name; /**< NULL: the user layer's */
+	char format[MLIMG_LAYER_NAME_MAX +
+		1];        /**< name of the user layer that a blank disk becomes, or "" */
+	char instance[33]; /**< of that layer; "" for any */
+	const char *name;  /**< NULL: the user layer's */
 	uint64_t memory_bytes;
 	unsigned cpus;
 	enum mlimg_accel accel;

@@ -199,6 +199,8 @@ static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options
 		disk->is_qcow2 = is_user && options->user_is_qcow2;
 		disk->id = p->images.infos[i].build_id;
 	}
+	if (p->images.is_user_blank)
+		spec->new_user = &p->images.infos[p->images.n - 1];
 	spec->n_disks = p->images.n;
 	spec->n_patches = options->n_patches;
 	for (size_t i = 0; i + 1 < p->images.n; i++)

@@ -14,7 +14,10 @@ setup() {
 }
 
 teardown() {
-	umount -q -R "$DIR/root" "$DIR/root/srv" "$RUN/user" || :
+	local dir
+	for dir in "$DIR/root" "$DIR/base" "$RUN/user"; do
+		umount -q -R "$dir" || :
+	done
 	[ -z "$LOOP" ] || losetup -d "$LOOP"
 }
 
@@ -51,4 +54,135 @@ grown() {
 	# Without CAP_SYS_RESOURCE the kernel does not even look.
 	same "notes" "[\"the user layer did not grow: resize the file system on $LOOP to 25600 blocks: Read-only file system\"]" \
 		"$(jq -c .notes "$RUN/boot.json" | sed 's/Operation not permitted/Read-only file system/')"
+}
+
+# merged: a merged root with carve-outs, over a directory as lower. Declarations are in $DIR/lower/etc/mlimg/carve-outs.d.
+merged() {
+	mkdir -p "$DIR/root" "$DIR/lower/etc/mlimg/carve-outs.d"
+	mount -t overlay -o "lowerdir=$DIR/lower,upperdir=$RUN/user/upper,workdir=$RUN/user/work,index=off,metacopy=off,redirect_dir=on" overlay "$DIR/root"
+}
+
+# carve MODE: what commit mounts; prints carve-outs and notes.
+carve() {
+	prepare --mode "$1"
+	works mlimg-agent commit --root "$RUN" --merged "$DIR/root" --mode "$1"
+	jq -r '.carve_outs[], .notes[]' "$RUN/boot.json"
+}
+
+@test "carve-outs: made like the directory in the merged root, or made there; symbolic links and files are left alone" {
+	user_layer 20M
+	mkdir -p "$DIR/lower/etc/mlimg/carve-outs.d" "$DIR/lower/srv/data" "$DIR/lower/var/real"
+	cd "$DIR/lower"
+	chown 12:34 srv/data
+	chmod 2775 srv/data
+	ln -s real var/link
+	: >var/file
+	printf '/srv/data\n/var/link\n/var/link/x\n/var/file\n/new/dir\n' >etc/mlimg/carve-outs.d/a.conf
+	echo /var/real >etc/mlimg/carve-outs.d/not-conf
+	echo /var/real >etc/mlimg/carve-outs.d/.hidden.conf
+	mkfifo etc/mlimg/carve-outs.d/fifo.conf
+	merged
+	same "carve-outs and notes" "/srv/data
+/new/dir
+a.conf, line 3: '/var/link/x' and '/var/link' lie in each other
+carve-outs.d/fifo.conf is no file that can be read
+the carve-out '/var/link' is no directory, or lies behind a symbolic link: Too many levels of symbolic links
+the carve-out '/var/file' is no directory, or lies behind a symbolic link: Not a directory" "$(carve normal)"
+	same "owners and modes" "12:34 2775 0:0 755" "$(stat -c '%u:%g %a' "$DIR"/root/{srv/data,new/dir} | xargs)"
+	cp /bin/true "$DIR/root/srv/data/program"
+	chmod 4755 "$DIR/root/srv/data/program"
+	mknod "$DIR/root/srv/data/null" c 1 3
+	: >"$DIR/root/srv/data/null"
+	same "where it lies" "null program" "$(find "$RUN/user/carve-outs/srv/data" -mindepth 1 -printf '%f\n' | sort | xargs)"
+	same "in upper" "" "$(find "$RUN/user/upper" -type f)"
+	same "options of the user layer's own mount" "nosuid,nodev" "$(findmnt -no OPTIONS "$RUN/user" | grep -o nosuid,nodev)"
+	same "options" "0" "$(findmnt -no OPTIONS "$DIR/root/srv/data" | grep -c -e nosuid -e nodev || :)"
+	umount "$DIR/root/srv/data" "$DIR/root/new/dir"
+	same "readonly: those that are there" "/srv/data
+/new/dir" "$(carve readonly | head -n 2)"
+	run touch "$DIR/root/srv/data/x"
+	[[ $status -eq 1 && $output == *"Read-only file system" ]]
+	umount "$DIR/root/srv/data" "$DIR/root/new/dir"
+	mkdir "$RUN/volatile"
+	carve volatile >/dev/null
+	same "volatile: empty" "" "$(ls -A "$DIR/root/srv/data")"
+	same "volatile: where it lies" "12:34" "$(stat -c %u:%g "$RUN/volatile/carve-outs/srv/data")"
+	umount "$DIR/root/srv/data" "$DIR/root/new/dir"
+}
+
+@test "carve-outs: a user layer whose carve-outs lead elsewhere, or that has no room" {
+	user_layer 16M
+	mkdir -p "$DIR/lower/srv" "$DIR/lower/var/real" "$DIR/elsewhere"
+	mkdir -p "$DIR/lower/etc/mlimg/carve-outs.d" "$RUN/user/carve-outs"
+	printf '/srv\n/var/real\n' >"$DIR/lower/etc/mlimg/carve-outs.d/a.conf"
+	ln -s "$DIR/elsewhere" "$RUN/user/carve-outs/srv"
+	merged
+	same "carve-outs and notes" "/var/real
+the carve-out '/srv' has no place in the user layer: Too many levels of symbolic links" "$(carve normal)"
+	umount "$DIR/root/var/real"
+	rm -r "$RUN/user/carve-outs"
+	ln -s "$DIR/elsewhere" "$RUN/user/carve-outs"
+	same "carve-outs and notes" "no carve-outs: open 'user/carve-outs': Too many levels of symbolic links" "$(carve normal)"
+	rm "$RUN/user/carve-outs"
+	dd if=/dev/zero of="$RUN/user/fill" bs=1M 2>/dev/null || :
+	sync -f "$RUN/user"
+	dd if=/dev/zero of="$RUN/user/more" bs=4k 2>/dev/null || :
+	same "carve-outs and notes" "no carve-outs: make 'user/carve-outs': No space left on device" "$(carve normal | grep carve)"
+	same "elsewhere" "" "$(ls -A "$DIR/elsewhere")"
+}
+
+# The kernel notes in what is copied up where it came from (trusted.overlay.origin). On another file system beneath, such a note must not
+# be taken for a file that happens to have the same number there.
+@test "a former system beneath: what came from it shows as it is, and inode numbers are steady" {
+	local n names root=$DIR/root
+	user_layer 40M
+	for n in 1 2; do
+		mkdir -p "$DIR/s$n/dir/sub"
+		seq 50 | while read -r i; do echo "$n.$i" >"$DIR/s$n/dir/f$i"; done
+		echo "$n" >"$DIR/s$n/dir/sub/deep"
+		# The same places, and so the same numbers, with other contents; the same UUID is what makes origins seem right.
+		SOURCE_DATE_EPOCH=1 mlimg-mkfs --quiet --kind system --name s --version "$n" "$DIR/s$n" "$DIR/s$n.img"
+	done
+	tune2fs -f -U "$(dumpe2fs -h "$DIR/s1.img" 2>/dev/null | sed -n 's/^Filesystem UUID: *//p')" "$DIR/s2.img" >/dev/null 2>&1
+	mkdir "$DIR/base" "$root"
+	on() {
+		mount -t ext4 -o ro,noload,loop "$DIR/s$1.img" "$DIR/base"
+		mount -t overlay -o "lowerdir=$DIR/base/rootfs,upperdir=$RUN/user/upper,workdir=$RUN/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on" overlay "$root"
+	}
+	off() {
+		umount "$root"
+		umount "$DIR/base"
+	}
+	on 1
+	for n in 1 2 3 4 5; do echo mine >>"$root/dir/f$n"; done
+	chmod 0700 "$root/dir/f6"
+	ln "$root/dir/f7" "$root/dir/link"
+	rm "$root/dir/f8"
+	mv "$root/dir/sub" "$root/dir/moved"
+	mv "$root/dir" "$root/away"
+	off
+	on 2
+	same "renamed directory" "1.1 mine 1.6 1.7 2.9 2" "$(cat "$root"/away/{f1,f6,f7,f9,moved/deep} | xargs)"
+	[ ! -e "$root/dir" ]
+	[ ! -e "$root/away/f8" ]
+	same "hard link" 2 "$(stat -c %h "$root/away/link")"
+	names=$(find "$root" -mindepth 1 -printf '%P %i %D\n' | LC_ALL=C sort)
+	same "numbers in a listing and by stat" "" "$(
+		find "$root" -type f | while read -r name; do
+			[ "$(stat -c %i "$name")" = "$(find "${name%/*}" -maxdepth 1 -path "$name" -printf '%i\n')" ] || echo "$name"
+		done
+	)"
+	same "two files with one number" "" "$(awk '$1 != "away/link" && $1 != "away/f7" { print $2, $3 }' <<<"$names" | sort | uniq -d)"
+	echo more >>"$root/away/f1"
+	echo new >>"$root/away/f9"
+	mv "$root/away/moved" "$root/back"
+	rm "$root/away/f2"
+	off
+	on 2
+	same "after a remount" "1.1 mine more 2.9 new 2" "$(cat "$root"/away/{f1,f9} "$root/back/deep" | xargs)"
+	same "numbers" "" "$(join <(sort <<<"$names") <(find "$root" -mindepth 1 -printf '%P %i\n' | sort) | awk '$1 !~ /f1$|f9$|moved/ && $2 != $4')"
+	off
+	on 1
+	same "back on the first" "1.1 mine more 2.9 new 1.10 1" "$(cat "$root"/away/{f1,f9,f10} "$root/back/deep" | xargs)"
+	off
 }

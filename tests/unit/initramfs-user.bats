@@ -250,3 +250,78 @@ $prepare --user-dev /dev/vda --note $note" "$(log | sed -n 1,3p)"
 			"$cmdline mlimg.reset=$word"
 	done
 }
+
+# The user's disk has nothing on it; so said the identify that was not told to want it.
+blank() {
+	two_layers
+	sed -i '/vda/d' "$T/disks"
+	disk /dev/vda blank - - $user 'the first 128 KiB are zero' >>"$T/disks"
+}
+
+format="mlimg.format=alice:00112233445566778899aabbccddeeff"
+
+@test "format: a blank disk, where the command line says so" {
+	machine() {
+		blank
+	}
+	boots "$cmdline $format"
+	same "what was done" "agent stage user making the user layer on /dev/vda, which is blank
+agent format --dev /dev/vda --user $user --as alice:00112233445566778899aabbccddeeff
+e2fsck -p /dev/vda
+mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
+$prepare --user-dev /dev/vda --formatted --fsck 0 --fsck-said mlimg-user: clean" "$(log | sed -n 1,5p)"
+	same "looks at the disks" 2 "$(wc -l <"$T/looks")"
+	same "wanted" "--want $sys --want $sw" "$(cat "$T/identify.args")"
+}
+
+@test "format: one that is a layer already is left alone" {
+	boots "$cmdline $format"
+	same "what was done" "e2fsck -p /dev/vda" "$(log | sed -n 1p)"
+	same "looks at the disks" 1 "$(wc -l <"$T/looks")"
+}
+
+@test "format: not without the parameter, nor in another mode, nor a disk of another serial" {
+	machine() {
+		blank
+	}
+	stops "/dev/vda (serial $user) should be the user layer $user, but holds nothing: attach the right image"
+	stops "/dev/vda (serial $user) should be the user layer $user, but holds nothing: attach the right image" "$cmdline $format mlimg.volatile"
+	boots "$cmdline $format mlimg.rescue" "mlimg: $rescue
+mlimg: the user layer $user is not there: /dev/vda (serial $user) holds nothing: attach the right image"
+	machine() {
+		blank
+		sed -i 's/\(vda.*\)'$user'/\1other/' "$T/disks"
+	}
+	stops "waited 5 s, still missing the user layer $user; there is /dev/vdc (serial $sys) with a system layer, UUID 0123456789ab8def8123ffffffffffff, \
+/dev/vdb (serial $sw) with a software layer, UUID aaaaaaaaaaaa8aaaaaaaffffffffffff, /dev/vda (serial other) with nothing: \
+attach what is missing, or correct the kernel parameters" "$cmdline $format"
+	same "formatted" "" "$(grep 'agent format' "$T/log" || :)"
+}
+
+@test "format: something else on the disk, a second disk, and what the agent refuses" {
+	machine() {
+		blank
+		sed -i 's/blank\(.*\)the first.*/other\1x/' "$T/disks"
+	}
+	stops "/dev/vda (serial $user) should be the user layer $user, but holds no layer: attach the right image" "$cmdline $format"
+	machine() {
+		two_layers
+		disk /dev/vdd blank - - $user 'the first 128 KiB are zero' >>"$T/disks"
+	}
+	stops "/dev/vdd (serial $user) is blank, and there is another disk for the user layer $user: detach one of them" "$cmdline $format"
+	machine() {
+		blank
+		echo 3 >"$T/format.status"
+		echo 'mlimg-agent: /dev/vda is not blank: something is at byte 3000000' >"$T/format.err"
+	}
+	stops "/dev/vda is not blank: something is at byte 3000000" "$cmdline $format"
+	same "mounts" "" "$(log | grep ^mount || :)"
+}
+
+@test "format: malformed" {
+	local word
+	for word in '' alice alice: alice:0011 alice:00112233445566778899AABBCCDDEEFF 00112233445566778899aabbccddeeff; do
+		stops "kernel parameter mlimg.format=$word is malformed: mlimg.format takes NAME:INSTANCE, the name of a user layer and 32 hex digits (lower case)" \
+			"$cmdline mlimg.format=$word"
+	done
+}

@@ -118,6 +118,31 @@ END
 	usage "--mode: 'persistent' is not normal, volatile, readonly, rescue or reset" dry --mode persistent
 }
 
+@test "dry run: a user layer that the guest makes on a blank disk" {
+	local i=00112233445566778899aabbccddeeff id
+	id=$(printf '#mtree\n# mlimg-format 1\n# mlimg-kind user\n# mlimg-name bob\n# mlimg-version 0\n# mlimg-instance %s\n. type=dir mode=0755 uid=0 gid=0 time=0.000000000\n' \
+		$i | sha256sum | cut -c 1-20)
+	truncate -s 64M blank.img
+	blank() {
+		mlimg-vm run --system s.img --accel tcg --runtime-dir /r --dry-run --user blank.img "$@" 2>/dev/null
+	}
+	blank --format-user bob:$i | grep " mlimg.user=$id mlimg.format=bob:$i "
+	blank --format-user bob:$i | grep "serial=$id,"
+	same "name" "	-name guest=bob \\" "$(blank --format-user bob:$i | sed -n 2p)"
+	same "instance" 1 "$(blank --format-user bob | grep -cE ' mlimg.format=bob:[0-9a-f]{32} ')"
+	same "one that is there" "" "$(dry --format-user bob:$i 2>/dev/null | grep format= || :)"
+	same "qcow2" 1 "$(blank --user-format qcow2 --format-user bob:$i | grep -c " mlimg.user=$id mlimg.format=bob:$i ")"
+	usage "a qcow2 user layer is not looked into: --format-user must be given as NAME:INSTANCE" blank_usage --user-format qcow2 --format-user bob
+	usage "--user-id and --format-user exclude each other: the id follows from the latter" blank_usage --user-format qcow2 --user-id "$id" --format-user bob:$i
+	usage "--format-user needs --mode normal" blank_usage --mode rescue --format-user bob
+	usage "--format-user: '/x' cannot be the name of a user layer" blank_usage --format-user /x
+	usage "--format-user is given twice" blank_usage --format-user a --format-user b
+}
+
+blank_usage() {
+	mlimg-vm run --system s.img --accel tcg --runtime-dir /r --dry-run --user blank.img "$@"
+}
+
 @test "dry run: console on the terminal" {
 	run --separate-stderr dry --console stdio
 	grep -q -e "-chardev stdio,id=console,mux=on,signal=off" <<<"$output"

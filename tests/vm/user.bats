@@ -7,12 +7,23 @@ load ../lib/common
 
 setup_file() {
 	load ../lib/small
-	small_make "$BATS_FILE_TMPDIR"
+	local images=$BATS_FILE_TMPDIR
+	small_make "$images"
+	# A system that declares carve-outs.
+	mkdir -p "$images/tree/etc/mlimg/carve-outs.d" "$images/tree/var/lib/docker"
+	printf '# for container engines\n\n/var/lib/docker\n' >"$images/tree/etc/mlimg/carve-outs.d/docker.conf"
+	echo /var/swap >"$images/tree/etc/mlimg/carve-outs.d/swap.conf"
+	echo hidden >"$images/tree/var/lib/docker/hidden"
+	chown 7:7 "$images/tree/var/lib/docker"
+	chmod 0750 "$images/tree/var/lib/docker"
+	mlimg-mkfs --quiet --kind system --name small --version 1 "$images/tree" "$images/carving.img"
+	rm -r "$images/tree/etc/mlimg" "$images/tree/var/lib/docker"
 }
 
 setup() {
 	load ../lib/small
 	small_begin
+	carving=$images/carving.img
 }
 
 teardown() {
@@ -110,7 +121,7 @@ which is not in the stack: detach it, or add it to the kernel parameters"
 	same "what was promised" promised "$(vm_do t 'cat /srv/promised')"
 	[ "$(vm_do t "df -k / | awk 'END { print \$2 }'")" -gt $((size * 4)) ]
 	fails 1 "" vm_do t 'dd if=/dev/zero of=/srv/fill bs=1M 2>/dev/null'
-	vm_do t 'while echo x >>/srv/more; do :; done 2>/dev/null'
+	vm_do t 'sync; dd if=/dev/zero of=/srv/more bs=4k 2>/dev/null || :'
 	vm_stop t
 	vm_clean "$user"
 
@@ -145,4 +156,53 @@ copy the image, then repair it with 'e2fsck -f'; mlimg.rescue boots without it"
 	vm_up t
 	same "mode" rescue "$(boot .mode)"
 	vm_stop t
+}
+
+@test "user: a blank disk is formatted, one that is not blank is not; a carve-out lies outside the union" {
+	local instance=00112233445566778899aabbccddeeff id
+	rm "$user"
+	truncate -s 300M "$user"
+	printf x | dd of="$user" bs=1 seek=1000000 conv=notrunc status=none
+	vm_start t --system "$carving" --user "$user" --format-user bob:$instance --memory 256M --net none
+	stops "/dev/vdX is not blank: something is at byte 1000000"
+	printf '\0' | dd of="$user" bs=1 seek=1000000 conv=notrunc status=none
+
+	vm_start t --system "$carving" --user "$user" --format-user bob:$instance --memory 256M --net none
+	vm_up t
+	id=$(SOURCE_DATE_EPOCH=0 mlimg-mkfs --json --kind user --name bob --instance $instance --size 16M "$BATS_TEST_TMPDIR/same.img" | jq -r .build_id)
+	same "the layer" "bob $id true 134217728 314572800" "$(boot '.user | "\(.name) \(.build_id) \(.formatted) \(.grown.from_bytes) \(.grown.to_bytes)"')"
+	same "carve-outs, notes" '["/var/lib/docker","/var/swap"] ["the carve-out '"'/var/lib/docker'"' hides what the layers have there"]' "$(boot '"\(.carve_outs) \(.notes)"')"
+	same "owner, mode, contents" "7 750" "$(vm_do t 'stat -c "%u %a" /var/lib/docker; ls -A /var/lib/docker' | xargs)"
+	same "types" "ext2/ext3 ext2/ext3" "$(vm_do t 'stat -f -c %T /var/lib/docker /var/swap' | xargs)"
+	same "options" "rw,relatime rw,relatime" "$(vm_do t "awk '\$2 ~ /^.var/ { print \$4 }' /proc/mounts" | xargs)"
+	vm_do t 'echo kept >/var/lib/docker/file; echo mine >/srv/mine; reboot'
+	vm_rebooted t 'test -e /srv/mine'
+	same "after a reboot" "kept false null []" "$(vm_do t 'cat /var/lib/docker/file') $(boot '"\(.user.formatted) \(.user.grown) \(.notes)"')"
+	same "in upper" "" "$(vm_do t 'find /run/mlimg/user/upper/var -type f | grep -e lib -e swap || :')"
+	same "beside it" kept "$(vm_do t 'cat /run/mlimg/user/carve-outs/var/lib/docker/file')"
+	same "who may read" "700 644" "$(vm_do t 'stat -c %a /run/mlimg /run/mlimg-boot.json' | xargs)"
+	vm_stop t
+	vm_clean "$user"
+
+	vm_start t --system "$carving" --user "$user" --mode volatile --memory 256M --net none
+	vm_up t
+	same "a carve-out of a volatile boot" "tmpfs" "$(vm_do t 'stat -f -c %T /var/lib/docker; ls -A /var/lib/docker' | xargs)"
+	vm_stop t
+
+	vm_start t --system "$carving" --user "$user" --mode readonly --memory 256M --net none
+	vm_up t
+	same "a carve-out of a readonly boot" kept "$(vm_do t 'cat /var/lib/docker/file')"
+	fails 1 "" vm_do t '{ : >/var/lib/docker/new; } 2>/dev/null'
+	vm_stop t
+}
+
+@test "user: two user disks" {
+	export vm_union=overlay
+	cp "$user" "$BATS_TEST_TMPDIR/copy.img"
+	mapfile -t extra < <(disk "$BATS_TEST_TMPDIR/copy.img" copy)
+	start -- "${extra[@]}"
+	local said
+	vm_end t || same "exit code" 1 $?
+	said=$(tail -n 1 "$vms/t.err" | sed -E 's:/dev/vd[a-z]*( .serial [a-z0-9]*.)?:DISK:g')
+	same "last line" "t: boot failed: DISK and DISK both hold the user layer $(short "$user"): detach one of them; console log: $vms/t/console.log" "$said"
 }
