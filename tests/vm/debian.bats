@@ -43,6 +43,12 @@ sane() {
 	vm_up t
 	sane first "$images"/{system,a}.img
 	same "merged tree" "$(layers_a)" "$(layers_show t)"
+	# The agent's own view of everything is read-only, /proc and cgroups included: root needs no capabilities to write there.
+	same "what the agent could write" "" "$(vm_do t 'agent=$(systemctl show -P MainPID mlimg-agent)
+	nsenter -t "$agent" -m true || echo "no view"
+	for file in /proc/sys/kernel/core_pattern /sys/fs/cgroup/cgroup.procs /etc/hostname /tmp/x /run/x; do
+		nsenter -t "$agent" -m sh -c ": >>$file" 2>/dev/null && echo "$file"
+	done; :')"
 	vm_stop t
 	vm_clean "$user"
 }
