@@ -26,6 +26,7 @@ installed() {
 644 usr/share/man/man8/mlimg-agent.8
 755 usr/sbin/mlimg-agent
 755 usr/share/initramfs-tools/hooks/mlimg
+755 usr/share/initramfs-tools/scripts/init-top/mlimg
 755 usr/share/initramfs-tools/scripts/mlimg" "$(installed install-guest)"
 }
 
