@@ -188,6 +188,10 @@ install-guest: $(AGENT)
 	for d in $(notdir $(wildcard initramfs/systemd/*.d)); do \
 		install -D -m 0644 -t $(DESTDIR)$(SYSTEMDDIR)/$$d initramfs/systemd/$$d/*; \
 	done
+	for unit in ssh.service ssh.socket sshd.service; do \
+		mkdir -p $(DESTDIR)$(SYSTEMDDIR)/$$unit.wants && \
+			ln -sfn ../mlimg-host-keys.service $(DESTDIR)$(SYSTEMDDIR)/$$unit.wants/mlimg-host-keys.service || exit; \
+	done
 
 clean:
 	rm -rf build

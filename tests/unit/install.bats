@@ -19,6 +19,7 @@ installed() {
 644 usr/lib/mlimg/mlimg-user
 644 usr/lib/systemd/system/mlimg-agent.service
 644 usr/lib/systemd/system/mlimg-default-target.service
+644 usr/lib/systemd/system/mlimg-host-keys.service
 644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
 644 usr/lib/udev/rules.d/60-mlimg-agent.rules
 644 usr/share/bash-completion/completions/mlimg-agent
@@ -28,6 +29,8 @@ installed() {
 755 usr/share/initramfs-tools/hooks/mlimg
 755 usr/share/initramfs-tools/scripts/init-top/mlimg
 755 usr/share/initramfs-tools/scripts/mlimg" "$(installed install-guest)"
+	same "symbolic links" "ssh.service.wants/mlimg-host-keys.service ssh.socket.wants/mlimg-host-keys.service sshd.service.wants/mlimg-host-keys.service" \
+		"$(cd "$BATS_TEST_TMPDIR/root/usr/lib/systemd/system" && find . -type l -printf '%P\n' | LC_ALL=C sort | xargs)"
 }
 
 @test "install: every program has a manual page, a completion and --help" {
