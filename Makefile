@@ -45,6 +45,7 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
+DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
 DESTDIR ?=
 
 LIB_SRC := $(wildcard libmlimg/*.c)
@@ -185,6 +186,7 @@ install-guest: $(AGENT)
 	install -D -m 0755 initramfs/initramfs-tools/hook $(DESTDIR)$(INITRAMFSDIR)/hooks/mlimg
 	install -D -m 0755 initramfs/initramfs-tools/boot $(DESTDIR)$(INITRAMFSDIR)/scripts/mlimg
 	install -D -m 0755 initramfs/initramfs-tools/modules $(DESTDIR)$(INITRAMFSDIR)/scripts/init-top/mlimg
+	$(call install-each,initramfs/dracut/90mlimg/*,$(DRACUTDIR)/90mlimg,0755)
 	for d in $(notdir $(wildcard initramfs/systemd/*.d)); do \
 		install -D -m 0644 -t $(DESTDIR)$(SYSTEMDDIR)/$$d initramfs/systemd/$$d/*; \
 	done

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016 # scripts for other shells
-# For tests of the initramfs functions: each case runs in dash and in busybox ash, against the fakes of boot-fakes.
+# For tests of the initramfs functions: each case runs in every shell that an initramfs has, against the fakes of boot-fakes.
 
-boot_shells=(dash 'busybox ash')
+# klibc's is that of initramfs-tools without busybox, bash may be dracut's.
+boot_shells=(dash 'busybox ash' /usr/lib/klibc/bin/sh 'bash --posix')
 
 # Prepares the machine that boot-fakes describes, in $T; called before each shell. A test adds to it by its own `machine`.
 boot_machine() {
@@ -16,7 +17,7 @@ boot_machine() {
 	if declare -F machine >/dev/null; then machine; fi
 }
 
-# in_both STATUS STDOUT STDERR SCRIPT: the script ends so in both shells.
+# in_both STATUS STDOUT STDERR SCRIPT: the script ends so in all these shells.
 in_both() {
 	local shell
 	export T=$BATS_TEST_TMPDIR/machine

@@ -25,6 +25,10 @@ installed() {
 644 usr/share/bash-completion/completions/mlimg-agent
 644 usr/share/man/man7/mlimg-boot.7
 644 usr/share/man/man8/mlimg-agent.8
+755 usr/lib/dracut/modules.d/90mlimg/mlimg-mount.sh
+755 usr/lib/dracut/modules.d/90mlimg/mlimg-root.sh
+755 usr/lib/dracut/modules.d/90mlimg/module-setup.sh
+755 usr/lib/dracut/modules.d/90mlimg/run-init.sh
 755 usr/sbin/mlimg-agent
 755 usr/share/initramfs-tools/hooks/mlimg
 755 usr/share/initramfs-tools/scripts/init-top/mlimg
