@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
 #include "tools/vm-agent.h"
@@ -144,6 +145,7 @@ static void print_layer(const char *kind, const json_t *layer)
 
 static void print_boot(const json_t *boot)
 {
+	const char *mode = mlimg_json_text(boot, "mode", "normal");
 	const json_t *layer, *counts = json_object_get(json_object_get(boot, "report"), "counts");
 	const json_t *count;
 	const char *verdict;
@@ -151,13 +153,19 @@ static void print_boot(const json_t *boot)
 
 	json_array_foreach(json_object_get(boot, "stack"), i, layer)
 		print_layer(mlimg_json_text(layer, "kind", "?"), layer);
-	print_layer("user", json_object_get(boot, "user"));
+	if (json_is_object(json_object_get(boot, "user")))
+		print_layer("user", json_object_get(boot, "user"));
 	printf("union     ");
 	mlimg_cli_put_safe(stdout, mlimg_json_text(boot, "union", "?"));
 	printf("%s\nboot      generation %lld, change: ",
 		strcmp(mlimg_json_text(boot, "disks", ""), "joined") == 0 ? ", joined disks" : "",
 		(long long)json_integer_value(json_object_get(boot, "generation")));
 	mlimg_cli_put_safe(stdout, mlimg_json_text(boot, "change", "?"));
+	/* Where changes are kept, which is what one expects, nothing is said. */
+	if (strcmp(mode, mlimg_boot_mode_name(MLIMG_BOOT_NORMAL)) != 0) {
+		printf(", mode: ");
+		mlimg_cli_put_safe(stdout, mode);
+	}
 	json_object_foreach((json_t *)counts, verdict, count)
 	{
 		printf(", ");

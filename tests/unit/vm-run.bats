@@ -316,6 +316,22 @@ ended_with() {
 # The process of mlimg-vm, which is a child of timeout.
 owner() { cat "$run/alice/lock"; }
 
+@test "status of a rescue without a user layer" {
+	local rescue
+	rescue=$(jq -c '.boot += {mode: "rescue", user: null, change: "unknown", generation: 0, report: null}' <<<"$STATUS")
+	steps "answer $rescue" "again agent" "answer $rescue" "again monitor" press off
+	in_background
+	await out "up after"
+	works mlimg-vm status --runtime-dir "$run" alice
+	same status "guest     alice
+state     running, default target reached, up 12 s
+system    debian 12.1  aaaaaaaaaaaaaaaaaaaa
+software  nginx 1.22  bbbbbbbbbbbbbbbbbbbb
+union     overlay
+boot      generation 0, change: unknown, mode: rescue" "$output"
+	works mlimg-vm stop --runtime-dir "$run" alice
+}
+
 @test "a name is run once at a time, and status and stop find it" {
 	steps "answer $STATUS" "again agent" "answer $STATUS" "again agent" "answer $STATUS" "again monitor" press off
 	in_background
