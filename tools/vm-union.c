@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/vm-union.h"
 
+#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
@@ -238,6 +241,58 @@ static int make_dir_of(const char *path, struct mlimg_err *err)
 	return mlimg_runtime_make_dir(dir, err);
 }
 
+/* Whether a file has a name that mlimg_vm_index_path() gives. */
+static bool is_kept_index(const char *name)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	return strspn(name, hex) == MLIMG_SHORT_ID && name[MLIMG_SHORT_ID] == '-' &&
+		strspn(name + MLIMG_SHORT_ID + 1, hex) == MLIMG_SHORT_ID &&
+		strcmp(name + 2 * MLIMG_SHORT_ID + 1, ".erofs") == 0;
+}
+
+/* @return a descriptor of the directory, locked; or -1: what is done under it can be done without */
+static int lock_dir_of(const char *path, int how)
+{
+	mlimg_autofree char *dir = strdup(path);
+	mlimg_autoclose int fd = -1;
+
+	if (!dir)
+		return -1;
+	*strrchr(dir, '/') = '\0';
+	fd = open(*dir ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && flock(fd, how) == 0 ? mlimg_steal_fd(&fd) : -1;
+}
+
+/* The time of its last use is its access time. Set with the directory locked: whoever removes old ones has either removed it
+ * already, or sees that it is in use. */
+static void mark_used(const char *path)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+	mlimg_autoclose int dir = lock_dir_of(path, LOCK_SH);
+	int r = utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+
+	(void)r; /* one that is not marked may be compiled again some day */
+}
+
+/* Remove what nobody has used for long. */
+static void remove_old(const char *path)
+{
+	mlimg_autoclose int fd = lock_dir_of(path, LOCK_EX);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	const time_t oldest = time(NULL) - (time_t)MLIMG_INDEX_KEPT_DAYS * 24 * 60 * 60;
+	const struct dirent *entry;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		if (is_kept_index(entry->d_name) &&
+			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			S_ISREG(st.st_mode) && st.st_atime < oldest)
+			unlinkat(fd, entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+}
+
 int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,
 	struct mlimg_index *ret, struct mlimg_err *err)
 {
@@ -246,9 +301,12 @@ int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,
 
 	if (r < 0)
 		return r;
+	mark_used(path);
 	if (mlimg_vm_index_check(path, layers, ret, NULL) == 0 &&
 		ret->is_joined == layers->is_joined)
 		return 0;
 	r = mlimg_index_compile(layers->paths, layers->n, path, &how, NULL, err);
+	if (r == 0)
+		remove_old(path);
 	return r < 0 ? r : mlimg_vm_index_check(path, layers, ret, err);
 }

@@ -9,7 +9,8 @@
  *                               for a joined index also of that, and of every image's size
  *
  * So two images of one layer whose contents lie elsewhere never share an index. A file comes into being whole, by renaming; it may be
- * removed at any time, a running guest keeps what it has open. Nothing else is ever removed.
+ * removed at any time, a running guest keeps what it has open. Whoever compiles one removes those that no guest was started with for
+ * MLIMG_INDEX_KEPT_DAYS, by their access times; nothing else is ever removed.
  */
 #ifndef MLIMG_VM_UNION_H
 #define MLIMG_VM_UNION_H
@@ -20,6 +21,9 @@
 #include "libmlimg/index.h"
 #include "libmlimg/stack.h"
 #include "tools/initrd.h"
+
+#define MLIMG_INDEX_KEPT_DAYS \
+	30 /**< since the last start of a guest; compiling again costs less than a second */
 
 /** A union driver. */
 enum mlimg_union {
@@ -113,7 +117,7 @@ int mlimg_vm_index_path(const char *dir, const struct mlimg_vm_layers *layers, c
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Have an index there: take the one that is kept if it fits, else compile it. Several processes may do so at a time.
+ * Have an index there: take the one that is kept if it fits, else compile it, and remove what was not used for long. Several processes may do so at a time.
  *
  * @param path    from mlimg_vm_index_path(); its directory is created (0700) and must be nobody else's
  * @param layers  the layers
