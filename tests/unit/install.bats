@@ -21,6 +21,7 @@ installed() {
 644 usr/lib/systemd/system/mlimg-default-target.service
 644 usr/lib/systemd/system/mlimg-host-keys.service
 644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
+644 usr/lib/udev/rules.d/59-mlimg-layers.rules
 644 usr/lib/udev/rules.d/60-mlimg-agent.rules
 644 usr/share/bash-completion/completions/mlimg-agent
 644 usr/share/man/man7/mlimg-boot.7

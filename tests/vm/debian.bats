@@ -43,6 +43,11 @@ sane() {
 	vm_up t
 	sane first "$images"/{system,a}.img
 	same "merged tree" "$(layers_a)" "$(layers_show t)"
+	# What udev and systemd do not know of layers' disks takes no mount away from them.
+	vm_do t 'systemctl daemon-reload; udevadm trigger --settle; systemctl daemon-reload'
+	same "layers" "/run/mlimg/layers/0 /run/mlimg/layers/1" "$(vm_do t 'findmnt -nlo TARGET | grep ^/run/mlimg/layers/ | sort | paste -sd " "')"
+	same "links to file systems" mlimg-user "$(vm_do t 'ls /dev/disk/by-label')"
+	same "disks that systemd knows" 1 "$(vm_do t 'systemctl list-units --type device --plain --no-legend | grep -c "block-vd[a-z].device"')"
 	# The agent's own view of everything is read-only, /proc and cgroups included: root needs no capabilities to write there.
 	same "what the agent could write" "" "$(vm_do t 'agent=$(systemctl show -P MainPID mlimg-agent)
 	nsenter -t "$agent" -m true || echo "no view"
