@@ -29,8 +29,9 @@
  * -s: one thread, since copy_file() of unionfs-fuse 1.0 (src/cow_utils.c) has one static buffer for all threads: files copied up at a time would
  * be mixed. And of libfuse's options:
  *
- * - Names are changed through this mount only, so the kernel may remember them for long. Attributes it asks for again after a second, since names
- *   of one file are different files to it, and what is written through one is not seen through the other before.
+ * - What it shows is changed through this mount only, so the kernel may remember names and attributes for long. It must: systemd-shutdown stops all
+ *   processes while it looks for those to kill, and would wait for ever if reading /proc asked for the attributes of the root. What this costs is that
+ *   names of one file, which are different files to the kernel, do not show each other's changes while they are remembered.
  * - auto_cache keeps a file's pages beyond its closing unless size or time say that it was changed, asked at each opening (ac_attr_timeout).
  * - Not use_ino: numbers of different branches are the same. cp and mv would take different files for one, find and rm see loops.
  * - hide_meta_files: the directory with the marks does not show in the root.
@@ -38,8 +39,8 @@
  */
 static const char options_text[] =
 	"cow,allow_other,suid,dev,fsname=mlimg,subtype=" PROGRAM ",hide_meta_files,statfs_omit_ro,"
-	"entry_timeout=86400,negative_timeout=86400,attr_timeout=1,auto_cache,ac_attr_timeout=0,"
-	"readdir_ino";
+	"entry_timeout=86400,negative_timeout=86400,attr_timeout=86400,"
+	"auto_cache,ac_attr_timeout=0,readdir_ino";
 
 struct call {
 	const char *root, *at, *mount_point;

@@ -29,6 +29,12 @@ teardown() {
 	same "names in the root" "" "$(vm_do t 'ls -A / | grep -i union || true')"
 	same "the daemon's name" "@unionfs" "$(vm_do t 'for p in /proc/[0-9]*; do tr "\0" "\n" <$p/cmdline | head -n 1; done 2>/dev/null | grep unionfs')"
 	status_fits t first "$images"/{system,a,b,c}.img
+	# As systemd-shutdown does: it stops all processes, and then reads /proc. Should that wait, the guest is freed after a while.
+	same "what reads /proc while unionfs-fuse is stopped" "does not wait" "$(vm_do t 'pid=$(pidof unionfs)
+		(sleep 30; echo >/run/late; kill -CONT $pid) & freeing=$!
+		sleep 3
+		kill -STOP $pid; read -r line </proc/1/stat; kill -CONT $pid
+		kill $freeing; test -e /run/late && echo waits || echo does not wait')"
 	vm_do t 'set -e
 		echo mine >/srv/mine; rm /srv/override; mv /srv/again /srv/merged/renamed; rm -r /srv/opaque; mkdir /srv/opaque; echo mine >>/usr/share/changed
 		rm /usr/share/deleted; ln /srv/mine /srv/linked; chmod 0600 /srv/file-a; touch /run/first-boot; reboot'

@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Real Debian with systemd on a root that unionfs-fuse makes, with Debian's own initramfs.
+
+load ../lib/common
+
+setup_file() {
+	local images=$BATS_FILE_TMPDIR tree
+	export vms=$images
+	load ../lib/vm
+	load ../lib/layers
+	tree=$(debian-tree unionfs)
+	mlimg-mkfs --quiet --kind system --name debian --version 12 "$tree" "$images/system.img"
+	layers_make "$images" usr/share/common-licenses/GPL-3
+}
+
+setup() {
+	images=$BATS_FILE_TMPDIR
+	export vms=$BATS_TEST_TMPDIR
+	load ../lib/vm
+	load ../lib/layers
+	user=$BATS_TEST_TMPDIR/user.img
+	mlimg-mkfs --quiet --kind user --name tenant --size 1G "$user"
+}
+
+teardown() {
+	vm_kill
+}
+
+start() {
+	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/b.img" --software "$images/c.img" \
+		--user "$user" "$@"
+	vm_up t
+	# The test's guest is up before its last units are.
+	same "system state" running "$(vm_do t 'systemctl is-system-running --wait')" || {
+		vm_do t 'systemctl --failed' >&2
+		return 1
+	}
+}
+
+@test "debian: systemd on unionfs-fuse: up, down and clean; then converted, and the same on the index" {
+	local wanted
+	export vm_union=unionfs
+	start
+	status_fits t first "$images"/{system,a,b,c}.img
+	same "merged tree" "$(layers_abc)" "$(layers_show t)"
+	same "a system file that a layer deletes" no "$(vm_do t 'test -e /usr/share/common-licenses/GPL-3 && echo yes || echo no')"
+	same "root" "mlimg fuse.unionfs rw" "$(vm_do t "awk '\$2 == \"/\" { print \$1, \$3, substr(\$4, 1, 2) }' /proc/mounts")"
+	same "its file system" "$(vm_do t 'df --output=size /run/mlimg/user | tail -n 1')" "$(vm_do t 'df --output=size / | tail -n 1')"
+	vm_do t 'set -e
+		echo mine >/srv/mine; rm /srv/override; rm -r /srv/merged; mkdir /srv/merged; echo new >/srv/merged/new
+		apt-get --version >/dev/null; dpkg -l systemd >/dev/null
+		sed -i s/^root:x:/root:x:/ /etc/passwd; systemctl mask fstrim.service >/dev/null 2>&1'
+	wanted="/srv/again:c
+/srv/file-a:a
+/srv/file-b:b
+/srv/file-c:c
+/srv/merged/new:new
+/srv/mine:mine
+/srv/opaque/above:b"
+	same "own changes" "$wanted" "$(layers_show t)"
+	vm_stop t
+	vm_clean "$user"
+	vm_union=index start --convert
+	vm_union=index status_fits t none "$images"/{system,a,b,c}.img
+	same "own changes" "$wanted" "$(layers_show t)"
+	same "names of unionfs-fuse" "" "$(vm_do t 'ls -A / /run/mlimg/user/upper | grep unionfs || true')"
+	vm_stop t
+	vm_clean "$user"
+}
