@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "guest-agent/calls.h"
+#include "guest-agent/dm.h"
 #include "guest-agent/mounted.h"
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
@@ -158,6 +159,19 @@ static void look_at(const char *path, char *const *wants, size_t n_wants)
 	mlimg_identify_print(&device, stdout);
 }
 
+/* A device over a disk that an earlier attempt made: what it shows is on that disk, not there twice. */
+static bool is_ours(const char *name)
+{
+	char file[sizeof("/sys/block//dm/uuid") + NAME_MAX];
+	char uuid[sizeof(MLIMG_DM_UUID_PREFIX) - 1];
+	mlimg_autoclose int fd = -1;
+
+	snprintf(file, sizeof(file), "/sys/block/%s/dm/uuid", name);
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, uuid, sizeof(uuid)) == (ssize_t)sizeof(uuid) &&
+		memcmp(uuid, MLIMG_DM_UUID_PREFIX, sizeof(uuid)) == 0;
+}
+
 static int is_disk(const struct dirent *entry)
 {
 	static const char *const not_disks[] = {".", "ram", "loop", "zram"};
@@ -165,7 +179,7 @@ static int is_disk(const struct dirent *entry)
 	for (size_t i = 0; i < 4; i++)
 		if (strncmp(entry->d_name, not_disks[i], strlen(not_disks[i])) == 0)
 			return 0;
-	return 1;
+	return !is_ours(entry->d_name);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)

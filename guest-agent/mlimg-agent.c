@@ -61,6 +61,7 @@ static const struct {
 	{"prepare", mlimg_call_prepare},
 	{"stage", mlimg_call_stage},
 	{"unionfs", mlimg_call_unionfs},
+	{"verity", mlimg_call_verity},
 };
 
 int main(int argc, char **argv)

@@ -94,6 +94,7 @@ static int take_option(struct mlimg_wanted *w, int opt)
 	case 'r': w->root = optarg; return -1;
 	case 'n': w->union_driver = optarg; return -1;
 	case 'D': return take_disks(w);
+	case 'v': w->is_verified = true; return -1;
 	case 'h': return mlimg_call_help();
 	case 's':
 	case 'p':
@@ -117,13 +118,13 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 {
 	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
 		{"union", required_argument, NULL, 'n'}, {"disks", required_argument, NULL, 'D'},
-		{"system", required_argument, NULL, 's'}, {"patch", required_argument, NULL, 'p'},
-		{"software", required_argument, NULL, 'w'}, {"user", required_argument, NULL, 'u'},
-		{"mode", required_argument, NULL, 'm'}, {"user-dev", required_argument, NULL, 'd'},
-		{"reset", required_argument, NULL, 'R'}, {"formatted", no_argument, NULL, 'f'},
-		{"fsck", required_argument, NULL, 'c'}, {"fsck-said", required_argument, NULL, 'C'},
-		{"note", required_argument, NULL, 'N'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
+		{"verity", no_argument, NULL, 'v'}, {"system", required_argument, NULL, 's'},
+		{"patch", required_argument, NULL, 'p'}, {"software", required_argument, NULL, 'w'},
+		{"user", required_argument, NULL, 'u'}, {"mode", required_argument, NULL, 'm'},
+		{"user-dev", required_argument, NULL, 'd'}, {"reset", required_argument, NULL, 'R'},
+		{"formatted", no_argument, NULL, 'f'}, {"fsck", required_argument, NULL, 'c'},
+		{"fsck-said", required_argument, NULL, 'C'}, {"note", required_argument, NULL, 'N'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	struct mlimg_wanted *w = ret_wanted;
 	int opt, r;
 

@@ -65,6 +65,7 @@ drwxr-xr-x 0 0 0 lib/mlimg
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-decisions") lib/mlimg/mlimg-decisions
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-functions") lib/mlimg/mlimg-functions
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-user") lib/mlimg/mlimg-user
+-rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-verity") lib/mlimg/mlimg-verity
 -rw-r--r-- 0 0 $(in_it lib/mlimg/modules | wc -c) lib/mlimg/modules
 drwxr-xr-x 0 0 0 lib/modules
 drwxr-xr-x 0 0 0 lib/modules/kernel
@@ -134,6 +135,19 @@ with_unionfs() {
 	make_it() {
 		"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck --unionfs "$(command -v unionfs)" "$@"
 	}
+}
+
+@test "pack: dm-verity and what it depends on, apart from the others" {
+	local kernel=tree/usr/lib/modules/6.1.0-x
+	works make_it --compress none -o out/i
+	same "no list" "" "$(main out/i | cpio -it --quiet | grep verity | grep -v mlimg-verity || true)"
+	echo 'code of dm-mod' | xz >$kernel/kernel/dm-mod.ko.xz
+	echo 'code of dm-verity' >$kernel/kernel/dm-verity.ko
+	printf '%s\n' 'kernel/dm-mod.ko.xz:' 'kernel/dm-verity.ko: kernel/dm-mod.ko.xz' >>$kernel/modules.dep
+	works make_it --compress none -o out/i
+	same "its modules" $'kernel/dm-mod.ko\nkernel/dm-verity.ko' "$(in_it lib/mlimg/modules.verity)"
+	same "the others" "" "$(in_it lib/mlimg/modules | grep dm- || true)"
+	same "code" "code of dm-mod" "$(in_it lib/modules/kernel/dm-mod.ko)"
 }
 
 @test "pack: unionfs-fuse with its libraries; its module apart from the others" {

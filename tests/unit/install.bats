@@ -17,6 +17,7 @@ installed() {
 644 usr/lib/mlimg/mlimg-functions
 644 usr/lib/mlimg/mlimg-unions
 644 usr/lib/mlimg/mlimg-user
+644 usr/lib/mlimg/mlimg-verity
 644 usr/lib/systemd/system/mlimg-agent.service
 644 usr/lib/systemd/system/mlimg-default-target.service
 644 usr/lib/systemd/system/mlimg-host-keys.service
