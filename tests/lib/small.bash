@@ -6,12 +6,27 @@ export vms=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}
 load ../lib/vm
 load ../lib/layers
 
+# small_flavour DIR FLAVOUR: the small system in DIR boots with this one's initramfs: stand-alone, which small-root has made, initramfs-tools or
+# dracut.
+small_flavour() {
+	case $2 in
+		stand-alone) ;;
+		initramfs-tools) cp "$(debian-tree v1)"/boot/initrd.img-* "$1/boot/" ;;
+		dracut) cp "$(debian-tree dracut)"/plain/boot/* "$1/boot/" ;;
+		*)
+			echo "MLIMG_FLAVOUR: what is '$2'? stand-alone, initramfs-tools or dracut" >&2
+			return 1
+			;;
+	esac
+}
+
 # small_make DIR [OPTION-OF-mlimg-mkinitramfs…]: the images that all rows of a file share: system.img, system2.img, and those of layers_make.
 small_make() {
 	local images=$1 tree
 	shift
 	tree=$(debian-tree v1)
 	small-root "$tree" "$images/tree" "$@"
+	small_flavour "$images/tree" "${MLIMG_FLAVOUR:-stand-alone}"
 	mkdir -p "$images/tree/srv" "$images/tree/usr/share"
 	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
 		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
