@@ -38,6 +38,23 @@ teardown() {
 	vm_clean "$user"
 }
 
+@test "boot: 64 software layers" {
+	local i software=() layers=()
+	layers_more "$BATS_TEST_TMPDIR" 64
+	for ((i = 1; i <= 64; i++)); do
+		layers+=("$BATS_TEST_TMPDIR/more$i.img")
+		software+=(--software "${layers[i - 1]}")
+	done
+	start "${software[@]}"
+	vm_up t
+	same "merged directory" "$(seq -f more-%g 64 | sort)" "$(vm_do t 'ls /srv/merged' | sort)"
+	same "the topmost's" 64 "$(vm_do t 'cat /srv/last')"
+	same "lowers" 65 "$(vm_do t "sed -n 's/.*lowerdir=\([^,]*\).*/\1/p' /proc/mounts | tr : '\n' | grep -c /run/mlimg/layers/")"
+	status_fits t first "$images/system.img" "${layers[@]}"
+	vm_stop t
+	vm_clean "$user"
+}
+
 @test "boot: disks in any order" {
 	start --software "$images/a.img" --software "$images/b.img" --software "$images/c.img" --shuffle "${MLIMG_SEED:-3}"
 	vm_up t
