@@ -7,6 +7,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/unionfs.h"
 #include "libmlimg/whiteout.h"
 #include "tools/beneath.h"
 #include "tools/source-beneath.h"
@@ -413,6 +414,11 @@ int mlimg_upper_put(struct mlimg_upper *u, const struct mlimg_entry *entry,
 
 	*ret_node = NULL;
 	leave(u, depth_of(entry->path));
+	if (r == 0 && strcmp(entry->path, MLIMG_UNIONFS_DIR) == 0)
+		r = mlimg_err_refuse(err,
+			"'%s': unionfs-fuse wrote this upper: convert the user layer (mlimg-agent "
+			"convert), or take its upper with --form unionfs",
+			entry->path);
 	if (r == 0)
 		r = check_opaque(entry, &marks, err);
 	if (r == 0 && entry->type == MLIMG_DIR)

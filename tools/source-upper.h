@@ -18,6 +18,7 @@
  * | `nlink` on a file | refused: where the overlay was mounted with index=on, names of the file that are not in the upper showed it too |
  * | `origin`, `impure`, `uuid`, `upper`, `protattr` | dropped: they bind the upper to its lowers |
  * | others | refused |
+ * | the directory `.unionfs-fuse` at the top | refused: unionfs-fuse wrote this, and what it hides (libmlimg/unionfs.h) would come back |
  *
  * A redirect that begins with '/' is a path from the root of the layers beneath; any other is a name in the directory beneath the parent, and
  * what lies beneath a renamed directory lies beneath its subdirectories too. A renamed directory becomes opaque, and what

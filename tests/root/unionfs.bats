@@ -279,6 +279,10 @@ in the guest, and convert then: cp -a /renamed /renamed.new && rm -r /renamed &&
 	fails 3 "mlimg-agent: $run/user: '/device' is a device 0,0, which overlayfs would take for a whiteout: remove it first" \
 		mlimg-agent convert --to overlay "$run/user"
 	same "upper" "$now" "$(upper)"
+	umount "$run/user"
+	fails 3 "mlimg-mkfs: '.unionfs-fuse': unionfs-fuse wrote this upper: convert the user layer (mlimg-agent convert), or take its upper with --form unionfs" \
+		mlimg-mkfs --kind software --name x "$PWD/user.img" x.img
+	mount -o loop user.img "$run/user"
 	rm "$run/user/upper/device" "$run/user/mlimg/state.json"
 	fails 3 "mlimg-agent: $run/user: mlimg/state.json is missing, which would tell what driver wrote upper; restore it, or boot once with that driver" \
 		mlimg-agent convert --to overlay "$run/user"
