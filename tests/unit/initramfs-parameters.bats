@@ -156,3 +156,13 @@ software() {
 	same "table of README.md" "$known" "$readme"
 	same "list of mlimg-boot.7" "$known" "$page"
 }
+
+@test "parameters: those that an adapter looks at itself are in the code, under every flavour the same" {
+	local known flavour
+	known=$(sed -n 's/^\t\t\(mlimg\.[a-z]*\)).*/\1/p' "$MLIMG_TOP/initramfs/lib/mlimg-decisions" | sort)
+	for flavour in initramfs-tools dracut init; do
+		grep -rhoE 'mlimg\.[a-z]+=' "$MLIMG_TOP/initramfs/$flavour" | tr -d = | sort -u >"$BATS_TEST_TMPDIR/used"
+		grep -qx mlimg.union "$BATS_TEST_TMPDIR/used"
+		same "unknown ones in $flavour" "" "$(grep -vxF "$known" "$BATS_TEST_TMPDIR/used" || true)"
+	done
+}
