@@ -117,7 +117,7 @@ getarg() {
 ismounted() { [ -e "$T/mounted" ]; }
 emergency_shell() { echo "shell $*" >>"$T/log"; }
 arguments="boot=mlimg" NEWROOT=/sysroot DRACUT_SYSTEMD=
-cp "$MLIMG_LIB/mlimg-functions" "$MLIMG_LIB/mlimg-decisions" "$MLIMG_LIB/mlimg-user" "$T/"
+cp "$MLIMG_LIB"/mlimg-* "$T/"
 echo fake_boot >>"$T/mlimg-functions"
 hook() { ( export MLIMG_LIB="$T"; . "$HOOKS/$1" ); }
 HOOKS=$MLIMG_LIB/../dracut/90mlimg
@@ -130,6 +130,8 @@ HOOKS=$MLIMG_LIB/../dracut/90mlimg
 		"$dracut arguments='boot=mlimg mlimg.union=index' hook mlimg-root.sh"
 	adapts 0 "" "modprobe -qa virtio_pci virtio_blk virtio_console ext4 overlay fuse" \
 		"$dracut arguments='boot=mlimg mlimg.union=unionfs' hook mlimg-root.sh"
+	adapts 0 "" "modprobe -qa virtio_pci virtio_blk virtio_console ext4 overlay erofs dm-verity" \
+		"$dracut arguments='boot=mlimg mlimg.union=index mlimg.verity=x' hook mlimg-root.sh"
 	adapts 0 "x" "-" "$dracut echo - >\"\$T/log\"; root=x rootok= arguments=boot=live; . \"\$HOOKS/mlimg-root.sh\"; . \"\$HOOKS/mlimg-mount.sh\"; echo \"\$root\$rootok\""
 }
 

@@ -32,7 +32,7 @@ install() {
 # dracut calls this after install, so the programs are there. hostonly: whoever makes the initramfs need not be the
 # guest, and in it what a boot with another driver needs is not loaded.
 installkernel() {
-	hostonly='' instmods virtio_pci virtio_blk virtio_console ext4 overlay erofs
+	hostonly='' instmods virtio_pci virtio_blk virtio_console ext4 overlay erofs dm-verity
 	[ ! -x "$initdir/usr/bin/unionfs" ] || hostonly='' instmods fuse
 	mlimg_mark_unions
 }
