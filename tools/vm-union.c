@@ -270,9 +270,10 @@ static void mark_used(const char *path)
 {
 	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
 	mlimg_autoclose int dir = lock_dir_of(path, LOCK_SH);
-	int r = utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 
-	(void)r; /* one that is not marked may be compiled again some day */
+	/* One that cannot be marked may be compiled again some day. */
+	if (dir >= 0)
+		utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
 }
 
 /* Remove what nobody has used for long. */

@@ -8,6 +8,7 @@ pack=$MLIMG_TOP/initramfs/mlimg-mkinitramfs
 
 # A system tree with one kernel: two module files in other forms than .ko, one driver built in.
 setup() {
+	more=()
 	cd "$BATS_TEST_TMPDIR" || return
 	local kernel=tree/usr/lib/modules/6.1.0-x
 	mkdir -p $kernel/kernel out
@@ -32,8 +33,9 @@ setup() {
 	echo kernel/fs/ext4/ext4.ko >$kernel/modules.builtin
 }
 
+# shellcheck disable=SC2317 # called by works
 make_it() {
-	"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck "$@"
+	"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck "${more[@]}" "$@"
 }
 
 # main FILE: what lies behind the archive of 512 bytes in front, in which there is only what mlimg-vm looks for.
@@ -132,9 +134,7 @@ with_unionfs() {
 	need command unionfs
 	echo 'code of fuse' >$kernel/kernel/fuse.ko
 	echo 'kernel/fuse.ko:' >>$kernel/modules.dep
-	make_it() {
-		"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck --unionfs "$(command -v unionfs)" "$@"
-	}
+	more=(--unionfs "$(command -v unionfs)")
 }
 
 @test "pack: dm-verity and what it depends on, apart from the others" {
