@@ -165,7 +165,7 @@ static bool is_as_beneath(const struct mlimg_rules *rules, const struct mlimg_en
 
 bool mlimg_rules_loses(const struct mlimg_rules *rules, const struct mlimg_layer_info *source)
 {
-	return rules->kind == MLIMG_SYSTEM && source->n_rebuild &&
+	return rules->kind != MLIMG_SOFTWARE && source->n_rebuild &&
 		!(rules->allowed & 1u << MLIMG_RULE_CACHES);
 }
 

@@ -235,9 +235,12 @@ static int check_beside(const struct mlimg_layer_info *info, const char *path,
 			path, info->records[0].path);
 	if (to->rules && mlimg_rules_loses(to->rules, info))
 		return mlimg_err_refuse(err,
-			"'%s' lists %s and maybe others for rebuilding, which a system layer "
-			"cannot: --allow caches makes it without",
-			path, info->rebuild[0]);
+			"'%s' lists %s and maybe others for rebuilding, which a %s layer "
+			"cannot: %s",
+			path, info->rebuild[0], mlimg_kind_name(to->rules->kind),
+			to->rules->kind == MLIMG_SYSTEM
+				? "--allow caches makes it without"
+				: "extract it, and make the new layer of that directory");
 	if (to->rules)
 		mlimg_rules_carry(to->rules, info);
 	return 0;

@@ -228,6 +228,9 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --kind system --allow 
 	same "build id" "$(mlimg-inspect --json a.img | jq -r .build_id)" "$(mlimg-inspect --json b.img | jq -r .build_id)"
 	fails 3 "mlimg-mkfs: 'a.img' lists etc/ld.so.cache and maybe others for rebuilding, which a system layer cannot: --allow caches makes it without" \
 		mlimg-mkfs --quiet --kind system --name a a.img c.img
+	fails 3 "mlimg-mkfs: 'a.img' lists etc/ld.so.cache and maybe others for rebuilding, which a user layer cannot: extract it, and make the new layer of that directory" \
+		mlimg-mkfs --quiet --kind user --name a a.img u.img
+	[ ! -e u.img ]
 	mlimg-mkfs --quiet --kind system --name a --allow caches a.img c.img
 	same rebuild null "$(mlimg-inspect --json c.img | jq -r .rebuild)"
 }
