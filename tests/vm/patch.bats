@@ -229,6 +229,8 @@ detach it, or add it to the kernel parameters"
 and this one is $(short "$images/1.img")"
 	id=$(image_id "$images/3.img" | sha256sum | cut -c 1-20)
 	start "${both[@]}" -- -append "$(parameters "$images"/{2to3,1to2}.img) mlimg.union=index mlimg.index=$id"
+	stops "/run/mlimg: layer 1: index: id $(short "$images/2to3.img") is wanted, this is 'small' 2 with id $(image_id "$images/1to2.img")"
+	start "${both[@]}" --disks separate -- -append "$(parameters "$images"/{2to3,1to2}.img) mlimg.union=index mlimg.index=$id"
 	stops "/dev/vdX (serial $(short "$images/2to3.img")) holds a layer with UUID $(uuid "$images/2to3.img"), but layer 1 of the index on \
 /dev/vdX (serial $id) is $(short "$images/1to2.img"): compile the index from these layers, in this order"
 }
