@@ -198,13 +198,13 @@ $KNOWN
 }
 
 @test "an index that no guest was started with for 30 days goes when another one is compiled" {
-	local old=$cache/00000000000000000000-11111111111111111111.erofs mine
+	local old=$cache/00000000000000000000-11111111111111111111.erofs dir=$cache/30000000000000000000-11111111111111111111.erofs mine
 	boots w.img
 	mine=$(kept)
 	touch -a -d "29 days ago" "$mine"
 	touch "$cache/other.erofs" "$old" "$old.x" "$cache/2222222222222222222g-11111111111111111111.erofs"
-	mkdir "${old/0/3}"
-	touch -a -d "31 days ago" "$cache"/[02o]* "${old/0/3}"
+	mkdir "$dir"
+	touch -a -d "31 days ago" "$cache"/[02o]* "$dir"
 	# Nothing is compiled, nothing goes; but the index is in use now.
 	boots w.img
 	[ -e "$old" ]
@@ -212,7 +212,7 @@ $KNOWN
 	rm "$mine"
 	boots w.img
 	[ ! -e "$old" ]
-	same "what is there" "$(printf '%s\n' "$mine" "$old.x" "$cache/2222222222222222222g-11111111111111111111.erofs" "${old/0/3}" "$cache/other.erofs" | sort)" \
+	same "what is there" "$(printf '%s\n' "$mine" "$old.x" "$cache/2222222222222222222g-11111111111111111111.erofs" "$dir" "$cache/other.erofs" | sort)" \
 		"$(printf '%s\n' "$cache"/* | sort)"
 	touch -a -d "29 days ago" "$mine"
 	printf '\377' | dd of="$mine" bs=1 seek=1100 conv=notrunc status=none
