@@ -87,8 +87,7 @@ static bool is_leftover(const char *name, const char *base_name)
 
 void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation)
 {
-	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	mlimg_autoclosedir DIR *dir = mlimg_dir_open(dir_fd, ".");
 	char base_name[MLIMG_BASE_NAME_SIZE];
 	struct dirent *entry;
 

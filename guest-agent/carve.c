@@ -199,18 +199,6 @@ static int open_path(int fd, const char *path, bool can_make, const struct stat 
 	return dir < 0 ? -errno : mlimg_steal_fd(&dir);
 }
 
-static bool has_entries(int fd)
-{
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	const struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return true;
-	return false;
-}
-
 /* No name is looked up again but through /proc: what was opened is what is mounted. */
 static int bind(int store, int target, int root_fd, const char *path, bool is_read_only,
 	struct mlimg_err *err)
@@ -253,7 +241,7 @@ static int mount_one(int base_fd, int root_fd, const char *path, bool is_read_on
 		return 0;
 	if (store == -ENOENT) {
 		store = open_path(base_fd, path, true, &st);
-		if (store >= 0 && has_entries(target))
+		if (store >= 0 && mlimg_dir_has_entries(target, ".") == 1)
 			note(carve, "the carve-out '/%s' hides what the layers have there", path);
 	}
 	if (store < 0) {

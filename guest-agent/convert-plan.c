@@ -10,6 +10,7 @@
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/path.h"
 #include "libmlimg/unionfs.h"
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
@@ -33,13 +34,6 @@ static void put(FILE *f, char op, const char *path)
 {
 	fprintf(f, "%c %s", op, path);
 	putc('\0', f);
-}
-
-static bool is_below(const char *path, const char *dir)
-{
-	size_t size = dir ? strlen(dir) : 0;
-
-	return dir && strncmp(path, dir, size) == 0 && path[size] == '/';
 }
 
 /* The directory that holds @path; "" for the root. Shortens @path. */
@@ -260,7 +254,7 @@ static int plan_marker(struct planning *p, char *path, struct mlimg_err *err)
 	struct stat st;
 	int r;
 
-	if (is_below(path, p->done))
+	if (p->done && mlimg_path_is_below(path, p->done))
 		return 0;
 	r = plan_way(p, path, err);
 	if (r <= 0)

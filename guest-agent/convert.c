@@ -2,7 +2,6 @@
 /* Carries out the plan of a conversion. */
 #include "guest-agent/convert.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -383,18 +382,14 @@ static int convert_once(struct conversion *c, uint64_t *ret_n, struct mlimg_err 
 /* A user layer that has never run was written by nobody. */
 static int check_unused(const struct conversion *c, struct mlimg_err *err)
 {
-	int fd = openat(c->upper_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mlimg_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
+	int r = mlimg_dir_has_entries(c->upper_fd, ".");
 
-	if (!dir)
-		return mlimg_err_set(err, errno, "open 'upper'");
-	while ((entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return mlimg_err_refuse(err,
-				"mlimg/state.json is missing, which would tell what driver wrote "
-				"upper; restore it, or boot once with that driver");
-	return 0;
+	if (r < 0)
+		return mlimg_err_set(err, r, "read 'upper'");
+	return r ? mlimg_err_refuse(err,
+			   "mlimg/state.json is missing, which would tell what driver wrote "
+			   "upper; restore it, or boot once with that driver")
+		 : 0;
 }
 
 /* @return 0; 1 when there is none */

@@ -13,6 +13,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/crc32c.h"
 #include "libmlimg/disk.h"
+#include "libmlimg/le.h"
 
 #define BS 4096u
 #define GROUP_BLOCKS 32768u /* one block of bitmap */
@@ -51,20 +52,6 @@ struct image {
 	uint8_t uuid[MLIMG_UUID_SIZE];
 };
 
-static void put16(uint8_t *p, uint32_t n)
-{
-	uint16_t le = htole16((uint16_t)n);
-
-	memcpy(p, &le, sizeof(le));
-}
-
-static void put32(uint8_t *p, uint32_t n)
-{
-	uint32_t le = htole32(n);
-
-	memcpy(p, &le, sizeof(le));
-}
-
 static void put_be32(uint8_t *p, uint32_t n)
 {
 	uint32_t be = htobe32(n);
@@ -96,7 +83,7 @@ static uint32_t inode_crc(const struct image *image, uint32_t ino)
 {
 	uint8_t head[8] = {0};
 
-	put32(head, ino);
+	mlimg_put_le32(head, ino);
 	return mlimg_crc32c(image->seed, head, sizeof(head));
 }
 
@@ -106,12 +93,12 @@ static uint8_t *begin_inode(const struct image *image, uint32_t ino, uint32_t mo
 {
 	uint8_t *p = inode(image, ino);
 
-	put16(p, mode);
-	put32(p + 0x04, (uint32_t)size);
-	put16(p + 0x1a, links);
-	put32(p + 0x1c, blocks * (BS / 512));
-	put32(p + 0x6c, (uint32_t)(size >> 32));
-	put16(p + 0x80, 32); /* bytes of the fields behind the first 128 */
+	mlimg_put_le16(p, mode);
+	mlimg_put_le32(p + 0x04, (uint32_t)size);
+	mlimg_put_le16(p + 0x1a, links);
+	mlimg_put_le32(p + 0x1c, blocks * (BS / 512));
+	mlimg_put_le32(p + 0x6c, (uint32_t)(size >> 32));
+	mlimg_put_le16(p + 0x80, 32); /* bytes of the fields behind the first 128 */
 	return p;
 }
 
@@ -120,8 +107,8 @@ static void end_inode(const struct image *image, uint32_t ino)
 	uint8_t *p = inode(image, ino);
 	uint32_t crc = mlimg_crc32c(inode_crc(image, ino), p, INODE_SIZE);
 
-	put16(p + 0x7c, crc);
-	put16(p + 0x82, crc >> 16);
+	mlimg_put_le16(p + 0x7c, crc);
+	mlimg_put_le16(p + 0x82, crc >> 16);
 }
 
 /* A file or directory that lies in one piece. */
@@ -131,12 +118,12 @@ static void put_extent_inode(const struct image *image, uint32_t ino, uint32_t m
 	uint8_t *p = begin_inode(image, ino, mode, links, size, blocks);
 	uint8_t *header = p + 0x28, *extent = header + 12;
 
-	put32(p + 0x20, EXTENTS_FL);
-	put16(header, 0xf30a);
-	put16(header + 2, 1); /* of at most */
-	put16(header + 4, 4);
-	put16(extent + 4, blocks);
-	put32(extent + 8, start);
+	mlimg_put_le32(p + 0x20, EXTENTS_FL);
+	mlimg_put_le16(header, 0xf30a);
+	mlimg_put_le16(header + 2, 1); /* of at most */
+	mlimg_put_le16(header + 4, 4);
+	mlimg_put_le16(extent + 4, blocks);
+	mlimg_put_le32(extent + 8, start);
 	end_inode(image, ino);
 }
 
@@ -147,8 +134,8 @@ static uint32_t put_name(
 	size_t len = strlen(name);
 	uint32_t size = is_last ? room : (uint32_t)(8 + len + 3) & ~3u;
 
-	put32(p, ino);
-	put16(p + 4, size);
+	mlimg_put_le32(p, ino);
+	mlimg_put_le16(p + 4, size);
 	p[6] = (uint8_t)len;
 	p[7] = is_file ? 1 : 2;
 	memcpy(p + 8, name, len);
@@ -174,9 +161,9 @@ static void put_dir(struct image *image, uint32_t ino, uint32_t parent, uint32_t
 			names[i].is_file, i + 1 == n_names);
 		links += !names[i].is_file;
 	}
-	put16(tail + 4, DIR_TAIL);
+	mlimg_put_le16(tail + 4, DIR_TAIL);
 	tail[7] = 0xde;
-	put32(tail + 8, mlimg_crc32c(inode_crc(image, ino), p, BS - DIR_TAIL));
+	mlimg_put_le32(tail + 8, mlimg_crc32c(inode_crc(image, ino), p, BS - DIR_TAIL));
 	put_extent_inode(image, ino, S_IFDIR | mode, links, BS, start, 1);
 }
 
@@ -201,9 +188,9 @@ static void put_resize_inode(struct image *image)
 	uint8_t *p = begin_inode(image, RESIZE_INO, S_IFREG | 0600, 1,
 		(per_block * per_block + per_block + 12) * BS, 1 + RESERVED_GDT);
 
-	put32(p + 0x28 + 13 * 4, list);
+	mlimg_put_le32(p + 0x28 + 13 * 4, list);
 	for (uint32_t i = 0; i < RESERVED_GDT; i++)
-		put32(block(image, list) + 4 * (size_t)(1 + i), RESERVED + i);
+		mlimg_put_le32(block(image, list) + 4 * (size_t)(1 + i), RESERVED + i);
 	end_inode(image, RESIZE_INO);
 }
 
@@ -242,23 +229,23 @@ static void put_group(struct image *image)
 	set_bits(block(image, BLOCK_BITMAP), image->n_blocks, GROUP_BLOCKS);
 	set_bits(block(image, INODE_BITMAP), 0, END_INO - 1);
 	set_bits(block(image, INODE_BITMAP), image->n_inodes, BS * 8);
-	put32(p, BLOCK_BITMAP);
-	put32(p + 4, INODE_BITMAP);
-	put32(p + 8, INODE_TABLE);
-	put16(p + 0x0c, image->n_blocks - used_blocks);
-	put16(p + 0x0e, image->n_inodes - (END_INO - 1));
-	put16(p + 0x10, 5); /* directories */
-	put16(p + 0x12, 4); /* the inode table is zero where nothing is in it */
+	mlimg_put_le32(p, BLOCK_BITMAP);
+	mlimg_put_le32(p + 4, INODE_BITMAP);
+	mlimg_put_le32(p + 8, INODE_TABLE);
+	mlimg_put_le16(p + 0x0c, image->n_blocks - used_blocks);
+	mlimg_put_le16(p + 0x0e, image->n_inodes - (END_INO - 1));
+	mlimg_put_le16(p + 0x10, 5); /* directories */
+	mlimg_put_le16(p + 0x12, 4); /* the inode table is zero where nothing is in it */
 	crc = mlimg_crc32c(image->seed, block(image, BLOCK_BITMAP), GROUP_BLOCKS / 8);
-	put16(p + 0x18, crc);
-	put16(p + 0x38, crc >> 16);
+	mlimg_put_le16(p + 0x18, crc);
+	mlimg_put_le16(p + 0x38, crc >> 16);
 	crc = mlimg_crc32c(image->seed, block(image, INODE_BITMAP), image->n_inodes / 8);
-	put16(p + 0x1a, crc);
-	put16(p + 0x3a, crc >> 16);
-	put16(p + 0x1c, image->n_inodes - (END_INO - 1));
+	mlimg_put_le16(p + 0x1a, crc);
+	mlimg_put_le16(p + 0x3a, crc >> 16);
+	mlimg_put_le16(p + 0x1c, image->n_inodes - (END_INO - 1));
 	/* With its own field as zero. */
 	crc = mlimg_crc32c(image->seed, head, sizeof(head));
-	put16(p + 0x1e, mlimg_crc32c(crc, p, DESC_SIZE));
+	mlimg_put_le16(p + 0x1e, mlimg_crc32c(crc, p, DESC_SIZE));
 }
 
 static void put_superblock(const struct image *image)
@@ -266,46 +253,47 @@ static void put_superblock(const struct image *image)
 	const uint8_t *group = block(image, GDT), *journal = inode(image, JOURNAL_INO);
 	uint8_t *p = image->bytes + MLIMG_SUPERBLOCK_OFFSET;
 
-	put32(p + 0x00, image->n_inodes);
-	put32(p + 0x04, image->n_blocks);
+	mlimg_put_le32(p + 0x00, image->n_inodes);
+	mlimg_put_le32(p + 0x04, image->n_blocks);
 	memcpy(p + 0x0c, group + 0x0c, 2); /* free blocks */
 	memcpy(p + 0x10, group + 0x0e, 2); /* free inodes */
-	put32(p + 0x18, 2);                /* 1024 << 2 bytes a block, and a cluster */
-	put32(p + 0x1c, 2);
-	put32(p + 0x20, GROUP_BLOCKS);
-	put32(p + 0x24, GROUP_BLOCKS);
-	put32(p + 0x28, image->n_inodes);
-	put32(p + 0x30, 1); /* written, checked and made at a time that is in nobody's future */
-	put16(p + 0x36, 0xffff); /* no check after so many mounts */
-	put16(p + 0x38, 0xef53);
-	put16(p + 0x3a, 1); /* clean */
-	put16(p + 0x3c, 2); /* on errors: read-only */
-	put32(p + 0x40, 1);
-	put32(p + 0x4c, 1);
-	put32(p + 0x54, LOST_INO);
-	put16(p + 0x58, INODE_SIZE);
-	put32(p + 0x5c, COMPAT);
-	put32(p + 0x60, INCOMPAT);
-	put32(p + 0x64, RO_COMPAT);
+	mlimg_put_le32(p + 0x18, 2);       /* 1024 << 2 bytes a block, and a cluster */
+	mlimg_put_le32(p + 0x1c, 2);
+	mlimg_put_le32(p + 0x20, GROUP_BLOCKS);
+	mlimg_put_le32(p + 0x24, GROUP_BLOCKS);
+	mlimg_put_le32(p + 0x28, image->n_inodes);
+	/* Written, checked and made at a time that is in nobody's future. */
+	mlimg_put_le32(p + 0x30, 1);
+	mlimg_put_le16(p + 0x36, 0xffff); /* no check after so many mounts */
+	mlimg_put_le16(p + 0x38, 0xef53);
+	mlimg_put_le16(p + 0x3a, 1); /* clean */
+	mlimg_put_le16(p + 0x3c, 2); /* on errors: read-only */
+	mlimg_put_le32(p + 0x40, 1);
+	mlimg_put_le32(p + 0x4c, 1);
+	mlimg_put_le32(p + 0x54, LOST_INO);
+	mlimg_put_le16(p + 0x58, INODE_SIZE);
+	mlimg_put_le32(p + 0x5c, COMPAT);
+	mlimg_put_le32(p + 0x60, INCOMPAT);
+	mlimg_put_le32(p + 0x64, RO_COMPAT);
 	memcpy(p + 0x68, image->uuid, MLIMG_UUID_SIZE);
 	memcpy(p + 0x78, mlimg_kind_label(MLIMG_USER), strlen(mlimg_kind_label(MLIMG_USER)));
-	put16(p + 0xce, RESERVED_GDT);
-	put32(p + 0xe0, JOURNAL_INO);
+	mlimg_put_le16(p + 0xce, RESERVED_GDT);
+	mlimg_put_le32(p + 0xe0, JOURNAL_INO);
 	memcpy(p + 0xec, image->uuid, MLIMG_PLACES_SIZE); /* any hash seed will do */
 	p[0xfc] = 1;                                      /* half MD4 */
 	p[0xfd] = 1;                                      /* the journal's inode is below */
-	put16(p + 0xfe, DESC_SIZE);
-	put32(p + 0x100, 0xc); /* user_xattr, acl */
-	put32(p + 0x108, 1);
+	mlimg_put_le16(p + 0xfe, DESC_SIZE);
+	mlimg_put_le32(p + 0x100, 0xc); /* user_xattr, acl */
+	mlimg_put_le32(p + 0x108, 1);
 	memcpy(p + 0x10c, journal + 0x28, 60);
 	memcpy(p + 0x10c + 60, journal + 0x6c, 4);
 	memcpy(p + 0x10c + 64, journal + 0x04, 4);
-	put16(p + 0x15c, 32);
-	put16(p + 0x15e, 32);
-	put32(p + 0x160, 1); /* hashes of signed characters */
-	p[0x174] = 4;        /* 16 groups to a flexible one */
-	p[0x175] = 1;        /* CRC-32C */
-	put32(p + 0x3fc, mlimg_crc32c(~0u, p, 0x3fc));
+	mlimg_put_le16(p + 0x15c, 32);
+	mlimg_put_le16(p + 0x15e, 32);
+	mlimg_put_le32(p + 0x160, 1); /* hashes of signed characters */
+	p[0x174] = 4;                 /* 16 groups to a flexible one */
+	p[0x175] = 1;                 /* CRC-32C */
+	mlimg_put_le32(p + 0x3fc, mlimg_crc32c(~0u, p, 0x3fc));
 }
 
 static int write_at(int fd, const char *name, const void *data, size_t size, uint64_t offset,

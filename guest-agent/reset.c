@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest-agent/reset.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,28 +54,9 @@ static bool is_last(int own_fd, const char *word)
 	return strcmp(text, word) == 0;
 }
 
-static int is_empty(int dirfd, const char *name, bool *ret_is_empty, struct mlimg_err *err)
-{
-	int fd = open_dir(dirfd, name, err);
-	mlimg_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
-
-	if (!dir)
-		return fd < 0 ? fd : mlimg_err_set(err, errno, "read '%s'", name);
-	errno = 0;
-	while ((entry = readdir(dir)) && strspn(entry->d_name, ".") == strlen(entry->d_name) &&
-		strlen(entry->d_name) <= 2)
-		;
-	if (!entry && errno)
-		return mlimg_err_set(err, errno, "read '%s'", name);
-	*ret_is_empty = !entry;
-	return 0;
-}
-
 static int change_places(
 	int user_fd, int new_fd, const char *name, mode_t mode, struct mlimg_err *err)
 {
-	bool has_nothing = false;
 	struct stat st;
 	int r;
 
@@ -84,9 +64,9 @@ static int change_places(
 		return errno == ENOENT ? 0 : mlimg_err_set(err, errno, "look at '%s'", name);
 	if (mkdirat(new_fd, name, mode) < 0 && errno != EEXIST)
 		return mlimg_err_set(err, errno, "make directory '%s'", name);
-	r = is_empty(new_fd, name, &has_nothing, err);
-	if (r < 0 || !has_nothing)
-		return r;
+	r = mlimg_dir_has_entries(new_fd, name);
+	if (r)
+		return r < 0 ? mlimg_err_set(err, r, "read '%s'", name) : 0;
 	if (fchmodat(new_fd, name, mode, 0) < 0)
 		return mlimg_err_set(err, errno, "set the mode of '%s'", name);
 	if (renameat2(user_fd, name, new_fd, name, RENAME_EXCHANGE) < 0)

@@ -32,6 +32,30 @@ int mlimg_write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
+DIR *mlimg_dir_open(int dirfd, const char *path)
+{
+	mlimg_autoclose int fd =
+		openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir)
+		mlimg_steal_fd(&fd);
+	return dir;
+}
+
+int mlimg_dir_has_entries(int dirfd, const char *path)
+{
+	mlimg_autoclosedir DIR *dir = mlimg_dir_open(dirfd, path);
+	const struct dirent *entry;
+
+	if (!dir)
+		return -errno;
+	while (errno = 0, (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return 1;
+	return -errno;
+}
+
 /* One byte more than @max is read, to tell "just as long" from "longer". */
 int mlimg_read_fd(int fd, const char *name, size_t max, char **ret_data, size_t *ret_size,
 	struct mlimg_err *err)

@@ -7,6 +7,7 @@
 #ifndef MLIMG_IO_H
 #define MLIMG_IO_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,18 @@ int mlimg_read_fd(int fd, const char *name, size_t max, char **ret_data, size_t 
  */
 int mlimg_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Begin to read a directory, whose own descriptor keeps its position.
+ *
+ * @param dirfd  directory that @p path is relative to
+ * @param path   the directory; "." is @p dirfd itself. A symbolic link is an error
+ * @return       closedir() it; NULL with errno
+ */
+DIR *mlimg_dir_open(int dirfd, const char *path);
+
+/** Whether a directory has entries; parameters as of mlimg_dir_open(). @return 1, 0 or -errno */
+int mlimg_dir_has_entries(int dirfd, const char *path) MLIMG_MUST_CHECK;
 
 /**
  * Replace a file's content durably: temporary file beside it, fsync, rename, fsync of the

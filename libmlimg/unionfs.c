@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "libmlimg/path.h"
+
 bool mlimg_unionfs_marker(const char *path, size_t *ret_size)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *name = mlimg_path_name(path);
 	size_t size = strlen(name), tag_size = strlen(MLIMG_UNIONFS_TAG);
 
 	if (size <= tag_size || strcmp(name + size - tag_size, MLIMG_UNIONFS_TAG) != 0)
@@ -20,7 +22,7 @@ bool mlimg_unionfs_marker(const char *path, size_t *ret_size)
 int mlimg_unionfs_marker_of(
 	const char *path, char ret_marker[MLIMG_UNIONFS_PATH_MAX + 16], struct mlimg_err *err)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *name = mlimg_path_name(path);
 	const char *why = NULL;
 
 	if (strlen(name) + strlen(MLIMG_UNIONFS_TAG) > MLIMG_NAME_MAX)

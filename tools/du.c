@@ -7,6 +7,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/io.h"
+#include "libmlimg/path.h"
 #include "tools/idmap.h"
 
 struct counter {
@@ -55,15 +56,6 @@ static int close_deepest(struct counter *c, struct mlimg_err *err)
 	return 0;
 }
 
-static size_t depth_of(const char *path)
-{
-	size_t depth = path[0] != '\0';
-
-	for (; *path; path++)
-		depth += *path == '/';
-	return depth;
-}
-
 static int open_row(struct counter *c, const char *path, struct mlimg_err *err)
 {
 	if (mlimg_buffer_reserve(&c->open, &c->open_room, (c->n_open + 1) * sizeof(*c->open)) < 0 ||
@@ -85,7 +77,7 @@ static int count_entry(const struct mlimg_entry *entry, const struct mlimg_itree
 	uint32_t unused;
 	int ret = 0;
 
-	for (size_t depth = depth_of(entry->path); ret == 0 && c->n_open > depth;)
+	for (size_t depth = mlimg_path_depth(entry->path); ret == 0 && c->n_open > depth;)
 		ret = close_deepest(c, err);
 	if (ret == 0 && (entry->type == MLIMG_DIR || !entry->path[0]))
 		ret = open_row(c, entry->path, err);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Extracting into a directory. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -85,30 +84,10 @@ static int go_to_parent(struct out *out, const char *path, const char **ret_name
 
 /* ---- beginning ---- */
 
-static int is_empty(int fd, bool *ret_is_empty)
-{
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mlimg_autoclosedir DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	const struct dirent *d;
-
-	if (!dir) {
-		int error = errno;
-
-		if (copy >= 0)
-			close(copy);
-		return -error;
-	}
-	*ret_is_empty = true;
-	while ((d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			*ret_is_empty = false;
-	return 0;
-}
-
 static int open_root(struct extract *x, struct out *out, struct mlimg_err *err)
 {
 	const char *directory = x->options->directory;
-	bool was_empty = true, was_made = mkdir(directory, 0700) == 0;
+	bool had_entries = false, was_made = mkdir(directory, 0700) == 0;
 	struct stat st;
 	int ret = 0;
 
@@ -120,11 +99,12 @@ static int open_root(struct extract *x, struct out *out, struct mlimg_err *err)
 	if (fstat(out->root_fd, &st) < 0)
 		ret = -errno;
 	if (ret == 0 && !was_made)
-		ret = is_empty(out->root_fd, &was_empty);
+		ret = mlimg_dir_has_entries(out->root_fd, ".");
+	had_entries = ret > 0;
 	if (ret < 0)
 		return mlimg_err_set(err, ret, "read the directory '%s'", directory);
 	out->root_gets_attributes = was_made ||
-		(!x->options->n_paths && (was_empty || x->options->can_replace) &&
+		(!x->options->n_paths && (!had_entries || x->options->can_replace) &&
 			(st.st_uid == geteuid() || geteuid() == 0));
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/patch.h"
+#include "libmlimg/path.h"
 #include "libmlimg/whiteout.h"
 #include "tools/cli.h"
 #include "tools/inspect-commands.h"
@@ -37,18 +38,7 @@ static int no_memory(struct mlimg_err *err)
 
 static const char *name_of(const struct drawing *d, const struct mlimg_entry *entry)
 {
-	const char *slash = strrchr(entry->path, '/');
-
-	return !entry->path[0] ? d->top : slash ? slash + 1 : entry->path;
-}
-
-static size_t depth_of(const char *path)
-{
-	size_t depth = path[0] != '\0';
-
-	for (; *path; path++)
-		depth += *path == '/';
-	return depth;
+	return entry->path[0] ? mlimg_path_name(entry->path) : d->top;
 }
 
 /* What it is, where the name alone does not say so; whiteouts and opaque directories above all. */
@@ -85,7 +75,8 @@ static int keep_line(struct drawing *d, const struct mlimg_entry *entry, struct 
 	if (!kept ||
 		mlimg_buffer_reserve(&d->lines, &d->room, (d->n_lines + 1) * sizeof(*d->lines)) < 0)
 		return no_memory(err);
-	d->lines[d->n_lines++] = (struct line){.text = kept, .depth = depth_of(entry->path)};
+	d->lines[d->n_lines++] =
+		(struct line){.text = kept, .depth = mlimg_path_depth(entry->path)};
 	return 0;
 }
 
@@ -109,7 +100,7 @@ static int put_json(struct drawing *d, const struct mlimg_entry *entry, struct m
 	json_decref(object);
 	if (!text)
 		return no_memory(err);
-	close_json(d, depth_of(entry->path));
+	close_json(d, mlimg_path_depth(entry->path));
 	if (entry->type == MLIMG_DIR)
 		text[strlen(text) - 1] = '\0'; /* the closing brace */
 	printf("%s%s", d->has_sibling ? ",\n" : d->n_open ? "\n" : "", text);
@@ -134,7 +125,7 @@ static int draw_entry(const struct mlimg_entry *entry, const struct mlimg_itree_
 	}
 	if (ret == 0)
 		ret = mlimg_inspect_check_stdout(err);
-	return ret < 0 ? ret : depth_of(entry->path) >= d->depth_max;
+	return ret < 0 ? ret : mlimg_path_depth(entry->path) >= d->depth_max;
 }
 
 /* From the end: a depth has more to come when a later line of the same directory has been seen. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/path.h"
 #include "tools/dpkg-version.h"
 #include "tools/mkfs-compare.h"
 #include "tools/source-tree.h"
@@ -162,7 +163,7 @@ static int check_deletions(const struct over *o)
 /* "libfoo.so.1.2" of a path: where the version begins. @return NULL: it is no such name */
 static const char *version_of(const char *path, const char **ret_name)
 {
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *name = mlimg_path_name(path);
 	const char *so = strstr(name, ".so.");
 
 	*ret_name = name;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libmlimg/arena.h"
+#include "libmlimg/path.h"
 
 #define INDEXES_MAX 64  /* indexes within indexes; two are usual, and each could name all others */
 #define FOUND_MAX 256   /* images that may be the one */
@@ -266,7 +267,7 @@ static int search_layout(struct search *s, struct mlimg_oci_image *image, struct
 /* A file that is named after its digest, as configurations are. */
 static bool has_digest_in_name(const char *path, uint8_t ret_digest[MLIMG_SHA256_SIZE])
 {
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	const char *base = mlimg_path_name(path);
 	size_t n = strcspn(base, ".");
 	char hex[MLIMG_SHA256_HEX_SIZE];
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/path.h"
 #include "tools/beneath.h"
 #include "tools/ext4-data.h"
 
@@ -64,7 +65,7 @@ static int put_entry(struct mlimg_copier *c, const struct mlimg_entry *from,
 	struct mlimg_node *parent, struct mlimg_node **ret_node, struct mlimg_err *err)
 {
 	struct mlimg_tree *tree = c->to->tree;
-	const char *slash = strrchr(from->path, '/'), *name = slash ? slash + 1 : from->path;
+	const char *name = mlimg_path_name(from->path);
 	struct mlimg_inode *inode;
 	int r;
 
@@ -81,19 +82,12 @@ static int put_entry(struct mlimg_copier *c, const struct mlimg_entry *from,
 					: 0;
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return n == 0 || (strncmp(path, dir, n) == 0 && path[n] == '/');
-}
-
 /* What follows a directory and all that is in it. */
 static const struct mlimg_entry *after(const struct mlimg_entry *dir, const struct mlimg_entry *end)
 {
 	const struct mlimg_entry *e = dir + 1;
 
-	while (e < end && is_below(e->path, dir->path))
+	while (e < end && mlimg_path_is_below(e->path, dir->path))
 		e++;
 	return e;
 }
@@ -120,8 +114,8 @@ int mlimg_copier_dir(struct mlimg_copier *c, const struct mlimg_entry *from,
 	const struct mlimg_entry *end = m->entries + m->n_entries, *e = from + 1;
 	struct mlimg_node *dir = into;
 
-	while (e < end && is_below(e->path, from->path)) {
-		const char *slash = strrchr(e->path, '/'), *name = slash ? slash + 1 : e->path;
+	while (e < end && mlimg_path_is_below(e->path, from->path)) {
+		const char *name = mlimg_path_name(e->path);
 		struct mlimg_node *node;
 		int r;
 

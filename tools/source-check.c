@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "libmlimg/le.h"
+#include "libmlimg/path.h"
 #include "libmlimg/whiteout.h"
 
 #define XATTR_NAME_MAX 255 /* bytes with the prefix: the VFS' limit */
@@ -181,8 +182,7 @@ static int check_numbers(
 
 int mlimg_source_check(const struct mlimg_entry *entry, enum mlimg_kind kind, struct mlimg_err *err)
 {
-	const char *slash = strrchr(entry->path, '/');
-	size_t name_size = strlen(slash ? slash + 1 : entry->path);
+	size_t name_size = strlen(mlimg_path_name(entry->path));
 	int r;
 
 	if (name_size > MLIMG_NAME_MAX)

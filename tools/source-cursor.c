@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/path.h"
+
 #define LINKS_MIN 256 /* slots; a power of two */
 
 struct mlimg_link {
@@ -94,7 +96,7 @@ static int put_linked(struct mlimg_cursor *c, struct mlimg_node *parent, const c
 int mlimg_cursor_put(struct mlimg_cursor *c, const struct mlimg_entry *entry,
 	const struct mlimg_identity *id, struct mlimg_node **ret_node, struct mlimg_err *err)
 {
-	const char *slash = strrchr(entry->path, '/'), *name = slash ? slash + 1 : entry->path;
+	const char *name = mlimg_path_name(entry->path);
 	struct mlimg_node *parent;
 	int r;
 

@@ -7,6 +7,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/path.h"
 #include "libmlimg/unionfs.h"
 #include "libmlimg/whiteout.h"
 #include "tools/beneath.h"
@@ -199,7 +200,7 @@ static char *join(const char *dir, const char *name, size_t name_size)
 static int find_lower(const struct mlimg_entry *entry, const struct level *parent,
 	const struct mlimg_xattr *redirect, char **ret_path, struct mlimg_err *err)
 {
-	const char *slash = strrchr(entry->path, '/'), *name = slash ? slash + 1 : entry->path;
+	const char *name = mlimg_path_name(entry->path);
 	const char *text = redirect ? (const char *)redirect->value : name;
 	size_t size = redirect ? redirect->size : strlen(name);
 
@@ -214,15 +215,6 @@ static int find_lower(const struct mlimg_entry *entry, const struct level *paren
 	else
 		return 0;
 	return *ret_path ? 0 : mlimg_err_set(err, ENOMEM, "'%s'", entry->path);
-}
-
-static size_t depth_of(const char *path)
-{
-	size_t depth = *path != '\0';
-
-	for (; *path; path++)
-		depth += *path == '/';
-	return depth;
 }
 
 /* The directory has been put; what is in it comes next. */
@@ -413,7 +405,7 @@ int mlimg_upper_put(struct mlimg_upper *u, const struct mlimg_entry *entry,
 	int r = take_xattrs(u, entry, &stripped, &marks, err);
 
 	*ret_node = NULL;
-	leave(u, depth_of(entry->path));
+	leave(u, mlimg_path_depth(entry->path));
 	if (r == 0 && strcmp(entry->path, MLIMG_UNIONFS_DIR) == 0)
 		r = mlimg_err_refuse(err,
 			"'%s': unionfs-fuse wrote this upper: convert the user layer (mlimg-agent "

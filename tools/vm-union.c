@@ -14,6 +14,7 @@
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/index.h"
+#include "libmlimg/io.h"
 #include "tools/index-compile.h"
 #include "tools/index-merge.h"
 #include "tools/vm-runtime.h"
@@ -280,7 +281,7 @@ static void mark_used(const char *path)
 static void remove_old(const char *path)
 {
 	mlimg_autoclose int fd = lock_dir_of(path, LOCK_EX);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	mlimg_autoclosedir DIR *dir = fd < 0 ? NULL : mlimg_dir_open(fd, ".");
 	const time_t oldest = time(NULL) - (time_t)MLIMG_INDEX_KEPT_DAYS * 24 * 60 * 60;
 	const struct dirent *entry;
 	struct stat st;
@@ -290,8 +291,6 @@ static void remove_old(const char *path)
 			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 			S_ISREG(st.st_mode) && st.st_atime < oldest)
 			unlinkat(fd, entry->d_name, 0);
-	if (dir)
-		closedir(dir);
 }
 
 int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,

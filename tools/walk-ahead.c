@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libmlimg/path.h"
+
 #define WALKERS_MAX 4
 #define CHUNK_MIN 4096u
 #define CHUNK_MAX 65536u
@@ -358,19 +360,11 @@ struct visit {
 
 static int visit_stream(struct visit *v, struct stream *s);
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t size = dir ? strlen(dir) : 0;
-
-	return dir && (!size || (strncmp(path, dir, size) == 0 && path[size] == '/'));
-}
-
 /* @return what the visitor says */
 static int visit_item(struct visit *v, const struct item *i)
 {
-	const char *slash = strrchr(i->entry.path, '/');
 	const struct mlimg_walk_at at = {.parent_fd = -1,
-		.name = slash ? slash + 1 : i->entry.path,
+		.name = mlimg_path_name(i->entry.path),
 		.root_fd = v->ahead->root_fd,
 		.fd = -1,
 		.st = &i->st};
@@ -387,7 +381,8 @@ static int visit_item(struct visit *v, const struct item *i)
 static int visit_chunk(struct visit *v, struct chunk *c)
 {
 	for (struct item *i = c->first; i; i = i->next) {
-		int r = is_below(i->entry.path, v->passed) ? 0 : visit_item(v, i);
+		bool is_passed = v->passed && mlimg_path_is_below(i->entry.path, v->passed);
+		int r = is_passed ? 0 : visit_item(v, i);
 
 		if (r == 0 && i->below)
 			r = visit_stream(v, i->below);
