@@ -7,8 +7,8 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/dpkg-version.h"
 #include "tools/dpkg-status.h"
-#include "tools/dpkg-version.h"
 #include "tools/ext4-data.h"
 #include "tools/records-read.h"
 

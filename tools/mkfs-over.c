@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/dpkg-version.h"
 #include "libmlimg/path.h"
-#include "tools/dpkg-version.h"
 #include "tools/mkfs-compare.h"
 #include "tools/source-tree.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/dpkg-version.h"
+#include "libmlimg/dpkg-version.h"
 
 #include <stdbool.h>
 #include <string.h>

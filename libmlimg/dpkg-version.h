@@ -4,8 +4,8 @@
  * Order of Debian's version numbers: deb-version(7), "Sorting algorithm". Any text has a place in the order, also what dpkg
  * would not take for a version.
  */
-#ifndef MLIMG_TOOLS_DPKG_VERSION_H
-#define MLIMG_TOOLS_DPKG_VERSION_H
+#ifndef MLIMG_DPKG_VERSION_H
+#define MLIMG_DPKG_VERSION_H
 
 /**
  * Compare "[epoch:]upstream[-revision]". Numbers may be of any length.

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/accounts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/accounts-parse.h"
+#include "libmlimg/text.h"
+
+#define NO_NODE UINT32_MAX
+
+static struct mlimg_account_three three_of(
+	const struct mlimg_accounts_merge *m, const struct mlimg_account_line *line)
+{
+	struct mlimg_account_three t = {.key = line->key, .nth = line->nth};
+
+	for (int side = 0; side < MLIMG_N_SIDES; side++)
+		t.side[side] = mlimg_account_list_find(&m->sides[side], line->key, line->nth);
+	return t;
+}
+
+static bool is_same_line(const struct mlimg_account_line *a, const struct mlimg_account_line *b)
+{
+	return a && b ? mlimg_span_is_same(a->text, b->text) : a == b;
+}
+
+static bool is_shown(const struct mlimg_accounts_merge *m, const struct mlimg_account_three *t)
+{
+	const struct mlimg_account_line *base = t->side[MLIMG_BASE], *next = t->side[MLIMG_NEXT],
+					*mine = t->side[MLIMG_MINE];
+	bool is_user = m->file == MLIMG_PASSWD || m->file == MLIMG_SHADOW,
+	     is_group = m->file == MLIMG_GROUP || m->file == MLIMG_GSHADOW;
+	const struct mlimg_account_name *name = NULL;
+
+	if (t->key[0] == 'a' && (is_user || is_group))
+		name = mlimg_account_names_find(
+			is_user ? &m->job->users : &m->job->groups, t->key, t->nth);
+	if (name && (!name->stays || m->file == MLIMG_PASSWD || m->file == MLIMG_GROUP))
+		return name->stays;
+	if (next && mine)
+		return true;
+	if (next)
+		return !base;
+	return !base || !is_same_line(base, mine) ||
+		(name && name->id[MLIMG_NEXT] == MLIMG_ID_NONE);
+}
+
+static int put_line(struct mlimg_accounts_merge *m, const struct mlimg_account_line *line)
+{
+	struct mlimg_account_three t = three_of(m, line);
+	const struct mlimg_account_line *mine = t.side[MLIMG_MINE];
+	int r = 0;
+
+	if (!is_shown(m, &t))
+		return 0;
+	if (t.key[0] == 'a' && m->file < MLIMG_SUBUID)
+		r = mlimg_accounts_put_account(m, &t);
+	else if (t.key[0] == 'a' && !mine)
+		r = mlimg_accounts_put_range(m, &t);
+	else if (mine && !(t.side[MLIMG_NEXT] && is_same_line(mine, t.side[MLIMG_BASE])))
+		mlimg_text_put(&m->out, mine->text.at, mine->text.size);
+	else
+		mlimg_text_put(&m->out, t.side[MLIMG_NEXT]->text.at, t.side[MLIMG_NEXT]->text.size);
+	mlimg_text_put(&m->out, "\n", 1);
+	return r;
+}
+
+/* Lines in the order of the merged file, as a list. */
+struct order {
+	struct node {
+		const struct mlimg_account_line *line;
+		uint32_t next;
+	} * nodes;
+	uint32_t n, first;
+};
+
+static void insert(struct order *o, const struct mlimg_account_line *line, uint32_t behind)
+{
+	uint32_t *link = behind == NO_NODE ? &o->first : &o->nodes[behind].next;
+
+	o->nodes[o->n] = (struct node){line, *link};
+	*link = o->n++;
+}
+
+static int order_lines(const struct mlimg_accounts_merge *m, struct order *o)
+{
+	const struct mlimg_account_list *next = &m->sides[MLIMG_NEXT],
+					*mine = &m->sides[MLIMG_MINE];
+	uint32_t behind = NO_NODE;
+
+	*o = (struct order){
+		.nodes = calloc(next->n + mine->n + 1, sizeof(*o->nodes)), .first = NO_NODE};
+	if (!o->nodes)
+		return mlimg_err_set(m->job->err, ENOMEM, "accounts");
+	for (size_t i = 0; i < mine->n; i++) {
+		insert(o, &mine->lines[i], i ? (uint32_t)i - 1 : NO_NODE);
+		mine->lines[i].node = (uint32_t)i;
+	}
+	for (size_t i = 0; i < next->n; i++) {
+		const struct mlimg_account_line *line = &next->lines[i],
+						*same = mlimg_account_list_find(
+							mine, line->key, line->nth);
+
+		if (same) {
+			behind = same->node;
+			continue;
+		}
+		insert(o, line, behind);
+		behind = o->n - 1;
+	}
+	return 0;
+}
+
+static int merge_lines(struct mlimg_accounts_merge *m)
+{
+	struct order order;
+	int r = order_lines(m, &order);
+
+	for (uint32_t i = r == 0 ? order.first : NO_NODE; i != NO_NODE && r == 0;
+		i = order.nodes[i].next)
+		r = put_line(m, order.nodes[i].line);
+	free(order.nodes);
+	mlimg_text_put(&m->out, "", 0);
+	if (r == 0 && m->out.has_failed)
+		r = mlimg_err_set(m->job->err, ENOMEM, "accounts");
+	return r;
+}
+
+/* A last line without newline is one all the same. */
+static bool is_as(const struct mlimg_text *out, struct mlimg_records_text text)
+{
+	if (!text.text || text.size > out->size || memcmp(out->data, text.text, text.size) != 0)
+		return false;
+	return text.size == out->size ||
+		(text.size && text.text[text.size - 1] != '\n' && text.size + 1 == out->size);
+}
+
+static int merge_file(struct mlimg_accounts_job *job, enum mlimg_accounts_file file,
+	const struct mlimg_accounts *const sides[MLIMG_N_SIDES], struct mlimg_merged_text *ret)
+{
+	struct mlimg_records_text next = sides[MLIMG_NEXT]->files[file],
+				  mine = sides[MLIMG_MINE]->files[file];
+	struct mlimg_account_list lists[MLIMG_N_SIDES];
+	struct mlimg_accounts_merge m = {.job = job, .file = file, .sides = lists};
+	int r;
+
+	for (int side = 0; side < MLIMG_N_SIDES; side++)
+		lists[side] = job->lists[side][file];
+	if (!mine.text && (!next.text || sides[MLIMG_BASE]->files[file].text)) {
+		*ret = (struct mlimg_merged_text){
+			.from = next.text ? MLIMG_FROM_MINE : MLIMG_FROM_NEXT};
+		return 0;
+	}
+	r = merge_lines(&m);
+	if (r < 0) {
+		free(m.out.data);
+		return r;
+	}
+	*ret = (struct mlimg_merged_text){
+		.text = m.out.data, .size = m.out.size, .from = MLIMG_FROM_BOTH};
+	if (is_as(&m.out, next) || is_as(&m.out, mine)) {
+		ret->from = is_as(&m.out, next) ? MLIMG_FROM_NEXT : MLIMG_FROM_MINE;
+		ret->size = (ret->from == MLIMG_FROM_NEXT ? next : mine).size;
+		ret->text[ret->size] = '\0';
+	}
+	return 0;
+}
+
+static int merge_all(struct mlimg_accounts_job *job,
+	const struct mlimg_accounts *const sides[MLIMG_N_SIDES],
+	struct mlimg_accounts_merged *merged)
+{
+	int r = 0;
+
+	job->arena = mlimg_arena_new();
+	if (!job->arena)
+		return mlimg_err_set(job->err, ENOMEM, "accounts");
+	for (int side = 0; side < MLIMG_N_SIDES; side++)
+		for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
+			r = mlimg_account_list_parse(f, sides[side]->files[f], job->arena,
+				&job->lists[side][f], job->err);
+	if (r == 0)
+		r = mlimg_accounts_decide(job);
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
+		r = merge_file(job, f, sides, &merged->files[f]);
+	return r;
+}
+
+int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_accounts *next,
+	const struct mlimg_accounts *mine, const struct mlimg_accounts_used *used,
+	struct mlimg_accounts_merged *ret, struct mlimg_notes *notes, struct mlimg_err *err)
+{
+	const struct mlimg_accounts *const sides[] = {
+		[MLIMG_BASE] = base, [MLIMG_NEXT] = next, [MLIMG_MINE] = mine};
+	struct mlimg_accounts_merged merged = {.files = {{NULL, 0, 0}}};
+	struct mlimg_accounts_job job = {.used = used, .notes = notes, .err = err};
+	int r = merge_all(&job, sides, &merged);
+
+	for (int side = 0; side < MLIMG_N_SIDES; side++)
+		for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+			mlimg_account_list_done(&job.lists[side][f]);
+	free(job.users.names);
+	free(job.groups.names);
+	mlimg_arena_free(job.arena);
+	merged.upper = job.upper;
+	merged.lower = job.lower;
+	if (r < 0) {
+		mlimg_accounts_merged_done(&merged);
+		return r;
+	}
+	*ret = merged;
+	return 0;
+}
+
+void mlimg_accounts_merged_done(struct mlimg_accounts_merged *merged)
+{
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		free(merged->files[f].text);
+	mlimg_id_moves_done(&merged->upper);
+	mlimg_id_moves_done(&merged->lower);
+	*merged = (struct mlimg_accounts_merged){.files = {{NULL, 0, 0}}};
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file accounts.h
+ * passwd, group, shadow, gshadow, subuid and subgid merged three ways by record: base (the stack that the user's layer was made on), next
+ * (the stack that it will lie on), mine (the files as the user has them). And which owners of files follow from that. Nothing is
+ * read or written here.
+ *
+ * Formats: passwd(5), group(5), shadow(5), gshadow(5), subuid(5). A line is an account when it has a name and the number of fields that the
+ * manual page says; its name is its key, a second line of that name the second of that key. All other lines (comments, the "+" and "-" of
+ * nsswitch.conf(5)'s compat, malformed ones) are known by their whole text, and are kept or go as a whole. Empty files are files;
+ * one that is not there (text NULL) has no lines.
+ *
+ * Which lines show, with shadow following passwd and gshadow following group:
+ *
+ *     mine has it, next too            merged by field, below
+ *     mine has it, base and next not   the user's own: stays
+ *     mine and base have it, next not  goes, unless the user changed it in either file, or something of the user's belongs to that
+ *                                      id: then it stays, and is told
+ *     next has it, mine and base not   new: comes
+ *     next and base have it, mine not  the user deleted it: stays away
+ *
+ * Fields: one that only one side changed has that side's value; one that both changed otherwise has mine, which is told (but for the
+ * day of the last password change). Members and administrators of groups are sets: what either side added is in, what either
+ * side removed is not. Lines are in the order of mine, new ones behind the one that is before them in next.
+ *
+ * Ids, of users as of groups:
+ *
+ *  1. An id that only one side changed is that side's. When both did, it is mine.
+ *  2. An account that both made since base has next's id when that is a system one (below 1000, or 60000 and above), else mine.
+ *  3. A new or moved id of next that is another account's in mine gives way: it stays what it was in mine, or is the highest that is free from
+ *     999 down to 100, for ids from 1000 to 59999 the lowest free one among these. Told. Only when the other one is an account
+ *     that next no longer has does that other one move.
+ *  4. Ids that several names share in next, or in mine, are shared on purpose.
+ *  5. Primary groups of the user's accounts follow a group that moved.
+ *
+ * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be; and `lower`, from ids in next's layers to what
+ * they are here, for the accounts that had to give way (rule 3) and those of rule 2 that keep mine: files of next with these owners do not fit
+ * as they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a swap.
+ *
+ * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all of them.
+ *
+ * The accounts of a stack are composed by the same rules of what its system and its software layers have (mlimg_accounts_compose()).
+ */
+#ifndef MLIMG_ACCOUNTS_H
+#define MLIMG_ACCOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmlimg/err.h"
+#include "libmlimg/notes.h"
+#include "libmlimg/records.h"
+
+#define MLIMG_ACCOUNTS_SIZE_MAX (8u << 20) /**< bytes of one file: 100,000 accounts of 80 */
+#define MLIMG_ACCOUNTS_LINES_MAX 100000    /**< lines of one file */
+
+/** The files. */
+enum mlimg_accounts_file {
+	MLIMG_PASSWD,
+	MLIMG_GROUP,
+	MLIMG_SHADOW,
+	MLIMG_GSHADOW,
+	MLIMG_SUBUID,
+	MLIMG_SUBGID,
+	MLIMG_N_ACCOUNTS_FILES,
+};
+
+/** @return "etc/passwd", ... */
+const char *mlimg_accounts_path(enum mlimg_accounts_file file);
+
+/** @return which file @p path of a tree is, or MLIMG_N_ACCOUNTS_FILES when it is none of them */
+enum mlimg_accounts_file mlimg_accounts_file_of(const char *path);
+
+/** The accounts of one side: the text of each file; text NULL where it is not there. */
+struct mlimg_accounts {
+	struct mlimg_records_text files[MLIMG_N_ACCOUNTS_FILES];
+};
+
+/** An id that becomes another one. */
+struct mlimg_id_move {
+	uint32_t from, to;
+};
+
+/** Moves of ids, at once: each id is looked up once. Sorted by @p from. */
+struct mlimg_id_moves {
+	struct mlimg_id_move *uids, *gids;
+	size_t n_uids, n_gids;
+};
+
+/** @return what the user id @p uid becomes; itself when nothing says otherwise */
+uint32_t mlimg_id_moves_uid(const struct mlimg_id_moves *moves, uint32_t uid);
+
+/** @return the same of a group id */
+uint32_t mlimg_id_moves_gid(const struct mlimg_id_moves *moves, uint32_t gid);
+
+/** Free what they own; accepts NULL. */
+void mlimg_id_moves_done(struct mlimg_id_moves *moves);
+
+/** Who owns things in the user's layer. */
+struct mlimg_accounts_used {
+	/** @return whether anything there belongs to the user (or, with @p is_group, to the group) @p id */
+	bool (*is_used)(void *ctx, bool is_group, uint32_t id);
+	void *ctx;
+};
+
+/** Whose text a merged file has. */
+enum mlimg_merged_from {
+	MLIMG_FROM_NEXT = 1, /**< next's, byte for byte (or it is not there, as in next) */
+	MLIMG_FROM_MINE,     /**< mine, byte for byte (or it is not there, as in mine) */
+	MLIMG_FROM_BOTH,     /**< a new one */
+};
+
+/** A merged file. */
+struct mlimg_merged_text {
+	char *text; /**< NUL-terminated (the NUL is not counted); NULL: it is not there */
+	size_t size;
+	enum mlimg_merged_from from;
+};
+
+/** What comes out. */
+struct mlimg_accounts_merged {
+	struct mlimg_merged_text files[MLIMG_N_ACCOUNTS_FILES];
+	struct mlimg_id_moves upper; /**< for files of the user's layer */
+	struct mlimg_id_moves lower; /**< for files of next's layers */
+};
+
+/**
+ * Merge.
+ *
+ * A file that mine has not while base has it was deleted by the user: it is not there. To learn of owners alone, when the user's
+ * layer has none of these files, call it with @p base as @p mine.
+ *
+ * @param base   all zero when not known: then nothing counts as deleted
+ * @param next   next
+ * @param mine   mine
+ * @param used   for the third row of the table; NULL: anything may be used
+ * @param ret    mlimg_accounts_merged_done() when done; untouched on failure
+ * @param notes  what people should know; may be NULL
+ * @param err    of kind MLIMG_ERR_REFUSED, "etc/passwd: ...": more than MLIMG_ACCOUNTS_SIZE_MAX bytes or MLIMG_ACCOUNTS_LINES_MAX lines,
+ *               NULs
+ * @return       0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_accounts *next,
+	const struct mlimg_accounts *mine, const struct mlimg_accounts_used *used,
+	struct mlimg_accounts_merged *ret, struct mlimg_notes *notes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Free what it owns; accepts a zeroed one. */
+void mlimg_accounts_merged_done(struct mlimg_accounts_merged *merged);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file notes.h
+ * What a merge of databases has to tell people: things that were decided between two who both wanted something, and things that no
+ * longer fit together. The merge itself goes on.
+ */
+#ifndef MLIMG_NOTES_H
+#define MLIMG_NOTES_H
+
+#include <stddef.h>
+
+#include "libmlimg/arena.h"
+#include "libmlimg/err.h"
+
+#define MLIMG_NOTES_MAX 10000 /**< notes that are kept; more are counted only */
+
+/** How much a note matters. */
+enum mlimg_note_kind {
+	MLIMG_NOTE_TOLD = 1, /**< something was moved or kept, nothing is lost */
+	MLIMG_NOTE_CONFLICT, /**< both sides changed it, and one had to give way */
+	MLIMG_NOTE_BROKEN, /**< it does not work as it is now: a dependency that no longer holds */
+};
+
+/** A note. */
+struct mlimg_note {
+	enum mlimg_note_kind kind;
+	const char *path; /**< of the database, in a tree: "etc/passwd" */
+	const char *name; /**< of the account, package, ... */
+	const char *text; /**< one line, without a full stop; control characters became '?' */
+};
+
+/** Notes in the order in which they came. Zero it to begin with. */
+struct mlimg_notes {
+	struct mlimg_note *notes;
+	size_t n;                  /**< kept */
+	size_t n_more;             /**< beyond MLIMG_NOTES_MAX */
+	size_t room;               /**< private */
+	struct mlimg_arena *arena; /**< private */
+};
+
+/** @return "told", "conflict" or "broken" */
+const char *mlimg_note_kind_name(enum mlimg_note_kind kind);
+
+/**
+ * Add one.
+ *
+ * @param notes  where to; NULL: nobody wants to know
+ * @param kind   how much it matters
+ * @param path   of the database; copied
+ * @param name   what it is about; copied
+ * @param fmt    printf format of the text; cut at MLIMG_ERR_TEXT_SIZE
+ * @return       0, -ENOMEM
+ */
+int mlimg_notes_add(struct mlimg_notes *notes, enum mlimg_note_kind kind, const char *path,
+	const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6))) MLIMG_MUST_CHECK;
+
+/** Free what they own. */
+void mlimg_notes_done(struct mlimg_notes *notes);
+
+#endif

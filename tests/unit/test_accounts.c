@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/accounts.h"
+
+#include "libmlimg/cleanup.h"
+#include "tests/lib/test.h"
+
+/* One merge. Files that are not set are not there. */
+static struct mlimg_accounts base, next, mine;
+static struct mlimg_accounts_merged merged;
+static struct mlimg_notes notes;
+
+static void set(struct mlimg_accounts *side, enum mlimg_accounts_file file, const char *text)
+{
+	side->files[file] = (struct mlimg_records_text){text, text ? strlen(text) : 0};
+}
+
+static void set_all(enum mlimg_accounts_file file, const char *b, const char *n, const char *m)
+{
+	set(&base, file, b);
+	set(&next, file, n);
+	set(&mine, file, m);
+}
+
+static void merge(const struct mlimg_accounts_used *used)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	mlimg_accounts_merged_done(&merged);
+	mlimg_notes_done(&notes);
+	ASSERT_OK(mlimg_accounts_merge(&base, &next, &mine, used, &merged, &notes, &err), err);
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		ASSERT(!merged.files[f].text ||
+			strlen(merged.files[f].text) == merged.files[f].size);
+}
+
+/* "KIND PATH NAME: TEXT", a line each */
+static char *told(void)
+{
+	static char text[8192];
+
+	text[0] = '\0';
+	for (size_t i = 0; i < notes.n; i++)
+		sprintf(text + strlen(text), "%s %s %s: %s\n",
+			mlimg_note_kind_name(notes.notes[i].kind), notes.notes[i].path,
+			notes.notes[i].name, notes.notes[i].text);
+	return text;
+}
+
+static char *moves(const struct mlimg_id_moves *m)
+{
+	static char texts[4][256], *text;
+	static int i;
+
+	text = texts[i++ % 4];
+	text[0] = '\0';
+	for (size_t k = 0; k < m->n_uids; k++)
+		sprintf(text + strlen(text), "u%u>%u ", m->uids[k].from, m->uids[k].to);
+	for (size_t k = 0; k < m->n_gids; k++)
+		sprintf(text + strlen(text), "g%u>%u ", m->gids[k].from, m->gids[k].to);
+	return text;
+}
+
+static bool nobody(void *ctx, bool is_group, uint32_t id)
+{
+	return false;
+}
+
+static const struct mlimg_accounts_used unused = {nobody, NULL};
+
+/* The merge of one file of three texts is @wanted, and of what comes out with next again nothing else. */
+static void check(enum mlimg_accounts_file file, const char *b, const char *n, const char *m,
+	const char *wanted, enum mlimg_merged_from from)
+{
+	mlimg_autofree char *once = NULL;
+
+	base = next = mine = (struct mlimg_accounts){.files = {{NULL, 0}}};
+	set_all(file, b, n, m);
+	merge(&unused);
+	ASSERT_STR(merged.files[file].text, wanted);
+	ASSERT_EQ(merged.files[file].from, from);
+	once = merged.files[file].text ? strdup(merged.files[file].text) : NULL;
+	set_all(file, n, n, once);
+	merge(&unused);
+	ASSERT_STR(merged.files[file].text, wanted);
+	ASSERT_STR(told(), "");
+	set_all(file, b, n, m);
+	merge(&unused);
+}
+
+#define ROOT "root:x:0:0:root:/root:/bin/bash\n"
+#define MAN "man:x:6:12:man:/var/cache/man:/usr/sbin/nologin\n"
+#define ALICE "alice:x:1000:1000::/home/alice:/bin/sh\n"
+
+TEST(paths_of_the_files)
+{
+	ASSERT_STR(mlimg_accounts_path(MLIMG_GSHADOW), "etc/gshadow");
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		ASSERT_EQ(mlimg_accounts_file_of(mlimg_accounts_path(f)), f);
+	ASSERT_EQ(mlimg_accounts_file_of("etc/passwd-"), MLIMG_N_ACCOUNTS_FILES);
+}
+
+TEST(an_account_of_either_side_is_there)
+{
+	check(MLIMG_PASSWD, ROOT MAN, ROOT "www:x:33:33::/:/bin/no\n" MAN, ROOT MAN ALICE,
+		ROOT "www:x:33:33::/:/bin/no\n" MAN ALICE, MLIMG_FROM_BOTH);
+	ASSERT_STR(told(), "");
+	/* Behind the line that is before it in next, so not behind the user's own. */
+	check(MLIMG_PASSWD, ROOT, ROOT "a:x:1:1:::\nb:x:2:2:::\n", ROOT ALICE "+::::::\n",
+		ROOT "a:x:1:1:::\nb:x:2:2:::\n" ALICE "+::::::\n", MLIMG_FROM_BOTH);
+	check(MLIMG_PASSWD, ROOT MAN, ROOT MAN, MAN, MAN, MLIMG_FROM_MINE);
+	check(MLIMG_PASSWD, ROOT MAN, ROOT, ROOT MAN, ROOT, MLIMG_FROM_NEXT);
+	check(MLIMG_PASSWD, NULL, ROOT MAN, ROOT ALICE, ROOT MAN ALICE, MLIMG_FROM_BOTH);
+}
+
+TEST(fields_that_both_sides_changed)
+{
+	check(MLIMG_PASSWD, ROOT, "root:x:0:0:root:/var/root:/bin/bash\n",
+		"root:x:0:0:root:/root:/bin/zsh\n", "root:x:0:0:root:/var/root:/bin/zsh\n",
+		MLIMG_FROM_BOTH);
+	ASSERT_STR(told(), "");
+	check(MLIMG_PASSWD, ROOT, "root:x:0:0:root:/root:/bin/dash\n",
+		"root:x:0:0:root:/root:/bin/zsh\n", "root:x:0:0:root:/root:/bin/zsh\n",
+		MLIMG_FROM_MINE);
+	ASSERT_STR(told(),
+		"conflict etc/passwd root: shell: changed here and by the system; it "
+		"stays as it is here\n");
+	check(MLIMG_SHADOW, "root:*:1:0:99999:7:::\n", "root:!:2:0:99999:7:::\n",
+		"root:$y$x:3:0:99999:7:::\n", "root:$y$x:3:0:99999:7:::\n", MLIMG_FROM_MINE);
+	ASSERT_STR(told(),
+		"conflict etc/shadow root: password: changed here and by the system; "
+		"it stays as it is here\n");
+	/* An image that was made on another day. */
+	check(MLIMG_SHADOW, "root:*:1:0:99999:7:::\n", "root:*:2:0:99999:7:::\n",
+		"root:$y$x:3:0:99999:7:::\n", "root:$y$x:3:0:99999:7:::\n", MLIMG_FROM_MINE);
+	ASSERT_STR(told(), "");
+}
+
+TEST(members_are_sets)
+{
+	check(MLIMG_GROUP, "g:x:5:a,b,c\n", "g:x:5:b,c,d\n", "g:x:5:c,e,a\n", "g:x:5:c,e,d\n",
+		MLIMG_FROM_BOTH);
+	check(MLIMG_GROUP, "g:x:5:\n", "g:x:5:www\n", "g:x:5:alice,\n", "g:x:5:alice,www\n",
+		MLIMG_FROM_BOTH);
+	check(MLIMG_GROUP, NULL, "g:x:5:a\n", "g:x:5:b\n", "g:x:5:b,a\n", MLIMG_FROM_BOTH);
+	check(MLIMG_GSHADOW, "g:*::\n", "g:*:adm:www\n", "g:!::alice\n", "g:!:adm:alice,www\n",
+		MLIMG_FROM_BOTH);
+	ASSERT_STR(told(), "");
+}
+
+TEST(other_lines_are_kept)
+{
+	check(MLIMG_PASSWD, ROOT "# c\n", ROOT "# c\n# d\n" MAN,
+		"# mine\n" ROOT "\nnonsense\n# c\n", "# mine\n" ROOT "\nnonsense\n# c\n# d\n" MAN,
+		MLIMG_FROM_BOTH);
+	/* Without ids it is no account, and nobody else's name. */
+	check(MLIMG_PASSWD, ROOT, ROOT MAN, ROOT "man:x:six:12:::\n+@net\n-bob\n",
+		ROOT MAN "man:x:six:12:::\n+@net\n-bob\n", MLIMG_FROM_BOTH);
+	check(MLIMG_PASSWD, "# c\n" ROOT, ROOT, "# c\n" ROOT ALICE, ROOT ALICE, MLIMG_FROM_BOTH);
+}
+
+TEST(names_and_ids_that_are_there_twice)
+{
+	check(MLIMG_PASSWD, ROOT "toor:x:0:0:::\n", ROOT "toor:x:0:0:::\n" MAN,
+		ROOT "toor:x:0:0::/:\nalice:x:0:0:::\n",
+		ROOT "toor:x:0:0::/:\n" MAN "alice:x:0:0:::\n", MLIMG_FROM_BOTH);
+	ASSERT_STR(told(), "");
+	check(MLIMG_PASSWD, ROOT, ROOT "toor:x:0:0:::\n", ROOT ALICE, ROOT "toor:x:0:0:::\n" ALICE,
+		MLIMG_FROM_BOTH);
+	check(MLIMG_PASSWD, ROOT, ROOT MAN, ROOT ROOT ALICE ALICE, ROOT MAN ROOT ALICE ALICE,
+		MLIMG_FROM_BOTH);
+	check(MLIMG_SUBUID, "a:100000:1\na:100001:1\n", "a:100000:1\na:100001:1\n",
+		"a:100000:1\na:100001:1\na:100002:1\n", "a:100000:1\na:100001:1\na:100002:1\n",
+		MLIMG_FROM_MINE);
+}
+
+TEST(a_file_without_its_last_newline_stays_so)
+{
+	check(MLIMG_PASSWD, ROOT, ROOT,
+		ROOT "alice:x:1:1:::", ROOT "alice:x:1:1:::", MLIMG_FROM_MINE);
+	check(MLIMG_PASSWD, ROOT, ROOT MAN, ROOT "alice:x:1:1:::", ROOT MAN "alice:x:1:1:::\n",
+		MLIMG_FROM_BOTH);
+}
+
+TEST(a_file_that_one_side_has_not)
+{
+	check(MLIMG_GSHADOW, "g:*::\n", "g:*::\nh:*::\n", NULL, NULL, MLIMG_FROM_MINE);
+	check(MLIMG_GSHADOW, NULL, "g:*::\n", NULL, "g:*::\n", MLIMG_FROM_NEXT);
+	check(MLIMG_GSHADOW, NULL, NULL, NULL, NULL, MLIMG_FROM_NEXT);
+	check(MLIMG_GSHADOW, NULL, NULL, "g:*::\n", "g:*::\n", MLIMG_FROM_MINE);
+}
+
+TEST(what_the_user_deleted_stays_deleted)
+{
+	set_all(MLIMG_PASSWD, ROOT MAN, ROOT "man:x:6:12:man:/m:/bin/sh\n", ROOT);
+	set_all(MLIMG_SHADOW, "root:*:1::::::\nman:*:1::::::\n", "root:*:1::::::\nman:*:2::::::\n",
+		"root:*:1::::::\n");
+	merge(NULL);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT);
+	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "root:*:1::::::\n");
+	ASSERT_EQ(merged.files[MLIMG_PASSWD].from, MLIMG_FROM_MINE);
+}
+
+static bool uid_6(void *ctx, bool is_group, uint32_t id)
+{
+	return !is_group && id == 6;
+}
+
+TEST(an_account_that_the_system_has_no_more)
+{
+	const struct mlimg_accounts_used used = {uid_6, NULL};
+
+	set_all(MLIMG_PASSWD, ROOT MAN, ROOT, ROOT MAN);
+	set_all(MLIMG_SHADOW, "root:*:1::::::\nman:*:1::::::\n", "root:*:1::::::\n",
+		"root:*:1::::::\nman:*:1::::::\n");
+	set_all(MLIMG_GROUP, "root:x:0:\nman:x:12:\nkmem:x:15:\n", "root:x:0:\n",
+		"root:x:0:\nman:x:12:\nkmem:x:15:\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT);
+	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "root:*:1::::::\n");
+	ASSERT_STR(merged.files[MLIMG_GROUP].text, "root:x:0:\n");
+	/* Its files would be nobody's, or worse, somebody else's. With it stays its primary group. */
+	merge(&used);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT MAN);
+	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "root:*:1::::::\nman:*:1::::::\n");
+	ASSERT_STR(merged.files[MLIMG_GROUP].text, "root:x:0:\nman:x:12:\n");
+	ASSERT_STR(told(),
+		"told etc/passwd man: the system has this user no more; it stays, since something "
+		"may belong to it\n"
+		"told etc/group man: the system has this group no more; it stays, since something "
+		"may belong to it\n");
+	/* It has got a password. */
+	set(&mine, MLIMG_SHADOW, "root:*:1::::::\nman:$y$:1::::::\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT MAN);
+	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "root:*:1::::::\nman:$y$:1::::::\n");
+}
+
+/* One line of passwd: "NAME:ID", "NAME:ID" ... with ids as primary groups too. */
+static void ids(struct mlimg_accounts *side, char room[512], const char *list)
+{
+	static char groups[3][512];
+	static int i;
+	char *group = groups[i++ % 3], name[16];
+	unsigned id;
+	int n;
+
+	*room = *group = '\0';
+	for (; sscanf(list, " %15[^:]:%u%n", name, &id, &n) == 2; list += n) {
+		sprintf(room + strlen(room), "%s:x:%u:%u::/:/bin/sh\n", name, id, id);
+		sprintf(group + strlen(group), "%s:x:%u:\n", name, id);
+	}
+	set(side, MLIMG_PASSWD, room);
+	set(side, MLIMG_GROUP, group);
+}
+
+static void of_both(const char *list, char text[256])
+{
+	*text = '\0';
+	for (const char *kind = "ug"; *kind; kind++)
+		for (const char *at = list; *at; at += strspn(at, " ")) {
+			size_t size = strcspn(at, " ");
+
+			sprintf(text + strlen(text), "%c%.*s ", *kind, (int)size, at);
+			at += size;
+		}
+}
+
+/* The same of users and of groups, since primary groups follow. */
+static void check_ids(const char *b, const char *n, const char *m, const char *wanted,
+	const char *upper, const char *lower, const char *note)
+{
+	char texts[4][512], expected[2][256];
+	struct mlimg_accounts result;
+
+	ids(&base, texts[0], b);
+	ids(&next, texts[1], n);
+	ids(&mine, texts[2], m);
+	merge(NULL);
+	of_both(upper, expected[0]);
+	of_both(lower, expected[1]);
+	ASSERT_STR(moves(&merged.upper), expected[0]);
+	ASSERT_STR(moves(&merged.lower), expected[1]);
+	if (*note ? !strstr(told(), note) : notes.n > 0)
+		FAIL("%s", told());
+	ids(&result, texts[3], wanted);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, result.files[MLIMG_PASSWD].text);
+	ASSERT_STR(merged.files[MLIMG_GROUP].text, result.files[MLIMG_GROUP].text);
+}
+
+TEST(ids_that_moved)
+{
+	/* The system's, the user's, both. */
+	check_ids("a:100", "a:105", "a:100 me:1000", "a:105 me:1000", "100>105", "", "");
+	check_ids("a:100", "a:100", "a:200", "a:200", "", "", "");
+	check_ids("a:100", "a:105", "a:200", "a:200", "", "",
+		"conflict etc/passwd a: id 100 was changed to 200 here and to 105 by the system; "
+		"it "
+		"stays 200\nconflict etc/group a: ");
+	check_ids("a:100 b:101", "a:101 b:100", "a:100 b:101 me:7", "a:101 b:100 me:7",
+		"100>101 101>100", "", "");
+	/* To where the user deleted somebody. */
+	check_ids("a:100 b:101", "a:101 b:102", "a:100", "a:101", "100>101", "", "");
+}
+
+TEST(accounts_that_both_made)
+{
+	check_ids("", "a:999", "a:998", "a:999", "998>999", "", "");
+	check_ids("", "a:1000", "a:1001", "a:1001", "", "1000>1001", "");
+	check_ids("", "a:999", "b:999 a:998", "b:999 a:998", "", "999>998",
+		"id 999 is that of 'b' here; it has 998 instead");
+}
+
+TEST(an_id_of_next_that_is_another_s_here)
+{
+	check_ids("", "sys:999", "me:999", "sys:998 me:999", "", "999>998",
+		"id 999 is that of 'me' here; it has 998 instead");
+	check_ids("", "sys:30", "me:30 x:998 y:999", "sys:997 me:30 x:998 y:999", "", "30>997",
+		"id 30 is that of 'me' here; it has 997 instead");
+	check_ids("", "sys:1000", "me:1000 you:1001", "sys:1002 me:1000 you:1001", "", "1000>1002",
+		"id 1000 is that of 'me' here; it has 1002 instead");
+	/* One that moved stays where it was, and if somebody else of next is there, is given a new one. */
+	check_ids("a:100", "a:101", "a:100 me:101", "a:100 me:101", "", "101>100",
+		"id 101 is that of 'me' here; it has 100 instead");
+	check_ids("a:100", "b:100 a:101", "a:100 me:101", "b:100 a:999 me:101", "100>999",
+		"101>999", "id 101 is that of 'me' here; it has 999 instead");
+	/* It goes on like this at the next change. */
+	check_ids("sys:999", "sys:999", "sys:998 me:999", "sys:998 me:999", "", "999>998", "");
+	/* But nobody has the id of who was moved by the user. */
+	check_ids("sys:999", "sys:999", "sys:998", "sys:998", "", "", "");
+}
+
+TEST(an_id_that_next_gave_to_somebody_new)
+{
+	/* The one that next has no more moves, with its files. */
+	check_ids("old:110", "new:110", "old:110", "new:110 old:999", "110>999", "",
+		"told etc/passwd old: id 110 is that of 'new' here; it has 999 instead\n");
+}
+
+static bool all_but(void *ctx, bool is_group, uint32_t id)
+{
+	return id != *(uint32_t *)ctx;
+}
+
+TEST(a_free_id_is_one_that_owns_nothing)
+{
+	uint32_t free_one = 500;
+	const struct mlimg_accounts_used used = {all_but, &free_one};
+
+	set_all(MLIMG_PASSWD, ROOT, ROOT "sys:x:7:7:::\n", ROOT "me:x:7:7:::\n");
+	merge(&used);
+	ASSERT_STR(moves(&merged.lower), "u7>500 ");
+	free_one = 99;
+	merge(&used);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT "sys:x:7:7:::\nme:x:7:7:::\n");
+	ASSERT_STR(moves(&merged.lower), "");
+	ASSERT_STR(told(),
+		"conflict etc/passwd sys: id 7 is also that of 'me', and no other one is free\n");
+}
+
+TEST(primary_groups_follow)
+{
+	set_all(MLIMG_GROUP, "www:x:33:\n", "www:x:34:\n", "www:x:33:me\nme:x:1000:\n");
+	set_all(MLIMG_PASSWD, "www:x:33:33:::\n", "www:x:33:34:::\n",
+		"www:x:33:33:::\nme:x:1000:1000:::\nalso:x:1001:33:::\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text,
+		"www:x:33:34:::\nme:x:1000:1000:::\nalso:x:1001:34:::\n");
+	ASSERT_STR(moves(&merged.upper), "g33>34 ");
+	ASSERT_STR(told(), "");
+	/* A group of next that gave way. */
+	set_all(MLIMG_GROUP, "", "sys:x:999:\n", "me:x:999:\n");
+	set_all(MLIMG_PASSWD, "", "sys:x:50:999:::\n", "me:x:1000:999:::\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, "sys:x:50:998:::\nme:x:1000:999:::\n");
+	ASSERT_STR(moves(&merged.lower), "g999>998 ");
+	/* The user chose another one. */
+	set_all(MLIMG_GROUP, "a:x:1:\nb:x:2:\n", "a:x:3:\nb:x:2:\n", "a:x:1:\nb:x:2:\n");
+	set_all(MLIMG_PASSWD, "u:x:9:1:::\n", "u:x:9:3:::\n", "u:x:9:2:::\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, "u:x:9:2:::\n");
+	ASSERT_STR(told(), "");
+}
+
+TEST(ranges_that_overlap)
+{
+	check(MLIMG_SUBUID, "", "sys:100000:65536\n", "me:100000:65536\n",
+		"sys:165536:65536\nme:100000:65536\n", MLIMG_FROM_BOTH);
+	ASSERT_STR(told(),
+		"told etc/subuid sys: the system's range from 100000 on is another's "
+		"here; it begins at 165536 instead\n");
+	check(MLIMG_SUBGID, "", "sys:300000:10\n", "me:100000:65536\n",
+		"sys:300000:10\nme:100000:65536\n", MLIMG_FROM_BOTH);
+	ASSERT_STR(told(), "");
+	check(MLIMG_SUBUID, "a:1:1\n", "a:2:2\n", "a:1:1\nb:9:9\n", "a:2:2\nb:9:9\n",
+		MLIMG_FROM_BOTH);
+	check(MLIMG_SUBUID, "", "x:4294967290:4\ny:4294967000:9\n", "me:4294967000:400\n",
+		"x:4294967290:4\ny:4294967000:9\nme:4294967000:400\n", MLIMG_FROM_BOTH);
+}
+
+TEST(what_is_refused)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *large = calloc(1, (8u << 20) + 2);
+
+	ASSERT(large);
+	set_all(MLIMG_GROUP, "", "", "");
+	mine.files[MLIMG_GROUP] = (struct mlimg_records_text){large, 2};
+	ASSERT_FAILS(mlimg_accounts_merge(&base, &next, &mine, NULL, &merged, NULL, &err), err,
+		-EUCLEAN, "etc/group: a NUL in it");
+	ASSERT_EQ(err.kind, MLIMG_ERR_REFUSED);
+	memset(large, '\n', (8u << 20) + 1);
+	mine.files[MLIMG_GROUP].size = (8u << 20) + 1;
+	ASSERT_FAILS(mlimg_accounts_merge(&base, &next, &mine, NULL, &merged, NULL, &err), err,
+		-EUCLEAN, "etc/group: more than 8388608 bytes");
+	mine.files[MLIMG_GROUP].size = 100001;
+	ASSERT_FAILS(mlimg_accounts_merge(&base, &next, &mine, NULL, &merged, NULL, &err), err,
+		-EUCLEAN, "etc/group: more than 100000 lines");
+}
+
+/*
+ * Random sides: names a to p, each there or not, with ids out of a few, each used once on a side. What must hold whatever they are.
+ */
+
+#define N_NAMES 16
+#define N_IDS 24
+
+static void random_side(unsigned side[N_NAMES], const unsigned like[N_NAMES])
+{
+	bool taken[N_IDS] = {false};
+
+	for (int i = 0; i < N_NAMES; i++) {
+		side[i] = like ? like[i] : 0;
+		if (side[i])
+			taken[side[i] - 980] = true;
+	}
+	for (int i = 0; i < N_NAMES; i++) {
+		uint64_t what = test_random(like ? 8 : 2);
+		unsigned id = (unsigned)test_random(N_IDS);
+
+		if (what > 1)
+			continue;
+		if (side[i])
+			taken[side[i] - 980] = false;
+		side[i] = what == 0 || taken[id] ? 0 : 980 + id;
+		if (side[i])
+			taken[id] = true;
+	}
+}
+
+static void set_random(struct mlimg_accounts *side, char room[1024], const unsigned ids_of[N_NAMES])
+{
+	*room = '\0';
+	for (int i = 0; i < N_NAMES; i++)
+		if (ids_of[i])
+			sprintf(room + strlen(room), "%c:x:%u:%u:::\n", 'a' + i, ids_of[i],
+				ids_of[i]);
+	*side = (struct mlimg_accounts){.files = {{NULL, 0}}};
+	set(side, MLIMG_PASSWD, room);
+}
+
+static void read_merged(unsigned ids_of[N_NAMES])
+{
+	memset(ids_of, 0, N_NAMES * sizeof(*ids_of));
+	for (const char *at = merged.files[MLIMG_PASSWD].text; *at; at = strchr(at, '\n') + 1) {
+		ASSERT_EQ(ids_of[*at - 'a'], 0);
+		ASSERT_EQ(sscanf(at + 4, "%u", &ids_of[*at - 'a']), 1);
+	}
+}
+
+static void check_merged(const unsigned b[N_NAMES], const unsigned n[N_NAMES],
+	const unsigned m[N_NAMES], const unsigned is[N_NAMES])
+{
+	for (int i = 0; i < N_NAMES; i++) {
+		/* Who is there. Nothing is known of what is used, so what the system dropped stays. */
+		ASSERT_EQ(is[i] != 0, m[i] || (n[i] && !b[i]));
+		for (int k = 0; is[i] && k < i; k++)
+			ASSERT(is[i] != is[k]);
+		/* The user's own and what he changed keep their ids; others have the system's, if nobody has it. */
+		if (m[i] && !b[i] && !n[i])
+			ASSERT_EQ(is[i], m[i]);
+		if (m[i] && b[i] && m[i] != b[i])
+			ASSERT_EQ(is[i], m[i]);
+		/* Files go with their owners. */
+		if (m[i] && mlimg_id_moves_uid(&merged.upper, m[i]) != is[i])
+			FAIL("'%c': %u is %u, but %s", 'a' + i, m[i], is[i], moves(&merged.upper));
+		if (is[i] && n[i] && !(m[i] && b[i] && m[i] != b[i]) &&
+			mlimg_id_moves_uid(&merged.lower, n[i]) != is[i])
+			FAIL("'%c': %u is %u, but %s", 'a' + i, n[i], is[i], moves(&merged.lower));
+	}
+}
+
+TEST(whatever_the_ids_are)
+{
+	unsigned b[N_NAMES], n[N_NAMES], m[N_NAMES], is[N_NAMES], again[N_NAMES];
+	char texts[3][1024];
+
+	test_seed();
+	for (int i = 0; i < 3000; i++) {
+		random_side(b, NULL);
+		random_side(n, b);
+		random_side(m, b);
+		set_random(&base, texts[0], b);
+		set_random(&next, texts[1], n);
+		set_random(&mine, texts[2], m);
+		merge(NULL);
+		read_merged(is);
+		check_merged(b, n, m, is);
+
+		mlimg_autofree char *once = strdup(merged.files[MLIMG_PASSWD].text);
+
+		base = next;
+		set(&mine, MLIMG_PASSWD, once);
+		merge(NULL);
+		ASSERT_STR(merged.files[MLIMG_PASSWD].text, once);
+		ASSERT_STR(moves(&merged.upper), "");
+		read_merged(again);
+		ASSERT_MEM(is, again, sizeof(is));
+	}
+}
