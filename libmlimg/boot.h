@@ -27,7 +27,7 @@
  *       "previous": null | { "union": "overlay", "stack_id": "...", "stack": [...] },
  *       "report": null | { "path": null | "/run/mlimg/user/mlimg/reports/2.json",
  *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
- *                                      "whiteout-gone": 0, "whiteout-changed": 0 } },
+ *                                      "whiteout-gone": 0, "whiteout-changed": 0, "merged": 0 } },
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
  *
  * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue" lose them at the end of the boot, and
@@ -65,9 +65,12 @@
  * lies beside them is a leftover, which the next commit removes.
  *
  * reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
- *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict" }, ... ], "truncated": false }
- * Verdict "keep" is counted but not listed. Paths are relative to the root and escaped as in manifests (manifest.h),
- * since names need not be UTF-8. See report.h.
+ *                   "rebuild": [ "etc/ld.so.cache" ],
+ *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config", "done": "beside",
+ *                                  "at": "etc/hosts.mlimg-new", "why": "..." }, ... ], "truncated": false }
+ * Verdict "keep" is counted but not listed, unless something was done. Paths are relative to the root and escaped as in manifests (manifest.h),
+ * since names need not be UTF-8. "class" (path-class.h) and "done" (report.h) are there when the upper was brought into agreement, not only
+ * compared; "at" when something was set aside (then below the user layer's /mlimg) or put beside; "rebuild" when caches were dropped. See report.h.
  */
 #ifndef MLIMG_BOOT_H
 #define MLIMG_BOOT_H

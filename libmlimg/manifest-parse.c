@@ -23,7 +23,7 @@
  */
 #define ENTRY_LINE_MIN 50
 
-static bool is_path(const char *path)
+bool mlimg_manifest_path_is_valid(const char *path)
 {
 	for (;;) {
 		size_t n = strcspn(path, "/");
@@ -47,7 +47,8 @@ static int parse_path(struct mlimg_parser *p, struct mlimg_span s, struct mlimg_
 			return refuse(p, "a path begins with './'");
 		s.at += 2;
 		s.size -= 2;
-		if (!mlimg_lex_unescape(s, "", p->buf, MLIMG_PATH_MAX, &size) || !is_path(p->buf))
+		if (!mlimg_lex_unescape(s, "", p->buf, MLIMG_PATH_MAX, &size) ||
+			!mlimg_manifest_path_is_valid(p->buf))
 			return refuse(p, "malformed path");
 	}
 	e->path = mlimg_arena_strndup(p->m->arena, p->buf, size);
@@ -217,5 +218,23 @@ int mlimg_manifest_parse(
 	free(p->ancestors);
 	free(p->xattrs);
 	free(p);
+	return r;
+}
+
+/* The reader's memory is the caller's arena; no manifest is made. */
+int mlimg_manifest_parse_line(const char *line, size_t size, struct mlimg_arena *arena,
+	struct mlimg_entry *ret_entry, struct mlimg_err *err)
+{
+	struct mlimg_manifest none = {.arena = arena};
+	struct mlimg_parser p = {.m = &none, .err = err, .line = 1};
+	struct mlimg_span rest = {line, size};
+	struct mlimg_entry e = {.nlink = 1};
+	int r = parse_path(&p, mlimg_span_cut(&rest, ' '), &e);
+
+	if (r == 0)
+		r = mlimg_parser_keywords(&p, rest, &e);
+	free(p.xattrs);
+	if (r == 0)
+		*ret_entry = e;
 	return r;
 }

@@ -169,16 +169,22 @@ static int copy_xattrs(struct mlimg_arena *arena, struct mlimg_entry *entry)
 	return 0;
 }
 
+int mlimg_entry_copy_to(struct mlimg_arena *arena, struct mlimg_entry *entry)
+{
+	const char *link = entry->link;
+
+	entry->path = mlimg_arena_strndup(arena, entry->path, strlen(entry->path));
+	if (link)
+		entry->link = mlimg_arena_strndup(arena, link, strlen(link));
+	return entry->path && (!link || entry->link) ? copy_xattrs(arena, entry) : -ENOMEM;
+}
+
 struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct mlimg_entry *entry)
 {
 	struct mlimg_entry copy = *entry;
 
-	if (grow((void **)&m->entries, m->n_entries, sizeof(*m->entries)) < 0)
-		return NULL;
-	copy.path = mlimg_arena_strndup(m->arena, entry->path, strlen(entry->path));
-	if (entry->link)
-		copy.link = mlimg_arena_strndup(m->arena, entry->link, strlen(entry->link));
-	if (!copy.path || (entry->link && !copy.link) || copy_xattrs(m->arena, &copy) < 0)
+	if (grow((void **)&m->entries, m->n_entries, sizeof(*m->entries)) < 0 ||
+		mlimg_entry_copy_to(m->arena, &copy) < 0)
 		return NULL;
 	m->entries[m->n_entries] = copy;
 	return &m->entries[m->n_entries++];

@@ -201,6 +201,27 @@ void mlimg_manifest_put(const struct mlimg_manifest *m, mlimg_sink *sink, void *
 int mlimg_manifest_parse(const char *text, size_t size, struct mlimg_manifest **ret_manifest,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+struct mlimg_arena;
+
+/**
+ * Read the line of one entry. Hard links are taken as they are: whether the names of a group agree is not known here.
+ *
+ * @param line       bytes, without newline
+ * @param size       of @p line
+ * @param arena      for what the entry points to
+ * @param ret_entry  the entry
+ * @param err        "line 1: ..."
+ * @return           0, -EUCLEAN when refused, -ENOMEM
+ */
+int mlimg_manifest_parse_line(const char *line, size_t size, struct mlimg_arena *arena,
+	struct mlimg_entry *ret_entry, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Copy what an entry points to. @return 0, -ENOMEM; then @p entry is of no use */
+int mlimg_entry_copy_to(struct mlimg_arena *arena, struct mlimg_entry *entry) MLIMG_MUST_CHECK;
+
+/** @return whether @p path can be that of an entry but the root: components of 1..255 bytes, none "." or ".."; its length is the caller's affair */
+bool mlimg_manifest_path_is_valid(const char *path);
+
 /** @return the entry at @p path ("" is the root), or NULL. Binary search. */
 const struct mlimg_entry *mlimg_manifest_find(const struct mlimg_manifest *m, const char *path);
 

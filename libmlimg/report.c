@@ -8,6 +8,7 @@
 
 #include "libmlimg/boot.h"
 #include "libmlimg/manifest.h"
+#include "libmlimg/plan.h"
 
 int mlimg_report_init(struct mlimg_report *report, struct mlimg_err *err)
 {
@@ -29,14 +30,82 @@ static void put_path(FILE *f, const char *path)
 	}
 }
 
+const char *mlimg_done_name(enum mlimg_done done)
+{
+	static const char *const names[MLIMG_N_DONE] = {
+		[MLIMG_DONE_NOTHING] = "stays",
+		[MLIMG_DONE_DROPPED] = "dropped",
+		[MLIMG_DONE_ASIDE] = "aside",
+		[MLIMG_DONE_BESIDE] = "beside",
+		[MLIMG_DONE_MERGED] = "merged",
+		[MLIMG_DONE_JOINED] = "joined",
+	};
+
+	return names[done];
+}
+
+/* Begins an entry. */
+static void put_verdict(struct mlimg_report *report, const char *path, enum mlimg_verdict verdict)
+{
+	fputs(report->listed++ ? ",\n    {\"path\": \"" : "\n    {\"path\": \"", report->entries);
+	put_path(report->entries, path);
+	fprintf(report->entries, "\", \"verdict\": \"%s\"", mlimg_verdict_name(verdict));
+}
+
+/* @return whether it is to be listed, and can be */
+static bool count(struct mlimg_report *report, bool is_listed)
+{
+	report->to_list += is_listed;
+	return is_listed && report->listed < MLIMG_REPORT_ENTRIES_MAX;
+}
+
 void mlimg_report_add(struct mlimg_report *report, const char *path, enum mlimg_verdict verdict)
 {
 	report->counts[verdict]++;
-	if (verdict == MLIMG_KEEP || report->listed == MLIMG_REPORT_ENTRIES_MAX)
+	if (!count(report, verdict != MLIMG_KEEP))
 		return;
-	fputs(report->listed++ ? ",\n    {\"path\": \"" : "\n    {\"path\": \"", report->entries);
-	put_path(report->entries, path);
-	fprintf(report->entries, "\", \"verdict\": \"%s\"}", mlimg_verdict_name(verdict));
+	put_verdict(report, path, verdict);
+	putc('}', report->entries);
+}
+
+void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_report_entry *entry)
+{
+	FILE *f = report->entries;
+
+	report->counts[entry->verdict]++;
+	report->done[entry->done]++;
+	if (!count(report, entry->verdict != MLIMG_KEEP || entry->done != MLIMG_DONE_NOTHING))
+		return;
+	put_verdict(report, entry->path, entry->verdict);
+	fprintf(f, ", \"class\": \"%s\", \"done\": \"%s\"", mlimg_path_class_name(entry->class),
+		mlimg_done_name(entry->done));
+	if (entry->done == MLIMG_DONE_ASIDE) {
+		fprintf(f, ", \"at\": \"aside/%" PRIu64 "/", entry->generation);
+		put_path(f, entry->path);
+		putc('"', f);
+	} else if (entry->done == MLIMG_DONE_BESIDE) {
+		fputs(", \"at\": \"", f);
+		put_path(f, entry->path);
+		fputs(MLIMG_PLAN_NEW_SUFFIX "\"", f);
+	}
+	if (entry->why)
+		fprintf(f, ", \"why\": \"%s\"", entry->why);
+	putc('}', f);
+}
+
+int mlimg_report_add_rebuild(struct mlimg_report *report, const char *listed)
+{
+	for (size_t i = 0; i < report->n_rebuild; i++)
+		if (strcmp(report->rebuild[i], listed) == 0)
+			return 0;
+	if (report->n_rebuild == MLIMG_LAYER_REBUILD_MAX)
+		return 0;
+	if (!report->rebuild)
+		report->rebuild = calloc(MLIMG_LAYER_REBUILD_MAX, sizeof(*report->rebuild));
+	if (!report->rebuild)
+		return -ENOMEM;
+	snprintf(report->rebuild[report->n_rebuild++], sizeof(*report->rebuild), "%s", listed);
+	return 0;
 }
 
 static void put_counts(FILE *f, const struct mlimg_report *report)
@@ -48,13 +117,15 @@ static void put_counts(FILE *f, const struct mlimg_report *report)
 	fputs("},\n", f);
 }
 
-static bool is_truncated(const struct mlimg_report *report)
+/* Paths that layers can list need no escapes. */
+static void put_rebuild(FILE *f, const struct mlimg_report *report)
 {
-	uint64_t to_list = 0;
-
-	for (enum mlimg_verdict v = MLIMG_KEEP + 1; v < MLIMG_N_VERDICTS; v++)
-		to_list += report->counts[v];
-	return to_list > report->listed;
+	if (report->n_rebuild == 0)
+		return;
+	fputs("  \"rebuild\": [", f);
+	for (size_t i = 0; i < report->n_rebuild; i++)
+		fprintf(f, "%s\"%s\"", i ? ", " : "", report->rebuild[i]);
+	fputs("],\n", f);
 }
 
 int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const char *from,
@@ -70,10 +141,11 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 			MLIMG_BOOT_FORMAT, generation);
 		fprintf(f, "  \"from\": \"%s\",\n  \"to\": \"%s\",\n", from, to);
 		put_counts(f, report);
+		put_rebuild(f, report);
 		fputs("  \"entries\": [", f);
 		fwrite(report->text, 1, report->size, f);
 		fprintf(f, "%s],\n  \"truncated\": %s\n}\n", report->listed ? "\n  " : "",
-			is_truncated(report) ? "true" : "false");
+			report->to_list > report->listed ? "true" : "false");
 		failed = ferror(f);
 	}
 	if (f && fclose(f) != 0)
@@ -92,5 +164,6 @@ void mlimg_report_done(struct mlimg_report *report)
 	if (report->entries)
 		fclose(report->entries);
 	free(report->text);
+	free(report->rebuild);
 	memset(report, 0, sizeof(*report));
 }

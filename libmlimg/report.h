@@ -9,17 +9,51 @@
 
 #include <stdio.h>
 
+#include "libmlimg/layer.h"
+#include "libmlimg/path-class.h"
 #include "libmlimg/reconcile.h"
 
 #define MLIMG_REPORT_ENTRIES_MAX 100000 /**< entries listed; all are counted. "truncated" tells */
 
+/** What is done about an entry. */
+enum mlimg_done {
+	MLIMG_DONE_NOTHING = 0, /**< it stays as it is */
+	MLIMG_DONE_DROPPED,     /**< it is gone: what the layers have shows */
+	MLIMG_DONE_ASIDE,       /**< it was set aside, with all that is below */
+	MLIMG_DONE_BESIDE,      /**< it stays, and the new file was put beside as NAME.mlimg-new */
+	MLIMG_DONE_MERGED,      /**< it was changed: attributes, contents, or both */
+	MLIMG_DONE_JOINED,      /**< a directory that hid one of the layers is joined with it */
+};
+
+#define MLIMG_N_DONE 6 /**< one more than the greatest */
+
+/** @return "stays", "dropped", "aside", "beside", "merged", "joined" */
+const char *mlimg_done_name(enum mlimg_done done);
+
+/** An entry of a report. */
+struct mlimg_report_entry {
+	const char *path; /**< as in an entry; any bytes */
+	enum mlimg_verdict verdict;
+	enum mlimg_path_class class;
+	enum mlimg_done done;
+	uint64_t generation; /**< that the change leads to: names the place of what is set aside */
+	const char *
+		why; /**< more than verdict and class say, in a few words without quotes; or NULL */
+};
+
 /** A report that is being written. */
 struct mlimg_report {
 	uint64_t counts[MLIMG_N_VERDICTS]; /**< by verdict */
-	uint64_t listed;                   /**< entries listed */
-	FILE *entries;                     /**< private: their text */
-	char *text;                        /**< private */
-	size_t size;                       /**< private */
+	uint64_t done[MLIMG_N_DONE]; /**< by what is done; entries of mlimg_report_add_entry() */
+	uint64_t moved;              /**< entries that got the numbers that their owners have now */
+	uint64_t listed;             /**< entries listed */
+	char (*rebuild)[MLIMG_LAYER_PATH_MAX +
+		1]; /**< caches that were dropped, as layers list them (rebuild.h) */
+	size_t n_rebuild;
+	uint64_t to_list; /**< private: entries that are or would have been listed */
+	FILE *entries;    /**< private: their text */
+	char *text;       /**< private */
+	size_t size;      /**< private */
 };
 
 /** Begin. @return 0, -ENOMEM */
@@ -33,6 +67,23 @@ int mlimg_report_init(struct mlimg_report *report, struct mlimg_err *err) MLIMG_
  * @param verdict  MLIMG_KEEP is counted only
  */
 void mlimg_report_add(struct mlimg_report *report, const char *path, enum mlimg_verdict verdict);
+
+/**
+ * The same with what is done about it. One that stays, with verdict keep, is counted only.
+ *
+ * @param report  the report
+ * @param entry   see there
+ */
+void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_report_entry *entry);
+
+/**
+ * Note that a cache was dropped.
+ *
+ * @param report  the report
+ * @param listed  as a layer lists it; more than MLIMG_LAYER_REBUILD_MAX are not noted
+ * @return        0, -ENOMEM
+ */
+int mlimg_report_add_rebuild(struct mlimg_report *report, const char *listed) MLIMG_MUST_CHECK;
 
 /**
  * Write it.

@@ -59,7 +59,7 @@ AGAIN="free some; the comparison is repeated at the next boot"
 
 # report PATH KEEP: as in boot.json
 report() {
-	echo "{\"path\":$1,\"counts\":{\"keep\":$2,\"stale\":0,\"same\":0,\"conflict\":1,\"type-change\":0,\"whiteout-gone\":0,\"whiteout-changed\":0}}"
+	echo "{\"path\":$1,\"counts\":{\"keep\":$2,\"stale\":0,\"same\":0,\"conflict\":1,\"type-change\":0,\"whiteout-gone\":0,\"whiteout-changed\":0,\"merged\":0}}"
 }
 
 # With room again, the comparison is with the recorded base, and is recorded.

@@ -140,7 +140,7 @@ user_files() {
 	on_v2
 	same change "changed 2 12.1 $RUN/user/mlimg/reports/2.json" \
 		"$(boot '"\(.change) \(.generation) \(.previous.stack[0].version) \(.report.path)"')"
-	same counts '{"keep":5,"stale":1,"same":0,"conflict":1,"type-change":0,"whiteout-gone":1,"whiteout-changed":0}' "$(boot .report.counts)"
+	same counts '{"keep":5,"stale":1,"same":0,"conflict":1,"type-change":0,"whiteout-gone":1,"whiteout-changed":0,"merged":0}' "$(boot .report.counts)"
 	same note "[\"software layer 'nginx' was built over a layer that is not beneath it: $V1\"]" "$(boot .notes)"
 	same report '[["etc/gone","whiteout-gone"],["etc/hosts","conflict"],["etc/version","stale"]]' \
 		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"

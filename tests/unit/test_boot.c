@@ -238,6 +238,45 @@ TEST(reports)
 	ASSERT_EQ(report.counts[MLIMG_STALE], 1);
 }
 
+TEST(reports_of_what_is_done)
+{
+	mlimg_cleanup(mlimg_report_done) struct mlimg_report report;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_report_entry e = {
+		"etc/a b", MLIMG_KEEP, MLIMG_CLASS_CONFIG, MLIMG_DONE_NOTHING, 2, NULL};
+
+	ASSERT_OK(mlimg_report_init(&report, &err), err);
+	mlimg_report_add_entry(&report, &e);
+	e.done = MLIMG_DONE_MERGED;
+	mlimg_report_add_entry(&report, &e);
+	e.verdict = MLIMG_CONFLICT;
+	e.done = MLIMG_DONE_BESIDE;
+	mlimg_report_add_entry(&report, &e);
+	e.done = MLIMG_DONE_ASIDE;
+	e.class = MLIMG_CLASS_OWNED;
+	e.why = "because of this";
+	mlimg_report_add_entry(&report, &e);
+	ASSERT_OK(mlimg_report_add_rebuild(&report, "etc/ld.so.cache"), err);
+	ASSERT_OK(mlimg_report_add_rebuild(&report, "var/cache/man"), err);
+	ASSERT_OK(mlimg_report_add_rebuild(&report, "etc/ld.so.cache"), err);
+	check_report(&report,
+		HEAD
+		"\"rebuild\":[\"etc/ld.so.cache\",\"var/cache/man\"],\"entries\":["
+		"{\"path\":\"etc/"
+		"a\\\\040b\",\"verdict\":\"keep\",\"class\":\"config\",\"done\":\"merged\"},"
+		"{\"path\":\"etc/"
+		"a\\\\040b\",\"verdict\":\"conflict\",\"class\":\"config\",\"done\":\"beside\","
+		"\"at\":\"etc/a\\\\040b.mlimg-new\"},"
+		"{\"path\":\"etc/"
+		"a\\\\040b\",\"verdict\":\"conflict\",\"class\":\"owned\",\"done\":\"aside\","
+		"\"at\":\"aside/2/etc/a\\\\040b\",\"why\":\"because of "
+		"this\"}],\"truncated\":false}");
+	ASSERT_EQ(report.counts[MLIMG_KEEP], 2);
+	ASSERT_EQ(report.done[MLIMG_DONE_NOTHING], 1);
+	ASSERT_EQ(report.done[MLIMG_DONE_ASIDE], 1);
+	ASSERT_EQ(report.listed, 3);
+}
+
 TEST(a_report_lists_so_many_and_counts_all)
 {
 	mlimg_cleanup(mlimg_report_done) struct mlimg_report report;

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/path-class.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/arena.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/manifest-lex.h"
+#include "libmlimg/manifest.h"
+#include "libmlimg/rebuild.h"
+
+struct rule {
+	const char *glob;
+	enum mlimg_path_class class;
+};
+
+struct mlimg_path_classes {
+	struct rule *rules; /* the last one that fits decides */
+	size_t n_rules, rules_room;
+	size_t n_defaults;
+	struct mlimg_arena *arena;
+};
+
+/*
+ * What dpkg and shadow keep beside their databases (NAME-, NAME-old) they make anew themselves, and nothing reads it: a conflict there would be noise.
+ */
+static const char defaults[] = "** data\n"
+			       "etc config\n"
+			       "usr owned\n"
+			       "usr/local data\n"
+			       "bin owned\n"
+			       "sbin owned\n"
+			       "lib* owned\n"
+			       "boot owned\n"
+			       "opt owned\n"
+			       "etc/adjtime keep\n"
+			       "etc/fstab keep\n"
+			       "etc/hostname keep\n"
+			       "etc/machine-id keep\n"
+			       "etc/mtab keep\n"
+			       "etc/resolv.conf keep\n"
+			       "etc/ssh/ssh_host_*_key keep\n"
+			       "etc/ssh/ssh_host_*_key.pub keep\n"
+			       "var/lib/dbus/machine-id keep\n"
+			       "var/lib/systemd/random-seed keep\n"
+			       "etc/passwd accounts\n"
+			       "etc/group accounts\n"
+			       "etc/shadow accounts\n"
+			       "etc/gshadow accounts\n"
+			       "etc/subuid accounts\n"
+			       "etc/subgid accounts\n"
+			       "etc/passwd- keep\n"
+			       "etc/group- keep\n"
+			       "etc/shadow- keep\n"
+			       "etc/gshadow- keep\n"
+			       "etc/subuid- keep\n"
+			       "etc/subgid- keep\n"
+			       "etc/.pwd.lock keep\n"
+			       "var/lib/dpkg packages\n"
+			       "var/lib/dpkg/*-old keep\n"
+			       "var/lib/dpkg/lock* keep\n"
+			       "var/lib/apt/extended_states packages\n";
+
+const char *mlimg_path_class_name(enum mlimg_path_class class)
+{
+	static const char *const names[MLIMG_N_CLASSES] = {
+		[MLIMG_CLASS_CONFIG] = "config",
+		[MLIMG_CLASS_OWNED] = "owned",
+		[MLIMG_CLASS_DATA] = "data",
+		[MLIMG_CLASS_ACCOUNTS] = "accounts",
+		[MLIMG_CLASS_PACKAGES] = "packages",
+		[MLIMG_CLASS_DERIVED] = "derived",
+		[MLIMG_CLASS_KEEP] = "keep",
+	};
+
+	return names[class];
+}
+
+const char *mlimg_path_class_defaults(void)
+{
+	return defaults;
+}
+
+/* --- globs --- */
+
+/*
+ * One byte against the piece of a glob that stands for one: [...], an escape, '?', or itself. A bracket without an end stands for itself, as with
+ * fnmatch(3); check_glob() has refused that.
+ *
+ * @return the glob behind the piece, or NULL when @c is something else
+ */
+static const char *match_bracket(const char *glob, unsigned char c)
+{
+	bool is_not = *++glob == '!', is_in = false;
+
+	glob += is_not;
+	for (const char *first = glob; *glob && (*glob != ']' || glob == first);) {
+		unsigned char low, high;
+
+		glob += *glob == '\\' && glob[1];
+		low = high = (unsigned char)*glob++;
+		if (glob[0] == '-' && glob[1] && glob[1] != ']') {
+			glob++;
+			glob += *glob == '\\' && glob[1];
+			high = (unsigned char)*glob++;
+		}
+		is_in = is_in || (low <= c && c <= high);
+	}
+	return is_in != is_not && c != '/' && *glob ? glob + 1 : NULL;
+}
+
+static const char *match_one(const char *glob, unsigned char c)
+{
+	if (*glob == '[')
+		return match_bracket(glob, c);
+	if (*glob == '?')
+		return c != '/' ? glob + 1 : NULL;
+	glob += *glob == '\\' && glob[1];
+	return *glob && (unsigned char)*glob == c ? glob + 1 : NULL;
+}
+
+/* Where to go on with one more byte given to a star. */
+struct star {
+	const char *glob, *path; /* glob: behind the star; NULL: there is none */
+};
+
+/*
+ * Without recursion: a star takes as little as it can, and one more byte whenever what follows does not fit. Of each kind only the last star is
+ * remembered, since an earlier one of that kind could do nothing that the later one cannot: what a later '*' must not cross is a slash, and
+ * then the last '**' takes more. So the time is the product of the lengths, squared at most.
+ */
+static bool match(const char *path, const char *glob)
+{
+	struct star in_name = {NULL, NULL}, over_names = {NULL, NULL};
+
+	for (;;) {
+		const char *further;
+
+		if (glob[0] == '*' && glob[1] == '*') {
+			glob += 2;
+			/* Over no component at all, too. */
+			if (*glob == '/')
+				glob++;
+			over_names = (struct star){glob, path};
+			in_name.glob = NULL;
+			continue;
+		}
+		if (glob[0] == '*') {
+			in_name = (struct star){++glob, path};
+			continue;
+		}
+		if (!*glob && (!*path || *path == '/'))
+			return true;
+		further = *path ? match_one(glob, (unsigned char)*path) : NULL;
+		if (further) {
+			glob = further;
+			path++;
+		} else if (in_name.glob && *in_name.path && *in_name.path != '/') {
+			glob = in_name.glob;
+			path = ++in_name.path;
+		} else if (over_names.glob) {
+			/* To the next component. */
+			over_names.path += strcspn(over_names.path, "/");
+			if (!*over_names.path)
+				return !*over_names.glob;
+			path = ++over_names.path;
+			glob = over_names.glob;
+			in_name.glob = NULL;
+		} else {
+			return false;
+		}
+	}
+}
+
+bool mlimg_path_is_in_glob(const char *path, const char *glob)
+{
+	size_t plain;
+
+	glob += *glob == '/';
+	/* Nearly always the bytes before what is special decide. */
+	plain = strcspn(glob, "*?[\\");
+	if (strncmp(path, glob, plain) != 0)
+		return false;
+	return match(path, glob);
+}
+
+/* --- files --- */
+
+static enum mlimg_path_class class_of_name(struct mlimg_span name)
+{
+	for (enum mlimg_path_class c = MLIMG_CLASS_CONFIG; c < MLIMG_N_CLASSES; c++)
+		if (mlimg_span_is(name, mlimg_path_class_name(c)))
+			return c;
+	return 0;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static struct mlimg_span trim(struct mlimg_span s)
+{
+	while (s.size && is_blank(s.at[0]))
+		s.at++, s.size--;
+	while (s.size && (is_blank(s.at[s.size - 1]) || s.at[s.size - 1] == '\r'))
+		s.size--;
+	return s;
+}
+
+/* The bytes of a glob up to the first blank that is not escaped. */
+static size_t glob_size(struct mlimg_span s)
+{
+	size_t i = 0;
+
+	while (i < s.size && !is_blank(s.at[i]))
+		i += s.at[i] == '\\' ? 2 : 1;
+	return i < s.size ? i : s.size;
+}
+
+/* @return what is wrong with a glob, or NULL */
+static const char *broken(const char *glob)
+{
+	size_t size = strlen(glob);
+
+	if (size > MLIMG_CLASS_GLOB_MAX)
+		return "a glob that is too long";
+	for (size_t i = 0; i < size; i++) {
+		if (glob[i] == '\\' && !glob[++i])
+			return "a backslash at the end of a glob";
+		/* Between components, or the glob would say less than it seems to. */
+		if (strncmp(glob + i, "**", 2) == 0 &&
+			((i && glob[i - 1] != '/') || (glob[i + 2] && glob[i + 2] != '/')))
+			return "a '**' that is not a whole component";
+		if (glob[i] != '[')
+			continue;
+		i += glob[i + 1] == '!';
+		for (i++; glob[i] && (glob[i + 1] != ']'); i++)
+			i += glob[i] == '\\' && glob[i + 1];
+		if (!glob[i++])
+			return "a '[' without ']'";
+	}
+	return NULL;
+}
+
+static int add_line(
+	struct mlimg_path_classes *classes, struct mlimg_span line, const char **ret_why)
+{
+	size_t size = glob_size(line);
+	struct mlimg_span glob = {line.at, size};
+	struct mlimg_span class = trim((struct mlimg_span){line.at + size, line.size - size});
+	struct rule rule = {.class = class_of_name(class)};
+
+	while (glob.size && glob.at[0] == '/')
+		glob.at++, glob.size--;
+	/* A directory may be written as one. */
+	while (glob.size > 1 && glob.at[glob.size - 1] == '/')
+		glob.size--;
+	if (!class.size)
+		*ret_why = "no class";
+	else if (!rule.class)
+		*ret_why = "an unknown class";
+	else if (!glob.size)
+		*ret_why = "an empty glob";
+	if (*ret_why)
+		return 0;
+	rule.glob = mlimg_arena_strndup(classes->arena, glob.at, glob.size);
+	if (!rule.glob ||
+		mlimg_buffer_reserve(&classes->rules, &classes->rules_room,
+			(classes->n_rules + 1) * sizeof(rule)) < 0)
+		return -ENOMEM;
+	*ret_why = broken(rule.glob);
+	if (!*ret_why)
+		classes->rules[classes->n_rules++] = rule;
+	return 0;
+}
+
+int mlimg_path_classes_add(struct mlimg_path_classes *classes, const char *name, const char *text,
+	size_t size, struct mlimg_err *err)
+{
+	struct mlimg_span rest = {text, size};
+	size_t before = classes->n_rules, n = 0;
+	const char *why = NULL;
+	int r = 0;
+
+	if (size > MLIMG_CLASS_FILE_MAX)
+		return mlimg_err_refuse(err, "%s: more than %d bytes", name, MLIMG_CLASS_FILE_MAX);
+	if (size && memchr(text, '\0', size))
+		return mlimg_err_refuse(err, "%s: a NUL", name);
+	while (rest.size && r == 0 && !why) {
+		struct mlimg_span line = trim(mlimg_span_cut(&rest, '\n'));
+
+		n++;
+		if (!line.size || line.at[0] == '#')
+			continue;
+		if (classes->n_rules - classes->n_defaults >= MLIMG_CLASS_LINES_MAX)
+			why = "more lines than all files may have";
+		else
+			r = add_line(classes, line, &why);
+	}
+	if (r == 0 && !why)
+		return 0;
+	classes->n_rules = before;
+	return r < 0 ? mlimg_err_set(err, r, "%s", name)
+		     : mlimg_err_refuse(err, "%s: line %zu: %s", name, n, why);
+}
+
+/* --- directories of files --- */
+
+static int is_conf(const struct dirent *d)
+{
+	size_t size = strlen(d->d_name);
+
+	return size > 5 && d->d_name[0] != '.' && strcmp(d->d_name + size - 5, ".conf") == 0;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int add_file(
+	struct mlimg_path_classes *classes, int dir_fd, const char *name, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = mlimg_open_beneath_strict(
+		dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r;
+
+	if (fd < 0)
+		return mlimg_err_set(err, fd, "%s", name);
+	r = mlimg_read_fd(fd, name, MLIMG_CLASS_FILE_MAX, &text, &size, err);
+	return r < 0 ? r : mlimg_path_classes_add(classes, name, text, size, err);
+}
+
+int mlimg_path_classes_read(struct mlimg_path_classes *classes, int root_fd, const char *dir,
+	void (*left_out)(const struct mlimg_err *why, void *ctx), void *ctx, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = mlimg_open_beneath_strict(root_fd, dir, O_RDONLY | O_DIRECTORY);
+	struct dirent **names;
+	int n, added = 0, r = 0;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return mlimg_err_set(err, fd, "open '%s'", dir);
+	n = scandirat(fd, ".", &names, is_conf, by_bytes);
+	if (n < 0)
+		return mlimg_err_set(err, errno, "read '%s'", dir);
+	for (int i = 0; i < n; i++) {
+		struct mlimg_err why = MLIMG_ERR_INIT;
+
+		if (r != -ENOMEM)
+			r = add_file(classes, fd, names[i]->d_name, &why);
+		added += r == 0;
+		if (r < 0 && r != -ENOMEM && left_out)
+			left_out(&why, ctx);
+		free(names[i]);
+	}
+	free(names);
+	return r == -ENOMEM ? mlimg_err_set(err, ENOMEM, "read '%s'", dir) : added;
+}
+
+/* --- the table --- */
+
+struct mlimg_path_classes *mlimg_path_classes_new(void)
+{
+	struct mlimg_path_classes *classes = calloc(1, sizeof(*classes));
+
+	if (!classes)
+		return NULL;
+	classes->arena = mlimg_arena_new();
+	if (!classes->arena ||
+		mlimg_path_classes_add(classes, "defaults", defaults, sizeof(defaults) - 1, NULL) <
+			0) {
+		mlimg_path_classes_free(classes);
+		return NULL;
+	}
+	classes->n_defaults = classes->n_rules;
+	return classes;
+}
+
+void mlimg_path_classes_free(struct mlimg_path_classes *classes)
+{
+	if (!classes)
+		return;
+	free(classes->rules);
+	mlimg_arena_free(classes->arena);
+	free(classes);
+}
+
+enum mlimg_path_class mlimg_path_class_of(
+	const struct mlimg_path_classes *classes, const char *path)
+{
+	char listed[MLIMG_LAYER_PATH_MAX + 1];
+
+	for (size_t i = classes->n_rules; i-- > 0;) {
+		if (i + 1 == classes->n_defaults && mlimg_rebuild_is_cache(path, listed))
+			return MLIMG_CLASS_DERIVED;
+		if (mlimg_path_is_in_glob(path, classes->rules[i].glob))
+			return classes->rules[i].class;
+	}
+	return MLIMG_CLASS_DATA;
+}

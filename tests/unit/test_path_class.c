@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/path-class.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "libmlimg/cleanup.h"
+#include "tests/lib/test.h"
+
+static struct mlimg_path_classes *fresh(void)
+{
+	struct mlimg_path_classes *classes = mlimg_path_classes_new();
+
+	ASSERT(classes);
+	return classes;
+}
+
+static void check(const struct mlimg_path_classes *classes, const char *path, const char *class)
+{
+	const char *got = mlimg_path_class_name(mlimg_path_class_of(classes, path));
+
+	if (strcmp(got, class) != 0)
+		FAIL("%s: %s instead of %s", path, got, class);
+}
+
+TEST(defaults)
+{
+	static const char *const expected[][2] = {
+		{"etc", "config"},
+		{"etc/hosts", "config"},
+		{"etc/ssh/sshd_config", "config"},
+		{"etc/systemd/system/multi-user.target.wants/ssh.service", "config"},
+		{"etcetera", "data"},
+		{"usr/bin/perl", "owned"},
+		{"usr/local/bin/perl", "data"},
+		{"usr/locale", "owned"},
+		{"bin/sh", "owned"},
+		{"lib", "owned"},
+		{"lib64/ld.so", "owned"},
+		{"boot/vmlinuz", "owned"},
+		{"opt/x", "owned"},
+		{"var/lib/mysql/ibdata1", "data"},
+		{"home/me/x", "data"},
+		{"root/.bashrc", "data"},
+		{"srv/www", "data"},
+		{"anything", "data"},
+		{"etc/passwd", "accounts"},
+		{"etc/group", "accounts"},
+		{"etc/shadow", "accounts"},
+		{"etc/gshadow", "accounts"},
+		{"etc/subuid", "accounts"},
+		{"etc/subgid", "accounts"},
+		{"etc/passwd-", "keep"},
+		{"var/lib/dpkg/status", "packages"},
+		{"var/lib/dpkg/info/perl.list", "packages"},
+		{"var/lib/dpkg/alternatives/awk", "packages"},
+		{"var/lib/dpkg/status-old", "keep"},
+		{"var/lib/apt/extended_states", "packages"},
+		{"etc/ld.so.cache", "derived"},
+		{"usr/share/mime/mime.cache", "derived"},
+		{"var/cache/man/index.db", "derived"},
+		{"usr/share/icons/hicolor/icon-theme.cache", "derived"},
+		{"etc/machine-id", "keep"},
+		{"etc/hostname", "keep"},
+		{"etc/resolv.conf", "keep"},
+		{"etc/fstab", "keep"},
+		{"etc/adjtime", "keep"},
+		{"etc/ssh/ssh_host_ed25519_key", "keep"},
+		{"etc/ssh/ssh_host_rsa_key.pub", "keep"},
+	};
+	struct mlimg_path_classes *classes = fresh();
+
+	for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++)
+		check(classes, expected[i][0], expected[i][1]);
+	mlimg_path_classes_free(classes);
+}
+
+TEST(the_last_line_that_fits_decides)
+{
+	static const char first[] = "# mine\n\n/usr/share/x/ data\r\n\tusr/share/x/y   keep \n";
+	static const char second[] = "usr/share/x/y/z owned\netc/ld.so.cache config\n";
+	struct mlimg_path_classes *classes = fresh();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(mlimg_path_classes_add(classes, "a", first, sizeof(first) - 1, &err), err);
+	ASSERT_OK(mlimg_path_classes_add(classes, "b", second, sizeof(second) - 1, &err), err);
+	check(classes, "usr/share/x", "data");
+	check(classes, "usr/share/x/a", "data");
+	check(classes, "usr/share/xx", "owned");
+	check(classes, "usr/share/x/y", "keep");
+	check(classes, "usr/share/x/y/q", "keep");
+	check(classes, "usr/share/x/y/z", "owned");
+	check(classes, "etc/ld.so.cache", "config");
+	mlimg_path_classes_free(classes);
+}
+
+TEST(globs)
+{
+	static const struct {
+		const char *glob, *path;
+		bool is_in;
+	} cases[] = {
+		{"a", "a", true},
+		{"a", "a/b", true},
+		{"a", "ab", false},
+		{"/a", "a", true},
+		{"a/b", "a", false},
+		{"*", "a", true},
+		{"*", "a/b", true}, /* what is below it */
+		{"*/b", "a/b", true},
+		{"*/b", "a/c/b", false},
+		{"a*c", "abc", true},
+		{"a*c", "ac", true},
+		{"a*c", "ab/c", false},
+		{"a*b*c", "axbxbxc", true},
+		{"a*b*c", "axbx", false},
+		{"?", "a", true},
+		{"a?b", "a/b", false},
+		{"**", "a/b", true},
+		{"**/c", "c", true},
+		{"**/c", "a/c", true},
+		{"**/c", "a/b/c/d", true},
+		{"**/c", "a/bc", false},
+		{"a/**", "a", false},
+		{"a/**", "a/b", true},
+		{"a/**/d", "a/d", true},
+		{"a/**/d", "a/b/c/d", true},
+		{"a/**/d", "a/b/cd", false},
+		{"a/**/*.c", "a/x/y.h/z.c", true},
+		{"**/b/**/*x", "a/b/c/b/d/yx", true},
+		{"**/b/*x", "b/c/b/yx", true},
+		{"[abc]", "b", true},
+		{"[!abc]", "b", false},
+		{"[!abc]", "d", true},
+		{"[a-c]x", "bx", true},
+		{"[a-c]x", "dx", false},
+		{"[]]", "]", true},
+		{"a[!x]b", "a/b", false},
+		{"[\\]-]", "]", true},
+		{"a\\*", "a*", true},
+		{"a\\*", "ab", false},
+		{"a\\ b", "a b", true},
+		{"", "a", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (mlimg_path_is_in_glob(cases[i].path, cases[i].glob) != cases[i].is_in)
+			FAIL("'%s' %s '%s'", cases[i].path, cases[i].is_in ? "not in" : "in",
+				cases[i].glob);
+}
+
+/* By definition, and in exponential time: a star is nothing, or one byte and a star. */
+static bool naive(const char *path, const char *glob)
+{
+	if (strncmp(glob, "**/", 3) == 0) {
+		const char *slash = strchr(path, '/');
+
+		return naive(path, glob + 3) || (slash && naive(slash + 1, glob));
+	}
+	if (strcmp(glob, "**") == 0)
+		return *path;
+	if (*glob == '*')
+		return naive(path, glob + 1) || (*path && *path != '/' && naive(path + 1, glob));
+	if (!*glob)
+		return !*path || *path == '/';
+	return *path && (*glob == '?' ? *path != '/' : *glob == *path) && naive(path + 1, glob + 1);
+}
+
+TEST(globs_as_defined)
+{
+	static const char *const parts[] = {"a", "b", "*", "?", "a*", "*b", "**", "*a*b"};
+
+	test_seed();
+	for (int i = 0; i < 20000; i++) {
+		char glob[64] = "", path[64] = "";
+		size_t n = 1 + test_random(4);
+
+		for (size_t k = 0; k < n; k++) {
+			strcat(glob, k ? "/" : "");
+			strcat(glob, parts[test_random(8)]);
+		}
+		n = 1 + test_random(5);
+		for (size_t k = 0; k < n; k++) {
+			size_t size = 1 + test_random(4);
+
+			strcat(path, k ? "/" : "");
+			while (size--)
+				strcat(path, test_random(2) ? "a" : "b");
+		}
+		if (mlimg_path_is_in_glob(path, glob) != naive(path, glob))
+			FAIL("'%s' with '%s'", path, glob);
+	}
+}
+
+static void check_refused(const char *text, size_t size, const char *why)
+{
+	struct mlimg_path_classes *classes = fresh();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_FAILS(
+		mlimg_path_classes_add(classes, "x.conf", text, size, &err), err, -EUCLEAN, why);
+	check(classes, "good", "data");
+	mlimg_path_classes_free(classes);
+}
+
+#define REFUSED(text, why) check_refused("good keep\n" text, sizeof("good keep\n" text) - 1, why)
+
+TEST(what_is_refused)
+{
+	char *many = calloc(MLIMG_CLASS_LINES_MAX + 1, 8),
+	     *large = calloc(1, MLIMG_CLASS_FILE_MAX + 1);
+
+	REFUSED("a\n", "x.conf: line 2: no class");
+	REFUSED("a bad\n", "x.conf: line 2: an unknown class");
+	REFUSED("a keep data\n", "x.conf: line 2: an unknown class");
+	REFUSED("/ keep\n", "x.conf: line 2: an empty glob");
+	REFUSED("a[b keep\n", "x.conf: line 2: a '[' without ']'");
+	REFUSED("a** keep\n", "x.conf: line 2: a '**' that is not a whole component");
+	REFUSED("**a keep\n", "x.conf: line 2: a '**' that is not a whole component");
+	REFUSED("a\\", "x.conf: line 2: no class");
+	REFUSED("a\0b keep\n", "x.conf: a NUL");
+	ASSERT(many && large);
+	for (int i = 0; i <= MLIMG_CLASS_LINES_MAX; i++)
+		memcpy(many + 7 * i, "a keep\n", 7);
+	check_refused(many, 7 * (MLIMG_CLASS_LINES_MAX + 1),
+		"x.conf: line 257: more lines than all files may have");
+	memset(large, '\n', MLIMG_CLASS_FILE_MAX + 1);
+	check_refused(large, MLIMG_CLASS_FILE_MAX + 1, "x.conf: more than 65536 bytes");
+	free(many);
+	free(large);
+}
+
+static void put_file(int dir, const char *name, const char *text)
+{
+	mlimg_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT, 0644);
+
+	ASSERT(fd >= 0);
+	ASSERT(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+static void note(const struct mlimg_err *why, void *ctx)
+{
+	strcat(ctx, why->text);
+	strcat(ctx, ";");
+}
+
+TEST(files_of_a_directory)
+{
+	struct mlimg_path_classes *classes = fresh();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autoclose int root = open(test_tmpdir(), O_RDONLY | O_DIRECTORY);
+	mlimg_autoclose int dir = -1;
+	char notes[1024] = "";
+
+	ASSERT_EQ(mlimg_path_classes_read(classes, root, "d", note, notes, &err), 0);
+	ASSERT(mkdirat(root, "d", 0755) == 0);
+	dir = openat(root, "d", O_RDONLY | O_DIRECTORY);
+	put_file(dir, "20-b.conf", "a keep\n");
+	put_file(dir, "10-a.conf", "a config\nb config\n");
+	put_file(dir, "30-bad.conf", "a nothing\n");
+	put_file(dir, "40.txt", "a owned\n");
+	put_file(dir, ".hidden.conf", "a owned\n");
+	ASSERT(symlinkat("40.txt", dir, "50-link.conf") == 0);
+	ASSERT(mkfifoat(dir, "60-fifo.conf", 0600) == 0);
+	ASSERT_EQ(mlimg_path_classes_read(classes, root, "d", note, notes, &err), 3);
+	check(classes, "a", "keep");
+	check(classes, "b", "config");
+	ASSERT_STR(notes,
+		"30-bad.conf: line 1: an unknown class;"
+		"50-link.conf: Too many levels of symbolic links;");
+	mlimg_path_classes_free(classes);
+}
