@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file reconcile-plan.h
+ * Decides for a whole upper what becomes of it on another stack: every entry three ways (reconcile.h), and by class where both sides have
+ * changed it (path-class.h). Reads through callbacks and changes nothing; plan.h says what is to be done.
+ *
+ * By verdict and class, for what is no directory (MINE is the user's entry, NEXT what the new stack has):
+ *
+ *     verdict            config                owned       data       accounts, packages
+ *     -----------------+---------------------+-----------+----------+---------------------
+ *     keep              stays
+ *     stale, same       dropped
+ *     merged            MINE's contents with other attributes (s), NEXT's with the user's attributes (t), merged text (p)
+ *     conflict          stays; NEXT's file    set aside   stays      the merged text (p), where there is one;
+ *                       is put beside, if                            else stays
+ *                       its contents differ
+ *     type-change       as conflict, but set aside, with all below, when MINE or NEXT is a directory
+ *     whiteout-gone     dropped
+ *     whiteout-changed  stays
+ *
+ * derived: everything but directories is dropped. keep: everything stays, verdict keep. Where something stays in spite of a conflict, what was changed on
+ * one side alone is merged all the same: contents from NEXT with the user's mode are told as conflict when the owner was changed on both sides.
+ *
+ * Directories: one of the user's own, and one that holds something, stays, with the merged attributes; where both changed one,
+ * the user's. Any other is dropped (verdict same or stale). When NEXT is something else it is set aside with all below (type-change).
+ * An opaque directory hides what the old stack had there and goes on doing so, and nothing below it is compared. But overlayfs makes every new
+ * directory opaque (redirect_dir=on), also where there was none to hide: when NEXT has a directory where the old stack had none, both are joined (u),
+ * as they would be with unionfs-fuse.
+ *
+ * Names in base and next: an entry is compared with what lies beneath it. That is what has the same path, except in a directory that was
+ * renamed: trusted.overlay.redirect names where its contents lie in the layers, from their root when it begins with '/', else in the directory
+ * that lies beneath its parent; what is below it lies below that. Beneath what is in an opaque directory there is nothing. When the place that
+ * a redirect names is no directory in the new stack, what showed through it is gone, and that is told (conflict); so is a directory which the new stack
+ * puts where the renamed one lies. Class and owner are always those of the path that the user sees.
+ *
+ * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file with several names in the upper are changed only when
+ * that is right for all of them; else it stays as it is, and is told (conflict).
+ *
+ * Entries with trusted.overlay.metacopy, and those that cannot be read, stay as they are, as do all directories above them.
+ *
+ * Numbers that have moved: base and mine are mapped with @p moved before they are compared, next with @p moved_in_next; what stays
+ * gets the numbers that its owner has in the new stack, verdict keep included.
+ */
+#ifndef MLIMG_RECONCILE_PLAN_H
+#define MLIMG_RECONCILE_PLAN_H
+
+#include "libmlimg/owner-moves.h"
+#include "libmlimg/path-class.h"
+#include "libmlimg/plan.h"
+#include "libmlimg/reconcile.h"
+#include "libmlimg/report.h"
+#include "libmlimg/upper-source.h"
+
+#define MLIMG_RECONCILE_TEXTS_MAX \
+	(8u << 20) /**< bytes of all texts that are merged by lines: what is beyond is a conflict */
+
+/** Whose a package's files are to be. */
+enum mlimg_package_side {
+	MLIMG_PACKAGE_NONE = 0, /**< no package decides: the class does */
+	MLIMG_PACKAGE_MINE,     /**< the user's version, or his removal: what the upper has stays */
+	MLIMG_PACKAGE_NEXT, /**< the new stack's: what is not NEXT's is set aside; in class packages dropped */
+};
+
+/** A database merged by record. */
+struct mlimg_reconcile_text {
+	const char *path;
+	const char *data;
+	size_t size;
+};
+
+/**
+ * Read a text that may be merged.
+ *
+ * @param path      where the file lies in the new stack
+ * @param digest    of its contents
+ * @param max       bytes; more are -EFBIG
+ * @param ctx       the input's
+ * @param ret_data  free() it
+ * @param ret_size  bytes
+ * @return          0; -errno: it is not merged then. -ENOMEM ends the planning
+ */
+typedef int mlimg_reconcile_read_fn(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE],
+	size_t max, void *ctx, char **ret_data, size_t *ret_size);
+
+/** What is decided on. What is NULL is not there. */
+struct mlimg_reconcile_input {
+	const struct mlimg_manifest *base;        /**< merged manifest of the old stack */
+	const struct mlimg_manifest *next;        /**< of the new one */
+	struct mlimg_upper_source *upper;         /**< the user's */
+	const struct mlimg_path_classes *classes; /**< the table */
+	uint64_t generation;                      /**< that the change leads to */
+	const char *from, *to;                    /**< stack ids */
+	mlimg_reconcile_read_fn
+		*read_base; /**< reads a base text (base-texts.h); @p path means nothing to it */
+	mlimg_reconcile_read_fn *read_next; /**< reads a file of the new stack */
+	void *read_ctx;                     /**< handed to both */
+	const struct mlimg_owner_moves *
+		moved; /**< numbers of the old stack's users and groups that are others in the new one */
+	const struct mlimg_owner_moves *
+		moved_in_next; /**< the new stack's numbers that the user's accounts have already */
+	enum mlimg_package_side (*package)(
+		const char *path, void *ctx); /**< asked for classes owned and packages */
+	void *package_ctx;                    /**< handed to @p package */
+	const struct mlimg_reconcile_text
+		*texts; /**< databases merged by record, in the order of manifests */
+	size_t n_texts;
+	const char *const
+		*hidden; /**< what is to be hidden, in the order of manifests; no directories */
+	size_t n_hidden;
+	mlimg_walk_skip_fn *skip; /**< told of what cannot be read; NULL: that is an error */
+	void *skip_ctx;           /**< handed to @p skip */
+};
+
+/**
+ * Plan.
+ *
+ * @param input     see there
+ * @param report    gets every entry; initialised
+ * @param ret_plan  mlimg_plan_done() it. No operations: the upper is in agreement
+ * @param err       names the path
+ * @return          0, -ENOMEM, -errno of the upper
+ */
+int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg_report *report,
+	struct mlimg_plan *ret_plan, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
