@@ -4,7 +4,8 @@
  * What a reconcile does to an upper: operations in the order in which they are done, and the contents that they need. Nothing in here
  * depends on the union driver: whoever carries it out knows how whiteouts and opaque directories are written (whiteout.h, unionfs.h).
  *
- * The file mlimg/reconcile.plan of a user layer, which a stranger may have written. A first line:
+ * Its text, for whoever keeps or shows a plan, and which a stranger may have written; a guest keeps the steps that it makes of one
+ * (guest-agent/change.h). A first line:
  *
  *     mlimg reconcile 1 GENERATION FROM TO OPERATIONS BLOBS
  *
@@ -42,7 +43,7 @@
 #include "libmlimg/boot.h"
 #include "libmlimg/manifest.h"
 
-#define MLIMG_PLAN_FILE "reconcile.plan" /**< in the user layer's /mlimg */
+#define MLIMG_PLAN_FILE "reconcile.plan" /**< what messages call it */
 #define MLIMG_PLAN_FILE_MAX \
 	(512u << 20)                /**< bytes that are read: a million operations take 250 MB */
 #define MLIMG_PLAN_LINE_MAX 256     /**< bytes of the first line, and more than it takes */

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file change-place.h
+ * Where the things of a change (change.h) are, and moves between these places. Part of that module.
+ */
+#ifndef MLIMG_CHANGE_PLACE_H
+#define MLIMG_CHANGE_PLACE_H
+
+#include <sys/types.h>
+
+#include "guest-agent/change.h"
+
+#define MLIMG_CHANGE_SLOT_SIZE 32 /**< the name of a slot, NUL included */
+
+/** The directories of a change, and what it needs on the way. */
+struct mlimg_change {
+	struct mlimg_change_call *call;
+	int upper_fd, own_fd, new_fd, undo_fd, taken_fd; /**< own_fd: /mlimg */
+	int aside_fd;                                    /**< aside/N, or -1 */
+	uint64_t generation;                             /**< N of undo/N */
+	bool is_unionfs;
+	struct mlimg_entry_reader reader;
+	int parent_fd; /**< the directory in the upper that was looked for last, or -1 */
+	char parent[MLIMG_PATH_MAX + 1];
+};
+
+/** Where something is. */
+struct mlimg_change_place {
+	int fd;           /**< the directory that holds it; the change closes it */
+	const char *name; /**< in there */
+};
+
+/** @return 0, or -ECANCELED: a test ends it here */
+static inline int mlimg_change_step(const struct mlimg_change *c)
+{
+	return c->call->step && c->call->step(c->call->ctx) ? -ECANCELED : 0;
+}
+
+/**
+ * Open the directories; reconcile.new and undo/N are made where they are missing.
+ *
+ * @param call        see there
+ * @param generation  N of undo/N
+ * @param ret         mlimg_change_close() it, also on failure
+ * @param err         names the place
+ * @return            0, -errno
+ */
+int mlimg_change_open(struct mlimg_change_call *call, uint64_t generation, struct mlimg_change *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Close them. */
+void mlimg_change_close(struct mlimg_change *c);
+
+/** Open aside/N. @param is_made  make it where it is missing. @return 0, -ENOENT, -errno */
+int mlimg_change_open_aside(
+	struct mlimg_change *c, uint64_t generation, bool is_made) MLIMG_MUST_CHECK;
+
+/** @return whether there is something of that name in the directory */
+bool mlimg_change_exists(int fd, const char *name);
+
+/** The slot of a part of what step @p n takes or puts. */
+void mlimg_change_slot(size_t n, enum mlimg_undo_part part, char ret_name[MLIMG_CHANGE_SLOT_SIZE]);
+
+/**
+ * Where a path of the upper is.
+ *
+ * @param c          the change
+ * @param path       relative to upper; "" is the upper itself, whose name is ""
+ * @param ret_place  valid until the next call
+ * @return           0, -errno; mlimg_change_is_nowhere() tells what means that there is no such directory
+ */
+int mlimg_change_find(struct mlimg_change *c, const char *path,
+	struct mlimg_change_place *ret_place) MLIMG_MUST_CHECK;
+
+/** @return whether the error means that a directory on the way is not there */
+static inline bool mlimg_change_is_nowhere(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
+/** As mlimg_change_find(), where a part of the thing with that path is. @p ret_place's name: see the path; free() @p ret_text */
+int mlimg_change_find_part(struct mlimg_change *c, const char *path, enum mlimg_undo_part part,
+	char **ret_text, struct mlimg_change_place *ret_place) MLIMG_MUST_CHECK;
+
+/** @return the parts (enum mlimg_undo_part) that are in the upper; -errno */
+int mlimg_change_look(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
+
+/** Make the directories on the way to @p path below @p fd. @return 0, -errno */
+int mlimg_change_make_way(int fd, const char *path, mode_t mode) MLIMG_MUST_CHECK;
+
+/** Move a part from the upper to its slot in taken, unless the slot is taken already or there is nothing to move. @return 0, -errno */
+int mlimg_change_take(struct mlimg_change *c, size_t n, const char *path,
+	enum mlimg_undo_part part) MLIMG_MUST_CHECK;
+
+/** Move what is at @p path to the same path in aside, unless there is something there. @return 0, -errno */
+int mlimg_change_set_aside(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
+
+/**
+ * Move something into the upper.
+ *
+ * @param c     the change
+ * @param fd    the directory that has it
+ * @param name  its name, or path, in there
+ * @param path  in the upper
+ * @param part  what it is to be there
+ * @return      0, -EEXIST, -errno
+ */
+int mlimg_change_give_back(struct mlimg_change *c, int fd, const char *name, const char *path,
+	enum mlimg_undo_part part) MLIMG_MUST_CHECK;
+
+/** Rename, unless there is nothing to be renamed. @return 0, -errno */
+int mlimg_change_rename(struct mlimg_change *c, int from_fd, const char *from, int to_fd,
+	const char *to) MLIMG_MUST_CHECK;
+
+/** Set the time of a directory of the upper, where it is. @return 0, -errno */
+int mlimg_change_set_time(struct mlimg_change *c, const char *path,
+	const struct mlimg_undo_time *time) MLIMG_MUST_CHECK;
+
+/** Write all of the user layer out. @return 0, -errno */
+int mlimg_change_sync(const struct mlimg_change *c) MLIMG_MUST_CHECK;
+
+/** Remove reconcile.new and what is in undo, but for undo/N; with @p generation 0 all of it. What cannot be removed now takes room, no more. */
+void mlimg_change_clean(int own_fd, uint64_t generation);
+
+/**
+ * Undo the steps.
+ *
+ * @param c    the change that is taken back
+ * @param log  its steps
+ * @param to   the generation that is made
+ * @param err  names the path
+ * @return     0, -errno
+ */
+int mlimg_change_undo_steps(struct mlimg_change *c, struct mlimg_undo_log *log, uint64_t to,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Read undo/N/log. @return 0, -EUCLEAN, -errno */
+int mlimg_change_read_log(
+	struct mlimg_change *c, struct mlimg_undo_log *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

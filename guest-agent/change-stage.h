@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file change-stage.h
+ * Makes ready what a plan (libmlimg/plan.h) says is to be done in an upper: step 1 of change.h. The upper itself is only looked at.
+ */
+#ifndef MLIMG_CHANGE_STAGE_H
+#define MLIMG_CHANGE_STAGE_H
+
+#include "guest-agent/change.h"
+#include "guest-agent/lowers.h"
+#include "libmlimg/plan.h"
+
+/**
+ * Make a change ready. What an earlier one that was never decided has left is removed; what was set aside under the same number is
+ * kept under another one.
+ *
+ * @param call        see there
+ * @param plan        what is to be done
+ * @param lowers      where the new stack's contents are
+ * @param is_unionfs  the form of the upper's marks
+ * @param old         the present state
+ * @param next        the state that the change leads to; generation of @p plan
+ * @param err         names the path
+ * @return            0; -ENOSPC, -EDQUOT: there is no room; -EUCLEAN: the plan does not fit the upper, or the layers' contents their
+ *                    manifests; -ECANCELED; -errno. On failure nothing is left, unless it was by the step
+ */
+int mlimg_change_stage(struct mlimg_change_call *call, const struct mlimg_plan *plan,
+	const struct mlimg_lowers *lowers, bool is_unionfs, const struct mlimg_boot_state *old,
+	const struct mlimg_boot_state *next, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Remove what a change to @p generation, that was not decided, has made. */
+void mlimg_change_unstage(int user_fd, uint64_t generation);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Carries out the steps of a change. What is needed on the way is in change-place.c, the way back in change-undo.c. */
+#include "guest-agent/change.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "guest-agent/base.h"
+#include "guest-agent/change-place.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/whiteout.h"
+
+#define PLAN_SIZE 128 /* reconcile.plan, NUL included */
+
+/* --- the steps --- */
+
+/* The parts of a thing each have a slot; what is in it already was moved before. */
+static int take_parts(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
+{
+	bool is_aside = record->op == 'a';
+	int r = 0;
+
+	if (record->parts & MLIMG_UNDO_MAIN)
+		r = is_aside ? mlimg_change_set_aside(c, record->path)
+			     : mlimg_change_take(c, n, record->path, MLIMG_UNDO_MAIN);
+	if (r == 0 && record->parts & MLIMG_UNDO_MARKER)
+		r = mlimg_change_take(c, n, record->path, MLIMG_UNDO_MARKER);
+	if (r == 0 && record->parts & MLIMG_UNDO_MARKERS)
+		r = mlimg_change_take(c, n, record->path, MLIMG_UNDO_MARKERS);
+	return r;
+}
+
+/* @return 1, 0, or -errno when it cannot be known; what is not there, or no directory, is not empty */
+static int is_empty_dir(struct mlimg_change *c, const char *path)
+{
+	struct mlimg_change_place at;
+	int r = mlimg_change_find(c, path, &at);
+
+	if (r == 0)
+		r = mlimg_dir_has_entries(at.fd, at.name);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return 0;
+	return r < 0 ? r : !r;
+}
+
+/* Its time is what it was before what was in it went. */
+static int take_empty(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
+{
+	const struct mlimg_entry *entry = &record->entry;
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	int r = 0;
+
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	if (!mlimg_change_exists(c->taken_fd, slot)) {
+		r = is_empty_dir(c, entry->path);
+		if (r <= 0)
+			return r;
+		r = mlimg_change_take(c, n, entry->path, MLIMG_UNDO_MAIN);
+	}
+	if (r == 0 && record->parts & MLIMG_UNDO_MARKER)
+		r = mlimg_change_take(c, n, entry->path, MLIMG_UNDO_MARKER);
+	if (r == 0)
+		r = mlimg_entry_at_set_time(c->taken_fd, slot, entry->mtime_s, entry->mtime_ns);
+	return r;
+}
+
+static int put(struct mlimg_change *c, size_t n, const struct mlimg_entry *entry)
+{
+	bool is_marker = c->is_unionfs && mlimg_entry_is_whiteout(entry);
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	if (!mlimg_change_exists(c->new_fd, slot))
+		return 0;
+	return mlimg_change_give_back(
+		c, c->new_fd, slot, entry->path, is_marker ? MLIMG_UNDO_MARKER : MLIMG_UNDO_MAIN);
+}
+
+static int set(struct mlimg_change *c, const struct mlimg_entry *entry)
+{
+	struct mlimg_change_place at;
+	int r = mlimg_change_find(c, entry->path, &at);
+
+	if (r == 0)
+		r = mlimg_change_step(c);
+	return r < 0 ? r : mlimg_entry_at_set(&c->reader, at.fd, at.name, entry);
+}
+
+/* To be opaque no more. */
+static int join(struct mlimg_change *c, size_t n, const char *path)
+{
+	char name[64 + MLIMG_NAME_MAX];
+	struct mlimg_change_place at;
+	int r;
+
+	if (c->is_unionfs)
+		return mlimg_change_take(c, n, path, MLIMG_UNDO_MARKER);
+	r = mlimg_change_find(c, path, &at);
+	if (r == 0)
+		r = mlimg_change_step(c);
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d/%.255s", at.fd, at.name);
+	return lremovexattr(name, MLIMG_XATTR_OPAQUE) < 0 && errno != ENODATA ? -errno : 0;
+}
+
+static int carry_out(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
+{
+	switch (record->op) {
+	case 'o': return take_parts(c, n, record);
+	case 'a': c->call->n_aside++; return take_parts(c, n, record);
+	case 'e': return take_empty(c, n, record);
+	case 'i': return put(c, n, &record->entry);
+	case 's': return set(c, &record->fresh);
+	case 'u': return join(c, n, record->path);
+	default: return mlimg_change_set_time(c, record->path, &record->new_time);
+	}
+}
+
+static int carry_out_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
+{
+	struct mlimg_undo_record record;
+	int r = 0;
+
+	for (size_t n = 0; n < log->n_records && r == 0; n++) {
+		r = mlimg_undo_log_get(log, n, &record, err);
+		if (r < 0)
+			return r;
+		r = carry_out(c, n, &record);
+		if (r < 0)
+			return mlimg_err_set(
+				err, r, "user/upper/%s: step %zu, '%c'", record.path, n, record.op);
+	}
+	return r;
+}
+
+/* --- the end --- */
+
+/* The base manifest and texts change places between /mlimg and undo/N. */
+static int move_base(struct mlimg_change *c, uint64_t generation, bool is_back)
+{
+	static const char *const names[] = {"base.manifest", "base.texts"};
+	int r = 0;
+
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		char name[MLIMG_CHANGE_NAME_SIZE];
+
+		snprintf(name, sizeof(name), "%s.%" PRIu64, names[i], generation);
+		r = is_back ? mlimg_change_rename(c, c->undo_fd, names[i], c->own_fd, name)
+			    : mlimg_change_rename(c, c->own_fd, name, c->undo_fd, names[i]);
+	}
+	return r;
+}
+
+static int finish(struct mlimg_change *c, uint64_t base, bool is_back, struct mlimg_err *err)
+{
+	int r = mlimg_change_sync(c);
+
+	if (r == 0)
+		r = move_base(c, base, is_back);
+	if (r == 0)
+		r = mlimg_change_rename(c, c->new_fd, "state.json", c->own_fd, "state.json");
+	if (r == 0)
+		r = mlimg_change_sync(c);
+	if (r == 0)
+		r = mlimg_change_step(c);
+	if (r == 0 && unlinkat(c->own_fd, MLIMG_CHANGE_PLAN, 0) < 0 && errno != ENOENT)
+		r = -errno;
+	if (r == 0 && fsync(c->own_fd) < 0)
+		r = -errno;
+	return r < 0 ? mlimg_err_set(err, r, "user/mlimg: record the change") : 0;
+}
+
+/* --- all of it --- */
+
+int mlimg_change_read_log(struct mlimg_change *c, struct mlimg_undo_log *ret, struct mlimg_err *err)
+{
+	char *text = NULL;
+	size_t size;
+	int r = mlimg_read_file(c->undo_fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
+
+	if (r == 0)
+		r = mlimg_undo_log_parse(text, size, ret, err);
+	if (r < 0)
+		return mlimg_err_wrap(
+			err, r, "user/mlimg/" MLIMG_CHANGE_UNDO "/%" PRIu64, c->generation);
+	c->is_unionfs = ret->is_unionfs;
+	c->call->n_steps = ret->n_records;
+	return 0;
+}
+
+static void clean(struct mlimg_change *c, uint64_t undo, uint64_t base)
+{
+	mlimg_change_clean(c->own_fd, undo);
+	mlimg_base_remove_leftovers(c->own_fd, base);
+}
+
+/* @return 0, or -errno. @former: the generation before, whose base manifest goes */
+static int carry_out_change(struct mlimg_change *c, uint64_t former, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
+	int r = mlimg_change_read_log(c, &log, err);
+
+	if (r == 0 && mlimg_change_open_aside(c, c->generation, false) < 0)
+		c->aside_fd = -1; /* nothing is set aside */
+	if (r == 0)
+		r = carry_out_all(c, &log, err);
+	if (r == 0)
+		r = finish(c, former, false, err);
+	if (r == 0)
+		clean(c, c->generation, c->generation);
+	return r;
+}
+
+static int carry_out_rollback(struct mlimg_change *c, uint64_t to, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
+	int r = mlimg_change_read_log(c, &log, err);
+
+	if (r == 0)
+		r = mlimg_change_undo_steps(c, &log, to, err);
+	if (r == 0)
+		r = finish(c, to, true, err);
+	if (r == 0)
+		clean(c, 0, to);
+	return r;
+}
+
+bool mlimg_change_is_pending(int own_fd)
+{
+	return mlimg_change_exists(own_fd, MLIMG_CHANGE_PLAN);
+}
+
+struct decided {
+	bool is_rollback;
+	uint64_t generation,
+		other; /* to which it leads; that before, or that which is taken back */
+};
+
+static void print_decided(char *ret_line, size_t size, const struct decided *decided)
+{
+	snprintf(ret_line, size, "mlimg %s 1 %" PRIu64 " %" PRIu64 "\n",
+		decided->is_rollback ? "rollback" : "change", decided->generation, decided->other);
+}
+
+/* Only what would be written is taken. */
+static bool parse_decided(const char *text, struct decided *ret)
+{
+	char kind[16], again[PLAN_SIZE];
+
+	if (sscanf(text, "mlimg %15s 1 %" SCNu64 " %" SCNu64, kind, &ret->generation,
+		    &ret->other) != 3)
+		return false;
+	ret->is_rollback = strcmp(kind, "rollback") == 0;
+	print_decided(again, sizeof(again), ret);
+	return strcmp(text, again) == 0 && ret->generation <= MLIMG_BOOT_GENERATION_MAX &&
+		ret->other < ret->generation;
+}
+
+static int read_decided(int own_fd, struct decided *ret, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_read_file(own_fd, MLIMG_CHANGE_PLAN, PLAN_SIZE - 1, &text, &size, err);
+
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "user/mlimg");
+	return parse_decided(text, ret)
+		? 0
+		: mlimg_err_refuse(err,
+			  "user/mlimg/" MLIMG_CHANGE_PLAN " is damaged, so that a change that was "
+							  "interrupted cannot be ended; boot with "
+			  "mlimg.rescue and restore it, or remove it to go on with what there is");
+}
+
+static int carry_out_decided(
+	struct mlimg_change_call *call, const struct decided *decided, struct mlimg_err *err)
+{
+	struct mlimg_change c;
+	int r = mlimg_change_open(
+		call, decided->is_rollback ? decided->other : decided->generation, &c, err);
+
+	call->is_rollback = decided->is_rollback;
+	call->generation = decided->generation;
+	if (r == 0)
+		r = decided->is_rollback ? carry_out_rollback(&c, decided->generation, err)
+					 : carry_out_change(&c, decided->other, err);
+	mlimg_change_close(&c);
+	call->is_done = r == 0;
+	return r;
+}
+
+static int open_own(int user_fd, struct mlimg_err *err)
+{
+	int fd = openat(user_fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? mlimg_err_set(err, errno, "open 'user/mlimg'") : fd;
+}
+
+int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err)
+{
+	mlimg_autoclose int own_fd = open_own(call->user_fd, err);
+	struct decided decided;
+	int r;
+
+	call->is_done = false;
+	if (own_fd < 0)
+		return own_fd;
+	if (!mlimg_change_is_pending(own_fd))
+		return 0;
+	r = read_decided(own_fd, &decided, err);
+	return r < 0 ? r : carry_out_decided(call, &decided, err);
+}
+
+int mlimg_change_decide(struct mlimg_change_call *call, bool is_rollback, uint64_t generation,
+	uint64_t other, struct mlimg_err *err)
+{
+	const struct decided decided = {is_rollback, generation, other};
+	mlimg_autoclose int own_fd = open_own(call->user_fd, err);
+	char line[PLAN_SIZE];
+	int r;
+
+	if (own_fd < 0)
+		return own_fd;
+	print_decided(line, sizeof(line), &decided);
+	r = call->step && call->step(call->ctx) ? mlimg_err_set(err, ECANCELED, "stopped") : 0;
+	if (r == 0 && syncfs(own_fd) < 0)
+		r = mlimg_err_set(err, errno, "user/mlimg: sync");
+	if (r == 0)
+		r = mlimg_replace_file(own_fd, MLIMG_CHANGE_PLAN, line, strlen(line), 0600, err);
+	return r < 0 ? r : carry_out_decided(call, &decided, err);
+}
+
+void mlimg_change_forget(int own_fd)
+{
+	mlimg_change_clean(own_fd, 0);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file change.h
+ * Carries out a change of the stack in the user layer, or takes the last one back; stopped at any moment, by a power cut too, and begun again it
+ * ends the same. The union is not mounted meanwhile, and nobody else writes to the user layer's file system.
+ *
+ * In the user layer's /mlimg, while the change that makes generation N of M is under way:
+ *
+ *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of generation N
+ *     undo/N/log         the steps (undo-log.h)
+ *     undo/N/state.json  the state of generation M
+ *     undo/N/taken/      what the steps take away; later also base.manifest and base.texts of M beside it
+ *     aside/N/           what they set aside, each at its path
+ *     reconcile.plan     one line, "mlimg change 1 N M" or "mlimg rollback 1 N+1 N": it is decided
+ *
+ * The order, so that a stop leaves either what was before or something that the next boot ends:
+ *
+ * 1. Everything that takes room is made: contents that are to be put, with their attributes; directories for what is set aside; the
+ *    log; the new state, its base manifest and texts, the report. It is on stable storage before
+ * 2. reconcile.plan is written. Until then a stop leaves things that mean nothing, which the next change removes. From then on every boot
+ *    that writes ends the change before it does anything else, whatever stack it is to run on: nothing but the user layer is needed.
+ * 3. The steps, all of them renames or changes of attributes within one file system; then the times of directories.
+ * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, and the new state takes the old one's place.
+ * 5. reconcile.plan is removed. What earlier changes left in undo goes now.
+ *
+ * So what finds no room does so in 1, and nothing was changed. Renames need room too where a directory grows; for that much must be free
+ * after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with what there was, and the next one
+ * tries again.
+ *
+ * Back: undo/N stays until the next change. When the stack of generation M is asked for again, the steps are undone, the last one first,
+ * as generation N+1, in the same way. All that is made in 1 is the new state, and reconcile.new/times, a log of the times that directories
+ * are to have in the end; what the change has put goes to slots of reconcile.new. What the user has written since stays:
+ *
+ *     the step       is undone when              else
+ *     o a e          nothing is at its place     what was there goes to aside/N+1, and is told
+ *     i              what was put is unchanged   it stays
+ *     s              the attributes are the new  they stay
+ *     u              it is a directory           it stays
+ *     t              the time is the new one     it is set to what it was when the rollback began
+ *
+ * Something in the place of what a step has taken, or gone from the place of what one has put, is the user's since. The upper is
+ * then what it was before the change, byte for byte, times included, but for what was written since, and for directories in which that
+ * was. This leaves nothing to undo: the newer stack again is a change as any other.
+ */
+#ifndef MLIMG_CHANGE_H
+#define MLIMG_CHANGE_H
+
+#include <errno.h>
+
+#include "guest-agent/entry-at.h"
+#include "guest-agent/undo-log.h"
+#include "libmlimg/boot.h"
+
+#define MLIMG_CHANGE_PLAN "reconcile.plan"
+#define MLIMG_CHANGE_NEW "reconcile.new"
+#define MLIMG_CHANGE_UNDO "undo"
+#define MLIMG_CHANGE_ASIDE "aside"
+#define MLIMG_CHANGE_NAME_SIZE 64 /**< "undo/999999999/base.manifest" and the like, NUL included */
+
+/** Called before each change of the disk, by tests. @return 0; anything else ends it there */
+typedef int mlimg_change_step_fn(void *ctx);
+
+/** Told of what a rollback did not put back because the user has written there since. @param path  in the upper and in aside */
+typedef void mlimg_change_told_fn(const char *path, void *ctx);
+
+/** What calls of this module are given and give back. Zero what is not set. */
+struct mlimg_change_call {
+	int user_fd;                /**< the user layer's top directory */
+	mlimg_change_step_fn *step; /**< or NULL */
+	mlimg_change_told_fn *told; /**< or NULL */
+	void *ctx;                  /**< handed to both */
+	/* Given back: */
+	bool is_done;        /**< there was something to end or to carry out */
+	bool is_rollback;    /**< it was a rollback */
+	uint64_t generation; /**< that was made */
+	uint64_t n_steps;    /**< of the log */
+	uint64_t n_aside;    /**< things set aside */
+};
+
+/** @param own_fd  the user layer's /mlimg. @return whether a change was stopped */
+bool mlimg_change_is_pending(int own_fd);
+
+/**
+ * End a change that was stopped, if there is one. Nothing but the user layer is needed.
+ *
+ * @param call  see there
+ * @param err   names the place
+ * @return      0, -ECANCELED by the step, -EUCLEAN when what is there is damaged, -errno
+ */
+int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Find out whether the last change can be taken back.
+ *
+ * @param own_fd      the user layer's /mlimg
+ * @param state       the present state
+ * @param ret_former  the state that a rollback would return to, its generation included
+ * @return            whether there is one, in the form that the upper has
+ */
+bool mlimg_change_find_former(
+	int own_fd, const struct mlimg_boot_state *state, struct mlimg_boot_state *ret_former);
+
+/**
+ * Take the last change back.
+ *
+ * @param call    see there
+ * @param state   the present state
+ * @param former  of mlimg_change_find_former()
+ * @param err     names the place
+ * @return        0; -ENOSPC, -EDQUOT when nothing was changed; else as mlimg_change_resume()
+ */
+int mlimg_change_roll_back(struct mlimg_change_call *call, const struct mlimg_boot_state *state,
+	const struct mlimg_boot_state *former, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Forget the last change: there is nothing to take back any more. A courtesy as mlimg_base_remove_leftovers(). */
+void mlimg_change_forget(int own_fd);
+
+/**
+ * Write reconcile.plan, from where there is no way but to the end, and go there: 2 to 5. What 1 makes is there.
+ *
+ * @param call         see there
+ * @param is_rollback  what it is
+ * @param generation   that is made
+ * @param other        the generation before; of a rollback that which is taken back
+ * @param err          names the place
+ * @return             as mlimg_change_resume()
+ */
+int mlimg_change_decide(struct mlimg_change_call *call, bool is_rollback, uint64_t generation,
+	uint64_t other, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
