@@ -11,9 +11,8 @@
  * - each record that is new or other than beneath, as it is, in the order of the database;
  * - then each record that is gone, as a mark with its key, in the order of the database beneath.
  *
- * What shows in a stack is composed: the file that shows by the rules of overlayfs, then the records of the layers above the one
- * that has this file (of all, when no layer has one: an empty file), bottom first. A record takes the place of the one
- * with its key, a mark removes it, others come behind. A file that no layer has is made with mode 0644, owner root.
+ * What shows in a stack is composed: records onto what the layers beneath them show (compose.h says what that is). A record takes the place
+ * of the one with its key, a mark removes it, others come behind.
  *
  * The databases (dpkg(1), deb822(5), dpkg-divert(1), dpkg-statoverride(1), dpkg-trigger(1); of apt, apt-mark(8)):
  *

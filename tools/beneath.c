@@ -167,6 +167,11 @@ struct mlimg_ext4 *mlimg_beneath_image(const struct mlimg_beneath *b, size_t i)
 	return b->images[i];
 }
 
+const struct mlimg_manifest *mlimg_beneath_layer(const struct mlimg_beneath *b, size_t i)
+{
+	return b->manifests[i];
+}
+
 const struct mlimg_manifest *mlimg_beneath_manifest(const struct mlimg_beneath *b)
 {
 	return b->merged;

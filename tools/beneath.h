@@ -86,6 +86,9 @@ const struct mlimg_stack *mlimg_beneath_stack(const struct mlimg_beneath *b);
 /** @return the open image of layer @p i; stays @p b 's */
 struct mlimg_ext4 *mlimg_beneath_image(const struct mlimg_beneath *b, size_t i);
 
+/** @return the manifest of layer @p i */
+const struct mlimg_manifest *mlimg_beneath_layer(const struct mlimg_beneath *b, size_t i);
+
 /** @return what all layers together show, sorted */
 const struct mlimg_manifest *mlimg_beneath_manifest(const struct mlimg_beneath *b);
 

@@ -8,117 +8,23 @@
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/dpkg-version.h"
+#include "tools/compose-images.h"
 #include "tools/dpkg-status.h"
 #include "tools/ext4-data.h"
-#include "tools/records-read.h"
 
 #define SHLIBS "var/lib/dpkg/info/%s%s%s.shlibs" /* PACKAGE, or PACKAGE:ARCHITECTURE */
 
 /* ---- what lies beneath ---- */
 
-/* Text of a file, of bounded size. */
-struct text {
-	char *bytes;
-	size_t size, room;
-};
-
-static int append(const void *bytes, uint64_t size, void *ctx, struct mlimg_err *err)
-{
-	struct text *t = ctx;
-
-	if (size > MLIMG_RECORDS_SIZE_MAX - t->size)
-		return mlimg_err_refuse(err, "more than %u bytes", MLIMG_RECORDS_SIZE_MAX);
-	if (mlimg_buffer_reserve(&t->bytes, &t->room, t->size + size + 1) < 0)
-		return mlimg_err_set(err, ENOMEM, "database");
-	if (bytes)
-		memcpy(t->bytes + t->size, bytes, size);
-	else
-		memset(t->bytes + t->size, 0, size);
-	t->size += size;
-	return 0;
-}
-
-/* The file that shows, and the first layer whose records count. */
-static int read_file(const struct mlimg_beneath *b, const char *path, struct text *ret_text,
-	size_t *ret_layer, struct mlimg_err *err)
-{
-	const struct mlimg_entry *entry = mlimg_beneath_find(b, path);
-	uint8_t digest[MLIMG_SHA256_SIZE];
-	struct mlimg_ext4_inode inode;
-	int r;
-
-	*ret_layer = 0;
-	if (!entry || entry->type != MLIMG_FILE)
-		return 0;
-	r = mlimg_beneath_locate(b, entry, ret_layer, &inode, err);
-	if (r == 0)
-		r = mlimg_ext4_read(
-			mlimg_beneath_image(b, *ret_layer), &inode, append, ret_text, err);
-	if (r < 0)
-		return r;
-	mlimg_sha256_of(ret_text->bytes, ret_text->size, digest);
-	if (!entry->has_digest || memcmp(digest, entry->digest, sizeof(digest)) != 0)
-		return mlimg_err_refuse(err, "beneath: not what its manifest says");
-	++*ret_layer;
-	return 0;
-}
-
-static const struct mlimg_layer_records *find_records(
-	const struct mlimg_layer_info *info, const char *path)
-{
-	for (size_t i = 0; i < info->n_records; i++)
-		if (strcmp(info->records[i].path, path) == 0)
-			return &info->records[i];
-	return NULL;
-}
-
-/* One layer's records onto the text. */
-static int compose(const struct mlimg_beneath *b, size_t layer, const char *path, struct text *text,
-	struct mlimg_err *err)
-{
-	const struct mlimg_layer_records *records =
-		find_records(mlimg_beneath_info(b, layer), path);
-	mlimg_autofree char *diff = NULL;
-	struct mlimg_records_text one;
-	struct text composed = {.size = 0};
-	int r;
-
-	if (!records)
-		return 0;
-	r = mlimg_records_read(mlimg_beneath_image(b, layer), records, &diff, &one.size, err);
-	if (r < 0)
-		return r;
-	one.text = diff;
-	r = mlimg_records_compose(mlimg_records_form_of(path),
-		(struct mlimg_records_text){text->bytes, text->size}, &one, 1, &composed.bytes,
-		&composed.size, err);
-	if (r < 0)
-		return mlimg_err_wrap(
-			err, r, "%.200s", mlimg_ext4_name(mlimg_beneath_image(b, layer)));
-	free(text->bytes);
-	*text = composed;
-	return 0;
-}
-
 int mlimg_databases_beneath(const struct mlimg_beneath *beneath, const char *path, char **ret_text,
 	size_t *ret_size, struct mlimg_err *err)
 {
-	struct text text = {.size = 0};
-	size_t layer;
-	int r = read_file(beneath, path, &text, &layer, err);
+	struct mlimg_compose_images c = {.layers.n = 0};
 
-	for (; r == 0 && layer < mlimg_beneath_n(beneath); layer++)
-		r = compose(beneath, layer, path, &text, err);
-	if (r == 0 && !text.bytes)
-		r = append("", 0, &text, err);
-	if (r < 0) {
-		free(text.bytes);
-		return r;
-	}
-	text.bytes[text.size] = '\0';
-	*ret_text = text.bytes;
-	*ret_size = text.size;
-	return 0;
+	for (size_t i = 0; i < mlimg_beneath_n(beneath); i++)
+		mlimg_compose_images_push(&c, mlimg_beneath_image(beneath, i),
+			mlimg_beneath_info(beneath, i), mlimg_beneath_layer(beneath, i));
+	return mlimg_compose_text(&c.layers, path, ret_text, ret_size, err);
 }
 
 /* ---- packages that are older ---- */

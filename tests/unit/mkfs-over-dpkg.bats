@@ -171,7 +171,7 @@ records of var/lib/dpkg/triggers/nginx-reload: 1 new or changed, 0 gone' "$(sed 
 	wanted=$(mlimg-inspect --json l.img | jq -r '.records[0].sha256' | cut -c 1-20)
 	found=$(sha256sum other | cut -c 1-20)
 	fails 3 "mlimg-inspect: bad.img: /mlimg/records/var/lib/dpkg/status has digest $found, not $wanted" mlimg-inspect bad.img verify
-	fails 3 "mlimg-mkfs: 'var/lib/dpkg/status' cannot be kept as records (rule dpkg-status): bad.img: /mlimg/records/var/lib/dpkg/status has digest $found, not $wanted" \
+	fails 3 "mlimg-mkfs: 'var/lib/dpkg/status' cannot be kept as records (rule dpkg-status): layer 's': '/var/lib/dpkg/status': bad.img: /mlimg/records/var/lib/dpkg/status has digest $found, not $wanted" \
 		mlimg-mkfs --kind software --name b --over s.img,bad.img new b.img
 	[ ! -e b.img ]
 	cp l.img bad.img

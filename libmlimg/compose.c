@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/compose.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/arena.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/compose-parts.h"
+#include "libmlimg/whiteout.h"
+
+struct tree {
+	const struct mlimg_compose_layers *layers;
+	struct mlimg_composed *composed;
+	size_t texts_room;
+	uint64_t n_files, bytes;
+	struct mlimg_err *err;
+};
+
+static int no_memory(struct tree *t)
+{
+	return mlimg_err_set(t->err, ENOMEM, "compose");
+}
+
+/* @text: taken over on success; NULL for a directory. */
+static int add_entry(
+	struct tree *t, const struct mlimg_entry *like, char *path, struct mlimg_records_text text)
+{
+	struct mlimg_composed *c = t->composed;
+	struct mlimg_entry e = *like;
+	mlimg_autofree struct mlimg_xattr *xattrs = calloc(e.n_xattrs + 1, sizeof(*xattrs));
+
+	if (!xattrs ||
+		mlimg_buffer_reserve(&c->texts, &t->texts_room,
+			(c->manifest->n_entries + 1) * sizeof(*c->texts)) < 0)
+		return no_memory(t);
+	e.path = path;
+	e.xattrs = xattrs;
+	e.n_xattrs = 0;
+	e.nlink = 1;
+	e.hardlink = 0;
+	for (uint32_t i = 0; i < like->n_xattrs; i++)
+		if (!mlimg_xattr_is_overlay(like->xattrs[i].name))
+			xattrs[e.n_xattrs++] = like->xattrs[i];
+	if (!mlimg_manifest_add(c->manifest, &e))
+		return no_memory(t);
+	c->texts[c->manifest->n_entries - 1] = text;
+	return 0;
+}
+
+/* The directory as the layers show it. */
+static int find_dir(struct tree *t, const char *path, struct mlimg_entry *ret_entry)
+{
+	const struct mlimg_compose_layers *layers = t->layers;
+
+	for (size_t i = layers->n; i-- > 0;) {
+		const struct mlimg_entry *e = mlimg_manifest_find(layers->manifests[i], path);
+
+		if (e && e->type == MLIMG_DIR) {
+			*ret_entry = *e;
+			return 0;
+		}
+		if (e && !mlimg_entry_is_whiteout(e))
+			return mlimg_compose_refuse(layers, i, e, "directory", t->err);
+		if (e || mlimg_compose_hides(layers->manifests[i], path))
+			break;
+	}
+	*ret_entry = (struct mlimg_entry){.type = MLIMG_DIR, .mode = 0755};
+	return 0;
+}
+
+/* The root, then down to the one that has @path; those that are there already are passed over. */
+static int add_dirs(struct tree *t, const char *path)
+{
+	char dir[MLIMG_LAYER_PATH_MAX + 1] = "";
+	const char *end = path;
+	int r = 0;
+
+	do {
+		struct mlimg_entry e;
+
+		if (!mlimg_manifest_find(t->composed->manifest, dir)) {
+			r = find_dir(t, dir, &e);
+			if (r == 0)
+				r = add_entry(t, &e, dir, (struct mlimg_records_text){NULL, 0});
+		}
+		end = *dir ? strchr(end + 1, '/') : strchr(path, '/');
+		if (end) {
+			memcpy(dir, path, (size_t)(end - path));
+			dir[end - path] = '\0';
+		}
+	} while (r == 0 && end);
+	return r;
+}
+
+static int check_size(struct tree *t, size_t size)
+{
+	t->bytes += size;
+	if (++t->n_files <= MLIMG_COMPOSED_FILES_MAX && t->bytes <= MLIMG_COMPOSED_BYTES_MAX)
+		return 0;
+	return mlimg_err_refuse(t->err,
+		"the layers' records make more than %d databases or %u bytes",
+		MLIMG_COMPOSED_FILES_MAX, MLIMG_COMPOSED_BYTES_MAX);
+}
+
+static int add_file(struct tree *t, char *path, const struct mlimg_compose_parts *parts)
+{
+	struct mlimg_entry e = {.type = MLIMG_FILE, .mode = 0644};
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_compose_join(t->layers, path, parts, &text, &size, t->err);
+
+	if (r == 0)
+		r = check_size(t, size);
+	if (r < 0)
+		return r;
+	if (parts->base)
+		e = *parts->base;
+	e.mtime_s = parts->mtime_s;
+	e.mtime_ns = parts->mtime_ns;
+	e.size_bytes = size;
+	mlimg_sha256_of(text, size, e.digest);
+	e.has_digest = true;
+	r = add_entry(t, &e, path, (struct mlimg_records_text){text, size});
+	if (r == 0)
+		mlimg_steal(&text);
+	return r;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Paths of all layers' records, in the order of manifests, some several times. */
+static char **list_paths(const struct mlimg_compose_layers *layers, size_t *ret_n)
+{
+	size_t n = 0, k = 0;
+	char **paths;
+
+	for (size_t i = 0; i < layers->n; i++)
+		n += layers->infos[i]->n_records;
+	paths = calloc(n + 1, sizeof(*paths));
+	for (size_t i = 0; paths && i < layers->n; i++)
+		for (size_t j = 0; j < layers->infos[i]->n_records; j++)
+			paths[k++] = layers->infos[i]->records[j].path;
+	if (paths)
+		qsort(paths, n, sizeof(*paths), by_path);
+	*ret_n = n;
+	return paths;
+}
+
+/* What is no database to this version stays as it is in the layers. */
+static int add_database(struct tree *t, char *path)
+{
+	struct mlimg_compose_parts parts;
+	int r;
+
+	if (mlimg_records_form_of(path) == MLIMG_RECORDS_NONE)
+		return 0;
+	r = mlimg_compose_find(t->layers, path, &parts, t->err);
+	if (r == 0 && parts.n_records)
+		r = add_dirs(t, path);
+	if (r == 0 && parts.n_records)
+		r = add_file(t, path, &parts);
+	return r;
+}
+
+int mlimg_compose(const struct mlimg_compose_layers *layers, struct mlimg_composed *ret_composed,
+	struct mlimg_err *err)
+{
+	struct tree t = {.layers = layers, .composed = ret_composed, .err = err};
+	mlimg_autofree char **paths = NULL;
+	char header[32];
+	size_t n;
+	int r = 0, size;
+
+	*ret_composed = (struct mlimg_composed){.manifest = NULL};
+	if (!mlimg_compose_is_needed(layers->infos, layers->n))
+		return 0;
+	paths = list_paths(layers, &n);
+	ret_composed->manifest = mlimg_manifest_new();
+	size = snprintf(header, sizeof(header), "composed %d", MLIMG_COMPOSE_REVISION);
+	if (!paths || !ret_composed->manifest ||
+		mlimg_manifest_add_header(ret_composed->manifest, header, (size_t)size) < 0)
+		return no_memory(&t);
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (i == 0 || strcmp(paths[i], paths[i - 1]) != 0)
+			r = add_database(&t, paths[i]);
+	if (r == 0 && !ret_composed->manifest->n_entries)
+		mlimg_composed_done(ret_composed);
+	return r;
+}
+
+bool mlimg_compose_is_needed(const struct mlimg_layer_info *const *infos, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (infos[i]->n_records)
+			return true;
+	return false;
+}
+
+bool mlimg_composed_is_current(const struct mlimg_manifest *manifest)
+{
+	char header[32];
+
+	snprintf(header, sizeof(header), "composed %d", MLIMG_COMPOSE_REVISION);
+	return manifest->n_header == 1 && strcmp(manifest->header[0], header) == 0;
+}
+
+void mlimg_composed_done(struct mlimg_composed *composed)
+{
+	for (size_t i = 0; composed->manifest && i < composed->manifest->n_entries; i++)
+		free((char *)(uintptr_t)composed->texts[i].text);
+	free(composed->texts);
+	mlimg_manifest_free(composed->manifest);
+	*composed = (struct mlimg_composed){.manifest = NULL};
+}
