@@ -55,7 +55,9 @@ AGENT_MAIN := guest-agent/mlimg-agent.c
 AGENT_SRC := $(filter-out $(AGENT_MAIN),$(wildcard guest-agent/*.c))
 UNIT_MAIN := $(wildcard tests/unit/test_*.c)
 FUZZ_MAIN := $(wildcard tests/fuzz/fuzz_*.c)
-TESTLIB_MAIN := $(filter-out tests/lib/fsprobe.c,$(wildcard tests/lib/*.c))
+# Programs for guests.
+GUEST_MAIN := tests/lib/fsprobe.c tests/lib/powerload.c
+TESTLIB_MAIN := $(filter-out $(GUEST_MAIN),$(wildcard tests/lib/*.c))
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIBMLIMG := $(B)/libmlimg.a
@@ -66,7 +68,7 @@ AGENT := $(B)/bin/mlimg-agent
 UNITS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_MAIN))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_MAIN))
 TESTLIBS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(TESTLIB_MAIN))
-FSPROBE := $(B)/tests/lib/fsprobe
+GUESTS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(GUEST_MAIN))
 
 # libmlimg and the agent link statically against these and nothing else.
 LIB_LIBS := -ljansson -lnettle
@@ -117,8 +119,8 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/run_corpus.o 
 $(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
-# Runs in guests that have no libraries, and is to be measured without sanitizers.
-$(FSPROBE): tests/lib/fsprobe.c | $(B)/headers-found
+# They run in guests that have no libraries, and one is measured: without sanitizers.
+$(GUESTS): $(B)/tests/lib/%: tests/lib/%.c $(wildcard tests/lib/power-*.h) | $(B)/headers-found
 	@mkdir -p $(@D)
 	$(CC) $(filter-out $(SANFLAGS),$(C_ALL)) -static $(LDFLAGS) -o $@ $<
 
@@ -132,7 +134,7 @@ bench-deps: deps
 	tests/lib/install-packages tests/bench/packages.txt
 
 # What the tests run. A make of its own, since packages must be there before anything is compiled.
-testing: all $(UNITS) $(FUZZERS) $(TESTLIBS) $(FSPROBE)
+testing: all $(UNITS) $(FUZZERS) $(TESTLIBS) $(GUESTS)
 
 RUN := MLIMG_BUILD=$(abspath $(B)) tests/run
 
