@@ -59,8 +59,8 @@ static uint32_t id_on(const struct kind *k, int side, const char *key, uint32_t 
 /* Lines of next, and those of mine that next has not. */
 static int list_names(struct kind *k)
 {
-	const struct mlimg_account_list *next = &k->job->lists[MLIMG_NEXT][k->file],
-					*mine = &k->job->lists[MLIMG_MINE][k->file];
+	const struct mlimg_account_list *next = &k->job->lists[MLIMG_SIDE_NEXT][k->file],
+					*mine = &k->job->lists[MLIMG_SIDE_MINE][k->file];
 	struct mlimg_account_name *names = calloc(next->n + mine->n + 1, sizeof(*names));
 	size_t n = 0;
 
@@ -75,7 +75,7 @@ static int list_names(struct kind *k)
 			continue;
 		names[n].key = line->key;
 		names[n].nth = line->nth;
-		for (int side = 0; side < MLIMG_N_SIDES; side++)
+		for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 			names[n].id[side] = id_on(k, side, line->key, line->nth);
 		n++;
 	}
@@ -90,9 +90,9 @@ static bool is_changed_in(const struct mlimg_accounts_job *job, enum mlimg_accou
 	const char *key, uint32_t nth)
 {
 	const struct mlimg_account_line *was =
-		mlimg_account_list_find(&job->lists[MLIMG_BASE][file], key, nth);
+		mlimg_account_list_find(&job->lists[MLIMG_SIDE_BASE][file], key, nth);
 	const struct mlimg_account_line *is =
-		mlimg_account_list_find(&job->lists[MLIMG_MINE][file], key, nth);
+		mlimg_account_list_find(&job->lists[MLIMG_SIDE_MINE][file], key, nth);
 
 	return !was || !is ? was != is : !mlimg_span_is_same(was->text, is->text);
 }
@@ -104,7 +104,7 @@ static bool is_primary(const struct kind *k, uint32_t gid)
 
 	for (size_t i = 0; k->is_group && i < users->n; i++) {
 		const struct mlimg_account_line *line =
-			mlimg_account_list_find(&k->job->lists[MLIMG_MINE][MLIMG_PASSWD],
+			mlimg_account_list_find(&k->job->lists[MLIMG_SIDE_MINE][MLIMG_PASSWD],
 				users->names[i].key, users->names[i].nth);
 
 		if (!line || !users->names[i].stays)
@@ -125,9 +125,9 @@ static bool is_used(const struct kind *k, uint32_t id)
 
 static int decide_stays(const struct kind *k, struct mlimg_account_name *name)
 {
-	bool in_base = name->id[MLIMG_BASE] != MLIMG_ID_NONE,
-	     in_next = name->id[MLIMG_NEXT] != MLIMG_ID_NONE,
-	     in_mine = name->id[MLIMG_MINE] != MLIMG_ID_NONE;
+	bool in_base = name->id[MLIMG_SIDE_BASE] != MLIMG_ID_NONE,
+	     in_next = name->id[MLIMG_SIDE_NEXT] != MLIMG_ID_NONE,
+	     in_mine = name->id[MLIMG_SIDE_MINE] != MLIMG_ID_NONE;
 	bool is_changed;
 
 	name->stays = in_mine ? in_next || !in_base : !in_base;
@@ -135,7 +135,7 @@ static int decide_stays(const struct kind *k, struct mlimg_account_name *name)
 		return 0;
 	is_changed = is_changed_in(k->job, k->file, name->key, name->nth) ||
 		is_changed_in(k->job, k->shadow, name->key, name->nth);
-	name->stays = is_changed || is_used(k, name->id[MLIMG_MINE]);
+	name->stays = is_changed || is_used(k, name->id[MLIMG_SIDE_MINE]);
 	if (!name->stays)
 		return 0;
 	return mlimg_accounts_note(k->job, is_changed ? MLIMG_NOTE_CONFLICT : MLIMG_NOTE_TOLD,
@@ -153,8 +153,8 @@ static bool is_system_id(uint32_t id)
 
 static int decide_id(const struct kind *k, struct mlimg_account_name *name)
 {
-	uint32_t base = name->id[MLIMG_BASE], next = name->id[MLIMG_NEXT],
-		 mine = name->id[MLIMG_MINE];
+	uint32_t base = name->id[MLIMG_SIDE_BASE], next = name->id[MLIMG_SIDE_NEXT],
+		 mine = name->id[MLIMG_SIDE_MINE];
 	int r = 0;
 
 	if (mine == MLIMG_ID_NONE || next == MLIMG_ID_NONE || mine == next)
@@ -216,8 +216,8 @@ static int by_id_cmp(const void *a, const void *b)
 /* The base had it as it is here, and next has it no more. */
 static bool is_left_over(const struct mlimg_account_name *name)
 {
-	return name->id[MLIMG_NEXT] == MLIMG_ID_NONE &&
-		name->id[MLIMG_BASE] == name->id[MLIMG_MINE];
+	return name->id[MLIMG_SIDE_NEXT] == MLIMG_ID_NONE &&
+		name->id[MLIMG_SIDE_BASE] == name->id[MLIMG_SIDE_MINE];
 }
 
 /* Somebody else who has the id in mine, and with whom next does not share it on purpose. */
@@ -225,7 +225,7 @@ static const struct mlimg_account_name *resident(
 	struct mlimg_account_name *const *same, size_t n, bool want_left_over)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!same[i]->arrives && same[i]->id[MLIMG_NEXT] != same[i]->is &&
+		if (!same[i]->arrives && same[i]->id[MLIMG_SIDE_NEXT] != same[i]->is &&
 			is_left_over(same[i]) == want_left_over)
 			return same[i];
 	return NULL;
@@ -245,7 +245,7 @@ static bool is_wanted_by_other(
 
 static uint32_t other_id(struct kind *k, const struct mlimg_account_name *name)
 {
-	uint32_t mine = name->id[MLIMG_MINE];
+	uint32_t mine = name->id[MLIMG_SIDE_MINE];
 
 	if (mine != MLIMG_ID_NONE && name->arrives && !is_wanted_by_other(k, name, mine))
 		return mine;
@@ -300,7 +300,7 @@ static int sort_by_id(struct kind *k)
 	for (size_t i = 0; i < k->names->n; i++) {
 		struct mlimg_account_name *name = &k->names->names[i];
 
-		for (int side = 0; side < MLIMG_N_SIDES; side++)
+		for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 			take(k, name->id[side]);
 		if (name->stays)
 			k->by_id[k->n_by_id++] = name;
@@ -352,8 +352,8 @@ static bool is_moved(const struct kind *k, const struct mlimg_account_name *name
 
 	if (!name->stays || id == MLIMG_ID_NONE || id == name->is)
 		return false;
-	return side == MLIMG_MINE || name->id[MLIMG_MINE] == MLIMG_ID_NONE ||
-		name->id[MLIMG_BASE] == MLIMG_ID_NONE || is_wanted_by_other(k, name, id);
+	return side == MLIMG_SIDE_MINE || name->id[MLIMG_SIDE_MINE] == MLIMG_ID_NONE ||
+		name->id[MLIMG_SIDE_BASE] == MLIMG_ID_NONE || is_wanted_by_other(k, name, id);
 }
 
 static int list_moves(
@@ -414,12 +414,12 @@ int mlimg_accounts_decide(struct mlimg_accounts_job *job)
 	if (r == 0)
 		r = decide(&groups);
 	if (r == 0)
-		r = list_moves(&users, MLIMG_MINE, &job->upper.uids, &job->upper.n_uids);
+		r = list_moves(&users, MLIMG_SIDE_MINE, &job->upper.uids, &job->upper.n_uids);
 	if (r == 0)
-		r = list_moves(&users, MLIMG_NEXT, &job->lower.uids, &job->lower.n_uids);
+		r = list_moves(&users, MLIMG_SIDE_NEXT, &job->lower.uids, &job->lower.n_uids);
 	if (r == 0)
-		r = list_moves(&groups, MLIMG_MINE, &job->upper.gids, &job->upper.n_gids);
+		r = list_moves(&groups, MLIMG_SIDE_MINE, &job->upper.gids, &job->upper.n_gids);
 	if (r == 0)
-		r = list_moves(&groups, MLIMG_NEXT, &job->lower.gids, &job->lower.n_gids);
+		r = list_moves(&groups, MLIMG_SIDE_NEXT, &job->lower.gids, &job->lower.n_gids);
 	return r;
 }

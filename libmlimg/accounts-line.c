@@ -85,22 +85,23 @@ static bool has_member(const struct members *m, const struct mlimg_span *one)
 }
 
 /* In when either side added it, out when either side removed it. */
-static int put_set(struct mlimg_accounts_merge *m, const struct mlimg_span v[MLIMG_N_SIDES])
+static int put_set(struct mlimg_accounts_merge *m, const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
-	struct members sides[MLIMG_N_SIDES];
+	struct members sides[MLIMG_N_MERGE_SIDES];
 	bool is_first = true;
 
-	for (int side = 0; side < MLIMG_N_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		if (members_init(&sides[side], v[side], m->job->arena) < 0)
 			return -ENOMEM;
-	for (int side = MLIMG_MINE; side >= MLIMG_NEXT; side--)
+	for (int side = MLIMG_SIDE_MINE; side >= MLIMG_SIDE_NEXT; side--)
 		for (size_t i = 0; i < sides[side].n; i++) {
 			const struct mlimg_span *one = &sides[side].list[i];
-			bool is_elsewhere = has_member(&sides[MLIMG_NEXT + MLIMG_MINE - side], one);
+			bool is_elsewhere =
+				has_member(&sides[MLIMG_SIDE_NEXT + MLIMG_SIDE_MINE - side], one);
 
-			if (side == MLIMG_NEXT && is_elsewhere)
+			if (side == MLIMG_SIDE_NEXT && is_elsewhere)
 				continue;
-			if (!is_elsewhere && has_member(&sides[MLIMG_BASE], one))
+			if (!is_elsewhere && has_member(&sides[MLIMG_SIDE_BASE], one))
 				continue;
 			if (!is_first)
 				mlimg_text_put(&m->out, ",", 1);
@@ -111,12 +112,12 @@ static int put_set(struct mlimg_accounts_merge *m, const struct mlimg_span v[MLI
 }
 
 static void put_id(
-	struct mlimg_accounts_merge *m, uint32_t id, const struct mlimg_span v[MLIMG_N_SIDES])
+	struct mlimg_accounts_merge *m, uint32_t id, const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
 	char text[16];
 
 	/* As it is written there, "007". */
-	for (int side = MLIMG_MINE; side >= MLIMG_NEXT; side--)
+	for (int side = MLIMG_SIDE_MINE; side >= MLIMG_SIDE_NEXT; side--)
 		if (v[side].at && mlimg_account_id(v[side]) == id) {
 			put_span(&m->out, v[side]);
 			return;
@@ -124,27 +125,28 @@ static void put_id(
 	mlimg_text_put(&m->out, text, (size_t)snprintf(text, sizeof(text), "%u", id));
 }
 
-static uint32_t gid_here(
-	const struct mlimg_accounts_merge *m, int side, const struct mlimg_span v[MLIMG_N_SIDES])
+static uint32_t gid_here(const struct mlimg_accounts_merge *m, int side,
+	const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
 	if (!v[side].at)
 		return MLIMG_ID_NONE;
-	return mlimg_id_moves_gid(
-		side == MLIMG_NEXT ? &m->job->lower : &m->job->upper, mlimg_account_id(v[side]));
+	return mlimg_id_moves_gid(side == MLIMG_SIDE_NEXT ? &m->job->lower : &m->job->upper,
+		mlimg_account_id(v[side]));
 }
 
 /* @return the side whose value it is: next when mine is as base was, else mine */
-static int choose(const struct mlimg_span v[MLIMG_N_SIDES], bool *ret_both)
+static int choose(const struct mlimg_span v[MLIMG_N_MERGE_SIDES], bool *ret_both)
 {
 	*ret_both = false;
-	if (!v[MLIMG_MINE].at)
-		return MLIMG_NEXT;
-	if (!v[MLIMG_NEXT].at || mlimg_span_is_same(v[MLIMG_MINE], v[MLIMG_NEXT]))
-		return MLIMG_MINE;
-	if (v[MLIMG_BASE].at && mlimg_span_is_same(v[MLIMG_MINE], v[MLIMG_BASE]))
-		return MLIMG_NEXT;
-	*ret_both = !v[MLIMG_BASE].at || !mlimg_span_is_same(v[MLIMG_NEXT], v[MLIMG_BASE]);
-	return MLIMG_MINE;
+	if (!v[MLIMG_SIDE_MINE].at)
+		return MLIMG_SIDE_NEXT;
+	if (!v[MLIMG_SIDE_NEXT].at || mlimg_span_is_same(v[MLIMG_SIDE_MINE], v[MLIMG_SIDE_NEXT]))
+		return MLIMG_SIDE_MINE;
+	if (v[MLIMG_SIDE_BASE].at && mlimg_span_is_same(v[MLIMG_SIDE_MINE], v[MLIMG_SIDE_BASE]))
+		return MLIMG_SIDE_NEXT;
+	*ret_both = !v[MLIMG_SIDE_BASE].at ||
+		!mlimg_span_is_same(v[MLIMG_SIDE_NEXT], v[MLIMG_SIDE_BASE]);
+	return MLIMG_SIDE_MINE;
 }
 
 static int note_both(
@@ -155,10 +157,10 @@ static int note_both(
 }
 
 static int put_gid(struct mlimg_accounts_merge *m, const struct mlimg_account_three *t,
-	const struct mlimg_span v[MLIMG_N_SIDES])
+	const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
-	uint32_t base = gid_here(m, MLIMG_BASE, v), next = gid_here(m, MLIMG_NEXT, v),
-		 mine = gid_here(m, MLIMG_MINE, v);
+	uint32_t base = gid_here(m, MLIMG_SIDE_BASE, v), next = gid_here(m, MLIMG_SIDE_NEXT, v),
+		 mine = gid_here(m, MLIMG_SIDE_MINE, v);
 
 	if (mine == MLIMG_ID_NONE || next == MLIMG_ID_NONE)
 		put_id(m, mine == MLIMG_ID_NONE ? next : mine, v);
@@ -178,7 +180,7 @@ static uint32_t own_id(const struct mlimg_accounts_merge *m, const struct mlimg_
 }
 
 static int put_field(struct mlimg_accounts_merge *m, const struct mlimg_account_three *t, size_t i,
-	const struct mlimg_span v[MLIMG_N_SIDES])
+	const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
 	char type = forms[m->file].fields[i];
 	bool is_both;
@@ -198,16 +200,16 @@ static int put_field(struct mlimg_accounts_merge *m, const struct mlimg_account_
 
 int mlimg_accounts_put_account(struct mlimg_accounts_merge *m, const struct mlimg_account_three *t)
 {
-	struct mlimg_span fields[MLIMG_N_SIDES][MLIMG_ACCOUNT_FIELDS_MAX];
+	struct mlimg_span fields[MLIMG_N_MERGE_SIDES][MLIMG_ACCOUNT_FIELDS_MAX];
 	int r = 0;
 
-	for (int side = 0; side < MLIMG_N_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		if (t->side[side])
 			mlimg_account_split(t->side[side]->text, fields[side]);
 	for (size_t i = 0; forms[m->file].fields[i] && r == 0; i++) {
-		struct mlimg_span v[MLIMG_N_SIDES] = {{NULL, 0}};
+		struct mlimg_span v[MLIMG_N_MERGE_SIDES] = {{NULL, 0}};
 
-		for (int side = 0; side < MLIMG_N_SIDES; side++)
+		for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 			if (t->side[side])
 				v[side] = fields[side][i];
 		if (i)
@@ -239,7 +241,7 @@ static bool overlaps(const struct mlimg_accounts_merge *m, struct range range, u
 	bool is_so = false;
 
 	*ret_behind = SUBIDS_FIRST;
-	for (int side = MLIMG_NEXT; side <= MLIMG_MINE; side++) {
+	for (int side = MLIMG_SIDE_NEXT; side <= MLIMG_SIDE_MINE; side++) {
 		const struct mlimg_account_list *list = &m->sides[side];
 
 		for (size_t i = 0; i < list->n; i++) {
@@ -250,7 +252,7 @@ static bool overlaps(const struct mlimg_accounts_merge *m, struct range range, u
 			other = range_of(&list->lines[i]);
 			if (other.end > *ret_behind)
 				*ret_behind = other.end;
-			is_so |= side == MLIMG_MINE && range.start < other.end &&
+			is_so |= side == MLIMG_SIDE_MINE && range.start < other.end &&
 				other.start < range.end;
 		}
 	}
@@ -259,7 +261,7 @@ static bool overlaps(const struct mlimg_accounts_merge *m, struct range range, u
 
 int mlimg_accounts_put_range(struct mlimg_accounts_merge *m, const struct mlimg_account_three *t)
 {
-	const struct mlimg_account_line *line = t->side[MLIMG_NEXT];
+	const struct mlimg_account_line *line = t->side[MLIMG_SIDE_NEXT];
 	struct range range = range_of(line);
 	uint64_t behind;
 	char text[64];

@@ -72,17 +72,14 @@ void mlimg_account_list_done(struct mlimg_account_list *list);
 
 /* ---- accounts-ids.c ---- */
 
-/** Sides. */
-enum { MLIMG_BASE, MLIMG_NEXT, MLIMG_MINE, MLIMG_N_SIDES };
-
 /** A name that next or mine has, and its ids. */
 struct mlimg_account_name {
 	const char *key;
 	uint32_t nth;
-	bool stays;                 /**< is in the merged file */
-	bool arrives;               /**< with an id that is not its one in mine */
-	uint32_t id[MLIMG_N_SIDES]; /**< MLIMG_ID_NONE: not there */
-	uint32_t is;                /**< what it has in the end */
+	bool stays;                       /**< is in the merged file */
+	bool arrives;                     /**< with an id that is not its one in mine */
+	uint32_t id[MLIMG_N_MERGE_SIDES]; /**< MLIMG_ID_NONE: not there */
+	uint32_t is;                      /**< what it has in the end */
 };
 
 /** The users, or the groups. */
@@ -93,7 +90,7 @@ struct mlimg_account_names {
 
 /** A merge under way. */
 struct mlimg_accounts_job {
-	struct mlimg_account_list lists[MLIMG_N_SIDES][MLIMG_N_ACCOUNTS_FILES];
+	struct mlimg_account_list lists[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES];
 	struct mlimg_account_names users, groups;
 	struct mlimg_id_moves upper, lower;
 	const struct mlimg_accounts_used *used;
@@ -120,7 +117,7 @@ int mlimg_accounts_decide(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 
 /** A line of all sides. */
 struct mlimg_account_three {
-	const struct mlimg_account_line *side[MLIMG_N_SIDES];
+	const struct mlimg_account_line *side[MLIMG_N_MERGE_SIDES];
 	const char *key;
 	uint32_t nth;
 };

@@ -15,7 +15,7 @@ static struct mlimg_account_three three_of(
 {
 	struct mlimg_account_three t = {.key = line->key, .nth = line->nth};
 
-	for (int side = 0; side < MLIMG_N_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		t.side[side] = mlimg_account_list_find(&m->sides[side], line->key, line->nth);
 	return t;
 }
@@ -27,8 +27,9 @@ static bool is_same_line(const struct mlimg_account_line *a, const struct mlimg_
 
 static bool is_shown(const struct mlimg_accounts_merge *m, const struct mlimg_account_three *t)
 {
-	const struct mlimg_account_line *base = t->side[MLIMG_BASE], *next = t->side[MLIMG_NEXT],
-					*mine = t->side[MLIMG_MINE];
+	const struct mlimg_account_line *base = t->side[MLIMG_SIDE_BASE],
+					*next = t->side[MLIMG_SIDE_NEXT],
+					*mine = t->side[MLIMG_SIDE_MINE];
 	bool is_user = m->file == MLIMG_PASSWD || m->file == MLIMG_SHADOW,
 	     is_group = m->file == MLIMG_GROUP || m->file == MLIMG_GSHADOW;
 	const struct mlimg_account_name *name = NULL;
@@ -43,13 +44,13 @@ static bool is_shown(const struct mlimg_accounts_merge *m, const struct mlimg_ac
 	if (next)
 		return !base;
 	return !base || !is_same_line(base, mine) ||
-		(name && name->id[MLIMG_NEXT] == MLIMG_ID_NONE);
+		(name && name->id[MLIMG_SIDE_NEXT] == MLIMG_ID_NONE);
 }
 
 static int put_line(struct mlimg_accounts_merge *m, const struct mlimg_account_line *line)
 {
 	struct mlimg_account_three t = three_of(m, line);
-	const struct mlimg_account_line *mine = t.side[MLIMG_MINE];
+	const struct mlimg_account_line *mine = t.side[MLIMG_SIDE_MINE];
 	int r = 0;
 
 	if (!is_shown(m, &t))
@@ -58,10 +59,11 @@ static int put_line(struct mlimg_accounts_merge *m, const struct mlimg_account_l
 		r = mlimg_accounts_put_account(m, &t);
 	else if (t.key[0] == 'a' && !mine)
 		r = mlimg_accounts_put_range(m, &t);
-	else if (mine && !(t.side[MLIMG_NEXT] && is_same_line(mine, t.side[MLIMG_BASE])))
+	else if (mine && !(t.side[MLIMG_SIDE_NEXT] && is_same_line(mine, t.side[MLIMG_SIDE_BASE])))
 		mlimg_text_put(&m->out, mine->text.at, mine->text.size);
 	else
-		mlimg_text_put(&m->out, t.side[MLIMG_NEXT]->text.at, t.side[MLIMG_NEXT]->text.size);
+		mlimg_text_put(&m->out, t.side[MLIMG_SIDE_NEXT]->text.at,
+			t.side[MLIMG_SIDE_NEXT]->text.size);
 	mlimg_text_put(&m->out, "\n", 1);
 	return r;
 }
@@ -85,8 +87,8 @@ static void insert(struct order *o, const struct mlimg_account_line *line, uint3
 
 static int order_lines(const struct mlimg_accounts_merge *m, struct order *o)
 {
-	const struct mlimg_account_list *next = &m->sides[MLIMG_NEXT],
-					*mine = &m->sides[MLIMG_MINE];
+	const struct mlimg_account_list *next = &m->sides[MLIMG_SIDE_NEXT],
+					*mine = &m->sides[MLIMG_SIDE_MINE];
 	uint32_t behind = NO_NODE;
 
 	*o = (struct order){
@@ -127,27 +129,19 @@ static int merge_lines(struct mlimg_accounts_merge *m)
 	return r;
 }
 
-/* A last line without newline is one all the same. */
-static bool is_as(const struct mlimg_text *out, struct mlimg_records_text text)
-{
-	if (!text.text || text.size > out->size || memcmp(out->data, text.text, text.size) != 0)
-		return false;
-	return text.size == out->size ||
-		(text.size && text.text[text.size - 1] != '\n' && text.size + 1 == out->size);
-}
-
 static int merge_file(struct mlimg_accounts_job *job, enum mlimg_accounts_file file,
-	const struct mlimg_accounts *const sides[MLIMG_N_SIDES], struct mlimg_merged_text *ret)
+	const struct mlimg_accounts *const sides[MLIMG_N_MERGE_SIDES],
+	struct mlimg_merged_text *ret)
 {
-	struct mlimg_records_text next = sides[MLIMG_NEXT]->files[file],
-				  mine = sides[MLIMG_MINE]->files[file];
-	struct mlimg_account_list lists[MLIMG_N_SIDES];
+	struct mlimg_records_text next = sides[MLIMG_SIDE_NEXT]->files[file],
+				  mine = sides[MLIMG_SIDE_MINE]->files[file];
+	struct mlimg_account_list lists[MLIMG_N_MERGE_SIDES];
 	struct mlimg_accounts_merge m = {.job = job, .file = file, .sides = lists};
 	int r;
 
-	for (int side = 0; side < MLIMG_N_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		lists[side] = job->lists[side][file];
-	if (!mine.text && (!next.text || sides[MLIMG_BASE]->files[file].text)) {
+	if (!mine.text && (!next.text || sides[MLIMG_SIDE_BASE]->files[file].text)) {
 		*ret = (struct mlimg_merged_text){
 			.from = next.text ? MLIMG_FROM_MINE : MLIMG_FROM_NEXT};
 		return 0;
@@ -157,18 +151,14 @@ static int merge_file(struct mlimg_accounts_job *job, enum mlimg_accounts_file f
 		free(m.out.data);
 		return r;
 	}
-	*ret = (struct mlimg_merged_text){
-		.text = m.out.data, .size = m.out.size, .from = MLIMG_FROM_BOTH};
-	if (is_as(&m.out, next) || is_as(&m.out, mine)) {
-		ret->from = is_as(&m.out, next) ? MLIMG_FROM_NEXT : MLIMG_FROM_MINE;
-		ret->size = (ret->from == MLIMG_FROM_NEXT ? next : mine).size;
-		ret->text[ret->size] = '\0';
-	}
+	ret->from = mlimg_merged_text_from(next, mine, m.out.data, &m.out.size);
+	ret->text = m.out.data;
+	ret->size = m.out.size;
 	return 0;
 }
 
 static int merge_all(struct mlimg_accounts_job *job,
-	const struct mlimg_accounts *const sides[MLIMG_N_SIDES],
+	const struct mlimg_accounts *const sides[MLIMG_N_MERGE_SIDES],
 	struct mlimg_accounts_merged *merged)
 {
 	int r = 0;
@@ -176,7 +166,7 @@ static int merge_all(struct mlimg_accounts_job *job,
 	job->arena = mlimg_arena_new();
 	if (!job->arena)
 		return mlimg_err_set(job->err, ENOMEM, "accounts");
-	for (int side = 0; side < MLIMG_N_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
 			r = mlimg_account_list_parse(f, sides[side]->files[f], job->arena,
 				&job->lists[side][f], job->err);
@@ -192,12 +182,12 @@ int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_a
 	struct mlimg_accounts_merged *ret, struct mlimg_notes *notes, struct mlimg_err *err)
 {
 	const struct mlimg_accounts *const sides[] = {
-		[MLIMG_BASE] = base, [MLIMG_NEXT] = next, [MLIMG_MINE] = mine};
+		[MLIMG_SIDE_BASE] = base, [MLIMG_SIDE_NEXT] = next, [MLIMG_SIDE_MINE] = mine};
 	struct mlimg_accounts_merged merged = {.files = {{NULL, 0, 0}}};
 	struct mlimg_accounts_job job = {.used = used, .notes = notes, .err = err};
 	int r = merge_all(&job, sides, &merged);
 
-	for (int side = 0; side < MLIMG_N_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 			mlimg_account_list_done(&job.lists[side][f]);
 	free(job.users.names);

@@ -104,20 +104,6 @@ struct mlimg_accounts_used {
 	void *ctx;
 };
 
-/** Whose text a merged file has. */
-enum mlimg_merged_from {
-	MLIMG_FROM_NEXT = 1, /**< next's, byte for byte (or it is not there, as in next) */
-	MLIMG_FROM_MINE,     /**< mine, byte for byte (or it is not there, as in mine) */
-	MLIMG_FROM_BOTH,     /**< a new one */
-};
-
-/** A merged file. */
-struct mlimg_merged_text {
-	char *text; /**< NUL-terminated (the NUL is not counted); NULL: it is not there */
-	size_t size;
-	enum mlimg_merged_from from;
-};
-
 /** What comes out. */
 struct mlimg_accounts_merged {
 	struct mlimg_merged_text files[MLIMG_N_ACCOUNTS_FILES];

@@ -41,6 +41,7 @@
 #include <stddef.h>
 
 #include "libmlimg/err.h"
+#include "libmlimg/notes.h"
 
 #define MLIMG_RECORDS_DIR "/mlimg/records" /**< where they lie in an image */
 #define MLIMG_RECORDS_SIZE_MAX \
@@ -104,5 +105,47 @@ int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text o
 int mlimg_records_compose(enum mlimg_records_form form, struct mlimg_records_text base,
 	const struct mlimg_records_text *records, size_t n_records, char **ret_text,
 	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Sides of a merge. */
+enum mlimg_merge_side {
+	MLIMG_SIDE_BASE, /**< the stack that the user's layer was made on */
+	MLIMG_SIDE_NEXT, /**< the stack that it will lie on */
+	MLIMG_SIDE_MINE, /**< as the user has it */
+	MLIMG_N_MERGE_SIDES,
+};
+
+/** Whose text a merged file has. */
+enum mlimg_merged_from {
+	MLIMG_FROM_NEXT = 1, /**< next's, byte for byte (or it is not there, as in next) */
+	MLIMG_FROM_MINE,     /**< mine, byte for byte (or it is not there, as in mine) */
+	MLIMG_FROM_BOTH,     /**< a new one */
+};
+
+/** A merged file. */
+struct mlimg_merged_text {
+	char *text; /**< NUL-terminated (the NUL is not counted); NULL: it is not there */
+	size_t size;
+	enum mlimg_merged_from from;
+};
+
+/** @return where @p merged comes from; also cuts a last newline that neither side has */
+enum mlimg_merged_from mlimg_merged_text_from(
+	struct mlimg_records_text next, struct mlimg_records_text mine, char *text, size_t *size);
+
+/**
+ * Merge a database three ways by record. One that one side alone changed, made or removed is that side's; one that both changed
+ * otherwise is mine, and told. In the order of next; what mine alone has comes behind.
+ *
+ * @param form   of all
+ * @param path   of the database, for notes and errors
+ * @param texts  base, next, mine; text NULL where it is not there, which has no records
+ * @param ret    the result; free() its text. Not there when it has no records, and next or mine is not there
+ * @param notes  gets what both changed; may be NULL
+ * @param err    as mlimg_records_diff(); "mine: PATH: line N: ..."
+ * @return       0, -EUCLEAN, -ENOMEM
+ */
+int mlimg_records_merge(enum mlimg_records_form form, const char *path,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret,
+	struct mlimg_notes *notes, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

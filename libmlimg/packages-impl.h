@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file packages-impl.h
+ * What the parts of packages.h share. Private to them.
+ */
+#ifndef MLIMG_PACKAGES_IMPL_H
+#define MLIMG_PACKAGES_IMPL_H
+
+#include <stdbool.h>
+
+#include "libmlimg/arena.h"
+#include "libmlimg/packages.h"
+#include "libmlimg/records-parse.h"
+#include "libmlimg/text.h"
+
+#define MLIMG_PACKAGES_STATUS "var/lib/dpkg/status"
+#define MLIMG_PACKAGES_INFO "var/lib/dpkg/info/"
+
+/** Fields whose value is a list of packages. */
+enum mlimg_relation {
+	MLIMG_DEPENDS,
+	MLIMG_PRE_DEPENDS,
+	MLIMG_BREAKS,
+	MLIMG_CONFLICTS,
+	MLIMG_PROVIDES,
+	MLIMG_N_RELATIONS,
+};
+
+/** What Multi-Arch says. */
+enum mlimg_multi_arch {
+	MLIMG_MULTI_NO,
+	MLIMG_MULTI_SAME,
+	MLIMG_MULTI_FOREIGN,
+	MLIMG_MULTI_ALLOWED
+};
+
+/** A stanza of the status. Strings are the arena's. */
+struct mlimg_stanza {
+	const struct mlimg_record *record;
+	const char *name, *version, *architecture; /**< "" where there is none */
+	const char *want, *state;                  /**< first and last word of Status */
+	const char *relations[MLIMG_N_RELATIONS];  /**< NULL where there is none */
+	enum mlimg_multi_arch multi_arch;
+	bool is_present; /**< its files are there */
+	struct mlimg_package_entry *entry;
+};
+
+/** The stanzas of one side, in the order of the file. */
+struct mlimg_stanzas {
+	struct mlimg_stanza *stanzas;
+	size_t n;
+	struct mlimg_record_list records;
+};
+
+/** A package on all sides. */
+struct mlimg_package_entry {
+	struct mlimg_stanza *side[MLIMG_N_MERGE_SIDES];
+	const struct mlimg_stanza *winner; /**< NULL: not in the merged status */
+	const char *want;                  /**< in the merged status */
+	enum mlimg_package_verdict verdict;
+};
+
+/** Whose a path is; of several the first counts. */
+enum mlimg_path_owner {
+	MLIMG_PATH_KEPT, /**< another architecture's of the same package: plain */
+	MLIMG_PATH_MINE,
+	MLIMG_PATH_NEXT,
+	MLIMG_PATH_REMOVED,
+	MLIMG_PATH_NEW, /**< a package's that only next has */
+};
+
+/** A path and whose it is. */
+struct mlimg_package_path {
+	const char *path;
+	enum mlimg_path_owner owner;
+};
+
+/** What verdict_of() looks into. */
+struct mlimg_packages_table {
+	struct mlimg_arena *arena;        /**< of all that is in a struct mlimg_packages_merged */
+	struct mlimg_package_path *paths; /**< sorted */
+	size_t n_paths, paths_room, links_room;
+};
+
+/** A merge under way. */
+struct mlimg_packages_job {
+	const struct mlimg_packages_input *input;
+	struct mlimg_packages_merged *merged;
+	struct mlimg_stanzas sides[MLIMG_N_MERGE_SIDES];
+	struct mlimg_package_entry *entries; /**< sorted by name, then architecture */
+	size_t n_entries;
+	struct mlimg_arena *arena;
+	const char *native; /**< architecture */
+	struct mlimg_notes *notes;
+	struct mlimg_err *err;
+};
+
+/** @return -ENOMEM, with its message */
+int mlimg_packages_no_memory(const struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/** Read a text; one that is not there is NULL. */
+int mlimg_packages_read(const struct mlimg_packages_job *job, enum mlimg_merge_side side,
+	const char *path, char **ret_text, size_t *ret_size) MLIMG_MUST_CHECK;
+
+/* ---- packages-status.c ---- */
+
+/** Parse the status of one side; mlimg_stanzas_done() when done, also on failure. */
+int mlimg_stanzas_parse(struct mlimg_packages_job *job, enum mlimg_merge_side side,
+	struct mlimg_records_text text) MLIMG_MUST_CHECK;
+
+void mlimg_stanzas_done(struct mlimg_stanzas *stanzas);
+
+/** @return whether both are there at the same version, for the same architecture */
+bool mlimg_stanza_is_same_version(const struct mlimg_stanza *a, const struct mlimg_stanza *b);
+
+/** Put a stanza and an empty line, with another first word of Status. */
+void mlimg_stanza_put(struct mlimg_text *out, const struct mlimg_stanza *stanza, const char *want);
+
+/* ---- packages-decide.c ---- */
+
+/** Pair the stanzas of all sides, and decide on each: fills entries. */
+int mlimg_packages_decide(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/** Write the merged status. */
+int mlimg_packages_put_status(struct mlimg_packages_job *job, struct mlimg_records_text next,
+	struct mlimg_records_text mine, struct mlimg_merged_text *ret) MLIMG_MUST_CHECK;
+
+/* ---- packages-paths.c ---- */
+
+/** Find the paths of packages that the user has his hand in: fills merged->table, ->hidden and ->packages. */
+int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/* ---- packages-verdict.c ---- */
+
+/** @return whose @p path is, or NULL */
+const struct mlimg_package_path *mlimg_packages_find_path(
+	const struct mlimg_packages_table *table, const char *path);
+
+/* ---- packages-depends.c ---- */
+
+/** Note what held in mine, and no more in what comes out. */
+int mlimg_packages_check_depends(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/* ---- packages-alternatives.c ---- */
+
+/** Merge a state file of update-alternatives. */
+int mlimg_packages_merge_alternatives(struct mlimg_packages_job *job, const char *path,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES],
+	struct mlimg_merged_text *ret) MLIMG_MUST_CHECK;
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "libmlimg/packages-impl.h"
+
+const struct mlimg_package_path *mlimg_packages_find_path(
+	const struct mlimg_packages_table *table, const char *path)
+{
+	size_t low = 0, high = table->n_paths;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(table->paths[middle].path, path);
+
+		if (order == 0)
+			return &table->paths[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* "NAME.EXTENSION" or "NAME:ARCHITECTURE.EXTENSION" */
+static enum mlimg_package_verdict verdict_of_info(
+	const struct mlimg_packages_merged *merged, const char *file)
+{
+	const char *dot = strrchr(file, '.'), *colon = strchr(file, ':');
+	size_t size = (size_t)((colon ? colon : dot ? dot : file) - file), low = 0;
+
+	for (size_t high = merged->n_packages; low < high;) {
+		size_t middle = low + (high - low) / 2;
+		const char *name = merged->packages[middle].name;
+		int order = strncmp(name, file, size);
+
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; dot && low < merged->n_packages; low++) {
+		const struct mlimg_packages_package *package = &merged->packages[low];
+
+		if (strncmp(package->name, file, size) != 0)
+			break;
+		if (strlen(package->name) == size &&
+			(!colon ||
+				(strlen(package->architecture) == (size_t)(dot - colon) - 1 &&
+					strncmp(package->architecture, colon + 1,
+						(size_t)(dot - colon) - 1) == 0)))
+			return package->verdict;
+	}
+	return MLIMG_PACKAGE_PLAIN;
+}
+
+enum mlimg_package_verdict mlimg_packages_verdict_of(
+	const struct mlimg_packages_merged *merged, const char *path, bool is_whiteout)
+{
+	const struct mlimg_package_path *owned;
+
+	if (merged->n_packages == 0)
+		return MLIMG_PACKAGE_PLAIN;
+	if (strncmp(path, MLIMG_PACKAGES_INFO, strlen(MLIMG_PACKAGES_INFO)) == 0)
+		return verdict_of_info(merged, path + strlen(MLIMG_PACKAGES_INFO));
+	owned = mlimg_packages_find_path(merged->table, path);
+	switch (owned ? owned->owner : MLIMG_PATH_KEPT) {
+	case MLIMG_PATH_MINE: return MLIMG_PACKAGE_MINE;
+	case MLIMG_PATH_NEXT: return MLIMG_PACKAGE_NEXT;
+	case MLIMG_PATH_REMOVED: return MLIMG_PACKAGE_REMOVED;
+	case MLIMG_PATH_NEW: return is_whiteout ? MLIMG_PACKAGE_NEXT : MLIMG_PACKAGE_PLAIN;
+	default: return MLIMG_PACKAGE_PLAIN;
+	}
+}

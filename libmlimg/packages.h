@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file packages.h
+ * dpkg's databases merged three ways by record, and what becomes of the files of packages: base (the stack that the user's layer was made on),
+ * next (the stack that it will lie on), mine (as the user sees it). Nothing is read but through a callback, nothing written.
+ *
+ * The law: each package is listed at the version whose files are there. A package's own files are where dpkg put them: those of the system in
+ * the layers, of which base's are gone with base; those that the user installed in the upper, all of them, also where they are the same as
+ * beneath. So for each package there is one of:
+ *
+ *     the user                                next            becomes                                    verdict
+ *     left it alone                           anything        next's: another version, new or gone       plain
+ *     removed or purged it                    anything        stays removed                              removed
+ *     installed it, or another version        has it not      the user's stays                           mine
+ *       of it                                 as base         the user's stays                           mine
+ *                                             the same one    next's                                     plain
+ *                                             another one     the higher version; the user's, if he      mine, or
+ *                                                             has it on hold and it is whole             next
+ *     put it on hold                          another one     next's, still on hold: what was held is    plain
+ *                                                             gone with base. Told
+ *
+ * Versions are compared as dpkg does (dpkg-version.h). What the user wants of a package (install, hold, deinstall, purge) is his, if he
+ * changed it. The stanza of the status file is that of the side whose files are there. A package is known by its name, and where some side
+ * has several of a name (Multi-Arch: same) by its architecture too.
+ *
+ * Verdicts on paths are for entries of the upper but directories, and come before all others:
+ *
+ *     plain    the path belongs to no package of the user's: ordinary rules
+ *     mine     the user's version is there: his entry stays as it is, also when it is the same as in base or next
+ *     next     his version gave way: his entry has to go, whether or not next has something there; but not below etc, where his
+ *              configuration may be. So too a whiteout where next's package is new: what it hid was another's file
+ *     removed  he removed the package: his entry stays, whiteout or not
+ *
+ * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs there, unless the upper has something of its
+ * own. Paths are real ones: those of a merged /usr where next has that, and where diversions have put the file.
+ * Of the files in var/lib/dpkg/info each follows its package.
+ *
+ * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged by record; what both sides changed is the
+ * user's, and told. The state files of update-alternatives(1), var/lib/dpkg/alternatives/NAME, are merged by choice; while a group is on
+ * "auto" its links follow from its choices, and are told (`links`).
+ *
+ * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts, Provides, with versions, alternatives and
+ * architectures): what holds in mine, and no more in what comes out, is a note of kind MLIMG_NOTE_BROKEN.
+ */
+#ifndef MLIMG_PACKAGES_H
+#define MLIMG_PACKAGES_H
+
+#include "libmlimg/manifest.h"
+#include "libmlimg/notes.h"
+#include "libmlimg/records.h"
+
+/** See above. */
+enum mlimg_package_verdict {
+	MLIMG_PACKAGE_PLAIN,
+	MLIMG_PACKAGE_MINE,
+	MLIMG_PACKAGE_NEXT,
+	MLIMG_PACKAGE_REMOVED,
+};
+
+/** @return "plain", "mine", "next" or "removed" */
+const char *mlimg_package_verdict_name(enum mlimg_package_verdict verdict);
+
+/** What is to be merged. */
+struct mlimg_packages_input {
+	/** Databases (mlimg_packages_is_database()) at which the upper has an entry, a file or a whiteout; in any order, each once */
+	const char *const *paths;
+	size_t n_paths;
+	const struct mlimg_manifest *next; /**< the merged manifest of the next stack */
+	/**
+	 * Read a text file: a database of any side; var/lib/dpkg/info/NAME.list of next, and of mine where the upper has it.
+	 *
+	 * @param ctx       the context
+	 * @param side      whose
+	 * @param path      in the tree
+	 * @param ret_text  malloc()ed, NUL-terminated (the NUL is not counted); freed by the merge
+	 * @param ret_size  bytes
+	 * @param err       what is wrong
+	 * @return          0; -ENOENT when it is not there, a whiteout, or of base not known; other -errno end the merge
+	 */
+	int (*read)(void *ctx, enum mlimg_merge_side side, const char *path, char **ret_text,
+		size_t *ret_size, struct mlimg_err *err);
+	void *ctx; /**< handed to @p read */
+};
+
+/** A merged database. */
+struct mlimg_packages_file {
+	const char *path;
+	struct mlimg_merged_text text;
+};
+
+/** A symlink of update-alternatives, "etc/alternatives/NAME". */
+struct mlimg_packages_link {
+	const char *path;
+	const char *target; /**< NULL: it is not there */
+};
+
+/** A package that some side has, other than left alone by both. */
+struct mlimg_packages_package {
+	const char *name;
+	const char *architecture;                 /**< "" where the database has none */
+	const char *version[MLIMG_N_MERGE_SIDES]; /**< NULL: not there */
+	const char *merged_version;               /**< NULL: not there */
+	enum mlimg_package_verdict verdict;
+};
+
+struct mlimg_packages_table;
+
+/** What comes out. */
+struct mlimg_packages_merged {
+	struct mlimg_packages_file *files; /**< as the paths of the input */
+	size_t n_files;
+	struct mlimg_packages_link *links; /**< sorted by path */
+	size_t n_links;
+	const char **hidden; /**< paths of files of next, sorted by mlimg_manifest_path_cmp() */
+	size_t n_hidden;
+	struct mlimg_packages_package
+		*packages; /**< those with another verdict than plain, sorted by name */
+	size_t n_packages;
+	struct mlimg_packages_table *table; /**< private */
+};
+
+/** @return whether @p path of a tree is a database that is merged here */
+bool mlimg_packages_is_database(const char *path);
+
+/**
+ * Merge.
+ *
+ * @param input  what
+ * @param ret    mlimg_packages_merged_done() when done; untouched on failure
+ * @param notes  what people should know; may be NULL
+ * @param err    of kind MLIMG_ERR_REFUSED when a database of dpkg's is not in its form: "mine: var/lib/dpkg/status: line 3: ..."
+ * @return       0, -EUCLEAN, -ENOMEM, what the callback returned
+ */
+int mlimg_packages_merge(const struct mlimg_packages_input *input,
+	struct mlimg_packages_merged *ret, struct mlimg_notes *notes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The verdict on an entry of the upper.
+ *
+ * @param merged       what came out; all zero: nothing was merged
+ * @param path         of the entry, which is no directory
+ * @param is_whiteout  whether it is a whiteout
+ */
+enum mlimg_package_verdict mlimg_packages_verdict_of(
+	const struct mlimg_packages_merged *merged, const char *path, bool is_whiteout);
+
+/** Free what it owns; accepts a zeroed one. */
+void mlimg_packages_merged_done(struct mlimg_packages_merged *merged);
+
+#endif

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: MIT */
+#include "libmlimg/packages.h"
+
+#include "libmlimg/cleanup.h"
+#include "tests/lib/test.h"
+
+#define STATUS "var/lib/dpkg/status"
+#define INFO "var/lib/dpkg/info/"
+
+/* The texts of a merge, by side and path. */
+static struct {
+	int side;
+	char *path, *text;
+} texts[64];
+static size_t n_texts;
+static struct mlimg_packages_merged merged;
+static struct mlimg_notes notes;
+static const char *next_paths[32]; /* what next's manifest has; of links "PATH>TARGET" */
+
+static void set(int side, const char *path, const char *text)
+{
+	for (size_t i = 0; i < n_texts; i++)
+		if (texts[i].side == side && strcmp(texts[i].path, path) == 0) {
+			free(texts[i].text);
+			texts[i].text = strdup(text);
+			return;
+		}
+	texts[n_texts].side = side;
+	texts[n_texts].path = strdup(path);
+	texts[n_texts++].text = strdup(text);
+}
+
+static void set_all(const char *path, const char *base, const char *next, const char *mine)
+{
+	const char *const all[] = {base, next, mine};
+
+	for (int side = 0; side < 3; side++)
+		if (all[side])
+			set(side, path, all[side]);
+}
+
+static int read_text(void *ctx, enum mlimg_merge_side side, const char *path, char **ret_text,
+	size_t *ret_size, struct mlimg_err *err)
+{
+	for (size_t i = 0; i < n_texts; i++)
+		if (texts[i].side == (int)side && strcmp(texts[i].path, path) == 0) {
+			*ret_text = strdup(texts[i].text);
+			*ret_size = strlen(*ret_text);
+			return 0;
+		}
+	return -ENOENT;
+}
+
+static void add_entry(struct mlimg_manifest *m, const char *spec)
+{
+	char path[256];
+	struct mlimg_entry entry = {.path = path, .type = MLIMG_FILE, .nlink = 1};
+	size_t size = strcspn(spec, ">");
+
+	memcpy(path, spec, size);
+	path[size] = '\0';
+	if (spec[size]) {
+		entry.type = MLIMG_LINK;
+		entry.link = (char *)spec + size + 1;
+	} else if (size && path[size - 1] == '/') {
+		path[size - 1] = '\0';
+		entry.type = MLIMG_DIR;
+	}
+	ASSERT(mlimg_manifest_add(m, &entry));
+}
+
+static int merge_paths(const char *const *paths, size_t n, struct mlimg_err *err)
+{
+	struct mlimg_packages_input input = {.paths = paths, .n_paths = n, .read = read_text};
+	struct mlimg_manifest *m = mlimg_manifest_new();
+	int r;
+
+	ASSERT(m);
+	for (size_t i = 0; next_paths[i]; i++)
+		add_entry(m, next_paths[i]);
+	input.next = m;
+	mlimg_packages_merged_done(&merged);
+	mlimg_notes_done(&notes);
+	r = mlimg_packages_merge(&input, &merged, &notes, err);
+	mlimg_manifest_free(m);
+	return r;
+}
+
+static const char *merge(const char *path)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(merge_paths(&path, 1, &err), err);
+	ASSERT_EQ(merged.n_files, 1);
+	ASSERT_STR(merged.files[0].path, path);
+	return merged.files[0].text.text;
+}
+
+/* "NAME VERSION [WANT [STATE]]; ..." as a status */
+static char *status_of(const char *spec)
+{
+	char name[32], version[32], want[32], state[32], part[256], *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	ASSERT(f);
+	for (; *spec; spec += strspn(spec, "; ")) {
+		size_t length = strcspn(spec, ";");
+
+		snprintf(part, sizeof(part), "%.*s", (int)length, spec);
+		strcpy(want, "install");
+		strcpy(state, "installed");
+		ASSERT(sscanf(part, "%31s %31s %31s %31s", name, version, want, state) >= 2);
+		fprintf(f,
+			"Package: %s\nStatus: %s ok %s\nArchitecture: amd64\nVersion: "
+			"%s\n\n",
+			name, want, state, version);
+		spec += length;
+	}
+	fclose(f);
+	return text;
+}
+
+/* And back. */
+static char *spec_of(const char *status)
+{
+	char name[32], version[32], want[32], state[32], *text;
+	const char *at = status;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	ASSERT(f);
+	for (; *at; at = strstr(at, "\n\n") + 2) {
+		ASSERT_EQ(sscanf(at, "Package: %31s Status: %31s ok %31s", name, want, state), 3);
+		ASSERT_EQ(sscanf(strstr(at, "Version: "), "Version: %31s", version), 1);
+		fprintf(f, "%s%s %s", at == status ? "" : "; ", name, version);
+		if (strcmp(want, "install") != 0 || strcmp(state, "installed") != 0)
+			fprintf(f, " %s%s%s", want, strcmp(state, "installed") ? " " : "",
+				strcmp(state, "installed") ? state : "");
+	}
+	fclose(f);
+	return text;
+}
+
+static void set_status(const char *base, const char *next, const char *mine)
+{
+	const char *const all[] = {base, next, mine};
+
+	for (int side = 0; side < 3; side++) {
+		mlimg_autofree char *text = status_of(all[side]);
+
+		set(side, STATUS, text);
+	}
+}
+
+static char *told(void)
+{
+	static char text[4096];
+
+	text[0] = '\0';
+	for (size_t i = 0; i < notes.n; i++)
+		sprintf(text + strlen(text), "%s %s: %s\n",
+			mlimg_note_kind_name(notes.notes[i].kind), notes.notes[i].name,
+			notes.notes[i].text);
+	return text;
+}
+
+static void check(const char *base, const char *next, const char *mine, const char *wanted,
+	const char *verdicts, const char *note)
+{
+	char found[256] = "";
+	mlimg_autofree char *spec = NULL;
+
+	set_status(base, next, mine);
+	spec = spec_of(merge(STATUS));
+	ASSERT_STR(spec, wanted);
+	for (size_t i = 0; i < merged.n_packages; i++)
+		sprintf(found + strlen(found), "%s%s %s", i ? ", " : "", merged.packages[i].name,
+			mlimg_package_verdict_name(merged.packages[i].verdict));
+	ASSERT_STR(found, verdicts);
+	ASSERT_STR(told(), note);
+}
+
+TEST(which_files_are_databases)
+{
+	ASSERT(mlimg_packages_is_database(STATUS));
+	ASSERT(mlimg_packages_is_database("var/lib/dpkg/alternatives/editor"));
+	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/alternatives"));
+	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/alternatives/a/b"));
+	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/status-old"));
+	ASSERT(!mlimg_packages_is_database(INFO "a.list"));
+}
+
+TEST(packages_that_the_user_left_alone)
+{
+	check("a 1; b 1; c 1", "a 2; c 1; d 1", "a 1; b 1; c 1", "a 2; c 1; d 1", "", "");
+	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_NEXT);
+	check("a 1", "a 1", "a 1", "a 1", "", "");
+	/* A trigger that waits; and not when next has the package done. */
+	check("a 1", "a 1", "a 1 install triggers-pending", "a 1 install triggers-pending", "", "");
+	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_MINE);
+	check("a 1", "a 2", "a 1 install half-configured", "a 2", "", "");
+}
+
+TEST(packages_that_the_user_installed)
+{
+	check("a 1", "a 2", "a 1; b 1", "a 2; b 1", "b mine", "");
+	check("a 1", "a 1; b 1", "a 1; b 1", "a 1; b 1", "", "");
+	check("a 1", "a 1; b 2", "a 1; b 1", "a 1; b 2", "b next",
+		"told b: 1, installed here, gives way to the system's 2\n");
+	check("a 1", "a 1; b 1", "a 1; b 1+x", "a 1; b 1+x", "b mine", "");
+	check("a 1", "a 1; b 2", "a 1; b 1 hold", "a 1; b 1 hold", "b mine",
+		"told b: on hold at 1, while the system has 2\n");
+	check("a 1", "a 1; b 2", "a 1; b 1 hold half-installed", "a 1; b 2 hold", "b next",
+		"told b: 1, installed here, gives way to the system's 2\n");
+}
+
+TEST(packages_that_the_user_upgraded)
+{
+	check("a 1", "a 1", "a 2", "a 2", "a mine", "");
+	check("a 2", "a 2", "a 1", "a 1", "a mine", "");
+	check("a 1", "a 2", "a 2", "a 2", "", "");
+	check("a 1", "a 2", "a 3", "a 3", "a mine", "");
+	check("a 1", "a 3", "a 2", "a 3", "a next",
+		"told a: 2, installed here, gives way to the system's 3\n");
+	check("a 1; b 1", "b 1", "a 2; b 1", "b 1; a 2", "a mine",
+		"told a: the system has it no more; 2, installed here, stays\n");
+}
+
+TEST(packages_that_the_user_removed)
+{
+	check("a 1; b 1", "a 1; b 1", "b 1", "b 1", "a removed", "");
+	check("a 1; b 1", "a 2; b 2", "b 1", "b 2", "a removed", "");
+	check("a 1; b 1", "a 2; b 2", "a 1 deinstall config-files; b 1",
+		"a 1 deinstall config-files; b 2", "a removed", "");
+	check("a 1; b 1", "b 2", "b 1", "b 2", "a removed", "");
+	/* His own, once; then the system has it. */
+	check("b 1", "a 1; b 1", "a 1 deinstall config-files; b 1", "a 1; b 1", "", "");
+	check("b 1", "b 2", "a 1 deinstall config-files; b 1", "b 2; a 1 deinstall config-files",
+		"", "");
+}
+
+TEST(packages_on_hold)
+{
+	check("a 1", "a 1", "a 1 hold", "a 1 hold", "", "");
+	check("a 1", "a 2", "a 1 hold", "a 2 hold", "",
+		"conflict a: on hold at 1, but the system has 2, and the files are the system's\n");
+	check("a 1", "b 1", "a 1 hold", "b 1", "",
+		"conflict a: on hold at 1, but the system has it no more\n");
+	check("a 1 hold", "a 2 hold", "a 1", "a 2", "", "");
+}
+
+TEST(no_base)
+{
+	check("", "a 2; b 1", "a 1; c 1", "a 2; b 1; c 1", "a next, c mine",
+		"told a: 1, installed here, gives way to the system's 2\n");
+}
+
+static void hidden(const char *wanted)
+{
+	char found[1024] = "";
+
+	for (size_t i = 0; i < merged.n_hidden; i++)
+		sprintf(found + strlen(found), "%s ", merged.hidden[i]);
+	ASSERT_STR(found, wanted);
+}
+
+TEST(several_architectures_of_a_package)
+{
+#define STANZA(ARCHITECTURE, VERSION)                                           \
+	"Package: l\nStatus: install ok installed\nArchitecture: " ARCHITECTURE \
+	"\nMulti-Arch: same\nVersion: " VERSION "\n\n"
+	set_all(STATUS, STANZA("amd64", "1"), STANZA("amd64", "2"),
+		STANZA("amd64", "1") STANZA("i386", "1"));
+	ASSERT_STR(merge(STATUS), STANZA("amd64", "2") STANZA("i386", "1"));
+	ASSERT_EQ(merged.n_packages, 1);
+	ASSERT_STR(merged.packages[0].architecture, "i386");
+	ASSERT_EQ(
+		mlimg_packages_verdict_of(&merged, INFO "l:i386.list", false), MLIMG_PACKAGE_MINE);
+	ASSERT_EQ(mlimg_packages_verdict_of(&merged, INFO "l:amd64.list", false),
+		MLIMG_PACKAGE_PLAIN);
+	/* One alone is one package, whatever architecture it turns to. */
+	set_all(STATUS, STANZA("amd64", "1"), STANZA("all", "2"), STANZA("amd64", "1"));
+	ASSERT_STR(merge(STATUS), STANZA("all", "2"));
+	/* What both have of it must not be hidden. */
+	set_all(STATUS, STANZA("amd64", "1") STANZA("i386", "1"),
+		STANZA("amd64", "1") STANZA("i386", "1"), STANZA("amd64", "1"));
+	set_all(INFO "l:amd64.list", NULL, "/usr/a\n/usr/both\n", NULL);
+	set_all(INFO "l:i386.list", NULL, "/usr/both\n/usr/i\n", NULL);
+	next_paths[0] = "usr/a";
+	next_paths[1] = "usr/both";
+	next_paths[2] = "usr/i";
+	next_paths[3] = NULL;
+	merge(STATUS);
+	hidden("usr/i ");
+}
+
+static void verdict(const char *path, bool is_whiteout, enum mlimg_package_verdict wanted)
+{
+	enum mlimg_package_verdict is = mlimg_packages_verdict_of(&merged, path, is_whiteout);
+
+	if (is != wanted)
+		FAIL("%s: %s, not %s", path, mlimg_package_verdict_name(is),
+			mlimg_package_verdict_name(wanted));
+}
+
+TEST(paths_of_packages)
+{
+	static const char *const paths[] = {"bin>usr/bin", "etc/", "etc/gone.conf", "usr/",
+		"usr/bin/", "usr/bin/gone", "usr/bin/mine", "usr/bin/mine-old", "usr/bin/new",
+		"usr/bin/next", "usr/bin/plain", "usr/share/", "var/lib/dpkg/info/",
+		INFO "gone.list", INFO "gone.md5sums", INFO "gone.postrm", INFO "gone.x.list",
+		INFO "mine.triggers", INFO "next.list"};
+
+	memcpy(next_paths, paths, sizeof(paths));
+	set_status("gone 1; mine 1; next 1; plain 1", "gone 2; mine 1; next 3; plain 2; new 1",
+		"gone 1 deinstall config-files; mine 2; next 2; plain 1; own 1");
+	set_all(INFO "gone.list", NULL, "/.\n/bin\n/bin/gone\n/etc/gone.conf\n/usr/share\n", NULL);
+	set_all(INFO "mine.list", NULL, "/bin/mine\n/bin/mine-old\n", "/bin/mine\n/bin/mine-new\n");
+	set_all(INFO "next.list", NULL, "/bin/next\n", "/bin/next\n/bin/next-2\n/etc/next.conf\n");
+	set_all(INFO "new.list", NULL, "/bin/new\n", NULL);
+	set(2, INFO "own.list", "/usr/bin/own\n");
+	merge(STATUS);
+	verdict("usr/bin/gone", true, MLIMG_PACKAGE_REMOVED);
+	verdict("usr/bin/mine", false, MLIMG_PACKAGE_MINE);
+	verdict("usr/bin/mine-new", false, MLIMG_PACKAGE_MINE);
+	verdict("usr/bin/mine-old", true, MLIMG_PACKAGE_REMOVED);
+	verdict("usr/bin/next", false, MLIMG_PACKAGE_NEXT);
+	verdict("usr/bin/next-2", false, MLIMG_PACKAGE_NEXT);
+	verdict("etc/next.conf", false, MLIMG_PACKAGE_PLAIN);
+	verdict("usr/bin/new", true, MLIMG_PACKAGE_NEXT);
+	verdict("usr/bin/new", false, MLIMG_PACKAGE_PLAIN);
+	verdict("usr/bin/own", false, MLIMG_PACKAGE_MINE);
+	verdict("usr/bin/plain", false, MLIMG_PACKAGE_PLAIN);
+	verdict("usr/bin/none", true, MLIMG_PACKAGE_PLAIN);
+	verdict(INFO "own.list", false, MLIMG_PACKAGE_MINE);
+	verdict(INFO "next.postinst", true, MLIMG_PACKAGE_NEXT);
+	verdict(INFO "plain.list", false, MLIMG_PACKAGE_PLAIN);
+	verdict(INFO "gone.list", false, MLIMG_PACKAGE_REMOVED);
+	verdict(INFO "gone.x.list", false, MLIMG_PACKAGE_PLAIN);
+	verdict(INFO "format", false, MLIMG_PACKAGE_PLAIN);
+	hidden("usr/bin/gone usr/bin/mine-old " INFO "gone.list " INFO "gone.md5sums " INFO
+	       "mine.triggers ");
+	ASSERT_STR(merged.packages[0].version[MLIMG_SIDE_NEXT], "2");
+	ASSERT_STR(merged.packages[0].version[MLIMG_SIDE_MINE], NULL);
+	ASSERT_STR(merged.packages[0].merged_version, NULL);
+	ASSERT_STR(merged.packages[1].merged_version, "2");
+}
+
+TEST(files_that_are_diverted)
+{
+	next_paths[0] = "usr/d";
+	next_paths[1] = "usr/d.real";
+	next_paths[2] = NULL;
+	set_status("gone 1", "gone 2", "");
+	set_all(INFO "gone.list", NULL, "/usr/d\n", NULL);
+	set_all("var/lib/dpkg/diversions", NULL, "/usr/d\n/usr/d.real\nother\n", NULL);
+	merge(STATUS);
+	hidden("usr/d.real ");
+	set_all("var/lib/dpkg/diversions", NULL, "/usr/d\n/usr/d.real\ngone\n", NULL);
+	merge(STATUS);
+	hidden("usr/d ");
+}
+
+static void depends(const char *fields, const char *next_more, const char *note)
+{
+	char mine[512], next[512];
+
+	sprintf(mine,
+		"Package: own\nStatus: install ok installed\nArchitecture: amd64\nVersion: "
+		"1\n%s\n\n"
+		"Package: lib\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n",
+		fields);
+	sprintf(next,
+		"Package: lib\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n%s\n",
+		next_more);
+	set_all(STATUS,
+		"Package: lib\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n",
+		next, mine);
+	merge(STATUS);
+	ASSERT_STR(told(), note);
+}
+
+TEST(dependencies_that_hold_no_more)
+{
+	depends("Depends: lib", "", "");
+	depends("Depends: lib (= 1)", "", "broken own: Depends: lib (= 1), but lib 2 is there\n");
+	depends("Depends: x | lib (<< 2)", "",
+		"broken own: Depends: x | lib (<< 2), which is not "
+		"there\n");
+	depends("Pre-Depends: lib (<= 1), lib", "",
+		"broken own: Pre-Depends: lib (<= 1), but lib 2 is there\n");
+	depends("Depends: lib (>> 1) | x", "", "");
+	depends("Depends: none", "", "");
+	depends("Breaks: lib (>= 2)", "", "broken own: Breaks: lib (>= 2), but lib 2 is there\n");
+	depends("Conflicts: v", "Provides: v (= 3), w\n",
+		"broken own: Conflicts: v, but lib 2 is there\n");
+	depends("Conflicts: v (<< 3)", "Provides: v (= 3)\n", "");
+	depends("Depends: lib:any (= 1) | lib:i386", "",
+		"broken own: Depends: lib:any (= 1) | lib:i386, but lib 2 is there\n");
+	depends("Depends: lib:amd64 (>= 1)", "", "");
+	depends("Conflicts: own, v\nProvides: v", "Provides: w\n", "");
+	/* Folded. */
+	depends("Depends: lib,\n lib (=\n  1)", "",
+		"broken own: Depends: lib (=?  1), but lib 2 is "
+		"there\n");
+}
+
+TEST(other_databases)
+{
+	static const char path[] = "var/lib/dpkg/statoverride";
+
+	set_all(path, "root root 4755 /a\nroot root 755 /b\n",
+		"root root 755 /a\nroot root 755 /b\nroot root 1 /n\n",
+		"root adm 4755 /a\nroot root 755 /m\n");
+	ASSERT_STR(merge(path), "root adm 4755 /a\nroot root 1 /n\nroot root 755 /m\n");
+	ASSERT_STR(told(), "conflict /a: changed here and by the system; it stays as it is here\n");
+	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_BOTH);
+	set_all("var/lib/dpkg/triggers/t", "p\n", "p\nq\n", NULL);
+	ASSERT_STR(merge("var/lib/dpkg/triggers/t"), "q\n");
+	set_all("var/lib/dpkg/triggers/u", "p\n", "p\n", NULL);
+	ASSERT_STR(merge("var/lib/dpkg/triggers/u"), NULL);
+	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_MINE);
+	set_all("var/lib/dpkg/triggers/v", "p\n", NULL, "p\n");
+	ASSERT_STR(merge("var/lib/dpkg/triggers/v"), NULL);
+	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_NEXT);
+}
+
+#define EDITOR "var/lib/dpkg/alternatives/editor"
+#define NANO(PRIORITY) "/bin/nano\n" PRIORITY "\n/nano.1\n"
+#define VIM "/usr/bin/vim\n50\n/vim.1\n"
+#define ED "/bin/ed\n-100\n\n"
+#define HEAD(STATUS) STATUS "\n/usr/bin/editor\neditor.1\n/man/editor.1\n\n"
+
+TEST(alternatives)
+{
+	set_all(EDITOR, HEAD("auto") NANO("40") "\n", HEAD("auto") ED NANO("60") "\n",
+		HEAD("auto") NANO("40") VIM "\n");
+	ASSERT_STR(merge(EDITOR), HEAD("auto") ED NANO("60") VIM "\n");
+	ASSERT_EQ(merged.n_links, 2);
+	ASSERT_STR(merged.links[0].path, "etc/alternatives/editor");
+	ASSERT_STR(merged.links[0].target, "/bin/nano");
+	ASSERT_STR(merged.links[1].path, "etc/alternatives/editor.1");
+	ASSERT_STR(merged.links[1].target, "/nano.1");
+	/* What the user chose is his. */
+	set_all(EDITOR, HEAD("auto") NANO("40") "\n", HEAD("auto") NANO("60") "\n",
+		HEAD("manual") NANO("40") VIM "\n");
+	ASSERT_STR(merge(EDITOR), HEAD("manual") NANO("60") VIM "\n");
+	ASSERT_EQ(merged.n_links, 0);
+	/* Removed on either side. */
+	set_all(EDITOR, HEAD("auto") ED NANO("40") "\n", HEAD("auto") NANO("40") "\n",
+		HEAD("auto") ED VIM "\n");
+	ASSERT_STR(merge(EDITOR), HEAD("auto") VIM "\n");
+	set_all(EDITOR, HEAD("auto") ED "\n", HEAD("auto") ED "\n", HEAD("auto") "\n");
+	ASSERT_STR(merge(EDITOR), NULL);
+	/* A slave that next added; none of the choice of the user's has it. */
+	set_all(EDITOR, HEAD("auto") NANO("40") "\n",
+		"auto\n/usr/bin/editor\neditor.1\n/man/editor.1\nx\n/x\n\n" NANO("40") "/nx\n\n",
+		HEAD("auto") NANO("40") VIM "\n");
+	ASSERT_STR(merge(EDITOR),
+		"auto\n/usr/bin/editor\neditor.1\n/man/editor.1\nx\n/x\n\n" NANO("40") "/nx\n" VIM
+										       "\n\n");
+	ASSERT_EQ(merged.n_links, 3);
+	ASSERT_STR(merged.links[2].path, "etc/alternatives/x");
+	ASSERT_STR(merged.links[2].target, NULL);
+	/* Nonsense. */
+	set_all(EDITOR, HEAD("auto") ED "\n", HEAD("auto") NANO("1") "\n", "auto\n");
+	ASSERT_STR(merge(EDITOR), "auto\n");
+	ASSERT_STR(told(),
+		"conflict editor: not in update-alternatives' form; it stays as it is here\n");
+}
+
+TEST(what_is_refused)
+{
+	const char *path = STATUS;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	set_all(STATUS, "", "Package: a\n", "Package: a\n\nnonsense\n");
+	ASSERT_FAILS(merge_paths(&path, 1, &err), err, -EUCLEAN,
+		"mine: " STATUS ": line 3: not 'Field: value'");
+	path = "var/lib/dpkg/arch";
+	set_all(path, "a\n", "a\n", "a\na\n");
+	ASSERT_FAILS(merge_paths(&path, 1, &err), err, -EUCLEAN,
+		"mine: var/lib/dpkg/arch: line 2: 'a' is there already");
+}
