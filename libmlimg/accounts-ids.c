@@ -328,7 +328,7 @@ static int solve_all(struct kind *k)
 
 static int move_cmp(const void *a, const void *b)
 {
-	const struct mlimg_id_move *x = a, *y = b;
+	const struct mlimg_moved_id *x = a, *y = b;
 
 	return (x->from > y->from) - (x->from < y->from);
 }
@@ -357,9 +357,9 @@ static bool is_moved(const struct kind *k, const struct mlimg_account_name *name
 }
 
 static int list_moves(
-	const struct kind *k, int side, struct mlimg_id_move **ret_moves, size_t *ret_n)
+	const struct kind *k, int side, const struct mlimg_moved_id **ret_moves, size_t *ret_n)
 {
-	struct mlimg_id_move *moves = calloc(k->names->n + 1, sizeof(*moves));
+	struct mlimg_moved_id *moves = calloc(k->names->n + 1, sizeof(*moves));
 	size_t n = 0, kept = 0;
 
 	if (!moves)
@@ -368,7 +368,7 @@ static int list_moves(
 		const struct mlimg_account_name *name = &k->names->names[i];
 
 		if (is_moved(k, name, side) && !keeps(k, side, name->id[side]))
-			moves[n++] = (struct mlimg_id_move){name->id[side], name->is};
+			moves[n++] = (struct mlimg_moved_id){name->id[side], name->is};
 	}
 	/* Names that share an id and part: one map cannot say both. The lower new id it is. */
 	qsort(moves, n, sizeof(*moves), move_cmp);

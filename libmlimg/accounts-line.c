@@ -128,10 +128,12 @@ static void put_id(
 static uint32_t gid_here(const struct mlimg_accounts_merge *m, int side,
 	const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
+	const struct mlimg_owner_moves *moves =
+		side == MLIMG_SIDE_NEXT ? &m->job->lower : &m->job->upper;
+
 	if (!v[side].at)
 		return MLIMG_ID_NONE;
-	return mlimg_id_moves_gid(side == MLIMG_SIDE_NEXT ? &m->job->lower : &m->job->upper,
-		mlimg_account_id(v[side]));
+	return mlimg_moved_id_of(moves->gids, moves->n_gids, mlimg_account_id(v[side]));
 }
 
 /* @return the side whose value it is: next when mine is as base was, else mine */

@@ -92,7 +92,7 @@ struct mlimg_account_names {
 struct mlimg_accounts_job {
 	struct mlimg_account_list lists[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES];
 	struct mlimg_account_names users, groups;
-	struct mlimg_id_moves upper, lower;
+	struct mlimg_owner_moves upper, lower;
 	const struct mlimg_accounts_used *used;
 	struct mlimg_notes *notes;
 	struct mlimg_arena *arena;

@@ -203,11 +203,17 @@ int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_a
 	return 0;
 }
 
+static void moves_done(struct mlimg_owner_moves *moves)
+{
+	free((void *)moves->uids);
+	free((void *)moves->gids);
+}
+
 void mlimg_accounts_merged_done(struct mlimg_accounts_merged *merged)
 {
 	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 		free(merged->files[f].text);
-	mlimg_id_moves_done(&merged->upper);
-	mlimg_id_moves_done(&merged->lower);
+	moves_done(&merged->upper);
+	moves_done(&merged->lower);
 	*merged = (struct mlimg_accounts_merged){.files = {{NULL, 0, 0}}};
 }

@@ -50,6 +50,7 @@
 
 #include "libmlimg/err.h"
 #include "libmlimg/notes.h"
+#include "libmlimg/owner-moves.h"
 #include "libmlimg/records.h"
 
 #define MLIMG_ACCOUNTS_SIZE_MAX (8u << 20) /**< bytes of one file: 100,000 accounts of 80 */
@@ -77,26 +78,6 @@ struct mlimg_accounts {
 	struct mlimg_records_text files[MLIMG_N_ACCOUNTS_FILES];
 };
 
-/** An id that becomes another one. */
-struct mlimg_id_move {
-	uint32_t from, to;
-};
-
-/** Moves of ids, at once: each id is looked up once. Sorted by @p from. */
-struct mlimg_id_moves {
-	struct mlimg_id_move *uids, *gids;
-	size_t n_uids, n_gids;
-};
-
-/** @return what the user id @p uid becomes; itself when nothing says otherwise */
-uint32_t mlimg_id_moves_uid(const struct mlimg_id_moves *moves, uint32_t uid);
-
-/** @return the same of a group id */
-uint32_t mlimg_id_moves_gid(const struct mlimg_id_moves *moves, uint32_t gid);
-
-/** Free what they own; accepts NULL. */
-void mlimg_id_moves_done(struct mlimg_id_moves *moves);
-
 /** Who owns things in the user's layer. */
 struct mlimg_accounts_used {
 	/** @return whether anything there belongs to the user (or, with @p is_group, to the group) @p id */
@@ -107,8 +88,8 @@ struct mlimg_accounts_used {
 /** What comes out. */
 struct mlimg_accounts_merged {
 	struct mlimg_merged_text files[MLIMG_N_ACCOUNTS_FILES];
-	struct mlimg_id_moves upper; /**< for files of the user's layer */
-	struct mlimg_id_moves lower; /**< for files of next's layers */
+	struct mlimg_owner_moves upper; /**< for files of the user's layer */
+	struct mlimg_owner_moves lower; /**< for files of next's layers */
 };
 
 /**

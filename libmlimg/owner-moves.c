@@ -18,7 +18,7 @@ bool mlimg_owner_moves_is_empty(const struct mlimg_owner_moves *moves)
 	return !moves || moves->n_uids + moves->n_gids == 0;
 }
 
-static uint32_t moved(const struct mlimg_moved_id *ids, size_t n, uint32_t id)
+uint32_t mlimg_moved_id_of(const struct mlimg_moved_id *ids, size_t n, uint32_t id)
 {
 	size_t low = 0, high = n;
 
@@ -54,9 +54,9 @@ static bool map_acl(
 		uint32_t id = mlimg_get_le32(from + at + 4), is = id;
 
 		if (tag == ACL_USER)
-			is = moved(moves->uids, moves->n_uids, id);
+			is = mlimg_moved_id_of(moves->uids, moves->n_uids, id);
 		else if (tag == ACL_GROUP)
-			is = moved(moves->gids, moves->n_gids, id);
+			is = mlimg_moved_id_of(moves->gids, moves->n_gids, id);
 		if (is == id)
 			continue;
 		has_changed = true;
@@ -110,8 +110,8 @@ int mlimg_owner_moves_apply(const struct mlimg_owner_moves *moves, const struct 
 	int r = 0;
 
 	if (!mlimg_owner_moves_is_empty(moves)) {
-		mapped.uid = moved(moves->uids, moves->n_uids, entry->uid);
-		mapped.gid = moved(moves->gids, moves->n_gids, entry->gid);
+		mapped.uid = mlimg_moved_id_of(moves->uids, moves->n_uids, entry->uid);
+		mapped.gid = mlimg_moved_id_of(moves->gids, moves->n_gids, entry->gid);
 		r = map_xattrs(moves, entry, arena, &mapped);
 	}
 	if (r < 0)

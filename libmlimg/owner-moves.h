@@ -27,6 +27,9 @@ struct mlimg_owner_moves {
 	size_t n_gids;
 };
 
+/** @return what the number @p id becomes by @p ids, of which there are @p n, ascending */
+uint32_t mlimg_moved_id_of(const struct mlimg_moved_id *ids, size_t n, uint32_t id);
+
 /** @return whether there are none; NULL has none */
 bool mlimg_owner_moves_is_empty(const struct mlimg_owner_moves *moves);
 

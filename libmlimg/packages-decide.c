@@ -126,7 +126,7 @@ static int decide_plain(struct mlimg_packages_job *job, struct mlimg_package_ent
 
 static int decide_removed(struct mlimg_package_entry *e)
 {
-	e->verdict = MLIMG_PACKAGE_REMOVED;
+	e->verdict = MLIMG_FILES_REMOVED;
 	e->winner = e->side[MLIMG_SIDE_MINE];
 	return 0;
 }
@@ -139,14 +139,14 @@ static int decide_version(struct mlimg_packages_job *job, struct mlimg_package_e
 	bool is_higher = mlimg_dpkg_version_cmp(mine->version, next->version) > 0;
 
 	if (is_whole(mine) && (is_higher || is_on_hold(mine))) {
-		e->verdict = MLIMG_PACKAGE_MINE;
+		e->verdict = MLIMG_FILES_MINE;
 		e->winner = mine;
 		return is_higher ? 0
 				 : note(job, MLIMG_NOTE_TOLD, mine->name,
 					   "on hold at %s, while the system has %s", mine->version,
 					   next->version);
 	}
-	e->verdict = MLIMG_PACKAGE_NEXT;
+	e->verdict = MLIMG_FILES_NEXT;
 	e->winner = next;
 	return note(job, MLIMG_NOTE_TOLD, mine->name,
 		"%s, installed here, gives way to the system's %s", mine->version, next->version);
@@ -169,7 +169,7 @@ static int decide_one(struct mlimg_packages_job *job, struct mlimg_package_entry
 	}
 	if (is_present(next) && !mlimg_stanza_is_same_version(base, next))
 		return decide_version(job, e);
-	e->verdict = MLIMG_PACKAGE_MINE;
+	e->verdict = MLIMG_FILES_MINE;
 	e->winner = mine;
 	if (is_present(base) && !is_present(next))
 		return note(job, MLIMG_NOTE_TOLD, mine->name,

@@ -166,7 +166,7 @@ static int add_list(struct paths *p, const struct mlimg_package_entry *e,
 		bool is_config = strncmp(line, "/etc/", 5) == 0;
 
 		if (line[0] != '/' || is_directory(line, at) ||
-			(is_config && owner == MLIMG_PATH_NEXT))
+			(is_config && (owner == MLIMG_PATH_NEXT || owner == MLIMG_PATH_NEW)))
 			continue;
 		/* Of a package that was removed, not purged, its configuration is there. */
 		r = add_line(p, e->side[side], side, line, owner,
@@ -222,7 +222,7 @@ static int hide_info(struct paths *p, const struct mlimg_package_entry *e)
 		if (!is_info_of(s, path + strlen(begin), dot))
 			continue;
 		/* Removed but not purged: dpkg needs this one to purge it. */
-		if (e->verdict != MLIMG_PACKAGE_REMOVED || !mine || strcmp(dot, ".postrm") != 0)
+		if (e->verdict != MLIMG_FILES_REMOVED || !mine || strcmp(dot, ".postrm") != 0)
 			r = add_hidden(p, path);
 	}
 	return r;
@@ -233,15 +233,15 @@ static int list_entry(struct paths *p, const struct mlimg_package_entry *e)
 	int r = 0;
 
 	switch (e->verdict) {
-	case MLIMG_PACKAGE_MINE:
+	case MLIMG_FILES_MINE:
 		r = add_list(p, e, MLIMG_SIDE_MINE, MLIMG_PATH_MINE, false);
 		if (r == 0)
 			r = add_list(p, e, MLIMG_SIDE_NEXT, MLIMG_PATH_REMOVED, true);
 		break;
-	case MLIMG_PACKAGE_REMOVED:
+	case MLIMG_FILES_REMOVED:
 		r = add_list(p, e, MLIMG_SIDE_NEXT, MLIMG_PATH_REMOVED, true);
 		break;
-	case MLIMG_PACKAGE_NEXT: return add_list(p, e, MLIMG_SIDE_MINE, MLIMG_PATH_NEXT, false);
+	case MLIMG_FILES_NEXT: return add_list(p, e, MLIMG_SIDE_MINE, MLIMG_PATH_NEXT, false);
 	default:
 		if (!is_there(e, MLIMG_SIDE_BASE) && !is_there(e, MLIMG_SIDE_MINE))
 			return add_list(p, e, MLIMG_SIDE_NEXT, MLIMG_PATH_NEW, false);
@@ -257,12 +257,12 @@ static int list_name(struct paths *p, const struct mlimg_package_entry *entries,
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		may_hide |= entries[i].verdict == MLIMG_PACKAGE_MINE ||
-			entries[i].verdict == MLIMG_PACKAGE_REMOVED;
+		may_hide |= entries[i].verdict == MLIMG_FILES_MINE ||
+			entries[i].verdict == MLIMG_FILES_REMOVED;
 		r = list_entry(p, &entries[i]);
 	}
 	for (size_t i = 0; i < n && n > 1 && may_hide && r == 0; i++)
-		if (entries[i].verdict == MLIMG_PACKAGE_PLAIN &&
+		if (entries[i].verdict == MLIMG_FILES_PLAIN &&
 			is_there(&entries[i], MLIMG_SIDE_NEXT))
 			r = add_list(p, &entries[i], MLIMG_SIDE_NEXT, MLIMG_PATH_KEPT, false);
 	return r;
@@ -343,7 +343,7 @@ static int list_packages(struct paths *p)
 		const struct mlimg_package_entry *e = &p->job->entries[i];
 		struct mlimg_packages_package *package = &m->packages[m->n_packages];
 
-		if (e->verdict == MLIMG_PACKAGE_PLAIN)
+		if (e->verdict == MLIMG_FILES_PLAIN)
 			continue;
 		package->name = keep(p, any_side(e)->name, &has_failed);
 		package->architecture = keep(p, any_side(e)->architecture, &has_failed);
@@ -362,7 +362,7 @@ static int list_packages(struct paths *p)
 static bool is_changed(const struct mlimg_packages_job *job)
 {
 	for (size_t i = 0; i < job->n_entries; i++)
-		if (job->entries[i].verdict != MLIMG_PACKAGE_PLAIN)
+		if (job->entries[i].verdict != MLIMG_FILES_PLAIN)
 			return true;
 	return false;
 }

@@ -51,24 +51,24 @@ static enum mlimg_package_verdict verdict_of_info(
 						(size_t)(dot - colon) - 1) == 0)))
 			return package->verdict;
 	}
-	return MLIMG_PACKAGE_PLAIN;
+	return MLIMG_FILES_PLAIN;
 }
 
 enum mlimg_package_verdict mlimg_packages_verdict_of(
-	const struct mlimg_packages_merged *merged, const char *path, bool is_whiteout)
+	const struct mlimg_packages_merged *merged, const char *path)
 {
 	const struct mlimg_package_path *owned;
 
 	if (merged->n_packages == 0)
-		return MLIMG_PACKAGE_PLAIN;
+		return MLIMG_FILES_PLAIN;
 	if (strncmp(path, MLIMG_PACKAGES_INFO, strlen(MLIMG_PACKAGES_INFO)) == 0)
 		return verdict_of_info(merged, path + strlen(MLIMG_PACKAGES_INFO));
 	owned = mlimg_packages_find_path(merged->table, path);
 	switch (owned ? owned->owner : MLIMG_PATH_KEPT) {
-	case MLIMG_PATH_MINE: return MLIMG_PACKAGE_MINE;
-	case MLIMG_PATH_NEXT: return MLIMG_PACKAGE_NEXT;
-	case MLIMG_PATH_REMOVED: return MLIMG_PACKAGE_REMOVED;
-	case MLIMG_PATH_NEW: return is_whiteout ? MLIMG_PACKAGE_NEXT : MLIMG_PACKAGE_PLAIN;
-	default: return MLIMG_PACKAGE_PLAIN;
+	case MLIMG_PATH_MINE: return MLIMG_FILES_MINE;
+	case MLIMG_PATH_NEXT:
+	case MLIMG_PATH_NEW: return MLIMG_FILES_NEXT;
+	case MLIMG_PATH_REMOVED: return MLIMG_FILES_REMOVED;
+	default: return MLIMG_FILES_PLAIN;
 	}
 }

@@ -13,10 +13,10 @@
 const char *mlimg_package_verdict_name(enum mlimg_package_verdict verdict)
 {
 	static const char *const names[] = {
-		[MLIMG_PACKAGE_PLAIN] = "plain",
-		[MLIMG_PACKAGE_MINE] = "mine",
-		[MLIMG_PACKAGE_NEXT] = "next",
-		[MLIMG_PACKAGE_REMOVED] = "removed",
+		[MLIMG_FILES_PLAIN] = "plain",
+		[MLIMG_FILES_MINE] = "mine",
+		[MLIMG_FILES_NEXT] = "next",
+		[MLIMG_FILES_REMOVED] = "removed",
 	};
 
 	return names[verdict];

@@ -28,7 +28,7 @@
  *     plain    the path belongs to no package of the user's: ordinary rules
  *     mine     the user's version is there: his entry stays as it is, also when it is the same as in base or next
  *     next     his version gave way: his entry has to go, whether or not next has something there; but not below etc, where his
- *              configuration may be. So too a whiteout where next's package is new: what it hid was another's file
+ *              configuration may be. So too where next's package is new: a whiteout there was meant for another's file
  *     removed  he removed the package: his entry stays, whiteout or not
  *
  * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs there, unless the upper has something of its
@@ -49,12 +49,12 @@
 #include "libmlimg/notes.h"
 #include "libmlimg/records.h"
 
-/** See above. */
+/** Whose files are to be there; see above. */
 enum mlimg_package_verdict {
-	MLIMG_PACKAGE_PLAIN,
-	MLIMG_PACKAGE_MINE,
-	MLIMG_PACKAGE_NEXT,
-	MLIMG_PACKAGE_REMOVED,
+	MLIMG_FILES_PLAIN,
+	MLIMG_FILES_MINE,
+	MLIMG_FILES_NEXT,
+	MLIMG_FILES_REMOVED,
 };
 
 /** @return "plain", "mine", "next" or "removed" */
@@ -135,15 +135,9 @@ int mlimg_packages_merge(const struct mlimg_packages_input *input,
 	struct mlimg_packages_merged *ret, struct mlimg_notes *notes,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/**
- * The verdict on an entry of the upper.
- *
- * @param merged       what came out; all zero: nothing was merged
- * @param path         of the entry, which is no directory
- * @param is_whiteout  whether it is a whiteout
- */
+/** @return the verdict on the upper's entry at @p path, which is no directory; of @p merged all zero, MLIMG_FILES_PLAIN */
 enum mlimg_package_verdict mlimg_packages_verdict_of(
-	const struct mlimg_packages_merged *merged, const char *path, bool is_whiteout);
+	const struct mlimg_packages_merged *merged, const char *path);
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_packages_merged_done(struct mlimg_packages_merged *merged);

@@ -46,7 +46,7 @@ static char *told(void)
 	return text;
 }
 
-static char *moves(const struct mlimg_id_moves *m)
+static char *moves(const struct mlimg_owner_moves *m)
 {
 	static char texts[4][256], *text;
 	static int i;
@@ -481,10 +481,11 @@ static void check_merged(const unsigned b[N_NAMES], const unsigned n[N_NAMES],
 		if (m[i] && b[i] && m[i] != b[i])
 			ASSERT_EQ(is[i], m[i]);
 		/* Files go with their owners. */
-		if (m[i] && mlimg_id_moves_uid(&merged.upper, m[i]) != is[i])
+		if (m[i] &&
+			mlimg_moved_id_of(merged.upper.uids, merged.upper.n_uids, m[i]) != is[i])
 			FAIL("'%c': %u is %u, but %s", 'a' + i, m[i], is[i], moves(&merged.upper));
 		if (is[i] && n[i] && !(m[i] && b[i] && m[i] != b[i]) &&
-			mlimg_id_moves_uid(&merged.lower, n[i]) != is[i])
+			mlimg_moved_id_of(merged.lower.uids, merged.lower.n_uids, n[i]) != is[i])
 			FAIL("'%c': %u is %u, but %s", 'a' + i, n[i], is[i], moves(&merged.lower));
 	}
 }

@@ -275,10 +275,8 @@ TEST(several_architectures_of_a_package)
 	ASSERT_STR(merge(STATUS), STANZA("amd64", "2") STANZA("i386", "1"));
 	ASSERT_EQ(merged.n_packages, 1);
 	ASSERT_STR(merged.packages[0].architecture, "i386");
-	ASSERT_EQ(
-		mlimg_packages_verdict_of(&merged, INFO "l:i386.list", false), MLIMG_PACKAGE_MINE);
-	ASSERT_EQ(mlimg_packages_verdict_of(&merged, INFO "l:amd64.list", false),
-		MLIMG_PACKAGE_PLAIN);
+	ASSERT_EQ(mlimg_packages_verdict_of(&merged, INFO "l:i386.list"), MLIMG_FILES_MINE);
+	ASSERT_EQ(mlimg_packages_verdict_of(&merged, INFO "l:amd64.list"), MLIMG_FILES_PLAIN);
 	/* One alone is one package, whatever architecture it turns to. */
 	set_all(STATUS, STANZA("amd64", "1"), STANZA("all", "2"), STANZA("amd64", "1"));
 	ASSERT_STR(merge(STATUS), STANZA("all", "2"));
@@ -295,9 +293,9 @@ TEST(several_architectures_of_a_package)
 	hidden("usr/i ");
 }
 
-static void verdict(const char *path, bool is_whiteout, enum mlimg_package_verdict wanted)
+static void verdict(const char *path, enum mlimg_package_verdict wanted)
 {
-	enum mlimg_package_verdict is = mlimg_packages_verdict_of(&merged, path, is_whiteout);
+	enum mlimg_package_verdict is = mlimg_packages_verdict_of(&merged, path);
 
 	if (is != wanted)
 		FAIL("%s: %s, not %s", path, mlimg_package_verdict_name(is),
@@ -318,27 +316,27 @@ TEST(paths_of_packages)
 	set_all(INFO "gone.list", NULL, "/.\n/bin\n/bin/gone\n/etc/gone.conf\n/usr/share\n", NULL);
 	set_all(INFO "mine.list", NULL, "/bin/mine\n/bin/mine-old\n", "/bin/mine\n/bin/mine-new\n");
 	set_all(INFO "next.list", NULL, "/bin/next\n", "/bin/next\n/bin/next-2\n/etc/next.conf\n");
-	set_all(INFO "new.list", NULL, "/bin/new\n", NULL);
+	set_all(INFO "new.list", NULL, "/bin/new\n/etc/new.conf\n", NULL);
 	set(2, INFO "own.list", "/usr/bin/own\n");
 	merge(STATUS);
-	verdict("usr/bin/gone", true, MLIMG_PACKAGE_REMOVED);
-	verdict("usr/bin/mine", false, MLIMG_PACKAGE_MINE);
-	verdict("usr/bin/mine-new", false, MLIMG_PACKAGE_MINE);
-	verdict("usr/bin/mine-old", true, MLIMG_PACKAGE_REMOVED);
-	verdict("usr/bin/next", false, MLIMG_PACKAGE_NEXT);
-	verdict("usr/bin/next-2", false, MLIMG_PACKAGE_NEXT);
-	verdict("etc/next.conf", false, MLIMG_PACKAGE_PLAIN);
-	verdict("usr/bin/new", true, MLIMG_PACKAGE_NEXT);
-	verdict("usr/bin/new", false, MLIMG_PACKAGE_PLAIN);
-	verdict("usr/bin/own", false, MLIMG_PACKAGE_MINE);
-	verdict("usr/bin/plain", false, MLIMG_PACKAGE_PLAIN);
-	verdict("usr/bin/none", true, MLIMG_PACKAGE_PLAIN);
-	verdict(INFO "own.list", false, MLIMG_PACKAGE_MINE);
-	verdict(INFO "next.postinst", true, MLIMG_PACKAGE_NEXT);
-	verdict(INFO "plain.list", false, MLIMG_PACKAGE_PLAIN);
-	verdict(INFO "gone.list", false, MLIMG_PACKAGE_REMOVED);
-	verdict(INFO "gone.x.list", false, MLIMG_PACKAGE_PLAIN);
-	verdict(INFO "format", false, MLIMG_PACKAGE_PLAIN);
+	verdict("usr/bin/gone", MLIMG_FILES_REMOVED);
+	verdict("usr/bin/mine", MLIMG_FILES_MINE);
+	verdict("usr/bin/mine-new", MLIMG_FILES_MINE);
+	verdict("usr/bin/mine-old", MLIMG_FILES_REMOVED);
+	verdict("usr/bin/next", MLIMG_FILES_NEXT);
+	verdict("usr/bin/next-2", MLIMG_FILES_NEXT);
+	verdict("etc/next.conf", MLIMG_FILES_PLAIN);
+	verdict("usr/bin/new", MLIMG_FILES_NEXT);
+	verdict("etc/new.conf", MLIMG_FILES_PLAIN);
+	verdict("usr/bin/own", MLIMG_FILES_MINE);
+	verdict("usr/bin/plain", MLIMG_FILES_PLAIN);
+	verdict("usr/bin/none", MLIMG_FILES_PLAIN);
+	verdict(INFO "own.list", MLIMG_FILES_MINE);
+	verdict(INFO "next.postinst", MLIMG_FILES_NEXT);
+	verdict(INFO "plain.list", MLIMG_FILES_PLAIN);
+	verdict(INFO "gone.list", MLIMG_FILES_REMOVED);
+	verdict(INFO "gone.x.list", MLIMG_FILES_PLAIN);
+	verdict(INFO "format", MLIMG_FILES_PLAIN);
 	hidden("usr/bin/gone usr/bin/mine-old " INFO "gone.list " INFO "gone.md5sums " INFO
 	       "mine.triggers ");
 	ASSERT_STR(merged.packages[0].version[MLIMG_SIDE_NEXT], "2");
