@@ -161,6 +161,14 @@ static void read_all(int root_fd, struct mlimg_carve *carve)
 		free(names);
 }
 
+/* Gives the directory NEW its name. unionfs-fuse 1.0 has no rename with flags; a plain one takes the place of an empty directory at most. */
+static int name_new(int dir, const char *name)
+{
+	if (renameat2(dir, NEW, dir, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	return errno == EINVAL ? renameat(dir, NEW, dir, name) : -1;
+}
+
 /*
  * Opens the directory @path beneath @fd, and makes what of it is missing where @can_make says so.
  * @param like  the last part is made with this owner and mode; NULL: root's, 0755
@@ -186,7 +194,7 @@ static int open_path(int fd, const char *path, bool can_make, const struct stat 
 					fchownat(dir, NEW, like->st_uid, like->st_gid, 0) < 0) ||
 				fchmodat(dir, NEW, is_last && like ? like->st_mode & 07777 : 0755,
 					0) < 0 ||
-				renameat2(dir, NEW, dir, part, RENAME_NOREPLACE) < 0)
+				name_new(dir, part) < 0)
 				return -errno;
 			next = mlimg_open_beneath_strict(dir, part, O_RDONLY | O_DIRECTORY);
 		}
