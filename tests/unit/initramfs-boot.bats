@@ -349,7 +349,8 @@ umount T/run/mlimg/layers/0" "$(log | head -n 5)"
 	machine() {
 		printf 'nodev\tproc\n\text4\n' >"$T/proc/filesystems"
 	}
-	stops "the kernel has no overlay: the initramfs lacks the module, or was made for another kernel; make it again"
+	stops "the kernel has no overlay, which mlimg.union=overlay needs: the initramfs lacks the module, or was made for another kernel; make it again, \
+or choose another mlimg.union"
 	machine() {
 		printf 'nodev\tproc\n\text3\nnodev\toverlay\n' >"$T/proc/filesystems"
 	}
@@ -358,8 +359,10 @@ umount T/run/mlimg/layers/0" "$(log | head -n 5)"
 		with_index
 		sed -i /erofs/d "$T/proc/filesystems"
 	}
-	stops "the kernel has no fuse: the initramfs lacks the module, or was made for another kernel; make it again" "$cmdline mlimg.union=unionfs"
-	stops "the kernel has no erofs: the initramfs lacks the module, or was made for another kernel; make it again" "$on_index"
+	stops "the kernel has no fuse, which mlimg.union=unionfs needs: the initramfs lacks the module, or was made for another kernel; make it again, \
+or choose another mlimg.union" "$cmdline mlimg.union=unionfs"
+	stops "the kernel has no erofs, which mlimg.union=index needs: the initramfs lacks the module, or was made for another kernel; make it again, \
+or choose another mlimg.union" "$on_index"
 }
 
 @test "boot: a layer that cannot be mounted" {
