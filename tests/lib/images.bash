@@ -22,3 +22,13 @@ spec_tar() {
 		cat
 	} | bsdtar --format=pax -cf "$1" @-
 }
+
+# mkfs_refused STATUS MESSAGE KIND ARGUMENT…: mlimg-mkfs makes no x.img of that kind, and leaves nothing behind.
+mkfs_refused() {
+	local wanted=$1 message=$2 kind=$3 before
+	shift 3
+	rm -f x.img
+	before=$(find . | sort)
+	fails "$wanted" "mlimg-mkfs: $message" mlimg-mkfs --kind "$kind" --name x "$@" x.img || return
+	same "files after: $*" "$before" "$(find . | sort)"
+}

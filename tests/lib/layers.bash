@@ -3,7 +3,7 @@
 # Three small software layers that use every way in which a layer can act on those beneath it, and what a guest must show then.
 # Needs root: whiteouts are device nodes, and trusted.* attributes.
 
-load ../lib/images
+load "$MLIMG_TOP/tests/lib/images"
 
 # layers_make DIR SYSTEM-FILE: images a.img, b.img, c.img in DIR, bottom first; c hides SYSTEM-FILE of the system layer.
 layers_make() {
@@ -83,6 +83,11 @@ status_fits() {
 		same "change" "$change" "$(jq -r .boot.change <<<"$status")" &&
 		same "union, default target, failed units" "${vm_union:-index} true []" \
 			"$(jq -r '"\(.boot.union) \(.default_target_reached) \(.failed_units)"' <<<"$status")"
+}
+
+# boot FILTER: out of what the agent of guest "t" says of the boot.
+boot() {
+	vm_status t | jq -rc ".boot | $1"
 }
 
 # stops MESSAGE: the boot must end with exactly this, which mlimg-vm heard from the guest, and with exit code 1. Which letter a disk

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mlimg-agent prepare and commit, over directories in place of mounted layers.
 load ../lib/common
+load ../lib/agent
 
 setup() {
 	DIR=$BATS_TEST_TMPDIR
@@ -44,19 +45,6 @@ on_v1() {
 on_v2() {
 	mount_layers v2 nginx
 	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V2" --software "$NGINX" --user "$TENANT"
-}
-
-commit() {
-	works mlimg-agent commit --root "$RUN"
-}
-
-# boot FILTER: out of boot.json
-boot() {
-	jq -rc "$1" "$RUN/boot.json"
-}
-
-state() {
-	jq -rc "$1" "$USER_DIR/mlimg/state.json"
 }
 
 # v2_fails STATUS MESSAGE: as on_v2, which must fail.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mlimg-agent with an index: check-index over images, prepare and commit over directories in place of a mounted index.
 load ../lib/common
+load ../lib/agent
 
 setup() {
 	DIR=$BATS_TEST_TMPDIR
@@ -48,18 +49,6 @@ on_overlay() {
 	cp -r "$DIR/layer-v1" "$RUN/layers/0"
 	cp -r "$DIR/layer-nginx" "$RUN/layers/1"
 	works prepare overlay "$V1"
-}
-
-commit() {
-	works mlimg-agent commit --root "$RUN"
-}
-
-boot() {
-	jq -rc "$1" "$RUN/boot.json"
-}
-
-state() {
-	jq -rc "$1" "$USER_DIR/mlimg/state.json"
 }
 
 # refused STATUS MESSAGE: on v1.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mlimg-agent prepare and commit: modes, factory reset, and what was done to the user layer; over directories in place of mounted layers.
 load ../lib/common
+load ../lib/agent
 
 setup() {
 	DIR=$BATS_TEST_TMPDIR
@@ -32,11 +33,6 @@ went_on() {
 	on "$@"
 	# shellcheck disable=SC2154
 	same "stderr" "" "$stderr" && same "exit code" 0 "$status"
-}
-
-# boot FILTER: out of boot.json
-boot() {
-	jq -rc "$1" "$RUN/boot.json"
 }
 
 # All of the user layer: names, modes, contents.

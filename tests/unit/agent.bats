@@ -31,6 +31,16 @@ ask() {
 	timeout 60 socat -t 30 - "UNIX-CONNECT:$DIR/port"
 }
 
+# first_client: one that stays until descriptor 7 is closed, and has been answered once. Sets $first, its process; what it hears is in first.out.
+first_client() {
+	mkfifo "$DIR/first"
+	ask <"$DIR/first" >"$DIR/first.out" 3>&- &
+	first=$!
+	exec 7>"$DIR/first"
+	printf '{"execute":"guest-ping","id":1}\n' >&7
+	until [ -s "$DIR/first.out" ]; do sleep 0.1; done
+}
+
 # systemctl ANSWERS: a fake one on PATH; its case branches are given.
 systemctl() {
 	printf '#!/bin/sh\ncase "$*" in\n%s\nesac\n' "$1" >"$DIR/bin/systemctl"
@@ -133,12 +143,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 
 @test "a second client waits for the first" {
 	daemon
-	mkfifo "$DIR/first"
-	ask <"$DIR/first" >"$DIR/first.out" 3>&- &
-	local first=$!
-	exec 7>"$DIR/first"
-	printf '{"execute":"guest-ping","id":1}\n' >&7
-	until [ -s "$DIR/first.out" ]; do sleep 0.1; done
+	first_client
 	ask <<<'{"execute":"guest-ping","id":2}' >"$DIR/second.out" 7>&- 3>&- &
 	local second=$!
 	sleep 0.5
@@ -161,12 +166,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 
 @test "the default target is announced once, when its mark appears, to whoever is there" {
 	daemon
-	mkfifo "$DIR/first"
-	ask <"$DIR/first" >"$DIR/first.out" 3>&- &
-	local first=$!
-	exec 7>"$DIR/first"
-	printf '{"execute":"guest-ping","id":1}\n' >&7
-	until [ -s "$DIR/first.out" ]; do sleep 0.1; done
+	first_client
 	: >"$DIR/run/mlimg/boot.json"
 	: >"$DIR/run/mlimg/default-target"
 	until [ "$(wc -l <"$DIR/first.out")" -eq 2 ]; do sleep 0.1; done

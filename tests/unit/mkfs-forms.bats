@@ -18,14 +18,9 @@ made() {
 	works mlimg-inspect x.img verify
 }
 
-# refused STATUS MESSAGE ARGUMENT…: mlimg-mkfs ARGUMENT… fails, and leaves nothing behind.
+# refused STATUS MESSAGE ARGUMENT…: of a layer of $kind
 refused() {
-	local wanted=$1 message=$2 before
-	shift 2
-	rm -f x.img
-	before=$(find . | sort)
-	fails "$wanted" "mlimg-mkfs: $message" mlimg-mkfs --kind "$kind" --name x "$@" x.img || return
-	same "files after: $*" "$before" "$(find . | sort)"
+	mkfs_refused "$1" "$2" "$kind" "${@:3}"
 }
 
 # names IMAGE: types and paths, opaque directories marked

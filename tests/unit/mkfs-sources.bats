@@ -23,16 +23,6 @@ merged() {
 	works mlimg-mkfs --quiet --force --kind "$kind" --name merged "$@" x.img && sound x.img
 }
 
-# refused STATUS MESSAGE KIND SOURCE…: and leaves nothing behind
-refused() {
-	local wanted=$1 message=$2 kind=$3 before
-	shift 3
-	rm -f x.img
-	before=$(find . | sort)
-	fails "$wanted" "mlimg-mkfs: $message" mlimg-mkfs --kind "$kind" --name bad "$@" x.img || return
-	same "files after: $*" "$before" "$(find . | sort)"
-}
-
 # names IMAGE: types and paths, in order
 names() {
 	mlimg-inspect "$1" manifest | sed -n 's,^\./\([^ ]*\) type=\([^ ]*\).*,\2 \1,p'
@@ -89,7 +79,7 @@ names() {
 	merged software base top.tar opaque.tar third
 	same names $'dir again\nfile again/b\nchar file\nchar gone\nchar never\ndir opaque\nfile opaque/b' "$(names x.img)"
 	same "opaque directories" $'./again\n./opaque' "$(mlimg-inspect x.img manifest | sed -n 's/ .*xattr:trusted.overlay.opaque:eQ.*//p')"
-	refused 3 "'again': whiteout in a system layer, which has nothing beneath it" system top.tar base
+	mkfs_refused 3 "'again': whiteout in a system layer, which has nothing beneath it" system top.tar base
 }
 
 @test "mkfs: a hard link whose other name is hidden keeps its contents" {
@@ -121,9 +111,9 @@ names() {
 	touch base/d/f base/f
 	ln -s d base/link
 	tar -C base -cf below.tar --transform 's,^f,link/f,' f
-	refused 3 "'link' is not a directory, but a source above has entries in it" system base below.tar
+	mkfs_refused 3 "'link' is not a directory, but a source above has entries in it" system base below.tar
 	tar -C base -cf below.tar --transform 's,^f,f/x,' f
-	refused 3 "'f' is not a directory, but a source above has entries in it" system base below.tar
+	mkfs_refused 3 "'f' is not a directory, but a source above has entries in it" system base below.tar
 	# A directory that the source has itself takes the link's place.
 	mkdir top/link && touch top/link/f
 	tar -C top -cf above.tar link
@@ -134,14 +124,14 @@ names() {
 	tar -C base -cf a.tar f g
 	tar --delete -f a.tar f
 	touch top/f
-	refused 3 "'a.tar': hard link 'g' to 'f', which is not there" system a.tar top
+	mkfs_refused 3 "'a.tar': hard link 'g' to 'f', which is not there" system a.tar top
 	# A hard link to a hard link; no tar writes such.
 	ln base/f base/h
 	tar -C base -cf a.tar f g && tar -C base -rf a.tar f h --transform 's,^f,g,RSh'
 	merged system a.tar
 	touch top/g
-	refused 3 "'a.tar': hard link 'h' to 'g', which is itself a hard link or a directory" system a.tar top
-	refused 1 "open 'missing': No such file or directory" system missing top
+	mkfs_refused 3 "'a.tar': hard link 'h' to 'g', which is itself a hard link or a directory" system a.tar top
+	mkfs_refused 1 "open 'missing': No such file or directory" system missing top
 	local many
 	mapfile -t many < <(yes base | head -n 65)
 	fails 2 $'mlimg-mkfs: more than 64 sources\nTry \'mlimg-mkfs --help\' for more information.' \
@@ -152,15 +142,15 @@ names() {
 	mkdir d && head -c 3000000 /dev/zero >d/zeros && truncate -s 9000000 d/hole
 	tar -C d -czf zeros.tar.gz zeros
 	tar -C d --sparse -cf hole.tar hole
-	refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 2097152 bytes; --limit allows more" system --limit 2M zeros.tar.gz
-	refused 3 "'hole.tar': unpacked, the sources hold more than 2097152 bytes; --limit allows more" system --limit 2M hole.tar
+	mkfs_refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 2097152 bytes; --limit allows more" system --limit 2M zeros.tar.gz
+	mkfs_refused 3 "'hole.tar': unpacked, the sources hold more than 2097152 bytes; --limit allows more" system --limit 2M hole.tar
 	works mlimg-mkfs --quiet --kind system --limit 3000512 zeros.tar.gz x.img
-	refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 3000511 bytes; --limit allows more" system --limit 3000511 zeros.tar.gz
+	mkfs_refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 3000511 bytes; --limit allows more" system --limit 3000511 zeros.tar.gz
 	# Each is small enough, both together are not.
-	refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 10485760 bytes; --limit allows more" system --limit 10M zeros.tar.gz hole.tar
+	mkfs_refused 3 "'zeros.tar.gz': unpacked, the sources hold more than 10485760 bytes; --limit allows more" system --limit 10M zeros.tar.gz hole.tar
 	# Of a directory only the holes count.
 	works mlimg-mkfs --quiet --kind system --force --limit 9000000 d x.img
-	refused 3 "'hole': with its holes, the sources hold more than 8999999 bytes; --limit allows more" system --limit 8999999 d
+	mkfs_refused 3 "'hole': with its holes, the sources hold more than 8999999 bytes; --limit allows more" system --limit 8999999 d
 	fails 2 $'mlimg-mkfs: \'x\' is not a size (a whole number, then K, M, G or T if wanted)\nTry \'mlimg-mkfs --help\' for more information.' \
 		mlimg-mkfs --kind system --limit x d x.img
 }

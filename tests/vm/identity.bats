@@ -7,8 +7,7 @@ load ../lib/common
 setup_file() {
 	local images=$BATS_FILE_TMPDIR tree library
 	need command ssh-keygen
-	export vms=$images
-	load ../lib/vm
+	load ../lib/debian
 	tree=$(debian-tree v1)
 	mlimg-mkfs --quiet --kind system --name debian --version 12 "$tree" "$images/system.img"
 	# An ssh server as far as host keys need one: its unit, and ssh-keygen.
@@ -26,19 +25,12 @@ setup_file() {
 }
 
 setup() {
+	load ../lib/debian
 	images=$BATS_FILE_TMPDIR
-	export vms=$BATS_TEST_TMPDIR
-	load ../lib/vm
-	load ../lib/layers
 }
 
 teardown() {
 	vm_kill
-}
-
-# boot FILTER: out of what the agent says of the boot.
-boot() {
-	vm_status t | jq -rc ".boot | $1"
 }
 
 # The machine id, and a digest of the host keys.
@@ -51,7 +43,7 @@ identity() {
 	truncate -s 400M "$user"
 	vm_start t --system "$images/system.img" --software "$images/ssh.img" --user "$user" --format-user tenant
 	vm_up t
-	same "system state" running "$(vm_do t 'systemctl is-system-running --wait')" || vm_do t 'systemctl --failed' >&2
+	debian_runs
 	same "user layer" "true 0 419430400" "$(boot '.user | "\(.formatted) \(.fsck.status) \(.grown.to_bytes)"')"
 	before=$(identity)
 	[[ "$before" =~ ^[0-9a-f]{32}$'\n'[0-9a-f]{64} ]]

@@ -1,26 +1,18 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154 # debian_begin sets images, user
 # Real Debian with systemd on a root that unionfs-fuse makes, with Debian's own initramfs.
 
 load ../lib/common
 
 setup_file() {
-	local images=$BATS_FILE_TMPDIR tree
-	export vms=$images
-	load ../lib/vm
-	load ../lib/layers
-	tree=$(debian-tree unionfs)
-	mlimg-mkfs --quiet --kind system --name debian --version 12 "$tree" "$images/system.img"
-	layers_make "$images" usr/share/common-licenses/GPL-3
+	load ../lib/debian
+	debian_make unionfs
 }
 
 setup() {
-	images=$BATS_FILE_TMPDIR
-	export vms=$BATS_TEST_TMPDIR
-	load ../lib/vm
-	load ../lib/layers
-	user=$BATS_TEST_TMPDIR/user.img
-	mlimg-mkfs --quiet --kind user --name tenant --size 1G "$user"
+	load ../lib/debian
+	debian_begin
 }
 
 teardown() {
@@ -31,11 +23,7 @@ start() {
 	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/b.img" --software "$images/c.img" \
 		--user "$user" "$@"
 	vm_up t
-	# The test's guest is up before its last units are.
-	same "system state" running "$(vm_do t 'systemctl is-system-running --wait')" || {
-		vm_do t 'systemctl --failed' >&2
-		return 1
-	}
+	debian_runs
 }
 
 @test "debian: systemd on unionfs-fuse: up, down and clean; then converted, and the same on the index" {
