@@ -3,18 +3,19 @@
 # Rows of a boot table: guests with a small root.
 
 export vms=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}
-load ../lib/vm
-load ../lib/layers
+load "$MLIMG_TOP/tests/lib/vm"
+load "$MLIMG_TOP/tests/lib/layers"
 
-# small_flavour DIR FLAVOUR: the small system in DIR boots with this one's initramfs: stand-alone, which small-root has made, initramfs-tools or
-# dracut.
+# small_flavour DIR FLAVOUR: the small system in DIR boots with this one's initramfs: stand-alone, which small-root has made, initramfs-tools,
+# dracut, or dracut-systemd, which has systemd in it. All know unionfs-fuse.
 small_flavour() {
 	case $2 in
 		stand-alone) ;;
-		initramfs-tools) cp "$(debian-tree v1)"/boot/initrd.img-* "$1/boot/" ;;
+		initramfs-tools) cp "$(debian-tree unionfs)"/boot/initrd.img-* "$1/boot/" ;;
 		dracut) cp "$(debian-tree dracut)"/plain/boot/* "$1/boot/" ;;
+		dracut-systemd) cp "$(debian-tree dracut)"/systemd/boot/* "$1/boot/" ;;
 		*)
-			echo "MLIMG_FLAVOUR: what is '$2'? stand-alone, initramfs-tools or dracut" >&2
+			echo "MLIMG_FLAVOUR: what is '$2'? stand-alone, initramfs-tools, dracut or dracut-systemd" >&2
 			return 1
 			;;
 	esac
@@ -28,6 +29,8 @@ small_make() {
 	small-root "$tree" "$images/tree" "$@"
 	small_flavour "$images/tree" "${MLIMG_FLAVOUR:-stand-alone}"
 	mkdir -p "$images/tree/srv" "$images/tree/usr/share"
+	printf '#!/bin/sh\n: >/run/other-init\nexec /sbin/init\n' >"$images/tree/sbin/other"
+	chmod 0755 "$images/tree/sbin/other"
 	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
 		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
 	mlimg-mkfs --quiet --kind system --name small --version 1 "$images/tree" "$images/system.img"

@@ -1,0 +1,187 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154 # $ is for a guest; variables are the engine's, boot-table.bash
+# SPDX-License-Identifier: MIT
+# What guests show of their layers, whatever the driver: each function looks at guest "t", which is up.
+
+# The guest's mounts, with the type of each.
+mounts_of() {
+	vm_do "$1" "awk '\$2 == \"/\" || \$2 ~ /mlimg/ { print \$2, \$3 }' /proc/mounts | sort"
+}
+
+# disks_of NAME: how many disks the guest has, and what the agent says of them.
+disks_of() {
+	vm_do "$1" 'ls /sys/block | grep -c ^vd' && vm_status "$1" | jq -r .boot.disks
+}
+
+one_layer() {
+	local separate='3
+separate'
+	same "merged tree" "$(with_version layers_a)" "$(layers_show t)"
+	status_fits t first "$system" "$images/a.img"
+	case $vm_union in
+		index)
+			same "disks" $'2\njoined' "$(disks_of t)"
+			mlimg-vm status --runtime-dir "$vms" t | grep -qx 'union     index, joined disks'
+			same "mounts" $'/ overlay\n/run/mlimg/index erofs\n/run/mlimg/user ext4' "$(mounts_of t)"
+			;;
+		overlay)
+			same "disks" "$separate" "$(disks_of t)"
+			same "mounts" $'/ overlay\n/run/mlimg/layers/0 ext4\n/run/mlimg/layers/1 ext4\n/run/mlimg/user ext4' "$(mounts_of t)"
+			;;
+		unionfs)
+			same "disks" "$separate" "$(disks_of t)"
+			same "mounts" $'/ fuse.unionfs\n/run/mlimg/layers/0 ext4\n/run/mlimg/layers/1 ext4\n/run/mlimg/user ext4' "$(mounts_of t)"
+			;;
+	esac
+}
+
+# Whiteouts, opaque directories, an override; and the same of the user's own. unionfs-fuse cannot rename directories of several layers.
+three_layers() {
+	local wanted
+	same "merged tree" "$(with_version layers_abc)" "$(layers_show t)"
+	same "a system file that a layer deletes" "" "$(vm_do t 'ls -A /usr/share | grep hidden || true')"
+	status_fits t first "$system" "$images"/{a,b,c}.img
+	vm_do t 'set -e; echo mine >/srv/mine; echo mine >/srv/override; rm /srv/merged/b /usr/share/deleted; echo mine >>/usr/share/changed'
+	wanted='/srv/again:c
+/srv/file-a:a
+/srv/file-b:b
+/srv/file-c:c
+/srv/merged/a:a
+/srv/merged/c:c
+/srv/mine:mine
+/srv/moved/above:b
+/srv/override:mine
+/srv/version:1'
+	if [ "$vm_union" = unionfs ]; then
+		wanted=$(LC_ALL=C sort <<<"${wanted/moved/opaque}")
+	else
+		vm_do t 'mv /srv/opaque /srv/moved'
+	fi
+	vm_do t 'touch /run/first-boot; reboot'
+	vm_rebooted t 'test ! -e /run/first-boot'
+	same "after a reboot" "$wanted" "$(layers_show t)"
+	same "below /usr/share" $'changed:1\nchanged:mine\nkept:1' "$(vm_do t 'cd /usr/share; grep "" changed kept; ls | grep deleted')"
+	status_fits t none "$system" "$images"/{a,b,c}.img
+}
+
+system_replaced() {
+	status_fits t first "$system"
+	vm_do t 'echo mine >/srv/mine; echo mine >>/usr/share/kept; echo mine >>/usr/share/changed; rm /usr/share/deleted'
+	vm_stop t
+	system=$images/system2.img row_start
+	vm_up t
+	status_fits t changed "$images/system2.img"
+	same "new version" 2 "$(vm_do t 'cat /srv/version')"
+	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+	fails 1 "" vm_do t 'test -e /usr/share/deleted'
+	vm_status t >"$vms/status"
+	same "counts" '1 1' "$(jq -r '.boot.report.counts | "\(.conflict) \(."whiteout-changed")"' "$vms/status")"
+	same "report" $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' "$(
+		vm_do t "cat '$(jq -r .boot.report.path "$vms/status")'" | jq -r '.entries[] | "\(.path) \(.verdict)"'
+	)"
+	vm_stop t
+	vm_clean "$user"
+	# And back: the user's own changes are still his.
+	row_start
+	vm_up t
+	same "old version" 1 "$(vm_do t 'cat /srv/version')"
+	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+}
+
+# make_more DIR: more1.img to more64.img
+make_more() {
+	layers_more "$1" 64
+}
+
+sixty_four_layers() {
+	same "merged directory" "$(seq -f more-%g 64 | sort)" "$(vm_do t 'ls /srv/merged' | sort)"
+	same "the topmost's" 64 "$(vm_do t 'cat /srv/last')"
+	[ "$vm_union" != overlay ] ||
+		same "lowers" 65 "$(vm_do t "sed -n 's/.*lowerdir=\([^,]*\).*/\1/p' /proc/mounts | tr : '\n' | grep -c /run/mlimg/layers/")"
+	status_fits t first "$system" "$images"/more{1..64}.img
+}
+
+separate_then_joined() {
+	local layers=("$images"/{a,b}.img "$images"/more{1..30}.img)
+	status_fits t first "$system" "${layers[@]}"
+	same "disks" $'35\nseparate' "$(disks_of t)"
+	same "the topmost layer's file" 30 "$(vm_do t 'cat /srv/last')"
+	same "a merged directory" 32 "$(vm_do t 'ls /srv/merged | wc -l')"
+	vm_do t 'for f in /srv/merged/more-*; do test "$f" = "/srv/merged/more-$(cat "$f")" || exit; done'
+	vm_stop t
+	# The same user's on one disk.
+	field[options]='--disks joined'
+	row_start
+	vm_up t
+	status_fits t none "$system" "${layers[@]}"
+	same "disks" $'2\njoined' "$(disks_of t)"
+}
+
+replaced_beneath_32() {
+	local layers=("$images"/{a,b}.img "$images"/more{1..30}.img)
+	status_fits t first "$system" "${layers[@]}"
+	same "disks" $'2\njoined' "$(disks_of t)"
+	same "the topmost layer's file" 30 "$(vm_do t 'cat /srv/last')"
+	same "a merged directory" 32 "$(vm_do t 'ls /srv/merged | wc -l')"
+	same "an opaque directory" above "$(vm_do t 'ls /srv/opaque')"
+	fails 1 "" vm_do t 'test -e /srv/whiteout'
+	vm_do t 'for f in /srv/merged/more-*; do test "$f" = "/srv/merged/more-$(cat "$f")" || exit; done'
+	vm_do t 'echo mine >/srv/last; echo mine >>/usr/share/changed; rm /srv/merged/more-7 /usr/share/deleted; mv /srv/opaque /srv/moved'
+	vm_stop t
+	system=$images/system2.img row_start
+	vm_up t
+	status_fits t changed "$images/system2.img" "${layers[@]}"
+	same "new version" 2 "$(vm_do t 'cat /srv/version')"
+	same "own changes" $'mine\n1\nmine\nabove' "$(vm_do t 'cat /srv/last /usr/share/changed; ls /srv/moved')"
+	same "a merged directory" 31 "$(vm_do t 'ls /srv/merged | wc -l')"
+	fails 1 "" vm_do t 'ls /srv/opaque /usr/share/deleted 2>/dev/null'
+}
+
+# From an index; both drivers write the same form.
+changes_to_overlay() {
+	local layers=("$system" "$images"/{a,b,c}.img) wanted
+	status_fits t first "${layers[@]}"
+	vm_do t 'set -e; echo mine >/srv/mine; echo mine >/srv/override; rm /srv/merged/b; mkdir /srv/dir; mv /srv/opaque /srv/dir/moved
+		rm /usr/share/deleted'
+	vm_stop t
+	vm_clean "$user"
+	wanted='/srv/again:c
+/srv/dir/moved/above:b
+/srv/file-a:a
+/srv/file-b:b
+/srv/file-c:c
+/srv/merged/a:a
+/srv/merged/c:c
+/srv/mine:mine
+/srv/override:mine
+/srv/version:1'
+	vm_union=overlay
+	row_start
+	vm_up t
+	same "on overlay" "$wanted" "$(layers_show t)"
+	status_fits t none "${layers[@]}"
+	vm_do t 'mv /srv/dir/moved /srv/again-moved; rm /srv/merged/a'
+	vm_stop t
+	vm_union=index
+	row_start
+	vm_up t
+	same "back on the index" "$(sed -e '/merged.a/d' -e '/moved/d' -e '/srv.again:c/a /srv/again-moved/above:b' <<<"$wanted")" "$(layers_show t)"
+	fails 1 "" vm_do t 'test -e /usr/share/deleted'
+	status_fits t none "${layers[@]}"
+}
+
+another_init() {
+	vm_do t 'test -e /run/other-init'
+	same "merged tree" "$(with_version layers_a)" "$(layers_show t)"
+	status_fits t first "$system" "$images/a.img"
+}
+
+# In a guest whose software layer has one changed byte in /srv/large.
+reads_what_is_sound() {
+	same "boot.json" true "$(vm_do t 'cat /run/mlimg-boot.json' | jq .verity)"
+	same "devices" $'mlimg-0\nmlimg-1' "$(vm_do t 'cat /sys/block/dm-*/dm/name')"
+	same "what is whole" hello "$(vm_do t 'cat /srv/small')"
+	run vm_do t 'cat /srv/large 2>&1 >/dev/null'
+	[[ $status -eq 1 && $output == *"Input/output error"* ]]
+	# Not one byte of the changed block is seen.
+	same "bytes read" "" "$(vm_do t 'head -c 4096 /srv/large 2>/dev/null || true')"
+}
