@@ -11,13 +11,18 @@
 #include "libmlimg/disk.h"
 #include "libmlimg/layer.h"
 #include "libmlimg/stack.h"
+#include "libmlimg/text.h"
+#include "tools/compose-images.h"
 #include "tools/index-merge.h"
+#include "tools/inspect-layer.h"
 #include "tools/outfile.h"
 
 struct job {
 	struct mlimg_index_layer *layers;
 	struct mlimg_layer_info *infos;
 	struct mlimg_stack stack;
+	struct mlimg_manifest **manifests; /* NULL as long as nothing has to be composed */
+	struct mlimg_composed composed;
 	bool is_joined;
 	size_t n;
 };
@@ -27,7 +32,11 @@ static void job_done(struct job *job)
 	for (size_t i = 0; i < job->n; i++) {
 		mlimg_ext4_close(job->layers[i].fs);
 		mlimg_layer_info_done(&job->infos[i]);
+		if (job->manifests)
+			mlimg_manifest_free(job->manifests[i]);
 	}
+	mlimg_composed_done(&job->composed);
+	free(job->manifests);
 	free(job->layers);
 	free(job->infos);
 }
@@ -86,6 +95,54 @@ static int describe(
 	return *ret_text ? 0 : mlimg_err_set(err, ENOMEM, "describe the stack");
 }
 
+/* Manifests are read only where there are records: these cost more than all the rest of a small stack. */
+static int compose(struct job *job, struct mlimg_err *err)
+{
+	struct mlimg_compose_images images = {.layers.n = 0};
+	int r = 0;
+
+	if (!mlimg_compose_is_needed(job->stack.layers, job->n))
+		return 0;
+	job->manifests = calloc(job->n, sizeof(struct mlimg_manifest *));
+	if (!job->manifests)
+		return mlimg_err_set(err, ENOMEM, "compose");
+	for (size_t i = 0; r == 0 && i < job->n; i++) {
+		r = mlimg_inspect_read_manifest(
+			job->layers[i].fs, &job->infos[i], &job->manifests[i], err);
+		if (r == 0)
+			r = mlimg_inspect_agree(
+				job->layers[i].fs, &job->infos[i], job->manifests[i], err);
+		if (r == 0)
+			mlimg_compose_images_push(
+				&images, job->layers[i].fs, &job->infos[i], job->manifests[i]);
+	}
+	return r < 0 ? r : mlimg_compose(&images.layers, &job->composed, err);
+}
+
+/* All that is composed but the root, which is the layers'. */
+static int merge(
+	struct job *job, const char *stack_json, struct mlimg_erofs **ret, struct mlimg_err *err)
+{
+	const struct mlimg_manifest *m = job->composed.manifest;
+	size_t n = m ? m->n_entries - 1 : 0;
+	mlimg_autofree struct mlimg_index_composed *list = calloc(n + 1, sizeof(*list));
+	struct mlimg_text text = {.data = NULL};
+	int r = 0;
+
+	for (size_t i = 0; list && i < n; i++)
+		list[i] = (struct mlimg_index_composed){
+			&m->entries[i + 1], job->composed.texts[i + 1].text};
+	if (m)
+		mlimg_manifest_put(m, mlimg_text_put, &text);
+	if (!list || text.has_failed)
+		r = mlimg_err_set(err, ENOMEM, "compose");
+	if (r == 0)
+		r = mlimg_index_merge(job->layers, job->n,
+			&(struct mlimg_index_texts){stack_json, text.data}, list, n, ret, err);
+	free(text.data);
+	return r;
+}
+
 /* On a joined disk an image has its whole length, what lies behind its file system included. */
 static int join(const struct job *job, struct mlimg_erofs *image, struct mlimg_err *err)
 {
@@ -102,7 +159,7 @@ static int join(const struct job *job, struct mlimg_erofs *image, struct mlimg_e
 	return mlimg_erofs_join(image, rooms, err);
 }
 
-static int write_index(const struct job *job, struct mlimg_outfile *out,
+static int write_index(struct job *job, struct mlimg_outfile *out,
 	struct mlimg_index_result *result, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
@@ -114,7 +171,7 @@ static int write_index(const struct job *job, struct mlimg_outfile *out,
 	mlimg_layer_uuid(result->stack_id, uuid);
 	r = describe(job, result->stack_id, &text, err);
 	if (r == 0)
-		r = mlimg_index_merge(job->layers, job->n, text, NULL, 0, &image, err);
+		r = merge(job, text, &image, err);
 	if (r == 0 && job->is_joined)
 		r = join(job, image, err);
 	if (r == 0)
@@ -145,6 +202,8 @@ int mlimg_index_compile(const char *const *images, size_t n_images, const char *
 		if (mlimg_outfile_is_input(target, images[i]))
 			return mlimg_err_usage(err, "'%s' is both a layer and the index", target);
 	r = open_layers(&job, images, n_images, err);
+	if (r == 0)
+		r = compose(&job, err);
 	if (r == 0)
 		r = mlimg_outfile_open(&out, target, options->replace, err);
 	if (r == 0)

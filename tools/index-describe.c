@@ -46,20 +46,29 @@ static int add_manifest(
 	return mlimg_erofs_add_name(m->image, dir, name, strlen(name), ino, err);
 }
 
-int mlimg_index_add_description(
-	struct mlimg_index_job *m, uint32_t root, const char *stack_json, struct mlimg_err *err)
+static int add_text(struct mlimg_index_job *m, uint32_t dir, const char *name, const char *text,
+	struct mlimg_err *err)
 {
 	struct mlimg_erofs_attr attr = {
 		.mode = S_IFREG | 0644, .nlink = 1, .mtime_s = m->layers[0].info->time_s};
-	uint32_t dir, manifests, ino;
+	uint32_t ino;
+	int r = mlimg_erofs_add_inode(m->image, &attr, &ino, err);
+
+	if (r == 0)
+		r = mlimg_erofs_set_data(m->image, ino, text, strlen(text), err);
+	return r < 0 ? r : mlimg_erofs_add_name(m->image, dir, name, strlen(name), ino, err);
+}
+
+int mlimg_index_add_description(struct mlimg_index_job *m, uint32_t root,
+	const struct mlimg_index_texts *texts, struct mlimg_err *err)
+{
+	uint32_t dir, manifests;
 	int r = mlimg_index_add_own_dir(m, root, "mlimg", &dir, err);
 
 	if (r == 0)
-		r = mlimg_erofs_add_inode(m->image, &attr, &ino, err);
-	if (r == 0)
-		r = mlimg_erofs_set_data(m->image, ino, stack_json, strlen(stack_json), err);
-	if (r == 0)
-		r = mlimg_erofs_add_name(m->image, dir, "stack.json", 10, ino, err);
+		r = add_text(m, dir, "stack.json", texts->stack_json, err);
+	if (r == 0 && texts->composed)
+		r = add_text(m, dir, "composed", texts->composed, err);
 	if (r == 0)
 		r = mlimg_index_add_own_dir(m, dir, "manifests", &manifests, err);
 	for (size_t i = 0; r == 0 && i < m->n_layers; i++)

@@ -49,8 +49,8 @@ int mlimg_index_add_own_dir(struct mlimg_index_job *m, uint32_t parent, const ch
 	uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Add /mlimg and what is in it. */
-int mlimg_index_add_description(struct mlimg_index_job *m, uint32_t root, const char *stack_json,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_index_add_description(struct mlimg_index_job *m, uint32_t root,
+	const struct mlimg_index_texts *texts, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Read an inode of a layer and make an entry of it. */
 int mlimg_index_load(struct mlimg_index_job *m, size_t layer, uint32_t ino,

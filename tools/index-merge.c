@@ -385,7 +385,8 @@ static int check_composed_used(const struct mlimg_index_job *m, struct mlimg_err
 	return 0;
 }
 
-static int merge_all(struct mlimg_index_job *m, const char *stack_json, struct mlimg_err *err)
+static int merge_all(
+	struct mlimg_index_job *m, const struct mlimg_index_texts *texts, struct mlimg_err *err)
 {
 	uint32_t root;
 	int r = 0;
@@ -400,7 +401,7 @@ static int merge_all(struct mlimg_index_job *m, const char *stack_json, struct m
 	if (r == 0)
 		r = mlimg_index_add_own_dir(m, 0, NULL, &root, err);
 	if (r == 0)
-		r = mlimg_index_add_description(m, root, stack_json, err);
+		r = mlimg_index_add_description(m, root, texts, err);
 	if (r == 0)
 		r = add_rootfs(m, root, err);
 	while (r == 0 && m->pending) {
@@ -414,8 +415,8 @@ static int merge_all(struct mlimg_index_job *m, const char *stack_json, struct m
 }
 
 int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
-	const char *stack_json, const struct mlimg_index_composed *composed, size_t n_composed,
-	struct mlimg_erofs **ret_image, struct mlimg_err *err)
+	const struct mlimg_index_texts *texts, const struct mlimg_index_composed *composed,
+	size_t n_composed, struct mlimg_erofs **ret_image, struct mlimg_err *err)
 {
 	mlimg_autofree struct mlimg_index_job *m = calloc(1, sizeof(*m));
 	int r = mlimg_index_composed_check(composed, n_composed, err);
@@ -436,7 +437,7 @@ int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
 	r = m->attrs && m->is_used && m->follower ? mlimg_erofs_new(&m->image, err)
 						  : mlimg_err_set(err, ENOMEM, "merge");
 	if (r == 0)
-		r = merge_all(m, stack_json, err);
+		r = merge_all(m, texts, err);
 	while (m->pending) {
 		struct mlimg_index_pending *dir = m->pending;
 

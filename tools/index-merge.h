@@ -9,7 +9,8 @@
  *     /rootfs                  the merged tree
  *     /mlimg/stack.json        the layers' descriptions (libmlimg/stack.h)
  *     /mlimg/manifests/N       the manifest of layer N, 0 is the system layer: the same blocks as in the layer's image, so it costs nothing.
- *                              The merged manifest is what libmlimg/merge.h makes of them.
+ *                              The merged manifest is what libmlimg/merge.h makes of them, and of the next one above them.
+ *     /mlimg/composed          the manifest of the composed tree (libmlimg/compose.h); missing where nothing is composed
  *
  * Device N + 1 of the image is layer N; its slot in the device table has what a boot compares the layer's disk with (libmlimg/index.h). The image's
  * UUID is derived from the stack id as a layer's is from its build id (libmlimg/layer.h); its label is "mlimg-index".
@@ -21,8 +22,8 @@
  * Composed entries are those that no layer has: a file whose contents were made out of several layers' (a database of packages, say), and whatever else
  * must be there for it. They act as one layer more, above all others: an entry hides what layers have of that name; a directory merges with theirs
  * and has the entry's attributes; a whiteout hides; directories that are not named show as the layers have them. Contents lie in the index itself.
- * An index's id is the stack's: composed entries must follow from the layers alone, or two indexes of one id would differ. /mlimg/manifests tells of
- * layers only.
+ * An index's id is the stack's: composed entries must follow from the layers alone, or two indexes of one id would differ. Those of mlimg-index
+ * are the databases that the layers' records change.
  *
  * References of patch layers (libmlimg/patch.h) are followed: such a file has the patch's attributes and the blocks of the layer where its contents
  * lie.
@@ -35,13 +36,14 @@
 
 #include <stddef.h>
 
+#include "libmlimg/compose.h"
 #include "libmlimg/err.h"
 #include "libmlimg/layer.h"
 #include "tools/erofs-write.h"
 #include "tools/ext4-read.h"
 
 /** To be raised when the same layers give another index: one that was compiled and kept before is then compiled anew. */
-#define MLIMG_INDEX_REVISION 1
+#define MLIMG_INDEX_REVISION (1 + MLIMG_COMPOSE_REVISION)
 
 /** One layer of the stack. */
 struct mlimg_index_layer {
@@ -59,12 +61,18 @@ struct mlimg_index_composed {
 	const void *data; /**< a file's contents, at most 64 MiB */
 };
 
+/** What an index says of itself: texts of files in its /mlimg. */
+struct mlimg_index_texts {
+	const char *stack_json;
+	const char *composed; /**< NULL: there is none */
+};
+
 /**
  * Merge layers.
  *
  * @param layers     bottom first; a system layer, patches, software layers
  * @param n_layers   1 to MLIMG_STACK_LAYERS_MAX
- * @param stack_json text of /mlimg/stack.json
+ * @param texts      what is put into /mlimg
  * @param composed   composed entries, in the order of manifests; nothing of them is kept
  * @param n_composed their number; 0 for none
  * @param ret_image  ready for mlimg_erofs_write(); mlimg_erofs_free() it
@@ -73,7 +81,7 @@ struct mlimg_index_composed {
  *                   not in order; other -errno
  */
 int mlimg_index_merge(const struct mlimg_index_layer *layers, size_t n_layers,
-	const char *stack_json, const struct mlimg_index_composed *composed, size_t n_composed,
-	struct mlimg_erofs **ret_image, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const struct mlimg_index_texts *texts, const struct mlimg_index_composed *composed,
+	size_t n_composed, struct mlimg_erofs **ret_image, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

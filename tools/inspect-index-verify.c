@@ -24,6 +24,7 @@ struct verify {
 	uint64_t holes_max;
 	uint32_t last_group; /* of hard links */
 	bool is_compared, is_own;
+	bool is_composed; /* the index says what is composed */
 };
 
 /* ---- the image itself ---- */
@@ -71,8 +72,8 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 {
 	struct verify *v = ctx;
 
-	/* A composed file is none of a layer's; it is in the index itself. */
-	if (new_entry && v->is_own) {
+	/* In the index itself are files of no layer's; unless the index says which, any of them may be. */
+	if (new_entry && v->is_own && !v->is_composed) {
 		v->n_composed++;
 		return 0;
 	}
@@ -92,6 +93,7 @@ static int take_entry(
 		v->last_group = entry->hardlink;
 	mlimg_progress_update(&v->progress, v->done_bytes);
 	v->is_own = is_own;
+	v->n_composed += is_own && v->is_composed;
 	return mlimg_manifest_diff_feed(v->diff, entry, err);
 }
 
@@ -102,8 +104,10 @@ static int compare_tree(struct verify *v, struct mlimg_err *err)
 
 	if (ret < 0)
 		return ret;
+	v->is_composed = merged.composed;
+	ret = mlimg_inspect_stack_recompose(v->stack, &merged, err);
 	v->diff = mlimg_manifest_diff_new(merged.merged, take_difference, v);
-	if (!v->diff)
+	if (ret == 0 && !v->diff)
 		ret = mlimg_err_set(err, ENOMEM, "verify");
 	mlimg_progress_init(&v->progress, "verifying contents", v->stack->given_bytes);
 	if (ret == 0)

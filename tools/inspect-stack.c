@@ -10,6 +10,8 @@
 #include "libmlimg/disk.h"
 #include "libmlimg/io.h"
 #include "libmlimg/merge.h"
+#include "libmlimg/text.h"
+#include "tools/compose-images.h"
 #include "tools/inspect-layer.h"
 
 bool mlimg_inspect_is_index(const char *path)
@@ -45,27 +47,37 @@ static int read_layer(
 	return ret < 0 ? -ENOMEDIUM : 0;
 }
 
-static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
+/* @return 0; -ENOENT when there is no such file. @ret_text is NUL-terminated */
+static int read_own(const struct mlimg_inspect_stack *stack, const char *path, size_t max,
+	char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
 	const struct mlimg_itree all = mlimg_erofs_tree(stack->image, "/");
-	mlimg_autofree char *text = NULL;
 	struct mlimg_itree_room room;
 	struct mlimg_itree_node node;
-	int ret = mlimg_itree_lookup(&all, "mlimg/stack.json", false, &room, &node, err);
+	int ret = mlimg_itree_lookup(&all, path, false, &room, &node, err);
 
 	if (ret < 0)
-		return ret == -ENOENT || ret == -ENOTDIR
-			? mlimg_err_refuse(
-				  err, "%.200s: there is no /mlimg/stack.json in it", all.name)
-			: ret;
-	if (node.type != MLIMG_FILE || node.size_bytes > MLIMG_STACK_JSON_MAX)
+		return ret == -ENOTDIR ? -ENOENT : ret;
+	if (node.type != MLIMG_FILE || node.size_bytes > max)
 		return mlimg_err_refuse(
-			err, "%.200s: /mlimg/stack.json is too large, or no file", all.name);
-	ret = mlimg_itree_read_text(&all, &node, &text, err);
+			err, "%.200s: /%s is too large, or no file", all.name, path);
+	*ret_size = node.size_bytes;
+	return mlimg_itree_read_text(&all, &node, ret_text, err);
+}
+
+static int read_description(struct mlimg_inspect_stack *stack, struct mlimg_err *err)
+{
+	const char *name = mlimg_erofs_name(stack->image);
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int ret = read_own(stack, "mlimg/stack.json", MLIMG_STACK_JSON_MAX, &text, &size, err);
+
+	if (ret == -ENOENT)
+		return mlimg_err_refuse(err, "%.200s: there is no /mlimg/stack.json in it", name);
 	if (ret < 0)
 		return ret;
-	ret = mlimg_stack_from_json(text, node.size_bytes, &stack->infos, err);
-	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s", all.name) : 0;
+	ret = mlimg_stack_from_json(text, size, &stack->infos, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s", name) : 0;
 }
 
 /* What says which stack it is: UUID, device table, stack.json. */
@@ -209,19 +221,45 @@ void mlimg_inspect_stack_close(struct mlimg_inspect_stack *stack)
 	free(stack);
 }
 
+static int read_composed(struct mlimg_inspect_stack *stack, struct mlimg_manifest **ret_composed,
+	struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int ret = read_own(stack, "mlimg/composed", MLIMG_COMPOSED_MANIFEST_MAX, &text, &size, err);
+
+	if (ret == -ENOENT)
+		return 0;
+	if (ret < 0)
+		return ret;
+	ret = mlimg_manifest_parse(text, size, ret_composed, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "%.200s: /mlimg/composed",
+				 mlimg_erofs_name(stack->image))
+		       : 0;
+}
+
+static int merge(
+	struct mlimg_inspect_stack *stack, struct mlimg_inspect_merged *m, struct mlimg_err *err)
+{
+	const struct mlimg_manifest *all[MLIMG_STACK_LAYERS_MAX + 1];
+	size_t n = stack->infos.n_layers;
+	int ret = read_composed(stack, &m->composed, err);
+
+	for (size_t i = 0; i < n && ret == 0; i++) {
+		ret = mlimg_inspect_read_manifest(
+			stack->layers[i], &stack->infos.layers[i], &m->layers[i], err);
+		all[i] = m->layers[i];
+	}
+	all[n] = m->composed;
+	return ret < 0 ? ret : mlimg_manifest_merge(all, n + !!m->composed, &m->merged, err);
+}
+
 int mlimg_inspect_stack_merge(struct mlimg_inspect_stack *stack,
 	struct mlimg_inspect_merged *ret_merged, struct mlimg_err *err)
 {
 	struct mlimg_inspect_merged m = {0};
-	size_t n = stack->infos.n_layers;
-	int ret = 0;
+	int ret = merge(stack, &m, err);
 
-	for (size_t i = 0; i < n && ret == 0; i++)
-		ret = mlimg_inspect_read_manifest(
-			stack->layers[i], &stack->infos.layers[i], &m.layers[i], err);
-	if (ret == 0)
-		ret = mlimg_manifest_merge(
-			(const struct mlimg_manifest *const *)m.layers, n, &m.merged, err);
 	if (ret < 0)
 		mlimg_inspect_merged_done(&m);
 	else
@@ -229,9 +267,46 @@ int mlimg_inspect_stack_merge(struct mlimg_inspect_stack *stack,
 	return ret;
 }
 
+static bool is_same_manifest(const struct mlimg_manifest *a, const struct mlimg_manifest *b)
+{
+	struct mlimg_text x = {.data = NULL}, y = {.data = NULL};
+	bool is_same;
+
+	mlimg_manifest_put(a, mlimg_text_put, &x);
+	mlimg_manifest_put(b, mlimg_text_put, &y);
+	is_same = !x.has_failed && !y.has_failed && x.size == y.size &&
+		memcmp(x.data, y.data, x.size) == 0;
+	free(x.data);
+	free(y.data);
+	return is_same;
+}
+
+int mlimg_inspect_stack_recompose(struct mlimg_inspect_stack *stack,
+	const struct mlimg_inspect_merged *merged, struct mlimg_err *err)
+{
+	struct mlimg_compose_images images = {.layers.n = 0};
+	struct mlimg_composed composed;
+	int ret;
+
+	if (!merged->composed || !mlimg_composed_is_current(merged->composed))
+		return 0;
+	for (size_t i = 0; i < stack->infos.n_layers; i++)
+		mlimg_compose_images_push(
+			&images, stack->layers[i], &stack->infos.layers[i], merged->layers[i]);
+	ret = mlimg_compose(&images.layers, &composed, err);
+	if (ret == 0 &&
+		(!composed.manifest || !is_same_manifest(composed.manifest, merged->composed)))
+		ret = mlimg_err_refuse(err,
+			"%.200s: /mlimg/composed is not what its layers' records make",
+			mlimg_erofs_name(stack->image));
+	mlimg_composed_done(&composed);
+	return ret;
+}
+
 void mlimg_inspect_merged_done(struct mlimg_inspect_merged *merged)
 {
 	mlimg_manifest_free(merged->merged);
+	mlimg_manifest_free(merged->composed);
 	for (size_t i = 0; i < MLIMG_STACK_LAYERS_MAX; i++)
 		mlimg_manifest_free(merged->layers[i]);
 	*merged = (struct mlimg_inspect_merged){0};

@@ -73,15 +73,27 @@ int mlimg_inspect_stack_walk(struct mlimg_inspect_stack *stack, enum mlimg_inspe
 	uint64_t holes_max, mlimg_inspect_stack_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** The layers' manifests. */
+/** The layers' manifests, and above them that of what is composed. */
 struct mlimg_inspect_merged {
 	struct mlimg_manifest *layers[MLIMG_STACK_LAYERS_MAX];
-	struct mlimg_manifest *merged; /**< of all of them */
+	struct mlimg_manifest *composed; /**< as the index has it; NULL: it has none */
+	struct mlimg_manifest *merged;   /**< of all of them */
 };
 
 /** Read and merge them, which takes all layers. @param ret_merged  mlimg_inspect_merged_done() when done @return 0 or -errno */
 int mlimg_inspect_stack_merge(struct mlimg_inspect_stack *stack,
 	struct mlimg_inspect_merged *ret_merged, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Compose what the layers' records change, and compare with what the index has.
+ *
+ * @param stack   with all its layers
+ * @param merged  of mlimg_inspect_stack_merge()
+ * @param err     names the index. Refused: it is not the same. One that was composed by other rules (libmlimg/compose.h) is not compared
+ * @return        0 or -errno
+ */
+int mlimg_inspect_stack_recompose(struct mlimg_inspect_stack *stack,
+	const struct mlimg_inspect_merged *merged, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_inspect_merged_done(struct mlimg_inspect_merged *merged);

@@ -89,7 +89,8 @@ static void compile(const struct mlimg_index_layer *layers)
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_erofs *image = NULL;
 	uint64_t size;
-	int r = mlimg_index_merge(layers, N_LAYERS, "{}", NULL, 0, &image, &err);
+	int r = mlimg_index_merge(
+		layers, N_LAYERS, &(struct mlimg_index_texts){"{}", NULL}, NULL, 0, &image, &err);
 
 	if (r == 0) {
 		r = mlimg_erofs_write(image, fd, (const uint8_t[16]){1}, "fuzz", &size, &err);

@@ -75,7 +75,8 @@ int main(int argc, char **argv)
 		layers[n_layers].info = &infos[n_layers];
 	}
 	list = read_tree(argv[2], has_dirs, &n);
-	must(mlimg_index_merge(layers, n_layers, "{}", list, n, &image, &err));
+	must(mlimg_index_merge(
+		layers, n_layers, &(struct mlimg_index_texts){"{}", NULL}, list, n, &image, &err));
 	fd = open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0644);
 	must(mlimg_erofs_write(image, fd, (const uint8_t[16]){1}, "composed", NULL, &err));
 	exit(0); /* all that was allocated goes with the process */
