@@ -85,24 +85,27 @@ static void insert(struct order *o, const struct mlimg_account_line *line, uint3
 	*link = o->n++;
 }
 
-static int order_lines(const struct mlimg_accounts_merge *m, struct order *o)
+/* The lines of the side that leads, and between them those that the other one alone has, each behind the one before it there. */
+static int order_lines(
+	const struct mlimg_accounts_merge *m, enum mlimg_merge_side leads, struct order *o)
 {
-	const struct mlimg_account_list *next = &m->sides[MLIMG_SIDE_NEXT],
-					*mine = &m->sides[MLIMG_SIDE_MINE];
+	const struct mlimg_account_list
+		*first = &m->sides[leads],
+		*second = &m->sides[leads == MLIMG_SIDE_NEXT ? MLIMG_SIDE_MINE : MLIMG_SIDE_NEXT];
 	uint32_t behind = NO_NODE;
 
 	*o = (struct order){
-		.nodes = calloc(next->n + mine->n + 1, sizeof(*o->nodes)), .first = NO_NODE};
+		.nodes = calloc(first->n + second->n + 1, sizeof(*o->nodes)), .first = NO_NODE};
 	if (!o->nodes)
 		return mlimg_err_set(m->job->err, ENOMEM, "accounts");
-	for (size_t i = 0; i < mine->n; i++) {
-		insert(o, &mine->lines[i], i ? (uint32_t)i - 1 : NO_NODE);
-		mine->lines[i].node = (uint32_t)i;
+	for (size_t i = 0; i < first->n; i++) {
+		insert(o, &first->lines[i], i ? (uint32_t)i - 1 : NO_NODE);
+		first->lines[i].node = (uint32_t)i;
 	}
-	for (size_t i = 0; i < next->n; i++) {
-		const struct mlimg_account_line *line = &next->lines[i],
+	for (size_t i = 0; i < second->n; i++) {
+		const struct mlimg_account_line *line = &second->lines[i],
 						*same = mlimg_account_list_find(
-							mine, line->key, line->nth);
+							first, line->key, line->nth);
 
 		if (same) {
 			behind = same->node;
@@ -114,10 +117,10 @@ static int order_lines(const struct mlimg_accounts_merge *m, struct order *o)
 	return 0;
 }
 
-static int merge_lines(struct mlimg_accounts_merge *m)
+static int merge_lines(struct mlimg_accounts_merge *m, enum mlimg_merge_side leads)
 {
 	struct order order;
-	int r = order_lines(m, &order);
+	int r = order_lines(m, leads, &order);
 
 	for (uint32_t i = r == 0 ? order.first : NO_NODE; i != NO_NODE && r == 0;
 		i = order.nodes[i].next)
@@ -133,25 +136,28 @@ static int merge_file(struct mlimg_accounts_job *job, enum mlimg_accounts_file f
 	const struct mlimg_accounts *const sides[MLIMG_N_MERGE_SIDES],
 	struct mlimg_merged_text *ret)
 {
-	struct mlimg_records_text next = sides[MLIMG_SIDE_NEXT]->files[file],
-				  mine = sides[MLIMG_SIDE_MINE]->files[file];
+	struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES];
 	struct mlimg_account_list lists[MLIMG_N_MERGE_SIDES];
 	struct mlimg_accounts_merge m = {.job = job, .file = file, .sides = lists};
 	int r;
 
-	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++) {
 		lists[side] = job->lists[side][file];
-	if (!mine.text && (!next.text || sides[MLIMG_SIDE_BASE]->files[file].text)) {
+		texts[side] = sides[side]->files[file];
+	}
+	if (!texts[MLIMG_SIDE_MINE].text &&
+		(!texts[MLIMG_SIDE_NEXT].text || texts[MLIMG_SIDE_BASE].text)) {
 		*ret = (struct mlimg_merged_text){
-			.from = next.text ? MLIMG_FROM_MINE : MLIMG_FROM_NEXT};
+			.from = texts[MLIMG_SIDE_NEXT].text ? MLIMG_FROM_MINE : MLIMG_FROM_NEXT};
 		return 0;
 	}
-	r = merge_lines(&m);
+	r = merge_lines(&m, mlimg_merge_order(texts));
 	if (r < 0) {
 		free(m.out.data);
 		return r;
 	}
-	ret->from = mlimg_merged_text_from(next, mine, m.out.data, &m.out.size);
+	ret->from = mlimg_merged_text_from(
+		texts[MLIMG_SIDE_NEXT], texts[MLIMG_SIDE_MINE], m.out.data, &m.out.size);
 	ret->text = m.out.data;
 	ret->size = m.out.size;
 	return 0;

@@ -21,7 +21,8 @@
  *
  * Fields: one that only one side changed has that side's value; one that both changed otherwise has mine, which is told (but for the
  * day of the last password change). Members and administrators of groups are sets: what either side added is in, what either
- * side removed is not. Lines are in the order of mine, new ones behind the one that is before them in next.
+ * side removed is not. Lines are in the order of mine (of next, when mine is as base), those of the other side behind
+ * the one that is before them there.
  *
  * Ids, of users as of groups:
  *

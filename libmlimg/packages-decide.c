@@ -210,17 +210,19 @@ static void put_entry(struct mlimg_text *out, const struct mlimg_package_entry *
 		mlimg_stanza_put(out, e->winner, e->want);
 }
 
-int mlimg_packages_put_status(struct mlimg_packages_job *job, struct mlimg_records_text next,
-	struct mlimg_records_text mine, struct mlimg_merged_text *ret)
+int mlimg_packages_put_status(struct mlimg_packages_job *job,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret)
 {
+	enum mlimg_merge_side first = mlimg_merge_order(texts),
+			      second = first == MLIMG_SIDE_NEXT ? MLIMG_SIDE_MINE : MLIMG_SIDE_NEXT;
 	struct mlimg_text out = {.data = NULL};
 
-	for (size_t i = 0; i < job->sides[MLIMG_SIDE_NEXT].n; i++)
-		put_entry(&out, job->sides[MLIMG_SIDE_NEXT].stanzas[i].entry);
-	for (size_t i = 0; i < job->sides[MLIMG_SIDE_MINE].n; i++) {
-		const struct mlimg_package_entry *e = job->sides[MLIMG_SIDE_MINE].stanzas[i].entry;
+	for (size_t i = 0; i < job->sides[first].n; i++)
+		put_entry(&out, job->sides[first].stanzas[i].entry);
+	for (size_t i = 0; i < job->sides[second].n; i++) {
+		const struct mlimg_package_entry *e = job->sides[second].stanzas[i].entry;
 
-		if (!e->side[MLIMG_SIDE_NEXT])
+		if (!e->side[first])
 			put_entry(&out, e);
 	}
 	mlimg_text_put(&out, "", 0);
@@ -228,7 +230,8 @@ int mlimg_packages_put_status(struct mlimg_packages_job *job, struct mlimg_recor
 		free(out.data);
 		return mlimg_packages_no_memory(job);
 	}
-	ret->from = mlimg_merged_text_from(next, mine, out.data, &out.size);
+	ret->from = mlimg_merged_text_from(
+		texts[MLIMG_SIDE_NEXT], texts[MLIMG_SIDE_MINE], out.data, &out.size);
 	ret->text = out.data;
 	ret->size = out.size;
 	return 0;

@@ -254,16 +254,28 @@ static int tell(struct mlimg_packages_job *job, const struct mlimg_stanza *self,
 	return r < 0 ? mlimg_packages_no_memory(job) : 0;
 }
 
-static int check_clause(struct mlimg_packages_job *job, const struct view *merged,
+/* The user's package asks for the same, and has not got it either. */
+static bool was_broken(
 	const struct view *mine, const struct mlimg_stanza *self, size_t i, const char *clause)
 {
 	const struct mlimg_stanza *was = self->entry->side[MLIMG_SIDE_MINE];
+	enum mlimg_relation relation = checked[i].relation;
+	const struct name *unused;
+
+	return was && was->is_present && was->relations[relation] &&
+		strcmp(was->relations[relation], self->relations[relation]) == 0 &&
+		!holds(mine, clause, was, checked[i].is_negative, &unused);
+}
+
+static int check_clause(struct mlimg_packages_job *job, const struct view *merged,
+	const struct view *mine, const struct mlimg_stanza *self, size_t i, const char *clause)
+{
 	bool is_negative = checked[i].is_negative;
-	const struct name *other, *unused;
+	const struct name *other;
 
 	if (strlen(clause) >= CLAUSE_MAX || !*clause ||
 		holds(merged, clause, self, is_negative, &other) ||
-		(was && was->is_present && !holds(mine, clause, was, is_negative, &unused)))
+		was_broken(mine, self, i, clause))
 		return 0;
 	return tell(
 		job, self, checked[i].name, clause, is_negative ? other : nearest(merged, clause));

@@ -122,8 +122,9 @@ void mlimg_stanza_put(struct mlimg_text *out, const struct mlimg_stanza *stanza,
 int mlimg_packages_decide(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
 
 /** Write the merged status. */
-int mlimg_packages_put_status(struct mlimg_packages_job *job, struct mlimg_records_text next,
-	struct mlimg_records_text mine, struct mlimg_merged_text *ret) MLIMG_MUST_CHECK;
+int mlimg_packages_put_status(struct mlimg_packages_job *job,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES],
+	struct mlimg_merged_text *ret) MLIMG_MUST_CHECK;
 
 /* ---- packages-paths.c ---- */
 

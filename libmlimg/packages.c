@@ -117,9 +117,7 @@ static int merge_status(struct mlimg_packages_job *job, struct mlimg_merged_text
 		r = mlimg_packages_list_paths(job);
 	if (r == 0)
 		r = mlimg_packages_check_depends(job);
-	return r < 0 ? r
-		     : mlimg_packages_put_status(
-			       job, t.texts[MLIMG_SIDE_NEXT], t.texts[MLIMG_SIDE_MINE], ret);
+	return r < 0 ? r : mlimg_packages_put_status(job, t.texts, ret);
 }
 
 static int merge_one(

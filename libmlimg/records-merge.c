@@ -29,6 +29,17 @@ enum mlimg_merged_from mlimg_merged_text_from(
 	return is_next ? MLIMG_FROM_NEXT : MLIMG_FROM_MINE;
 }
 
+enum mlimg_merge_side mlimg_merge_order(const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES])
+{
+	const struct mlimg_records_text *base = &texts[MLIMG_SIDE_BASE],
+					*mine = &texts[MLIMG_SIDE_MINE];
+
+	if (!base->text || !mine->text || base->size != mine->size)
+		return mine->text ? MLIMG_SIDE_MINE : MLIMG_SIDE_NEXT;
+	return base->size == 0 || memcmp(base->text, mine->text, base->size) == 0 ? MLIMG_SIDE_NEXT
+										  : MLIMG_SIDE_MINE;
+}
+
 struct merge {
 	enum mlimg_records_form form;
 	const char *path;
@@ -82,8 +93,10 @@ static int put(struct merge *m, const char *key)
 static int merge(struct merge *m, const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES])
 {
 	static const char *const names[] = {"base", "next", "mine"};
-	const struct mlimg_record_list *next = &m->lists[MLIMG_SIDE_NEXT],
-				       *mine = &m->lists[MLIMG_SIDE_MINE];
+	enum mlimg_merge_side leads = mlimg_merge_order(texts);
+	const struct mlimg_record_list
+		*first = &m->lists[leads],
+		*second = &m->lists[leads == MLIMG_SIDE_NEXT ? MLIMG_SIDE_MINE : MLIMG_SIDE_NEXT];
 	int r = 0;
 
 	for (int side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++) {
@@ -91,11 +104,11 @@ static int merge(struct merge *m, const struct mlimg_records_text texts[MLIMG_N_
 		if (r < 0)
 			r = mlimg_err_wrap(m->err, r, "%s: %s", names[side], m->path);
 	}
-	for (size_t i = 0; r == 0 && i < next->n; i++)
-		r = put(m, next->records[i].key);
-	for (size_t i = 0; r == 0 && i < mine->n; i++)
-		if (!mlimg_record_list_find(next, mine->records[i].key))
-			r = put(m, mine->records[i].key);
+	for (size_t i = 0; r == 0 && i < first->n; i++)
+		r = put(m, first->records[i].key);
+	for (size_t i = 0; r == 0 && i < second->n; i++)
+		if (!mlimg_record_list_find(first, second->records[i].key))
+			r = put(m, second->records[i].key);
 	mlimg_text_put(&m->out, "", 0);
 	if (r == 0 && m->out.has_failed)
 		r = mlimg_err_set(m->err, ENOMEM, "%s", m->path);

@@ -132,9 +132,12 @@ struct mlimg_merged_text {
 enum mlimg_merged_from mlimg_merged_text_from(
 	struct mlimg_records_text next, struct mlimg_records_text mine, char *text, size_t *size);
 
+/** @return whose order a merged text has: next's when mine is as base or not there, else mine */
+enum mlimg_merge_side mlimg_merge_order(const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES]);
+
 /**
  * Merge a database three ways by record. One that one side alone changed, made or removed is that side's; one that both changed
- * otherwise is mine, and told. In the order of next; what mine alone has comes behind.
+ * otherwise is mine, and told. In the order of mlimg_merge_order(); what the other side alone has comes behind.
  *
  * @param form   of all
  * @param path   of the database, for notes and errors

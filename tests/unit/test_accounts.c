@@ -332,7 +332,7 @@ TEST(an_id_of_next_that_is_another_s_here)
 TEST(an_id_that_next_gave_to_somebody_new)
 {
 	/* The one that next has no more moves, with its files. */
-	check_ids("old:110", "new:110", "old:110", "new:110 old:999", "110>999", "",
+	check_ids("old:110", "new:110", "old:110", "old:999 new:110", "110>999", "",
 		"told etc/passwd old: id 110 is that of 'new' here; it has 999 instead\n");
 }
 

@@ -223,7 +223,7 @@ TEST(packages_that_the_user_upgraded)
 	check("a 1", "a 2", "a 3", "a 3", "a mine", "");
 	check("a 1", "a 3", "a 2", "a 3", "a next",
 		"told a: 2, installed here, gives way to the system's 3\n");
-	check("a 1; b 1", "b 1", "a 2; b 1", "b 1; a 2", "a mine",
+	check("a 1; b 1", "b 1", "a 2; b 1", "a 2; b 1", "a mine",
 		"told a: the system has it no more; 2, installed here, stays\n");
 }
 
@@ -236,7 +236,7 @@ TEST(packages_that_the_user_removed)
 	check("a 1; b 1", "b 2", "b 1", "b 2", "a removed", "");
 	/* His own, once; then the system has it. */
 	check("b 1", "a 1; b 1", "a 1 deinstall config-files; b 1", "a 1; b 1", "", "");
-	check("b 1", "b 2", "a 1 deinstall config-files; b 1", "b 2; a 1 deinstall config-files",
+	check("b 1", "b 2", "a 1 deinstall config-files; b 1", "a 1 deinstall config-files; b 2",
 		"", "");
 }
 
@@ -252,7 +252,7 @@ TEST(packages_on_hold)
 
 TEST(no_base)
 {
-	check("", "a 2; b 1", "a 1; c 1", "a 2; b 1; c 1", "a next, c mine",
+	check("", "a 2; b 1", "a 1; c 1", "a 2; c 1; b 1", "a next, c mine",
 		"told a: 1, installed here, gives way to the system's 2\n");
 }
 
@@ -379,6 +379,10 @@ static void depends(const char *fields, const char *next_more, const char *note)
 	ASSERT_STR(told(), note);
 }
 
+#define SHORT(NAME, VERSION, FIELDS)                                             \
+	"Package: " NAME "\nStatus: install ok installed\nArchitecture: amd64\n" \
+	"Version: " VERSION "\n" FIELDS "\n"
+
 TEST(dependencies_that_hold_no_more)
 {
 	depends("Depends: lib", "", "");
@@ -398,6 +402,17 @@ TEST(dependencies_that_hold_no_more)
 		"broken own: Depends: lib:any (= 1) | lib:i386, but lib 2 is there\n");
 	depends("Depends: lib:amd64 (>= 1)", "", "");
 	depends("Conflicts: own, v\nProvides: v", "Provides: w\n", "");
+	/* The system's version asks for more than the one that it replaces. */
+	set_all(STATUS, SHORT("a", "1", "") SHORT("b", "1", "Depends: a\n"),
+		SHORT("a", "2", "") SHORT("b", "3", "Depends: a (>= 2)\n"),
+		SHORT("a", "1.5", "") SHORT("b", "1", "Depends: a\n"));
+	merge(STATUS);
+	ASSERT_STR(told(), "told a: 1.5, installed here, gives way to the system's 2\n");
+	set(2, STATUS, SHORT("b", "2", "Depends: c\n"));
+	merge(STATUS);
+	ASSERT_STR(told(),
+		"told b: 2, installed here, gives way to the system's 3\n"
+		"broken b: Depends: a (>= 2), which is not there\n");
 	/* Folded. */
 	depends("Depends: lib,\n lib (=\n  1)", "",
 		"broken own: Depends: lib (=?  1), but lib 2 is "
@@ -411,7 +426,7 @@ TEST(other_databases)
 	set_all(path, "root root 4755 /a\nroot root 755 /b\n",
 		"root root 755 /a\nroot root 755 /b\nroot root 1 /n\n",
 		"root adm 4755 /a\nroot root 755 /m\n");
-	ASSERT_STR(merge(path), "root adm 4755 /a\nroot root 1 /n\nroot root 755 /m\n");
+	ASSERT_STR(merge(path), "root adm 4755 /a\nroot root 755 /m\nroot root 1 /n\n");
 	ASSERT_STR(told(), "conflict /a: changed here and by the system; it stays as it is here\n");
 	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_BOTH);
 	set_all("var/lib/dpkg/triggers/t", "p\n", "p\nq\n", NULL);
