@@ -6,8 +6,8 @@
  *
  * The neutral form is overlayfs' own (whiteout.h): a whiteout is a character device 0:0, what replaces a directory has
  * trusted.overlay.opaque, a directory that was renamed has trusted.overlay.redirect. unionfs-fuse's markers (unionfs.h) become the first two: a
- * marker beside which the branch has a directory makes it opaque, one beside or above which it has anything else says nothing, any other is a
- * whiteout. Its directory need not be there: with unionfs-fuse a whiteout may be in a directory that the upper lacks.
+ * marker beside which the branch has a directory makes it opaque; one beside or above which it has anything else, or that is below what another one
+ * hides, says nothing; any other is a whiteout. Its directory need not be there: with unionfs-fuse a whiteout may be in a directory that the upper lacks.
  */
 #ifndef MLIMG_UPPER_SOURCE_H
 #define MLIMG_UPPER_SOURCE_H
@@ -56,12 +56,10 @@ void mlimg_upper_dir_init(struct mlimg_upper_dir *ret_dir, int upper_fd, bool is
 /**
  * Bring an upper that unionfs-fuse wrote into the neutral form.
  *
- * @param branch        all entries, markers included
- * @param ret_manifest  mlimg_manifest_free() it
- * @param err           see there
- * @return              0, -ENOMEM
+ * @param upper  all entries, markers included; changed
+ * @param err    see there
+ * @return       0, -ENOMEM
  */
-int mlimg_upper_from_unionfs(const struct mlimg_manifest *branch,
-	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_upper_from_unionfs(struct mlimg_manifest *upper, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -26,6 +26,8 @@ struct building {
 	uint32_t *table; /* open addressing; index into inodes plus 1, 0 is free */
 	size_t table_size;
 	bool has_digests;
+	mlimg_walk_skip_fn *skip;
+	void *skip_ctx;
 };
 
 int mlimg_digest_fd(int fd, uint8_t ret_digest[MLIMG_SHA256_SIZE], uint64_t *ret_size)
@@ -182,15 +184,26 @@ static void number_groups(struct building *b)
 	}
 }
 
-int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
-	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
+static void skip(const char *path, int error, bool was_visited, void *ctx)
 {
-	struct building b = {.m = mlimg_manifest_new(), .has_digests = has_digests};
+	struct building *b = ctx;
+
+	b->skip(path, error, was_visited, b->skip_ctx);
+}
+
+int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests,
+	mlimg_walk_skip_fn *skip_fn, void *ctx, struct mlimg_manifest **ret_manifest,
+	struct mlimg_err *err)
+{
+	struct building b = {.m = mlimg_manifest_new(),
+		.has_digests = has_digests,
+		.skip = skip_fn,
+		.skip_ctx = ctx};
 	int r;
 
 	if (!b.m)
 		return mlimg_err_set(err, ENOMEM, "read a tree");
-	r = mlimg_walk(root_fd, flags, add, &b, err);
+	r = mlimg_walk_lenient(root_fd, flags, add, skip_fn ? skip : NULL, &b, err);
 	if (r == 0)
 		number_groups(&b);
 	free(b.inodes);
@@ -201,4 +214,11 @@ int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
 	}
 	*ret_manifest = b.m;
 	return 0;
+}
+
+int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
+	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
+{
+	return mlimg_walk_manifest_lenient(
+		root_fd, flags, has_digests, NULL, NULL, ret_manifest, err);
 }

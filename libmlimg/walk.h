@@ -131,6 +131,22 @@ int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * The same as mlimg_walk_lenient(): what cannot be walked is not in the manifest.
+ *
+ * @param root_fd       as for mlimg_walk()
+ * @param flags         enum mlimg_walk_flags
+ * @param has_digests   whether to read all regular files for their digests
+ * @param skip          told of each; NULL to skip nothing
+ * @param ctx           handed to @p skip
+ * @param ret_manifest  on success a new manifest; free with mlimg_manifest_free()
+ * @param err           names the path
+ * @return              0 or -errno, as mlimg_walk_lenient()
+ */
+int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests,
+	mlimg_walk_skip_fn *skip, void *ctx, struct mlimg_manifest **ret_manifest,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * SHA-256 of a file's contents from its present offset.
  *
  * @param fd          readable

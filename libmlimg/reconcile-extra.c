@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* What the upper gets although it has nothing there: databases merged by record, whiteouts, and things of the new stack whose owner has moved. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/path.h"
+#include "libmlimg/reconcile-impl.h"
+#include "libmlimg/whiteout.h"
+
+struct extra {
+	const char *path;
+	const struct mlimg_reconcile_text *text; /* or NULL */
+	bool is_hidden; /* else, without a text, it is one whose owner has moved */
+};
+
+struct extras {
+	struct extra *all;
+	size_t n, room;
+};
+
+static int add(struct planning *p, struct extras *extras, struct extra extra)
+{
+	if (mlimg_buffer_reserve(
+		    &extras->all, &extras->room, (extras->n + 1) * sizeof(*extras->all)) < 0)
+		return no_memory(p, extra.path);
+	extras->all[extras->n++] = extra;
+	return 0;
+}
+
+/* @return whether the new stack shows another text there, or one that is no longer its owner's */
+static bool is_new_text(struct planning *p, const struct mlimg_reconcile_text *text)
+{
+	const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, text->path), *moved;
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct mlimg_entry buf;
+
+	if (!next)
+		return true;
+	if (next->type != MLIMG_FILE)
+		return false;
+	moved = next_at(p, text->path, &buf);
+	if (moved->uid != next->uid || moved->gid != next->gid)
+		return true;
+	if (next->size_bytes != text->size || !next->has_digest)
+		return true;
+	mlimg_sha256_of(text->data, text->size, digest);
+	return memcmp(digest, next->digest, sizeof(digest)) != 0;
+}
+
+static int add_moved(struct planning *p, struct extras *extras)
+{
+	struct mlimg_arena *arena = mlimg_arena_new();
+	int r = 0;
+
+	for (size_t i = 1; i < p->in->next->n_entries && r == 0 && arena; i++) {
+		const struct mlimg_entry *e = &p->in->next->entries[i];
+		struct mlimg_entry moved;
+		int changed = mlimg_owner_moves_apply(p->in->moved_in_next, e, arena, &moved);
+
+		if (changed < 0)
+			r = no_memory(p, e->path);
+		else if (changed && !find_text(p, e->path) &&
+			(e->type != MLIMG_FILE || e->size_bytes == 0 || e->has_digest))
+			r = add(p, extras, (struct extra){.path = e->path});
+	}
+	if (!arena)
+		r = no_memory(p, "");
+	mlimg_arena_free(arena);
+	return r;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(
+		((const struct extra *)a)->path, ((const struct extra *)b)->path);
+}
+
+static int collect(struct planning *p, struct extras *extras)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->in->n_texts && r == 0; i++)
+		if (is_new_text(p, &p->in->texts[i]))
+			r = add(p, extras,
+				(struct extra){
+					.path = p->in->texts[i].path, .text = &p->in->texts[i]});
+	for (size_t i = 0; i < p->in->n_hidden && r == 0; i++) {
+		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, p->in->hidden[i]);
+
+		if (next && next->type != MLIMG_DIR)
+			r = add(p, extras,
+				(struct extra){.path = p->in->hidden[i], .is_hidden = true});
+	}
+	if (r == 0 && !mlimg_owner_moves_is_empty(p->in->moved_in_next))
+		r = add_moved(p, extras);
+	if (extras->n)
+		qsort(extras->all, extras->n, sizeof(*extras->all), by_path);
+	return r;
+}
+
+/* The deepest directory of the upper on the way to @path, itself included. */
+static int mark(struct planning *p, const char *path)
+{
+	mlimg_autofree char *dir = strdup(path);
+	char *slash;
+
+	if (!dir)
+		return no_memory(p, path);
+	for (;;) {
+		const struct mlimg_entry *e = mlimg_manifest_find(p->upper, dir);
+
+		if (e && e->type == MLIMG_DIR) {
+			p->fates[e - p->upper->entries] |= FATE_NEEDED;
+			return 0;
+		}
+		slash = strrchr(dir, '/');
+		if (!slash)
+			return 0;
+		*slash = '\0';
+	}
+}
+
+int extras_mark(struct planning *p)
+{
+	struct extras extras = {.all = NULL};
+	int r = collect(p, &extras);
+
+	for (size_t i = 0; i < extras.n && r == 0; i++)
+		r = mark(p, extras.all[i].path);
+	for (size_t i = 0; i < p->n_unread && r == 0; i++)
+		r = mark(p, p->unread[i]);
+	free(extras.all);
+	return r;
+}
+
+/* Whether something put at a path of the upper would show there. */
+enum shown { SHOWS, HIDDEN, THERE };
+
+static enum shown shown_at(const struct planning *p, const char *path, bool is_whole)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path);
+	uint8_t fate;
+
+	if (!e)
+		return SHOWS;
+	fate = p->fates[e - p->upper->entries];
+	if (fate & FATE_GONE)
+		return SHOWS;
+	if (is_whole)
+		return THERE;
+	return e->type == MLIMG_DIR && !(fate & FATE_CLOSED) ? SHOWS : HIDDEN;
+}
+
+/* @return whether @path is to be put: all directories on its way show what the new stack has */
+static bool is_wanted(const struct planning *p, char *path)
+{
+	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		enum shown shown;
+
+		*slash = '\0';
+		shown = shown_at(p, path, false);
+		*slash = '/';
+		if (shown != SHOWS)
+			return false;
+	}
+	return shown_at(p, path, true) == SHOWS;
+}
+
+/* The directory at @path, unless the upper has it, or it was made for what came @before. */
+static int make_dir(struct planning *p, const char *path, const char *before)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path), *next;
+	struct mlimg_entry buf;
+
+	if (before && (strcmp(before, path) == 0 || mlimg_path_is_below(before, path)))
+		return 0;
+	if (e && e->type == MLIMG_DIR && !(p->fates[e - p->upper->entries] & FATE_GONE))
+		return 0;
+	next = next_at(p, path, &buf);
+	if (p->has_failed)
+		return no_memory(p, path);
+	return next && next->type == MLIMG_DIR
+		? put_op(p, MLIMG_PLAN_MAKE_DIR, path, next, 0)
+		: mlimg_err_set(p->err, ENOTDIR, "'%s' of the new stack", path);
+}
+
+static int make_way(struct planning *p, char *path, const char *before)
+{
+	int r = 0;
+
+	for (char *slash = strchr(path, '/'); slash && r == 0; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		r = make_dir(p, path, before);
+		*slash = '/';
+	}
+	return r;
+}
+
+static int put_extra(struct planning *p, const struct extra *extra, const char *before)
+{
+	static const struct mlimg_entry plain = {.type = MLIMG_FILE, .mode = 0644, .nlink = 1};
+	struct mlimg_entry buf;
+	const struct mlimg_entry *next = next_at(p, extra->path, &buf);
+
+	if (p->has_failed)
+		return no_memory(p, extra->path);
+	if (extra->is_hidden)
+		return put_op(p, MLIMG_PLAN_HIDE, extra->path, NULL, 0);
+	if (extra->text)
+		return put_text(
+			p, extra->path, next ? next : &plain, extra->text->data, extra->text->size);
+	if (next->type == MLIMG_DIR)
+		return make_dir(p, extra->path, before);
+	return put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, next, 0);
+}
+
+int extras_plan(struct planning *p)
+{
+	struct extras extras = {.all = NULL};
+	const char *before = NULL;
+	int r = collect(p, &extras);
+
+	for (size_t i = 0; i < extras.n && r == 0; i++) {
+		mlimg_autofree char *path = strdup(extras.all[i].path);
+
+		if (!path) {
+			r = no_memory(p, extras.all[i].path);
+			break;
+		}
+		if (!is_wanted(p, path))
+			continue;
+		r = make_way(p, path, before);
+		if (r == 0)
+			r = put_extra(p, &extras.all[i], before);
+		before = extras.all[i].path;
+	}
+	free(extras.all);
+	return r;
+}

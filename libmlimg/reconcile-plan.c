@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/* The walk over an upper, and its directories. What is no directory is in reconcile-entry.c, what the upper lacks in reconcile-extra.c. */
+#include "libmlimg/reconcile-plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/path.h"
+#include "libmlimg/reconcile-impl.h"
+#include "libmlimg/whiteout.h"
+
+/* --- what lies beneath --- */
+
+/* @return @e with other owners where these have moved, in @buf then */
+static const struct mlimg_entry *mapped(struct planning *p, const struct mlimg_owner_moves *moves,
+	const struct mlimg_entry *e, struct mlimg_entry *buf)
+{
+	if (!e || mlimg_owner_moves_is_empty(moves))
+		return e;
+	if (mlimg_owner_moves_apply(moves, e, p->arena, buf) < 0)
+		p->has_failed = true;
+	return buf;
+}
+
+const struct mlimg_entry *next_at(struct planning *p, const char *path, struct mlimg_entry *buf)
+{
+	return mapped(p, p->in->moved_in_next, mlimg_manifest_find(p->in->next, path), buf);
+}
+
+static const struct mlimg_entry *base_at(
+	struct planning *p, const char *path, struct mlimg_entry *buf)
+{
+	return mapped(p, p->in->moved, mlimg_manifest_find(p->in->base, path), buf);
+}
+
+int mine_find(struct planning *p, size_t at, const char *lower, struct mine *ret)
+{
+	const struct mlimg_entry *e = &p->upper->entries[at];
+
+	*ret = (struct mine){.entry = e, .mapped = *e, .lower = lower, .at = at};
+	mapped(p, p->in->moved, e, &ret->mapped);
+	ret->class = mlimg_path_class_of(p->in->classes, e->path);
+	if (lower) {
+		ret->base = base_at(p, lower, &ret->base_buf);
+		ret->next = next_at(p, lower, &ret->next_buf);
+	}
+	return p->has_failed ? no_memory(p, e->path) : 0;
+}
+
+/* --- operations --- */
+
+int put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
+	const struct mlimg_entry *entry, uint32_t blob)
+{
+	struct mlimg_entry stripped;
+	mlimg_autofree struct mlimg_xattr *xattrs = NULL;
+
+	if (entry && entry->n_xattrs && verb != MLIMG_PLAN_DROP_DIR) {
+		xattrs = calloc(entry->n_xattrs, sizeof(*xattrs));
+		if (!xattrs)
+			return no_memory(p, path);
+		stripped = *entry;
+		stripped.xattrs = xattrs;
+		stripped.n_xattrs = 0;
+		for (uint32_t i = 0; i < entry->n_xattrs; i++)
+			if (!mlimg_xattr_is_overlay(entry->xattrs[i].name))
+				xattrs[stripped.n_xattrs++] = entry->xattrs[i];
+		entry = &stripped;
+	}
+	return mlimg_plan_add(p->plan, verb, path, entry, blob, p->err);
+}
+
+void tell(struct planning *p, const struct mine *m, enum mlimg_verdict verdict,
+	enum mlimg_done done, const char *why)
+{
+	struct mlimg_report_entry e = {.path = m->entry->path,
+		.verdict = verdict,
+		.class = m->class,
+		.done = done,
+		.generation = p->in->generation,
+		.why = why};
+
+	if (done == MLIMG_DONE_DROPPED || done == MLIMG_DONE_ASIDE)
+		p->fates[m->at] |= FATE_GONE;
+	mlimg_report_add_entry(p->report, &e);
+}
+
+/* --- directories --- */
+
+/* A directory on the way of the walk: what is in it. */
+struct place {
+	const char *path,
+		*lower; /* lower: NULL when nothing lies beneath; @path itself where that is the same */
+};
+
+static int plan_within(struct planning *p, size_t *at, const struct place *place, bool *ret_stays);
+
+/* @dir / @name, where @dir may be "" */
+static char *join(struct planning *p, const char *dir, const char *name, size_t name_size)
+{
+	size_t dir_size = strlen(dir);
+	char *path = mlimg_arena_alloc(p->arena, dir_size + 1 + name_size + 1);
+
+	if (!path)
+		return NULL;
+	memcpy(path, dir, dir_size);
+	if (dir_size)
+		path[dir_size++] = '/';
+	memcpy(path + dir_size, name, name_size);
+	path[dir_size + name_size] = '\0';
+	return path;
+}
+
+/* Where beneath an entry of @place lies. @return 0, -ENOMEM */
+static int lower_of(
+	struct planning *p, const struct place *place, const char *path, const char **ret_lower)
+{
+	size_t size = strlen(place->path);
+	const char *rest = path + size + (size > 0);
+
+	*ret_lower = place->lower;
+	if (!place->lower)
+		return 0;
+	*ret_lower = place->lower == place->path ? path : join(p, place->lower, rest, strlen(rest));
+	return *ret_lower ? 0 : no_memory(p, path);
+}
+
+/*
+ * What a redirect names, as a path in the layers.
+ *
+ * @param own        where the directory itself lies beneath; NULL: nothing does
+ * @param ret_lower  NULL where it names nothing: overlayfs takes a name, or a path that begins with '/'
+ */
+static int follow(
+	struct planning *p, const struct mlimg_xattr *x, const char *own, const char **ret_lower)
+{
+	const char *text = (const char *)x->value;
+	char *path;
+
+	*ret_lower = NULL;
+	if (x->size < 1 || x->size > MLIMG_PATH_MAX || memchr(text, '\0', x->size))
+		return 0;
+	if (*text == '/') {
+		path = join(p, "", text + 1, x->size - 1);
+	} else if (own && !memchr(text, '/', x->size)) {
+		size_t size = (size_t)(mlimg_path_name(own) - own);
+		char *dir = mlimg_arena_strndup(p->arena, own, size ? size - 1 : 0);
+
+		path = dir ? join(p, dir, text, x->size) : NULL;
+	} else {
+		return 0;
+	}
+	if (!path)
+		return no_memory(p, own ? own : "");
+	if (mlimg_manifest_path_is_valid(path) && strlen(path) <= MLIMG_PATH_MAX)
+		*ret_lower = path;
+	return 0;
+}
+
+static bool is_dir(const struct mlimg_entry *e)
+{
+	return e && e->type == MLIMG_DIR;
+}
+
+static void skip_below(const struct planning *p, size_t *at, const char *path)
+{
+	while (*at < p->upper->n_entries && mlimg_path_is_below(p->upper->entries[*at].path, path))
+		++*at;
+}
+
+/* What a directory is, beside its attributes. */
+struct dir {
+	struct mine m;
+	const char *own; /* where it lies beneath by its path: m.lower unless it was renamed */
+	bool is_renamed; /* by a redirect that counts */
+	bool is_opaque;  /* and hides a directory of the old stack */
+	bool is_joined;  /* opaque, and hides nothing but what is new */
+	const char *why; /* it is a conflict whatever its attributes are */
+};
+
+/* The old stack's things that a directory has elsewhere, or the new stack's things that it hides, in ways that its attributes do not tell. */
+static const char *renamed_why(struct planning *p, const struct dir *d)
+{
+	struct mlimg_entry base_buf, next_buf;
+	const struct mlimg_entry *next = d->own ? next_at(p, d->own, &next_buf) : NULL;
+
+	if (is_dir(d->m.base) && !is_dir(d->m.next))
+		return "the directory that it was renamed from is gone";
+	if (next && d->m.lower && strcmp(d->own, d->m.lower) != 0 &&
+		!mlimg_reconcile_is_same(base_at(p, d->own, &base_buf), next))
+		return "hides what the new stack has in the place to which it was renamed";
+	return NULL;
+}
+
+static int dir_find(struct planning *p, size_t at, const char *own, struct dir *ret)
+{
+	const struct mlimg_entry *e = &p->upper->entries[at];
+	const struct mlimg_xattr *redirect = mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT);
+	bool is_marked = mlimg_entry_is_opaque(e);
+	const char *lower = own;
+	int r = 0;
+
+	*ret = (struct dir){.own = own};
+	if (redirect && !is_marked) {
+		ret->is_renamed = true;
+		r = follow(p, redirect, own, &lower);
+	}
+	if (r == 0)
+		r = mine_find(p, at, lower, &ret->m);
+	if (r < 0)
+		return r;
+	ret->is_opaque = is_marked && is_dir(ret->m.base);
+	ret->is_joined = is_marked && !ret->is_opaque && is_dir(ret->m.next) &&
+		ret->m.class != MLIMG_CLASS_KEEP;
+	if (ret->is_renamed)
+		ret->why = renamed_why(p, ret);
+	return p->has_failed ? no_memory(p, e->path) : 0;
+}
+
+/* @return whether only what is in it could keep the directory in the upper */
+static bool is_droppable(const struct planning *p, const struct dir *d)
+{
+	const struct mine *m = &d->m;
+
+	if (d->is_opaque || d->is_renamed || m->class == MLIMG_CLASS_KEEP ||
+		p->fates[m->at] & FATE_NEEDED)
+		return false;
+	return (m->next && mlimg_reconcile_is_same(&m->mapped, m->next)) ||
+		(m->base && mlimg_reconcile_is_same(&m->mapped, m->base));
+}
+
+static int drop_dir(struct planning *p, const struct dir *d)
+{
+	const struct mine *m = &d->m;
+	bool is_same = mlimg_reconcile_is_same(&m->mapped, m->next);
+	int r = put_op(p, MLIMG_PLAN_DROP_DIR, m->entry->path, m->entry, 0);
+
+	if (r == 0)
+		tell(p, m, is_same ? MLIMG_SAME : MLIMG_STALE, MLIMG_DONE_DROPPED, NULL);
+	return r;
+}
+
+/* A directory that stays. */
+static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict verdict)
+{
+	const struct mine *m = &d->m;
+	struct mlimg_merged_entry merged = {.entry = m->mapped};
+	int r = 0;
+
+	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined) || d->is_renamed)
+		p->fates[m->at] |= FATE_CLOSED;
+	if (m->class == MLIMG_CLASS_KEEP)
+		verdict = MLIMG_KEEP;
+	else if (d->why)
+		verdict = MLIMG_CONFLICT;
+	if (m->class != MLIMG_CLASS_KEEP && is_dir(m->next) &&
+		mlimg_reconcile_merge(m->base, m->next, &m->mapped, p->arena, &merged) < 0)
+		return no_memory(p, m->entry->path);
+	if (!d->is_joined)
+		return set_attrs(p, m, &merged.entry, verdict, d->why);
+	if (!mlimg_entry_has_same_attrs(m->entry, &merged.entry))
+		r = put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &merged.entry, 0);
+	if (r == 0)
+		tell(p, m, verdict, MLIMG_DONE_JOINED, d->why);
+	return r;
+}
+
+/* @return where what is in the directory lies beneath */
+static struct place place_of(const struct dir *d)
+{
+	struct place place = {d->m.entry->path, d->m.lower};
+
+	if (d->is_opaque || (mlimg_entry_is_opaque(d->m.entry) && d->m.class == MLIMG_CLASS_KEEP))
+		place.lower = NULL;
+	else if (place.lower && strcmp(place.lower, place.path) == 0)
+		place.lower = place.path;
+	return place;
+}
+
+static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_stays)
+{
+	bool holds = false;
+	enum mlimg_verdict verdict;
+	struct place place;
+	struct dir d;
+	int r = dir_find(p, *at, own, &d);
+
+	if (r < 0)
+		return r;
+	++*at;
+	verdict = mlimg_reconcile_decide(d.m.base, d.m.next, &d.m.mapped);
+	if (verdict == MLIMG_TYPE_CHANGE && !d.is_renamed && d.m.class != MLIMG_CLASS_KEEP) {
+		skip_below(p, at, d.m.entry->path);
+		tell(p, &d.m, verdict, MLIMG_DONE_ASIDE, NULL);
+		return put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
+	}
+	if (d.is_joined)
+		r = put_op(p, MLIMG_PLAN_JOIN, d.m.entry->path, NULL, 0);
+	place = place_of(&d);
+	if (r == 0)
+		r = plan_within(p, at, &place, &holds);
+	if (r == 0 && !holds && is_droppable(p, &d))
+		return drop_dir(p, &d);
+	*ret_stays = true;
+	return r < 0 ? r : keep_dir(p, &d, verdict);
+}
+
+static int plan_one(struct planning *p, size_t *at, const struct place *place, bool *ret_stays)
+{
+	const struct mlimg_entry *e = &p->upper->entries[*at];
+	const char *lower;
+	struct mine m;
+	int r = lower_of(p, place, e->path, &lower);
+
+	if (r < 0)
+		return r;
+	if (e->type == MLIMG_DIR)
+		return plan_dir(p, at, lower, ret_stays);
+	r = mine_find(p, (*at)++, lower, &m);
+	return r < 0 ? r : plan_other(p, &m, ret_stays);
+}
+
+/*
+ * What is in one directory; with unionfs-fuse's uppers perhaps not in it itself. The recursion is as deep as the tree, at most MLIMG_PATH_MAX / 2
+ * levels of some 1,500 bytes.
+ */
+static int plan_within(struct planning *p, size_t *at, const struct place *place, bool *ret_stays)
+{
+	int r = 0;
+
+	while (r == 0 && *at < p->upper->n_entries &&
+		mlimg_path_is_below(p->upper->entries[*at].path, place->path))
+		r = plan_one(p, at, place, ret_stays);
+	return r;
+}
+
+/* --- all of it --- */
+
+static void note_unread(const char *path, int error, bool was_visited, void *ctx)
+{
+	struct planning *p = ctx;
+	char *copy = mlimg_arena_strndup(p->arena, path, strlen(path));
+
+	if (!copy ||
+		mlimg_buffer_reserve(
+			&p->unread, &p->unread_room, (p->n_unread + 1) * sizeof(*p->unread)) < 0) {
+		p->has_failed = true;
+		return;
+	}
+	p->unread[p->n_unread++] = copy;
+	if (!was_visited && *path)
+		mlimg_report_add(p->report, path, MLIMG_KEEP);
+	p->in->skip(path, error, was_visited, p->in->skip_ctx);
+}
+
+static int load(struct planning *p)
+{
+	struct mlimg_upper_source *source = p->in->upper;
+	int r = source->load(source, p->in->skip ? note_unread : NULL, p, &p->upper, p->err);
+
+	if (r == 0 && p->has_failed)
+		r = no_memory(p, "");
+	if (r < 0)
+		return r;
+	p->fates = calloc(p->upper->n_entries + 1, sizeof(*p->fates));
+	return p->fates ? 0 : no_memory(p, "");
+}
+
+/* The root is in every upper, whoever made it, and says nothing. */
+static int plan_all(struct planning *p)
+{
+	static const char none[] = "";
+	const struct place place = {none, none};
+	bool stays = false;
+	size_t at = p->upper->n_entries && !p->upper->entries[0].path[0];
+	int r = extras_mark(p);
+
+	if (r == 0)
+		r = plan_within(p, &at, &place, &stays);
+	if (r == 0)
+		r = plan_linked(p);
+	return r < 0 ? r : extras_plan(p);
+}
+
+static void set_ids(struct mlimg_plan *plan, const struct mlimg_reconcile_input *in)
+{
+	plan->generation = in->generation;
+	snprintf(plan->from, sizeof(plan->from), "%s", in->from);
+	snprintf(plan->to, sizeof(plan->to), "%s", in->to);
+}
+
+int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg_report *report,
+	struct mlimg_plan *ret_plan, struct mlimg_err *err)
+{
+	struct mlimg_plan plan;
+	struct planning p = {.in = input, .report = report, .plan = &plan, .err = err};
+	int r = mlimg_plan_init(&plan, err);
+
+	if (r < 0)
+		return r;
+	set_ids(&plan, input);
+	p.arena = mlimg_arena_new();
+	r = p.arena ? load(&p) : no_memory(&p, "");
+	if (r == 0)
+		r = plan_all(&p);
+	mlimg_manifest_free(p.upper);
+	mlimg_arena_free(p.arena);
+	free(p.fates);
+	free(p.unread);
+	free(p.linked);
+	if (r < 0)
+		mlimg_plan_done(&plan);
+	else
+		*ret_plan = plan;
+	return r;
+}
