@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -14,48 +15,85 @@
 
 #define CONTROL "/dev/mapper/control"
 
-/* A command as the kernel takes it: its head, and behind it one target with its parameters. */
-struct command {
-	struct dm_ioctl head;
-	struct dm_target_spec spec;
-	char params[(MLIMG_DM_PARAMS_MAX + 8) & ~7];
-};
+/* A target as the kernel takes it. Its parameters take the least room that keeps the next one aligned. */
+#define ALIGNED(n) (((n) + 7) & ~(size_t)7)
 
-static void begin(struct command *c, const char *name)
+static void begin(struct dm_ioctl *head, const char *name)
 {
-	memset(c, 0, sizeof(*c));
-	c->head.version[0] = DM_VERSION_MAJOR; /* of a version as old as ours need not be more */
-	c->head.data_size = sizeof(*c);
-	c->head.data_start = offsetof(struct command, spec);
-	snprintf(c->head.name, sizeof(c->head.name), "%s", name);
+	memset(head, 0, sizeof(*head));
+	head->version[0] = DM_VERSION_MAJOR; /* of a version as old as ours need not be more */
+	head->data_size = sizeof(*head);
+	head->data_start = sizeof(*head);
+	snprintf(head->name, sizeof(head->name), "%s", name);
 }
 
-static int make(int control, const char *name, unsigned int *ret_minor, struct mlimg_err *err)
+static int make(int control, const char *name, dev_t *ret_dev, struct mlimg_err *err)
 {
-	struct command c;
+	struct dm_ioctl c;
 
 	begin(&c, name);
-	snprintf(c.head.uuid, sizeof(c.head.uuid), MLIMG_DM_UUID_PREFIX "%s", name);
+	snprintf(c.uuid, sizeof(c.uuid), MLIMG_DM_UUID_PREFIX "%s", name);
 	if (ioctl(control, DM_DEV_CREATE, &c) < 0)
 		return mlimg_err_set(err, errno, "make the device %s", name);
-	*ret_minor = minor(c.head.dev);
+	/* As the kernel's huge_encode_dev() has it, which is also glibc's for numbers as these. */
+	*ret_dev = makedev((c.dev >> 8) & 0xfff, (c.dev & 0xff) | ((c.dev >> 12) & 0xfff00));
 	return 0;
 }
 
-static int load(
-	int control, const char *name, const struct mlimg_dm_target *target, struct mlimg_err *err)
+static struct dm_ioctl *pack(const char *name, const struct mlimg_dm_target *targets, size_t n)
 {
-	struct command c;
+	size_t size = sizeof(struct dm_ioctl);
+	uint64_t sector = 0;
+	struct dm_ioctl *head;
+	uint8_t *at;
 
-	begin(&c, name);
-	c.head.flags = DM_READONLY_FLAG;
-	c.head.target_count = 1;
-	c.spec.length = target->size_bytes / 512;
-	snprintf(c.spec.target_type, sizeof(c.spec.target_type), "%s", target->type);
-	snprintf(c.params, sizeof(c.params), "%s", target->params);
-	if (ioctl(control, DM_TABLE_LOAD, &c) < 0)
-		return mlimg_err_set(err, errno, "the kernel's dm-%s refuses '%s %s'", target->type,
-			target->type, target->params);
+	for (size_t i = 0; i < n; i++)
+		size += sizeof(struct dm_target_spec) + ALIGNED(strlen(targets[i].params) + 1);
+	head = calloc(1, size);
+	if (!head)
+		return NULL;
+	begin(head, name);
+	head->data_size = (uint32_t)size;
+	head->flags = DM_READONLY_FLAG;
+	head->target_count = (uint32_t)n;
+	at = (uint8_t *)head + sizeof(*head);
+	for (size_t i = 0; i < n; i++) {
+		struct dm_target_spec spec = {
+			.sector_start = sector, .length = targets[i].size_bytes / 512};
+
+		spec.next = (uint32_t)(sizeof(spec) + ALIGNED(strlen(targets[i].params) + 1));
+		strncpy(spec.target_type, targets[i].type, sizeof(spec.target_type) - 1);
+		memcpy(at, &spec, sizeof(spec));
+		strcpy((char *)at + sizeof(spec), targets[i].params);
+		at += spec.next;
+		sector += spec.length;
+	}
+	return head;
+}
+
+/* EINVAL may be any of them, or the lack of one's module. */
+static int refuse(
+	const struct mlimg_dm_target *targets, size_t n, int errnum, struct mlimg_err *err)
+{
+	if (n == 1)
+		return mlimg_err_set(err, errnum, "the kernel's dm-%s refuses '%s %s'",
+			targets->type, targets->type, targets->params);
+	return mlimg_err_set(err, errnum,
+		"the kernel's device-mapper refuses a device of %zu parts: it needs dm-%s and "
+		"dm-%s, whose modules the initramfs may lack",
+		n, targets[0].type, targets[1].type);
+}
+
+static int load(int control, const char *name, const struct mlimg_dm_target *targets, size_t n,
+	struct mlimg_err *err)
+{
+	mlimg_autofree struct dm_ioctl *table = pack(name, targets, n);
+	struct dm_ioctl c;
+
+	if (!table)
+		return mlimg_err_set(err, ENOMEM, "make the device %s", name);
+	if (ioctl(control, DM_TABLE_LOAD, table) < 0)
+		return refuse(targets, n, errno, err);
 	begin(&c, name);
 	/* Without DM_SUSPEND_FLAG this is what makes the table the live one. */
 	if (ioctl(control, DM_DEV_SUSPEND, &c) < 0)
@@ -64,13 +102,13 @@ static int load(
 }
 
 /* An earlier attempt's, or udev's of a moment ago: replaced at once, never missing. */
-static int link_node(const char *name, unsigned int minor, struct mlimg_err *err)
+static int link_node(const char *name, dev_t dev, struct mlimg_err *err)
 {
 	char path[sizeof("/dev/mapper/") + MLIMG_DM_NAME_MAX], new[sizeof(path) + 4], to[32];
 
 	snprintf(path, sizeof(path), "/dev/mapper/%s", name);
 	snprintf(new, sizeof(new), "%s.new", path);
-	snprintf(to, sizeof(to), "../dm-%u", minor);
+	snprintf(to, sizeof(to), "../dm-%u", minor(dev));
 	unlink(new);
 	if (symlink(to, new) < 0 || rename(new, path) < 0)
 		return mlimg_err_set(err, errno, "make the link %s", path);
@@ -79,7 +117,7 @@ static int link_node(const char *name, unsigned int minor, struct mlimg_err *err
 
 static int discard(int control, const char *name, struct mlimg_err *err)
 {
-	struct command c;
+	struct dm_ioctl c;
 
 	begin(&c, name);
 	if (ioctl(control, DM_DEV_REMOVE, &c) < 0 && errno != ENXIO)
@@ -88,27 +126,35 @@ static int discard(int control, const char *name, struct mlimg_err *err)
 	return 0;
 }
 
-int mlimg_dm_create(const char *name, const struct mlimg_dm_target *target, struct mlimg_err *err)
+int mlimg_dm_create(const char *name, const struct mlimg_dm_target *targets, size_t n_targets,
+	dev_t *ret_dev, struct mlimg_err *err)
 {
 	mlimg_autoclose int control = open(CONTROL, O_RDWR | O_CLOEXEC);
-	unsigned int minor;
+	dev_t dev;
 	int r;
 
 	if (control < 0)
 		return mlimg_err_set(err, errno,
-			"the kernel has no device-mapper: the initramfs lacks the module dm-%s, or "
-			"was "
-			"made for another kernel: open " CONTROL,
-			target->type);
+			"the kernel has no device-mapper: the initramfs lacks the module "
+			"dm-verity, or was made for another kernel: open " CONTROL);
 	r = discard(control, name, err);
 	if (r == 0)
-		r = make(control, name, &minor, err);
+		r = make(control, name, &dev, err);
 	if (r < 0)
 		return r;
-	r = load(control, name, target, err);
+	r = load(control, name, targets, n_targets, err);
 	if (r == 0)
-		r = link_node(name, minor, err);
+		r = link_node(name, dev, err);
 	if (r < 0 && discard(control, name, NULL) < 0)
 		return r;
+	if (r == 0)
+		*ret_dev = dev;
 	return r;
+}
+
+int mlimg_dm_remove(const char *name, struct mlimg_err *err)
+{
+	mlimg_autoclose int control = open(CONTROL, O_RDWR | O_CLOEXEC);
+
+	return control < 0 ? 0 : discard(control, name, err);
 }

@@ -88,13 +88,27 @@ static int take_disks(struct mlimg_wanted *w)
 }
 
 /* @return as take_id() */
+static int take_verity(struct mlimg_wanted *w)
+{
+	static const char *const names[] = {"off", "hash", "stack", "require"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(optarg, names[i]) == 0) {
+			w->verity = names[i];
+			return -1;
+		}
+	return mlimg_cli_usage(MLIMG_AGENT_PROG,
+		"prepare: --verity: '%s' is none of off, hash, stack and require", optarg);
+}
+
+/* @return as take_id() */
 static int take_option(struct mlimg_wanted *w, int opt)
 {
 	switch (opt) {
 	case 'r': w->root = optarg; return -1;
 	case 'n': w->union_driver = optarg; return -1;
 	case 'D': return take_disks(w);
-	case 'v': w->is_verified = true; return -1;
+	case 'v': return take_verity(w);
 	case 'h': return mlimg_call_help();
 	case 's':
 	case 'p':
@@ -118,7 +132,7 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 {
 	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
 		{"union", required_argument, NULL, 'n'}, {"disks", required_argument, NULL, 'D'},
-		{"verity", no_argument, NULL, 'v'}, {"system", required_argument, NULL, 's'},
+		{"verity", required_argument, NULL, 'v'}, {"system", required_argument, NULL, 's'},
 		{"patch", required_argument, NULL, 'p'}, {"software", required_argument, NULL, 'w'},
 		{"user", required_argument, NULL, 'u'}, {"mode", required_argument, NULL, 'm'},
 		{"user-dev", required_argument, NULL, 'd'}, {"reset", required_argument, NULL, 'R'},
@@ -130,6 +144,7 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 
 	*w = (struct mlimg_wanted){.system.kind = MLIMG_SYSTEM,
 		.user.kind = MLIMG_USER,
+		.verity = "off",
 		.fsck_status = -1,
 		.fsck_said = ""};
 	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1) {

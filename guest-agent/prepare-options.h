@@ -11,8 +11,9 @@
 /** What the command line says. Strings point into argv. */
 struct mlimg_wanted {
 	const char *root, *union_driver;
-	bool is_joined;   /**< index and layers are one disk */
-	bool is_verified; /**< the layers are read through hash trees */
+	bool is_joined; /**< index and layers are one disk */
+	const char *
+		verity; /**< "off", or what vouches for the hash trees that the layers are read through: "hash", "stack", "require" */
 	struct mlimg_expected system, user;
 	struct mlimg_expected patches[MLIMG_STACK_PATCH_MAX];     /**< bottom first */
 	struct mlimg_expected software[MLIMG_STACK_SOFTWARE_MAX]; /**< bottom first */

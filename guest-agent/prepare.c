@@ -349,7 +349,7 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	note_built_over(p);
 	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
 	p->boot.is_joined = p->wanted->is_joined;
-	p->boot.is_verified = p->wanted->is_verified;
+	p->boot.verity = p->wanted->verity;
 	if (p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
 	if (r == 0 && is_unionfs(p))

@@ -1,172 +1,241 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-agent verity`: a device over a layer's disk that reads nothing but what the root hash stands for (libmlimg/verity.h). */
+#include "guest-agent/verity.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "guest-agent/calls.h"
-#include "guest-agent/dm.h"
+#include "guest-agent/trust.h"
+#include "guest-agent/verity-devices.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/disk.h"
-#include "libmlimg/verity.h"
-#include "tools/cli.h"
 
-struct call {
-	const char *dev, *root_hash, *name;
+struct job {
+	const struct mlimg_verity_wanted *wanted;
+	struct mlimg_trust *trust;
+	struct mlimg_index joined;
+	struct mlimg_verified layers[MLIMG_BOOT_LAYERS_MAX], index;
 };
 
-static int read_block(const struct call *c, int fd, uint64_t offset_bytes,
-	uint8_t ret_block[MLIMG_VERITY_BLOCK], struct mlimg_err *err)
+static void verified_init(struct mlimg_verified *v)
 {
-	ssize_t n = pread(fd, ret_block, MLIMG_VERITY_BLOCK, (off_t)offset_bytes);
+	v->part.fd = -1;
+}
 
-	if (n < 0)
-		return mlimg_err_set(err, errno, "read %s", c->dev);
-	if (n < MLIMG_VERITY_BLOCK)
-		return mlimg_err_refuse(err, "%s: it ends before its hash tree does", c->dev);
+static void verified_done(struct mlimg_verified *v)
+{
+	mlimg_cleanup_close(&v->part.fd);
+	mlimg_verity_done(&v->verity);
+}
+
+static void job_free(struct job *job)
+{
+	for (size_t i = 0; job && i < MLIMG_BOOT_LAYERS_MAX; i++)
+		verified_done(&job->layers[i]);
+	if (!job)
+		return;
+	verified_done(&job->index);
+	mlimg_trust_free(job->trust);
+	free(job);
+}
+MLIMG_DEFINE_CLEANUP(struct job, job_free)
+
+/* O_NONBLOCK: a FIFO given by mistake must not stop us. */
+static int open_dev(const char *dev, struct mlimg_verified *v, struct mlimg_err *err)
+{
+	v->part.fd = open(dev, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (v->part.fd < 0)
+		return mlimg_err_set(err, errno, "open %s", dev);
+	snprintf(v->name, sizeof(v->name), "%s", dev);
+	v->part.name = v->name;
 	return 0;
 }
 
-static int find_tree(
-	const struct call *c, int fd, struct mlimg_verity *ret_verity, struct mlimg_err *err)
+static int take_layer(
+	const struct mlimg_disk *disk, struct mlimg_verified *v, struct mlimg_err *err)
 {
-	uint8_t block[MLIMG_VERITY_BLOCK];
+	if (disk->state == MLIMG_DISK_UNREADABLE)
+		return mlimg_err_set(err, disk->error, "read %s", v->name);
+	if (disk->state != MLIMG_DISK_LAYER || disk->is_index ||
+		disk->sb.block_size != MLIMG_VERITY_BLOCK)
+		return mlimg_err_refuse(err, "%s: no layer", v->name);
+	v->part.size_bytes = disk->size_bytes;
+	v->part.n_blocks = disk->sb.size_bytes / MLIMG_VERITY_BLOCK;
+	memcpy(v->part.uuid, disk->sb.uuid, sizeof(v->part.uuid));
+	return mlimg_verity_read(&v->part, &v->verity, err);
+}
+
+static int read_layer(const char *dev, struct mlimg_verified *v, struct mlimg_err *err)
+{
 	struct mlimg_disk disk;
-	int r;
+	int r = open_dev(dev, v, err);
 
-	mlimg_disk_probe(fd, &disk);
-	if (disk.state == MLIMG_DISK_UNREADABLE)
-		return mlimg_err_set(err, disk.error, "read %s", c->dev);
-	if (disk.state != MLIMG_DISK_LAYER || disk.is_index ||
-		disk.sb.block_size != MLIMG_VERITY_BLOCK)
-		return mlimg_err_refuse(err, "%s: no layer", c->dev);
-	if (disk.size_bytes == disk.sb.size_bytes)
-		return mlimg_err_refuse(err, "%s: it has no hash tree", c->dev);
-	r = read_block(c, fd, disk.sb.size_bytes, block, err);
 	if (r < 0)
 		return r;
-	if (!mlimg_verity_is_super(block))
-		return mlimg_err_refuse(err, "%s: it has no hash tree", c->dev);
-	r = mlimg_verity_parse_super(
-		block, disk.sb.uuid, disk.sb.size_bytes / MLIMG_VERITY_BLOCK, ret_verity, err);
-	return r < 0 ? mlimg_err_wrap(err, r, "%s", c->dev) : 0;
+	mlimg_disk_probe(v->part.fd, &disk);
+	return take_layer(&disk, v, err);
 }
 
-/* The kernel would find it out too, but at the first read, and without a word of which hash it is. */
-static int check_root(
-	const struct call *c, int fd, const struct mlimg_verity *verity, struct mlimg_err *err)
+/* Layer @i, which lies behind the index. */
+static int read_joined(struct job *job, size_t i, struct mlimg_err *err)
 {
-	struct mlimg_verity_levels levels;
-	uint8_t top[MLIMG_VERITY_BLOCK], digest[MLIMG_SHA256_SIZE];
-	char root_hash[MLIMG_SHA256_HEX_SIZE];
-	struct mlimg_sha256 sha;
-	int r;
+	struct mlimg_verified *v = &job->layers[i];
+	const struct mlimg_erofs_device *place = &job->joined.layers[i];
+	struct mlimg_disk disk;
+	int r = open_dev(job->wanted->index.dev, v, err);
 
-	if (!mlimg_verity_levels(verity->data_blocks, verity->hash_offset_bytes, &levels))
-		return mlimg_err_refuse(err, "%s: hash tree of an impossible size", c->dev);
-	r = read_block(c, fd, levels.end_bytes - MLIMG_VERITY_BLOCK, top, err);
-	if (r == 0)
-		r = read_block(c, fd, levels.level[levels.n - 1].offset_bytes, top, err);
 	if (r < 0)
 		return r;
-	mlimg_sha256_init(&sha);
-	mlimg_sha256_add(&sha, verity->salt, sizeof(verity->salt));
-	mlimg_sha256_add(&sha, top, sizeof(top));
-	mlimg_sha256_end(&sha, digest);
-	mlimg_sha256_hex(digest, root_hash);
-	if (strcmp(root_hash, c->root_hash) != 0)
+	snprintf(v->name, sizeof(v->name), "block %u of %.200s", place->first_block,
+		job->wanted->index.dev);
+	v->part.offset_bytes = (uint64_t)place->first_block * MLIMG_VERITY_BLOCK;
+	mlimg_disk_probe_part(v->part.fd, v->part.offset_bytes,
+		mlimg_index_room(&job->joined, i) * MLIMG_VERITY_BLOCK, &disk);
+	r = take_layer(&disk, v, err);
+	if (r == 0 && v->part.n_blocks != place->n_blocks)
+		return mlimg_err_refuse(err, "%s: it is not as large as the index says", v->name);
+	return r;
+}
+
+static int read_index(struct job *job, struct mlimg_err *err)
+{
+	struct mlimg_verified *v = &job->index;
+	int r = open_dev(job->wanted->index.dev, v, err);
+
+	if (r == 0)
+		r = mlimg_index_read(v->part.fd, v->name, &job->joined, err);
+	if (r < 0)
+		return r;
+	if (job->joined.is_joined != job->wanted->is_joined)
+		return mlimg_err_refuse(err, "%s: the index there is %s", v->name,
+			job->joined.is_joined ? "joined" : "not joined");
+	if (job->joined.is_joined && job->joined.n_layers != job->wanted->n_layers)
+		return mlimg_err_refuse(err, "%s: the index there is over %zu layers, not %zu",
+			v->name, job->joined.n_layers, job->wanted->n_layers);
+	v->part.n_blocks = job->joined.size_bytes / MLIMG_VERITY_BLOCK;
+	v->part.size_bytes = job->joined.is_joined ? job->joined.room_bytes : UINT64_MAX;
+	memcpy(v->part.uuid, job->joined.uuid, sizeof(v->part.uuid));
+	return mlimg_verity_read(&v->part, &v->verity, err);
+}
+
+static const char *hash_of(const struct mlimg_verity_rule *rule, const char *id)
+{
+	for (size_t i = 0; i < rule->n_hashes; i++)
+		if (strncmp(rule->hashes[i].id, id, MLIMG_SHORT_ID) == 0)
+			return rule->hashes[i].hash;
+	return NULL;
+}
+
+static int check_signature(
+	const struct job *job, const struct mlimg_verified *v, struct mlimg_err *err)
+{
+	int r;
+
+	if (!v->verity.signature)
+		return mlimg_err_refuse(err, "%s: it is not signed", v->name);
+	r = mlimg_trust_check(job->trust, v->verity.signature, v->verity.signature_size,
+		v->verity.root_hash, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "%s", v->name) : 0;
+}
+
+/* With a hash of the stack all are judged together. */
+static int judge(const struct job *job, const struct mlimg_verity_item *item,
+	const struct mlimg_verified *v, struct mlimg_err *err)
+{
+	const struct mlimg_verity_rule *rule = job->wanted->rule;
+	const char *hash = hash_of(rule, item->id);
+
+	if (rule->form == MLIMG_VERITY_STACK)
+		return 0;
+	if (rule->form == MLIMG_VERITY_REQUIRE && item != &job->wanted->index)
+		return check_signature(job, v, err);
+	if (!hash)
+		return mlimg_err_refuse(err, "%s: mlimg.verity has no root hash of it", v->name);
+	if (strcmp(v->verity.root_hash, hash) != 0)
 		return mlimg_err_refuse(
-			err, "%s: its root hash is %s, not %s", c->dev, root_hash, c->root_hash);
+			err, "%s: its root hash is %s, not %s", v->name, v->verity.root_hash, hash);
 	return 0;
 }
 
-/* The kernel's Documentation/admin-guide/device-mapper/verity.rst, "Construction Parameters". */
-static int set_up(
-	const struct call *c, int fd, const struct mlimg_verity *verity, struct mlimg_err *err)
+static int judge_stack(const struct job *job, struct mlimg_err *err)
 {
-	char params[MLIMG_DM_PARAMS_MAX + 1], disk[32], salt[MLIMG_SHA256_HEX_SIZE];
-	struct mlimg_dm_target target = {.type = "verity",
-		.params = params,
-		.size_bytes = verity->data_blocks * MLIMG_VERITY_BLOCK};
-	struct stat st;
+	struct mlimg_verity_root roots[MLIMG_BOOT_LAYERS_MAX + 1];
+	const struct mlimg_verity_wanted *w = job->wanted;
+	char hash[MLIMG_SHA256_HEX_SIZE];
+
+	if (w->rule->form != MLIMG_VERITY_STACK)
+		return 0;
+	for (size_t i = 0; i < w->n_layers + (w->index.id != NULL); i++) {
+		const struct mlimg_verified *v = i < w->n_layers ? &job->layers[i] : &job->index;
+
+		memcpy(roots[i].uuid, v->part.uuid, sizeof(roots[i].uuid));
+		strcpy(roots[i].root_hash, v->verity.root_hash);
+	}
+	mlimg_verity_stack_hash(roots, w->n_layers + (w->index.id != NULL), hash);
+	if (strcmp(hash, w->rule->stack_hash) != 0)
+		return mlimg_err_refuse(err,
+			"the stack cannot be verified: its hash is %s, and mlimg.verity has %s",
+			hash, w->rule->stack_hash);
+	return 0;
+}
+
+static int name_failed(const struct mlimg_verity_item *item, int r, struct mlimg_err *err)
+{
+	return r < 0 ? mlimg_err_wrap(err, r, "the %s %.*s cannot be verified", item->what,
+			       MLIMG_SHORT_ID, item->id)
+		     : 0;
+}
+
+static int check(struct job *job, struct mlimg_err *err)
+{
+	const struct mlimg_verity_wanted *w = job->wanted;
+	int r = 0;
+
+	if (w->rule->form == MLIMG_VERITY_REQUIRE)
+		r = mlimg_trust_load(w->trust_dir, &job->trust, err);
+	if (r < 0)
+		return r;
+	if (job->trust && mlimg_trust_size(job->trust) == 0)
+		return mlimg_err_refuse(err,
+			"mlimg.verity=require, but there is no certificate in %s of the "
+			"initramfs: put one into that directory of the system, and make the "
+			"initramfs again",
+			w->trust_dir);
+	if (w->index.id) {
+		r = read_index(job, err);
+		if (r == 0)
+			r = judge(job, &w->index, &job->index, err);
+		r = name_failed(&w->index, r, err);
+	}
+	for (size_t i = 0; i < w->n_layers && r == 0; i++) {
+		r = w->is_joined ? read_joined(job, i, err)
+				 : read_layer(w->layers[i].dev, &job->layers[i], err);
+		if (r == 0)
+			r = judge(job, &w->layers[i], &job->layers[i], err);
+		r = name_failed(&w->layers[i], r, err);
+	}
+	return r < 0 ? r : judge_stack(job, err);
+}
+
+int mlimg_verity_open(const struct mlimg_verity_wanted *wanted, struct mlimg_err *err)
+{
+	mlimg_cleanup(job_free_cleanup) struct job *job = calloc(1, sizeof(*job));
 	int r;
 
-	if (fstat(fd, &st) < 0)
-		return mlimg_err_set(err, errno, "stat %s", c->dev);
-	if (!S_ISBLK(st.st_mode))
-		return mlimg_err_set(err, ENOTBLK, "%s", c->dev);
-	snprintf(disk, sizeof(disk), "%u:%u", major(st.st_rdev), minor(st.st_rdev));
-	mlimg_sha256_hex(verity->salt, salt);
-	/* Its superblock is not the kernel's: the tree begins behind it. */
-	snprintf(params, sizeof(params), "1 %s %s %d %d %llu %llu sha256 %s %s", disk, disk,
-		MLIMG_VERITY_BLOCK, MLIMG_VERITY_BLOCK, (unsigned long long)verity->data_blocks,
-		(unsigned long long)(verity->hash_offset_bytes / MLIMG_VERITY_BLOCK + 1),
-		c->root_hash, salt);
-	r = mlimg_dm_create(c->name, &target, err);
-	return r < 0 ? mlimg_err_wrap(err, r, "%s", c->dev) : 0;
-}
-
-static int run(const struct call *c)
-{
-	/* O_NONBLOCK: a FIFO given by mistake must not stop us. */
-	mlimg_autoclose int fd = open(c->dev, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct mlimg_verity verity = {.data_blocks = 0};
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = fd < 0 ? mlimg_err_set(&err, errno, "open %s", c->dev)
-		       : find_tree(c, fd, &verity, &err);
-
-	if (r == 0)
-		r = check_root(c, fd, &verity, &err);
-	if (r == 0)
-		r = set_up(c, fd, &verity, &err);
-	return r < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err) : MLIMG_EXIT_DONE;
-}
-
-static bool is_name(const char *name)
-{
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
-
-	return n > 0 && n <= MLIMG_DM_NAME_MAX && !name[n];
-}
-
-static int check(const struct call *c)
-{
-	uint8_t digest[MLIMG_SHA256_SIZE];
-	const char *missing = !c->dev ? "--dev" : !c->root_hash ? "--root-hash" : NULL;
-
-	if (missing)
-		return mlimg_cli_usage(MLIMG_AGENT_PROG, "verity: %s is missing", missing);
-	if (!mlimg_sha256_is_hex(c->root_hash, digest))
-		return mlimg_cli_usage(MLIMG_AGENT_PROG,
-			"verity: '%s' is no root hash (64 hex digits)", c->root_hash);
-	if (!is_name(c->name))
-		return mlimg_cli_usage(MLIMG_AGENT_PROG,
-			"verity: '%s' is no name (1 to 63 of a-z, 0-9 and -)", c->name);
-	return -1;
-}
-
-int mlimg_call_verity(int argc, char **argv)
-{
-	static const struct option options[] = {{"dev", required_argument, NULL, 'd'},
-		{"root-hash", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
-	struct call c = {.dev = NULL};
-	int opt, r;
-
-	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
-		switch (opt) {
-		case 'd': c.dev = optarg; break;
-		case 'r': c.root_hash = optarg; break;
-		case 'h': return mlimg_call_help();
-		default: return MLIMG_EXIT_USAGE;
-		}
-	if (optind + 1 != argc)
-		return mlimg_cli_usage(MLIMG_AGENT_PROG, "verity: which name? one is needed");
-	c.name = argv[optind];
-	r = check(&c);
-	return r >= 0 ? r : run(&c);
+	if (!job)
+		return mlimg_err_set(err, ENOMEM, "verity");
+	job->wanted = wanted;
+	verified_init(&job->index);
+	for (size_t i = 0; i < MLIMG_BOOT_LAYERS_MAX; i++)
+		verified_init(&job->layers[i]);
+	r = check(job, err);
+	if (r < 0)
+		return r;
+	return mlimg_verity_devices(job->layers, wanted->n_layers,
+		wanted->index.id ? &job->index : NULL, wanted->is_joined ? &job->joined : NULL,
+		err);
 }

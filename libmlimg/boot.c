@@ -220,7 +220,7 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	r |= set_stack(json, &boot->stack, boot->root);
 	r |= json_object_set_new(
 		json, "disks", json_string(boot->is_joined ? "joined" : "separate"));
-	r |= json_object_set_new(json, "verity", json_boolean(boot->is_verified));
+	r |= json_object_set_new(json, "verity", json_string(boot->verity ? boot->verity : "off"));
 	r |= json_object_set_new(json, "user", pack_user(boot));
 	r |= json_object_set_new(json, "carve_outs", json_array());
 	r |= json_object_set_new(json, "generation", json_integer((json_int_t)boot->generation));

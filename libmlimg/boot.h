@@ -13,7 +13,8 @@
  *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself;
  *                                                                    a patch has its "result" (layer.h) before "mount"
  *       "disks": "separate" | "joined",  joined: with "index", which is then one disk with the layers (index.h)
- *       "verity": true,                  whether every layer of "stack" is read through its hash tree (verity.h)
+ *       "verity": "off" | "hash" | "stack" | "require",   not off: every layer of "stack", and the index, is read through its hash tree
+ *                                        (verity.h), for which root hashes, the stack's hash or signatures vouch
  *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user",
  *                 "formatted": false,    true in the one boot that made this file system on a blank disk
  *                 "fsck": null | { "status": 1, "said": "..." },      of e2fsck -p: 0 clean, 1 repaired; null: not run
@@ -146,9 +147,9 @@ enum mlimg_boot_change {
 
 /** A boot. */
 struct mlimg_boot {
-	const char *root; /**< "/run/mlimg": the mounts are told from it */
-	bool is_joined;   /**< index and layers are one disk */
-	bool is_verified; /**< the layers are read through their hash trees */
+	const char *root;   /**< "/run/mlimg": the mounts are told from it */
+	bool is_joined;     /**< index and layers are one disk */
+	const char *verity; /**< what vouches for the layers' hash trees, NULL: nothing does */
 	struct mlimg_boot_stack stack;
 	enum mlimg_boot_mode mode;
 	struct mlimg_boot_user user;

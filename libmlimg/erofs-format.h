@@ -8,12 +8,13 @@
  * - The superblock lies at byte 1024 of block 0 and is 128 bytes long. Its checksum is CRC-32C (initial value ~0, no final
  *   inversion) over the bytes 1024..4095 of block 0, taken with the checksum field zero.
  * - The device table is an array of 128-byte slots that begins at byte 128 * devt_slotoff. Slot i is device i + 1; device 0 is the image itself.
- *   The tag is free to use. Of the 56 reserved bytes, which no kernel reads, mlimg uses the last 16, farthest from what later versions may add.
+ *   The tag is free to use. Of the 56 reserved bytes, which no kernel reads, mlimg uses the last 20, farthest from what later versions may add.
  * - A joined image lies at the beginning of one disk, and its devices behind it on the same disk (libmlimg/index.h). Its chunks name device 0 and
  *   blocks of that disk, which every kernel with chunk-based files can do; images whose chunks name devices that lie behind them (EROFS calls them
  *   flattened) are only for Linux 6.4 and later. The feature EROFS_INCOMPAT_DEVICE_TABLE is off, for with it a kernel before 6.4 wants the devices, and with it off
  *   none looks at extra_devices, devt_slotoff and the table. They are there all the same, for mlimg: mapped_blkaddr of a slot is the device's first block on the disk.
- *   The superblock's blocks are those of the whole disk; the image itself ends where device 1 begins.
+ *   The superblock's blocks are those of the whole disk; the image itself ends where device 1 begins, or, where a hash tree (libmlimg/verity.h) lies between them,
+ *   after slot 0's own_blocks.
  * - Inodes lie at 4096 * meta_blkaddr + 32 * nid. The root's nid has 16 bits in the superblock, so it must be one of the first 65,536 slots.
  * - An inode is followed by its xattrs, then by what its layout says: an array of chunk indexes (aligned to 8 bytes), or the tail of its data, which must
  *   not cross a block's end.
@@ -83,7 +84,9 @@ struct erofs_device_slot {
 	uint8_t tag[64]; /**< free to use; here the build id in hexadecimal */
 	uint32_t blocks;
 	uint32_t mapped_blkaddr; /**< first block on the disk of a joined image, else 0 */
-	uint8_t reserved[40];
+	uint8_t reserved[36];
+	uint32_t
+		own_blocks; /**< reserved bytes; in slot 0 of a joined image its own blocks, 0: all up to device 1 */
 	uint8_t places[16]; /**< reserved bytes, here the hash seed of the layer's superblock */
 } __attribute__((packed));
 

@@ -37,7 +37,8 @@ static const char *find_sizes(
 {
 	struct erofs_device_slot slot;
 
-	super->disk_bytes = super->size_bytes = (uint64_t)le32toh(sb->blocks) << EROFS_BLOCK_BITS;
+	super->disk_bytes = (uint64_t)le32toh(sb->blocks) << EROFS_BLOCK_BITS;
+	super->size_bytes = super->room_bytes = super->disk_bytes;
 	super->n_devices = le16toh(sb->extra_devices);
 	super->devices_offset = (uint64_t)le16toh(sb->devt_slotoff) * EROFS_DEVICE_SLOT_SIZE;
 	super->is_joined =
@@ -46,9 +47,13 @@ static const char *find_sizes(
 		if (super->devices_offset > EROFS_BLOCK_SIZE - sizeof(slot))
 			return "device table lies outside";
 		memcpy(&slot, data + super->devices_offset, sizeof(slot));
-		super->size_bytes = (uint64_t)le32toh(slot.mapped_blkaddr) << EROFS_BLOCK_BITS;
+		super->room_bytes = (uint64_t)le32toh(slot.mapped_blkaddr) << EROFS_BLOCK_BITS;
+		super->size_bytes = (uint64_t)le32toh(slot.own_blocks) << EROFS_BLOCK_BITS;
+		if (!super->size_bytes)
+			super->size_bytes = super->room_bytes;
 	}
-	if (!super->size_bytes || super->size_bytes > super->disk_bytes)
+	if (!super->size_bytes || super->size_bytes > super->room_bytes ||
+		super->room_bytes > super->disk_bytes)
 		return "impossible size";
 	if (super->devices_offset + (uint64_t)super->n_devices * EROFS_DEVICE_SLOT_SIZE >
 		super->size_bytes)

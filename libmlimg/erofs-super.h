@@ -31,9 +31,11 @@ struct mlimg_erofs_super {
 	uint8_t uuid[MLIMG_UUID_SIZE]; /**< of the file system */
 	bool is_joined;                /**< its devices lie behind it on the same disk */
 	uint64_t size_bytes;           /**< of the image itself, without its devices */
-	uint64_t disk_bytes;           /**< of a joined image with its devices, else size_bytes */
-	uint64_t devices_offset;       /**< bytes; the device table lies within the image */
-	unsigned n_devices;            /**< slots of it, 0..65535 */
+	uint64_t
+		room_bytes; /**< up to device 1 of a joined image, its hash tree included, else size_bytes */
+	uint64_t disk_bytes;     /**< of a joined image with its devices, else size_bytes */
+	uint64_t devices_offset; /**< bytes; the device table lies within the image */
+	unsigned n_devices;      /**< slots of it, 0..65535 */
 };
 
 /** A slot of the device table. */

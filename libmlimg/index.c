@@ -65,6 +65,7 @@ int mlimg_index_read(int fd, const char *name, struct mlimg_index *ret_index, st
 	memcpy(index.uuid, disk.index.uuid, sizeof(index.uuid));
 	index.is_joined = disk.index.is_joined;
 	index.size_bytes = disk.index.size_bytes;
+	index.room_bytes = disk.index.room_bytes;
 	index.disk_blocks = disk.index.disk_bytes / EROFS_BLOCK_SIZE;
 	r = read_layers(fd, name, &disk.index, &index, err);
 	if (r == 0)

@@ -17,7 +17,7 @@
  *     the index, layer 0's image, layer 1's image, …      bottom first, each followed by zeros up to a multiple of 4096 bytes
  *
  * Nothing is copied for it: a hypervisor puts the files together (tools/vmdk.h). A slot's mapped_blkaddr is the layer's first block on that disk, the first one's also
- * the number of blocks of the index itself; superblock's blocks is the number of all. A layer's room, up to the next one's first block, is that of the whole image:
+ * the number of blocks of the index itself, with its hash tree where it has one (verity.h); superblock's blocks is the number of all. A layer's room, up to the next one's first block, is that of the whole image:
  * more than its file system where a hash tree lies behind that (verity.h), or where it lies on a larger block device.
  *
  * The index's own UUID is derived from the stack id as a layer's is from its build id (layer.h). Only superblocks and the device table are read.
@@ -31,8 +31,10 @@
 /** An index as its superblock and device table describe it. */
 struct mlimg_index {
 	uint8_t uuid[MLIMG_UUID_SIZE];
-	bool is_joined;       /**< made for one disk with its layers */
-	uint64_t size_bytes;  /**< of the index itself */
+	bool is_joined;      /**< made for one disk with its layers */
+	uint64_t size_bytes; /**< of the index itself */
+	uint64_t
+		room_bytes; /**< of a joined one on the disk: with the hash tree behind it, if any */
 	uint64_t disk_blocks; /**< of the disk of a joined one, layers included */
 	size_t n_layers;
 	struct mlimg_erofs_device layers[MLIMG_STACK_LAYERS_MAX]; /**< bottom first */

@@ -23,6 +23,15 @@
  * All else in its block is zero. The salt is the SHA-256 of "mlimg-verity-salt " and the build id in hexadecimal, so that the same
  * input gives the same root hash. The root hash is not in the image: whoever can write the image could write it too.
  *
+ * An index (index.h) can have a hash tree as well, behind its own last block; there the stack id takes the build id's place, and
+ * sidecar and signature there are none: what it is compiled from vouches for it, and whoever compiled it knows its root hash.
+ *
+ * A signed layer has its signature behind the tree, where a guest finds it without being told. Nothing that knows of trees alone
+ * looks there. Little endian:
+ *
+ *     0   8  "mlimgsig"         12  4  bytes of the signature, 1..MLIMG_SIGNATURE_MAX
+ *     8   4  1, its version     16  …  the signature, filled up with zeros to a whole block
+ *
  * Beside IMAGE lie
  *
  *     IMAGE.layer.json  the sidecar: the keys of the image's own /mlimg/layer.json (layer.h), then
@@ -35,6 +44,14 @@
  * the latter and "signature" only where the image is signed. A signature is a detached PKCS#7 one (RFC 2315) in DER, without
  * certificates and signed attributes, of the 64 characters of the root hash: what dm-verity takes (root_hash_sig_key_desc) and
  * `veritysetup --root-hash-signature` hands to it. Unknown keys are ignored.
+ *
+ * Many root hashes become one, the stack's hash: the SHA-256 of the text
+ *
+ *     mlimg-verity-stack 1
+ *     <32 hex: UUID of the file system> <64 hex: its root hash>
+ *
+ * with a line, newline included, for each read-only layer, bottom first, and then for the index where there is one. A root hash stands for
+ * all that is in its file system, the description with the whole build id included.
  */
 #ifndef MLIMG_VERITY_H
 #define MLIMG_VERITY_H
@@ -129,6 +146,64 @@ int mlimg_sidecar_to_json(const struct mlimg_layer_info *info, const struct mlim
  */
 int mlimg_sidecar_from_json(const char *text, size_t size, struct mlimg_layer_info *ret_info,
 	struct mlimg_verity *ret_verity, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** A file system with a hash tree: a disk or a file, or a part of one. */
+struct mlimg_verity_part {
+	int fd;                /**< readable */
+	const char *name;      /**< as messages begin with it */
+	uint64_t offset_bytes; /**< where the file system begins */
+	uint64_t size_bytes;   /**< of the part, with all that lies behind the file system */
+	uint8_t uuid[MLIMG_UUID_SIZE]; /**< the file system's */
+	uint64_t n_blocks;             /**< of the file system */
+};
+
+/**
+ * Find the hash tree and its root hash, and the signature where there is one; all may come from a stranger. The top level's block is all of the tree
+ * that is read.
+ *
+ * @param part        where
+ * @param ret_verity  complete; mlimg_verity_done() when done
+ * @param err         names the part; of kind MLIMG_ERR_REFUSED: it has no tree, not all of one, or something that is not as described above
+ * @return            0, -EUCLEAN, -ENOMEM, other -errno
+ */
+int mlimg_verity_read(const struct mlimg_verity_part *part, struct mlimg_verity *ret_verity,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The last step of mlimg_verity_read() by itself, for whoever has found the tree in another way.
+ *
+ * @param part    where; uuid and n_blocks are not looked at
+ * @param verity  gets the signature, where there is one
+ * @param err     as mlimg_verity_read()
+ * @return        as mlimg_verity_read()
+ */
+int mlimg_verity_read_signature(const struct mlimg_verity_part *part, struct mlimg_verity *verity,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return the byte where hash tree and signature end; 0 for an impossible number of blocks */
+uint64_t mlimg_verity_end(const struct mlimg_verity *verity);
+
+/**
+ * A signature as it lies behind a tree.
+ *
+ * @param signature  DER
+ * @param size       bytes, 1..MLIMG_SIGNATURE_MAX
+ * @param ret_area   free() it
+ * @param ret_size   whole blocks
+ * @return           0, -ENOMEM
+ */
+int mlimg_verity_pack_signature(const uint8_t *signature, size_t size, uint8_t **ret_area,
+	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** One of a stack's hash trees. */
+struct mlimg_verity_root {
+	uint8_t uuid[MLIMG_UUID_SIZE]; /**< the file system's */
+	char root_hash[MLIMG_SHA256_HEX_SIZE];
+};
+
+/** The hash of a stack with these root hashes: layers bottom first, then the index. */
+void mlimg_verity_stack_hash(const struct mlimg_verity_root *roots, size_t n_roots,
+	char ret_hash[MLIMG_SHA256_HEX_SIZE]);
 
 /** Free what @p verity owns; accepts NULL and a zeroed one. */
 void mlimg_verity_done(struct mlimg_verity *verity);

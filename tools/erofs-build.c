@@ -105,6 +105,11 @@ int mlimg_erofs_join(struct mlimg_erofs *image, const uint64_t *rooms, struct ml
 	return 0;
 }
 
+void mlimg_erofs_leave_room(struct mlimg_erofs *image)
+{
+	image->has_tree = true;
+}
+
 /* As the kernel's new_encode_dev(): 8 bits of the minor, 12 of the major, the other 12 of the minor. */
 static uint32_t encode_dev(uint32_t major, uint32_t minor)
 {

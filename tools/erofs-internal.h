@@ -99,6 +99,7 @@ struct mlimg_erofs {
 	size_t xattr_table_size;
 	uint64_t n_chunks; /**< of all inodes that were checked */
 	bool is_joined;
+	bool has_tree; /**< a hash tree is to lie behind it */
 
 	/* Set by the layout. */
 	int64_t build_time_s;

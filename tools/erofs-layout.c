@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/verity.h"
 
 /* Chunks of all files: a hostile image must not become an index that fills the disk. */
 #define CHUNKS_ALL_MAX (1u << 26)
@@ -333,10 +334,22 @@ static int place_shared_xattrs(struct mlimg_erofs *image, struct mlimg_err *err)
 	return 0;
 }
 
+/* A tree stands on two blocks at least. */
+static uint64_t end_of_tree(struct mlimg_erofs *image)
+{
+	struct mlimg_verity_levels levels;
+
+	if (image->n_blocks < 2)
+		image->n_blocks = 2;
+	return mlimg_verity_levels(image->n_blocks, image->n_blocks * EROFS_BLOCK_SIZE, &levels)
+		? levels.end_bytes / EROFS_BLOCK_SIZE
+		: EROFS_NULL_ADDR;
+}
+
 /* Block numbers have 32 bits, and the greatest one means a hole. */
 static int place_devices(struct mlimg_erofs *image, struct mlimg_err *err)
 {
-	uint64_t at = image->n_blocks;
+	uint64_t at = image->has_tree ? end_of_tree(image) : image->n_blocks;
 
 	for (size_t i = 0; image->is_joined && i < image->devices.size; i++) {
 		struct device *device = &image->devices.at[i];
@@ -349,7 +362,7 @@ static int place_devices(struct mlimg_erofs *image, struct mlimg_err *err)
 		device->first_block = (uint32_t)at;
 		at += device->room;
 	}
-	image->n_disk_blocks = at;
+	image->n_disk_blocks = image->is_joined ? at : image->n_blocks;
 	return 0;
 }
 

@@ -208,6 +208,8 @@ static void put_super(
 		memcpy(slot->places, image->devices.at[i].places, sizeof(slot->places));
 		slot->blocks = htole32(image->devices.at[i].blocks);
 		slot->mapped_blkaddr = htole32(image->devices.at[i].first_block);
+		if (i == 0 && image->is_joined && image->has_tree)
+			slot->own_blocks = htole32((uint32_t)image->n_blocks);
 	}
 	sb->checksum = htole32(
 		mlimg_crc32c(~0u, map + EROFS_SB_OFFSET, EROFS_BLOCK_SIZE - EROFS_SB_OFFSET));

@@ -72,6 +72,9 @@ int mlimg_erofs_add_device(struct mlimg_erofs *image, const char *tag,
 int mlimg_erofs_join(
 	struct mlimg_erofs *image, const uint64_t *rooms, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** It will get a hash tree behind it (libmlimg/verity.h): it has two blocks at least, and a joined image leaves room. */
+void mlimg_erofs_leave_room(struct mlimg_erofs *image);
+
 /**
  * Add an inode. The first one added is the root and must be a directory.
  *

@@ -16,6 +16,7 @@
 #include "tools/index-merge.h"
 #include "tools/inspect-layer.h"
 #include "tools/outfile.h"
+#include "tools/verity-make.h"
 
 struct job {
 	struct mlimg_index_layer *layers;
@@ -23,7 +24,7 @@ struct job {
 	struct mlimg_stack stack;
 	struct mlimg_manifest **manifests; /* NULL as long as nothing has to be composed */
 	struct mlimg_composed composed;
-	bool is_joined;
+	bool is_joined, has_tree;
 	size_t n;
 };
 
@@ -174,6 +175,8 @@ static int write_index(struct job *job, struct mlimg_outfile *out,
 		r = merge(job, text, &image, err);
 	if (r == 0 && job->is_joined)
 		r = join(job, image, err);
+	if (r == 0 && job->has_tree)
+		mlimg_erofs_leave_room(image);
 	if (r == 0)
 		r = mlimg_erofs_write(
 			image, out->fd, uuid, MLIMG_INDEX_LABEL, &result->size_bytes, err);
@@ -183,12 +186,27 @@ static int write_index(struct job *job, struct mlimg_outfile *out,
 	return r;
 }
 
+static int add_tree(const struct job *job, struct mlimg_outfile *out,
+	struct mlimg_index_result *result, struct mlimg_err *err)
+{
+	struct mlimg_verity verity;
+	int r;
+
+	if (!job->has_tree)
+		return 0;
+	r = mlimg_verity_append(out->fd, out->tmp_path, out->path, result->stack_id, &verity, err);
+	if (r == 0)
+		strcpy(result->root_hash, verity.root_hash);
+	return r;
+}
+
 int mlimg_index_compile(const char *const *images, size_t n_images, const char *target,
 	const struct mlimg_index_options *options, struct mlimg_index_result *ret,
 	struct mlimg_err *err)
 {
 	mlimg_autooutfile struct mlimg_outfile out = MLIMG_OUTFILE_INIT;
-	mlimg_cleanup(job_done) struct job job = {.is_joined = options->is_joined};
+	mlimg_cleanup(job_done) struct job job = {
+		.is_joined = options->is_joined, .has_tree = options->has_tree};
 	struct mlimg_index_result result = {.n_layers = n_images};
 	const char *missing;
 	int r;
@@ -208,6 +226,8 @@ int mlimg_index_compile(const char *const *images, size_t n_images, const char *
 		r = mlimg_outfile_open(&out, target, options->replace, err);
 	if (r == 0)
 		r = write_index(&job, &out, &result, err);
+	if (r == 0)
+		r = add_tree(&job, &out, &result, err);
 	if (r == 0)
 		r = mlimg_outfile_commit(&out, err);
 	if (r < 0)

@@ -17,12 +17,14 @@
 struct mlimg_index_options {
 	bool is_joined; /**< for one disk with the layers (libmlimg/index.h) */
 	bool replace;   /**< an existing file may be replaced */
+	bool has_tree;  /**< append a hash tree (libmlimg/verity.h) */
 };
 
 /** What was compiled. */
 struct mlimg_index_result {
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
-	uint64_t size_bytes;
+	uint64_t size_bytes;                   /**< without its hash tree */
+	char root_hash[MLIMG_SHA256_HEX_SIZE]; /**< of the hash tree, or "" */
 	size_t n_layers;
 	size_t not_built_over; /**< index of the first layer that was built over something else; 0 for none */
 };

@@ -26,6 +26,20 @@ static int compare_info(
 	return r;
 }
 
+/* The same one lies in the image and beside it. */
+static int compare_signatures(
+	struct mlimg_inspect *in, const struct mlimg_inspect_verity *v, struct mlimg_err *err)
+{
+	const struct mlimg_verity *own = &v->tree, *beside = &v->sidecar.verity;
+
+	if (own->signature_size == beside->signature_size &&
+		(!own->signature ||
+			memcmp(own->signature, beside->signature, own->signature_size) == 0))
+		return 0;
+	return mlimg_err_refuse(err, "%.200s: the signature in it is not the one in '%.140s%s'",
+		in->options->image, in->options->image, MLIMG_SIDECAR_SUFFIX);
+}
+
 static int compare_sidecar(
 	struct mlimg_inspect *in, struct mlimg_inspect_verity *v, struct mlimg_err *err)
 {
@@ -48,7 +62,7 @@ static int compare_sidecar(
 			in->options->image, MLIMG_SIDECAR_SUFFIX);
 	strcpy(v->tree.root_hash, beside->root_hash);
 	v->is_known = true;
-	return 0;
+	return compare_signatures(in, v, err);
 }
 
 static int take_root_hash(
@@ -79,7 +93,7 @@ static int check_wanted(
 	if (v->tree.data_blocks == 0 &&
 		(has_cert || mlimg_inspect_has(in, MLIMG_INSPECT_ROOT_HASH)))
 		return mlimg_err_refuse(err, "%.200s: has no hash tree", in->options->image);
-	if (has_cert && !v->sidecar.verity.signature)
+	if (has_cert && !v->tree.signature)
 		return mlimg_err_refuse(err, "%.200s: is not signed", in->options->image);
 	return 0;
 }
@@ -110,12 +124,11 @@ static int check_signature(
 	struct mlimg_inspect *in, struct mlimg_inspect_verity *v, struct mlimg_err *err)
 {
 	const char *cert = in->options->values[MLIMG_INSPECT_CERT];
-	const struct mlimg_verity *beside = &v->sidecar.verity;
 	int r;
 
 	if (!cert)
 		return 0;
-	r = mlimg_signature_check(beside->signature, beside->signature_size, v->tree.root_hash,
+	r = mlimg_signature_check(v->tree.signature, v->tree.signature_size, v->tree.root_hash,
 		cert, &v->signer, err);
 	if (r == -EUCLEAN)
 		return mlimg_err_wrap(
@@ -206,7 +219,7 @@ void mlimg_inspect_verity_put_found(const struct mlimg_inspect_verity *v)
 	printf("%-12s %s\n", "root hash",
 		v->is_known ? v->tree.root_hash
 			    : "not known: there is a hash tree, but no sidecar");
-	if (v->sidecar.verity.signature)
+	if (v->tree.signature)
 		printf("%-12s there is one; 'verify' checks it\n", "signature");
 }
 
@@ -223,8 +236,7 @@ json_t *mlimg_inspect_verity_found_json(const struct mlimg_inspect_verity *v)
 	return json_pack("{s:o, s:s, s:I, s:I, s:b}", "root_hash",
 		text_or_null(v->is_known ? v->tree.root_hash : NULL), "salt", salt, "data_blocks",
 		(json_int_t)v->tree.data_blocks, "hash_offset_bytes",
-		(json_int_t)v->tree.hash_offset_bytes, "is_signed",
-		v->sidecar.verity.signature != NULL);
+		(json_int_t)v->tree.hash_offset_bytes, "is_signed", v->tree.signature != NULL);
 }
 
 void mlimg_inspect_verity_put_checked(const struct mlimg_inspect_verity *v)
@@ -247,7 +259,7 @@ void mlimg_inspect_verity_put_checked(const struct mlimg_inspect_verity *v)
 		v->is_known ? "" : " (as computed: nothing to compare it with)");
 	if (v->signer)
 		printf("%-12s good: %s\n", "signature", v->signer);
-	else if (v->sidecar.verity.signature)
+	else if (v->tree.signature)
 		printf("%-12s not checked: '--cert' does\n", "signature");
 }
 
@@ -272,7 +284,7 @@ json_t *mlimg_inspect_verity_checked_json(const struct mlimg_inspect_verity *v)
 	return json_pack("{s:s, s:b, s:I, s:I, s:o, s:b, s:o}", "root_hash", v->tree.root_hash,
 		"is_root_hash_known", v->is_known, "data_blocks", (json_int_t)v->tree.data_blocks,
 		"n_bad_blocks", (json_int_t)v->flaws.n, "bad_blocks", blocks_of(v), "is_signed",
-		v->sidecar.verity.signature != NULL, "signer", text_or_null(v->signer));
+		v->tree.signature != NULL, "signer", text_or_null(v->signer));
 }
 
 void mlimg_inspect_verity_done(struct mlimg_inspect_verity *v)
@@ -280,6 +292,7 @@ void mlimg_inspect_verity_done(struct mlimg_inspect_verity *v)
 	if (!v)
 		return;
 	mlimg_sidecar_done(&v->sidecar);
+	mlimg_verity_done(&v->tree);
 	for (size_t i = 0; i < MLIMG_VERITY_SHOWN_MAX; i++)
 		free(v->owners[i]);
 	free(v->signer);

@@ -386,14 +386,15 @@ static int add_verity(const struct mlimg_build *build, const struct mlimg_outfil
 	const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
 	struct mlimg_verity *verity = build->verity;
-	int r = verity
-		? mlimg_verity_append(out->fd, out->tmp_path, build->image, info, verity, err)
-		: 0;
+	int r = verity ? mlimg_verity_append(
+				 out->fd, out->tmp_path, build->image, info->build_id, verity, err)
+		       : 0;
 
 	if (r < 0 || !build->signer)
 		return r;
-	return mlimg_signer_sign(
+	r = mlimg_signer_sign(
 		build->signer, verity->root_hash, &verity->signature, &verity->signature_size, err);
+	return r < 0 ? r : mlimg_verity_append_signature(out->fd, build->image, verity, err);
 }
 
 int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,

@@ -29,6 +29,8 @@ static const char help_text[] =
 	"                      one behind the other, and is mounted without devices\n"
 	"      --disk FILE     the same, and describe that disk in a VMDK descriptor for\n"
 	"                      QEMU, which takes the files as they are\n"
+	"      --verity        append a dm-verity hash tree and say its root hash, which\n"
+	"                      mlimg.verity takes (mlimg-boot(7))\n"
 	"      --force         replace files that exist (default: refuse)\n"
 	"      --json          describe the result as JSON on stdout\n"
 	"  -q, --quiet         print nothing when all is well\n"
@@ -37,12 +39,13 @@ static const char help_text[] =
 	"\n"
 	"Exit codes: 0 done, 1 failed, 2 wrong usage, 3 image refused.\n";
 
-enum { OPT_FORCE = 256, OPT_JOINED, OPT_DISK, OPT_JSON, OPT_VERSION };
+enum { OPT_FORCE = 256, OPT_JOINED, OPT_DISK, OPT_VERITY, OPT_JSON, OPT_VERSION };
 
 static const struct option longs[] = {
 	{"output", required_argument, NULL, 'o'},
 	{"joined", no_argument, NULL, OPT_JOINED},
 	{"disk", required_argument, NULL, OPT_DISK},
+	{"verity", no_argument, NULL, OPT_VERITY},
 	{"force", no_argument, NULL, OPT_FORCE},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"quiet", no_argument, NULL, 'q'},
@@ -56,7 +59,7 @@ struct options {
 	const char *disk; /* the descriptor; NULL for none */
 	const char *const *layers;
 	size_t n_layers;
-	bool joined, force, json, quiet;
+	bool joined, verity, force, json, quiet;
 };
 
 /* @return the exit code when the program is done already, -1 to go on */
@@ -69,6 +72,7 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'o': o->output = optarg; break;
 		case OPT_JOINED: o->joined = true; break;
 		case OPT_DISK: o->disk = optarg; break;
+		case OPT_VERITY: o->verity = true; break;
 		case OPT_FORCE: o->force = true; break;
 		case OPT_JSON: o->json = true; break;
 		case 'q': o->quiet = true; break;
@@ -129,7 +133,7 @@ static int compile(const struct options *o, struct mlimg_index_result *ret_resul
 {
 	mlimg_autooutfile struct mlimg_outfile disk = MLIMG_OUTFILE_INIT;
 	const struct mlimg_index_options how = {
-		.is_joined = o->joined || o->disk, .replace = o->force};
+		.is_joined = o->joined || o->disk, .replace = o->force, .has_tree = o->verity};
 	int r = o->disk ? check_disk(o, err) : 0;
 
 	if (r == 0 && o->disk)
@@ -147,6 +151,8 @@ static void report_json(const struct mlimg_index_result *result, const struct ml
 {
 	printf("{\"stack_id\": \"%s\", \"layers\": %zu, \"size_bytes\": %" PRIu64, result->stack_id,
 		result->n_layers, result->size_bytes);
+	if (result->root_hash[0])
+		printf(", \"root_hash\": \"%s\"", result->root_hash);
 	if (index->is_joined) {
 		printf(", \"disk_blocks\": %" PRIu64 ", \"first_blocks\": [", index->disk_blocks);
 		for (size_t i = 0; i < index->n_layers; i++)
@@ -164,10 +170,11 @@ static void report(const struct options *o, const struct mlimg_index_result *res
 	if (o->json)
 		report_json(result, index);
 	else if (!o->quiet)
-		printf("%s: %sindex over %zu %s, %s, stack %.20s\n", o->output,
+		printf("%s: %sindex over %zu %s, %s, stack %.20s%s%s\n", o->output,
 			index->is_joined ? "joined " : "", result->n_layers,
 			mlimg_cli_noun(result->n_layers, "layer", "layers"),
-			mlimg_cli_format_size(result->size_bytes, size), result->stack_id);
+			mlimg_cli_format_size(result->size_bytes, size), result->stack_id,
+			result->root_hash[0] ? ", root hash " : "", result->root_hash);
 }
 
 int main(int argc, char **argv)

@@ -69,6 +69,26 @@ static int check_end(
 	return read_blocks(fs, last, 1, levels.end_bytes - BS, err);
 }
 
+/* In a file nothing else lies behind the tree. */
+static int find_signature(struct mlimg_ext4 *fs, struct mlimg_verity *verity, struct mlimg_err *err)
+{
+	struct mlimg_verity_part part = {.fd = mlimg_ext4_fd(fs), .size_bytes = INT64_MAX};
+	char name[201];
+	off_t end;
+	int r;
+
+	snprintf(name, sizeof(name), "%s", mlimg_ext4_name(fs));
+	part.name = name;
+	r = mlimg_verity_read_signature(&part, verity, err);
+	if (r < 0 || !is_file(fs))
+		return r;
+	end = lseek(mlimg_ext4_fd(fs), 0, SEEK_END);
+	if (end >= 0 && (uint64_t)end != mlimg_verity_end(verity))
+		return mlimg_err_refuse(
+			err, "%s: what lies behind its hash tree is no signature", part.name);
+	return 0;
+}
+
 int mlimg_verity_find(struct mlimg_ext4 *fs, struct mlimg_verity *ret_verity, struct mlimg_err *err)
 {
 	const struct mlimg_ext4_super *super = mlimg_ext4_super(fs);
@@ -98,7 +118,11 @@ int mlimg_verity_find(struct mlimg_ext4 *fs, struct mlimg_verity *ret_verity, st
 		return mlimg_err_wrap(err, r, "%.200s", mlimg_ext4_name(fs));
 	r = check_end(fs, &verity, err);
 	if (r == 0)
+		r = find_signature(fs, &verity, err);
+	if (r == 0)
 		*ret_verity = verity;
+	else
+		mlimg_verity_done(&verity);
 	return r;
 }
 

@@ -14,10 +14,11 @@
 
 /**
  * Look for a hash tree behind the file system. Refused: a superblock that is not as described; one that is as described, but the tree is
- * not all there; in a file, anything else than zeros in its place.
+ * not all there; in a file, anything else than zeros in its place, and anything else than a signature
+ * behind it.
  *
  * @param fs          the image
- * @param ret_verity  data_blocks is 0 when there is none; the root hash is not known
+ * @param ret_verity  data_blocks is 0 when there is none; the root hash is not known; mlimg_verity_done() when done
  * @param err         names the image
  * @return            0, -EUCLEAN, other -errno
  */

@@ -7,6 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 
 /* libcryptsetup says what went wrong by a callback, and by a number of errno's. */
 static void take_message(int level, const char *message, void *ctx)
@@ -18,8 +22,8 @@ static void take_message(int level, const char *message, void *ctx)
 	snprintf(text, MLIMG_ERR_TEXT_SIZE, ": %.*s", (int)strcspn(message, "\n"), message);
 }
 
-static int format(struct crypt_device *cd, const char *path, const struct mlimg_layer_info *info,
-	struct mlimg_verity *verity)
+static int format(
+	struct crypt_device *cd, const char *path, const char *id, struct mlimg_verity *verity)
 {
 	struct crypt_params_verity params = {
 		.hash_name = "sha256",
@@ -38,7 +42,7 @@ static int format(struct crypt_device *cd, const char *path, const struct mlimg_
 	size_t size = sizeof(root);
 	int r;
 
-	if (!mlimg_layer_uuid(info->build_id, uuid))
+	if (!mlimg_layer_uuid(id, uuid))
 		return -EINVAL;
 	mlimg_uuid_format(uuid, uuid_text);
 	r = crypt_format(cd, CRYPT_VERITY, NULL, NULL, uuid_text, NULL, 0, &params);
@@ -49,8 +53,8 @@ static int format(struct crypt_device *cd, const char *path, const struct mlimg_
 	return r < 0 ? r : 0;
 }
 
-static int make(const char *path, const char *image, const struct mlimg_layer_info *info,
-	struct mlimg_verity *verity, struct mlimg_err *err)
+static int make(const char *path, const char *image, const char *id, struct mlimg_verity *verity,
+	struct mlimg_err *err)
 {
 	char message[MLIMG_ERR_TEXT_SIZE] = "";
 	struct crypt_device *cd = NULL;
@@ -60,14 +64,14 @@ static int make(const char *path, const char *image, const struct mlimg_layer_in
 	crypt_set_log_callback(NULL, take_message, message);
 	r = crypt_init(&cd, path);
 	if (r == 0)
-		r = format(cd, path, info, verity);
+		r = format(cd, path, id, verity);
 	crypt_free(cd);
 	crypt_set_log_callback(NULL, NULL, NULL);
 	return r < 0 ? mlimg_err_set(err, r, "hash tree of '%s'%s", image, message) : 0;
 }
 
-int mlimg_verity_append(int fd, const char *tmp_path, const char *image,
-	const struct mlimg_layer_info *info, struct mlimg_verity *ret_verity, struct mlimg_err *err)
+int mlimg_verity_append(int fd, const char *tmp_path, const char *image, const char *id,
+	struct mlimg_verity *ret_verity, struct mlimg_err *err)
 {
 	struct mlimg_verity verity = {.root_hash = ""};
 	struct mlimg_verity_levels levels;
@@ -84,8 +88,8 @@ int mlimg_verity_append(int fd, const char *tmp_path, const char *image,
 	r = posix_fallocate(fd, st.st_size, (off_t)levels.end_bytes - st.st_size);
 	if (r != 0)
 		return mlimg_err_set(err, r, "write '%s'", image);
-	mlimg_verity_salt(info->build_id, verity.salt);
-	r = make(tmp_path, image, info, &verity, err);
+	mlimg_verity_salt(id, verity.salt);
+	r = make(tmp_path, image, id, &verity, err);
 	if (r < 0)
 		return r;
 	/* Who reads the tree expects it to end where verity.h says. */
@@ -93,4 +97,20 @@ int mlimg_verity_append(int fd, const char *tmp_path, const char *image,
 		return mlimg_err_set(err, EIO, "hash tree of '%s': its size", image);
 	*ret_verity = verity;
 	return 0;
+}
+
+int mlimg_verity_append_signature(
+	int fd, const char *image, const struct mlimg_verity *verity, struct mlimg_err *err)
+{
+	mlimg_autofree uint8_t *area = NULL;
+	size_t size;
+	int r = mlimg_verity_pack_signature(
+		verity->signature, verity->signature_size, &area, &size, err);
+
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_END) < 0)
+		return mlimg_err_set(err, errno, "write '%s'", image);
+	r = mlimg_write_all(fd, area, size);
+	return r < 0 ? mlimg_err_set(err, r, "write '%s'", image) : 0;
 }

@@ -16,13 +16,24 @@
  * @param fd          the image, complete, readable and writable
  * @param tmp_path    a name of it, for libcryptsetup
  * @param image       its name for messages
- * @param info        the layer's description; the salt and UUIDs follow from its build id
+ * @param id          build id of the layer, or stack id of the index: salt and UUIDs follow from it
  * @param ret_verity  all but the signature
  * @param err         names the image
  * @return            0 or -errno
  */
-int mlimg_verity_append(int fd, const char *tmp_path, const char *image,
-	const struct mlimg_layer_info *info, struct mlimg_verity *ret_verity,
+int mlimg_verity_append(int fd, const char *tmp_path, const char *image, const char *id,
+	struct mlimg_verity *ret_verity, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Append a signature behind the hash tree. Nothing is durable on return.
+ *
+ * @param fd      the image with its hash tree, and nothing else
+ * @param image   its name for messages
+ * @param verity  with the signature
+ * @param err     names the image
+ * @return        0 or -errno
+ */
+int mlimg_verity_append_signature(int fd, const char *image, const struct mlimg_verity *verity,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

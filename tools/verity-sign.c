@@ -32,6 +32,7 @@ MLIMG_DEFINE_CLEANUP(certs_t, certs_free)
 /* Certificates that came with the signature say nothing: NOINTERN. */
 #define CHECK_FLAGS (PKCS7_BINARY | PKCS7_NOINTERN | PKCS7_NOVERIFY)
 
+#define RSA_BITS_MIN 2048 /* less is not taken by guests (guest-agent/pkcs7.h) */
 #define RSA_BITS_MAX 4096 /* the kernel's limit: crypto/rsa.c */
 
 struct mlimg_signer {
@@ -122,16 +123,17 @@ static int check_key(const EVP_PKEY *key, const char *path, struct mlimg_err *er
 {
 	char curve[32];
 
-	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) <= RSA_BITS_MAX)
+	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN &&
+		EVP_PKEY_get_bits(key) <= RSA_BITS_MAX)
 		return 0;
 	if (EVP_PKEY_is_a(key, "EC") &&
 		EVP_PKEY_get_group_name(key, curve, sizeof(curve), NULL) == 1 &&
 		(strcmp(curve, "prime256v1") == 0 || strcmp(curve, "secp384r1") == 0))
 		return 0;
 	return mlimg_err_set(err, 0,
-		"key '%s' is of a kind that kernels do not verify: RSA of at most %d bits, or EC "
-		"on P-256 or P-384 is wanted",
-		path, RSA_BITS_MAX);
+		"key '%s' is of a kind that guests do not verify: RSA of %d to %d bits, or EC on "
+		"P-256 or P-384 is wanted",
+		path, RSA_BITS_MIN, RSA_BITS_MAX);
 }
 
 int mlimg_signer_open(const char *key_path, const char *cert_path, struct mlimg_signer **ret_signer,

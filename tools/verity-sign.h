@@ -24,7 +24,7 @@
 struct mlimg_signer;
 
 /**
- * Read key and certificate, and see that they belong together and are of a kind that kernels take: RSA or EC. A passphrase is asked for
+ * Read key and certificate, and see that they belong together and are of a kind that kernels and guests take: RSA of 2048 to 4096 bits, or EC. A passphrase is asked for
  * at the terminal.
  *
  * @param key_path    private key, PEM; a pipe will do

@@ -277,6 +277,8 @@ int mlimg_vm_kernel_cmdline(
 	fprintf(f, " mlimg.user=%.*s", MLIMG_SHORT_ID, spec->disks[spec->n_disks - 1].id);
 	if (spec->index.path)
 		fprintf(f, " mlimg.union=index mlimg.index=%.*s", MLIMG_SHORT_ID, spec->index.id);
+	if (spec->verity)
+		fprintf(f, " mlimg.verity=%s", spec->verity);
 	if (spec->is_unionfs)
 		fputs(" mlimg.union=unionfs", f);
 	if (spec->convert)

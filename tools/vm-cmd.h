@@ -77,6 +77,7 @@ struct mlimg_vm_spec {
 	struct mlimg_vm_disk
 		index;         /**< the compiled stack, its id the stack's; no path: without one */
 	bool is_unionfs;       /**< union driver unionfs */
+	const char *verity;    /**< value of mlimg.verity, or NULL */
 	bool convert;          /**< the user layer for the union driver, mlimg.convert */
 	bool shuffle;          /**< attach the disks in another order */
 	uint64_t shuffle_seed; /**< which order */

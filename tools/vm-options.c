@@ -45,6 +45,10 @@ static const char help[] =
 	"  --disks HOW             with an index: joined (index and read-only layers are\n"
 	"                          one disk of the guest) or separate (default: joined\n"
 	"                          where the initramfs knows it)\n"
+	"  --verity HOW            what vouches for the read-only layers, which must have\n"
+	"                          hash trees: off, hash (the root hashes beside the\n"
+	"                          images) or require (signatures of theirs, for which\n"
+	"                          the initramfs has certificates) (default: off)\n"
 	"  --cache-dir DIR         where compiled indexes are kept (default: for root\n"
 	"                          /var/cache/mlimg, else $XDG_CACHE_HOME/mlimg)\n"
 	"Machine:\n"
@@ -87,6 +91,7 @@ enum {
 	OPT_CONVERT,
 	OPT_INDEX,
 	OPT_DISKS,
+	OPT_VERITY,
 	OPT_CACHE_DIR,
 	OPT_NAME,
 	OPT_MEMORY,
@@ -116,6 +121,7 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"union", required_argument, NULL, OPT_UNION}, {"convert", no_argument, NULL, OPT_CONVERT},
 	{"index", required_argument, NULL, OPT_INDEX},
 	{"disks", required_argument, NULL, OPT_DISKS},
+	{"verity", required_argument, NULL, OPT_VERITY},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"memory", required_argument, NULL, OPT_MEMORY},
@@ -303,6 +309,9 @@ static int set_layers(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_DISKS:
 		ret = mlimg_disks_of(text, &o->disks, err);
 		return ret < 0 ? mlimg_err_wrap(err, ret, "--disks") : 0;
+	case OPT_VERITY:
+		ret = mlimg_vm_verity_of(text, &o->verity, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--verity") : 0;
 	default: /* OPT_CACHE_DIR */ return set_once("cache-dir", text, &o->cache_dir, err);
 	}
 }

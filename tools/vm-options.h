@@ -8,6 +8,7 @@
 
 #include "tools/vm-cmd.h"
 #include "tools/vm-union.h"
+#include "tools/vm-verity.h"
 
 #define MLIMG_VM_PROG "mlimg-vm"
 
@@ -32,6 +33,7 @@ struct mlimg_vm_options {
 	enum mlimg_union union_driver;
 	bool convert; /**< the user layer for the union driver */
 	enum mlimg_disks disks;
+	enum mlimg_vm_verity verity;
 	const char *index;     /**< NULL: compiled and kept */
 	const char *cache_dir; /**< where compiled ones are kept; NULL: the default */
 	bool net;

@@ -26,7 +26,7 @@ struct prepared {
 	struct mlimg_vm_layers layers;
 	struct mlimg_initrd initrd_says;
 	struct mlimg_vm_index index;
-	char *dir, *kernel, *initrd;
+	char *dir, *kernel, *initrd, *verity;
 	int lock;
 };
 
@@ -40,6 +40,7 @@ static void prepared_done(struct prepared *p)
 	free(p->dir);
 	free(p->kernel);
 	free(p->initrd);
+	free(p->verity);
 	mlimg_vm_index_done(&p->index);
 }
 
@@ -206,6 +207,7 @@ static void fill_spec(struct prepared *p, const struct mlimg_vm_options *options
 	for (size_t i = 0; i + 1 < p->images.n; i++)
 		p->layers.paths[p->layers.n++] = spec->disks[i].path;
 	mlimg_stack_id(&p->images.stack, p->layers.stack_id);
+	p->layers.has_tree = options->verity != MLIMG_VM_VERITY_OFF;
 	spec->shuffle = options->shuffle;
 	spec->shuffle_seed = options->shuffle_seed;
 	spec->net = options->net;
@@ -277,6 +279,22 @@ static int choose_union(
 	return 0;
 }
 
+/* After the index, which may have been compiled for it. */
+static int choose_verity(
+	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
+{
+	const char *index = p->spec.index.path ? p->index.path : NULL;
+	int r;
+
+	if (!options->verity)
+		return 0;
+	r = mlimg_vm_verity_value(options->verity, &p->layers, index, &p->verity, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "--verity %s", mlimg_vm_verity_name(options->verity));
+	p->spec.verity = p->verity;
+	return 0;
+}
+
 /* First all that only looks, so that a mistake leaves nothing behind; then the lock; then what is written. */
 static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct mlimg_err *err)
 {
@@ -299,6 +317,8 @@ static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct 
 		ret = prepare_boot_files(p, options, err);
 	if (ret == 0)
 		ret = choose_union(p, options, err);
+	if (ret == 0)
+		ret = choose_verity(p, options, err);
 	return ret < 0 ? ret : mlimg_vm_command(&p->spec, &p->args, err);
 }
 

@@ -18,6 +18,7 @@
 #include "tools/index-compile.h"
 #include "tools/index-merge.h"
 #include "tools/vm-runtime.h"
+#include "tools/vm-verity.h"
 #include "tools/vmdk.h"
 
 int mlimg_union_of(const char *name, enum mlimg_union *ret_union, struct mlimg_err *err)
@@ -202,6 +203,8 @@ static int digest_places(const struct mlimg_vm_layers *layers, char ret_hex[MLIM
 		if (layers->is_joined)
 			mlimg_sha256_add(&sha, &size, sizeof(size));
 	}
+	if (layers->has_tree)
+		mlimg_sha256_add(&sha, "verity", 6);
 	mlimg_sha256_end(&sha, digest);
 	mlimg_sha256_hex(digest, ret_hex);
 	return r;
@@ -296,14 +299,17 @@ static void remove_old(const char *path)
 int mlimg_vm_index_keep(const char *path, const struct mlimg_vm_layers *layers,
 	struct mlimg_index *ret, struct mlimg_err *err)
 {
-	const struct mlimg_index_options how = {.is_joined = layers->is_joined, .replace = true};
+	const struct mlimg_index_options how = {
+		.is_joined = layers->is_joined, .replace = true, .has_tree = layers->has_tree};
+	struct mlimg_verity_root root;
 	int r = make_dir_of(path, err);
 
 	if (r < 0)
 		return r;
 	mark_used(path);
 	if (mlimg_vm_index_check(path, layers, ret, NULL) == 0 &&
-		ret->is_joined == layers->is_joined)
+		ret->is_joined == layers->is_joined &&
+		(!layers->has_tree || mlimg_vm_verity_index(path, &root, NULL) == 0))
 		return 0;
 	r = mlimg_index_compile(layers->paths, layers->n, path, &how, NULL, err);
 	if (r == 0)

@@ -6,7 +6,7 @@
  * Compiled indexes are kept, so that a stack is compiled once, in a directory of the user's own:
  *
  *     DIR/STACK-PLACES.erofs    20 hex digits of the stack id, and 20 of a digest of MLIMG_INDEX_REVISION and every layer's size and places (libmlimg/index.h);
- *                               for a joined index also of that, and of every image's size
+ *                               for a joined index also of that, and of every image's size; for one with a hash tree also of that
  *
  * So two images of one layer whose contents lie elsewhere never share an index. A file comes into being whole, by renaming; it may be
  * removed at any time, a running guest keeps what it has open. Whoever compiles one removes those that no guest was started with for
@@ -53,6 +53,7 @@ struct mlimg_vm_layers {
 	size_t n;
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
 	bool is_joined; /**< their index is made for one disk with them */
+	bool has_tree;  /**< their index has a hash tree (libmlimg/verity.h) */
 };
 
 /**

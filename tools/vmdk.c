@@ -79,7 +79,7 @@ static int put_all(FILE *f, const struct mlimg_index *index, const char *path,
 		"# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\n"
 		"CID=%02x%02x%02x%02x\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n",
 		index->uuid[0], index->uuid[1], index->uuid[2], index->uuid[3]);
-	r = put_extent(f, index->size_bytes / EROFS_BLOCK_SIZE, path, err);
+	r = put_extent(f, index->room_bytes / EROFS_BLOCK_SIZE, path, err);
 	for (size_t i = 0; i < index->n_layers && r == 0; i++)
 		r = put_extent(f, mlimg_index_room(index, i), layers[i], err);
 	return r;

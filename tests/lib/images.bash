@@ -32,3 +32,24 @@ mkfs_refused() {
 	fails "$wanted" "mlimg-mkfs: $message" mlimg-mkfs --kind "$kind" --name x "$@" x.img || return
 	same "files after: $*" "$before" "$(find . | sort)"
 }
+
+# tree_end IMAGE: where its hash tree ends, of 256 to 16,384 blocks of data: superblock, top level, level 0.
+tree_end() {
+	local n
+	n=$(jq .verity.data_blocks "$1.layer.json")
+	echo $(((n + 2 + (n + 127) / 128) * 4096))
+}
+
+# embed_signature IMAGE FILE: this becomes the image's own, as libmlimg/verity.h says.
+embed_signature() {
+	local size
+	size=$(stat -c %s "$2")
+	truncate -s "$(tree_end "$1")" "$1"
+	{
+		printf 'mlimgsig\1\0\0\0'
+		# shellcheck disable=SC2059 # bytes
+		printf "$(printf '\\x%02x\\x%02x\\x%02x\\0' $((size & 255)) $((size >> 8 & 255)) $((size >> 16)))"
+		cat "$2"
+	} >>"$1"
+	truncate -s %4096 "$1"
+}

@@ -76,8 +76,8 @@ user_files() {
 
 @test "layers read through hash trees are told" {
 	mount_layers v1 nginx
-	works mlimg-agent prepare --root "$RUN" --union overlay --verity --system "$V1" --software "$NGINX" --user "$TENANT"
-	same "verity" true "$(boot .verity)"
+	works mlimg-agent prepare --root "$RUN" --union overlay --verity require --system "$V1" --software "$NGINX" --user "$TENANT"
+	same "verity" require "$(boot .verity)"
 }
 
 @test "first boot" {
@@ -85,7 +85,7 @@ user_files() {
 	before=$(user_files)
 	on_v1
 	[ ! -e "$USER_DIR/mlimg/state.json" ]
-	same boot "{\"format\":1,\"mode\":\"normal\",\"union\":\"overlay\",\"stack\":[[\"system\",\"debian\",\"12.1\",\"$V1\",\"$RUN/layers/0\"],[\"software\",\"nginx\",\"1.22\",\"$NGINX\",\"$RUN/layers/1\"]],\"disks\":\"separate\",\"verity\":false,\"user\":{\"name\":\"alice\",\"build_id\":\"$TENANT\",\"mount\":\"$RUN/user\",\"formatted\":false,\"fsck\":null,\"grown\":null,\"reset\":null},\"carve_outs\":[],\"generation\":1,\"change\":\"first\",\"previous\":null,\"report\":null,\"notes\":[]}" \
+	same boot "{\"format\":1,\"mode\":\"normal\",\"union\":\"overlay\",\"stack\":[[\"system\",\"debian\",\"12.1\",\"$V1\",\"$RUN/layers/0\"],[\"software\",\"nginx\",\"1.22\",\"$NGINX\",\"$RUN/layers/1\"]],\"disks\":\"separate\",\"verity\":\"off\",\"user\":{\"name\":\"alice\",\"build_id\":\"$TENANT\",\"mount\":\"$RUN/user\",\"formatted\":false,\"fsck\":null,\"grown\":null,\"reset\":null},\"carve_outs\":[],\"generation\":1,\"change\":\"first\",\"previous\":null,\"report\":null,\"notes\":[]}" \
 		"$(boot 'del(.stack_id) | .stack |= map([.kind, .name, .version, .build_id, .mount])')"
 	same "stack id" "$(printf '%s\n' "$V1" "$NGINX" | sha256sum | cut -d' ' -f1)" "$(boot .stack_id)"
 	commit

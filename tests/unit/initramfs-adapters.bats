@@ -130,7 +130,7 @@ HOOKS=$MLIMG_LIB/../dracut/90mlimg
 		"$dracut arguments='boot=mlimg mlimg.union=index' hook mlimg-root.sh"
 	adapts 0 "" "modprobe -qa virtio_pci virtio_blk virtio_console ext4 overlay fuse" \
 		"$dracut arguments='boot=mlimg mlimg.union=unionfs' hook mlimg-root.sh"
-	adapts 0 "" "modprobe -qa virtio_pci virtio_blk virtio_console ext4 overlay erofs dm-verity" \
+	adapts 0 "" "modprobe -qa virtio_pci virtio_blk virtio_console ext4 overlay erofs dm-verity dm-zero" \
 		"$dracut arguments='boot=mlimg mlimg.union=index mlimg.verity=x' hook mlimg-root.sh"
 	adapts 0 "x" "-" "$dracut echo - >\"\$T/log\"; root=x rootok= arguments=boot=live; . \"\$HOOKS/mlimg-root.sh\"; . \"\$HOOKS/mlimg-mount.sh\"; echo \"\$root\$rootok\""
 }

@@ -25,7 +25,7 @@ loads() {
 	loads mlimg "mlimg.union=unionfs boot=mlimg" "$all fuse"
 	loads mlimg "boot=mlimg mlimg.union=overlay" "$all"
 	loads mlimg "boot=mlimg" "$all"
-	loads mlimg "boot=mlimg mlimg.verity=0 mlimg.union=index" "$all erofs dm-verity"
+	loads mlimg "boot=mlimg mlimg.verity=0 mlimg.union=index" "$all erofs dm-verity dm-zero"
 }
 
 @test "modules: none for another boot script" {

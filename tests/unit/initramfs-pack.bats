@@ -148,6 +148,24 @@ with_unionfs() {
 	same "its modules" $'kernel/dm-mod.ko\nkernel/dm-verity.ko' "$(in_it lib/mlimg/modules.verity)"
 	same "the others" "" "$(in_it lib/mlimg/modules | grep dm- || true)"
 	same "code" "code of dm-mod" "$(in_it lib/modules/kernel/dm-mod.ko)"
+	touch $kernel/kernel/dm-zero.ko
+	echo 'kernel/dm-zero.ko: kernel/dm-mod.ko.xz' >>$kernel/modules.dep
+	works make_it --compress none -o out/i
+	same "its modules" $'kernel/dm-mod.ko\nkernel/dm-verity.ko\nkernel/dm-zero.ko' "$(in_it lib/mlimg/modules.verity)"
+}
+
+@test "pack: certificates, the tree's or others" {
+	works make_it --compress none -o out/i
+	fails 1 "" grep -q trusted.d out/i
+	mkdir -p tree/etc/mlimg/trusted.d others
+	echo one >tree/etc/mlimg/trusted.d/one.pem
+	echo two >others/two.der
+	echo no >others/README
+	works make_it --compress none -o out/i
+	same "the tree's" one "$(in_it etc/mlimg/trusted.d/one.pem)"
+	works make_it --compress none --certs others -o out/i
+	same "others" etc/mlimg/trusted.d/two.der "$(main out/i | cpio -it --quiet | grep '^etc/.*\.d/')"
+	fails 1 "mlimg-mkinitramfs: no directory 'none'" make_it --compress none --certs none -o out/i
 }
 
 @test "pack: unionfs-fuse with its libraries; its module apart from the others" {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016,SC2317,SC2086 # scripts for other shells; functions that in_both calls; plain words
-# Root hashes on the kernel's command line, in both shells against a machine of fakes; and the agent's part of it over images.
+# Root hashes on the kernel's command line, in both shells against a machine of fakes.
 
 load ../lib/common
 load ../lib/boot
@@ -11,7 +11,9 @@ hash1=1111111111111111111111111111111111111111111111111111111111111111
 hash2=2222222222222222222222222222222222222222222222222222222222222222
 stack="mlimg.system=$sys mlimg.software=$sw mlimg.user=$user mlimg.wait=5"
 cmdline="$stack mlimg.verity=${sw}bb:$hash2,$sys:$hash1"
-malformed='is malformed: mlimg.verity takes ID:HASH, 20 to 64 hex digits (lower case) of an id and the 64 of its root hash'
+malformed='is malformed: mlimg.verity takes require, stack:HASH, or ID:HASH, 20 to 64 hex digits (lower case) of an id and the 64 of its root hash'
+all='give those of all read-only layers and of the index, or none'
+with_require='give with require that of the index, and no others'
 
 machine() {
 	local n
@@ -46,34 +48,50 @@ log() {
 	sed "s|$T|T|g" "$T/log" | sed -n '/stage layers/,/stage user/p' | grep -v stage
 }
 
+# takes VALUE FORM HASHES
+takes() {
+	in_both 0 "$2|$3|$1" "" "mlimg_parse '$stack mlimg.verity=$1${4:+ $4}' && echo \"\$MLIMG_VERITY|\$MLIMG_HASHES|\$MLIMG_VERITY_SAYS\""
+}
+
 @test "verity at boot: the parameter" {
-	in_both 0 "$sys:$hash1 $sw:$hash2" "" "mlimg_parse '$stack mlimg.verity=$sys:$hash1,$sw:$hash2' && echo \"\$MLIMG_VERITY\""
-	in_both 0 "" "" "mlimg_parse '$stack' && echo \"\$MLIMG_VERITY\""
+	takes "$sys:$hash1,$sw:$hash2" hash "$sys:$hash1 $sw:$hash2"
+	takes "stack:$hash1" stack ""
+	takes "require" require ""
+	takes "require,$index:$hash1" require "$index:$hash1" "mlimg.union=index mlimg.index=$index"
+	in_both 0 "" "" "mlimg_parse '$stack' && echo \"\$MLIMG_VERITY\$MLIMG_HASHES\""
 	local item
-	for item in "" "$hash1" "$sys:" "$sys:1" "$sys:${hash1}1" "$sys:$hash1:" "${sys%3}:$hash1" "${sys^^}:$hash1" "$sys:${hash1/1/g}" ":$hash1"; do
+	for item in "" "$hash1" "$sys:" "$sys:1" "$sys:${hash1}1" "$sys:$hash1:" "${sys%3}:$hash1" "${sys^^}:$hash1" "$sys:${hash1/1/g}" ":$hash1" \
+		"stack:" "stack:1" "stack:${hash1/1/g}" requires; do
 		stops "kernel parameter mlimg.verity=$item $malformed" "$stack mlimg.verity=$item"
 	done
 	stops "kernel parameter mlimg.verity= $malformed" "$stack mlimg.verity=$sys:$hash1,,$sw:$hash2"
+	stops "kernel parameter mlimg.verity=1 $malformed" "$stack mlimg.verity=require,1"
+	stops "kernel parameter mlimg.verity=stack:$hash1,$sys:$hash1 $malformed" "$stack mlimg.verity=stack:$hash1,$sys:$hash1"
 }
 
-@test "verity at boot: one root hash for each read-only layer" {
-	stops "kernel parameter mlimg.verity has no root hash of the software layer $sw: give that of each read-only layer, or none" \
-		"$stack mlimg.verity=$sys:$hash1"
-	stops "kernel parameter mlimg.verity has no root hash of the software layer $sw: give that of each read-only layer, or none" \
+@test "verity at boot: one root hash for each read-only layer, and for the index" {
+	stops "kernel parameter mlimg.verity has no root hash of the software layer $sw: $all" "$stack mlimg.verity=$sys:$hash1"
+	stops "kernel parameter mlimg.verity has no root hash of the software layer $sw: $all" \
 		"$stack mlimg.verity=$sys:$hash1,$user:$hash2"
-	stops "kernel parameter mlimg.verity has 3 root hashes, and the stack 2 read-only layers: give one of each" \
+	stops "kernel parameter mlimg.verity has 3 root hashes, and 2 are wanted: $all" \
 		"$stack mlimg.verity=$sys:$hash1,$sw:$hash2,$user:$hash2"
-	stops "kernel parameter mlimg.verity has 3 root hashes, and the stack 2 read-only layers: give one of each" \
+	stops "kernel parameter mlimg.verity has 3 root hashes, and 2 are wanted: $all" \
 		"$stack mlimg.verity=$sys:$hash1,$sw:$hash2,$sw:$hash1"
+	stops "kernel parameter mlimg.verity has no root hash of the index $index: $all" "$cmdline mlimg.union=index mlimg.index=$index"
+	stops "kernel parameter mlimg.verity has no root hash of the index $index: $with_require" \
+		"$stack mlimg.verity=require mlimg.union=index mlimg.index=$index"
+	stops "kernel parameter mlimg.verity has 1 root hashes, and 0 are wanted: $with_require" "$stack mlimg.verity=require,$sys:$hash1"
 }
 
 @test "verity at boot: overlay over the devices" {
 	boots "$cmdline"
-	same "what was done" "agent verity --dev /dev/vdc --root-hash $hash1 mlimg-0
-agent verity --dev /dev/vdb --root-hash $hash2 mlimg-1
+	same "what was done" "agent verity --trust ${sw}bb:$hash2,$sys:$hash1 --layer system:$sys=/dev/vdc --layer software:$sw=/dev/vdb
 mount -t ext4 -o ro,noload,nosuid,nodev /dev/mapper/mlimg-0 T/run/mlimg/layers/0
 mount -t ext4 -o ro,noload,nosuid,nodev /dev/mapper/mlimg-1 T/run/mlimg/layers/1" "$(log)"
-	same "for boot.json" "agent prepare --root $T/run/mlimg --union overlay --verity --system $sys" \
+	same "for boot.json" "agent prepare --root $T/run/mlimg --union overlay --verity hash --system $sys" \
+		"$(grep -o "agent prepare .*--system $sys" "$T/log")"
+	boots "$stack mlimg.verity=require"
+	same "for boot.json" "agent prepare --root $T/run/mlimg --union overlay --verity require --system $sys" \
 		"$(grep -o "agent prepare .*--system $sys" "$T/log")"
 	boots "$stack"
 	fails 1 "" grep verity "$T/log"
@@ -81,24 +99,24 @@ mount -t ext4 -o ro,noload,nosuid,nodev /dev/mapper/mlimg-1 T/run/mlimg/layers/1
 
 @test "verity at boot: an index over the devices" {
 	local with_index=index
-	boots "$cmdline mlimg.union=index mlimg.index=$index"
-	same "what was done" "agent verity --dev /dev/vdc --root-hash $hash1 mlimg-0
-agent verity --dev /dev/vdb --root-hash $hash2 mlimg-1
-agent check-index --index /dev/vdd --layer /dev/mapper/mlimg-0 --layer /dev/mapper/mlimg-1
-mount -t erofs -o ro,nosuid,nodev,device=/dev/mapper/mlimg-0,device=/dev/mapper/mlimg-1 /dev/vdd T/run/mlimg/index" "$(log)"
+	boots "$stack mlimg.verity=stack:$hash1 mlimg.union=index mlimg.index=$index"
+	same "what was done" "agent verity --trust stack:$hash1 --index $index=/dev/vdd --layer system:$sys=/dev/vdc --layer software:$sw=/dev/vdb
+agent check-index --index /dev/mapper/mlimg-index --layer /dev/mapper/mlimg-0 --layer /dev/mapper/mlimg-1
+mount -t erofs -o ro,nosuid,nodev,device=/dev/mapper/mlimg-0,device=/dev/mapper/mlimg-1 /dev/mapper/mlimg-index T/run/mlimg/index" "$(log)"
 }
 
-@test "verity at boot: a joined index is refused" {
+@test "verity at boot: a joined index, whose device has the layers behind it" {
 	local with_index=joined
-	stops "kernel parameter mlimg.verity needs layers on disks of their own, and they are behind the index on /dev/vdd: \
-attach them separately, with an index that is not joined" "$cmdline mlimg.union=index mlimg.index=$index"
-	same "what was done" "" "$(log)"
+	boots "$stack mlimg.verity=require,$index:$hash1 mlimg.union=index mlimg.index=$index"
+	same "what was done" "agent verity --trust require,$index:$hash1 --joined --index $index=/dev/vdd --layer system:$sys --layer software:$sw
+agent check-index --index /dev/mapper/mlimg-index
+mount -t erofs -o ro,nosuid,nodev /dev/mapper/mlimg-index T/run/mlimg/index" "$(log)"
 }
 
-@test "verity at boot: a layer that does not fit its root hash stops it" {
-	local refusal="mlimg-agent: /dev/vdc: its root hash is $hash2, not $hash1"
-	stops "the system layer $sys cannot be verified: /dev/vdc: its root hash is $hash2, not $hash1"
-	same "what was done" "agent verity --dev /dev/vdc --root-hash $hash1 mlimg-0" "$(log)"
+@test "verity at boot: what the agent does not let pass stops it" {
+	local refusal="mlimg-agent: the system layer $sys cannot be verified: /dev/vdc: it is not signed"
+	stops "${refusal#mlimg-agent: }" "$stack mlimg.verity=require"
+	same "what was done" "agent verity --trust require --layer system:$sys=/dev/vdc --layer software:$sw=/dev/vdb" "$(log)"
 }
 
 @test "verity at boot: the kernel's message about a device that cannot be mounted" {
@@ -113,46 +131,4 @@ attach them separately, with an index that is not joined" "$cmdline mlimg.union=
 	}
 	stops "the software layer $sw on /dev/mapper/mlimg-1 cannot be mounted: mount says 'mount: Input/output error', \
 the kernel 'EXT4-fs (dm-1): unable to read superblock': check the image with 'e2fsck -fn'"
-}
-
-# --- the agent ---
-
-usage() {
-	fails 2 "mlimg-agent: $1
-Try 'mlimg-agent --help' for more information." "${@:2}"
-}
-
-@test "agent verity: what is no layer with this root hash" {
-	cd "$BATS_TEST_TMPDIR"
-	mkdir d
-	head -c 3000000 /dev/urandom >d/f
-	mlimg-mkfs --quiet --kind software --name v --verity d v.img
-	mlimg-mkfs --quiet --kind software --name n d n.img
-	local root end
-	root=$(jq -r .verity.root_hash v.img.layer.json)
-	fails 1 "mlimg-agent: v.img: Block device required" mlimg-agent verity --dev v.img --root-hash "$root" mlimg-0
-	fails 3 "mlimg-agent: v.img: its root hash is $root, not $hash1" mlimg-agent verity --dev v.img --root-hash "$hash1" mlimg-0
-	fails 3 "mlimg-agent: n.img: it has no hash tree" mlimg-agent verity --dev n.img --root-hash "$root" mlimg-0
-	fails 3 "mlimg-agent: d/f: no layer" mlimg-agent verity --dev d/f --root-hash "$root" mlimg-0
-	fails 1 "mlimg-agent: open none: No such file or directory" mlimg-agent verity --dev none --root-hash "$root" mlimg-0
-	# The same in mlimg-inspect's words, after a change of the top level's block.
-	end=$(($(jq .verity.hash_offset_bytes v.img.layer.json) + 4096))
-	cp v.img t.img
-	cp v.img.layer.json t.img.layer.json
-	printf J | dd of=t.img bs=1 seek=$((end + 4)) conv=notrunc status=none
-	run mlimg-agent verity --dev t.img --root-hash "$root" mlimg-0
-	local said=${output#*its root hash is }
-	[[ ${said%%,*} =~ ^[0-9a-f]{64}$ ]]
-	fails 3 "mlimg-inspect: t.img: its root hash is ${said%%,*}, not $root" mlimg-inspect t.img verify
-	fails 3 "mlimg-agent: t.img: its root hash is ${said%%,*}, not $root" mlimg-agent verity --dev t.img --root-hash "$root" mlimg-0
-	truncate -s -4096 v.img
-	fails 3 "mlimg-agent: v.img: it ends before its hash tree does" mlimg-agent verity --dev v.img --root-hash "$root" mlimg-0
-}
-
-@test "agent verity: wrong usage" {
-	usage "verity: --dev is missing" mlimg-agent verity --root-hash $hash1 n
-	usage "verity: --root-hash is missing" mlimg-agent verity --dev x n
-	usage "verity: which name? one is needed" mlimg-agent verity --dev x --root-hash $hash1
-	usage "verity: '123' is no root hash (64 hex digits)" mlimg-agent verity --dev x --root-hash 123 n
-	usage "verity: 'a/b' is no name (1 to 63 of a-z, 0-9 and -)" mlimg-agent verity --dev x --root-hash $hash1 a/b
 }

@@ -3,6 +3,7 @@
 # mlimg-inspect on images with a hash tree: what show and verify say, and that no bit of image, sidecar and signature can change unseen.
 
 load ../lib/common
+load ../lib/images
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
@@ -77,18 +78,20 @@ signature    not checked: '--cert' does" "$(tail -n 3 <<<"$output")"
 @test "verity: without a sidecar the root hash is computed" {
 	rm x.img.*
 	works mlimg-inspect x.img
-	same "end of show" "root hash    not known: there is a hash tree, but no sidecar" "${lines[-1]}"
+	same "end of show" "root hash    not known: there is a hash tree, but no sidecar
+signature    there is one; 'verify' checks it" "$(tail -n 2 <<<"$output")"
 	works mlimg-inspect --json x.img
-	same "verity of show" '{"root_hash":null,"is_signed":false}' "$(jq -c '.verity | {root_hash, is_signed}' <<<"$output")"
+	same "verity of show" '{"root_hash":null,"is_signed":true}' "$(jq -c '.verity | {root_hash, is_signed}' <<<"$output")"
 	works mlimg-inspect x.img verify
-	same "root hash" "root hash    $root (as computed: nothing to compare it with)" "${lines[-1]}"
+	same "root hash" "root hash    $root (as computed: nothing to compare it with)
+signature    not checked: '--cert' does" "$(tail -n 2 <<<"$output")"
 	works mlimg-inspect --root-hash "$root" x.img verify
-	same "root hash" "root hash    $root" "${lines[-1]}"
+	same "root hash" "root hash    $root" "${lines[-2]}"
 	refused "x.img: its root hash is $root, not ${root/[0-9]/a}" --root-hash "${root/[0-9]/a}"
-	refused "x.img: is not signed" --cert key.pem
-	cp "$BATS_FILE_TMPDIR/good/x.img.p7s" .
 	works mlimg-inspect --cert key.pem x.img verify
 	same signature "signature    good: CN=layers of key,O=Example" "${lines[-1]}"
+	truncate -s -4096 x.img
+	refused "x.img: is not signed" --cert key.pem
 }
 
 @test "verity: signatures that are not good" {
@@ -123,8 +126,9 @@ signature    not checked: '--cert' does" "$(tail -n 3 <<<"$output")"
 	fails 1 "mlimg-inspect: certificate 'x.img': none can be read from it (no start line)" mlimg-inspect --cert x.img x.img verify
 }
 
-# replace_signature: x.img.p7s is that of the sidecar too
+# replace_signature: x.img.p7s is that of the image and of the sidecar too
 replace_signature() {
+	embed_signature x.img x.img.p7s
 	jq --arg text "$(base64 -w0 x.img.p7s)" '.verity.signature = $text' x.img.layer.json >new
 	mv new x.img.layer.json
 }
@@ -144,6 +148,8 @@ replace_signature() {
 	jq 'del(.verity.signature)' x.img.layer.json >new && cp new x.img.layer.json
 	refused "x.img.p7s: is not the signature in 'x.img.layer.json'"
 	rm x.img.p7s
+	refused "x.img: the signature in it is not the one in 'x.img.layer.json'"
+	truncate -s -4096 x.img
 	works mlimg-inspect x.img verify
 	fresh && rm x.img.p7s
 	works mlimg-inspect --cert key.pem x.img verify
@@ -211,7 +217,17 @@ hash tree    $blocks blocks read: 1 is not as in the tree
 	fresh && flip x.img $((offset + 2 * 4096 + 5))
 	refused "x.img: its hash tree is damaged in block $((blocks + 2)) of the image"
 	fresh && truncate -s -4096 x.img
+	refused "x.img: the signature in it is not the one in 'x.img.layer.json'"
+	truncate -s -4096 x.img
 	refused "x.img: is truncated: its hash tree is not all there"
+	fresh && flip x.img $(($(stat -c %s x.img) - 1))
+	refused "x.img: bytes behind its signature where zeros are wanted"
+	fresh && flip x.img $(($(stat -c %s x.img) - 4096))
+	refused "x.img: what lies behind its hash tree is no signature"
+	fresh && flip x.img $(($(stat -c %s x.img) - 4096 + 100))
+	refused "x.img: the signature in it is not the one in 'x.img.layer.json'"
+	fresh && truncate -s +4096 x.img
+	refused "x.img: what lies behind its hash tree is no signature"
 	fresh && truncate -s "$offset" x.img
 	refused "x.img: has no hash tree, but there is 'x.img.layer.json' or '.p7s'"
 	fresh && flip x.img "$offset"

@@ -156,7 +156,7 @@ judge_signature() {
 }
 
 @test "verity: keys and certificates that will not do are found before any work" {
-	local kinds="is of a kind that kernels do not verify: RSA of at most 4096 bits, or EC on P-256 or P-384 is wanted"
+	local kinds="is of a kind that guests do not verify: RSA of 2048 to 4096 bits, or EC on P-256 or P-384 is wanted"
 	failing 1 "open key 'none': No such file or directory" --verity --sign none --cert key.pem
 	failing 1 "open certificate 'none': No such file or directory" --verity --sign key.key --cert none
 	failing 1 "key 'other.key' is not that of certificate 'key.pem'" --verity --sign other.key --cert key.pem

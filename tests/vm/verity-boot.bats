@@ -7,16 +7,38 @@ load ../lib/common
 
 setup_file() {
 	load ../lib/small
-	local images=$BATS_FILE_TMPDIR
-	small-root "$(debian-tree v1)" "$images/tree"
-	mlimg-mkfs --quiet --kind system --name small --verity "$images/tree" "$images/system.img"
+	local images=$BATS_FILE_TMPDIR name
+	mkdir "$images/certs" "$images/d"
+	for name in mine other; do
+		openssl req -new -x509 -newkey rsa:2048 -nodes -keyout "$images/$name.key" -out "$images/$name.pem" -days 30 -subj "/CN=$name" 2>/dev/null
+	done
+	cp "$images/mine.pem" "$images/certs/"
+	small-root "$(debian-tree v1)" "$images/tree" --certs "$images/certs"
+	made mine system small "$images/tree"
 	mkdir -p "$images/d/srv"
 	head -c 3000000 /dev/urandom >"$images/d/srv/large"
 	echo hello >"$images/d/srv/small"
-	mlimg-mkfs --quiet --kind software --name x --verity "$images/d" "$images/x.img"
+	made mine x x "$images/d"
+	# One byte changed: of a file's contents, which nothing but reading it will find.
 	cp "$images/x.img" "$images/bad.img"
+	cp "$images/x.img.layer.json" "$images/bad.img.layer.json"
+	cp "$images/x.img.p7s" "$images/bad.img.p7s"
 	printf J | dd of="$images/bad.img" bs=1 conv=notrunc status=none \
 		seek=$(($(debugfs -R 'blocks /rootfs/srv/large' "$images/x.img" 2>/dev/null | cut -d ' ' -f 1) * 4096))
+	made other foreign x "$images/d"
+	# The same length, another root hash, and the signature of the first.
+	echo hellp >"$images/d/srv/small"
+	made mine swapped y "$images/d"
+	dd if="$images/x.img" of="$images/swapped.img" bs=4096 conv=notrunc status=none \
+		skip=$(($(stat -c %s "$images/x.img") / 4096 - 1)) seek=$(($(stat -c %s "$images/swapped.img") / 4096 - 1))
+	mlimg-mkfs --quiet --kind software --name z --verity "$images/d" "$images/unsigned.img"
+}
+
+# made KEY IMAGE NAME TREE: signed; the system layer or a software layer
+made() {
+	local images=$BATS_FILE_TMPDIR kind=software
+	[ "$2" != system ] || kind=system
+	mlimg-mkfs --quiet --kind $kind --name "$3" --verity --sign "$images/$1.key" --cert "$images/$1.pem" "$4" "$images/$2.img"
 }
 
 setup() {
@@ -38,29 +60,51 @@ verified() {
 	echo "mlimg.verity=$(short "$images/system.img"):$1,$(short "$images/x.img"):$2"
 }
 
-# reads_what_is_sound: in guest "t", whose software layer has one changed byte in /srv/large.
+# reads_what_is_sound FORM DEVICES: in guest "t", whose software layer has one changed byte in /srv/large.
 reads_what_is_sound() {
 	vm_up t
-	same "boot.json" true "$(vm_do t 'cat /run/mlimg-boot.json' | jq .verity)"
-	same "devices" $'mlimg-0\nmlimg-1' "$(vm_do t 'cat /sys/block/dm-*/dm/name')"
+	same "boot.json" "$1" "$(vm_do t 'cat /run/mlimg-boot.json' | jq -r .verity)"
+	same "devices" "$2" "$(vm_do t 'cat /sys/block/dm-*/dm/name' | sort | xargs)"
 	same "what is whole" hello "$(vm_do t 'cat /srv/small')"
 	run vm_do t 'cat /srv/large 2>&1 >/dev/null'
 	[[ $status -eq 1 && $output == *"Input/output error"* ]]
 	# Not one byte of the changed block is seen.
 	same "bytes read" "" "$(vm_do t 'head -c 4096 /srv/large 2>/dev/null || true')"
+}
+
+ends() {
 	vm_stop t
 	vm_clean "$user"
 }
 
-@test "verity: overlay over verified layers; a changed byte is a read error" {
+@test "verity: overlay over layers with root hashes; a changed byte is a read error" {
 	export vm_union=overlay
 	start --software "$images/bad.img" --append "$(verified "$(root_hash system)" "$(root_hash x)")"
-	reads_what_is_sound
+	reads_what_is_sound hash "mlimg-0 mlimg-1"
+	ends
 }
 
-@test "verity: an index over verified layers; a changed byte is a read error" {
-	start --software "$images/bad.img" --disks separate --append "$(verified "$(root_hash system)" "$(root_hash x)")"
-	reads_what_is_sound
+@test "verity: an index over signed layers; a changed byte is a read error" {
+	start --software "$images/bad.img" --disks separate --verity require
+	reads_what_is_sound require "mlimg-0 mlimg-1 mlimg-index"
+	ends
+}
+
+# behind_index DISK: the six bytes that the superblock of its hash tree begins with
+behind_index() {
+	vm_do t "own=\$(cat /sys/block/\$(basename \$(readlink /dev/mapper/mlimg-own))/size)
+		for disk in $1; do
+			dd if=\$disk bs=512 skip=\$own count=1 2>/dev/null | head -c 6 | tr -d '\0' | grep '^[a-z]*$'
+		done; true"
+}
+
+@test "verity: a joined index with the hash of the stack; a changed byte is a read error" {
+	start --software "$images/bad.img" --disks joined --verity hash
+	reads_what_is_sound stack "mlimg-0 mlimg-1 mlimg-index mlimg-own mlimg-part-0 mlimg-part-1"
+	# What nobody vouches for is not there: the hash tree of the index is the first of it.
+	same "behind the index" "verity" "$(behind_index "/dev/vd?")"
+	same "behind the verified index" "" "$(behind_index /dev/mapper/mlimg-index)"
+	ends
 }
 
 @test "verity: another root hash stops the boot, with the layer's name" {
@@ -68,4 +112,27 @@ reads_what_is_sound() {
 	start --software "$images/x.img" --append "$(verified "$(root_hash system)" "$(root_hash system)")"
 	stops "the software layer $(short "$images/x.img") cannot be verified: /dev/vdX: \
 its root hash is $(root_hash x), not $(root_hash system)"
+}
+
+# not_taken IMAGE WHY: with mlimg.verity=require
+not_taken() {
+	export vm_union=overlay
+	start --software "$images/$1.img" --append mlimg.verity=require
+	stops "the software layer $(short "$images/$1.img") cannot be verified: /dev/vdX: $2"
+}
+
+serial() {
+	openssl x509 -in "$images/$1.pem" -noout -serial | cut -d = -f 2
+}
+
+@test "verity: a layer that is not signed stops the boot" {
+	not_taken unsigned "it is not signed"
+}
+
+@test "verity: a layer that somebody else has signed stops the boot" {
+	not_taken foreign "its signer's certificate, with serial number $(serial other), is not in /etc/mlimg/trusted.d of the initramfs"
+}
+
+@test "verity: a layer with another one's signature stops the boot" {
+	not_taken swapped "its signature is not one of its root hash $(root_hash swapped) by the certificate with serial number $(serial mine)"
 }

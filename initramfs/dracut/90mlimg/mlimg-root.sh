@@ -11,7 +11,7 @@ if [ "$(getarg boot=)" = mlimg ]; then
 		index) mlimg_modules="$mlimg_modules erofs" ;;
 		unionfs) mlimg_modules="$mlimg_modules fuse" ;;
 	esac
-	[ -z "$(getarg mlimg.verity=)" ] || mlimg_modules="$mlimg_modules dm-verity"
+	[ -z "$(getarg mlimg.verity=)" ] || mlimg_modules="$mlimg_modules dm-verity dm-zero"
 	# Fails for one that is built in or not needed; mlimg_check_kernel sees what is missing.
 	# shellcheck disable=SC2086 # words
 	modprobe -qa $mlimg_modules

@@ -25,6 +25,10 @@ install() {
 	done
 	inst_script "$moddir/run-init.sh" /usr/sbin/run-init
 	inst_multiple mlimg-agent mount umount mkdir sleep dmesg modprobe udevadm reboot readlink
+	# Whose signatures mlimg.verity=require takes.
+	for file in "${dracutsysrootdir-}"/etc/mlimg/trusted.d/*.pem "${dracutsysrootdir-}"/etc/mlimg/trusted.d/*.der; do
+		[ ! -f "$file" ] || inst_simple "${file#"${dracutsysrootdir-}"}"
+	done
 	# Without them this initramfs does not check the user layer, which the boot says, or does not know that driver.
 	inst_multiple -o e2fsck unionfs
 }
@@ -32,7 +36,7 @@ install() {
 # dracut calls this after install, so the programs are there. hostonly: whoever makes the initramfs need not be the
 # guest, and in it what a boot with another driver needs is not loaded.
 installkernel() {
-	hostonly='' instmods virtio_pci virtio_blk virtio_console ext4 overlay erofs dm-verity
+	hostonly='' instmods virtio_pci virtio_blk virtio_console ext4 overlay erofs dm-verity dm-zero
 	[ ! -x "$initdir/usr/bin/unionfs" ] || hostonly='' instmods fuse
 	mlimg_mark_unions
 }
