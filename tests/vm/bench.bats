@@ -20,3 +20,11 @@ setup() {
 	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
 	same "goals" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
 }
+
+@test "benchmark guest-io" {
+	bench guest-io
+	same "rows with a time and a speed" 12 "$(grep -cE '^\| [a-z][^|]* \| [.0-9]*[1-9][.0-9]* s \| [.0-9]*[1-9][.0-9]* \|$' <<<"$output")"
+	same "goals" 1 "$(grep -c '^Goal: speed of index-1 at least 0.95 of that of flat, .* Measured: [.0-9]' <<<"$output")"
+	grep -Eqx '\| 4KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
+	grep -Eqx '\| 64KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
+}

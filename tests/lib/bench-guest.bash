@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What benchmarks share that run guests side by side or in turns. Sourced after lib.bash.
+# shellcheck disable=SC2034 # for who sources it
+
+accel=${BENCH_ACCEL:-tcg}
+tree=$(debian-tree v1)
+version=$(cd "$tree/lib/modules" && printf '%s\n' * | sort -V | tail -n 1)
+kernel=$tree/boot/vmlinuz-$version
+
+# A port of the benchmark's own beside the agent's; its chardev is "bench".
+bench_port=(-device "virtserialport,bus=virtio-serial0.0,nr=9,chardev=bench,name=org.mlimg.bench.0")
+
+# guest_wrapper: a directory bin for PATH. When QEMU begins is told by who starts it, in the file $BENCH_BEGAN with its process id; what mlimg-vm does
+# before is not the guest's.
+guest_wrapper() {
+	mkdir -p bin run cache
+	# shellcheck disable=SC2016 # for the wrapper
+	printf '#!/bin/sh\necho $$ >"$BENCH_BEGAN"\nexec %s "$@"\n' "$(command -v qemu-system-x86_64)" >bin/qemu-system-x86_64
+	chmod 0755 bin/qemu-system-x86_64
+	PATH=$PWD/bin:$PATH
+}
+
+# guest_software DIR I: 30 files in the directories that a package of Debian would put them into, which the system has too.
+guest_software() {
+	local i dir
+	for dir in usr/bin usr/lib/app$2 usr/share/app$2 usr/share/doc/app$2 usr/lib/x86_64-linux-gnu etc/app$2; do
+		mkdir -p "$1/$dir"
+		for ((i = 0; i < 5; i++)); do
+			head -c $((1000 * (i + 1) * (i + 1))) /dev/urandom >"$1/$dir/app$2-file$i"
+		done
+	done
+}
+
+# guest_cpu SYSTEM USER: the processor that mlimg-vm shows to a guest.
+guest_cpu() {
+	if [ "$accel" = kvm ]; then
+		echo host
+		return
+	fi
+	mlimg-vm run --dry-run --runtime-dir run --cache-dir cache --name cpu --accel "$accel" --system "$1" --user "$2" 2>/dev/null |
+		sed -n 's/^[[:space:]]*-cpu \([^ ]*\).*/\1/p'
+}
+
+# guest_flat CPU DISK INITRD COMMAND-LINE QEMU-ARGUMENT…: becomes QEMU as mlimg-vm starts it, but for one disk and no agent's port.
+guest_flat() {
+	exec "$PWD/bin/qemu-system-x86_64" -name guest=flat -nodefaults -no-user-config -display none -machine q35 -accel "$accel" \
+		-cpu "$1" -smp 1 -m 1024M -kernel "$kernel" -initrd "$3" -append "panic=-1 $4" \
+		-device virtio-serial-pci,id=virtio-serial0,addr=0x2 -object rng-builtin,id=rng0 -device virtio-rng-pci,rng=rng0,addr=0x3 \
+		-blockdev "driver=raw,node-name=user,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=$2" \
+		-device virtio-blk-pci,drive=user,addr=0x8.0,disable-legacy=on "${@:5}"
+}
+
+# guest_processor FILE: seconds that the QEMU of the process id in FILE has used.
+guest_processor() {
+	awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($14 + $15) / hz }' "/proc/$(cat "$1")/stat"
+}
+
+# guest_median: of the numbers on standard input.
+guest_median() {
+	sort -g | awk '{ x[NR] = $1 } END { printf "%.3g\n", NR % 2 ? x[(NR + 1) / 2] : (x[NR / 2] + x[NR / 2 + 1]) / 2 }'
+}
