@@ -107,7 +107,8 @@ static int check_size(struct tree *t, size_t size)
 
 static int add_file(struct tree *t, char *path, const struct mlimg_compose_parts *parts)
 {
-	struct mlimg_entry e = {.type = MLIMG_FILE, .mode = 0644};
+	struct mlimg_entry e = {
+		.type = MLIMG_FILE, .mode = mlimg_records_is_secret(path) ? 0600 : 0644};
 	mlimg_autofree char *text = NULL;
 	size_t size;
 	int r = mlimg_compose_join(t->layers, path, parts, &text, &size, t->err);

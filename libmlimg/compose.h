@@ -18,7 +18,7 @@
  *
  * The result is a tree of its own, to lie above all layers: databases that records change, and the directories on the way to them. A directory has the
  * attributes that the stack shows, a database those of the file that is changed, and the newest time among that file's and those of its
- * directory in the layers whose records count; what no layer has is root's, 0755 or 0644. trusted.overlay.* is left out. All of this follows from
+ * directory in the layers whose records count; what no layer has is root's, 0755, 0644 or, of passwords, 0600. trusted.overlay.* is left out. All of this follows from
  * the layers' build ids: the same stack gives the same bytes.
  *
  * As text the tree's manifest has one header line, "# mlimg-composed N", with the number of these rules.

@@ -202,9 +202,32 @@ static int parse_single(struct parser *p, struct span line)
 	return add(p, &record);
 }
 
+static int parse_account(struct parser *p, struct span line)
+{
+	struct mlimg_record record = {.text = line.at, .size = line.size + 1, .line = p->line};
+	const char *key;
+	size_t size = mlimg_record_account_key(line.at, line.size, &record.is_gone, &key);
+
+	if (record.size > MLIMG_RECORDS_LINE_MAX)
+		return mlimg_err_refuse(
+			p->err, "line %zu: more than %d bytes", p->line, MLIMG_RECORDS_LINE_MAX);
+	if (record.is_gone && !p->is_diff)
+		return refuse_mark(p, p->line);
+	if (!size)
+		return mlimg_err_refuse(p->err, "line %zu: a mark of nothing", p->line);
+	if (!p->is_diff && mlimg_record_has_signs(p->form, &record))
+		return mlimg_err_refuse(
+			p->err, "line %zu: a member that begins with '+' or '-'", p->line);
+	record.key = mlimg_arena_strndup(p->list->arena, key, size);
+	return add(p, &record);
+}
+
 static int parse_record(struct parser *p)
 {
 	struct span line = next_line(p);
+
+	if (mlimg_records_is_accounts(p->form))
+		return line.size ? parse_account(p, line) : 0;
 
 	if (p->form == MLIMG_RECORDS_STANZAS)
 		return line.size ? parse_stanza(p, line) : 0;
@@ -314,6 +337,9 @@ void mlimg_record_put_mark(enum mlimg_records_form form, const char *key,
 		[MLIMG_RECORDS_DIVERSIONS] = {"", "\n-\n-\n"},
 		[MLIMG_RECORDS_OVERRIDES] = {"- - - ", "\n"},
 		[MLIMG_RECORDS_LINES] = {"-", "\n"},
+		[MLIMG_RECORDS_ACCOUNTS] = {":", "\n"},
+		[MLIMG_RECORDS_GROUPS] = {":", "\n"},
+		[MLIMG_RECORDS_GSHADOWS] = {":", "\n"},
 	};
 	bool is_stanza = form == MLIMG_RECORDS_STANZAS;
 	size_t size = is_stanza ? strcspn(key, "\n") : strlen(key);

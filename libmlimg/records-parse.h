@@ -10,6 +10,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/records.h"
+#include "libmlimg/text.h"
 
 /** A record. */
 struct mlimg_record {
@@ -57,5 +58,39 @@ void mlimg_record_list_done(struct mlimg_record_list *list);
  */
 void mlimg_record_put_mark(enum mlimg_records_form form, const char *key,
 	void (*put)(void *ctx, const char *text, size_t size), void *ctx);
+
+/* ---- records-accounts.c ---- */
+
+/**
+ * The key of a line of users or groups.
+ *
+ * @param line      without newline; not empty
+ * @param size      its bytes
+ * @param ret_gone  whether it is a mark
+ * @param ret_key   where the key begins
+ * @return          bytes of the key; 0: a mark of nothing
+ */
+size_t mlimg_record_account_key(
+	const char *line, size_t size, bool *ret_gone, const char **ret_key);
+
+/** @return whether a member or administrator begins with '+' or '-', which a difference cannot say */
+bool mlimg_record_has_signs(enum mlimg_records_form form, const struct mlimg_record *record);
+
+/**
+ * Put what differs between two records of one key: fields as they are now, lists as what was added and removed.
+ *
+ * @return whether anything differs; else nothing is put
+ */
+bool mlimg_record_put_change(enum mlimg_records_form form, const struct mlimg_record *was,
+	const struct mlimg_record *now, struct mlimg_text *out);
+
+/**
+ * Put a record of a difference as one of a database.
+ *
+ * @param was  what is beneath, or NULL
+ * @param now  the record of the difference
+ */
+void mlimg_record_put_changed(enum mlimg_records_form form, const struct mlimg_record *was,
+	const struct mlimg_record *now, struct mlimg_text *out);
 
 #endif

@@ -44,6 +44,12 @@ enum mlimg_records_form mlimg_records_form_of(const char *path)
 		{"var/lib/dpkg/diversions", MLIMG_RECORDS_DIVERSIONS},
 		{"var/lib/dpkg/statoverride", MLIMG_RECORDS_OVERRIDES},
 		{"var/lib/dpkg/arch", MLIMG_RECORDS_LINES},
+		{"etc/passwd", MLIMG_RECORDS_ACCOUNTS},
+		{"etc/group", MLIMG_RECORDS_GROUPS},
+		{"etc/shadow", MLIMG_RECORDS_ACCOUNTS},
+		{"etc/gshadow", MLIMG_RECORDS_GSHADOWS},
+		{"etc/subuid", MLIMG_RECORDS_LINES},
+		{"etc/subgid", MLIMG_RECORDS_LINES},
 	};
 	const char *name;
 
@@ -57,6 +63,11 @@ enum mlimg_records_form mlimg_records_form_of(const char *path)
 		strcmp(name, "Unincorp") == 0)
 		return MLIMG_RECORDS_NONE;
 	return MLIMG_RECORDS_LINES;
+}
+
+bool mlimg_records_is_secret(const char *path)
+{
+	return strcmp(path, "etc/shadow") == 0 || strcmp(path, "etc/gshadow") == 0;
 }
 
 int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text old,
@@ -79,6 +90,10 @@ int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text o
 
 		if (was && was->size == now->size && memcmp(was->text, now->text, now->size) == 0)
 			continue;
+		if (was && mlimg_records_is_accounts(form)) {
+			sums.changed += mlimg_record_put_change(form, was, now, &out);
+			continue;
+		}
 		put_record(&out, form, now);
 		sums.changed++;
 	}
@@ -112,13 +127,19 @@ static int apply(enum mlimg_records_form form, struct mlimg_records_text base,
 
 		if (!now)
 			put_record(&out, form, was);
+		else if (!now->is_gone && mlimg_records_is_accounts(form))
+			mlimg_record_put_changed(form, was, now, &out);
 		else if (!now->is_gone)
 			put_record(&out, form, now);
 	}
 	for (size_t i = 0; i < change.n; i++) {
 		const struct mlimg_record *now = &change.records[i];
 
-		if (!now->is_gone && !mlimg_record_list_find(&before, now->key))
+		if (now->is_gone || mlimg_record_list_find(&before, now->key))
+			continue;
+		if (mlimg_records_is_accounts(form))
+			mlimg_record_put_changed(form, NULL, now, &out);
+		else
 			put_record(&out, form, now);
 	}
 	return end(&out, ret_text, ret_size, err);

@@ -25,6 +25,15 @@
  *                                                           third space
  *     lines      var/lib/dpkg/arch          a line          the line               "-" before the line
  *                var/lib/dpkg/triggers/NAME
+ *                etc/subuid, etc/subgid
+ *     accounts   etc/passwd, etc/shadow     a line          the name; of what is   ":" before the key
+ *     groups     etc/group                                  no account, the line
+ *     gshadows   etc/gshadow
+ *
+ * What is no account is a line without ':' and one that begins with '#', '+' or '-' (passwd(5), nsswitch.conf(5)). Empty lines of these files say
+ * nothing, and are passed over. In the record of a group that was beneath already, members and administrators are what was added, "+NAME", and what was
+ * removed, "-NAME", so that two layers can each put somebody into it; in that of a new one they are all there are, and are added where
+ * another layer made the group too.
  *
  * Of the triggers, Lock and Unincorp are no such databases: they are what a running dpkg keeps. In a stanza, Architecture is left out
  * where the record has none. The mark of a stanza is what dpkg itself does: it notes changes of packages as files of one stanza each in
@@ -33,11 +42,12 @@
  * nothing, and is passed over.
  *
  * Not among them: alternatives and info, which are files for each package, and are merged as such; available, which apt
- * does not keep; the debconf databases and /etc/passwd and its like, which stay files.
+ * does not keep; the debconf databases, which stay files.
  */
 #ifndef MLIMG_RECORDS_H
 #define MLIMG_RECORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "libmlimg/err.h"
@@ -46,6 +56,8 @@
 #define MLIMG_RECORDS_DIR "/mlimg/records" /**< where they lie in an image */
 #define MLIMG_RECORDS_SIZE_MAX \
 	(64u << 20) /**< bytes of a database; the status of all of Debian's packages would have less */
+#define MLIMG_RECORDS_LINE_MAX \
+	16384 /**< bytes of a line of users or groups: a group of 2000 members */
 #define MLIMG_RECORDS_PATH_MAX 128 /**< bytes of such a file's path */
 
 /** How a file is divided into records; the table above. */
@@ -55,10 +67,24 @@ enum mlimg_records_form {
 	MLIMG_RECORDS_DIVERSIONS,
 	MLIMG_RECORDS_OVERRIDES,
 	MLIMG_RECORDS_LINES,
+	MLIMG_RECORDS_ACCOUNTS,
+	MLIMG_RECORDS_GROUPS,
+	MLIMG_RECORDS_GSHADOWS,
 };
+
+#define MLIMG_RECORDS_FORM_LAST MLIMG_RECORDS_GSHADOWS /**< for loops over all forms */
+
+/** @return whether the form is that of users or groups */
+static inline bool mlimg_records_is_accounts(enum mlimg_records_form form)
+{
+	return form >= MLIMG_RECORDS_ACCOUNTS;
+}
 
 /** @return the form of the file @p path ("var/lib/dpkg/status") of a tree */
 enum mlimg_records_form mlimg_records_form_of(const char *path);
+
+/** @return whether the database @p path is root's alone to read, as are records of it */
+bool mlimg_records_is_secret(const char *path);
 
 /** A text. */
 struct mlimg_records_text {

@@ -91,8 +91,8 @@ static int compare(struct mlimg_database *d, struct mlimg_file *file, const stru
 			(struct mlimg_records_text){file->bytes, file->size_bytes}, &d->records,
 			&d->size, &d->sums, err);
 	if (r < 0)
-		return mlimg_err_wrap(
-			err, r, "'%s' cannot be kept as records (rule dpkg-status)", d->path);
+		return mlimg_err_wrap(err, r, "'%s' cannot be kept as records (rule %s)", d->path,
+			mlimg_rule_name(mlimg_rule_of_records(d->path)));
 	if (strcmp(d->path, MLIMG_DPKG_STATUS) != 0 ||
 		!mlimg_rules_has(rules, MLIMG_RULE_OLDER_LIBRARY))
 		return 0;
@@ -104,11 +104,10 @@ static int refuse(const char *path, const struct mlimg_inode *inode, struct mlim
 {
 	if (inode->nlink > 1)
 		return mlimg_err_refuse(err,
-			"'%s' cannot be kept as records (rule dpkg-status): it has several names",
-			path);
-	return mlimg_err_refuse(err,
-		"'%s' cannot be kept as records (rule dpkg-status): more than %u bytes", path,
-		MLIMG_RECORDS_SIZE_MAX);
+			"'%s' cannot be kept as records (rule %s): it has several names", path,
+			mlimg_rule_name(mlimg_rule_of_records(path)));
+	return mlimg_err_refuse(err, "'%s' cannot be kept as records (rule %s): more than %u bytes",
+		path, mlimg_rule_name(mlimg_rule_of_records(path)), MLIMG_RECORDS_SIZE_MAX);
 }
 
 static int take(struct mlimg_databases *dbs, const char *path, struct mlimg_inode *inode,
@@ -152,8 +151,6 @@ int mlimg_databases_take(struct mlimg_node *top, const struct mlimg_beneath *ben
 	int r = 0;
 
 	*ret_databases = (struct mlimg_databases){.n = 0};
-	if (!mlimg_rules_has(rules, MLIMG_RULE_DPKG_STATUS))
-		return 0;
 	for (struct mlimg_node *n = top; n && r == 0; n = next) {
 		const char *p;
 
@@ -161,7 +158,8 @@ int mlimg_databases_take(struct mlimg_node *top, const struct mlimg_beneath *ben
 		if (n->inode->type != MLIMG_FILE)
 			continue;
 		p = mlimg_node_path(n, top, path, sizeof(path));
-		if (mlimg_records_form_of(p) == MLIMG_RECORDS_NONE)
+		if (mlimg_records_form_of(p) == MLIMG_RECORDS_NONE ||
+			!mlimg_rules_has(rules, mlimg_rule_of_records(p)))
 			continue;
 		r = take(ret_databases, p, n->inode, beneath, rules, err);
 		unlink_node(n);
@@ -219,6 +217,9 @@ static int write_one(const struct mlimg_database *d, struct mlimg_tree *tree,
 		r = put(tree, dir, name, strlen(name), MLIMG_FILE, &node, err);
 	if (r < 0)
 		return r;
+	/* Passwords are nobody's to read. */
+	if (mlimg_records_is_secret(d->path))
+		node->inode->mode = 0600;
 	file = node->inode->file;
 	mlimg_data_begin(data, file, true);
 	r = mlimg_data_write(data, d->records, d->size, err);

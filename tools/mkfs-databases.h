@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mkfs-databases.h
- * The databases of dpkg and apt on their way into a software layer (rule dpkg-status): what differs from those beneath becomes records
+ * The databases of dpkg and apt, and users and groups, on their way into a software layer (rules dpkg-status and accounts): what differs from those beneath becomes records
  * (libmlimg/records.h), and the files leave the tree. Their contents do not go through the image: mlimg_databases_judge() lets
  * them be captured.
  */

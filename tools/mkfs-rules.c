@@ -26,6 +26,7 @@ static const char *const names[] = {
 	[MLIMG_RULE_APT_LISTS] = "apt-lists",
 	[MLIMG_RULE_BACKUPS] = "backups",
 	[MLIMG_RULE_DPKG_STATUS] = "dpkg-status",
+	[MLIMG_RULE_ACCOUNTS] = "accounts",
 	[MLIMG_RULE_OLDER_LIBRARY] = "older-library",
 	[MLIMG_RULE_MASS_DELETION] = "mass-deletion",
 };
@@ -89,6 +90,16 @@ int mlimg_rules_allow(struct mlimg_rules *rules, const char *name, struct mlimg_
 	return mlimg_err_usage(err, "'%s' is no rule: %s", name, list);
 }
 
+const char *mlimg_rule_name(enum mlimg_rule rule)
+{
+	return names[rule];
+}
+
+enum mlimg_rule mlimg_rule_of_records(const char *path)
+{
+	return strncmp(path, "etc/", 4) == 0 ? MLIMG_RULE_ACCOUNTS : MLIMG_RULE_DPKG_STATUS;
+}
+
 bool mlimg_rules_has(const struct mlimg_rules *rules, enum mlimg_rule rule)
 {
 	static const unsigned for_system = 1u << MLIMG_RULE_MACHINE_ID |
@@ -116,9 +127,9 @@ static enum mlimg_verdict judge(const struct mlimg_rules *rules, const struct ml
 
 	if (entry->type != MLIMG_FILE || rules->kind == MLIMG_USER)
 		return MLIMG_TAKE;
-	if (rules->is_compared && mlimg_rules_has(rules, MLIMG_RULE_DPKG_STATUS) &&
-		mlimg_records_form_of(entry->path) != MLIMG_RECORDS_NONE) {
-		*ret_rule = MLIMG_RULE_DPKG_STATUS;
+	if (rules->is_compared && mlimg_records_form_of(entry->path) != MLIMG_RECORDS_NONE &&
+		mlimg_rules_has(rules, mlimg_rule_of_records(entry->path))) {
+		*ret_rule = mlimg_rule_of_records(entry->path);
 		return entry->size_bytes > MLIMG_RECORDS_SIZE_MAX ? MLIMG_TAKE : MLIMG_CAPTURE;
 	}
 	rule = find(entry->path);

@@ -17,10 +17,11 @@
  *     apt-lists       leaves out     leaves out  apt's lists of packages and its cache
  *     backups                        leaves out  former versions that dpkg, debconf and passwd's tools keep of their files, and their locks
  *     dpkg-status                    keeps dpkg's and apt's databases as records (libmlimg/records.h)
+ *     accounts                       keeps users and groups as records, likewise
  *     older-library                  refuses a shared library that is older than beneath
  *     mass-deletion                  refuses to delete more than half of what lies beneath
  *
- * The last three need the images beneath, and are in mkfs-over.h. A user layer has no rules: it is shared with nobody.
+ * The last four need the images beneath, and are in mkfs-over.h. A user layer has no rules: it is shared with nobody.
  *
  * machine-id(5), "First boot semantics": where etc/machine-id is missing or says "uninitialized", systemd takes the boot for the first
  * one, enables and disables units by its presets, and asks questions. Where it is empty, systemd only makes an id. What was
@@ -46,6 +47,7 @@ enum mlimg_rule {
 	MLIMG_RULE_APT_LISTS,
 	MLIMG_RULE_BACKUPS,
 	MLIMG_RULE_DPKG_STATUS,
+	MLIMG_RULE_ACCOUNTS,
 	MLIMG_RULE_OLDER_LIBRARY,
 	MLIMG_RULE_MASS_DELETION,
 	MLIMG_N_RULES,
@@ -73,6 +75,12 @@ struct mlimg_rules {
  */
 int mlimg_rules_allow(
 	struct mlimg_rules *rules, const char *name, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return the name of a rule */
+const char *mlimg_rule_name(enum mlimg_rule rule);
+
+/** @return the rule by which the database @p path is kept as records */
+enum mlimg_rule mlimg_rule_of_records(const char *path);
 
 /** @return whether @p rule is in force for the layer, as far as it is for its kind */
 bool mlimg_rules_has(const struct mlimg_rules *rules, enum mlimg_rule rule);

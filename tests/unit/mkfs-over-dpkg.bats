@@ -292,3 +292,42 @@ packages_of() {
 	# All packages of a system are another thing.
 	same "packages of a system and a layer" "" "$(packages_of s.img 1.img)"
 }
+
+@test "users and groups are kept as records" {
+	mkdir -p old/etc
+	seq 20 | sed 's|^|old/etc/|' | xargs touch
+	printf 'root:x:0:0:root:/root:/bin/sh\n' >old/etc/passwd
+	printf 'root:*:19000:0:99999:7:::\n' >old/etc/shadow
+	printf 'root:x:0:\nssl:x:9:old\n' >old/etc/group
+	chmod 640 old/etc/shadow
+	find old -exec touch -h -d @1600000000 {} +
+	cp -a old new
+	mlimg-mkfs --quiet --kind system --name s old s.img
+	echo 'www:x:33:33::/var/www:/bin/no' >>new/etc/passwd
+	echo 'www:!:19100::::::' >>new/etc/shadow
+	printf 'root:x:0:\nssl:x:9:old,www\nwww:x:33:\n' >new/etc/group
+	echo 'www:100000:65536' >new/etc/subuid
+	works mlimg-mkfs --kind software --name s --over s.img new l.img
+	same told 'records of etc/group: 2 new or changed, 0 gone
+records of etc/passwd: 1 new or changed, 0 gone
+records of etc/shadow: 1 new or changed, 0 gone
+records of etc/subuid: 1 new or changed, 0 gone' "$(sed 1d <<<"$output")"
+	same "what is in the layer" "" "$(holds)"
+	same "passwd" 'www:x:33:33::/var/www:/bin/no' "$(records l.img etc/passwd)"
+	same "group" $'ssl:x:9:+www\nwww:x:33:' "$(records l.img etc/group)"
+	# Guests see what is in their layers.
+	same "who can read passwords" 0600 \
+		"$(debugfs -R 'stat /mlimg/records/etc/shadow' l.img 2>/dev/null | sed -n 's/.*Mode: *\([0-7]*\).*/\1/p')"
+	# Another one, which knows nothing of the first.
+	cp -a old other
+	echo 'db:x:34:34::/:/bin/no' >>other/etc/passwd
+	printf 'root:x:0:\nssl:x:9:db\n' >other/etc/group
+	mlimg-mkfs --quiet --kind software --name b --over s.img other b.img
+	mlimg-mkfs --quiet --kind software --name c --partial --over s.img,l.img,b.img other c.img
+	same "passwd of a third over both" ":www" "$(records c.img etc/passwd)"
+	same "group of a third over both" $'ssl:x:9:-www\n:www' "$(records c.img etc/group)"
+	over --allow accounts
+	same "what is in the layer, as files" $'./etc/group type=file\n./etc/passwd type=file\n./etc/shadow type=file\n./etc/subuid type=file' "$(holds)"
+	echo 'www:x:34:34::/:/bin/no' >>new/etc/passwd
+	refused "'etc/passwd' cannot be kept as records (rule accounts): line 3: 'www' is there already"
+}

@@ -174,7 +174,7 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --kind user --allow lo
 }
 
 @test "an unknown rule is wrong usage" {
-	fails 2 "mlimg-mkfs: 'log' is no rule: caches, machine-id, ssh-host-keys, random-seed, logs, apt-lists, backups, dpkg-status, older-library or mass-deletion
+	fails 2 "mlimg-mkfs: 'log' is no rule: caches, machine-id, ssh-host-keys, random-seed, logs, apt-lists, backups, dpkg-status, accounts, older-library or mass-deletion
 Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --kind system --allow log tree a.img
 }
 

@@ -188,6 +188,7 @@ TEST(which_files_are_databases)
 	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/alternatives"));
 	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/alternatives/a/b"));
 	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/status-old"));
+	ASSERT(!mlimg_packages_is_database("etc/passwd"));
 	ASSERT(!mlimg_packages_is_database(INFO "a.list"));
 }
 

@@ -55,6 +55,11 @@ TEST(which_files_have_records)
 	ASSERT_EQ(mlimg_records_form_of("var/lib/dpkg/arch"), MLIMG_RECORDS_LINES);
 	ASSERT_EQ(mlimg_records_form_of("var/lib/dpkg/triggers/File"), MLIMG_RECORDS_LINES);
 	ASSERT_EQ(mlimg_records_form_of("var/lib/dpkg/triggers/ldconfig"), MLIMG_RECORDS_LINES);
+	ASSERT_EQ(mlimg_records_form_of("etc/passwd"), MLIMG_RECORDS_ACCOUNTS);
+	ASSERT_EQ(mlimg_records_form_of("etc/group"), MLIMG_RECORDS_GROUPS);
+	ASSERT_EQ(mlimg_records_form_of("etc/gshadow"), MLIMG_RECORDS_GSHADOWS);
+	ASSERT_EQ(mlimg_records_form_of("etc/subuid"), MLIMG_RECORDS_LINES);
+	ASSERT_EQ(mlimg_records_form_of("etc/passwd-"), MLIMG_RECORDS_NONE);
 	ASSERT_EQ(mlimg_records_form_of("var/lib/dpkg/triggers/Lock"), MLIMG_RECORDS_NONE);
 	ASSERT_EQ(mlimg_records_form_of("var/lib/dpkg/triggers/Unincorp"), MLIMG_RECORDS_NONE);
 	ASSERT_EQ(mlimg_records_form_of("var/lib/dpkg/triggers/a/b"), MLIMG_RECORDS_NONE);
@@ -125,6 +130,40 @@ TEST(lines_that_differ)
 		"amd64\ni386\n");
 }
 
+TEST(accounts_that_differ)
+{
+	check(MLIMG_RECORDS_ACCOUNTS, "root:x:0:0:::/bin/sh\n# c\n\nman:x:6:12:::\n+::::::\nhalf\n",
+		"root:x:0:0:::/bin/zsh\nwww:x:33:33:::\n+::::::\n-bob\n",
+		"root:x:0:0:::/bin/zsh\nwww:x:33:33:::\n-bob\n:# c\n:man\n:half\n",
+		"root:x:0:0:::/bin/zsh\n+::::::\nwww:x:33:33:::\n-bob\n");
+	check(MLIMG_RECORDS_LINES, "a:1:1\na:2:1\n", "a:2:1\nb:3:1\n", "b:3:1\n-a:1:1\n",
+		"a:2:1\nb:3:1\n");
+}
+
+TEST(groups_differ_by_member)
+{
+	check(MLIMG_RECORDS_GROUPS, "g:x:1:a,b\nh:x:2:\nsame:x:3:a,b\n",
+		"g:x:1:b,c\nh:!:2:\nsame:x:3:b,a\nnew:x:4:a,b\n",
+		"g:x:1:+c,-a\nh:!:2:\nnew:x:4:a,b\n",
+		"g:x:1:b,c\nh:!:2:\nsame:x:3:a,b\nnew:x:4:a,b\n");
+	check(MLIMG_RECORDS_GSHADOWS, "g:*:adm:a\n", "g:!:adm,b:\n", "g:!:+b:-a\n", "g:!:adm,b:\n");
+}
+
+TEST(two_layers_with_members_of_a_group)
+{
+	const struct mlimg_records_text list[] = {text_of("ssl:x:9:+pg\ndb:x:7:pg\n"),
+		text_of("ssl:x:9:+web,-old\ndb:x:7:web,pg\nweb:x:8:\n"),
+		text_of("gone:x:6:+x,-y\n:web\n")};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *text = NULL;
+	size_t size;
+
+	ASSERT_OK(mlimg_records_compose(MLIMG_RECORDS_GROUPS, text_of("ssl:x:9:old\n"), list, 3,
+			  &text, &size, &err),
+		err);
+	ASSERT_STR(text, "ssl:x:9:pg,web\ndb:x:7:pg,web\ngone:x:6:x\n");
+}
+
 TEST(records_of_several_layers_in_their_order)
 {
 	const struct mlimg_records_text list[] = {
@@ -193,6 +232,27 @@ TEST(what_is_no_line_of_the_others_is_refused)
 		"line 1: not 'USER GROUP MODE PATH'");
 	refused(MLIMG_RECORDS_LINES, "", "a\n\nb\n", "line 2 is empty");
 	refused(MLIMG_RECORDS_LINES, "", "a\nb\na\n", "line 3: 'a' is there already");
+}
+
+TEST(what_is_no_account_is_refused)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *large = calloc(1, 20000);
+	const struct mlimg_records_text nothing = text_of(":\n");
+	size_t size;
+	char *text;
+
+	refused(MLIMG_RECORDS_ACCOUNTS, "", "a:x:1\na:x:2\n", "line 2: 'a' is there already");
+	refused(MLIMG_RECORDS_ACCOUNTS, "", ":a\n", "line 1: a record that is gone");
+	refused(MLIMG_RECORDS_GROUPS, "", "a:x:1:b,+c\n",
+		"line 1: a member that begins with '+' or '-'");
+	ASSERT(large);
+	memset(large, 'a', 16384);
+	large[16384] = '\n';
+	refused(MLIMG_RECORDS_GROUPS, "", large, "line 1: more than 16384 bytes");
+	ASSERT_FAILS(mlimg_records_compose(
+			     MLIMG_RECORDS_ACCOUNTS, text_of(""), &nothing, 1, &text, &size, &err),
+		err, -EUCLEAN, "records 1 of 1: line 1: a mark of nothing");
 }
 
 TEST(marks_are_refused_in_a_database)
