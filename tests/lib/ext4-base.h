@@ -89,6 +89,22 @@ static const char patch_script[] =
 	"handmade-layer -k patch -b $(printf %064d 2) -s 1M -d $d/script $d/t $1 -N 256 -O "
 	"^has_journal,^resize_inode,$2\n";
 
+/** A user layer: copies, whiteouts, an opaque and a renamed directory, hard links, and what unionfs-fuse would have written. */
+static const char user_script[] =
+	"mkdir -p $d/t/etc $d/t/home/opaque $d/t/home/renamed $d/t/.unionfs-fuse/home\n"
+	"echo mine >$d/t/etc/motd; echo one >$d/t/etc/a; ln $d/t/etc/a $d/t/home/b\n"
+	": >$d/t/.unionfs-fuse/home/x_HIDDEN~\n"
+	"truncate -s 1M $d/t/etc/holes\n"
+	"find $d/t -exec touch -h -d @1500000000 {} +\n"
+	"cat >$d/script <<END\n"
+	"cd /upper\n"
+	"mknod gone c 0 0\n"
+	"ea_set home/opaque trusted.overlay.opaque y\n"
+	"ea_set home/renamed trusted.overlay.redirect /etc\n"
+	"END\n"
+	"handmade-layer -k user -s 1M -d $d/script $d/t $1 -N 256 -O "
+	"^has_journal,^resize_inode,$2\n";
+
 /**
  * Run a script that makes an image.
  *

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/upper-image.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+struct building {
+	struct mlimg_manifest *m;
+	const char *name; /* the image's */
+};
+
+static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode, void *ctx,
+	struct mlimg_err *err)
+{
+	struct building *b = ctx;
+	struct mlimg_entry e = *entry;
+
+	if (e.nlink == 0)
+		e.nlink = 1;
+	return mlimg_manifest_add(b->m, &e) ? 0 : mlimg_err_set(err, ENOMEM, "%s", b->name);
+}
+
+static struct mlimg_upper_image *image_of(struct mlimg_upper_source *source)
+{
+	return (struct mlimg_upper_image *)((char *)source -
+		offsetof(struct mlimg_upper_image, source));
+}
+
+static int load(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip, void *ctx,
+	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
+{
+	const struct mlimg_upper_image *image = image_of(source);
+	struct building b = {mlimg_manifest_new(), mlimg_ext4_name(image->fs)};
+	int r;
+
+	if (!b.m)
+		return mlimg_err_set(err, ENOMEM, "%s", b.name);
+	r = mlimg_ext4_manifest_walk(image->fs, 0, 0, add, &b, err);
+	if (r == 0 && image->is_unionfs)
+		r = mlimg_upper_from_unionfs(b.m, err);
+	if (r < 0)
+		mlimg_manifest_free(b.m);
+	else
+		*ret_manifest = b.m;
+	return r;
+}
+
+static int digest(struct mlimg_upper_source *source, const char *path,
+	uint8_t ret_digest[MLIMG_SHA256_SIZE], struct mlimg_err *err)
+{
+	struct mlimg_ext4 *fs = image_of(source)->fs;
+	struct mlimg_ext4_inode inode;
+	int r = mlimg_ext4_lookup(fs, mlimg_kind_tree(MLIMG_USER), path, false, &inode, err);
+
+	if (r == 0 && inode.type != MLIMG_FILE)
+		r = mlimg_err_refuse(err, "%s: '%s' is no regular file", mlimg_ext4_name(fs), path);
+	return r < 0 ? r : mlimg_ext4_digest(fs, &inode, ret_digest, err);
+}
+
+static int read_file(struct mlimg_upper_source *source, const char *path, size_t max,
+	char **ret_data, size_t *ret_size, struct mlimg_err *err)
+{
+	return mlimg_ext4_read_file(image_of(source)->fs, mlimg_kind_tree(MLIMG_USER), path, max,
+		ret_data, ret_size, err);
+}
+
+int mlimg_upper_image_init(struct mlimg_upper_image *ret_image, struct mlimg_ext4 *fs,
+	bool is_unionfs, struct mlimg_err *err)
+{
+	const struct mlimg_ext4_super *super = mlimg_ext4_super(fs);
+
+	if (super->kind != MLIMG_USER)
+		return mlimg_err_refuse(err, "%s: is a %s layer, not a user layer",
+			mlimg_ext4_name(fs), mlimg_kind_name(super->kind));
+	if (super->is_dirty)
+		return mlimg_err_refuse(err,
+			"%s: its journal holds changes: mount it once, or run e2fsck",
+			mlimg_ext4_name(fs));
+	*ret_image = (struct mlimg_upper_image){
+		.source = {load, digest, read_file}, .fs = fs, .is_unionfs = is_unionfs};
+	return 0;
+}
