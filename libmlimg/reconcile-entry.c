@@ -375,22 +375,15 @@ static int plan_derived(struct planning *p, const struct mine *m)
 	return drop(p, m, mlimg_reconcile_is_same(&m->mapped, m->next) ? MLIMG_SAME : MLIMG_STALE);
 }
 
-static enum mlimg_package_side side_of(const struct planning *p, const struct mine *m)
-{
-	if (!p->in->package || (m->class != MLIMG_CLASS_OWNED && m->class != MLIMG_CLASS_PACKAGES))
-		return MLIMG_PACKAGE_NONE;
-	return p->in->package(m->entry->path, p->in->package_ctx);
-}
-
-/* A package of which the new stack's version is taken: none of the user's version stays. */
+/* A version of the user's gave way to the new stack's: nothing of his stays. */
 static int plan_next_package(struct planning *p, struct mine *m, enum mlimg_verdict verdict)
 {
-	if (verdict == MLIMG_STALE || verdict == MLIMG_SAME || verdict == MLIMG_WHITEOUT_GONE ||
-		mlimg_entry_is_whiteout(m->entry))
-		return verdict == MLIMG_KEEP ? keep(p, m, verdict) : drop(p, m, verdict);
-	if (verdict == MLIMG_KEEP)
-		verdict = MLIMG_CONFLICT;
-	return m->class == MLIMG_CLASS_PACKAGES ? drop(p, m, verdict) : set_aside(p, m, verdict);
+	if (verdict == MLIMG_STALE || verdict == MLIMG_SAME || verdict == MLIMG_WHITEOUT_GONE)
+		return drop(p, m, verdict);
+	if (mlimg_entry_is_whiteout(m->entry))
+		return drop(p, m, MLIMG_WHITEOUT_CHANGED);
+	return m->class == MLIMG_CLASS_PACKAGES ? drop(p, m, MLIMG_CONFLICT)
+						: set_aside(p, m, MLIMG_CONFLICT);
 }
 
 static int plan_by_verdict(struct planning *p, struct mine *m, enum mlimg_verdict verdict)
@@ -408,29 +401,34 @@ static int plan_by_verdict(struct planning *p, struct mine *m, enum mlimg_verdic
 	return keep(p, m, MLIMG_KEEP);
 }
 
+static enum mlimg_verdict verdict_of(const struct mine *m)
+{
+	return mlimg_reconcile_decide(m->base, m->next, &m->mapped);
+}
+
 static int plan_entry(struct planning *p, struct mine *m)
 {
 	const struct mlimg_reconcile_text *text = find_text(p, m->entry->path);
-	enum mlimg_package_side side = side_of(p, m);
-	enum mlimg_verdict verdict;
+	enum mlimg_package_verdict package = MLIMG_FILES_PLAIN;
 	int r;
 
-	if (m->class == MLIMG_CLASS_KEEP || side == MLIMG_PACKAGE_MINE ||
-		mlimg_entry_xattr(m->entry, MLIMG_XATTR_METACOPY))
+	if (m->class == MLIMG_CLASS_KEEP || mlimg_entry_xattr(m->entry, MLIMG_XATTR_METACOPY))
 		return keep(p, m, MLIMG_KEEP);
 	if (m->class == MLIMG_CLASS_DERIVED)
 		return plan_derived(p, m);
-	if (text && is_file(m->entry))
+	if (p->in->package)
+		package = p->in->package(m->entry->path, p->in->package_ctx);
+	if (package == MLIMG_FILES_MINE || package == MLIMG_FILES_REMOVED)
+		return keep(p, m, MLIMG_KEEP);
+	if (text && package == MLIMG_FILES_PLAIN && is_file(m->entry))
 		return plan_database(p, m, text);
 	r = mine_digest(p, m);
-	if (r != 0) {
-		if (r > 0)
-			tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
+	if (r > 0)
+		tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
+	if (r != 0)
 		return r < 0 ? r : 0;
-	}
-	verdict = mlimg_reconcile_decide(m->base, m->next, &m->mapped);
-	return side == MLIMG_PACKAGE_NEXT ? plan_next_package(p, m, verdict)
-					  : plan_by_verdict(p, m, verdict);
+	return package == MLIMG_FILES_NEXT ? plan_next_package(p, m, verdict_of(m))
+					   : plan_by_verdict(p, m, verdict_of(m));
 }
 
 int plan_other(struct planning *p, struct mine *m, bool *ret_stays)

@@ -21,6 +21,9 @@
  * derived: everything but directories is dropped. keep: everything stays, verdict keep. Where something stays in spite of a conflict, what was changed on
  * one side alone is merged all the same: contents from NEXT with the user's mode are told as conflict when the owner was changed on both sides.
  *
+ * What packages decide (packages.h) comes before that: what is the user's version's, or was removed by him, stays as it is; what belongs to a version of
+ * his that gave way is set aside, in class packages dropped, and so are his whiteouts of what the new stack's version has.
+ *
  * Directories: one of the user's own, and one that holds something, stays, with the merged attributes; where both changed one,
  * the user's. Any other is dropped (verdict same or stale). When NEXT is something else it is set aside with all below (type-change).
  * An opaque directory hides what the old stack had there and goes on doing so, and nothing below it is compared. But overlayfs makes every new
@@ -45,6 +48,7 @@
 #define MLIMG_RECONCILE_PLAN_H
 
 #include "libmlimg/owner-moves.h"
+#include "libmlimg/packages.h"
 #include "libmlimg/path-class.h"
 #include "libmlimg/plan.h"
 #include "libmlimg/reconcile.h"
@@ -53,13 +57,6 @@
 
 #define MLIMG_RECONCILE_TEXTS_MAX \
 	(8u << 20) /**< bytes of all texts that are merged by lines: what is beyond is a conflict */
-
-/** Whose a package's files are to be. */
-enum mlimg_package_side {
-	MLIMG_PACKAGE_NONE = 0, /**< no package decides: the class does */
-	MLIMG_PACKAGE_MINE,     /**< the user's version, or his removal: what the upper has stays */
-	MLIMG_PACKAGE_NEXT, /**< the new stack's: what is not NEXT's is set aside; in class packages dropped */
-};
 
 /** A database merged by record. */
 struct mlimg_reconcile_text {
@@ -98,9 +95,9 @@ struct mlimg_reconcile_input {
 		moved; /**< numbers of the old stack's users and groups that are others in the new one */
 	const struct mlimg_owner_moves *
 		moved_in_next; /**< the new stack's numbers that the user's accounts have already */
-	enum mlimg_package_side (*package)(
-		const char *path, void *ctx); /**< asked for classes owned and packages */
-	void *package_ctx;                    /**< handed to @p package */
+	/** Whose files are to be there (packages.h); asked for what is neither a directory nor of class keep or derived */
+	enum mlimg_package_verdict (*package)(const char *path, void *ctx);
+	void *package_ctx; /**< handed to @p package */
 	const struct mlimg_reconcile_text
 		*texts; /**< databases merged by record, in the order of manifests */
 	size_t n_texts;

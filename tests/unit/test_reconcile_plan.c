@@ -727,34 +727,45 @@ TEST(databases_merged_by_record)
 
 /* --- packages --- */
 
-static enum mlimg_package_side side_of_letter(const char *path, void *ctx)
+/* The first letter of a name tells whose it is. */
+static enum mlimg_package_verdict package_of(const char *path, void *ctx)
 {
 	switch (mlimg_path_name(path)[0]) {
-	case 'm': return MLIMG_PACKAGE_MINE;
-	case 'n': return MLIMG_PACKAGE_NEXT;
-	default: return MLIMG_PACKAGE_NONE;
+	case 'm': return MLIMG_FILES_MINE;
+	case 'n': return MLIMG_FILES_NEXT;
+	case 'r': return MLIMG_FILES_REMOVED;
+	default: return MLIMG_FILES_PLAIN;
 	}
 }
 
 TEST(packages)
 {
-	const struct mlimg_reconcile_input in = {.package = side_of_letter};
+	const struct mlimg_reconcile_input in = {.package = package_of};
 
-	/* The user's version stays whole. */
+	/* The user's version stays whole, and what he removed stays removed. */
 	check_with(in, "usr/m=A usr/m2=A", "usr/m=B usr/m2=B", "usr/m=C usr/m2=A", "", "");
 	check_with(in, "usr/m=A", "usr/m=B", "usr/m=B", "", "");
 	check_with(in, "usr/m=A", "usr=d", "usr/m=W", "", "");
+	check_with(in, "usr/r=A", "usr=d", "usr/r=W", "", "");
+	check_with(in, "etc/m=A", "etc/m=B", "etc/m=C", "", "");
 	/* The new stack's version: none of the user's is left. */
 	check_with(in, "usr=d", "usr/n=B", "usr/n=A", "a usr/n; D usr=d", NULL);
 	check_with(in, "usr=d", "usr/x=d", "usr/n=A", "a usr/n; D usr=d",
 		TOLD("conflict", "owned", "aside"));
 	check_with(in, "usr/n=A", "usr/n=A", "usr/n=B", "a usr/n; D usr=d", NULL);
+	check_with(in, "usr/n=A", "usr/n=B", "usr/n=A", "d usr/n; D usr=d",
+		TOLD("stale", "owned", "dropped"));
 	check_with(in, "usr/n=A", "usr/n=B", "usr/n=W", "d usr/n; D usr=d", NULL);
-	check_with(in, "usr/n=A", "usr/n=A", "usr/n=W", "", "");
+	check_with(in, "usr/n=A", "usr/n=A", "usr/n=W", "d usr/n; D usr=d",
+		TOLD("whiteout-changed", "owned", "dropped"));
+	check_with(in, "var=d", "var=d", "var/n=A", "a var/n; D var=d", NULL);
 	check_with(in, "var=d", "var=d", "var/lib/dpkg/info/n.list=A", "d var/lib/dpkg/info/n.list",
-		NULL);
-	/* Of other classes the package does not decide. */
-	check_with(in, "etc=d", "etc=d", "etc/n=A var/n=A", "", "");
+		TOLD("conflict", "packages", "dropped"));
+	/* Caches and what is pinned belong to nobody. */
+	check_with(in, "", "", "etc/ld.so.cache=A", "d etc/ld.so.cache", NULL);
+	more_classes = "usr/n keep\n";
+	check_with(in, "usr/n=A", "usr/n=B", "usr/n=A", "", "");
+	more_classes = NULL;
 	check_with(in, "usr/o=A", "usr/o=B", "usr/o=C", "a usr/o; D usr=d", NULL);
 }
 
