@@ -19,7 +19,6 @@
 
 static int root = -1;
 static FILE *port;
-static bool is_fuse;
 static struct model model;
 
 __attribute__((format(printf, 1, 2), noreturn)) static void broken(const char *format, ...)
@@ -69,15 +68,12 @@ static void put(const char *path, const void *data, size_t size)
 	close_synced(fd, path);
 }
 
-/* unionfs-fuse does not hand the fsync of a directory on. */
 static void sync_dir(const char *path)
 {
 	int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	must(fd >= 0, "open", path);
 	close_synced(fd, path);
-	if (is_fuse)
-		sync();
 }
 
 static void sync_parent(const char *path)
@@ -138,12 +134,10 @@ static void replace(const char *path, size_t object, unsigned file, uint32_t par
 	with_suffix(fresh, path, ".dpkg-new");
 	with_suffix(old, path, ".dpkg-tmp");
 	put_part(fresh, object, file, part);
-	/* unionfs-fuse makes no hard link to a file of a layer. */
-	if (is_there(path) && !is_fuse)
+	if (is_there(path))
 		must(linkat(root, path, root, old, 0) == 0, "link", path);
 	move(fresh, path);
-	if (!is_fuse)
-		unlinkat(root, old, 0);
+	unlinkat(root, old, 0);
 	sync_parent(path);
 }
 

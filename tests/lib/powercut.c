@@ -106,8 +106,7 @@ static void load_entries(void)
 			.data = at + sector};
 		if (e->flags & ~(uint64_t)KNOWN || e->at > mark_at + SECTOR ||
 			e->size > mark_at + SECTOR - e->at ||
-			(!(e->flags & DISCARD) && e->size > WRITE_MAX) ||
-			(!e->flags && !e->size))
+			(!(e->flags & DISCARD) && e->size > WRITE_MAX) || (!e->flags && !e->size))
 			die("entry %zu of %zu is damaged", i, n_entries);
 		at = e->data + (e->flags & DISCARD ? 0 : e->size);
 	}
