@@ -18,10 +18,12 @@ installed() {
 644 usr/lib/mlimg/mlimg-unions
 644 usr/lib/mlimg/mlimg-user
 644 usr/lib/mlimg/mlimg-verity
+644 usr/lib/systemd/system/fstrim.service.d/50-mlimg.conf
 644 usr/lib/systemd/system/mlimg-agent.service
 644 usr/lib/systemd/system/mlimg-default-target.service
 644 usr/lib/systemd/system/mlimg-host-keys.service
 644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
+644 usr/lib/systemd/system/systemd-remount-fs.service.d/50-mlimg.conf
 644 usr/lib/udev/rules.d/59-mlimg-layers.rules
 644 usr/lib/udev/rules.d/60-mlimg-agent.rules
 644 usr/share/bash-completion/completions/mlimg-agent

@@ -7,12 +7,15 @@ load ../lib/common
 
 setup_file() {
 	load ../lib/debian
+	load ../lib/probe
 	debian_make v1
+	probe_make "$BATS_FILE_TMPDIR" "$(debian-tree v1)"
 	layers_more "$BATS_FILE_TMPDIR" 29
 }
 
 setup() {
 	load ../lib/debian
+	load ../lib/probe
 	debian_begin
 }
 
@@ -26,15 +29,15 @@ sane() {
 		same "root" "overlay rw" "$(vm_do t "awk '\$2 == \"/\" { print \$3, substr(\$4, 1, 2) }' /proc/mounts")"
 }
 
-@test "debian: one software layer, through overlay" {
+@test "debian: two software layers, through overlay" {
 	export vm_union=overlay
-	vm_start t --system "$images/system.img" --software "$images/a.img" --user "$user"
+	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/probe.img" --user "$user"
 	vm_up t
-	sane first "$images"/{system,a}.img
+	sane first "$images"/{system,a,probe}.img
 	same "merged tree" "$(layers_a)" "$(layers_show t)"
 	# What udev and systemd do not know of layers' disks takes no mount away from them.
 	vm_do t 'systemctl daemon-reload; udevadm trigger --settle; systemctl daemon-reload'
-	same "layers" "/run/mlimg/layers/0 /run/mlimg/layers/1" "$(vm_do t 'findmnt -nlo TARGET | grep ^/run/mlimg/layers/ | sort | paste -sd " "')"
+	same "layers" "/run/mlimg/layers/0 /run/mlimg/layers/1 /run/mlimg/layers/2" "$(vm_do t 'findmnt -nlo TARGET | grep ^/run/mlimg/layers/ | sort | paste -sd " "')"
 	same "links to file systems" mlimg-user "$(vm_do t 'ls /dev/disk/by-label')"
 	same "disks that systemd knows" 1 "$(vm_do t 'systemctl list-units --type device --plain --no-legend | grep -c "block-vd[a-z].device"')"
 	# The agent's own view of everything is read-only, /proc and cgroups included: root needs no capabilities to write there.
@@ -43,6 +46,7 @@ sane() {
 	for file in /proc/sys/kernel/core_pattern /sys/fs/cgroup/cgroup.procs /etc/hostname /tmp/x /run/x; do
 		nsenter -t "$agent" -m sh -c ": >>$file" 2>/dev/null && echo "$file"
 	done; :')"
+	probe t
 	vm_stop t
 	vm_clean "$user"
 }
@@ -57,18 +61,27 @@ with_more() {
 	} | LC_ALL=C sort -t : -k 1,1
 }
 
-@test "debian: 32 software layers through an index, shuffled disks; writes survive a reboot" {
-	local layers=("$images"/{a,b,c}.img "$images"/more{1..29}.img) arguments=() image
+@test "debian: 33 software layers through an index, shuffled disks; writes survive a reboot, before which all is unmounted" {
+	local layers=("$images"/{a,b,c,probe}.img "$images"/more{1..29}.img) arguments=() image
 	for image in "${layers[@]}"; do arguments+=(--software "$image"); done
-	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 7
+	# QEMU ends where the guest reboots, so that one can look at the disk in between.
+	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 7 -- -no-reboot
 	vm_up t
 	sane first "$images/system.img" "${layers[@]}"
 	same "merged tree" "$(with_more layers_abc)" "$(layers_show t)"
 	fails 1 "" vm_do t 'test -e /usr/share/common-licenses/GPL-3'
-	vm_do t 'echo mine >/srv/last; echo mine >/srv/override; rm /srv/merged/b; boot=$(cat /proc/sys/kernel/random/boot_id)
-		echo $boot >/root/boot; reboot'
-	vm_rebooted t 'test "$(cat /root/boot)" != "$(cat /proc/sys/kernel/random/boot_id)"'
+	probe t
+	# A root in fstab, as a system made for a disk of its own has it: systemd remounts what is there with these options.
+	vm_do t 'echo mine >/srv/last; echo mine >/srv/override; rm /srv/merged/b
+		echo UUID=01234567-89ab-cdef-0123-456789abcdef / ext4 errors=remount-ro 0 1 >>/etc/fstab; reboot'
+	vm_end t || same "exit code" 1 $?
+	same "how it ended" "t: QEMU was ended from outside (guest-reset)" "$(tail -n 1 "$vms/t.err")"
+	vm_clean "$user"
+	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 8
+	vm_up t
 	sane none "$images/system.img" "${layers[@]}"
+	probe t again
+	same "systemd-remount-fs" "success active" "$(vm_do t 'systemctl show -P ActiveState -P Result systemd-remount-fs.service | xargs')"
 	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e 's/last:29/last:mine/' < <(with_more layers_abc))" \
 		"$(layers_show t)"
 	vm_stop t
