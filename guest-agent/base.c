@@ -20,18 +20,29 @@ void mlimg_base_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE])
 	snprintf(ret_name, MLIMG_BASE_NAME_SIZE, MLIMG_BASE_PREFIX "%" PRIu64, generation);
 }
 
-int mlimg_base_merge(const struct mlimg_mounted *layers, size_t n_layers,
-	struct mlimg_merged *ret_merged, struct mlimg_err *err)
+int mlimg_base_load(const struct mlimg_mounted *layers, size_t n_layers,
+	struct mlimg_merged *merged, struct mlimg_err *err)
 {
-	memset(ret_merged, 0, sizeof(*ret_merged));
-	for (size_t i = 0; i < n_layers; i++) {
-		int r = mlimg_mounted_manifest(&layers[i], &ret_merged->layers[i], err);
+	int r = 0;
 
-		if (r < 0)
-			return r;
-	}
-	return mlimg_manifest_merge((const struct mlimg_manifest *const *)ret_merged->layers,
-		n_layers, &ret_merged->merged, err);
+	for (size_t i = 0; i < n_layers && r == 0; i++)
+		if (!merged->layers[i])
+			r = mlimg_mounted_manifest(&layers[i], &merged->layers[i], err);
+	return r;
+}
+
+int mlimg_base_merge(const struct mlimg_mounted *layers, size_t n_layers,
+	const struct mlimg_manifest *composed, struct mlimg_merged *merged, struct mlimg_err *err)
+{
+	const struct mlimg_manifest *all[MLIMG_BOOT_LAYERS_MAX + 1];
+	int r = mlimg_base_load(layers, n_layers, merged, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n_layers; i++)
+		all[i] = merged->layers[i];
+	all[n_layers] = composed;
+	return mlimg_manifest_merge(all, n_layers + (composed != NULL), &merged->merged, err);
 }
 
 void mlimg_merged_done(struct mlimg_merged *merged)

@@ -24,16 +24,30 @@ struct mlimg_merged {
 void mlimg_base_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE]);
 
 /**
- * Read, check and merge the manifests of mounted layers.
+ * Read and check the manifests of mounted layers.
  *
- * @param layers      bottom first
- * @param n_layers    1 .. MLIMG_BOOT_LAYERS_MAX
- * @param ret_merged  mlimg_merged_done() it, also on failure
- * @param err         names the layer
- * @return            0, -EUCLEAN, -errno
+ * @param layers    bottom first
+ * @param n_layers  1 .. MLIMG_BOOT_LAYERS_MAX
+ * @param merged    zeroed to begin with; those that it has already are not read again. mlimg_merged_done() it, also on failure
+ * @param err       names the layer
+ * @return          0, -EUCLEAN, -errno
+ */
+int mlimg_base_load(const struct mlimg_mounted *layers, size_t n_layers,
+	struct mlimg_merged *merged, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The same, and merge them.
+ *
+ * @param layers    as above
+ * @param n_layers  as above
+ * @param composed  manifest of what lies above them (libmlimg/compose.h), or NULL; must live as long as @p merged
+ * @param merged    as above
+ * @param err       as above
+ * @return          0, -EUCLEAN, -errno
  */
 int mlimg_base_merge(const struct mlimg_mounted *layers, size_t n_layers,
-	struct mlimg_merged *ret_merged, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const struct mlimg_manifest *composed, struct mlimg_merged *merged,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free it; accepts a zeroed one. */
 void mlimg_merged_done(struct mlimg_merged *merged);

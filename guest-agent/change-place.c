@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/unionfs.h"
@@ -339,33 +339,18 @@ int mlimg_change_sync(const struct mlimg_change *c)
 
 /* --- what is needed no more --- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)!remove(path);
-	return 0;
-}
-
-static void remove_tree(int fd, const char *name)
-{
-	char path[64 + MLIMG_NAME_MAX];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%.255s", fd, name);
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 void mlimg_change_clean(int own_fd, uint64_t generation)
 {
 	mlimg_autoclosedir DIR *dir = mlimg_dir_open(own_fd, MLIMG_CHANGE_UNDO);
 	struct dirent *entry;
 	char kept[24];
 
-	if (mlimg_change_exists(own_fd, MLIMG_CHANGE_NEW))
-		remove_tree(own_fd, MLIMG_CHANGE_NEW);
+	(void)mlimg_remove_tree(own_fd, MLIMG_CHANGE_NEW);
 	snprintf(kept, sizeof(kept), "%" PRIu64, generation);
 	while (dir && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
 			strcmp(entry->d_name, kept) != 0)
-			remove_tree(dirfd(dir), entry->d_name);
+			(void)mlimg_remove_tree(dirfd(dir), entry->d_name);
 	if (!generation)
 		unlinkat(own_fd, MLIMG_CHANGE_UNDO, AT_REMOVEDIR);
 }

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/unionfs.h"
 
@@ -16,24 +16,6 @@ struct hidden {
 	int root_fd;
 	const struct mlimg_mounted *layers;
 };
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path) < 0 ? errno : 0;
-}
-
-static int remove_former(const char *root, struct mlimg_err *err)
-{
-	mlimg_autofree char *path = NULL;
-	int r;
-
-	if (asprintf(&path, "%s/" MLIMG_HIDDEN_DIR, root) < 0)
-		return mlimg_err_set(err, ENOMEM, "remove '" MLIMG_HIDDEN_DIR "'");
-	r = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	if (r == 0 || (r < 0 && errno == ENOENT))
-		return 0;
-	return mlimg_err_set(err, r < 0 ? errno : r, "remove '" MLIMG_HIDDEN_DIR "'");
-}
 
 static int make_directories(int fd, char *path)
 {
@@ -87,7 +69,9 @@ int mlimg_hidden_write(const char *root, const struct mlimg_mounted *layers, siz
 	int r = h.root_fd < 0 ? mlimg_err_set(err, errno, "open '%s'", root) : 0;
 
 	if (r == 0)
-		r = remove_former(root, err);
+		r = mlimg_remove_tree(h.root_fd, MLIMG_HIDDEN_DIR);
+	if (r < 0 && h.root_fd >= 0)
+		r = mlimg_err_set(err, r, "remove '" MLIMG_HIDDEN_DIR "'");
 	for (size_t i = 0; i < n_layers && r == 0; i++) {
 		r = mlimg_mounted_manifest(&layers[i], &manifests[i], err);
 		if (r == 0)

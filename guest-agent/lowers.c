@@ -28,6 +28,7 @@ void mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *l
 		add(ret_lowers, root_fd, "index/rootfs");
 		return;
 	}
+	add(ret_lowers, root_fd, "composed/rootfs");
 	for (size_t i = n_layers; i-- > 0;) {
 		if (layers[i].info.kind == MLIMG_PATCH && !has_system) {
 			add(ret_lowers, root_fd, "system");

@@ -11,12 +11,12 @@
 
 /** Trees, the topmost first. Zero it to begin with. */
 struct mlimg_lowers {
-	int fds[MLIMG_BOOT_LAYERS_MAX + 1];
+	int fds[MLIMG_BOOT_LAYERS_MAX + 2];
 	size_t n;
 };
 
 /**
- * Open what is mounted beneath /run/mlimg: index/rootfs, or layers/N/rootfs; and /run/mlimg/system above the system and its patches, through
+ * Open what is mounted beneath /run/mlimg: index/rootfs, or composed/rootfs (composed.h) and layers/N/rootfs; and /run/mlimg/system above the system and its patches, through
  * which a patch's references lead to contents. Trees that are not there are passed over.
  *
  * @param root_fd     /run/mlimg

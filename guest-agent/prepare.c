@@ -14,6 +14,7 @@
 
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
+#include "guest-agent/composed.h"
 #include "guest-agent/compare.h"
 #include "guest-agent/convert.h"
 #include "guest-agent/grow.h"
@@ -32,6 +33,8 @@ struct prepare {
 	struct mlimg_stack stack;
 	struct mlimg_boot boot;
 	struct mlimg_boot_state old, next;
+	struct mlimg_merged merged;
+	struct mlimg_composed_stack composed;
 };
 
 static bool is_unionfs(const struct prepare *p)
@@ -134,6 +137,32 @@ static void note_built_over(struct prepare *p)
 			p->layers[layer].info.name, missing);
 }
 
+/* What is above all layers is a part of the stack, so it is there before the stack is compared, and before anything reads what it shows. */
+static int compose(struct prepare *p, struct mlimg_err *err)
+{
+	static const struct mlimg_composed_stack nothing;
+	bool is_index = strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0;
+	struct mlimg_composed_place place = {.root_fd = p->root_fd,
+		.dir_fd = p->wanted->mode == MLIMG_BOOT_NORMAL ? p->dir_fd : -1,
+		.stack_id = p->boot.stack.stack_id};
+	int r;
+
+	if (is_index)
+		r = mlimg_composed_of_index(&p->layers[0], &p->composed, err);
+	else if (p->user.fd >= 0 && mlimg_composed_is_kept(&p->user, place.stack_id, &p->composed))
+		r = !(place.is_kept = true);
+	else
+		r = mlimg_composed_make(
+			p->root_fd, p->layers, p->n_layers, &p->merged, &p->composed, err);
+	if (r == 0)
+		r = mlimg_composed_put(&place, is_index ? &nothing : &p->composed, err);
+	if (r == 1)
+		mlimg_boot_note(&p->boot,
+			"the user layer has no room for the composed databases: they take memory");
+	strcpy(p->boot.stack.composed, p->composed.digest);
+	return r < 0 ? r : 0;
+}
+
 /* @return 0; 1 when the user layer has never run */
 static int read_state(struct prepare *p, struct mlimg_err *err)
 {
@@ -179,7 +208,7 @@ static int compare_stacks(struct prepare *p, struct mlimg_err *err)
 	if (r == 1) {
 		p->boot.change = MLIMG_BOOT_FIRST;
 		p->boot.generation = 1;
-	} else if (strcmp(p->boot.stack.stack_id, p->old.stack.stack_id) == 0) {
+	} else if (mlimg_boot_stack_shows_same(&p->boot.stack, &p->old.stack)) {
 		p->boot.change = MLIMG_BOOT_NONE;
 	} else if (p->old.generation == MLIMG_BOOT_GENERATION_MAX) {
 		return mlimg_err_refuse(err, "user/mlimg/state.json: no generation after %d",
@@ -274,20 +303,20 @@ static int note_no_room(struct prepare *p, const char *what)
 /* The stack is new to the user layer, or its manifest is lost. */
 static int renew_base(struct prepare *p, struct mlimg_err *err)
 {
-	mlimg_cleanup(mlimg_merged_done) struct mlimg_merged merged = {0};
-	int r = mlimg_base_merge(p->layers, p->n_layers, &merged, err);
+	int r = mlimg_base_merge(
+		p->layers, p->n_layers, p->composed.composed.manifest, &p->merged, err);
 
 	if (r < 0)
 		return r;
 	if (p->boot.change == MLIMG_BOOT_CHANGED)
-		r = compare_upper(p, merged.merged, err);
+		r = compare_upper(p, p->merged.merged, err);
 	if (r < 0 || p->wanted->mode != MLIMG_BOOT_NORMAL)
 		return r;
 	if (p->boot.is_report_lost)
 		return note_no_room(p, "the report");
 	p->next.generation = p->boot.generation;
 	p->next.stack = p->boot.stack;
-	r = mlimg_base_write(p->dir_fd, merged.merged, &p->next, err);
+	r = mlimg_base_write(p->dir_fd, p->merged.merged, &p->next, err);
 	if (mlimg_is_no_room(r))
 		return note_no_room(p, "the base manifest");
 	return r < 0 ? r : leave_state(p, err);
@@ -350,7 +379,8 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
 	p->boot.is_joined = p->wanted->is_joined;
 	p->boot.verity = p->wanted->verity;
-	if (p->wanted->mode != MLIMG_BOOT_RESCUE)
+	r = compose(p, err);
+	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
 	if (r == 0 && is_unionfs(p))
 		r = mlimg_hidden_write(p->wanted->root, p->layers, p->n_layers, err);
@@ -375,6 +405,8 @@ static int run(const struct mlimg_wanted *wanted)
 	for (size_t i = 0; i < p->n_layers; i++)
 		mlimg_mounted_close(&p->layers[i]);
 	mlimg_mounted_close(&p->user);
+	mlimg_merged_done(&p->merged);
+	mlimg_composed_stack_done(&p->composed);
 	if (p->dir_fd >= 0)
 		close(p->dir_fd);
 	if (p->root_fd >= 0)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guest-agent/calls.h"
+#include "guest-agent/composed.h"
 #include "guest-agent/hidden.h"
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
@@ -57,7 +58,7 @@ static void put_upper(const struct call *c, FILE *f)
 		fprintf(f, "%s/user/upper=%s", c->at, c->mode == MLIMG_BOOT_NORMAL ? "RW" : "RO");
 }
 
-/* The branches, topmost first: the upper, then each layer with what hides of it and beneath. @return NULL when there is no memory */
+/* The branches, topmost first: the upper, what is composed, then each layer with what hides of it and beneath. @return NULL when there is no memory */
 static char *list_branches(const struct call *c, int root_fd)
 {
 	char *text = NULL, path[64];
@@ -67,6 +68,8 @@ static char *list_branches(const struct call *c, int root_fd)
 	if (!f)
 		return NULL;
 	put_upper(c, f);
+	if (faccessat(root_fd, MLIMG_COMPOSED_DIR "/rootfs", F_OK, 0) == 0)
+		fprintf(f, ":%s/" MLIMG_COMPOSED_DIR "/rootfs=RO", c->at);
 	do
 		snprintf(path, sizeof(path), "layers/%zu/rootfs", n);
 	while (faccessat(root_fd, path, F_OK, 0) == 0 && ++n);

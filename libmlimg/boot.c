@@ -83,6 +83,11 @@ void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driv
 	}
 }
 
+bool mlimg_boot_stack_shows_same(const struct mlimg_boot_stack *a, const struct mlimg_boot_stack *b)
+{
+	return strcmp(a->stack_id, b->stack_id) == 0 && strcmp(a->composed, b->composed) == 0;
+}
+
 bool mlimg_boot_stack_is_same(const struct mlimg_boot_stack *a, const struct mlimg_boot_stack *b)
 {
 	if (strcmp(a->union_driver, b->union_driver) != 0 || a->n_layers != b->n_layers)
@@ -128,6 +133,8 @@ static int set_stack(json_t *json, const struct mlimg_boot_stack *stack, const c
 
 	r |= json_object_set_new(json, "union", json_string(stack->union_driver));
 	r |= json_object_set_new(json, "stack_id", json_string(stack->stack_id));
+	if (stack->composed[0])
+		r |= json_object_set_new(json, "composed", json_string(stack->composed));
 	r |= json_object_set_new(json, "stack", pack_layers(stack, root));
 	return r;
 }
@@ -368,6 +375,8 @@ static int get_stack(const json_t *json, struct mlimg_boot_stack *stack, struct 
 	if (r < 0)
 		return r;
 	r = get_digest(json, "stack_id", stack->stack_id, err);
+	if (r == 0 && json_object_get(json, "composed"))
+		r = get_digest(json, "composed", stack->composed, err);
 	if (r < 0)
 		return r;
 	if (!json_is_array(layers) || n == 0 || n > MLIMG_BOOT_LAYERS_MAX)

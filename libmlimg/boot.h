@@ -8,7 +8,7 @@
  * boot.json:
  *
  *     { "format": 1, "mode": "normal" | "volatile" | "readonly" | "rescue",
- *       "union": "overlay", "stack_id": "<64 hex>",
+ *       "union": "overlay", "stack_id": "<64 hex>", "composed": "<64 hex>",
  *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
  *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself;
  *                                                                    a patch has its "result" (layer.h) before "mount"
@@ -52,12 +52,15 @@
  * layer has the stack that it has on the new system's own image, so going from one to the other is no change; state.json is written anew
  * for "stack" alone, as it is for "union".
  *
+ * "composed" is the digest of the composed tree's manifest (compose.h), and missing where nothing is composed. It follows from the layers and
+ * from the rules of composing: when these change, the stack counts as changed though its id is the same.
+ *
  * "union" is the union driver. In state.json it is the one that wrote the user layer last, and another one is refused unless both
  * write the same form, as "index" and "overlay" do; "unionfs" writes another (unionfs.h). What converts is guest-agent/convert.h.
  *
  * state.json:
  *
- *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "stack": [...],
+ *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "composed": "<64 hex>", "stack": [...],
  *       "base_sha256": "<64 hex>", "base_size_bytes": 6000000 }
  *
  * Beside it lies /mlimg/base.manifest.<generation>, the merged manifest of that stack. A new stack's manifest has a
@@ -105,6 +108,7 @@ struct mlimg_boot_layer {
 struct mlimg_boot_stack {
 	char union_driver[MLIMG_BOOT_UNION_SIZE];
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
+	char composed[MLIMG_SHA256_HEX_SIZE];                  /**< "": nothing is */
 	struct mlimg_boot_layer layers[MLIMG_BOOT_LAYERS_MAX]; /**< bottom first */
 	size_t n_layers;
 };
@@ -196,6 +200,10 @@ bool mlimg_boot_reset_is_valid(const char *word);
  */
 void mlimg_boot_stack_of(const struct mlimg_stack *stack, const char *union_driver,
 	struct mlimg_boot_stack *ret_stack);
+
+/** @return whether both show the same */
+bool mlimg_boot_stack_shows_same(
+	const struct mlimg_boot_stack *a, const struct mlimg_boot_stack *b);
 
 /** @return whether both are of the same layers, and made one tree by the same driver */
 bool mlimg_boot_stack_is_same(const struct mlimg_boot_stack *a, const struct mlimg_boot_stack *b);

@@ -213,7 +213,7 @@ bool mlimg_composed_is_current(const struct mlimg_manifest *manifest)
 
 void mlimg_composed_done(struct mlimg_composed *composed)
 {
-	for (size_t i = 0; composed->manifest && i < composed->manifest->n_entries; i++)
+	for (size_t i = 0; composed->texts && i < composed->manifest->n_entries; i++)
 		free((char *)(uintptr_t)composed->texts[i].text);
 	free(composed->texts);
 	mlimg_manifest_free(composed->manifest);

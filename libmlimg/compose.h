@@ -57,8 +57,9 @@ struct mlimg_compose_layers {
 
 /** A composed tree. Zero it to begin with. */
 struct mlimg_composed {
-	struct mlimg_manifest *manifest;  /**< NULL when no layer has records */
-	struct mlimg_records_text *texts; /**< of each entry of it; of files only */
+	struct mlimg_manifest *manifest; /**< NULL when no layer has records */
+	struct mlimg_records_text
+		*texts; /**< of each entry of it; of files only. NULL: nobody has read them */
 };
 
 /** @return whether any layer has records */

@@ -444,6 +444,15 @@ or choose another mlimg.union" "$on_index"
 	stops "write /mlimg/state.json: No space left on device"
 }
 
+@test "boot: a tree that prepare has left is the topmost of the read-only layers" {
+	machine() {
+		three_layers
+		mkdir -p "$T/run/mlimg/composed/rootfs"
+	}
+	boots "$cmdline"
+	log | grep -q -- '-o lowerdir=T/run/mlimg/composed/rootfs:T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,upperdir='
+}
+
 @test "boot: a host that does not listen is no failure" {
 	machine() {
 		three_layers
@@ -462,9 +471,19 @@ or choose another mlimg.union" "$on_index"
 		'MLIMG_RUN="/a,b:c\\d e" MLIMG_N_PATCHES=1; mlimg_system_options'
 }
 
-@test "overlay options: 65 layers fit into what mount(2) passes" {
+@test "overlay options: what is composed lies right below the user layer, above a patched system too, and not above an index" {
+	in_both 0 "/r/composed/rootfs:/r/layers/1/rootfs:/r/layers/0/rootfs
+/r/user/upper:/r/composed/rootfs:/r/layers/1/rootfs:/r/layers/0/rootfs
+/r/composed/rootfs:/r/layers/2/rootfs:/r/system
+/r/index/rootfs" "" '
+		MLIMG_RUN=/r MLIMG_COMPOSED=y
+		lowers() { x=$(mlimg_overlay_options "$1") && x=${x#*lowerdir=} && echo "${x%%,*}"; }
+		lowers 2; (MLIMG_MODE=volatile; lowers 2); (MLIMG_PATCH=1 MLIMG_N_PATCHES=1; lowers 3); MLIMG_UNION=index MLIMG_COMPOSED=; lowers 2'
+}
+
+@test "overlay options: 65 layers and what is composed fit into what mount(2) passes" {
 	in_both 0 "fits, 65 lowers" "" '
-		MLIMG_RUN=/run/mlimg
+		MLIMG_RUN=/run/mlimg MLIMG_COMPOSED=y
 		x=$(mlimg_overlay_options 65)
 		[ ${#x} -le 4095 ] && echo "fits, $(echo "${x%%,*}" | tr : "\n" | grep -c "/layers/[0-9]*/rootfs") lowers"'
 }
