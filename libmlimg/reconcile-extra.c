@@ -6,12 +6,12 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
 #include "libmlimg/reconcile-impl.h"
-#include "libmlimg/whiteout.h"
 
 struct extra {
 	const char *path;
 	const struct mlimg_reconcile_text *text; /* or NULL */
-	bool is_hidden; /* else, without a text, it is one whose owner has moved */
+	const struct mlimg_packages_link *link;  /* or NULL */
+	bool is_hidden; /* else, without either, it is one whose owner has moved */
 };
 
 struct extras {
@@ -39,7 +39,7 @@ static bool is_new_text(struct planning *p, const struct mlimg_reconcile_text *t
 		return true;
 	if (next->type != MLIMG_FILE)
 		return false;
-	moved = next_at(p, text->path, &buf);
+	moved = plan_next_at(p, text->path, &buf);
 	if (moved->uid != next->uid || moved->gid != next->gid)
 		return true;
 	if (next->size_bytes != text->size || !next->has_digest)
@@ -60,7 +60,7 @@ static int add_moved(struct planning *p, struct extras *extras)
 
 		if (changed < 0)
 			r = no_memory(p, e->path);
-		else if (changed && !find_text(p, e->path) &&
+		else if (changed && !plan_find_text(p, e->path) && !plan_find_link(p, e->path) &&
 			(e->type != MLIMG_FILE || e->size_bytes == 0 || e->has_digest))
 			r = add(p, extras, (struct extra){.path = e->path});
 	}
@@ -92,6 +92,16 @@ static int collect(struct planning *p, struct extras *extras)
 			r = add(p, extras,
 				(struct extra){.path = p->in->hidden[i], .is_hidden = true});
 	}
+	for (size_t i = 0; i < p->in->n_links && r == 0; i++) {
+		const struct mlimg_packages_link *link = &p->in->links[i];
+		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, link->path);
+
+		if (!plan_is_link_of(next, link) && !(next && next->type == MLIMG_DIR))
+			r = add(p, extras,
+				(struct extra){.path = link->path,
+					.link = link,
+					.is_hidden = !link->target});
+	}
 	if (r == 0 && !mlimg_owner_moves_is_empty(p->in->moved_in_next))
 		r = add_moved(p, extras);
 	if (extras->n)
@@ -121,7 +131,7 @@ static int mark(struct planning *p, const char *path)
 	}
 }
 
-int extras_mark(struct planning *p)
+int plan_extras_mark(struct planning *p)
 {
 	struct extras extras = {.all = NULL};
 	int r = collect(p, &extras);
@@ -152,16 +162,32 @@ static enum shown shown_at(const struct planning *p, const char *path, bool is_w
 	return e->type == MLIMG_DIR && !(fate & FATE_CLOSED) ? SHOWS : HIDDEN;
 }
 
-/* @return whether @path is to be put: all directories on its way show what the new stack has */
+static bool is_dir_of_next(const struct planning *p, const char *path)
+{
+	const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, path);
+
+	return next && next->type == MLIMG_DIR;
+}
+
+/* @return whether the upper has a directory at @path, and keeps it */
+static bool has_dir(const struct planning *p, const char *path)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path);
+
+	return e && e->type == MLIMG_DIR && !(p->fates[e - p->upper->entries] & FATE_GONE);
+}
+
+/* @return whether @path is to be put: all directories on its way show what the new stack has, or can be made */
 static bool is_wanted(const struct planning *p, char *path)
 {
 	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-		enum shown shown;
+		bool shows;
 
 		*slash = '\0';
-		shown = shown_at(p, path, false);
+		shows = shown_at(p, path, false) == SHOWS &&
+			(has_dir(p, path) || is_dir_of_next(p, path));
 		*slash = '/';
-		if (shown != SHOWS)
+		if (!shows)
 			return false;
 	}
 	return shown_at(p, path, true) == SHOWS;
@@ -170,19 +196,15 @@ static bool is_wanted(const struct planning *p, char *path)
 /* The directory at @path, unless the upper has it, or it was made for what came @before. */
 static int make_dir(struct planning *p, const char *path, const char *before)
 {
-	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path), *next;
+	const struct mlimg_entry *next;
 	struct mlimg_entry buf;
 
-	if (before && (strcmp(before, path) == 0 || mlimg_path_is_below(before, path)))
+	if (has_dir(p, path) ||
+		(before && (strcmp(before, path) == 0 || mlimg_path_is_below(before, path))))
 		return 0;
-	if (e && e->type == MLIMG_DIR && !(p->fates[e - p->upper->entries] & FATE_GONE))
-		return 0;
-	next = next_at(p, path, &buf);
-	if (p->has_failed)
-		return no_memory(p, path);
-	return next && next->type == MLIMG_DIR
-		? put_op(p, MLIMG_PLAN_MAKE_DIR, path, next, 0)
-		: mlimg_err_set(p->err, ENOTDIR, "'%s' of the new stack", path);
+	next = plan_next_at(p, path, &buf);
+	return p->has_failed ? no_memory(p, path)
+			     : plan_put_op(p, MLIMG_PLAN_MAKE_DIR, path, next, 0);
 }
 
 static int make_way(struct planning *p, char *path, const char *before)
@@ -199,23 +221,35 @@ static int make_way(struct planning *p, char *path, const char *before)
 
 static int put_extra(struct planning *p, const struct extra *extra, const char *before)
 {
-	static const struct mlimg_entry plain = {.type = MLIMG_FILE, .mode = 0644, .nlink = 1};
-	struct mlimg_entry buf;
-	const struct mlimg_entry *next = next_at(p, extra->path, &buf);
+	/* As old as the stack. */
+	struct mlimg_entry buf,
+		plain = {.type = MLIMG_FILE,
+			.mode = 0644,
+			.nlink = 1,
+			.mtime_s = p->in->next->entries[0].mtime_s,
+			.mtime_ns = p->in->next->entries[0].mtime_ns};
+	const struct mlimg_entry *next = plan_next_at(p, extra->path, &buf);
 
 	if (p->has_failed)
 		return no_memory(p, extra->path);
 	if (extra->is_hidden)
-		return put_op(p, MLIMG_PLAN_HIDE, extra->path, NULL, 0);
+		return plan_put_op(p, MLIMG_PLAN_HIDE, extra->path, NULL, 0);
 	if (extra->text)
-		return put_text(
+		return plan_put_text(
 			p, extra->path, next ? next : &plain, extra->text->data, extra->text->size);
+	if (extra->link) {
+		plain.path = (char *)(uintptr_t)extra->path;
+		plain.type = MLIMG_LINK;
+		plain.mode = 0777;
+		plain.link = (char *)(uintptr_t)extra->link->target;
+		return plan_put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, &plain, 0);
+	}
 	if (next->type == MLIMG_DIR)
 		return make_dir(p, extra->path, before);
-	return put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, next, 0);
+	return plan_put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, next, 0);
 }
 
-int extras_plan(struct planning *p)
+int plan_extras(struct planning *p)
 {
 	struct extras extras = {.all = NULL};
 	const char *before = NULL;

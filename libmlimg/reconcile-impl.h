@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "libmlimg/accounts.h"
 #include "libmlimg/merge3.h"
 #include "libmlimg/reconcile-plan.h"
 
@@ -56,25 +57,64 @@ struct mine {
 };
 
 /** Look up what lies beneath entry @p at. @return 0, -ENOMEM */
-int mine_find(struct planning *p, size_t at, const char *lower, struct mine *ret) MLIMG_MUST_CHECK;
-
-/** Set the digest of a file where the decision depends on it. @return 0; 1 when it cannot be read; -ENOMEM */
-int mine_digest(struct planning *p, struct mine *m) MLIMG_MUST_CHECK;
+int plan_mine_find(
+	struct planning *p, size_t at, const char *lower, struct mine *ret) MLIMG_MUST_CHECK;
 
 /** @return the entry of the new stack at @p path, mapped into @p buf where need be, or NULL; a lack of memory is noted in @p p */
-const struct mlimg_entry *next_at(struct planning *p, const char *path, struct mlimg_entry *buf);
+const struct mlimg_entry *plan_next_at(
+	struct planning *p, const char *path, struct mlimg_entry *buf);
 
 /** Append an operation; entries lose overlayfs' own xattrs. @return 0, -ENOMEM */
-int put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
+int plan_put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
 	const struct mlimg_entry *entry, uint32_t blob) MLIMG_MUST_CHECK;
 
 /** Tell of an entry. */
-void tell(struct planning *p, const struct mine *m, enum mlimg_verdict verdict,
+void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verdict,
 	enum mlimg_done done, const char *why);
 
 /** Set attributes unless they are as they ought to be; tells of it. @return 0, -ENOMEM */
-int set_attrs(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
+int plan_set_attrs(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
 	enum mlimg_verdict verdict, const char *why) MLIMG_MUST_CHECK;
+
+/** Drop what is no directory, and tell of it. @return 0, -ENOMEM */
+int plan_drop(
+	struct planning *p, const struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/** Set it aside. @return 0, -ENOMEM */
+int plan_set_aside(
+	struct planning *p, const struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/** Leave it as it is, but for an owner that has moved. @return 0, -ENOMEM */
+int plan_keep(
+	struct planning *p, const struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/** Put what the new stack has in its place. @p like: its attributes. @return 0, -ENOMEM */
+int plan_take_next(struct planning *p, const struct mine *m, const struct mlimg_entry *like,
+	enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/** @return whether attributes wait for plan_linked() */
+bool plan_has_several_names(const struct mlimg_entry *e);
+
+/** Put a change of attributes off until it is known what becomes of the other names. @return 0, -ENOMEM */
+int plan_wait_for_names(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
+	enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/**
+ * Put a file whose contents are now @p data: those of mine, of next, or new ones.
+ *
+ * @param p       the planning
+ * @param m       the entry
+ * @param merged  its attributes; changed
+ * @param data    contents
+ * @param size    bytes
+ * @return        1; 0 when nothing was done because there are too many contents; -ENOMEM
+ */
+int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_entry *merged,
+	const char *data, size_t size) MLIMG_MUST_CHECK;
+
+/** Do what follows from verdict and class. @return 0, -ENOMEM */
+int plan_by_verdict(
+	struct planning *p, struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
 
 /** Decide on what is no directory. @p ret_stays: whether something is there afterwards. @return 0 or -errno */
 int plan_other(struct planning *p, struct mine *m, bool *ret_stays) MLIMG_MUST_CHECK;
@@ -82,30 +122,38 @@ int plan_other(struct planning *p, struct mine *m, bool *ret_stays) MLIMG_MUST_C
 /** Carry out, or give up, the changes of attributes of files with several names. @return 0, -ENOMEM */
 int plan_linked(struct planning *p) MLIMG_MUST_CHECK;
 
-/**
- * Merge a text by lines.
- *
- * @param p            the planning
- * @param m            a file; base and next have one, too
- * @param ret_text     free() it; NULL when it cannot be merged
- * @param ret_size     bytes
- * @return             0, -ENOMEM
- */
-int merge_text(struct planning *p, const struct mine *m, char **ret_text,
-	size_t *ret_size) MLIMG_MUST_CHECK;
-
 /** Mark what has to stay for the sake of what is put below it. @return 0, -ENOMEM */
-int extras_mark(struct planning *p) MLIMG_MUST_CHECK;
+int plan_extras_mark(struct planning *p) MLIMG_MUST_CHECK;
 
 /** What the upper lacks: databases, whiteouts, and things whose owner has moved. @return 0, -ENOMEM */
-int extras_plan(struct planning *p) MLIMG_MUST_CHECK;
+int plan_extras(struct planning *p) MLIMG_MUST_CHECK;
 
 /** @return the database merged by record that lies at @p path, or NULL */
-const struct mlimg_reconcile_text *find_text(const struct planning *p, const char *path);
+const struct mlimg_reconcile_text *plan_find_text(const struct planning *p, const char *path);
+
+/** @return the link that follows from databases at @p path, or NULL */
+const struct mlimg_packages_link *plan_find_link(const struct planning *p, const char *path);
+
+/** @return whether @p e is what @p link says; NULL is nothing */
+bool plan_is_link_of(const struct mlimg_entry *e, const struct mlimg_packages_link *link);
 
 /** Put a file with contents of its own. @p like: attributes. @return 0, -ENOMEM; -E2BIG when there are too many contents */
-int put_text(struct planning *p, const char *path, const struct mlimg_entry *like, const char *data,
-	size_t size) MLIMG_MUST_CHECK;
+int plan_put_text(struct planning *p, const char *path, const struct mlimg_entry *like,
+	const char *data, size_t size) MLIMG_MUST_CHECK;
+
+/** Databases merged by record. */
+struct databases {
+	struct mlimg_reconcile_input in; /**< the caller's, with what came of them */
+	struct mlimg_accounts_merged accounts;
+	struct mlimg_packages_merged packages;
+	struct mlimg_reconcile_text *texts;
+};
+
+/** Merge them; @p p goes on with @p d's input, which lasts until plan_databases_done(). What cannot be merged is noted. @return 0, -ENOMEM */
+int plan_databases_merge(struct planning *p, struct databases *d) MLIMG_MUST_CHECK;
+
+/** Free them; accepts zeroed ones. */
+void plan_databases_done(struct databases *d);
 
 #define no_memory(p, path) mlimg_err_set((p)->err, ENOMEM, "plan '%s'", path)
 

@@ -23,7 +23,8 @@ static const struct mlimg_entry *mapped(struct planning *p, const struct mlimg_o
 	return buf;
 }
 
-const struct mlimg_entry *next_at(struct planning *p, const char *path, struct mlimg_entry *buf)
+const struct mlimg_entry *plan_next_at(
+	struct planning *p, const char *path, struct mlimg_entry *buf)
 {
 	return mapped(p, p->in->moved_in_next, mlimg_manifest_find(p->in->next, path), buf);
 }
@@ -34,7 +35,7 @@ static const struct mlimg_entry *base_at(
 	return mapped(p, p->in->moved, mlimg_manifest_find(p->in->base, path), buf);
 }
 
-int mine_find(struct planning *p, size_t at, const char *lower, struct mine *ret)
+int plan_mine_find(struct planning *p, size_t at, const char *lower, struct mine *ret)
 {
 	const struct mlimg_entry *e = &p->upper->entries[at];
 
@@ -43,14 +44,14 @@ int mine_find(struct planning *p, size_t at, const char *lower, struct mine *ret
 	ret->class = mlimg_path_class_of(p->in->classes, e->path);
 	if (lower) {
 		ret->base = base_at(p, lower, &ret->base_buf);
-		ret->next = next_at(p, lower, &ret->next_buf);
+		ret->next = plan_next_at(p, lower, &ret->next_buf);
 	}
 	return p->has_failed ? no_memory(p, e->path) : 0;
 }
 
 /* --- operations --- */
 
-int put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
+int plan_put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
 	const struct mlimg_entry *entry, uint32_t blob)
 {
 	struct mlimg_entry stripped;
@@ -71,7 +72,7 @@ int put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
 	return mlimg_plan_add(p->plan, verb, path, entry, blob, p->err);
 }
 
-void tell(struct planning *p, const struct mine *m, enum mlimg_verdict verdict,
+void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verdict,
 	enum mlimg_done done, const char *why)
 {
 	struct mlimg_report_entry e = {.path = m->entry->path,
@@ -183,7 +184,7 @@ struct dir {
 static const char *renamed_why(struct planning *p, const struct dir *d)
 {
 	struct mlimg_entry base_buf, next_buf;
-	const struct mlimg_entry *next = d->own ? next_at(p, d->own, &next_buf) : NULL;
+	const struct mlimg_entry *next = d->own ? plan_next_at(p, d->own, &next_buf) : NULL;
 
 	if (is_dir(d->m.base) && !is_dir(d->m.next))
 		return "the directory that it was renamed from is gone";
@@ -207,7 +208,7 @@ static int dir_find(struct planning *p, size_t at, const char *own, struct dir *
 		r = follow(p, redirect, own, &lower);
 	}
 	if (r == 0)
-		r = mine_find(p, at, lower, &ret->m);
+		r = plan_mine_find(p, at, lower, &ret->m);
 	if (r < 0)
 		return r;
 	ret->is_opaque = is_marked && is_dir(ret->m.base);
@@ -234,10 +235,10 @@ static int drop_dir(struct planning *p, const struct dir *d)
 {
 	const struct mine *m = &d->m;
 	bool is_same = mlimg_reconcile_is_same(&m->mapped, m->next);
-	int r = put_op(p, MLIMG_PLAN_DROP_DIR, m->entry->path, m->entry, 0);
+	int r = plan_put_op(p, MLIMG_PLAN_DROP_DIR, m->entry->path, m->entry, 0);
 
 	if (r == 0)
-		tell(p, m, is_same ? MLIMG_SAME : MLIMG_STALE, MLIMG_DONE_DROPPED, NULL);
+		plan_tell(p, m, is_same ? MLIMG_SAME : MLIMG_STALE, MLIMG_DONE_DROPPED, NULL);
 	return r;
 }
 
@@ -258,11 +259,11 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 		mlimg_reconcile_merge(m->base, m->next, &m->mapped, p->arena, &merged) < 0)
 		return no_memory(p, m->entry->path);
 	if (!d->is_joined)
-		return set_attrs(p, m, &merged.entry, verdict, d->why);
+		return plan_set_attrs(p, m, &merged.entry, verdict, d->why);
 	if (!mlimg_entry_has_same_attrs(m->entry, &merged.entry))
-		r = put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &merged.entry, 0);
+		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &merged.entry, 0);
 	if (r == 0)
-		tell(p, m, verdict, MLIMG_DONE_JOINED, d->why);
+		plan_tell(p, m, verdict, MLIMG_DONE_JOINED, d->why);
 	return r;
 }
 
@@ -292,11 +293,11 @@ static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_s
 	verdict = mlimg_reconcile_decide(d.m.base, d.m.next, &d.m.mapped);
 	if (verdict == MLIMG_TYPE_CHANGE && !d.is_renamed && d.m.class != MLIMG_CLASS_KEEP) {
 		skip_below(p, at, d.m.entry->path);
-		tell(p, &d.m, verdict, MLIMG_DONE_ASIDE, NULL);
-		return put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
+		plan_tell(p, &d.m, verdict, MLIMG_DONE_ASIDE, NULL);
+		return plan_put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
 	}
 	if (d.is_joined)
-		r = put_op(p, MLIMG_PLAN_JOIN, d.m.entry->path, NULL, 0);
+		r = plan_put_op(p, MLIMG_PLAN_JOIN, d.m.entry->path, NULL, 0);
 	place = place_of(&d);
 	if (r == 0)
 		r = plan_within(p, at, &place, &holds);
@@ -317,7 +318,7 @@ static int plan_one(struct planning *p, size_t *at, const struct place *place, b
 		return r;
 	if (e->type == MLIMG_DIR)
 		return plan_dir(p, at, lower, ret_stays);
-	r = mine_find(p, (*at)++, lower, &m);
+	r = plan_mine_find(p, (*at)++, lower, &m);
 	return r < 0 ? r : plan_other(p, &m, ret_stays);
 }
 
@@ -374,13 +375,13 @@ static int plan_all(struct planning *p)
 	const struct place place = {none, none};
 	bool stays = false;
 	size_t at = p->upper->n_entries && !p->upper->entries[0].path[0];
-	int r = extras_mark(p);
+	int r = plan_extras_mark(p);
 
 	if (r == 0)
 		r = plan_within(p, &at, &place, &stays);
 	if (r == 0)
 		r = plan_linked(p);
-	return r < 0 ? r : extras_plan(p);
+	return r < 0 ? r : plan_extras(p);
 }
 
 static void set_ids(struct mlimg_plan *plan, const struct mlimg_reconcile_input *in)
@@ -394,6 +395,7 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	struct mlimg_plan *ret_plan, struct mlimg_err *err)
 {
 	struct mlimg_plan plan;
+	struct databases databases = {.texts = NULL};
 	struct planning p = {.in = input, .report = report, .plan = &plan, .err = err};
 	int r = mlimg_plan_init(&plan, err);
 
@@ -402,8 +404,11 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	set_ids(&plan, input);
 	p.arena = mlimg_arena_new();
 	r = p.arena ? load(&p) : no_memory(&p, "");
+	if (r == 0 && input->merges_databases)
+		r = plan_databases_merge(&p, &databases);
 	if (r == 0)
 		r = plan_all(&p);
+	plan_databases_done(&databases);
 	mlimg_manifest_free(p.upper);
 	mlimg_arena_free(p.arena);
 	free(p.fates);

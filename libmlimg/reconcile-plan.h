@@ -104,8 +104,17 @@ struct mlimg_reconcile_input {
 	const char *const
 		*hidden; /**< what is to be hidden, in the order of manifests; no directories */
 	size_t n_hidden;
-	mlimg_walk_skip_fn *skip; /**< told of what cannot be read; NULL: that is an error */
-	void *skip_ctx;           /**< handed to @p skip */
+	const struct mlimg_packages_link
+		*links; /**< symbolic links that follow from databases, by path */
+	size_t n_links;
+	/**
+	 * Merge the accounts (accounts.h) and packages (packages.h) of the three sides, as the callbacks above and the upper have them: gives all
+	 * from @p moved to @p links, which need not be set. What cannot be merged is noted, and stays as it would without
+	 */
+	bool merges_databases;
+	struct mlimg_notes *notes; /**< what people should know of that */
+	mlimg_walk_skip_fn *skip;  /**< told of what cannot be read; NULL: that is an error */
+	void *skip_ctx;            /**< handed to @p skip */
 };
 
 /**

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Trees are written as words: PATH=WHAT, where WHAT is d (a directory), A, B, ... (a file that has the letter and a newline in it), T:a/b/c (a file of
- * these lines), >TARGET (a link), W (a whiteout), o (an opaque directory), r:REDIRECT (a renamed directory), n (a FIFO); then, each behind a comma,
+ * these lines, in which _ is a blank and # a slash), >TARGET (a link), W (a whiteout), o (an opaque directory), r:REDIRECT (a renamed directory), n (a FIFO); then, each behind a comma,
  * mNNN (mode), uN, gN (owner), x=V (the xattr user.x), #N (number of a group of hard links). Directories on the way need not be written. So are plans.
  */
 #include "libmlimg/reconcile-plan.h"
@@ -88,7 +88,7 @@ static void set_what(struct mlimg_entry *e, char *what)
 	case 'T':
 		snprintf(text, sizeof(text), "%s\n", what + 2);
 		for (char *c = text; *c; c++)
-			*c = *c == '/' ? '\n' : *c;
+			*c = *c == '/' ? '\n' : *c == '_' ? ' ' : *c == '#' ? '/' : *c;
 		e->mode = 0644;
 		set_content(e, text);
 		break;
@@ -769,6 +769,29 @@ TEST(packages)
 	check_with(in, "usr/o=A", "usr/o=B", "usr/o=C", "a usr/o; D usr=d", NULL);
 }
 
+TEST(links_that_follow_from_databases)
+{
+	static const struct mlimg_packages_link links[] = {
+		{"etc/alternatives/a", "X"}, {"etc/alternatives/b", NULL}};
+	const struct mlimg_reconcile_input in = {.links = links, .n_links = 2};
+
+	check_with(in, "", "etc/alternatives/a=>X", "etc/alternatives/a=>Y",
+		"d etc/alternatives/a; D etc/alternatives=d; D etc=d", NULL);
+	check_with(in, "", "etc/alternatives/a=>Y", "etc/alternatives/a=>X", "", "");
+	check_with(in, "", "etc/alternatives/a=>Y", "etc/alternatives/a=>Z",
+		"d etc/alternatives/a; t etc/alternatives/a=>X",
+		TOLD("merged", "config", "dropped"));
+	check_with(in, "", "etc/alternatives/a=>Y", "",
+		"m etc=d; m etc/alternatives=d; t etc/alternatives/a=>X", "");
+	check_with(in, "", "etc/alternatives/a=>X etc/alternatives/b=>Y", "etc/alternatives/b=>Y",
+		"d etc/alternatives/b; h etc/alternatives/b", NULL);
+	check_with(in, "", "etc/alternatives/a=>X etc/alternatives/b=>Y", "etc/alternatives/b=W",
+		"", "");
+	/* A directory for it is nowhere, or the user has hidden it. */
+	check_with(in, "", "etc=d", "", "", "");
+	check_with(in, "etc/alternatives=d", "etc/alternatives=d", "etc/alternatives=o", "", "");
+}
+
 TEST(what_is_to_be_hidden)
 {
 	static const char *const hidden[] = {"usr/share/a", "usr/share/b"};
@@ -813,4 +836,80 @@ TEST(twice_is_once)
 	check("etc/a=B", "etc/a=B", "etc/a=B,m600", "", "");
 	check("etc/a=T:1/2/x", "etc/a=T:1/2/x", "etc/a=T:y/2/x", "", "");
 	check("usr/a/b=B", "usr/a/b=B", "usr/a/d=D", "", "");
+}
+
+/* --- databases of the three sides --- */
+
+/* The accounts as a machine has them, one line each; '/' is a line's end in words, so homes and shells are left out. */
+TEST(accounts_of_the_three_sides)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+
+	/* The system adds one, the user another, and a number moves: what belongs to it follows. */
+	check_with(in, "etc/passwd=T:r:x:0:0:::/d:x:105:0::: var/d=A,u105",
+		"etc/passwd=T:r:x:0:0:::/d:x:106:0:::/n:x:105:0::: var/d=A,u106",
+		"etc/passwd=T:r:x:0:0:::/d:x:105:0:::/me:x:1000:0::: var/d=B,u105 home/me=d,u1000",
+		"p etc/passwd=T:r:x:0:0:::/d:x:106:0:::/n:x:105:0:::/me:x:1000:0:::; s "
+		"var/d=f,u106",
+		NULL);
+	/* Without a copy of his own the user has changed no account, but owns things. */
+	check_with(in, "etc/passwd=T:r:x:0:0:::/d:x:105:0::: var/d=A,u105",
+		"etc/passwd=T:r:x:0:0:::/d:x:106:0::: var/d=A,u106", "var/d=B,u105",
+		"s var/d=f,u106", NULL);
+	/* A number of the system's that the user's account has already. */
+	check_with(in,
+		"etc/passwd=T:r:x:0:0:::", "etc/passwd=T:r:x:0:0:::/n:x:105:0::: var/n=A,u105",
+		"etc/passwd=T:r:x:0:0:::/me:x:105:0::: home/me=d,u105",
+		"p etc/passwd=T:r:x:0:0:::/n:x:999:0:::/me:x:105:0:::; m var=d; t var/n=A,u999",
+		NULL);
+	mlimg_notes_done(&notes);
+}
+
+TEST(accounts_that_cannot_be_read)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+
+	given.lacks_base = true;
+	check_with(in, "etc/passwd=A", "etc/passwd=B", "etc/passwd=C", "",
+		TOLD("conflict", "accounts", "stays"));
+	given.lacks_base = false;
+	ASSERT_EQ(notes.n, 1);
+	ASSERT_STR(notes.notes[0].path, "etc/passwd");
+	ASSERT_STR(
+		notes.notes[0].text, "not merged: etc/passwd of the old stack: Input/output error");
+	mlimg_notes_done(&notes);
+}
+
+/*
+ * The user has installed a package, and removed one of the system's, of which the new stack has another version.
+ */
+TEST(packages_of_the_three_sides)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+	struct mlimg_report report;
+	struct mlimg_plan plan;
+	mlimg_autofree char *words = NULL;
+
+	plan_with(in,
+		"var/lib/dpkg/status=T:Package:_old/Status:_install_ok_installed/Architecture:_all/"
+		"Version:_1/ "
+		"usr/old=A var/lib/dpkg/info/old.list=T:#usr#old",
+		"var/lib/dpkg/status=T:Package:_old/Status:_install_ok_installed/Architecture:_all/"
+		"Version:_2/ "
+		"usr/old=B usr/old2=B var/lib/dpkg/info/old.list=T:#usr#old/#usr#old2",
+		"var/lib/dpkg/status=T:Package:_own/Status:_install_ok_installed/Architecture:_all/"
+		"Version:_1/ "
+		"usr/own=C usr/old=W var/lib/dpkg/info/own.list=T:#usr#own "
+		"var/lib/dpkg/info/old.list=W",
+		&report, &plan);
+	words = words_of(&plan);
+	/* Its new file is hidden, and nothing of the user's package is touched. */
+	ASSERT_STR(words, "h usr/old2");
+	ASSERT_EQ(notes.n, 0);
+	mlimg_plan_done(&plan);
+	mlimg_report_done(&report);
+	mlimg_notes_done(&notes);
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of an entry by its verdict and its class. */
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/path.h"
+#include "libmlimg/reconcile-impl.h"
+
+static bool is_file(const struct mlimg_entry *e)
+{
+	return e && e->type == MLIMG_FILE;
+}
+
+static bool is_text_of(
+	const struct mlimg_entry *e, const uint8_t digest[MLIMG_SHA256_SIZE], size_t size)
+{
+	return is_file(e) && e->size_bytes == size &&
+		(size == 0 || (e->has_digest && memcmp(e->digest, digest, MLIMG_SHA256_SIZE) == 0));
+}
+
+/* The merged entry takes the place of mine. */
+static int put_merged(struct planning *p, const struct mine *m,
+	const struct mlimg_merged_entry *merged, enum mlimg_verdict verdict)
+{
+	if (!merged->is_contents_next)
+		return plan_set_attrs(p, m, &merged->entry, verdict, NULL);
+	if (is_file(m->next) && !m->next->has_digest)
+		return plan_keep(p, m, MLIMG_CONFLICT);
+	/* As when the user made the same chmod as the new stack, of contents that only this one changed. */
+	if (mlimg_entry_has_same_attrs(&merged->entry, m->next))
+		return plan_drop(p, m, verdict);
+	return plan_take_next(p, m, &merged->entry, verdict);
+}
+
+/* --- conflicts --- */
+
+/* @return whether what would be put beside is there already, from a change before */
+static bool is_beside(struct planning *p, const struct mine *m, const char *path)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path);
+	uint8_t digest[MLIMG_SHA256_SIZE];
+
+	if (!is_file(e) || e->size_bytes != m->next->size_bytes)
+		return false;
+	if (e->size_bytes == 0)
+		return true;
+	return p->in->upper->digest(p->in->upper, path, digest, NULL) == 0 &&
+		memcmp(digest, m->next->digest, sizeof(digest)) == 0;
+}
+
+/* Mine stays with its merged attributes, and next's file is put beside. */
+static int put_beside(struct planning *p, const struct mine *m,
+	const struct mlimg_merged_entry *merged, enum mlimg_verdict verdict)
+{
+	const char *path = m->entry->path;
+	char beside[MLIMG_PATH_MAX + 1];
+	struct mlimg_entry e;
+	int r = 0;
+
+	if (!is_file(m->next) || (m->next->size_bytes && !m->next->has_digest) ||
+		strlen(mlimg_path_name(path)) + strlen(MLIMG_PLAN_NEW_SUFFIX) > MLIMG_NAME_MAX ||
+		strlen(path) + strlen(MLIMG_PLAN_NEW_SUFFIX) > MLIMG_PATH_MAX)
+		return plan_set_attrs(p, m, &merged->entry, verdict, NULL);
+	strcpy(stpcpy(beside, path), MLIMG_PLAN_NEW_SUFFIX);
+	if (!is_beside(p, m, beside)) {
+		e = *m->next;
+		e.path = (char *)(uintptr_t)m->lower;
+		r = plan_put_op(p, MLIMG_PLAN_PUT_BESIDE, path, &e, 0);
+	}
+	if (r == 0 && !mlimg_entry_has_same_attrs(m->entry, &merged->entry)) {
+		if (plan_has_several_names(m->entry))
+			return plan_wait_for_names(p, m, &merged->entry, verdict);
+		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, path, &merged->entry, 0);
+	}
+	if (r == 0)
+		plan_tell(p, m, verdict, MLIMG_DONE_BESIDE, NULL);
+	return r;
+}
+
+static int64_t later_ns(const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	return a->mtime_s != b->mtime_s ? (a->mtime_s < b->mtime_s ? -1 : 1)
+					: (int64_t)a->mtime_ns - b->mtime_ns;
+}
+
+int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_entry *merged,
+	const char *data, size_t size)
+{
+	enum mlimg_verdict verdict =
+		merged->conflicts & ~(unsigned)MLIMG_CONTENTS ? MLIMG_CONFLICT : MLIMG_MERGED;
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	int r;
+
+	mlimg_sha256_of(data, size, digest);
+	if (is_text_of(m->next, digest, size) &&
+		mlimg_entry_has_same_attrs(&merged->entry, m->next))
+		r = plan_drop(p, m, MLIMG_SAME);
+	else if (is_text_of(&m->mapped, digest, size))
+		r = plan_set_attrs(p, m, &merged->entry,
+			mlimg_entry_has_same_attrs(m->entry, &merged->entry) ? MLIMG_KEEP : verdict,
+			NULL);
+	else if (p->plan->n_blobs == MLIMG_PLAN_BLOBS_MAX)
+		return 0;
+	else {
+		const struct mlimg_entry *newest =
+			m->next && later_ns(m->next, &m->mapped) > 0 ? m->next : &m->mapped;
+
+		merged->entry.mtime_s = newest->mtime_s;
+		merged->entry.mtime_ns = newest->mtime_ns;
+		r = plan_put_text(p, m->entry->path, &merged->entry, data, size);
+		if (r == 0)
+			plan_tell(p, m, verdict, MLIMG_DONE_MERGED, NULL);
+	}
+	return r < 0 ? r : 1;
+}
+
+static int merge_text(struct planning *p, const struct mine *m, char **ret_text, size_t *ret_size)
+{
+	mlimg_autofree char *base = NULL, *next = NULL, *mine = NULL;
+	const struct mlimg_reconcile_input *in = p->in;
+	size_t max = MLIMG_MERGE3_SIZE_MAX, base_size, next_size, mine_size;
+	int r;
+
+	*ret_text = NULL;
+	if (!in->read_base || !in->read_next || m->mapped.size_bytes > max ||
+		!m->base->has_digest || !m->next->has_digest || m->base->size_bytes > max ||
+		m->next->size_bytes > max || p->texts_size > MLIMG_RECONCILE_TEXTS_MAX)
+		return 0;
+	r = in->read_base(m->lower, m->base->digest, max, in->read_ctx, &base, &base_size);
+	if (r == 0)
+		r = in->read_next(m->lower, m->next->digest, max, in->read_ctx, &next, &next_size);
+	if (r == 0)
+		r = in->upper->read(in->upper, m->entry->path, max, &mine, &mine_size, NULL);
+	if (r < 0)
+		return r == -ENOMEM ? no_memory(p, m->entry->path) : 0;
+	r = mlimg_merge3((struct mlimg_merge3_text){base, base_size},
+		(struct mlimg_merge3_text){mine, mine_size},
+		(struct mlimg_merge3_text){next, next_size}, ret_text, ret_size, p->err);
+	if (r == MLIMG_MERGE3_MERGED)
+		p->texts_size += *ret_size;
+	return r < 0 ? r : 0;
+}
+
+static int conflict_in_config(struct planning *p, struct mine *m, struct mlimg_merged_entry *merged)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = 0;
+
+	if (!(merged->conflicts & MLIMG_CONTENTS))
+		return put_merged(p, m, merged, MLIMG_CONFLICT);
+	if (is_file(m->base) && is_file(m->next) && is_file(&m->mapped))
+		r = merge_text(p, m, &text, &size);
+	if (r == 0 && text) {
+		r = plan_put_contents(p, m, merged, text, size);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
+	return r < 0 ? r : put_beside(p, m, merged, MLIMG_CONFLICT);
+}
+
+static int conflict(struct planning *p, struct mine *m)
+{
+	struct mlimg_merged_entry merged;
+
+	if (m->class == MLIMG_CLASS_OWNED)
+		return plan_set_aside(p, m, MLIMG_CONFLICT);
+	if (!m->next)
+		return plan_keep(p, m, MLIMG_CONFLICT);
+	if (mlimg_reconcile_merge(m->base, m->next, &m->mapped, p->arena, &merged) < 0)
+		return no_memory(p, m->entry->path);
+	if (m->class == MLIMG_CLASS_CONFIG)
+		return conflict_in_config(p, m, &merged);
+	return put_merged(p, m, &merged, MLIMG_CONFLICT);
+}
+
+static int type_change(struct planning *p, struct mine *m)
+{
+	struct mlimg_merged_entry merged = {.entry = m->mapped};
+
+	if (m->next->type == MLIMG_DIR || m->class == MLIMG_CLASS_OWNED)
+		return plan_set_aside(p, m, MLIMG_TYPE_CHANGE);
+	if (m->class == MLIMG_CLASS_CONFIG)
+		return put_beside(p, m, &merged, MLIMG_TYPE_CHANGE);
+	return plan_keep(p, m, MLIMG_TYPE_CHANGE);
+}
+
+static int merged(struct planning *p, struct mine *m)
+{
+	struct mlimg_merged_entry e;
+
+	if (mlimg_reconcile_merge(m->base, m->next, &m->mapped, p->arena, &e) < 0)
+		return no_memory(p, m->entry->path);
+	return put_merged(p, m, &e, MLIMG_MERGED);
+}
+
+int plan_by_verdict(struct planning *p, struct mine *m, enum mlimg_verdict verdict)
+{
+	switch (verdict) {
+	case MLIMG_STALE:
+	case MLIMG_SAME:
+	case MLIMG_WHITEOUT_GONE: return plan_drop(p, m, verdict);
+	case MLIMG_MERGED: return merged(p, m);
+	case MLIMG_CONFLICT: return conflict(p, m);
+	case MLIMG_TYPE_CHANGE: return type_change(p, m);
+	case MLIMG_WHITEOUT_CHANGED: plan_tell(p, m, verdict, MLIMG_DONE_NOTHING, NULL); return 0;
+	case MLIMG_KEEP: break;
+	}
+	return plan_keep(p, m, MLIMG_KEEP);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* Accounts and packages of the three sides, read and merged, as the planner takes them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/reconcile-impl.h"
+
+/* @return a text of a stack. -ENOENT: it is not there; -EIO: it cannot be had; -ENOMEM */
+static int read_of_stack(
+	const struct planning *p, bool is_next, const char *path, char **ret_text, size_t *ret_size)
+{
+	const struct mlimg_reconcile_input *in = p->in;
+	const struct mlimg_entry *e = mlimg_manifest_find(is_next ? in->next : in->base, path);
+	mlimg_reconcile_read_fn *read = is_next ? in->read_next : in->read_base;
+	int r;
+
+	if (!e || e->type != MLIMG_FILE)
+		return -ENOENT;
+	if (e->size_bytes == 0) {
+		*ret_text = strdup("");
+		*ret_size = 0;
+		return *ret_text ? 0 : -ENOMEM;
+	}
+	if (!read || !e->has_digest)
+		return -EIO;
+	r = read(path, e->digest, MLIMG_RECORDS_SIZE_MAX, in->read_ctx, ret_text, ret_size);
+	return r == 0 || r == -ENOMEM ? r : -EIO;
+}
+
+/* As the user sees it: where the upper has nothing, what the old stack has. */
+static int read_of_mine(
+	const struct planning *p, const char *path, char **ret_text, size_t *ret_size)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path);
+	struct mlimg_upper_source *source = p->in->upper;
+	int r;
+
+	if (!e)
+		return read_of_stack(p, false, path, ret_text, ret_size);
+	if (e->type != MLIMG_FILE)
+		return -ENOENT;
+	r = source->read(source, path, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size, NULL);
+	return r == 0 || r == -ENOMEM ? r : -EIO;
+}
+
+static int read_side(const struct planning *p, enum mlimg_merge_side side, const char *path,
+	char **ret_text, size_t *ret_size)
+{
+	return side == MLIMG_SIDE_MINE
+		? read_of_mine(p, path, ret_text, ret_size)
+		: read_of_stack(p, side == MLIMG_SIDE_NEXT, path, ret_text, ret_size);
+}
+
+/* What cannot be merged stays as it would without this. @return 0, -ENOMEM */
+static int give_up(
+	struct planning *p, const char *path, const char *name, const struct mlimg_err *why)
+{
+	if (why->code == -ENOMEM ||
+		mlimg_notes_add(p->in->notes, MLIMG_NOTE_BROKEN, path, name, "not merged: %s",
+			why->text) < 0)
+		return no_memory(p, path);
+	return 0;
+}
+
+/* --- accounts --- */
+
+/* All files of one side. @return 0, -EIO, -ENOMEM */
+static int read_accounts(const struct planning *p, enum mlimg_merge_side side,
+	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
+{
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++) {
+		const char *path = mlimg_accounts_path(f);
+		size_t size = 0;
+		int r = read_side(p, side, path, &texts[f], &size);
+
+		if (r < 0 && r != -ENOENT)
+			return mlimg_err_set(err, r, "%s of %s", path,
+				side == MLIMG_SIDE_BASE           ? "the old stack"
+					: side == MLIMG_SIDE_NEXT ? "the new stack"
+								  : "the user");
+		ret->files[f] = (struct mlimg_records_text){texts[f], size};
+	}
+	return 0;
+}
+
+static bool is_used(void *ctx, bool is_group, uint32_t id)
+{
+	const struct planning *p = ctx;
+
+	for (size_t i = 1; i < p->upper->n_entries; i++)
+		if ((is_group ? p->upper->entries[i].gid : p->upper->entries[i].uid) == id)
+			return true;
+	return false;
+}
+
+static int merge_accounts(struct planning *p, struct databases *d)
+{
+	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
+	const struct mlimg_accounts_used used = {is_used, p};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r = 0;
+
+	for (enum mlimg_merge_side s = 0; s < MLIMG_N_MERGE_SIDES && r == 0; s++)
+		r = read_accounts(p, s, texts[s], &sides[s], &err);
+	if (r == 0)
+		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
+			&sides[MLIMG_SIDE_MINE], &used, &d->accounts, p->in->notes, &err);
+	for (size_t s = 0; s < MLIMG_N_MERGE_SIDES; s++)
+		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+			free(texts[s][f]);
+	if (r < 0)
+		return give_up(p, "etc/passwd", "accounts", &err);
+	d->in.moved = &d->accounts.upper;
+	d->in.moved_in_next = &d->accounts.lower;
+	return 0;
+}
+
+/* --- packages --- */
+
+static int read_package_text(void *ctx, enum mlimg_merge_side side, const char *path,
+	char **ret_text, size_t *ret_size, struct mlimg_err *err)
+{
+	int r = read_side(ctx, side, path, ret_text, ret_size);
+
+	return r == -EIO ? mlimg_err_set(err, r, "%s", path) : r;
+}
+
+static enum mlimg_package_verdict package_of(const char *path, void *ctx)
+{
+	return mlimg_packages_verdict_of(ctx, path);
+}
+
+static int merge_packages(struct planning *p, struct databases *d)
+{
+	struct mlimg_packages_input input = {
+		.next = p->in->next, .read = read_package_text, .ctx = p};
+	mlimg_autofree const char **paths = calloc(p->upper->n_entries + 1, sizeof(*paths));
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	if (!paths)
+		return no_memory(p, "var/lib/dpkg");
+	for (size_t i = 0; i < p->upper->n_entries; i++)
+		if (p->upper->entries[i].type != MLIMG_DIR &&
+			mlimg_packages_is_database(p->upper->entries[i].path))
+			paths[input.n_paths++] = p->upper->entries[i].path;
+	/* Without one the user has changed no package. */
+	if (!input.n_paths)
+		return 0;
+	input.paths = paths;
+	if (mlimg_packages_merge(&input, &d->packages, p->in->notes, &err) < 0)
+		return give_up(p, "var/lib/dpkg/status", "packages", &err);
+	d->in.package = package_of;
+	d->in.package_ctx = &d->packages;
+	d->in.hidden = d->packages.hidden;
+	d->in.n_hidden = d->packages.n_hidden;
+	d->in.links = d->packages.links;
+	d->in.n_links = d->packages.n_links;
+	return 0;
+}
+
+/* --- both --- */
+
+static int by_path(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(((const struct mlimg_reconcile_text *)a)->path,
+		((const struct mlimg_reconcile_text *)b)->path);
+}
+
+static void add_text(struct databases *d, const char *path, const struct mlimg_merged_text *text)
+{
+	if (text->text)
+		d->texts[d->in.n_texts++] =
+			(struct mlimg_reconcile_text){path, text->text, text->size};
+}
+
+static int gather_texts(struct planning *p, struct databases *d)
+{
+	d->texts = calloc(MLIMG_N_ACCOUNTS_FILES + d->packages.n_files, sizeof(*d->texts));
+	if (!d->texts)
+		return no_memory(p, "var/lib/dpkg");
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		add_text(d, mlimg_accounts_path(f), &d->accounts.files[f]);
+	for (size_t i = 0; i < d->packages.n_files; i++)
+		add_text(d, d->packages.files[i].path, &d->packages.files[i].text);
+	if (d->in.n_texts)
+		qsort(d->texts, d->in.n_texts, sizeof(*d->texts), by_path);
+	d->in.texts = d->texts;
+	return 0;
+}
+
+int plan_databases_merge(struct planning *p, struct databases *d)
+{
+	int r;
+
+	*d = (struct databases){.in = *p->in};
+	r = merge_accounts(p, d);
+	if (r == 0)
+		r = merge_packages(p, d);
+	if (r == 0)
+		r = gather_texts(p, d);
+	if (r == 0)
+		p->in = &d->in;
+	return r;
+}
+
+void plan_databases_done(struct databases *d)
+{
+	mlimg_accounts_merged_done(&d->accounts);
+	mlimg_packages_merged_done(&d->packages);
+	free(d->texts);
+}
