@@ -22,7 +22,7 @@
 static int open_parent(int root_fd, const char *path)
 {
 	const char *name = mlimg_path_name(path);
-	char dir[MLIMG_LAYER_PATH_MAX + 1];
+	char dir[MLIMG_PATH_MAX + 1];
 
 	if (name == path)
 		return openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -186,19 +186,23 @@ static bool is_taken(const struct kind *k, uint32_t id)
 		(used && used->is_used(used->ctx, k->is_group, id));
 }
 
+struct mlimg_id_range mlimg_id_range_of(uint32_t id)
+{
+	return is_system_id(id) ? (struct mlimg_id_range){USERS_FIRST - 1, SYSTEM_FIRST}
+				: (struct mlimg_id_range){USERS_FIRST, USERS_LAST};
+}
+
 /* @return MLIMG_ID_NONE when there is none */
 static uint32_t find_free(struct kind *k, uint32_t instead_of)
 {
-	bool is_system = is_system_id(instead_of);
-	uint32_t first = is_system ? USERS_FIRST - 1 : USERS_FIRST,
-		 last = is_system ? SYSTEM_FIRST : USERS_LAST;
+	struct mlimg_id_range range = mlimg_id_range_of(instead_of);
 
-	for (uint32_t id = first;; id = is_system ? id - 1 : id + 1) {
+	for (uint32_t id = range.first;; id = range.first > range.last ? id - 1 : id + 1) {
 		if (!is_taken(k, id)) {
 			take(k, id);
 			return id;
 		}
-		if (id == last)
+		if (id == range.last)
 			return MLIMG_ID_NONE;
 	}
 }

@@ -99,6 +99,14 @@ struct mlimg_accounts_job {
 	struct mlimg_err *err;
 };
 
+/** Where a free id is looked for, from first to last. */
+struct mlimg_id_range {
+	uint32_t first, last;
+};
+
+/** @return where one is looked for that takes the place of @p id; all below 65536 */
+struct mlimg_id_range mlimg_id_range_of(uint32_t id);
+
 /** @return the name, or NULL when neither next nor mine has it */
 struct mlimg_account_name *mlimg_account_names_find(
 	const struct mlimg_account_names *names, const char *key, uint32_t nth);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/accounts-layers.h"
 #include "libmlimg/accounts-parse.h"
 #include "libmlimg/text.h"
 
@@ -209,17 +210,11 @@ int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_a
 	return 0;
 }
 
-static void moves_done(struct mlimg_owner_moves *moves)
-{
-	free((void *)moves->uids);
-	free((void *)moves->gids);
-}
-
 void mlimg_accounts_merged_done(struct mlimg_accounts_merged *merged)
 {
 	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 		free(merged->files[f].text);
-	moves_done(&merged->upper);
-	moves_done(&merged->lower);
+	mlimg_accounts_moves_done(&merged->upper);
+	mlimg_accounts_moves_done(&merged->lower);
 	*merged = (struct mlimg_accounts_merged){.files = {{NULL, 0, 0}}};
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/accounts-layers.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/whiteout.h"
 
@@ -20,7 +21,7 @@ static const struct mlimg_layer_records *find_records(
 /* ---- where things are ---- */
 
 /* The directory that @path is in; the root is in itself. */
-static void parent_of(const char *path, char ret_dir[MLIMG_LAYER_PATH_MAX + 1])
+static void parent_of(const char *path, char ret_dir[MLIMG_PATH_MAX + 1])
 {
 	const char *slash = strrchr(path, '/');
 	size_t size = slash ? (size_t)(slash - path) : 0;
@@ -31,7 +32,7 @@ static void parent_of(const char *path, char ret_dir[MLIMG_LAYER_PATH_MAX + 1])
 
 bool mlimg_compose_hides(const struct mlimg_manifest *layer, const char *path)
 {
-	char dir[MLIMG_LAYER_PATH_MAX + 1];
+	char dir[MLIMG_PATH_MAX + 1];
 
 	for (parent_of(path, dir); *dir; parent_of(dir, dir)) {
 		const struct mlimg_entry *e = mlimg_manifest_find(layer, dir);
@@ -63,7 +64,7 @@ static void take_records(struct mlimg_compose_parts *parts,
 	const struct mlimg_compose_layers *layers, size_t layer,
 	const struct mlimg_layer_records *records)
 {
-	char dir[MLIMG_LAYER_PATH_MAX + 1];
+	char dir[MLIMG_PATH_MAX + 1];
 
 	parts->changes[parts->n_records].layer = layer;
 	parts->changes[parts->n_records++].records = records;
@@ -99,7 +100,7 @@ int mlimg_compose_find(const struct mlimg_compose_layers *layers, const char *pa
 
 /* ---- contents ---- */
 
-static int read_base(const struct mlimg_compose_layers *layers,
+int mlimg_compose_read_base(const struct mlimg_compose_layers *layers,
 	const struct mlimg_compose_parts *parts, char **ret_text, size_t *ret_size,
 	struct mlimg_err *err)
 {
@@ -115,7 +116,7 @@ static int read_base(const struct mlimg_compose_layers *layers,
 	return 0;
 }
 
-static int read_records(const struct mlimg_compose_layers *layers, size_t layer,
+int mlimg_compose_read_records(const struct mlimg_compose_layers *layers, size_t layer,
 	const struct mlimg_layer_records *records, char **ret_text, size_t *ret_size,
 	struct mlimg_err *err)
 {
@@ -139,13 +140,35 @@ struct growing {
 	size_t size;
 };
 
+/* With the ids that its accounts have in the stack. */
+static int read_moved(const struct mlimg_compose_layers *layers, size_t layer,
+	const struct mlimg_layer_records *records, const struct mlimg_owner_moves *moves,
+	char **ret_text, size_t *ret_size, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_compose_read_records(layers, layer, records, &text, &size, err);
+
+	if (r < 0)
+		return r;
+	if (!moves || mlimg_owner_moves_is_empty(&moves[layer])) {
+		*ret_text = mlimg_steal(&text);
+		*ret_size = size;
+		return 0;
+	}
+	r = mlimg_accounts_move(mlimg_accounts_file_of(records->path),
+		(struct mlimg_records_text){text, size}, &moves[layer], ret_text, ret_size);
+	return r < 0 ? mlimg_err_set(err, r, "compose") : 0;
+}
+
 static int apply(const struct mlimg_compose_layers *layers, size_t layer,
-	const struct mlimg_layer_records *records, struct growing *g, struct mlimg_err *err)
+	const struct mlimg_layer_records *records, const struct mlimg_owner_moves *moves,
+	struct growing *g, struct mlimg_err *err)
 {
 	mlimg_autofree char *change = NULL;
 	struct mlimg_records_text one = {.size = 0};
 	struct growing next;
-	int r = read_records(layers, layer, records, &change, &one.size, err);
+	int r = read_moved(layers, layer, records, moves, &change, &one.size, err);
 
 	one.text = change;
 	if (r == 0)
@@ -170,15 +193,15 @@ static int check_base(const char *path, const struct growing *g, struct mlimg_er
 }
 
 int mlimg_compose_join(const struct mlimg_compose_layers *layers, const char *path,
-	const struct mlimg_compose_parts *parts, char **ret_text, size_t *ret_size,
-	struct mlimg_err *err)
+	const struct mlimg_compose_parts *parts, const struct mlimg_owner_moves *moves,
+	char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
 	size_t layer = parts->base_layer;
 	struct growing g = {.text = NULL};
 	int r = 0;
 
 	if (parts->base) {
-		r = read_base(layers, parts, &g.text, &g.size, err);
+		r = mlimg_compose_read_base(layers, parts, &g.text, &g.size, err);
 		if (r == 0 && parts->n_records)
 			r = check_base(path, &g, err);
 	} else {
@@ -187,7 +210,7 @@ int mlimg_compose_join(const struct mlimg_compose_layers *layers, const char *pa
 	}
 	for (size_t i = parts->n_records; r == 0 && i-- > 0;) {
 		layer = parts->changes[i].layer;
-		r = apply(layers, layer, parts->changes[i].records, &g, err);
+		r = apply(layers, layer, parts->changes[i].records, moves, &g, err);
 	}
 	if (r < 0) {
 		free(g.text);
@@ -199,11 +222,31 @@ int mlimg_compose_join(const struct mlimg_compose_layers *layers, const char *pa
 	return 0;
 }
 
+/* Who builds on layers would have to see the owners of their files moved as well. */
+static int refuse_moves(const struct mlimg_compose_layers *layers, struct mlimg_err *err)
+{
+	struct mlimg_owner_moves *moves;
+	int r = mlimg_compose_find_moves(layers, &moves, err);
+
+	for (size_t i = 0; r == 0 && moves && i < layers->n; i++)
+		if (!mlimg_owner_moves_is_empty(&moves[i]))
+			r = mlimg_err_refuse(err,
+				"layer '%s': its %s id %u is another one's in a layer beneath that "
+				"it "
+				"was not made over",
+				layers->infos[i]->name, moves[i].n_uids ? "user" : "group",
+				moves[i].n_uids ? moves[i].uids[0].from : moves[i].gids[0].from);
+	mlimg_compose_moves_free(moves, layers->n);
+	return r;
+}
+
 int mlimg_compose_text(const struct mlimg_compose_layers *layers, const char *path, char **ret_text,
 	size_t *ret_size, struct mlimg_err *err)
 {
 	struct mlimg_compose_parts parts;
 	int r = mlimg_compose_find(layers, path, &parts, err);
 
-	return r < 0 ? r : mlimg_compose_join(layers, path, &parts, ret_text, ret_size, err);
+	if (r == 0 && mlimg_records_is_accounts(mlimg_records_form_of(path)))
+		r = refuse_moves(layers, err);
+	return r < 0 ? r : mlimg_compose_join(layers, path, &parts, NULL, ret_text, ret_size, err);
 }

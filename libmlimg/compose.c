@@ -16,7 +16,16 @@ struct tree {
 	struct mlimg_composed *composed;
 	size_t texts_room;
 	uint64_t n_files, bytes;
+	struct mlimg_owner_moves *moves; /* of each layer, or NULL */
+	struct mlimg_arena *arena;       /* of entries with other owners */
 	struct mlimg_err *err;
+};
+
+/* What is to be in the tree, beside the directories on the way to it. */
+struct item {
+	char *path;
+	const struct mlimg_entry *moved; /* with its owner; NULL: a database */
+	size_t layer;                    /* that has it */
 };
 
 static int no_memory(struct tree *t)
@@ -74,7 +83,7 @@ static int find_dir(struct tree *t, const char *path, struct mlimg_entry *ret_en
 /* The root, then down to the one that has @path; those that are there already are passed over. */
 static int add_dirs(struct tree *t, const char *path)
 {
-	char dir[MLIMG_LAYER_PATH_MAX + 1] = "";
+	char dir[MLIMG_PATH_MAX + 1] = "";
 	const char *end = path;
 	int r = 0;
 
@@ -101,7 +110,7 @@ static int check_size(struct tree *t, size_t size)
 	if (++t->n_files <= MLIMG_COMPOSED_FILES_MAX && t->bytes <= MLIMG_COMPOSED_BYTES_MAX)
 		return 0;
 	return mlimg_err_refuse(t->err,
-		"the layers' records make more than %d databases or %u bytes",
+		"the layers' records make more than %d files or %u bytes",
 		MLIMG_COMPOSED_FILES_MAX, MLIMG_COMPOSED_BYTES_MAX);
 }
 
@@ -111,7 +120,7 @@ static int add_file(struct tree *t, char *path, const struct mlimg_compose_parts
 		.type = MLIMG_FILE, .mode = mlimg_records_is_secret(path) ? 0600 : 0644};
 	mlimg_autofree char *text = NULL;
 	size_t size;
-	int r = mlimg_compose_join(t->layers, path, parts, &text, &size, t->err);
+	int r = mlimg_compose_join(t->layers, path, parts, t->moves, &text, &size, t->err);
 
 	if (r == 0)
 		r = check_size(t, size);
@@ -130,27 +139,100 @@ static int add_file(struct tree *t, char *path, const struct mlimg_compose_parts
 	return r;
 }
 
-static int by_path(const void *a, const void *b)
+/* ---- owners that moved ---- */
+
+/* Beside the database itself, whose owner is what it is. */
+static int add_moved(struct tree *t, const struct item *item)
 {
-	return mlimg_manifest_path_cmp(*(char *const *)a, *(char *const *)b);
+	const struct mlimg_entry *e = item->moved;
+	mlimg_autofree char *text = NULL;
+	size_t size = 0;
+	int r = add_dirs(t, item->path);
+
+	if (r == 0 && e->type == MLIMG_FILE) {
+		r = check_size(t, e->size_bytes);
+		if (r == 0)
+			r = t->layers->read_file(
+				t->layers->ctx, item->layer, e, &text, &size, t->err);
+	}
+	if (r == 0)
+		r = add_entry(t, e, item->path, (struct mlimg_records_text){text, size});
+	if (r < 0)
+		return mlimg_err_wrap(t->err, r, "layer '%s': '/%s'",
+			t->layers->infos[item->layer]->name, item->path);
+	mlimg_steal(&text);
+	return 0;
 }
 
-/* Paths of all layers' records, in the order of manifests, some several times. */
-static char **list_paths(const struct mlimg_compose_layers *layers, size_t *ret_n)
-{
-	size_t n = 0, k = 0;
-	char **paths;
+/* ---- what is in the tree ---- */
 
-	for (size_t i = 0; i < layers->n; i++)
-		n += layers->infos[i]->n_records;
-	paths = calloc(n + 1, sizeof(*paths));
-	for (size_t i = 0; paths && i < layers->n; i++)
-		for (size_t j = 0; j < layers->infos[i]->n_records; j++)
-			paths[k++] = layers->infos[i]->records[j].path;
-	if (paths)
-		qsort(paths, n, sizeof(*paths), by_path);
-	*ret_n = n;
-	return paths;
+struct items {
+	struct item *list;
+	size_t n, room;
+};
+
+static int add_item(struct tree *t, struct items *items, struct item item)
+{
+	if (mlimg_buffer_reserve(
+		    &items->list, &items->room, (items->n + 1) * sizeof(*items->list)) < 0)
+		return no_memory(t);
+	items->list[items->n++] = item;
+	return 0;
+}
+
+static int list_moved(struct tree *t, struct items *items, size_t layer)
+{
+	const struct mlimg_manifest *m = t->layers->manifests[layer];
+	int r = 0;
+
+	for (size_t i = 0; i < m->n_entries && r == 0; i++) {
+		struct item item = {.path = m->entries[i].path, .layer = layer};
+		struct mlimg_entry *e = mlimg_arena_alloc(t->arena, sizeof(*e));
+		int is_moved = e
+			? mlimg_owner_moves_apply(&t->moves[layer], &m->entries[i], t->arena, e)
+			: -ENOMEM;
+
+		if (is_moved < 0)
+			return no_memory(t);
+		if (!is_moved || e->type == MLIMG_LINK || mlimg_entry_is_whiteout(e) ||
+			!mlimg_compose_shows(t->layers, layer, e))
+			continue;
+		if (e->type != MLIMG_FILE && e->type != MLIMG_DIR)
+			return mlimg_err_refuse(t->err,
+				"layer '%s': '/%s' is a %s of somebody whose id is another one's "
+				"in a layer beneath",
+				t->layers->infos[layer]->name, e->path, mlimg_type_name(e->type));
+		item.moved = e;
+		r = add_item(t, items, item);
+	}
+	return r;
+}
+
+/* A database comes before what is there besides, which then is passed over. */
+static int by_path(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+	int order = mlimg_manifest_path_cmp(x->path, y->path);
+
+	return order ? order : (x->moved != NULL) - (y->moved != NULL);
+}
+
+/* In the order of manifests, some several times. */
+static int list_items(struct tree *t, struct items *items)
+{
+	const struct mlimg_compose_layers *layers = t->layers;
+	int r = 0;
+
+	for (size_t i = 0; i < layers->n && r == 0; i++) {
+		for (size_t j = 0; j < layers->infos[i]->n_records && r == 0; j++)
+			r = add_item(
+				t, items, (struct item){.path = layers->infos[i]->records[j].path});
+		if (r == 0 && t->moves && !mlimg_owner_moves_is_empty(&t->moves[i]))
+			r = list_moved(t, items, i);
+	}
+	if (items->n)
+		qsort(items->list, items->n, sizeof(*items->list), by_path);
+	return r;
 }
 
 /* What is no database to this version stays as it is in the layers. */
@@ -169,27 +251,44 @@ static int add_database(struct tree *t, char *path)
 	return r;
 }
 
+static int add_items(struct tree *t)
+{
+	struct items items = {.n = 0};
+	int r = list_items(t, &items);
+
+	for (size_t i = 0; i < items.n && r == 0; i++) {
+		const struct item *item = &items.list[i];
+
+		if (i && strcmp(item->path, items.list[i - 1].path) == 0)
+			continue;
+		r = item->moved ? add_moved(t, item) : add_database(t, item->path);
+	}
+	free(items.list);
+	return r;
+}
+
 int mlimg_compose(const struct mlimg_compose_layers *layers, struct mlimg_composed *ret_composed,
 	struct mlimg_err *err)
 {
 	struct tree t = {.layers = layers, .composed = ret_composed, .err = err};
-	mlimg_autofree char **paths = NULL;
 	char header[32];
-	size_t n;
-	int r = 0, size;
+	int r, size;
 
 	*ret_composed = (struct mlimg_composed){.manifest = NULL};
 	if (!mlimg_compose_is_needed(layers->infos, layers->n))
 		return 0;
-	paths = list_paths(layers, &n);
 	ret_composed->manifest = mlimg_manifest_new();
+	t.arena = mlimg_arena_new();
 	size = snprintf(header, sizeof(header), "composed %d", MLIMG_COMPOSE_REVISION);
-	if (!paths || !ret_composed->manifest ||
+	if (!t.arena || !ret_composed->manifest ||
 		mlimg_manifest_add_header(ret_composed->manifest, header, (size_t)size) < 0)
-		return no_memory(&t);
-	for (size_t i = 0; i < n && r == 0; i++)
-		if (i == 0 || strcmp(paths[i], paths[i - 1]) != 0)
-			r = add_database(&t, paths[i]);
+		r = no_memory(&t);
+	else
+		r = mlimg_compose_find_moves(layers, &t.moves, err);
+	if (r == 0)
+		r = add_items(&t);
+	mlimg_compose_moves_free(t.moves, layers->n);
+	mlimg_arena_free(t.arena);
 	if (r == 0 && !ret_composed->manifest->n_entries)
 		mlimg_composed_done(ret_composed);
 	return r;

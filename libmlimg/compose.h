@@ -16,10 +16,15 @@
  * So records are always to what was beneath when they were made, whatever else their layer hides. Anything else than a file or a
  * whiteout at such a path is refused where records meet it, and so is anything else than a directory on the way to one.
  *
- * The result is a tree of its own, to lie above all layers: databases that records change, and the directories on the way to them. A directory has the
+ * The result is a tree of its own, to lie above all layers: databases that records change, what is below, and the directories on the way to them. A directory has the
  * attributes that the stack shows, a database those of the file that is changed, and the newest time among that file's and those of its
  * directory in the layers whose records count; what no layer has is root's, 0755, 0644 or, of passwords, 0600. trusted.overlay.* is left out. All of this follows from
  * the layers' build ids: the same stack gives the same bytes.
+ *
+ * Two layers that were made over the same system may have given one id to different users or groups: then the upper one's have another one in the
+ * stack (accounts-layers.h), and the files and directories that its manifest says are theirs are in this tree too, as they are but with the
+ * new owner, with all their contents. Symlinks keep their number; anything else is refused. A layer cannot be made over two such
+ * layers (mlimg_compose_text() refuses).
  *
  * As text the tree's manifest has one header line, "# mlimg-composed N", with the number of these rules.
  */
@@ -34,7 +39,7 @@
 
 /** To be raised when the same layers give another tree: what was composed and kept before is then composed anew, as is an index. */
 #define MLIMG_COMPOSE_REVISION 1
-#define MLIMG_COMPOSED_FILES_MAX 1024           /**< databases of a stack that records change */
+#define MLIMG_COMPOSED_FILES_MAX 16384          /**< files of a composed tree */
 #define MLIMG_COMPOSED_BYTES_MAX (128u << 20)   /**< of all of them */
 #define MLIMG_COMPOSED_MANIFEST_MAX (16u << 20) /**< bytes of the manifest that a reader accepts */
 

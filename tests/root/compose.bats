@@ -239,3 +239,80 @@ shown() {
 		--user "$tenant" --mode volatile
 	treelist "$run/composed/rootfs" | diff new.list -
 }
+
+# account LAYER NAME ID: a user with a group and files of its own
+account() {
+	local long=$1/var/lib/$2/$2-of-a-name-that-is-longer-than-those-of-databases/$2-of-a-name-that-is-longer-than-those-of-databases
+	echo "$2:x:$3:$3::/var/lib/$2:/usr/sbin/nologin" >>"$1/etc/passwd"
+	echo "$2:!:19000::::::" >>"$1/etc/shadow"
+	echo "$2:x:$3:" >>"$1/etc/group"
+	sed -i "s/^ssl:.*/&,$2/; s/:,/:/" "$1/etc/group"
+	mkdir -p "$long" "$1/var/lib/$2/shared"
+	echo "$2" >"$long/file"
+	echo root >"$1/var/lib/$2/root"
+	ln -s file "$long/link"
+	chown -hR "$3:$3" "$1/var/lib/$2"
+	setfacl -m "u:$3:rw" "$long/file"
+	chown 0:0 "$1/var/lib/$2/root"
+	touch -h -d @1600000000 "$long/file" "$long"
+}
+
+@test "two layers that gave one id to different users show both, each with its own files" {
+	local driver
+	mkdir -p 0/etc 0/usr 0/var/lib
+	echo root:x:0:0::/root:/bin/sh >0/etc/passwd
+	echo 'root:*:19000::::::' >0/etc/shadow
+	printf 'root:x:0:\nssl:x:9:\n' >0/etc/group
+	seq 30 | sed 's|^|0/usr/|' | xargs touch
+	mlimg-mkfs --quiet --kind system --name l0 --version 1 0 0.img
+	asked=(--system "$(mlimg-inspect --json 0.img | jq -r .build_id)")
+	for i in 1 2 3; do cp -a 0 "$i"; done
+	account 1 db 105
+	account 2 web 105
+	mlimg-mkfs --quiet --kind software --name l1 --version 1 --over 0.img 1 1.img
+	mlimg-mkfs --quiet --kind software --name l2 --version 1 --over 0.img 2 2.img
+	# The third knows the second, and has more files of that user.
+	rm -r 3 && cp -a 2 3
+	account 3 more 106
+	echo own >3/var/lib/web/own
+	chown 105:105 3/var/lib/web/own
+	mlimg-mkfs --quiet --kind software --name l3 --version 1 --over 0.img,2.img 3 3.img
+	for i in 1 2 3; do asked+=(--software "$(mlimg-inspect --json "$i.img" | jq -r .build_id)"); done
+	n=3
+	fails 3 "mlimg-mkfs: 'etc/group' cannot be kept as records (rule accounts): layer 'l2': its user id 105 is another one's in a layer beneath that it was not made over" \
+		mlimg-mkfs --kind software --name x --over 0.img,1.img,2.img --partial 3 x.img
+	mlimg-index -q -o x.img [0-3].img
+	mkdir "$run/index"
+	for driver in overlay index unionfs; do
+		user_layer 16M
+		case $driver in
+			index)
+				mount-index x.img "$run/index" [0-3].img
+				mount -t overlay -o "ro,lowerdir=$run/user/upper:$run/index/rootfs" overlay "$root"
+				;;
+			*)
+				mount_layers
+				prepare "$driver"
+				if [ "$driver" = overlay ]; then up; else mlimg-agent unionfs --root "$run" --mode normal "$root"; fi
+				;;
+		esac
+		same "$driver: users" 'root 0 0
+db 105 105
+web 999 999
+more 106 106' "$(awk -F: '{ print $1, $3, $4 }' "$root/etc/passwd")"
+		same "$driver: groups" $'root:x:0:\nssl:x:9:db,web,more\ndb:x:105:\nweb:x:999:\nmore:x:106:' "$(cat "$root/etc/group")"
+		same "$driver: passwords" "root db web more" "$(cut -d: -f1 "$root/etc/shadow" | xargs)"
+		for i in db:105 web:999 more:106; do
+			same "$driver: whose are the files of $i" "${i#*:} ${i#*:}" \
+				"$(find "$root/var/lib/${i%:*}" ! -name root ! -type l -printf '%U %G\n' | sort -u)"
+			same "$driver: root's" "0 0" "$(stat -c '%u %g' "$root/var/lib/${i%:*}/root")"
+			file=$(find "$root/var/lib/${i%:*}" -name file)
+			same "$driver: contents" "${i%:*}" "$(cat "$file")"
+			same "$driver: times" "1600000000 1600000000" "$(stat -c %Y "$file" "$(dirname "$file")" | xargs)"
+			[ "$driver" = unionfs ] || same "$driver: ACL" "user:${i#*:}:rw-" "$(getfacl -nc "$file" 2>/dev/null | grep 'user:[0-9]')"
+		done
+		umount "$root"
+		umount "$run"/layers/* "$run/index" 2>/dev/null || :
+		umount "$run/user" || umount -l "$run/user"
+	done
+}
