@@ -55,7 +55,9 @@ $BATS_TEST_TMPDIR/out/t-dracut.bats" "$output"
 	same "what there is" $'t-dracut.bats\nt-stand-alone.bats' "$(ls "$BATS_TEST_TMPDIR/out")"
 	same "tests" $'"stand-alone, index: first" {\n"stand-alone, overlay: first" {' \
 		"$(sed -n 's/^@test //p' "$BATS_TEST_TMPDIR/out/t-stand-alone.bats")"
-	run bats --count "$BATS_TEST_TMPDIR/out/t-dracut.bats"
+	MLIMG_BOOT_TABLE='dracut/*' works boot-table "$table" "$BATS_TEST_TMPDIR/out"
+	same "files for some flavours and drivers" $'t-dracut-index.bats\nt-dracut-overlay.bats\nt-dracut-unionfs.bats' "$(ls "$BATS_TEST_TMPDIR/out")"
+	run bats --count "$BATS_TEST_TMPDIR/out/t-dracut-index.bats"
 	same "what bats finds" 1 "$output"
 }
 

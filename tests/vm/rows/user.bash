@@ -78,9 +78,9 @@ mode_reset() {
 	vm_up t
 	same "the system's files" $'1\n1' "$(vm_do t 'cat /srv/version /usr/share/deleted')"
 	same "set aside" mine "$(vm_do t "cat $(boot .user.reset.aside)/upper/srv/mine")"
-	vm_do t 'echo new >/srv/new; reboot'
-	vm_rebooted t 'test -e /srv/new'
-	same "the second boot with the same parameter" null "$(boot .user.reset)"
+	vm_do t 'echo new >/srv/new; touch /run/first-boot; reboot'
+	vm_rebooted t 'test ! -e /run/first-boot'
+	same "the second boot with the same parameter" "null new" "$(boot .user.reset) $(vm_do t 'cat /srv/new')"
 }
 
 unclean_larger_full() {
