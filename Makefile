@@ -192,6 +192,10 @@ install-guest: $(AGENT)
 	for d in $(notdir $(wildcard initramfs/systemd/*.d)); do \
 		install -D -m 0644 -t $(DESTDIR)$(SYSTEMDDIR)/$$d initramfs/systemd/$$d/*; \
 	done
+	for want in sysinit/mlimg-rebuild multi-user/mlimg-rebuild-rest; do \
+		mkdir -p $(DESTDIR)$(SYSTEMDDIR)/$${want%/*}.target.wants && \
+			ln -sfn ../$${want#*/}.service $(DESTDIR)$(SYSTEMDDIR)/$${want%/*}.target.wants/$${want#*/}.service || exit; \
+	done
 	for unit in ssh.service ssh.socket sshd.service; do \
 		mkdir -p $(DESTDIR)$(SYSTEMDDIR)/$$unit.wants && \
 			ln -sfn ../mlimg-host-keys.service $(DESTDIR)$(SYSTEMDDIR)/$$unit.wants/mlimg-host-keys.service || exit; \

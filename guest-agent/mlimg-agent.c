@@ -59,6 +59,7 @@ static const struct {
 	{"format", mlimg_call_format},
 	{"identify", mlimg_call_identify},
 	{"prepare", mlimg_call_prepare},
+	{"rebuild", mlimg_call_rebuild},
 	{"stage", mlimg_call_stage},
 	{"unionfs", mlimg_call_unionfs},
 	{"verity", mlimg_call_verity},

@@ -20,6 +20,7 @@
 #include "guest-agent/grow.h"
 #include "guest-agent/hidden.h"
 #include "guest-agent/prepare-options.h"
+#include "guest-agent/rebuild.h"
 #include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -358,6 +359,23 @@ static int compare_and_note(struct prepare *p, struct mlimg_err *err)
 	return mlimg_boot_stack_is_same(&p->old.stack, &p->boot.stack) ? 0 : note_stack(p, err);
 }
 
+/* A root that nobody can write to keeps the caches that it has; a rescue has other worries. */
+static int note_rebuild(struct prepare *p, struct mlimg_err *err)
+{
+	enum mlimg_boot_mode mode = p->wanted->mode;
+
+	if (mode != MLIMG_BOOT_NORMAL && mode != MLIMG_BOOT_VOLATILE)
+		return 0;
+	return mlimg_rebuild_note(&(struct mlimg_rebuild_boot){.root_fd = p->root_fd,
+					  .dir_fd = p->dir_fd,
+					  .layers = p->layers,
+					  .n_layers = p->n_layers,
+					  .has_changed = p->boot.change != MLIMG_BOOT_NONE,
+					  .may_write = mode == MLIMG_BOOT_NORMAL,
+					  .generation = p->boot.generation},
+		err);
+}
+
 static int prepare(struct prepare *p, struct mlimg_err *err)
 {
 	int r;
@@ -382,6 +400,8 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	r = compose(p, err);
 	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
+	if (r == 0)
+		r = note_rebuild(p, err);
 	if (r == 0 && is_unionfs(p))
 		r = mlimg_hidden_write(p->wanted->root, p->layers, p->n_layers, err);
 	return r < 0 ? r : write_boot(p, err);

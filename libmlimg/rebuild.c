@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libmlimg/path.h"
 #include "libmlimg/pattern.h"
 
 /*
@@ -115,5 +116,21 @@ bool mlimg_rebuild_command(const char *listed, char ret_command[MLIMG_REBUILD_CO
 			return expand(c, c->command, listed, true, ret_command,
 				MLIMG_REBUILD_COMMAND_MAX);
 	}
+	return false;
+}
+
+bool mlimg_rebuild_is_needed(const char *listed)
+{
+	static const char *const programs[] = {"depmod", "gdk-pixbuf-query-loaders",
+		"gio-querymodules", "glib-compile-schemas", "gtk-query-immodules-2.0",
+		"gtk-query-immodules-3.0", "ldconfig", "systemd-hwdb"};
+	char command[MLIMG_REBUILD_COMMAND_MAX];
+
+	if (!mlimg_rebuild_command(listed, command))
+		return false;
+	command[strcspn(command, " ")] = '\0';
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		if (strcmp(mlimg_path_name(command), programs[i]) == 0)
+			return true;
 	return false;
 }

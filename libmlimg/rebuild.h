@@ -40,4 +40,10 @@ bool mlimg_rebuild_is_cache(const char *path, char ret_listed[MLIMG_LAYER_PATH_M
  */
 bool mlimg_rebuild_command(const char *listed, char ret_command[MLIMG_REBUILD_COMMAND_MAX]);
 
+/**
+ * @return whether programs fail without the cache, or lack functions: libraries, plugins, modules, schemas, hardware. The others make
+ *         something quicker, or let people find more
+ */
+bool mlimg_rebuild_is_needed(const char *listed);
+
 #endif

@@ -22,6 +22,8 @@ installed() {
 644 usr/lib/systemd/system/mlimg-agent.service
 644 usr/lib/systemd/system/mlimg-default-target.service
 644 usr/lib/systemd/system/mlimg-host-keys.service
+644 usr/lib/systemd/system/mlimg-rebuild-rest.service
+644 usr/lib/systemd/system/mlimg-rebuild.service
 644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
 644 usr/lib/systemd/system/systemd-remount-fs.service.d/50-mlimg.conf
 644 usr/lib/udev/rules.d/59-mlimg-layers.rules
@@ -37,7 +39,7 @@ installed() {
 755 usr/share/initramfs-tools/hooks/mlimg
 755 usr/share/initramfs-tools/scripts/init-top/mlimg
 755 usr/share/initramfs-tools/scripts/mlimg" "$(installed install-guest)"
-	same "symbolic links" "ssh.service.wants/mlimg-host-keys.service ssh.socket.wants/mlimg-host-keys.service sshd.service.wants/mlimg-host-keys.service" \
+	same "symbolic links" "multi-user.target.wants/mlimg-rebuild-rest.service ssh.service.wants/mlimg-host-keys.service ssh.socket.wants/mlimg-host-keys.service sshd.service.wants/mlimg-host-keys.service sysinit.target.wants/mlimg-rebuild.service" \
 		"$(cd "$BATS_TEST_TMPDIR/root/usr/lib/systemd/system" && find . -type l -printf '%P\n' | LC_ALL=C sort | xargs)"
 }
 

@@ -120,3 +120,14 @@ TEST(what_nothing_rebuilds)
 	ASSERT(!mlimg_rebuild_command("usr/share/icons/../icon-theme.cache", by));
 	ASSERT(!mlimg_rebuild_command("", by));
 }
+
+TEST(what_programs_need_and_what_people_do)
+{
+	ASSERT(mlimg_rebuild_is_needed("etc/ld.so.cache"));
+	ASSERT(mlimg_rebuild_is_needed(LIB "gdk-pixbuf-2.0/2.10.0/loaders.cache"));
+	ASSERT(mlimg_rebuild_is_needed("usr/lib/modules/6.1.0-1-amd64/modules.dep"));
+	ASSERT(mlimg_rebuild_is_needed("usr/share/glib-2.0/schemas/gschemas.compiled"));
+	ASSERT(!mlimg_rebuild_is_needed("var/cache/man"));
+	ASSERT(!mlimg_rebuild_is_needed("usr/share/mime/mime.cache"));
+	ASSERT(!mlimg_rebuild_is_needed("etc/passwd"));
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file rebuild.h
+ * Caches of the whole tree (libmlimg/rebuild.h) that are to be made anew in the guest, since the stack is another one: those that the layers
+ * list, and those that the reconcile has dropped. The initramfs cannot make them: programs of the merged root do.
+ *
+ *     /run/mlimg/rebuild          what is to be made in this boot, a path a line; missing when nothing is
+ *     user layer: /mlimg/rebuild  the same, as long as it is not made: a boot that ends before finds it again
+ *                 /mlimg/derived  what was to be made for this stack: the files are not the user's own work
+ *
+ * mlimg-rebuild.service and mlimg-rebuild-rest.service run `mlimg-agent rebuild`, which takes away what it has made.
+ */
+#ifndef MLIMG_AGENT_REBUILD_H
+#define MLIMG_AGENT_REBUILD_H
+
+#include <stdint.h>
+
+#include "guest-agent/mounted.h"
+
+#define MLIMG_REBUILD_FILE "rebuild"
+#define MLIMG_REBUILD_DERIVED "derived"
+#define MLIMG_REBUILD_LIST_MAX (1u << 20) /**< bytes of a list that a reader accepts */
+
+/** What a boot knows of it. */
+struct mlimg_rebuild_boot {
+	int root_fd, dir_fd; /**< /run/mlimg, and the user layer's /mlimg */
+	const struct mlimg_mounted *layers;
+	size_t n_layers;
+	bool has_changed;    /**< the stack is another one, or the first */
+	bool may_write;      /**< into the user layer */
+	uint64_t generation; /**< whose report tells what was dropped */
+};
+
+/**
+ * Write down what is to be made.
+ *
+ * @param boot  see there
+ * @param err   names the file. No room in the user layer is no error
+ * @return      0, -ENOMEM, -errno
+ */
+int mlimg_rebuild_note(
+	const struct mlimg_rebuild_boot *boot, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

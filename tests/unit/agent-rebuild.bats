@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Caches that are to be made anew: what prepare lists, and mlimg-agent rebuild with programs that only note how they were called.
+load ../lib/common
+
+setup() {
+	RUN=$BATS_TEST_TMPDIR/run
+	mkdir -p "$RUN/user/mlimg" "$BATS_TEST_TMPDIR/bin" "$RUN/layers" "$BATS_TEST_TMPDIR"/{empty,soft}/etc "$RUN/user"/{upper,work}
+	cd "$BATS_TEST_TMPDIR" || return
+	for program in ldconfig update-mime journalctl; do
+		# The list is there as long as the program runs.
+		printf '#!/bin/sh\necho "%s $*" >>%s/calls\n[ ! -e %s/fail-%s ]\n' "$program" "$PWD" "$PWD" "$program" >"bin/$program"
+		chmod +x "bin/$program"
+	done
+	PATH=$PWD/bin:$PATH
+}
+
+# listed PATH…: what is to be made
+listed() {
+	printf '%s\n' "$@" | tee "$RUN/rebuild" >"$RUN/user/mlimg/rebuild"
+}
+
+# left PATH…: what is still to be made
+left() {
+	local file
+	for file in "$RUN/rebuild" "$RUN/user/mlimg/rebuild"; do
+		if [ $# -gt 0 ]; then
+			same "$file" "$(printf '%s\n' "$@")" "$(cat "$file")"
+		else
+			[ ! -e "$file" ]
+		fi
+	done
+}
+
+@test "each program once; what has none, or no directory, is passed over" {
+	listed etc/ld.so.cache etc/mailcap nowhere/at/all usr/share/there-is-no-such-directory/mime.cache usr/share/icons/none/icon-theme.cache var/cache/ldconfig/aux-cache
+	works mlimg-agent rebuild --root "$RUN"
+	same "calls" "ldconfig 
+update-mime " "$(cat calls)"
+	left
+	# And then there is nothing to be done.
+	works mlimg-agent rebuild --root "$RUN"
+	same "output" "" "$output"
+	same "calls" 2 "$(wc -l <calls)"
+}
+
+@test "--needed makes what programs need, and leaves the rest" {
+	listed etc/ld.so.cache etc/mailcap
+	works mlimg-agent rebuild --root "$RUN" --needed
+	same "calls" "ldconfig " "$(cat calls)"
+	left etc/mailcap
+	works mlimg-agent rebuild --root "$RUN"
+	same "calls" "ldconfig 
+update-mime " "$(cat calls)"
+	left
+}
+
+@test "what fails stays listed, and is tried again" {
+	: >fail-ldconfig
+	listed etc/ld.so.cache etc/mailcap
+	fails 1 "mlimg-agent: '/etc/ld.so.cache' is not made anew: ldconfig failed with status 1" mlimg-agent rebuild --root "$RUN"
+	left etc/ld.so.cache
+	rm fail-ldconfig
+	works mlimg-agent rebuild --root "$RUN"
+	left
+}
+
+@test "wrong usage, and a place that is not there" {
+	fails 2 "mlimg-agent: rebuild: unexpected argument 'x'
+Try 'mlimg-agent --help' for more information." mlimg-agent rebuild x
+	fails 1 "mlimg-agent: open '$PWD/none': No such file or directory" mlimg-agent rebuild --root "$PWD/none"
+}
+
+# stack REBUILD…: run/layers of a system and a software layer that lists these; asked: prepare's options
+stack() {
+	local id digest
+	rm -rf "$RUN/layers" soft-layer
+	mkdir "$RUN/layers"
+	asked=(--system "$(layerdir system s 1 empty "$RUN/layers/0")")
+	layerdir software soft "${#}" soft "$RUN/layers/1" >/dev/null
+	{
+		sed -n '/^#/p' "$RUN/layers/1/mlimg/manifest"
+		[ $# -eq 0 ] || printf '# mlimg-rebuild %s\n' "$@"
+		sed '/^#/d' "$RUN/layers/1/mlimg/manifest"
+	} >manifest
+	digest=$(sha256sum <manifest | cut -d ' ' -f 1)
+	mv manifest "$RUN/layers/1/mlimg/manifest"
+	id=$(jq -n '$ARGS.positional' --args "$@")
+	jq --arg id "$digest" --argjson rebuild "$id" '.build_id = $id | if $rebuild == [] then . else .rebuild = $rebuild end' \
+		"$RUN/layers/1/mlimg/layer.json" >layer.json
+	mv layer.json "$RUN/layers/1/mlimg/layer.json"
+	asked+=(--software "$digest")
+}
+
+prepare() { # CHANGE OPTION…
+	works mlimg-agent prepare --root "$RUN" --union overlay "${asked[@]}" --user "$tenant" "${@:2}"
+	same "change" "$1" "$(jq -r .change "$RUN/boot.json")"
+}
+
+@test "prepare lists what the layers do, in the first boot on a stack and until it is made" {
+	tenant=$(layerdir user alice 1 empty "$RUN/user")
+	stack etc/ld.so.cache etc/mailcap
+	prepare first
+	left etc/ld.so.cache etc/mailcap
+	same "derived" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/user/mlimg/derived")"
+	works mlimg-agent commit --root "$RUN"
+	works mlimg-agent rebuild --root "$RUN" --needed
+	prepare none
+	left etc/mailcap
+	works mlimg-agent rebuild --root "$RUN"
+	prepare none
+	left
+	stack etc/ld.so.cache
+	prepare changed
+	left etc/ld.so.cache
+}
+
+@test "a volatile boot lists for itself alone; the other modes nothing" {
+	tenant=$(layerdir user alice 1 empty "$RUN/user")
+	stack etc/ld.so.cache
+	prepare first --mode volatile
+	same "list" etc/ld.so.cache "$(cat "$RUN/rebuild")"
+	[ ! -e "$RUN/user/mlimg/rebuild" ]
+	works mlimg-agent rebuild --root "$RUN"
+	[ ! -e "$RUN/rebuild" ]
+	prepare first --mode readonly
+	[ ! -e "$RUN/rebuild" ]
+	prepare unknown --mode rescue
+	[ ! -e "$RUN/rebuild" ]
+}
