@@ -106,7 +106,6 @@ static int take_up_user(struct prepare *p, struct mlimg_err *err)
 {
 	struct mlimg_boot_user *user = &p->boot.user;
 	const struct mlimg_wanted *w = p->wanted;
-	bool is_done;
 	int r;
 
 	user->is_formatted = w->is_formatted;
@@ -118,11 +117,9 @@ static int take_up_user(struct prepare *p, struct mlimg_err *err)
 	/* A file system that stays small is no reason to stop: it was large enough until now. */
 	if (w->dev && mlimg_grow(w->dev, p->user.fd, &user->grown_from, &user->grown_to, err) < 0)
 		mlimg_boot_note(&p->boot, "the user layer did not grow: %s", err->text);
-	if (!w->reset)
+	if (w->mode != MLIMG_BOOT_NORMAL)
 		return 0;
-	r = mlimg_reset(p->user.fd, w->reset, &is_done, err);
-	if (r == 0 && is_done)
-		strcpy(user->reset, w->reset);
+	r = mlimg_reset(p->user.fd, w->reset, user->reset, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "factory reset") : 0;
 }
 

@@ -13,8 +13,9 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
-#define LAST "reset"    /* the last word, and a newline */
-#define NEW "reset-new" /* what is under way */
+#define LAST "reset"        /* the last word, and a newline */
+#define BEGUN "reset-begun" /* the word of what is under way, in the same form */
+#define NEW "reset-new"     /* what is under way */
 
 /* "WORD\n" and one byte more, which no word has. */
 #define LAST_MAX (MLIMG_BOOT_RESET_MAX + 2)
@@ -42,16 +43,26 @@ static int make_dir(int dirfd, const char *name, mode_t mode, struct mlimg_err *
 	return 0;
 }
 
-/* A file that is not what this module writes is as good as none. */
-static bool is_last(int own_fd, const char *word)
+/* Reads LAST or BEGUN. A file that is not what this module writes is as good as none: "". */
+static void read_word(int own_fd, const char *name, char ret_word[MLIMG_BOOT_RESET_MAX + 1])
 {
 	mlimg_autofree char *text = NULL;
 	size_t size;
 
-	if (mlimg_read_file(own_fd, LAST, LAST_MAX, &text, &size, NULL) < 0)
-		return false;
+	ret_word[0] = '\0';
+	if (mlimg_read_file(own_fd, name, LAST_MAX, &text, &size, NULL) < 0)
+		return;
 	text[strcspn(text, "\n")] = '\0';
-	return strcmp(text, word) == 0;
+	if (mlimg_boot_reset_is_valid(text))
+		strcpy(ret_word, text);
+}
+
+static int write_word(int own_fd, const char *name, const char *word, struct mlimg_err *err)
+{
+	char line[LAST_MAX];
+
+	snprintf(line, sizeof(line), "%s\n", word);
+	return mlimg_replace_file(own_fd, name, line, strlen(line), 0644, err);
 }
 
 static int change_places(
@@ -112,18 +123,13 @@ static int set_aside(int user_fd, int own_fd, const char *name, struct mlimg_err
 	return 0;
 }
 
-int mlimg_reset(int user_fd, const char *word, bool *ret_is_done, struct mlimg_err *err)
+/* From any point to the end. */
+static int carry_out(int user_fd, int own_fd, const char *word, struct mlimg_err *err)
 {
-	mlimg_autoclose int own_fd = open_dir(user_fd, "mlimg", err);
-	char name[sizeof("aside/reset-") + MLIMG_BOOT_RESET_MAX], line[LAST_MAX];
+	char name[sizeof("aside/reset-") + MLIMG_BOOT_RESET_MAX];
 	struct stat st;
 	int r = 0;
 
-	*ret_is_done = false;
-	if (own_fd < 0)
-		return own_fd;
-	if (is_last(own_fd, word))
-		return 0;
 	snprintf(name, sizeof(name), "aside/reset-%s", word);
 	if (fstatat(own_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = set_aside(user_fd, own_fd, name + strlen("aside/"), err);
@@ -132,8 +138,46 @@ int mlimg_reset(int user_fd, const char *word, bool *ret_is_done, struct mlimg_e
 	/* The renames before the word: it must not be remembered without them. */
 	if (syncfs(user_fd) < 0)
 		return mlimg_err_set(err, errno, "write what was set aside");
-	snprintf(line, sizeof(line), "%s\n", word);
-	r = mlimg_replace_file(own_fd, LAST, line, strlen(line), 0644, err);
-	*ret_is_done = r == 0;
+	r = write_word(own_fd, LAST, word, err);
+	if (r == 0 && unlinkat(own_fd, BEGUN, 0) < 0 && errno != ENOENT)
+		r = mlimg_err_set(err, errno, "remove '" BEGUN "'");
+	return r;
+}
+
+/* @return 1 when there was one */
+static int end_begun(
+	int user_fd, int own_fd, char ret_word[MLIMG_BOOT_RESET_MAX + 1], struct mlimg_err *err)
+{
+	int r;
+
+	read_word(own_fd, BEGUN, ret_word);
+	if (!ret_word[0])
+		return 0;
+	r = carry_out(user_fd, own_fd, ret_word, err);
+	return r < 0 ? r : 1;
+}
+
+int mlimg_reset(int user_fd, const char *word, char ret_done[MLIMG_BOOT_RESET_MAX + 1],
+	struct mlimg_err *err)
+{
+	mlimg_autoclose int own_fd = open_dir(user_fd, "mlimg", err);
+	char begun[MLIMG_BOOT_RESET_MAX + 1], last[MLIMG_BOOT_RESET_MAX + 1];
+	int r;
+
+	ret_done[0] = '\0';
+	if (own_fd < 0)
+		return own_fd;
+	r = end_begun(user_fd, own_fd, begun, err);
+	if (r < 0)
+		return r;
+	strcpy(ret_done, begun);
+	read_word(own_fd, LAST, last);
+	if (!word || strcmp(word, last) == 0)
+		return 0;
+	r = write_word(own_fd, BEGUN, word, err);
+	if (r == 0)
+		r = carry_out(user_fd, own_fd, word, err);
+	if (r == 0)
+		strcpy(ret_done, word);
 	return r;
 }

@@ -128,37 +128,62 @@ state_of_reset() {
 	(cd "$USER_DIR" && find upper carve-outs mlimg/aside mlimg/reset -printf '%p %m %y\n' | LC_ALL=C sort)
 }
 
-@test "reset: cut off anywhere and begun anew, it ends the same" {
+# cut_off STEP: a user layer in which a reset with the word w has come so far.
+cut_off() {
+	rm -rf "$USER_DIR"
+	cp -a "$DIR/kept" "$USER_DIR"
+	cd "$USER_DIR"
+	echo w >mlimg/reset-begun
+	[ "$1" -lt 2 ] || mkdir mlimg/reset-new
+	[ "$1" -lt 3 ] || mkdir mlimg/reset-new/upper
+	if [ "$1" -ge 4 ]; then
+		mv upper x && mv mlimg/reset-new/upper upper && mv x mlimg/reset-new/upper
+		chmod 755 upper
+	fi
+	[ "$1" -lt 5 ] || mkdir mlimg/reset-new/carve-outs
+	if [ "$1" -ge 6 ]; then
+		mv carve-outs x && mv mlimg/reset-new/carve-outs carve-outs && mv x mlimg/reset-new/carve-outs
+		chmod 700 carve-outs
+	fi
+	if [ "$1" -ge 7 ]; then
+		mkdir -m 700 mlimg/aside
+		chmod 700 mlimg/reset-new
+		mv mlimg/reset-new mlimg/aside/reset-w
+	fi
+	[ "$1" -lt 8 ] || echo w >mlimg/reset
+	cd "$DIR"
+}
+
+@test "reset: cut off anywhere, the next boot ends it, whatever it asks for" {
 	local wanted step
 	mkdir -p "$USER_DIR/upper/etc" "$USER_DIR/carve-outs/srv"
 	cp -a "$USER_DIR" "$DIR/kept"
 	went_on v1 --reset w
 	wanted=$(state_of_reset)
-	for step in 1 2 3 4 5 6; do
-		rm -rf "$USER_DIR"
-		cp -a "$DIR/kept" "$USER_DIR"
-		cd "$USER_DIR"
-		mkdir mlimg/reset-new
-		[ $step -lt 2 ] || mkdir mlimg/reset-new/upper
-		if [ $step -ge 3 ]; then
-			mv upper x && mv mlimg/reset-new/upper upper && mv x mlimg/reset-new/upper
-			chmod 755 upper
-		fi
-		[ $step -lt 4 ] || mkdir mlimg/reset-new/carve-outs
-		if [ $step -ge 5 ]; then
-			mv carve-outs x && mv mlimg/reset-new/carve-outs carve-outs && mv x mlimg/reset-new/carve-outs
-			chmod 700 carve-outs
-		fi
-		if [ $step -ge 6 ]; then
-			mkdir -m 700 mlimg/aside
-			chmod 700 mlimg/reset-new
-			mv mlimg/reset-new mlimg/aside/reset-w
-		fi
-		cd "$DIR"
+	for step in 1 2 3 4 5 6 7 8; do
+		cut_off $step
 		went_on v1 --reset w
 		same "told, cut off at step $step" w "$(boot .user.reset.request)"
 		same "cut off at step $step" "$wanted" "$(state_of_reset)"
+
+		cut_off $step
+		went_on v1
+		same "told, cut off at step $step" w "$(boot .user.reset.request)"
+		same "not asked for again, cut off at step $step" "$wanted" "$(state_of_reset)"
+		[ ! -e "$USER_DIR/mlimg/reset-begun" ]
+		echo since >"$USER_DIR/upper/since"
+		went_on v1 --reset w
+		same "told, once it is done" null "$(boot .user.reset)"
+		went_on v1 --reset other
+		same "set aside by the next one" since "$(cat "$USER_DIR/mlimg/aside/reset-other/upper/since")"
 	done
+	cut_off 4
+	went_on v1 --reset other
+	same "both" "other w" "$(cd "$USER_DIR/mlimg/aside" && echo reset-* | sed 's/reset-//g')"
+	cut_off 4
+	echo nonsense/ >"$USER_DIR/mlimg/reset-begun"
+	went_on v1
+	same "of a word that is none" null "$(boot .user.reset)"
 }
 
 @test "reset: what cannot be set aside stops the boot" {
