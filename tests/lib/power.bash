@@ -35,14 +35,19 @@ power_disk() {
 	truncate -s $((POWER_MIB * 1048576 + 512)) "$1"
 }
 
-# power_start STEPS [-- QEMU-ARGUMENT…]: guest "t" with $system and $user, and the load. What it promises goes to $vms/promises.
+# power_start STEPS [ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]]: guest "t" with $system and $user, and the load until so many steps are done; "" for none. What it
+# promises goes to $vms/promises.
 power_start() {
-	local steps=$1
+	local given=(${1:+--append "powerload=$1"})
 	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		given+=("$1")
+		shift
+	done
 	[ $# -eq 0 ] || shift
 	: >"$vms/promises"
 	vm_start t --system "$system" --user "$user" --format-user "$POWER_USER" --memory 256M --net none \
-		--append "powerload=$steps" -- -chardev "file,id=promise,path=$vms/promises" \
+		"${given[@]}" -- -chardev "file,id=promise,path=$vms/promises" \
 		-device virtserialport,bus=virtio-serial0.0,nr=3,chardev=promise,name=org.mlimg.promise.0 "$@"
 }
 
@@ -69,15 +74,17 @@ power_cut() {
 	vm_end t || :
 }
 
-# power_log STEPS LOG: a guest that does so many steps and powers off; all that is written to its user disk is in LOG. Of what QEMU 7.2 cannot log the disk must
+# power_log STEPS LOG ARGUMENT-OF-mlimg-vm-run…: a guest that does so many steps and powers off; all that is written to its user disk is in LOG. Of what QEMU 7.2 cannot log the disk must
 # know nothing: zeroes that are written as such (other writes take their place in the log; mended in QEMU 9), and requests merged into one of 1024 pieces (the log's
 # entry would have more than a system call takes, and is missing).
 power_log() {
-	: >"$2"
-	power_start "$1" -- -blockdev "driver=blklogwrites,node-name=logged,file=user,log.driver=file,log.filename=$2" \
+	local steps=$1 log=$2
+	shift 2
+	: >"$log"
+	power_start "$steps" "$@" -- -blockdev "driver=blklogwrites,node-name=logged,file=user,log.driver=file,log.filename=$log" \
 		-set device.user.drive=logged -set device.user.write-zeroes=off \
 		-set device.user.request-merging=off &&
-		vm_up t && power_promised "done $1" && vm_stop t && vm_clean "$user"
+		vm_up t && { [ -z "$steps" ] || power_promised "done $steps"; } && vm_stop t && vm_clean "$user"
 }
 
 # power_promise IMAGE: how many steps were promised.
@@ -100,6 +107,15 @@ power_describes() {
 		echo "$generation"
 }
 
+# power_upper DIR: where the changes are in the user layer that is mounted there: in its upper, or on the way aside, or there.
+power_upper() {
+	local upper
+	for upper in "$1"/mlimg/aside/reset-*/upper "$1/mlimg/reset-new/upper" "$1/upper"; do
+		[ ! -d "$upper/usr" ] || break
+	done
+	echo "$upper"
+}
+
 # power_holds IMAGE SYSTEM: the user layer IMAGE mounts, e2fsck finds nothing that is not in its journal, and under the kernel's overlayfs the root
 # has all that was promised. Sets power_generation. In a mount name space of the caller's own.
 power_holds() {
@@ -111,9 +127,9 @@ power_holds() {
 		return 1
 	fi
 	mkdir -p "$dir"/{user,system,root}
-	options=index=off,metacopy=off,xino=auto,redirect_dir=on
-	options+=,lowerdir=$dir/system/rootfs,upperdir=$dir/user/upper,workdir=$dir/user/work
 	mount -o loop,nosuid,nodev "$image" "$dir/user" || return
+	options=index=off,metacopy=off,xino=auto,redirect_dir=on
+	options+=,lowerdir=$dir/system/rootfs,upperdir=$(power_upper "$dir/user"),workdir=$dir/user/work
 	mount -o loop,ro,noload "$2" "$dir/system" || return
 	mount -t overlay -o "$options" overlay "$dir/root" || return
 	powerload check "$dir/root" "$image" || status=2

@@ -38,10 +38,11 @@ boots() {
 	vm_kill
 }
 
-# cut_all LOG BASE CUTS GENERATION: that many cuts out of a log that began with the disk BASE. A guest that has promised something more has come so far that the user
-# layer knows its stack, generation GENERATION; before that it knows this one or the former. The first cut of a blank disk, of a boot and of the load is booted, too.
+# cut_all LOG BASE CUTS GENERATION [BOOTED]: that many cuts out of a log that began with the disk BASE. A guest that has promised something more has come so far that the user
+# layer knows its stack, generation GENERATION; before that it knows this one or the former. The first cut of a blank disk, of a boot and of the load is booted, too,
+# unless BOOTED is "all".
 cut_all() {
-	local log=$1 base=$2 n=$3 cut said state image=$BATS_TEST_TMPDIR/cut.img booted='' power_generation before
+	local log=$1 base=$2 n=$3 cut said state image=$BATS_TEST_TMPDIR/cut.img booted=${5:-} power_generation before
 	before=$(power_promise "$base")
 	for ((cut = 0; cut < n; cut++)); do
 		cp --sparse=always "$base" "$image"
@@ -61,7 +62,7 @@ cut_all() {
 			*) same "what the disk holds" "layer" "$state" ;;
 		esac
 		case $booted in
-			*"$state-${said%%,*}"*) ;;
+			*all* | *"$state-${said%%,*}"*) ;;
 			*)
 				[ "$state" = layer ] || mv "$image" "$image.booted"
 				boots "$image.booted"
@@ -72,8 +73,8 @@ cut_all() {
 	echo "booted:$booted"
 }
 
-@test "power cut: of a first boot that formats, and of a load; then of a boot with another system and driver" {
-	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log part=$((cuts * 2 / 5))
+@test "power cut: of a first boot that formats, and of a load; then of a boot with another system and driver, and of a factory reset" {
+	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log part=$((cuts * 8 / 25))
 	power_disk "$user"
 	cp "$user" "$base"
 	vm_union=overlay power_log 100 "$log"
@@ -87,6 +88,11 @@ cut_all() {
 	system=$images/system2.img
 	vm_union=index power_log 200 "$log"
 	vm_union=index cut_all "$log" "$base" $part 2
+
+	# All that is set aside is in one place, wherever that is. Nobody looks for it there but a person, so no guest either.
+	cp --sparse=always "$user" "$base"
+	vm_union=index power_log '' "$log" --mode reset
+	vm_union=index cut_all "$log" "$base" $((cuts * 4 / 25)) 3 all
 }
 
 @test "power cut: QEMU killed at any moment of boots and of the load" {
