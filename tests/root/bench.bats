@@ -28,6 +28,13 @@ in_table() {
 	[[ $output == *"An entry takes "*" us of time among 300, "*" us among 4000."* ]]
 }
 
+@test "benchmark reconcile" {
+	bench reconcile
+	in_table few many
+	[[ $output == *"Of 2000 entries: keep 1335, stale 121, same 545, operations 666."* ]]
+	same "goals" 3 "$(grep -c '^Goal: ' <<<"$output")"
+}
+
 @test "benchmark index" {
 	bench index
 	in_table few deep many
