@@ -2,16 +2,20 @@
 /**
  * @file base.h
  * The base manifest: the merged manifest of the stack that a user layer runs on, kept in the user layer
- * as /mlimg/base.manifest.<generation> (libmlimg/boot.h), so that the next stack can be compared with it.
+ * as /mlimg/base.manifest.<generation> (libmlimg/boot.h), so that the next stack can be compared with it; and beside it the base texts
+ * (libmlimg/base-texts.h).
  */
 #ifndef MLIMG_BASE_H
 #define MLIMG_BASE_H
 
 #include <errno.h>
 
-#include "guest-agent/mounted.h"
+#include "guest-agent/lowers.h"
+#include "libmlimg/base-texts.h"
+#include "libmlimg/path-class.h"
 
 #define MLIMG_BASE_PREFIX "base.manifest." /**< the generation follows */
+#define MLIMG_TEXTS_PREFIX "base.texts."   /**< the generation follows */
 #define MLIMG_BASE_NAME_SIZE 32            /**< the name, NUL included */
 
 /** The manifest of a stack, merged out of its layers'. */
@@ -64,6 +68,33 @@ void mlimg_merged_done(struct mlimg_merged *merged);
 int mlimg_base_write(int dir_fd, const struct mlimg_manifest *manifest,
 	struct mlimg_boot_state *state, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Write the base texts of state->generation, durably, as far as the layers have them.
+ *
+ * @param dir_fd    the user layer's /mlimg
+ * @param manifest  the merged manifest
+ * @param lowers    the layers that it is of
+ * @param classes   whose contents are kept
+ * @param state     generation is read; texts_sha256 and texts_size_bytes are set, on failure to nothing
+ * @param err       names the file
+ * @return          0, -errno
+ */
+int mlimg_base_write_texts(int dir_fd, const struct mlimg_manifest *manifest,
+	const struct mlimg_lowers *lowers, const struct mlimg_path_classes *classes,
+	struct mlimg_boot_state *state, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Read the base texts that @p state names.
+ *
+ * @param user       the user layer
+ * @param state      its state
+ * @param ret_texts  mlimg_base_texts_done() it; none when the state names none
+ * @param err        names the file
+ * @return           0, -EUCLEAN when they are missing or damaged, -ENOMEM
+ */
+int mlimg_base_read_texts(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
+	struct mlimg_base_texts *ret_texts, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** @return whether @p r is the error of a full disk or an exhausted quota */
 static inline bool mlimg_is_no_room(int r)
 {
@@ -71,11 +102,11 @@ static inline bool mlimg_is_no_room(int r)
 }
 
 /**
- * Remove base manifests of other generations and temporary files of mlimg_replace_file(): what a boot that ended early has left. A
+ * Remove base manifests and texts of other generations and temporary files of mlimg_replace_file(): what a boot that ended early has left. A
  * courtesy: what cannot be removed now takes room and does nothing else.
  *
  * @param dir_fd      the user layer's /mlimg
- * @param generation  whose base manifest stays; 0 for none
+ * @param generation  whose base manifest and texts stay; 0 for none
  */
 void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation);
 

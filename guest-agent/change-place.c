@@ -351,6 +351,5 @@ void mlimg_change_clean(int own_fd, uint64_t generation)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
 			strcmp(entry->d_name, kept) != 0)
 			(void)mlimg_remove_tree(dirfd(dir), entry->d_name);
-	if (!generation)
-		unlinkat(own_fd, MLIMG_CHANGE_UNDO, AT_REMOVEDIR);
+	unlinkat(own_fd, MLIMG_CHANGE_UNDO, AT_REMOVEDIR); /* if nothing is in it */
 }

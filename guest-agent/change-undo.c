@@ -115,12 +115,9 @@ static int is_users(struct undoing *u, size_t n, const char *path, unsigned part
 
 static void tell(struct undoing *u, uint64_t generation, const char *path)
 {
-	mlimg_autofree char *text = NULL;
-
 	u->c->call->n_aside++;
-	if (u->c->call->told &&
-		asprintf(&text, MLIMG_CHANGE_ASIDE "/%" PRIu64 "/%s", generation, path) >= 0)
-		u->c->call->told(text, u->c->call->ctx);
+	if (u->c->call->told)
+		u->c->call->told(path, generation, u->c->call->ctx);
 }
 
 /* @return 1 when the thing is there, 0, -errno */

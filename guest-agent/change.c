@@ -275,7 +275,7 @@ static int read_decided(int own_fd, struct decided *ret, struct mlimg_err *err)
 		? 0
 		: mlimg_err_refuse(err,
 			  "user/mlimg/" MLIMG_CHANGE_PLAN " is damaged, so that a change that was "
-							  "interrupted cannot be ended; boot with "
+			  "interrupted cannot be ended; boot with "
 			  "mlimg.rescue and restore it, or remove it to go on with what there is");
 }
 

@@ -60,8 +60,14 @@
 /** Called before each change of the disk, by tests. @return 0; anything else ends it there */
 typedef int mlimg_change_step_fn(void *ctx);
 
-/** Told of what a rollback did not put back because the user has written there since. @param path  in the upper and in aside */
-typedef void mlimg_change_told_fn(const char *path, void *ctx);
+/**
+ * Told of what a rollback did not put back because the user has written there since.
+ *
+ * @param path        in the upper, and in aside
+ * @param generation  of aside
+ * @param ctx         the call's
+ */
+typedef void mlimg_change_told_fn(const char *path, uint64_t generation, void *ctx);
 
 /** What calls of this module are given and give back. Zero what is not set. */
 struct mlimg_change_call {

@@ -14,6 +14,7 @@
 
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
+#include "guest-agent/change.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/unionfs.h"
@@ -422,9 +423,13 @@ int mlimg_convert(const struct mlimg_mounted *user, const char *to, mlimg_conver
 		.dir_fd = -1,
 		.step = step_fn,
 		.ctx = ctx};
+	struct mlimg_change_call change = {.user_fd = user->fd};
 	int r = state ? open_all(&c, err) : mlimg_err_set(err, ENOMEM, "convert");
 
 	*ret_n = 0;
+	/* Its steps are in the present form. */
+	if (r == 0)
+		r = mlimg_change_resume(&change, err);
 	while (r == 0) {
 		r = read_state(&c, state, err);
 		if (r == 1) {

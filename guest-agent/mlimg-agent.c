@@ -60,6 +60,7 @@ static const struct {
 	{"identify", mlimg_call_identify},
 	{"prepare", mlimg_call_prepare},
 	{"rebuild", mlimg_call_rebuild},
+	{"rollback", mlimg_call_rollback},
 	{"stage", mlimg_call_stage},
 	{"unionfs", mlimg_call_unionfs},
 	{"verity", mlimg_call_verity},

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `mlimg-agent prepare`: between mounting the layers and making one tree of them. Nothing of the user's is changed, unless a factory reset
- * is asked for; what is written into the user layer's /mlimg (a base manifest, a report) means nothing before `commit` has written the state
- * that names it. In the modes that leave the user layer alone nothing is written there at all.
+ * `mlimg-agent prepare`: between mounting the layers and making one tree of them. When the stack is another one than the user layer last
+ * ran on, the upper is brought into agreement with it, or back to what it was (reconcile.h), and the new state is recorded. When it is the
+ * first one, what is written into the user layer's /mlimg means nothing before `commit` has written the state that names it. In the modes that
+ * leave the user layer alone nothing is written there at all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +16,12 @@
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
 #include "guest-agent/composed.h"
-#include "guest-agent/compare.h"
 #include "guest-agent/convert.h"
 #include "guest-agent/grow.h"
 #include "guest-agent/hidden.h"
 #include "guest-agent/prepare-options.h"
 #include "guest-agent/rebuild.h"
+#include "guest-agent/reconcile.h"
 #include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -43,6 +44,11 @@ static bool is_unionfs(const struct prepare *p)
 	return strcmp(p->wanted->union_driver, MLIMG_UNION_UNIONFS) == 0;
 }
 
+static bool is_index(const struct prepare *p)
+{
+	return strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0;
+}
+
 /* With an index the layers are not mounted themselves: the index has what is read of them. */
 static int open_read_only(struct prepare *p, struct mlimg_err *err)
 {
@@ -50,7 +56,7 @@ static int open_read_only(struct prepare *p, struct mlimg_err *err)
 	size_t n = mlimg_wanted_layers(p->wanted, layers);
 	int r = 0;
 
-	if (strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0) {
+	if (is_index(p)) {
 		r = mlimg_mounted_open_index(p->root_fd, layers, n, p->layers, err);
 		p->n_layers = r < 0 ? 0 : n;
 		return r;
@@ -101,6 +107,18 @@ static int open_user(struct prepare *p, struct mlimg_err *err)
 	return 0;
 }
 
+/* What an earlier boot began comes before everything else that looks at the upper, or takes it away. */
+static int end_change(struct prepare *p, struct mlimg_err *err)
+{
+	if (p->wanted->mode == MLIMG_BOOT_NORMAL)
+		return mlimg_reconcile_resume(p->user.fd, &p->boot, err);
+	if (p->dir_fd >= 0 && mlimg_change_is_pending(p->dir_fd))
+		mlimg_boot_note(&p->boot,
+			"a change of the user layer was interrupted, and shows in part: the next "
+			"boot that keeps changes ends it");
+	return 0;
+}
+
 /* What was done to the user layer, and what is still to be done before it is read. */
 static int take_up_user(struct prepare *p, struct mlimg_err *err)
 {
@@ -117,8 +135,9 @@ static int take_up_user(struct prepare *p, struct mlimg_err *err)
 	/* A file system that stays small is no reason to stop: it was large enough until now. */
 	if (w->dev && mlimg_grow(w->dev, p->user.fd, &user->grown_from, &user->grown_to, err) < 0)
 		mlimg_boot_note(&p->boot, "the user layer did not grow: %s", err->text);
-	if (w->mode != MLIMG_BOOT_NORMAL)
-		return 0;
+	r = end_change(p, err);
+	if (r < 0 || w->mode != MLIMG_BOOT_NORMAL)
+		return r;
 	r = mlimg_reset(p->user.fd, w->reset, user->reset, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "factory reset") : 0;
 }
@@ -219,67 +238,6 @@ static int compare_stacks(struct prepare *p, struct mlimg_err *err)
 	return 0;
 }
 
-static int write_report(struct prepare *p, struct mlimg_report *report, struct mlimg_err *err)
-{
-	mlimg_autofree char *text = NULL;
-	mlimg_autoclose int reports = -1;
-	char name[32];
-	size_t size;
-	int r = mlimg_report_to_json(report, p->boot.generation, p->old.stack.stack_id,
-		p->boot.stack.stack_id, &text, &size, err);
-
-	if (r < 0)
-		return r;
-	if (mkdirat(p->dir_fd, "reports", 0755) < 0 && errno != EEXIST)
-		return mlimg_err_set(err, errno, "make user/mlimg/reports");
-	reports = openat(p->dir_fd, "reports", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (reports < 0)
-		return mlimg_err_set(err, errno, "open user/mlimg/reports");
-	snprintf(name, sizeof(name), "%" PRIu64 ".json", p->boot.generation);
-	r = mlimg_replace_file(reports, name, text, size, 0644, err);
-	return r < 0 ? mlimg_err_wrap(err, r, "user/mlimg/reports") : 0;
-}
-
-static void note_skipped(struct prepare *p, const struct mlimg_skipped *skipped)
-{
-	for (size_t i = 0; i < MLIMG_SKIPPED_NOTES && i < skipped->n; i++)
-		mlimg_boot_note(&p->boot, "not compared, and kept: %.480s", skipped->notes[i]);
-	if (skipped->n > MLIMG_SKIPPED_NOTES)
-		mlimg_boot_note(&p->boot, "not compared, and kept: %" PRIu64 " more",
-			skipped->n - MLIMG_SKIPPED_NOTES);
-}
-
-static int compare_upper(
-	struct prepare *p, const struct mlimg_manifest *next, struct mlimg_err *err)
-{
-	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
-	mlimg_autoclose int upper =
-		openat(p->user.fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct mlimg_skipped skipped;
-	struct mlimg_manifest *base;
-	int r;
-
-	if (upper < 0)
-		return mlimg_err_set(err, errno, "open user/upper");
-	r = mlimg_base_read(&p->user, &p->old, &base, err);
-	if (r < 0)
-		return r;
-	r = mlimg_report_init(&report, err);
-	if (r == 0)
-		r = mlimg_compare_upper(upper, is_unionfs(p), base, next, &report, &skipped, err);
-	mlimg_manifest_free(base);
-	if (r < 0)
-		return r;
-	note_skipped(p, &skipped);
-	r = p->wanted->mode == MLIMG_BOOT_NORMAL ? write_report(p, &report, err) : 0;
-	p->boot.is_report_lost = p->wanted->mode != MLIMG_BOOT_NORMAL || mlimg_is_no_room(r);
-	if (r < 0 && !p->boot.is_report_lost)
-		return r;
-	memcpy(p->boot.counts, report.counts, sizeof(p->boot.counts));
-	p->boot.has_report = true;
-	return 0;
-}
-
 /* What commit will write is left in /run/mlimg, so that it decides nothing itself. */
 static int leave_state(struct prepare *p, struct mlimg_err *err)
 {
@@ -290,42 +248,90 @@ static int leave_state(struct prepare *p, struct mlimg_err *err)
 		     : mlimg_replace_file(p->root_fd, "state.json", text, strlen(text), 0600, err);
 }
 
-/* Without a state for commit, the user layer keeps the stack that it knows; the next boot finds the change again. */
-static int note_no_room(struct prepare *p, const char *what)
+/* The stack is the first one, or its manifest is lost. Without a state for commit the user layer keeps what it knows. */
+static int write_base(struct prepare *p, const struct mlimg_manifest *merged, struct mlimg_err *err)
 {
-	mlimg_boot_note_no_room(&p->boot, what);
+	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers = {.n = 0};
+	struct mlimg_path_classes *classes = mlimg_path_classes_new();
+	int r;
+
+	if (!classes)
+		return mlimg_err_set(err, ENOMEM, "prepare");
+	p->next.generation = p->boot.generation;
+	p->next.stack = p->boot.stack;
+	r = mlimg_base_write(p->dir_fd, merged, &p->next, err);
+	if (r == 0) {
+		mlimg_lowers_open(p->root_fd, is_index(p), p->layers, p->n_layers, &lowers);
+		if (mlimg_base_write_texts(p->dir_fd, merged, &lowers, classes, &p->next, err) < 0)
+			mlimg_boot_note(
+				&p->boot, "texts are not kept for the next change: %s", err->text);
+	}
+	mlimg_path_classes_free(classes);
+	if (!mlimg_is_no_room(r))
+		return r < 0 ? r : leave_state(p, err);
+	mlimg_boot_note_no_room(&p->boot, "the base manifest");
 	mlimg_base_remove_leftovers(p->dir_fd, p->old.generation);
 	return 0;
 }
 
-/* The stack is new to the user layer, or its manifest is lost. */
+static struct mlimg_reconciling reconciling(struct prepare *p)
+{
+	p->next.generation = p->boot.generation;
+	p->next.stack = p->boot.stack;
+	return (struct mlimg_reconciling){.root_fd = p->root_fd,
+		.dir_fd = p->dir_fd,
+		.user = &p->user,
+		.layers = p->layers,
+		.n_layers = p->n_layers,
+		.is_index = is_index(p),
+		.is_unionfs = is_unionfs(p),
+		.is_dry = p->wanted->mode != MLIMG_BOOT_NORMAL,
+		.old = &p->old,
+		.next = &p->next,
+		.boot = &p->boot};
+}
+
 static int renew_base(struct prepare *p, struct mlimg_err *err)
 {
+	struct mlimg_reconciling reconciling_ = reconciling(p);
 	int r = mlimg_base_merge(
 		p->layers, p->n_layers, p->composed.composed.manifest, &p->merged, err);
 
 	if (r < 0)
 		return r;
-	if (p->boot.change == MLIMG_BOOT_CHANGED)
-		r = compare_upper(p, p->merged.merged, err);
-	if (r < 0 || p->wanted->mode != MLIMG_BOOT_NORMAL)
-		return r;
-	if (p->boot.is_report_lost)
-		return note_no_room(p, "the report");
-	p->next.generation = p->boot.generation;
-	p->next.stack = p->boot.stack;
-	r = mlimg_base_write(p->dir_fd, p->merged.merged, &p->next, err);
-	if (mlimg_is_no_room(r))
-		return note_no_room(p, "the base manifest");
-	return r < 0 ? r : leave_state(p, err);
+	if (p->boot.change != MLIMG_BOOT_CHANGED)
+		return write_base(p, p->merged.merged, err);
+	r = mlimg_reconcile(&reconciling_, p->merged.merged, err);
+	return r < 0 ? r : 0;
 }
 
 /* The same stack through another driver, or of other layers: the state is to say what was last. */
-static int note_stack(struct prepare *p, struct mlimg_err *err)
+static int note_stack(
+	struct prepare *p, const struct mlimg_boot_state *state, struct mlimg_err *err)
 {
-	p->next = p->old;
+	p->next = *state;
 	p->next.stack = p->boot.stack;
 	return leave_state(p, err);
+}
+
+/* @return 0; 1 when the stack is not the one before, or the change to the present one cannot be taken back */
+static int roll_back(struct prepare *p, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_boot_state *former = malloc(sizeof(*former));
+	struct mlimg_reconciling reconciling_ = reconciling(p);
+	int r;
+
+	if (!former)
+		return mlimg_err_set(err, ENOMEM, "prepare");
+	if (p->wanted->mode != MLIMG_BOOT_NORMAL ||
+		!mlimg_change_find_former(p->dir_fd, &p->old, former) ||
+		!mlimg_boot_stack_shows_same(&former->stack, &p->boot.stack))
+		return 1;
+	r = mlimg_reconcile_roll_back(&reconciling_, former, err);
+	if (r || mlimg_boot_stack_is_same(&p->next.stack, &p->boot.stack))
+		return r;
+	*former = p->next;
+	return note_stack(p, former, err);
 }
 
 static int write_boot(struct prepare *p, struct mlimg_err *err)
@@ -347,13 +353,17 @@ static int compare_and_note(struct prepare *p, struct mlimg_err *err)
 
 	if (r < 0)
 		return r;
-	if (p->boot.change == MLIMG_BOOT_CHANGED)
-		return renew_base(p, err);
+	if (p->boot.change == MLIMG_BOOT_CHANGED) {
+		r = roll_back(p, err);
+		return r == 1 ? renew_base(p, err) : r;
+	}
 	if (p->wanted->mode != MLIMG_BOOT_NORMAL)
 		return 0;
 	if (p->boot.change == MLIMG_BOOT_FIRST || !mlimg_base_is_there(p->dir_fd, &p->old))
 		return renew_base(p, err);
-	return mlimg_boot_stack_is_same(&p->old.stack, &p->boot.stack) ? 0 : note_stack(p, err);
+	return mlimg_boot_stack_is_same(&p->old.stack, &p->boot.stack)
+		? 0
+		: note_stack(p, &p->old, err);
 }
 
 /* A root that nobody can write to keeps the caches that it has; a rescue has other worries. */
@@ -417,6 +427,8 @@ static int run(const struct mlimg_wanted *wanted)
 	p->wanted = wanted;
 	p->root_fd = p->dir_fd = p->user.fd = -1;
 	r = prepare(p, &err);
+	if (r == 0)
+		mlimg_reconcile_print(&p->boot);
 	if (r < 0 && p->root_fd >= 0)
 		r = mlimg_err_wrap(&err, r, "%s", wanted->root);
 	for (size_t i = 0; i < p->n_layers; i++)
@@ -428,7 +440,8 @@ static int run(const struct mlimg_wanted *wanted)
 		close(p->dir_fd);
 	if (p->root_fd >= 0)
 		close(p->root_fd);
-	return r < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err) : MLIMG_EXIT_DONE;
+	return r < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err)
+		     : mlimg_cli_close_stdout(MLIMG_AGENT_PROG);
 }
 
 int mlimg_call_prepare(int argc, char **argv)

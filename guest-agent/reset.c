@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "guest-agent/carve.h"
+#include "guest-agent/change.h"
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -130,6 +131,8 @@ static int carry_out(int user_fd, int own_fd, const char *word, struct mlimg_err
 	struct stat st;
 	int r = 0;
 
+	/* Of the upper that goes; another one must not get it back. */
+	mlimg_change_forget(own_fd);
 	snprintf(name, sizeof(name), "aside/reset-%s", word);
 	if (fstatat(own_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = set_aside(user_fd, own_fd, name + strlen("aside/"), err);

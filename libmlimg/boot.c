@@ -166,6 +166,23 @@ static json_t *pack_report(const struct mlimg_boot *boot)
 		"counts", counts);
 }
 
+static json_t *pack_reconcile(const struct mlimg_boot *boot)
+{
+	mlimg_autojson json_t *json = json_object();
+	int r = 0;
+
+	if (boot->reconciled == MLIMG_BOOT_NOT_RECONCILED)
+		return json_null();
+	r |= json_object_set_new(json, "done",
+		json_string(
+			boot->reconciled == MLIMG_BOOT_RECONCILED ? "reconciled" : "rolled-back"));
+	r |= json_object_set_new(json, "steps", json_integer((json_int_t)boot->steps));
+	for (enum mlimg_done done = MLIMG_DONE_DROPPED; done < MLIMG_N_DONE; done++)
+		r |= json_object_set_new(
+			json, mlimg_done_name(done), json_integer((json_int_t)boot->done[done]));
+	return r == 0 ? mlimg_steal(&json) : NULL;
+}
+
 /* NULL, the failure to make one, is told from null, which is a value. */
 static json_t *pack_or_null(bool is_there, json_t *value)
 {
@@ -234,6 +251,7 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	r |= json_object_set_new(json, "change", json_string(change_name(boot->change)));
 	r |= json_object_set_new(json, "previous", pack_previous(boot->previous));
 	r |= json_object_set_new(json, "report", pack_report(boot));
+	r |= json_object_set_new(json, "reconcile", pack_reconcile(boot));
 	r |= json_object_set_new(json, "notes", pack_notes(boot));
 	return dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
 }
@@ -314,6 +332,11 @@ int mlimg_boot_state_to_json(
 	r |= json_object_set_new(json, "base_sha256", json_string(state->base_sha256));
 	r |= json_object_set_new(
 		json, "base_size_bytes", json_integer((json_int_t)state->base_size_bytes));
+	if (state->texts_sha256[0]) {
+		r |= json_object_set_new(json, "texts_sha256", json_string(state->texts_sha256));
+		r |= json_object_set_new(json, "texts_size_bytes",
+			json_integer((json_int_t)state->texts_size_bytes));
+	}
 	return dump(r == 0 ? json : NULL, "state.json", ret_text, err);
 }
 
@@ -415,7 +438,14 @@ static int fill(const json_t *json, struct mlimg_boot_state *state, struct mlimg
 	if (r < 0)
 		return r;
 	state->base_size_bytes = (uint64_t)size_bytes;
-	return get_digest(json, "base_sha256", state->base_sha256, err);
+	r = get_digest(json, "base_sha256", state->base_sha256, err);
+	if (r < 0 || !json_object_get(json, "texts_sha256"))
+		return r;
+	r = mlimg_json_get_integer("state.json", json, "texts_size_bytes", 0, &size_bytes, err);
+	if (r < 0)
+		return r;
+	state->texts_size_bytes = (uint64_t)size_bytes;
+	return get_digest(json, "texts_sha256", state->texts_sha256, err);
 }
 
 int mlimg_boot_state_from_json(

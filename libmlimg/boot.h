@@ -29,6 +29,8 @@
  *       "report": null | { "path": null | "/run/mlimg/user/mlimg/reports/2.json",
  *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
  *                                      "whiteout-gone": 0, "whiteout-changed": 0, "merged": 0 } },
+ *       "reconcile": null | { "done": "reconciled" | "rolled-back", "steps": 12, "dropped": 3, "aside": 1, "beside": 0,
+ *                             "merged": 2, "joined": 0 },
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
  *
  * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue" lose them at the end of the boot, and
@@ -38,12 +40,15 @@
  *
  * /run/mlimg is root's alone; a copy of boot.json is /run/mlimg-boot.json, for everybody.
  *
+ * "reconcile" is what this boot did in the upper: it brought it into agreement with a new stack, or took the last change back, since the stack
+ * is the one before (guest-agent/change.h); "steps" are those of the log, the others entries (report.h, "done"). With "change": "none" it ended
+ * what an earlier boot had begun; then the others are 0.
+ *
  * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell no mounts.
  *
- * A full user layer does not stop the boot. When the report, the base manifest or state.json finds no room (ENOSPC, EDQUOT), a note
- * says so, state.json stays as it was and what was written for this stack but the report is removed. The next boot then says "changed"
- * and the same generation again and repeats the comparison; only one that is recorded ends that. "path" of the report is null when the
- * report itself found no room; its counts are there.
+ * A full user layer does not stop the boot, nor does an upper that cannot be changed otherwise. When the change cannot be made ready
+ * (guest-agent/change.h, 1), a note says so and the upper, state.json and undo stay as they were; "reconcile" is null. The next boot says
+ * "changed" and the same generation again and tries again. "path" of the report is null then; its counts are there.
  *
  * What of the upper cannot be compared (a path over 4095 bytes, an entry that cannot be read, more xattrs than manifests can have) is
  * skipped and counted as "keep"; notes name the first three, shortened and escaped as in manifests, and the number of the others.
@@ -61,14 +66,18 @@
  * state.json:
  *
  *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "composed": "<64 hex>", "stack": [...],
- *       "base_sha256": "<64 hex>", "base_size_bytes": 6000000 }
+ *       "base_sha256": "<64 hex>", "base_size_bytes": 6000000,
+ *       "texts_sha256": "<64 hex>", "texts_size_bytes": 2000000 }     these two not where there was no room for the texts
  *
- * Beside it lies /mlimg/base.manifest.<generation>, the merged manifest of that stack. A new stack's manifest has a
- * name of its own, is on stable storage before the state that names it replaces the old state, and only then the old
- * manifest is removed. So after a power cut at any moment the state and the manifest it names fit each other, and what
- * lies beside them is a leftover, which the next commit removes.
+ * Beside it lie /mlimg/base.manifest.<generation>, the merged manifest of that stack, and /mlimg/base.texts.<generation>, what of its contents may
+ * have to be merged (base-texts.h). A new stack's have names of their own and are on stable storage before the state that names them
+ * replaces the old state; only then the old ones go, to undo/<generation> after a change. So after a power cut at any moment the state and the
+ * files it names fit each other, and what lies beside them is a leftover, which the next change removes.
  *
- * reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
+ * The state is written by `mlimg-agent prepare` when the stack has changed, as the last part of the change, and by `mlimg-agent commit`, after the
+ * union is mounted, when it is the first one, or the same one of other layers or through another driver.
+ *
+ * reports/N.txt is for people. reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
  *                   "rebuild": [ "etc/ld.so.cache" ],
  *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config", "done": "beside",
  *                                  "at": "etc/hosts.mlimg-new", "why": "..." }, ... ], "truncated": false }
@@ -81,7 +90,7 @@
 
 #include <stdbool.h>
 
-#include "libmlimg/reconcile.h"
+#include "libmlimg/report.h"
 #include "libmlimg/stack.h"
 
 #define MLIMG_BOOT_FORMAT 1
@@ -119,6 +128,9 @@ struct mlimg_boot_state {
 	struct mlimg_boot_stack stack;
 	char base_sha256[MLIMG_SHA256_HEX_SIZE]; /**< of base.manifest.<generation> */
 	uint64_t base_size_bytes;                /**< bytes of it */
+	char texts_sha256
+		[MLIMG_SHA256_HEX_SIZE]; /**< of base.texts.<generation>; "": there is none */
+	uint64_t texts_size_bytes;       /**< bytes of it */
 };
 
 /** What becomes of changes. */
@@ -149,6 +161,13 @@ enum mlimg_boot_change {
 	MLIMG_BOOT_CHANGED,     /**< another one */
 };
 
+/** What was done in the upper. */
+enum mlimg_boot_reconciled {
+	MLIMG_BOOT_NOT_RECONCILED = 0,
+	MLIMG_BOOT_RECONCILED,
+	MLIMG_BOOT_ROLLED_BACK,
+};
+
 /** A boot. */
 struct mlimg_boot {
 	const char *root;   /**< "/run/mlimg": the mounts are told from it */
@@ -163,6 +182,9 @@ struct mlimg_boot {
 	bool has_report;                         /**< the upper was compared: @p counts are set */
 	bool is_report_lost;                     /**< reports/<generation>.json was not written */
 	uint64_t counts[MLIMG_N_VERDICTS];       /**< of the report, by verdict */
+	enum mlimg_boot_reconciled reconciled;
+	uint64_t steps;              /**< of the change, or of the one that was taken back */
+	uint64_t done[MLIMG_N_DONE]; /**< of the report */
 	char notes[MLIMG_BOOT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
 };

@@ -14,7 +14,9 @@ int mlimg_report_init(struct mlimg_report *report, struct mlimg_err *err)
 {
 	memset(report, 0, sizeof(*report));
 	report->entries = open_memstream(&report->text, &report->size);
-	return report->entries ? 0 : mlimg_err_set(err, ENOMEM, "write the report");
+	report->lines = open_memstream(&report->lines_text, &report->lines_size);
+	return report->entries && report->lines ? 0
+						: mlimg_err_set(err, ENOMEM, "write the report");
 }
 
 /* The manifest's escapes leave ASCII; of what is left only '"' and the backslash itself mean something to JSON. */
@@ -68,6 +70,19 @@ void mlimg_report_add(struct mlimg_report *report, const char *path, enum mlimg_
 	putc('}', report->entries);
 }
 
+static void put_line(struct mlimg_report *report, const struct mlimg_report_entry *entry)
+{
+	FILE *f = report->lines;
+
+	fprintf(f, "%-8s %-16s /", mlimg_done_name(entry->done),
+		mlimg_verdict_name(entry->verdict));
+	for (const unsigned char *c = (const unsigned char *)entry->path; *c; c++)
+		fprintf(f, mlimg_manifest_is_plain(*c) ? "%c" : "\\%03o", *c);
+	if (entry->why)
+		fprintf(f, "  (%s)", entry->why);
+	putc('\n', f);
+}
+
 void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_report_entry *entry)
 {
 	FILE *f = report->entries;
@@ -76,6 +91,7 @@ void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_repo
 	report->done[entry->done]++;
 	if (!count(report, entry->verdict != MLIMG_KEEP || entry->done != MLIMG_DONE_NOTHING))
 		return;
+	put_line(report, entry);
 	put_verdict(report, entry->path, entry->verdict);
 	fprintf(f, ", \"class\": \"%s\", \"done\": \"%s\"", mlimg_path_class_name(entry->class),
 		mlimg_done_name(entry->done));
@@ -159,8 +175,49 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 	return 0;
 }
 
+static const char explanation[] =
+	"\n"
+	"dropped  what was yours is the same as in the old or the new system; the new one's shows\n"
+	"aside    the new system's is used; yours lies in /run/mlimg/user/mlimg/aside/N\n"
+	"beside   yours is used; the new system's lies beside it as NAME" MLIMG_PLAN_NEW_SUFFIX "\n"
+	"merged   your changes and the new system's are both in it\n"
+	"joined   a directory of yours shows what the new system has there, too\n"
+	"stays    yours is used\n\n";
+
+int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **ret_text,
+	size_t *ret_size, struct mlimg_err *err)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	bool failed = !f || fflush(report->lines) != 0 || ferror(report->lines);
+
+	if (!failed) {
+		fprintf(f, "%s\n\n", title);
+		for (enum mlimg_done done = MLIMG_DONE_NOTHING; done < MLIMG_N_DONE; done++)
+			fprintf(f, "%8" PRIu64 " %s\n", report->done[done], mlimg_done_name(done));
+		fputs(explanation, f);
+		fwrite(report->lines_text, 1, report->lines_size, f);
+		if (report->to_list > report->listed)
+			fprintf(f, "... and %" PRIu64 " more\n", report->to_list - report->listed);
+		failed = ferror(f);
+	}
+	if (f && fclose(f) != 0)
+		failed = true;
+	if (failed) {
+		free(text);
+		return mlimg_err_set(err, ENOMEM, "write the report");
+	}
+	*ret_text = text;
+	*ret_size = size;
+	return 0;
+}
+
 void mlimg_report_done(struct mlimg_report *report)
 {
+	if (report->lines)
+		fclose(report->lines);
+	free(report->lines_text);
 	if (report->entries)
 		fclose(report->entries);
 	free(report->text);

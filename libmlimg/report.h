@@ -50,10 +50,13 @@ struct mlimg_report {
 	char (*rebuild)[MLIMG_LAYER_PATH_MAX +
 		1]; /**< caches that were dropped, as layers list them (rebuild.h) */
 	size_t n_rebuild;
-	uint64_t to_list; /**< private: entries that are or would have been listed */
-	FILE *entries;    /**< private: their text */
-	char *text;       /**< private */
-	size_t size;      /**< private */
+	uint64_t to_list;  /**< private: entries that are or would have been listed */
+	FILE *entries;     /**< private: their text */
+	FILE *lines;       /**< private: the same for people */
+	char *lines_text;  /**< private */
+	size_t lines_size; /**< private */
+	char *text;        /**< private */
+	size_t size;       /**< private */
 };
 
 /** Begin. @return 0, -ENOMEM */
@@ -99,6 +102,19 @@ int mlimg_report_add_rebuild(struct mlimg_report *report, const char *listed) ML
  */
 int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const char *from,
 	const char *to, char **ret_text, size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Write it for people: what was done, a line for each entry that is listed, escaped as in manifests.
+ *
+ * @param report    no more is added to it
+ * @param title     the first line
+ * @param ret_text  the text, which ends with a newline; free() it
+ * @param ret_size  its bytes
+ * @param err       see there
+ * @return          0, -ENOMEM
+ */
+int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **ret_text,
+	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it holds; accepts a zeroed one. */
 void mlimg_report_done(struct mlimg_report *report);

@@ -22,7 +22,8 @@ setup() {
 mount_index() {
 	local layer descriptions=() i=0
 	rm -rf "$RUN/index"
-	mkdir -p "$RUN/index/rootfs" "$RUN/index/mlimg/manifests"
+	mkdir -p "$RUN/index/mlimg/manifests"
+	ln -s "$DIR/$1" "$RUN/index/rootfs"
 	for layer in "$@"; do
 		descriptions+=("$DIR/layer-$layer/mlimg/layer.json")
 		cp "$DIR/layer-$layer/mlimg/manifest" "$RUN/index/mlimg/manifests/$i"
@@ -97,7 +98,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent prepare --disks one
 	same "state" "$before" "$(stat -c '%i %Y' "$USER_DIR/mlimg/state.json")"
 }
 
-@test "from overlay to an index of another system: compared and reported" {
+@test "from overlay to an index of another system: reconciled and reported" {
 	on_overlay
 	commit
 	echo mine >"$USER_DIR/upper/etc/version"

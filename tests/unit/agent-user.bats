@@ -25,6 +25,7 @@ on() {
 	rm -rf "$RUN/layers"
 	mkdir "$RUN/layers"
 	cp -r "$DIR/layer-$version" "$RUN/layers/0"
+	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
 	run --separate-stderr mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT" "$@"
 }
 

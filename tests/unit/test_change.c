@@ -215,9 +215,10 @@ static int step(void *ctx)
 	return steps_left >= 0 && steps_left-- == 0;
 }
 
-static void tell(const char *path, void *ctx)
+static void tell(const char *path, uint64_t generation, void *ctx)
 {
-	snprintf(told + strlen(told), sizeof(told) - strlen(told), "%s;", path);
+	snprintf(told + strlen(told), sizeof(told) - strlen(told), "aside/%" PRIu64 "/%s;",
+		generation, path);
 }
 
 static struct mlimg_boot_state read_state(int user_fd)

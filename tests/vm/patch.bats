@@ -192,7 +192,8 @@ elsewhere/file" "$(vm_do t 'cat /srv/version; echo $(stat -c %s /srv/moved) $(ta
 	vm_status t >"$vms/status"
 	same "conflicts" 2 "$(jq -r .boot.report.counts.conflict "$vms/status")"
 	same "previous stack" "$(image_id "$images/3.img")" "$(jq -r '.boot.previous.stack[-1].result' "$vms/status")"
-	same "own changes" $'2\nmine\nmine' "$(vm_do t 'cat /usr/share/changed /srv/version')"
+	same "own changes" $'1\nmine' "$(vm_do t 'cat /usr/share/changed /srv/version')"
+	same "set aside" $'2\nmine' "$(vm_do t 'cat /run/mlimg/user/mlimg/aside/2/usr/share/changed')"
 	vm_stop t
 	vm_clean "$user"
 }

@@ -71,7 +71,8 @@ system_replaced() {
 	vm_up t
 	status_fits t changed "$images/system2.img"
 	same "new version" 2 "$(vm_do t 'cat /srv/version')"
-	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+	same "own changes, and what the new system changed too" $'mine\n1\nmine\n2' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+	same "set aside" $'1\nmine' "$(vm_do t 'cat /run/mlimg/user/mlimg/aside/2/usr/share/changed')"
 	fails 1 "" vm_do t 'test -e /usr/share/deleted'
 	vm_status t >"$vms/status"
 	same "counts" '1 1' "$(jq -r '.boot.report.counts | "\(.conflict) \(."whiteout-changed")"' "$vms/status")"
@@ -80,9 +81,10 @@ system_replaced() {
 	)"
 	vm_stop t
 	vm_clean "$user"
-	# And back: the user's own changes are still his.
+	# And back: the change is taken back.
 	row_start
 	vm_up t
+	same "done" "rolled-back 3" "$(boot '"\(.reconcile.done) \(.generation)"')"
 	same "old version" 1 "$(vm_do t 'cat /srv/version')"
 	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
 }
@@ -131,7 +133,7 @@ replaced_beneath_32() {
 	vm_up t
 	status_fits t changed "$images/system2.img" "${layers[@]}"
 	same "new version" 2 "$(vm_do t 'cat /srv/version')"
-	same "own changes" $'mine\n1\nmine\nabove' "$(vm_do t 'cat /srv/last /usr/share/changed; ls /srv/moved')"
+	same "own changes" $'mine\n2\nabove' "$(vm_do t 'cat /srv/last /usr/share/changed; ls /srv/moved')"
 	same "a merged directory" 31 "$(vm_do t 'ls /srv/merged | wc -l')"
 	fails 1 "" vm_do t 'ls /srv/opaque /usr/share/deleted 2>/dev/null'
 }

@@ -108,7 +108,7 @@ unclean_larger_full() {
 	same "full" 0 "$(vm_do t "df -k / | awk 'END { print \$4 }'")"
 	same "grown" null "$(boot .user.grown)"
 	same "change" changed "$(boot .change)"
-	boot '.notes[]' | grep '^no room in the user layer for '
+	boot '.notes[]' | grep '^the user layer is not brought into agreement with this stack: .*No space left on device'
 }
 
 # The first errors are repaired, those in the upper directory are not.

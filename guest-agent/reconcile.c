@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/reconcile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-agent/change-stage.h"
+#include "guest-agent/skipped.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/reconcile-plan.h"
+
+/* What the planner reads through. */
+struct reading {
+	struct mlimg_lowers lowers;
+	struct mlimg_base_texts texts;
+	struct mlimg_path_classes *classes;
+	struct mlimg_boot *boot;
+};
+
+/* --- reports --- */
+
+static int open_reports(int dir_fd, struct mlimg_err *err)
+{
+	int fd;
+
+	if (mkdirat(dir_fd, "reports", 0755) < 0 && errno != EEXIST)
+		return mlimg_err_set(err, errno, "make user/mlimg/reports");
+	fd = openat(dir_fd, "reports", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? mlimg_err_set(err, errno, "open user/mlimg/reports") : fd;
+}
+
+static void print_stack(const struct mlimg_boot_stack *stack, char *ret_text, size_t size)
+{
+	size_t at = 0;
+
+	ret_text[0] = '\0';
+	for (size_t i = 0; i < stack->n_layers && at < size; i++)
+		at += (size_t)snprintf(ret_text + at, size - at, "%s%s %s", i ? ", " : "",
+			stack->layers[i].name, stack->layers[i].version);
+}
+
+static int write_text(struct mlimg_reconciling *r, int reports, struct mlimg_report *report,
+	struct mlimg_err *err)
+{
+	char title[2048], from[960], to[960], name[32];
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int ret;
+
+	print_stack(&r->old->stack, from, sizeof(from));
+	print_stack(&r->boot->stack, to, sizeof(to));
+	snprintf(title, sizeof(title), "Generation %" PRIu64 "%s\nfrom %s\nto   %s",
+		r->boot->generation,
+		r->boot->reconciled == MLIMG_BOOT_ROLLED_BACK ? ": the last change taken back" : "",
+		from, to);
+	ret = mlimg_report_to_text(report, title, &text, &size, err);
+	snprintf(name, sizeof(name), "%" PRIu64 ".txt", r->boot->generation);
+	return ret < 0 ? ret : mlimg_replace_file(reports, name, text, size, 0644, err);
+}
+
+static int write_report(
+	struct mlimg_reconciling *r, struct mlimg_report *report, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	mlimg_autoclose int reports = open_reports(r->dir_fd, err);
+	char name[32];
+	size_t size;
+	int ret;
+
+	if (reports < 0)
+		return reports;
+	ret = mlimg_report_to_json(report, r->boot->generation, r->old->stack.stack_id,
+		r->boot->stack.stack_id, &text, &size, err);
+	snprintf(name, sizeof(name), "%" PRIu64 ".json", r->boot->generation);
+	if (ret == 0)
+		ret = mlimg_replace_file(reports, name, text, size, 0644, err);
+	if (ret == 0)
+		ret = write_text(r, reports, report, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "user/mlimg/reports") : 0;
+}
+
+static void remove_report(struct mlimg_reconciling *r)
+{
+	static const char *const endings[] = {"json", "txt"};
+	char name[64];
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "reports/%" PRIu64 ".%s", r->boot->generation,
+			endings[i]);
+		unlinkat(r->dir_fd, name, 0);
+	}
+	unlinkat(r->dir_fd, "reports", AT_REMOVEDIR);
+}
+
+static void take_counts(struct mlimg_boot *boot, const struct mlimg_report *report)
+{
+	memcpy(boot->counts, report->counts, sizeof(boot->counts));
+	memcpy(boot->done, report->done, sizeof(boot->done));
+	boot->has_report = true;
+}
+
+/* --- a change that was stopped --- */
+
+int mlimg_reconcile_resume(int user_fd, struct mlimg_boot *boot, struct mlimg_err *err)
+{
+	struct mlimg_change_call call = {.user_fd = user_fd};
+	int r = mlimg_change_resume(&call, err);
+
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "end a change that was interrupted");
+	if (!call.is_done)
+		return 0;
+	boot->reconciled = call.is_rollback ? MLIMG_BOOT_ROLLED_BACK : MLIMG_BOOT_RECONCILED;
+	boot->steps = call.n_steps;
+	mlimg_boot_note(boot,
+		"%s generation %" PRIu64 ", which an earlier boot had begun, was ended",
+		call.is_rollback ? "the rollback to" : "the change to", call.generation);
+	return 0;
+}
+
+/* --- the way back --- */
+
+static void tell(const char *path, uint64_t generation, void *ctx)
+{
+	const struct mlimg_report_entry entry = {.path = path,
+		.verdict = MLIMG_CONFLICT,
+		.class = MLIMG_CLASS_DATA,
+		.done = MLIMG_DONE_ASIDE,
+		.generation = generation,
+		.why = "written since"};
+
+	mlimg_report_add_entry(ctx, &entry);
+}
+
+int mlimg_reconcile_roll_back(
+	struct mlimg_reconciling *r, const struct mlimg_boot_state *former, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
+	struct mlimg_change_call call = {.user_fd = r->user->fd, .told = tell, .ctx = &report};
+	int ret = mlimg_report_init(&report, err);
+
+	if (ret == 0)
+		ret = mlimg_change_roll_back(&call, r->old, former, err);
+	if (ret < 0 && !mlimg_change_is_pending(r->dir_fd)) {
+		mlimg_boot_note(r->boot, "the last change is not taken back: %s", err->text);
+		return 1;
+	}
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "take the last change back");
+	*r->next = *former;
+	r->next->generation = call.generation;
+	r->boot->reconciled = MLIMG_BOOT_ROLLED_BACK;
+	r->boot->steps = call.n_steps;
+	take_counts(r->boot, &report);
+	r->boot->is_report_lost = write_report(r, &report, err) < 0;
+	return 0;
+}
+
+/* --- what the planner reads --- */
+
+static int read_base(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
+	void *ctx, char **ret_data, size_t *ret_size)
+{
+	const struct reading *reading = ctx;
+	const struct mlimg_base_text *text = mlimg_base_texts_find(&reading->texts, digest);
+
+	if (!text)
+		return -ENOENT;
+	if (text->size > max)
+		return -EFBIG;
+	*ret_data = malloc(text->size + 1);
+	if (!*ret_data)
+		return -ENOMEM;
+	memcpy(*ret_data, text->data, text->size);
+	(*ret_data)[text->size] = '\0';
+	*ret_size = text->size;
+	return 0;
+}
+
+static int read_next(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
+	void *ctx, char **ret_data, size_t *ret_size)
+{
+	const struct reading *reading = ctx;
+
+	return mlimg_lowers_read(&reading->lowers, path, digest, max, ret_data, ret_size);
+}
+
+static void leave_out(const struct mlimg_err *why, void *ctx)
+{
+	mlimg_boot_note(ctx, "left out: %s", why->text);
+}
+
+/* The layers' tables, those of the upper layers after those beneath; then what the user has added. */
+static int read_classes(struct reading *reading, int upper_fd, struct mlimg_err *err)
+{
+	static const char *const dirs[] = {
+		"usr/lib/mlimg/" MLIMG_CLASS_DIR, "etc/mlimg/" MLIMG_CLASS_DIR};
+	int r = 0;
+
+	reading->classes = mlimg_path_classes_new();
+	if (!reading->classes)
+		return mlimg_err_set(err, ENOMEM, "read " MLIMG_CLASS_DIR);
+	for (size_t dir = 0; dir < 2; dir++)
+		for (size_t i = reading->lowers.n + 1; i-- > 0 && r >= 0;)
+			r = mlimg_path_classes_read(reading->classes,
+				i > 0 ? reading->lowers.fds[i - 1] : upper_fd, dirs[dir], leave_out,
+				reading->boot, err);
+	return r < 0 ? r : 0;
+}
+
+static void reading_done(struct reading *reading)
+{
+	mlimg_lowers_close(&reading->lowers);
+	mlimg_base_texts_done(&reading->texts);
+	mlimg_path_classes_free(reading->classes);
+}
+
+static int begin_reading(
+	struct mlimg_reconciling *r, int upper_fd, struct reading *reading, struct mlimg_err *err)
+{
+	int ret;
+
+	reading->boot = r->boot;
+	mlimg_lowers_open(r->root_fd, r->is_index, r->layers, r->n_layers, &reading->lowers);
+	ret = mlimg_base_read_texts(r->user, r->old, &reading->texts, err);
+	if (ret == -ENOMEM)
+		return ret;
+	if (ret < 0)
+		mlimg_boot_note(
+			r->boot, "texts that both sides changed are not merged: %s", err->text);
+	return read_classes(reading, upper_fd, err);
+}
+
+/* --- the change --- */
+
+static void skip(const char *path, int error, bool was_visited, void *ctx)
+{
+	mlimg_skipped_add(ctx, path, error);
+}
+
+static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, int upper_fd,
+	struct reading *reading, struct mlimg_report *report, struct mlimg_plan *ret_plan,
+	struct mlimg_err *err)
+{
+	struct mlimg_skipped skipped = {0};
+	struct mlimg_manifest *base;
+	struct mlimg_upper_dir upper;
+	struct mlimg_reconcile_input input = {.next = next,
+		.upper = &upper.source,
+		.classes = reading->classes,
+		.generation = r->boot->generation,
+		.from = r->old->stack.stack_id,
+		.to = r->boot->stack.stack_id,
+		.read_base = read_base,
+		.read_next = read_next,
+		.read_ctx = reading,
+		.skip = skip,
+		.skip_ctx = &skipped};
+	int ret = mlimg_base_read(r->user, r->old, &base, err);
+
+	if (ret < 0)
+		return ret;
+	input.base = base;
+	mlimg_upper_dir_init(&upper, upper_fd, r->is_unionfs);
+	ret = mlimg_reconcile_plan(&input, report, ret_plan, err);
+	mlimg_manifest_free(base);
+	mlimg_skipped_note(&skipped, r->boot);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "compare the user's changes") : 0;
+}
+
+/* Everything that takes room. @return 0, -errno */
+static int make_ready(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
+	struct reading *reading, struct mlimg_report *report, const struct mlimg_plan *plan,
+	struct mlimg_change_call *call, struct mlimg_err *err)
+{
+	int ret = mlimg_base_write(r->dir_fd, next, r->next, err);
+
+	if (ret == 0 &&
+		mlimg_base_write_texts(
+			r->dir_fd, next, &reading->lowers, reading->classes, r->next, err) < 0)
+		mlimg_boot_note(r->boot, "texts are not kept for the next change: %s", err->text);
+	if (ret == 0)
+		ret = mlimg_change_stage(
+			call, plan, &reading->lowers, r->is_unionfs, r->old, r->next, err);
+	return ret < 0 ? ret : write_report(r, report, err);
+}
+
+static void unmake(struct mlimg_reconciling *r)
+{
+	mlimg_change_unstage(r->user->fd, r->next->generation);
+	mlimg_base_remove_leftovers(r->dir_fd, r->old->generation);
+	remove_report(r);
+}
+
+static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
+	struct reading *reading, struct mlimg_report *report, const struct mlimg_plan *plan,
+	struct mlimg_err *err)
+{
+	struct mlimg_change_call call = {.user_fd = r->user->fd};
+	int ret = make_ready(r, next, reading, report, plan, &call, err);
+
+	/* What an earlier change keeps to be taken back gives its room to this one. */
+	if (mlimg_is_no_room(ret)) {
+		unmake(r);
+		mlimg_change_forget(r->dir_fd);
+		ret = make_ready(r, next, reading, report, plan, &call, err);
+	}
+	if (ret == 0)
+		ret = mlimg_change_decide(
+			&call, false, r->next->generation, r->old->generation, err);
+	if (ret < 0 && mlimg_change_is_pending(r->dir_fd))
+		return mlimg_err_wrap(err, ret, "bring the user layer into agreement");
+	if (ret < 0) {
+		unmake(r);
+		r->boot->is_report_lost = true;
+		mlimg_boot_note(r->boot,
+			"the user layer is not brought into agreement with this stack: %.300s; "
+			"the next boot tries again",
+			err->text);
+		return 1;
+	}
+	r->boot->reconciled = MLIMG_BOOT_RECONCILED;
+	r->boot->steps = call.n_steps;
+	return 0;
+}
+
+int mlimg_reconcile(
+	struct mlimg_reconciling *r, const struct mlimg_manifest *next, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
+	mlimg_cleanup(mlimg_plan_done) struct mlimg_plan planned = {0};
+	mlimg_cleanup(reading_done) struct reading reading = {.boot = NULL};
+	mlimg_autoclose int upper_fd =
+		openat(r->user->fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int ret;
+
+	if (upper_fd < 0)
+		return mlimg_err_set(err, errno, "open user/upper");
+	ret = begin_reading(r, upper_fd, &reading, err);
+	if (ret == 0)
+		ret = mlimg_report_init(&report, err);
+	if (ret == 0)
+		ret = plan(r, next, upper_fd, &reading, &report, &planned, err);
+	if (ret < 0)
+		return ret;
+	take_counts(r->boot, &report);
+	r->boot->is_report_lost = r->is_dry;
+	return r->is_dry ? 0 : carry_out(r, next, &reading, &report, &planned, err);
+}
+
+void mlimg_reconcile_print(const struct mlimg_boot *boot)
+{
+	uint64_t conflicts = boot->counts[MLIMG_CONFLICT] + boot->counts[MLIMG_TYPE_CHANGE];
+
+	if (!boot->reconciled || (!boot->done[MLIMG_DONE_ASIDE] && !conflicts))
+		return;
+	printf("user's files on another stack: %" PRIu64 " set aside, %" PRIu64
+	       " with the new one beside it, %" PRIu64 " conflicts in all",
+		boot->done[MLIMG_DONE_ASIDE], boot->done[MLIMG_DONE_BESIDE], conflicts);
+	if (!boot->is_report_lost)
+		printf(": see %s/user/mlimg/reports/%" PRIu64 ".txt", boot->root, boot->generation);
+	putchar('\n');
+}

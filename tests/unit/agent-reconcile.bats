@@ -1,0 +1,218 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# mlimg-agent prepare on another stack: the upper is brought into agreement, and back. Over directories in place of mounted layers.
+load ../lib/common
+
+setup() {
+	DIR=$BATS_TEST_TMPDIR
+	RUN=$DIR/run/mlimg
+	USER_DIR=$RUN/user
+	UPPER=$USER_DIR/upper
+	OPTIONS=(--union overlay)
+	mkdir -p "$RUN/layers" "$UPPER/etc" "$UPPER/usr/bin" "$USER_DIR/work" "$DIR"/{v1,v2}/{etc,usr/bin,var} "$DIR/empty"
+	local file
+	for file in stale conf both; do
+		printf '%s one\nb\nc\nd\ne\n' $file >"$DIR/v1/etc/$file"
+		printf '%s two\nb\nc\nd\ne\n' $file >"$DIR/v2/etc/$file"
+	done
+	echo program 1 >"$DIR/v1/usr/bin/program"
+	echo program 2 >"$DIR/v2/usr/bin/program"
+	echo gone >"$DIR/v1/etc/gone"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+}
+
+# on VERSION OPTION…: prepare on that system; commit too.
+on() {
+	local version=$1 id=$V1
+	shift
+	[ "$version" = v1 ] || id=$V2
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	cp -r "$DIR/layer-$version" "$RUN/layers/0"
+	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
+	works mlimg-agent prepare --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT" "$@"
+	said=$output
+	works mlimg-agent commit --root "$RUN"
+}
+
+# boot FILTER: out of boot.json
+boot() {
+	jq -rc "$1" "$RUN/boot.json"
+}
+
+# A user's changes on v1: a copy of what is there, an edit that fits the new one, one that does not, a program replaced, and a file of his own.
+edit() {
+	on v1
+	cp "$DIR/v1/etc/stale" "$UPPER/etc/stale"
+	sed '$s/e/mine/' "$DIR/v1/etc/both" >"$UPPER/etc/both"
+	echo mine >"$UPPER/etc/conf"
+	echo mine >"$UPPER/usr/bin/program"
+	echo own >"$UPPER/etc/own"
+	find "$UPPER" -exec touch -h -d @1000000000 {} +
+}
+
+# What the user layer has, but for reports.
+in_mlimg() {
+	(cd "$USER_DIR/mlimg" && find . -mindepth 1 -not -path './reports*' -not -path './undo/*/*' -printf '%P\n' | sort | xargs)
+}
+
+@test "the first boot keeps what may have to be merged" {
+	on v1
+	same "files" "base.manifest.1 base.texts.1 layer.json manifest state.json" "$(in_mlimg)"
+	same "mode" 600 "$(stat -c %a "$USER_DIR/mlimg/base.texts.1")"
+	same "digest and size" "$(sha256sum <"$USER_DIR/mlimg/base.texts.1" | cut -d' ' -f1) $(stat -c %s "$USER_DIR/mlimg/base.texts.1")" \
+		"$(jq -r '"\(.texts_sha256) \(.texts_size_bytes)"' "$USER_DIR/mlimg/state.json")"
+	same "texts" 4 "$(sed -n '1s/.* //p' "$USER_DIR/mlimg/base.texts.1")"
+	same "done" null "$(boot .reconcile)"
+}
+
+@test "another system: the upper agrees with it, and the same boot again does nothing" {
+	local before
+	edit
+	on v2
+	same "contents" "both two
+b
+c
+d
+mine
+mine
+conf two
+b
+c
+d
+e
+own" "$(cd "$UPPER/etc" && cat both conf conf.mlimg-new own)"
+	same "what is there" "etc etc/both etc/conf etc/conf.mlimg-new etc/own" "$(cd "$UPPER" && find . -mindepth 1 -printf '%P\n' | sort | xargs)"
+	same "aside" mine "$(cat "$USER_DIR/mlimg/aside/2/usr/bin/program")"
+	same "times of directories" "1000000000 1000000000" "$(stat -c %Y "$UPPER" "$UPPER/etc" | xargs)"
+	same "boot.json" '["changed",2,"reconciled",3,1,1,1,[]]' \
+		"$(boot '[.change, .generation, (.reconcile | .done, .dropped, .aside, .beside, .merged), .notes]')"
+	same "state" "2 12.2" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	same "files" "aside aside/2 aside/2/usr aside/2/usr/bin aside/2/usr/bin/program base.manifest.2 base.texts.2 layer.json manifest state.json undo undo/2" "$(in_mlimg)"
+	same "reports" "2.json 2.txt" "$(cd "$USER_DIR/mlimg/reports" && echo *)"
+	grep -q "^aside    conflict         /usr/bin/program$" "$USER_DIR/mlimg/reports/2.txt"
+	same "told" "user's files on another stack: 1 set aside, 1 with the new one beside it, 2 conflicts in all: see $RUN/user/mlimg/reports/2.txt" "$said"
+	before=$(cd "$USER_DIR" && find . -printf '%p %i %T@\n' | sort)
+	on v2
+	same "boot.json" '["none",2,null,[]]' "$(boot '[.change, .generation, .reconcile, .notes]')"
+	same "told" "" "$said"
+	same "user layer" "$before" "$(cd "$USER_DIR" && find . -printf '%p %i %T@\n' | sort)"
+}
+
+@test "the former system again: the change is taken back" {
+	local before
+	edit
+	before=$(treelist "$UPPER")
+	on v2
+	on v1
+	same "upper" "$before" "$(treelist "$UPPER")"
+	same "boot.json" '["changed",3,"12.2","rolled-back",[]]' "$(boot '[.change, .generation, .previous.stack[0].version, .reconcile.done, .notes]')"
+	same "state" "3 12.1" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	same "files" "aside aside/2 aside/2/usr aside/2/usr/bin base.manifest.3 base.texts.3 layer.json manifest state.json" "$(in_mlimg)"
+	on v1
+	same "boot.json" '["none",3,null]' "$(boot '[.change, .generation, .reconcile]')"
+	on v2
+	same "once more" '["changed",4,"reconciled"]' "$(boot '[.change, .generation, .reconcile.done]')"
+	same "aside" mine "$(cat "$USER_DIR/mlimg/aside/4/usr/bin/program")"
+}
+
+@test "taken back, what was written since stays and the older is aside" {
+	edit
+	on v2
+	echo newer >"$UPPER/etc/both"
+	on v1
+	same "newer" newer "$(cat "$UPPER/etc/both")"
+	same "older" mine "$(tail -n 1 "$USER_DIR/mlimg/aside/3/etc/both")"
+	same "boot.json" '["rolled-back",1]' "$(boot '[.reconcile.done, .reconcile.aside]')"
+	same "report" '[["etc/both","aside","written since"]]' "$(jq -c '.entries | map([.path, .done, .why])' "$USER_DIR/mlimg/reports/3.json")"
+}
+
+@test "mlimg-agent rollback" {
+	local before
+	edit
+	before=$(treelist "$UPPER")
+	fails 1 "mlimg-agent: $USER_DIR: there is no change to take back: the last one was taken back already, or was none of a stack, or the union driver is another one since" \
+		mlimg-agent rollback "$USER_DIR"
+	on v2
+	works mlimg-agent rollback "$USER_DIR"
+	[[ $output == "$USER_DIR: generation 3, the stack of generation 1; steps taken back: "* ]]
+	same "upper" "$before" "$(treelist "$UPPER")"
+	on v1
+	same "boot.json" '["none",3,null]' "$(boot '[.change, .generation, .reconcile]')"
+	on v2
+	same "boot.json" '["changed",4,"reconciled"]' "$(boot '[.change, .generation, .reconcile.done]')"
+	fails 2 "mlimg-agent: rollback: the directory of one mounted user layer is wanted
+Try 'mlimg-agent --help' for more information." mlimg-agent rollback
+}
+
+@test "modes that keep nothing compare and count, and write nothing" {
+	local before mode
+	edit
+	before=$(tar -C "$USER_DIR" --mtime=@0 -cf - --sort=name . | sha256sum)
+	for mode in volatile readonly; do
+		on v2 --mode $mode
+		same "$mode" '["changed",2,null,2,null]' "$(boot '[.change, .generation, .reconcile, .report.counts.conflict, .report.path]')"
+		same "user layer" "$before" "$(tar -C "$USER_DIR" --mtime=@0 -cf - --sort=name . | sha256sum)"
+	done
+}
+
+@test "a change that was stopped is ended by the next boot, on whatever stack, and not in modes that keep nothing" {
+	local half
+	edit
+	on v2
+	# As it is when the last part was not done: state and manifest of before, and the line that decides.
+	cd "$USER_DIR/mlimg"
+	mkdir reconcile.new
+	mv state.json reconcile.new
+	cp undo/2/state.json .
+	mv undo/2/base.manifest base.manifest.1
+	mv undo/2/base.texts base.texts.1
+	rm "$UPPER/etc/conf.mlimg-new"
+	cp "$DIR/v2/etc/conf" "reconcile.new/$(tr '\0' '\n' <undo/2/log | sed '1d' | grep -v '^t' | grep -n '^i .*conf.mlimg-new' | awk -F: '{ print $1 - 1 }')"
+	echo "mlimg change 1 2 1" >reconcile.plan
+	half=$(tar -C "$USER_DIR" --mtime=@0 -cf - --sort=name . | sha256sum)
+	on v1 --mode volatile
+	same "notes" '["a change of the user layer was interrupted, and shows in part: the next boot that keeps changes ends it"]' "$(boot .notes)"
+	same "user layer" "$half" "$(tar -C "$USER_DIR" --mtime=@0 -cf - --sort=name . | sha256sum)"
+	on v2
+	same "boot.json" '["none",2,"reconciled",["the change to generation 2, which an earlier boot had begun, was ended"]]' \
+		"$(boot '[.change, .generation, .reconcile.done, .notes]')"
+	cmp "$DIR/v2/etc/conf" "$UPPER/etc/conf.mlimg-new"
+	same "files" "aside aside/2 aside/2/usr aside/2/usr/bin aside/2/usr/bin/program base.manifest.2 base.texts.2 layer.json manifest state.json undo undo/2" "$(in_mlimg)"
+}
+
+@test "a damaged line of decision stops the boot" {
+	edit
+	echo "mlimg change 1 2 9" >"$USER_DIR/mlimg/reconcile.plan"
+	mkdir -p "$RUN/layers"
+	fails 3 "mlimg-agent: $RUN: end a change that was interrupted: user/mlimg/reconcile.plan is damaged, so that a change that was interrupted cannot be ended; boot with mlimg.rescue and restore it, or remove it to go on with what there is" \
+		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT"
+}
+
+@test "contents that the layers do not have: nothing is changed, and the next boot tries again" {
+	local before
+	edit
+	before=$(treelist "$UPPER")
+	echo other >"$DIR/v2/etc/conf"
+	on v2
+	same "boot.json" '["changed",2,null,null]' "$(boot '[.change, .generation, .reconcile, .report.path]')"
+	same "notes" "the user layer is not brought into agreement with this stack: '/etc/conf' of the layers is not there with the contents that their manifests tell; the next boot tries again" \
+		"$(boot '.notes[]')"
+	same "upper" "$before" "$(treelist "$UPPER")"
+	same "files" "base.manifest.1 base.texts.1 layer.json manifest state.json" "$(in_mlimg)"
+	printf 'conf two\nb\nc\nd\ne\n' >"$DIR/v2/etc/conf"
+	on v2
+	same "boot.json" '["changed",2,"reconciled"]' "$(boot '[.change, .generation, .reconcile.done]')"
+}
+
+@test "a factory reset leaves nothing to take back" {
+	edit
+	on v2
+	on v2 --reset now
+	[ ! -e "$USER_DIR/mlimg/undo" ]
+	on v1
+	same "boot.json" '["changed",3,"reconciled"]' "$(boot '[.change, .generation, .reconcile.done]')"
+	same "upper" "" "$(ls -A "$UPPER")"
+}
