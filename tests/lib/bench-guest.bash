@@ -56,6 +56,14 @@ guest_processor() {
 	awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($14 + $15) / hz }' "/proc/$(cat "$1")/stat"
 }
 
+# guest_stop PID: ends the guest of this mlimg-vm or QEMU; mlimg-vm asks it at the first signal, and ends it at the second.
+guest_stop() {
+	kill -TERM "$1" 2>/dev/null || true
+	sleep 0.3
+	kill -TERM "$1" 2>/dev/null || true
+	wait "$1" || true
+}
+
 # guest_median: of the numbers on standard input.
 guest_median() {
 	sort -g | awk '{ x[NR] = $1 } END { printf "%.3g\n", NR % 2 ? x[(NR + 1) / 2] : (x[NR / 2] + x[NR / 2 + 1]) / 2 }'

@@ -28,3 +28,11 @@ setup() {
 	grep -Eqx '\| 4KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
 	grep -Eqx '\| 64KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
 }
+
+@test "benchmark initramfs" {
+	bench initramfs
+	local time='[.0-9]*[1-9][.0-9]* s'
+	grep -Eqx "\| stand-alone \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
+	grep -Eqx "\| initramfs-tools \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
+	grep -Eqx 'Goal: size of the stand-alone initramfs, MB at most 4. Measured: [1-3][.0-9]*, reached\.' <<<"$output"
+}
