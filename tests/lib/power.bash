@@ -100,7 +100,12 @@ power_describes() {
 		echo 0
 		return
 	}
-	generation=$(jq -er .generation "$state") || return
+	# An empty file is no error to jq.
+	generation=$(jq -r .generation "$state") || return
+	[[ $generation =~ ^[1-9][0-9]*$ ]] || {
+		echo "$state has no generation" >&2
+		return 1
+	}
 	base=$1/base.manifest.$generation
 	same "size of $base" "$(jq -r .base_size_bytes "$state")" "$(stat -c %s "$base")" &&
 		same "digest of $base" "$(jq -r .base_sha256 "$state")" "$(sha256sum <"$base" | cut -d ' ' -f 1)" &&
