@@ -209,6 +209,30 @@ TEST(laws)
 	}
 }
 
+/* Of few different lines, so that there are many ways to say what was changed. */
+TEST(laws_where_lines_are_alike)
+{
+	test_seed();
+	for (int i = 0; i < 3000; i++) {
+		struct text t[3];
+		const char *o, *x, *y;
+		mlimg_autofree char *m = NULL;
+
+		for (int k = 0; k < 3; k++) {
+			size_t n = test_random(MAX_LINES);
+
+			for (t[k].n = 0; t[k].n < n;)
+				add_line(&t[k], '=', (int)test_random(3));
+		}
+		o = join(&t[0], bufs[0]), x = join(&t[1], bufs[1]), y = join(&t[2], bufs[2]);
+		check(o, x, o, x);
+		check(o, o, y, y);
+		check(o, x, x, x);
+		m = merge(o, x, y);
+		check(o, y, x, m);
+	}
+}
+
 /* Changes in three places that do not touch: in whatever order they are merged. */
 TEST(associative_where_nothing_touches)
 {
