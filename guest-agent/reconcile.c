@@ -245,6 +245,26 @@ static void skip(const char *path, int error, bool was_visited, void *ctx)
 	mlimg_skipped_add(ctx, path, error);
 }
 
+/* That somebody's account was moved is in the report; that something no longer fits together he should not have to look for. */
+static void note_databases(struct mlimg_boot *boot, const struct mlimg_notes *notes)
+{
+	const struct mlimg_note *first = NULL;
+	size_t n = notes->n_more;
+
+	for (size_t i = 0; i < notes->n; i++) {
+		if (notes->notes[i].kind == MLIMG_NOTE_TOLD)
+			continue;
+		n++;
+		if (!first)
+			first = &notes->notes[i];
+	}
+	if (first && n > 1)
+		mlimg_boot_note(boot, "%.100s: %.300s; and %zu more in the report", first->name,
+			first->text, n - 1);
+	else if (first)
+		mlimg_boot_note(boot, "%.100s: %.300s", first->name, first->text);
+}
+
 static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, int upper_fd,
 	struct reading *reading, struct mlimg_report *report, struct mlimg_plan *ret_plan,
 	struct mlimg_err *err)
@@ -261,6 +281,8 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 		.read_base = read_base,
 		.read_next = read_next,
 		.read_ctx = reading,
+		.merges_databases = true,
+		.notes = &report->notes,
 		.skip = skip,
 		.skip_ctx = &skipped};
 	int ret = mlimg_base_read(r->user, r->old, &base, err);
@@ -272,6 +294,7 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 	ret = mlimg_reconcile_plan(&input, report, ret_plan, err);
 	mlimg_manifest_free(base);
 	mlimg_skipped_note(&skipped, r->boot);
+	note_databases(r->boot, &report->notes);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "compare the user's changes") : 0;
 }
 

@@ -144,6 +144,54 @@ static void put_rebuild(FILE *f, const struct mlimg_report *report)
 	fputs("],\n", f);
 }
 
+/* As in paths, but for blanks. */
+static void put_note_text(FILE *f, const char *text, bool is_json)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c >= ' ' && *c <= '~' && *c != '\\' && (*c != '"' || !is_json))
+			putc(*c, f);
+		else
+			fprintf(f, *c == '"' ? "\\\"" : is_json ? "\\\\%03o" : "\\%03o", *c);
+	}
+}
+
+static void put_notes(FILE *f, const struct mlimg_report *report)
+{
+	if (report->notes.n == 0)
+		return;
+	fputs("  \"databases\": [", f);
+	for (size_t i = 0; i < report->notes.n; i++) {
+		const struct mlimg_note *note = &report->notes.notes[i];
+
+		fprintf(f, "%s\n    {\"path\": \"", i ? "," : "");
+		put_path(f, note->path);
+		fputs("\", \"name\": \"", f);
+		put_note_text(f, note->name, true);
+		fprintf(f, "\", \"kind\": \"%s\", \"text\": \"", mlimg_note_kind_name(note->kind));
+		put_note_text(f, note->text, true);
+		fputs("\"}", f);
+	}
+	fputs("\n  ],\n", f);
+}
+
+static void put_note_lines(FILE *f, const struct mlimg_report *report)
+{
+	for (size_t i = 0; i < report->notes.n; i++) {
+		const struct mlimg_note *note = &report->notes.notes[i];
+
+		fprintf(f, "%s%-8s ", i ? "" : "\nAccounts and packages:\n\n",
+			mlimg_note_kind_name(note->kind));
+		put_note_text(f, note->path, false);
+		fputs(": ", f);
+		put_note_text(f, note->name, false);
+		fputs(": ", f);
+		put_note_text(f, note->text, false);
+		putc('\n', f);
+	}
+	if (report->notes.n_more)
+		fprintf(f, "... and %zu more\n", report->notes.n_more);
+}
+
 int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const char *from,
 	const char *to, char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
@@ -158,6 +206,7 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 		fprintf(f, "  \"from\": \"%s\",\n  \"to\": \"%s\",\n", from, to);
 		put_counts(f, report);
 		put_rebuild(f, report);
+		put_notes(f, report);
 		fputs("  \"entries\": [", f);
 		fwrite(report->text, 1, report->size, f);
 		fprintf(f, "%s],\n  \"truncated\": %s\n}\n", report->listed ? "\n  " : "",
@@ -200,6 +249,7 @@ int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **
 		fwrite(report->lines_text, 1, report->lines_size, f);
 		if (report->to_list > report->listed)
 			fprintf(f, "... and %" PRIu64 " more\n", report->to_list - report->listed);
+		put_note_lines(f, report);
 		failed = ferror(f);
 	}
 	if (f && fclose(f) != 0)
@@ -222,5 +272,6 @@ void mlimg_report_done(struct mlimg_report *report)
 		fclose(report->entries);
 	free(report->text);
 	free(report->rebuild);
+	mlimg_notes_done(&report->notes);
 	memset(report, 0, sizeof(*report));
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "libmlimg/layer.h"
+#include "libmlimg/notes.h"
 #include "libmlimg/path-class.h"
 #include "libmlimg/reconcile.h"
 
@@ -50,13 +51,14 @@ struct mlimg_report {
 	char (*rebuild)[MLIMG_LAYER_PATH_MAX +
 		1]; /**< caches that were dropped, as layers list them (rebuild.h) */
 	size_t n_rebuild;
-	uint64_t to_list;  /**< private: entries that are or would have been listed */
-	FILE *entries;     /**< private: their text */
-	FILE *lines;       /**< private: the same for people */
-	char *lines_text;  /**< private */
-	size_t lines_size; /**< private */
-	char *text;        /**< private */
-	size_t size;       /**< private */
+	struct mlimg_notes notes; /**< what merging databases has to tell; freed with the report */
+	uint64_t to_list;         /**< private: entries that are or would have been listed */
+	FILE *entries;            /**< private: their text */
+	FILE *lines;              /**< private: the same for people */
+	char *lines_text;         /**< private */
+	size_t lines_size;        /**< private */
+	char *text;               /**< private */
+	size_t size;              /**< private */
 };
 
 /** Begin. @return 0, -ENOMEM */

@@ -216,3 +216,23 @@ Try 'mlimg-agent --help' for more information." mlimg-agent rollback
 	same "boot.json" '["changed",3,"reconciled"]' "$(boot '[.change, .generation, .reconcile.done]')"
 	same "upper" "" "$(ls -A "$UPPER")"
 }
+
+@test "accounts: the user's and the system's, and what belongs to a number that moved" {
+	echo d:x:105:105::/:/bin/false >"$DIR/v1/etc/passwd"
+	printf '%s\n' d:x:106:105::/:/bin/false n:x:107:105::/:/bin/false >"$DIR/v2/etc/passwd"
+	echo d >"$DIR/v1/var/d"
+	cp "$DIR/v1/var/d" "$DIR/v2/var/d"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	on v1
+	printf '%s\n' d:x:105:105::/:/bin/false me:x:1000:1000::/:/bin/sh >"$UPPER/etc/passwd"
+	on v2
+	same "accounts" "d:x:106:105::/:/bin/false
+n:x:107:105::/:/bin/false
+me:x:1000:1000::/:/bin/sh" "$(cat "$UPPER/etc/passwd")"
+	same "verdict" '["etc/passwd","merged","accounts","merged"]' \
+		"$(jq -c '.entries[] | select(.class == "accounts") | [.path, .verdict, .class, .done]' "$USER_DIR/mlimg/reports/2.json")"
+	on v1
+	same "accounts, back" "d:x:105:105::/:/bin/false
+me:x:1000:1000::/:/bin/sh" "$(cat "$UPPER/etc/passwd")"
+}

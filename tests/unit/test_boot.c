@@ -256,12 +256,18 @@ TEST(reports_of_what_is_done)
 	e.class = MLIMG_CLASS_OWNED;
 	e.why = "because of this";
 	mlimg_report_add_entry(&report, &e);
+	ASSERT_OK(mlimg_notes_add(&report.notes, MLIMG_NOTE_BROKEN, "etc/passwd", "\"\\\xff",
+			  "it's a \"b\""),
+		err);
 	ASSERT_OK(mlimg_report_add_rebuild(&report, "etc/ld.so.cache"), err);
 	ASSERT_OK(mlimg_report_add_rebuild(&report, "var/cache/man"), err);
 	ASSERT_OK(mlimg_report_add_rebuild(&report, "etc/ld.so.cache"), err);
 	check_report(&report,
 		HEAD
-		"\"rebuild\":[\"etc/ld.so.cache\",\"var/cache/man\"],\"entries\":["
+		"\"rebuild\":[\"etc/ld.so.cache\",\"var/cache/man\"],"
+		"\"databases\":[{\"path\":\"etc/"
+		"passwd\",\"name\":\"\\\"\\\\134\\\\377\",\"kind\":\"broken\","
+		"\"text\":\"it's a \\\"b\\\"\"}],\"entries\":["
 		"{\"path\":\"etc/"
 		"a\\\\040b\",\"verdict\":\"keep\",\"class\":\"config\",\"done\":\"merged\"},"
 		"{\"path\":\"etc/"
