@@ -35,9 +35,15 @@ static bool is_shown(const struct mlimg_accounts_merge *m, const struct mlimg_ac
 	     is_group = m->file == MLIMG_GROUP || m->file == MLIMG_GSHADOW;
 	const struct mlimg_account_name *name = NULL;
 
-	if (t->key[0] == 'a' && (is_user || is_group))
-		name = mlimg_account_names_find(
-			is_user ? &m->job->users : &m->job->groups, t->key, t->nth);
+	if (t->key[0] == 'a' && (is_user || is_group)) {
+		const struct mlimg_account_names *names =
+			is_user ? &m->job->users : &m->job->groups;
+
+		name = mlimg_account_names_find(names, t->key, t->nth);
+		/* A second password of somebody who is there once. */
+		if (!name)
+			name = mlimg_account_names_find(names, t->key, 0);
+	}
 	if (name && (!name->stays || m->file == MLIMG_PASSWD || m->file == MLIMG_GROUP))
 		return name->stays;
 	if (next && mine)

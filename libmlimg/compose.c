@@ -109,8 +109,7 @@ static int check_size(struct tree *t, size_t size)
 	t->bytes += size;
 	if (++t->n_files <= MLIMG_COMPOSED_FILES_MAX && t->bytes <= MLIMG_COMPOSED_BYTES_MAX)
 		return 0;
-	return mlimg_err_refuse(t->err,
-		"the layers' records make more than %d files or %u bytes",
+	return mlimg_err_refuse(t->err, "the layers' records make more than %d files or %u bytes",
 		MLIMG_COMPOSED_FILES_MAX, MLIMG_COMPOSED_BYTES_MAX);
 }
 

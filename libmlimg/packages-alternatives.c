@@ -102,7 +102,9 @@ static int parse(struct mlimg_arena *arena, struct mlimg_records_text text, stru
 		(strcmp(g->status, "auto") != 0 && strcmp(g->status, "manual") != 0))
 		return -EUCLEAN;
 	r = parse_slaves(g, &at);
-	return r < 0 ? r : parse_choices(arena, g, &at);
+	if (r == 0)
+		r = parse_choices(arena, g, &at);
+	return r == 0 && (!g->n_choices || (at && *at)) ? -EUCLEAN : r;
 }
 
 static void group_done(struct group *g)
@@ -318,24 +320,48 @@ static int keep_mine(struct mlimg_packages_job *job, const char *path, const cha
 	return 0;
 }
 
-int mlimg_packages_merge_alternatives(struct mlimg_packages_job *job, const char *path,
-	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret)
+static bool is_same_text(struct mlimg_records_text a, struct mlimg_records_text b)
 {
-	const struct mlimg_records_text next = texts[MLIMG_SIDE_NEXT],
-					mine = texts[MLIMG_SIDE_MINE];
+	if (!a.text || !b.text)
+		return a.text == b.text;
+	return a.size == b.size && memcmp(a.text, b.text, a.size) == 0;
+}
+
+/* Both have changed it. */
+static int merge_parsed(struct mlimg_packages_job *job, const char *path,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_text *out)
+{
 	struct group sides[MLIMG_N_MERGE_SIDES] = {{.status = NULL}};
 	const char *name = strrchr(path, '/') + 1;
-	struct mlimg_text out = {.data = NULL};
 	int r = 0;
 
 	for (int side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++)
 		r = parse(job->arena, texts[side], &sides[side]);
 	if (r == -EUCLEAN)
-		r = keep_mine(job, path, name, next, mine, &out);
+		r = keep_mine(job, path, name, texts[MLIMG_SIDE_NEXT], texts[MLIMG_SIDE_MINE], out);
 	else if (r == 0)
-		r = merge(job, name, sides, &out);
+		r = merge(job, name, sides, out);
 	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		group_done(&sides[side]);
+	return r;
+}
+
+int mlimg_packages_merge_alternatives(struct mlimg_packages_job *job, const char *path,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret)
+{
+	const struct mlimg_records_text base = texts[MLIMG_SIDE_BASE],
+					next = texts[MLIMG_SIDE_NEXT],
+					mine = texts[MLIMG_SIDE_MINE];
+	struct mlimg_text out = {.data = NULL};
+	const struct mlimg_records_text *whole = is_same_text(base, mine) ? &next
+		: is_same_text(base, next) || is_same_text(next, mine)    ? &mine
+									  : NULL;
+	int r = 0;
+
+	if (!whole)
+		r = merge_parsed(job, path, texts, &out);
+	else if (whole->text) /* its links are there too */
+		mlimg_text_put(&out, whole->text, whole->size);
 	if (r < 0 || out.has_failed) {
 		free(out.data);
 		return mlimg_packages_no_memory(job);

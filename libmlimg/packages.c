@@ -32,7 +32,8 @@ static bool is_alternatives(const char *path)
 bool mlimg_packages_is_database(const char *path)
 {
 	return is_alternatives(path) ||
-		(strncmp(path, "var/", 4) == 0 && mlimg_records_form_of(path) != MLIMG_RECORDS_NONE);
+		(strncmp(path, "var/", 4) == 0 &&
+			mlimg_records_form_of(path) != MLIMG_RECORDS_NONE);
 }
 
 int mlimg_packages_no_memory(const struct mlimg_packages_job *job)

@@ -36,8 +36,8 @@
  * Of the files in var/lib/dpkg/info each follows its package.
  *
  * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged by record; what both sides changed is the
- * user's, and told. The state files of update-alternatives(1), var/lib/dpkg/alternatives/NAME, are merged by choice; while a group is on
- * "auto" its links follow from its choices, and are told (`links`).
+ * user's, and told. The state files of update-alternatives(1), var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides
+ * changed is on "auto", its links follow from its choices, and are told (`links`).
  *
  * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts, Provides, with versions, alternatives and
  * architectures): what holds in mine, and no more in what comes out, is a note of kind MLIMG_NOTE_BROKEN.

@@ -465,8 +465,9 @@ TEST(alternatives)
 	set_all(EDITOR, HEAD("auto") ED NANO("40") "\n", HEAD("auto") NANO("40") "\n",
 		HEAD("auto") ED VIM "\n");
 	ASSERT_STR(merge(EDITOR), HEAD("auto") VIM "\n");
-	set_all(EDITOR, HEAD("auto") ED "\n", HEAD("auto") ED "\n", HEAD("auto") "\n");
-	ASSERT_STR(merge(EDITOR), NULL);
+	set_all("var/lib/dpkg/alternatives/gone", HEAD("auto") ED "\n", HEAD("auto") ED "\n", NULL);
+	ASSERT_STR(merge("var/lib/dpkg/alternatives/gone"), NULL);
+	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_MINE);
 	/* A slave that next added; none of the choice of the user's has it. */
 	set_all(EDITOR, HEAD("auto") NANO("40") "\n",
 		"auto\n/usr/bin/editor\neditor.1\n/man/editor.1\nx\n/x\n\n" NANO("40") "/nx\n\n",
