@@ -101,7 +101,7 @@ $BATS_TEST_TMPDIR/out/t-dracut.bats" "$output"
 	for key in change checks needs; do
 		while read -r name; do
 			[ "$key" != needs ] || name=make_$name
-			printf '%s\n' "${functions[@]}" | grep -qx "$name" || same "function of $key" "$name" none
+			[[ " ${functions[*]} " == *" $name "* ]] || same "function of $key" "$name" none
 		done < <(sed -nE "s/^$key: ([a-z_0-9]+).*/\1/p" "$table")
 	done
 }

@@ -179,8 +179,10 @@ another_init() {
 
 # In a guest whose software layer has one changed byte in /srv/large.
 reads_what_is_sound() {
-	same "boot.json" true "$(vm_do t 'cat /run/mlimg-boot.json' | jq .verity)"
-	same "devices" $'mlimg-0\nmlimg-1' "$(vm_do t 'cat /sys/block/dm-*/dm/name')"
+	local devices='mlimg-0 mlimg-1'
+	[ "$vm_union" != index ] || devices+=' mlimg-index mlimg-own mlimg-part-0 mlimg-part-1'
+	same "boot.json" stack "$(boot .verity)"
+	same "devices" "$devices" "$(vm_do t 'cat /sys/block/dm-*/dm/name' | sort | xargs)"
 	same "what is whole" hello "$(vm_do t 'cat /srv/small')"
 	run vm_do t 'cat /srv/large 2>&1 >/dev/null'
 	[[ $status -eq 1 && $output == *"Input/output error"* ]]
