@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest-agent/carve.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -11,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest-agent/declared.h"
+#include "guest-agent/protect.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
@@ -35,47 +36,34 @@ static bool is_within(const char *path, const char *dir)
 	return strncmp(path, dir, len) == 0 && (!path[len] || path[len] == '/');
 }
 
-/* @return what is wrong with it as a path, or NULL */
-static const char *find_flaw(const char *path)
+static bool is_taken(const char *path)
 {
 	static const char *const taken[] = {"dev", "proc", "run", "sys", "etc/mlimg"};
 
-	for (const char *part = path;; part++) {
-		size_t len = strcspn(part, "/");
-
-		if (len == 0 || (len <= 2 && strspn(part, ".") >= len))
-			return "has empty parts, \".\" or \"..\"";
-		part += len;
-		if (!*part)
-			break;
-	}
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
 		if (is_within(path, taken[i]) || is_within(taken[i], path))
-			return "is not to be carved out";
-	return NULL;
+			return true;
+	return false;
 }
 
-static void take_line(
-	const char *name, unsigned n, const char *line, bool is_odd, struct mlimg_carve *carve)
+static void take_line(const char *name, unsigned n, const char *path, const char *flaw, void *ctx)
 {
-	const char *path = line + 1, *flaw;
+	struct mlimg_carve *carve = ctx;
 
-	if (line[0] != '/' || strlen(path) > MLIMG_CARVE_PATH_MAX || is_odd) {
-		note(carve, "%s, line %u: no absolute path of at most %d plain characters", name, n,
-			MLIMG_CARVE_PATH_MAX);
+	if (!path) {
+		note(carve, "%s, line %u: %s", name, n, flaw);
 		return;
 	}
-	flaw = find_flaw(path);
-	if (flaw) {
-		note(carve, "%s, line %u: '%.200s' %s", name, n, line, flaw);
+	if (is_taken(path)) {
+		note(carve, "%s, line %u: '/%.200s' is not to be carved out", name, n, path);
 		return;
 	}
 	for (size_t i = 0; i < carve->n_paths; i++) {
 		if (strcmp(path, carve->paths[i]) == 0)
 			return;
 		if (is_within(path, carve->paths[i]) || is_within(carve->paths[i], path)) {
-			note(carve, "%s, line %u: '%.200s' and '/%.200s' lie in each other", name,
-				n, line, carve->paths[i]);
+			note(carve, "%s, line %u: '/%.200s' and '/%.200s' lie in each other", name,
+				n, path, carve->paths[i]);
 			return;
 		}
 	}
@@ -87,59 +75,20 @@ static void take_line(
 
 void mlimg_carve_parse(const char *name, const char *text, size_t size, struct mlimg_carve *carve)
 {
-	const char *end = text + size;
-
-	for (unsigned n = 1; text < end; n++) {
-		const char *newline = memchr(text, '\n', (size_t)(end - text));
-		size_t len = (size_t)((newline ? newline : end) - text);
-		char line[MLIMG_CARVE_PATH_MAX + 3];
-		/* Longer ones are cut, and still too long. */
-		size_t n_kept = len < sizeof(line) ? len : sizeof(line) - 1;
-
-		memcpy(line, text, n_kept);
-		line[n_kept] = '\0';
-		for (size_t i = 0; i < n_kept; i++)
-			if (line[i] <= ' ' || line[i] > '~')
-				line[i] = '?';
-		if (len > 0 && line[0] != '#')
-			take_line(name, n, line, memchr(line, '?', n_kept), carve);
-		text += len + 1;
-	}
-}
-
-static int is_conf(const struct dirent *entry)
-{
-	size_t len = strlen(entry->d_name);
-
-	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
+	mlimg_declared_parse(name, text, size, take_line, carve);
 }
 
 /* What the user may have put there must not stop the boot. */
 static void read_one(int dir_fd, const char *name, struct mlimg_carve *carve)
 {
-	mlimg_autoclose int fd = mlimg_open_beneath_strict(
-		dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	mlimg_autofree char *text = NULL;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	char shown[64];
-	struct stat st;
 	size_t size;
 
-	snprintf(shown, sizeof(shown), "%s", name);
-	for (char *c = shown; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		note(carve, "carve-outs.d/%s is no file that can be read", shown);
-		return;
-	}
-	if (mlimg_read_fd(fd, shown, MLIMG_CARVE_FILE_MAX, &text, &size, &err) < 0)
-		note(carve, "carve-outs.d: %s", err.text);
+	mlimg_declared_show(name, shown);
+	if (mlimg_declared_read(dir_fd, name, &text, &size, &err) < 0)
+		note(carve, "carve-outs.d/%s", err.text);
 	else
 		mlimg_carve_parse(shown, text, size, carve);
 }
@@ -148,17 +97,35 @@ static void read_all(int root_fd, struct mlimg_carve *carve)
 {
 	mlimg_autoclose int fd =
 		mlimg_open_beneath_strict(root_fd, MLIMG_CARVE_CONF, O_RDONLY | O_DIRECTORY);
-	struct dirent **names;
-	int n = fd < 0 ? 0 : scandirat(fd, ".", &names, is_conf, by_name);
+	struct dirent **names = NULL;
+	int n = fd < 0 ? 0 : mlimg_declared_list(fd, &names);
 
 	if (n < 0)
-		note(carve, "carve-outs.d: %s", strerror(errno));
-	for (int i = 0; i < n; i++) {
+		note(carve, "carve-outs.d: %s", strerror(-n));
+	for (int i = 0; i < n; i++)
 		read_one(fd, names[i]->d_name, carve);
-		free(names[i]);
+	mlimg_declared_free(names, n);
+}
+
+/* A user's carve-out would cover what is protected as well as a user's file. */
+static int leave_protected(int run_fd, struct mlimg_carve *carve, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_protect *protect = calloc(1, sizeof(*protect));
+	size_t n = 0;
+	int r = protect ? mlimg_protect_recall(run_fd, protect, err)
+			: mlimg_err_set(err, ENOMEM, "carve-outs");
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < carve->n_paths; i++) {
+		if (mlimg_protect_is_covered_by(protect, carve->paths[i]))
+			note(carve, "the carve-out '/%.200s' would cover a protected path",
+				carve->paths[i]);
+		else if (n++ != i)
+			strcpy(carve->paths[n - 1], carve->paths[i]);
 	}
-	if (fd >= 0 && n >= 0)
-		free(names);
+	carve->n_paths = n;
+	return 0;
 }
 
 /* Gives the directory NEW its name. unionfs-fuse 1.0 has no rename with flags; a plain one takes the place of an empty directory at most. */
@@ -288,6 +255,9 @@ int mlimg_carve_mount(int run_fd, const char *root, enum mlimg_boot_mode mode,
 	if (root_fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", root);
 	read_all(root_fd, carve);
+	r = leave_protected(run_fd, carve, err);
+	if (r < 0)
+		return r;
 	if (!carve->n_paths)
 		return 0;
 	base_fd = open_base(run_fd, mode, err);

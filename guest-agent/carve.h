@@ -5,9 +5,8 @@
  * cannot be an overlay on an overlay, or one with a swap file, which must not be on an overlay at all.
  *
  * They are declared by the layers, in files of the merged root named /etc/mlimg/carve-outs.d/NAME.conf, which are read in byte order of
- * their names. A line is an absolute path, in plain ASCII without blanks, without "//", "." and ".." and without '/' at its end. Empty lines
- * and those that begin with '#' are nothing. Not taken, with a note in boot.json, is what is no such path, what lies in another
- * carve-out, in /etc/mlimg or where the initramfs' own mounts are (/dev, /proc, /run, /sys), and what is no directory or lies behind a
+ * their names (declared.h). Not taken, with a note in boot.json, is what is no such path, what lies in another
+ * carve-out, in /etc/mlimg or where the initramfs' own mounts are (/dev, /proc, /run, /sys), what would cover a protected path (protect.h), and what is no directory or lies behind a
  * symbolic link.
  *
  * The directory /var/lib/docker is /carve-outs/var/lib/docker of the user's file system, bind-mounted over that of the merged root, without
@@ -18,14 +17,14 @@
 #ifndef MLIMG_CARVE_H
 #define MLIMG_CARVE_H
 
+#include "guest-agent/declared.h"
 #include "libmlimg/boot.h"
 
-#define MLIMG_CARVE_DIR "carve-outs"              /**< at the top of the user's file system */
-#define MLIMG_CARVE_CONF "etc/mlimg/carve-outs.d" /**< in the merged root */
-#define MLIMG_CARVE_MAX 64                        /**< carve-outs of one guest */
-#define MLIMG_CARVE_PATH_MAX 255                  /**< bytes of a path */
-#define MLIMG_CARVE_FILE_MAX 65536                /**< bytes of a file that declares some */
-#define MLIMG_CARVE_NOTES_MAX 4                   /**< notes about what was not taken */
+#define MLIMG_CARVE_DIR "carve-outs"                 /**< at the top of the user's file system */
+#define MLIMG_CARVE_CONF "etc/mlimg/carve-outs.d"    /**< in the merged root */
+#define MLIMG_CARVE_MAX 64                           /**< carve-outs of one guest */
+#define MLIMG_CARVE_PATH_MAX MLIMG_DECLARED_PATH_MAX /**< bytes of a path */
+#define MLIMG_CARVE_NOTES_MAX 4                      /**< notes about what was not taken */
 
 /** What is declared, and what came of it. */
 struct mlimg_carve {

@@ -20,6 +20,7 @@
 #include "guest-agent/grow.h"
 #include "guest-agent/hidden.h"
 #include "guest-agent/prepare-options.h"
+#include "guest-agent/protect.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile.h"
 #include "guest-agent/reset.h"
@@ -37,6 +38,8 @@ struct prepare {
 	struct mlimg_boot_state old, next;
 	struct mlimg_merged merged;
 	struct mlimg_composed_stack composed;
+	struct mlimg_protect protect;
+	const char *protected_paths[MLIMG_PROTECT_SHOWN_MAX];
 };
 
 static bool is_unionfs(const struct prepare *p)
@@ -383,6 +386,54 @@ static int note_rebuild(struct prepare *p, struct mlimg_err *err)
 		err);
 }
 
+/* On the console as well as in boot.json: whoever misses his file looks there. */
+static void tell_protected(struct prepare *p)
+{
+	const struct mlimg_protect *protect = &p->protect;
+	struct mlimg_boot *boot = &p->boot;
+
+	for (size_t i = 0; i < protect->n_notes; i++)
+		mlimg_boot_note(boot, "%s", protect->notes[i]);
+	if (!protect->n_aside)
+		return;
+	boot->protected_aside = protect->aside;
+	boot->n_protected = protect->n_aside;
+	while (boot->n_protected_paths < MLIMG_PROTECT_SHOWN_MAX &&
+		boot->n_protected_paths < protect->n_aside) {
+		size_t i = boot->n_protected_paths++;
+
+		p->protected_paths[i] = protect->shown[i];
+	}
+	boot->protected_paths = p->protected_paths;
+	printf("mlimg: the user layer covered %s", protect->shown[0]);
+	if (protect->n_aside > 1)
+		printf(" and %zu more", protect->n_aside - 1);
+	printf(", which %s protected: set aside in %s/user/mlimg/aside/%s\n",
+		protect->n_aside > 1 ? "are" : "is", p->wanted->root, protect->aside);
+	fflush(stdout);
+}
+
+/* Last of what is done to the upper: whatever was put there before may cover something. */
+static int protect(struct prepare *p, struct mlimg_err *err)
+{
+	bool is_index = strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0;
+	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers;
+	int r;
+
+	mlimg_lowers_open(p->root_fd, is_index, p->layers, p->n_layers, &lowers);
+	r = mlimg_protect_read(&lowers, &p->protect);
+	if (r < 0)
+		return mlimg_err_set(err, r, "protected paths");
+	r = mlimg_protect_leave(p->root_fd, &p->protect, err);
+	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
+		r = mlimg_protect_upper(p->user.fd, &lowers, is_unionfs(p),
+			p->wanted->mode == MLIMG_BOOT_NORMAL, &p->protect, err);
+	if (r < 0)
+		return r;
+	tell_protected(p);
+	return 0;
+}
+
 static int prepare(struct prepare *p, struct mlimg_err *err)
 {
 	int r;
@@ -407,6 +458,8 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	r = compose(p, err);
 	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
+	if (r == 0)
+		r = protect(p, err);
 	if (r == 0)
 		r = note_rebuild(p, err);
 	if (r == 0 && is_unionfs(p))

@@ -215,6 +215,20 @@ static json_t *pack_user(const struct mlimg_boot *boot)
 					"%s/user/mlimg/aside/reset-%s", boot->root, user->reset))));
 }
 
+static json_t *pack_protected(const struct mlimg_boot *boot)
+{
+	mlimg_autojson json_t *paths = json_array();
+
+	if (!boot->protected_aside)
+		return json_null();
+	for (size_t i = 0; i < boot->n_protected_paths; i++)
+		if (json_array_append_new(paths, json_string(boot->protected_paths[i])) < 0)
+			return NULL;
+	return json_pack("{s:o,s:I,s:O}", "aside",
+		json_sprintf("%s/user/mlimg/aside/%s", boot->root, boot->protected_aside), "n",
+		(json_int_t)boot->n_protected, "paths", paths);
+}
+
 static json_t *pack_notes(const struct mlimg_boot *boot)
 {
 	mlimg_autojson json_t *notes = json_array();
@@ -247,6 +261,7 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	r |= json_object_set_new(json, "verity", json_string(boot->verity ? boot->verity : "off"));
 	r |= json_object_set_new(json, "user", pack_user(boot));
 	r |= json_object_set_new(json, "carve_outs", json_array());
+	r |= json_object_set_new(json, "protected", pack_protected(boot));
 	r |= json_object_set_new(json, "generation", json_integer((json_int_t)boot->generation));
 	r |= json_object_set_new(json, "change", json_string(change_name(boot->change)));
 	r |= json_object_set_new(json, "previous", pack_previous(boot->previous));

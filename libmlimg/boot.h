@@ -22,6 +22,9 @@
  *                 "reset": null | { "request": "again-1", "aside": "/run/mlimg/user/mlimg/aside/reset-again-1" } },
  *                                        null as a whole in a rescue without a user layer
  *       "carve_outs": [ "/var/lib/docker" ],      paths that lie on the user file system outside the union
+ *       "protected": null | { "aside": "/run/mlimg/user/mlimg/aside/protected-1", "n": 2, "paths": [ "/etc/ld.so.preload", ... ] },
+ *                                        what the user layer had over protected paths (guest-agent/protect.h), set aside in this boot; "paths" has at
+ *                                        most 32, of 255 characters
  *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every
  *                                        change of the stack, back to a former one included
  *       "change": "first" | "none" | "changed" | "unknown",
@@ -172,8 +175,12 @@ enum mlimg_boot_reconciled {
 
 /** A boot. */
 struct mlimg_boot {
-	const char *root;   /**< "/run/mlimg": the mounts are told from it */
-	bool is_joined;     /**< index and layers are one disk */
+	const char *root; /**< "/run/mlimg": the mounts are told from it */
+	bool is_joined;   /**< index and layers are one disk */
+	const char *
+		protected_aside; /**< name of the directory in "aside", or NULL: nothing was set aside */
+	const char *const *protected_paths;    /**< of what was */
+	size_t n_protected_paths, n_protected; /**< of the paths told, and of all */
 	const char *verity; /**< what vouches for the layers' hash trees, NULL: nothing does */
 	struct mlimg_boot_stack stack;
 	enum mlimg_boot_mode mode;

@@ -21,6 +21,8 @@
 #define MLIMG_XATTR_USER_OVERLAY "user.overlay." /**< the same of overlays mounted with userxattr */
 #define MLIMG_XATTR_OPAQUE "trusted.overlay.opaque"
 #define MLIMG_XATTR_REDIRECT "trusted.overlay.redirect"
+#define MLIMG_XATTR_ORIGIN \
+	"trusted.overlay.origin" /**< handle of the lower file that a copy was made of */
 #define MLIMG_XATTR_METACOPY "trusted.overlay.metacopy"
 
 /** @return whether @p entry is a whiteout in overlayfs' form */

@@ -14,6 +14,10 @@ setup_file() {
 	done
 	cp "$images/mine.pem" "$images/certs/"
 	small-root "$(debian-tree v1)" "$images/tree" --certs "$images/certs"
+	# What the rows have to show of protected paths.
+	mkdir -p "$images/tree/etc/mlimg/protected.d" "$images/tree/usr/lib/provider"
+	printf '%s\n' /usr/lib/provider /etc/preload >"$images/tree/etc/mlimg/protected.d/provider.conf"
+	echo own >"$images/tree/usr/lib/provider/file"
 	made mine system small "$images/tree"
 	mkdir -p "$images/d/srv"
 	head -c 3000000 /dev/urandom >"$images/d/srv/large"
@@ -84,9 +88,18 @@ ends() {
 	ends
 }
 
-@test "verity: an index over signed layers; a changed byte is a read error" {
+@test "verity: an index over signed layers; a changed byte is a read error; protected paths" {
 	start --software "$images/bad.img" --disks separate --verity require
 	reads_what_is_sound require "mlimg-0 mlimg-1 mlimg-index"
+	# Until the next boot root may do what he wants.
+	vm_do t 'rm /usr/lib/provider/file; echo mine | tee /usr/lib/provider/mine /etc/preload /etc/mine >/dev/null; sync; reboot' || true
+	vm_rebooted t '[ -e /usr/lib/provider/file ]'
+	same "the system's and the user's" "own mine" "$(vm_do t 'cat /usr/lib/provider/file /etc/mine' | xargs)"
+	vm_do t '[ ! -e /usr/lib/provider/mine ] && [ ! -e /etc/preload ]'
+	same "boot.json" '{"aside":"/run/mlimg/user/mlimg/aside/protected-1","n":2,"paths":["/usr/lib/provider","/etc/preload"]}' \
+		"$(vm_do t 'cat /run/mlimg-boot.json' | jq -c .protected)"
+	same "set aside" "mine mine" "$(vm_do t 'cd /run/mlimg/user/mlimg/aside/protected-1 && cat usr/lib/provider/mine etc/preload' | xargs)"
+	grep -q "mlimg: the user layer covered /usr/lib/provider and 1 more, which are protected: set aside in " "$vms/t/console.log"
 	ends
 }
 
