@@ -413,7 +413,10 @@ static void emit_times(struct staging *s)
 	}
 }
 
-/* Moves make directories grow, and one that is split in two takes another block. */
+/*
+ * Moves make directories grow, and one that is split in two takes another block. What ext4 keeps back for itself (s_resv_clusters) is free, but
+ * not available.
+ */
 static int check_room(struct staging *s)
 {
 	struct statvfs st;
@@ -422,10 +425,10 @@ static int check_room(struct staging *s)
 	if (fstatvfs(s->c.own_fd, &st) < 0)
 		return mlimg_err_set(s->err, errno, "look for room");
 	wanted = BLOCKS_MIN + s->n_sets + 2 * s->names_size / (st.f_frsize ? st.f_frsize : 4096);
-	return st.f_bfree < wanted
+	return st.f_bavail < wanted
 		? mlimg_err_set(s->err, ENOSPC,
 			  "%" PRIu64 " blocks are wanted, and %" PRIu64 " are free", wanted,
-			  (uint64_t)st.f_bfree)
+			  (uint64_t)st.f_bavail)
 		: 0;
 }
 

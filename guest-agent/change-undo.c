@@ -448,7 +448,7 @@ static int check_room(const struct mlimg_change *c, const struct mlimg_undo_log 
 
 	if (fstatvfs(c->own_fd, &st) < 0)
 		return -errno;
-	return st.f_bfree < 16 + log->n_records / 64 ? -ENOSPC : 0;
+	return st.f_bavail < 16 + log->n_records / 64 ? -ENOSPC : 0;
 }
 
 static int prepare_rollback(

@@ -186,3 +186,75 @@ the carve-out '/srv' has no place in the user layer: Too many levels of symbolic
 	same "back on the first" "1.1 mine more 2.9 new 1.10 1" "$(cat "$root"/away/{f1,f9,f10} "$root/back/deep" | xargs)"
 	off
 }
+
+# agrees VERSION: prepare and commit on that system, whose tree is $DIR/VERSION.
+agrees() {
+	local id=$V1
+	[ "$1" = v1 ] || id=$V2
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	cp -r "$DIR/layer-$1" "$RUN/layers/0"
+	ln -s "$DIR/$1" "$RUN/layers/0/rootfs"
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT"
+	works mlimg-agent commit --root "$RUN"
+}
+
+# What the user sees and what is kept, with times.
+all_of_it() {
+	(
+		cd "$RUN/user"
+		treelist upper
+		find mlimg -not -path 'mlimg/reports*' -printf '%p %y %s\n' | grep -v '^mlimg d ' | sort
+		cat mlimg/state.json
+	)
+}
+
+@test "another system on a file system that is nearly full: all of the change is made, or nothing; and it is taken back" {
+	local i blocks before changed=0 unchanged=0
+	user_layer 16M
+	mkdir -p "$DIR"/v{1,2}/{etc/many,usr/lib}
+	for i in $(seq 150); do
+		echo "one $i" >"$DIR/v1/etc/many/file-$i"
+		echo "two $i" >"$DIR/v2/etc/many/file-$i"
+		echo "one $i" >"$DIR/v1/usr/lib/a-long-name-of-a-library-so-that-directories-take-blocks-$i"
+		echo "two $i" >"$DIR/v2/usr/lib/a-long-name-of-a-library-so-that-directories-take-blocks-$i"
+	done
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	agrees v1
+	# Stale copies, files to be set aside, files with a new one beside.
+	cp -a "$DIR/v1/etc" "$DIR/v1/usr" "$RUN/user/upper"
+	for i in $(seq 150); do
+		echo mine >"$RUN/user/upper/usr/lib/a-long-name-of-a-library-so-that-directories-take-blocks-$i"
+		[ "$i" -gt 40 ] || echo mine >"$RUN/user/upper/etc/many/file-$i"
+	done
+	before=$(all_of_it)
+	sync -f "$RUN/user"
+	umount "$RUN/user"
+	cp --sparse=always "$DIR/user.img" "$DIR/start.img"
+	for blocks in 5 30 60 90 120 150 240; do
+		cp --sparse=always "$DIR/start.img" "$DIR/user.img"
+		losetup -c "$LOOP"
+		blockdev --flushbufs "$LOOP"
+		mount -t ext4 -o nosuid,nodev "$LOOP" "$RUN/user"
+		fallocate -l $((($(stat -f -c %a "$RUN/user") - blocks) * 4096)) "$RUN/user/ballast"
+		agrees v2
+		if [ "$(jq -r .reconcile.done "$RUN/boot.json")" = reconciled ]; then
+			changed=$((changed + 1))
+			same "set aside" 150 "$(find "$RUN/user/mlimg/aside/2/usr/lib" -type f | wc -l)"
+			same "beside" 40 "$(find "$RUN/user/upper/etc/many" -name '*.mlimg-new' | wc -l)"
+			same "in upper" 80 "$(find "$RUN/user/upper" -type f | wc -l)"
+			agrees v1
+			same "done" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
+			same "upper after all" "$(grep '^\./' <<<"$before")" "$(all_of_it | grep '^\./')"
+		else
+			unchanged=$((unchanged + 1))
+			same "with $blocks blocks" "$before" "$(all_of_it)"
+		fi
+		umount "$RUN/user"
+		e2fsck -fn "$LOOP" >/dev/null 2>&1
+	done
+	echo "changed $changed, unchanged $unchanged"
+	[ "$changed" -gt 1 ]
+	[ "$unchanged" -gt 1 ]
+}
