@@ -27,7 +27,7 @@
  * after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with what there was, and the next one
  * tries again.
  *
- * Back: undo/N stays until the next change. When the stack of generation M is asked for again, the steps are undone, the last one first,
+ * Back: undo/N stays until the next change, or until one finds no room. When the stack of generation M is asked for again, the steps are undone, the last one first,
  * as generation N+1, in the same way. All that is made in 1 is the new state, and reconcile.new/times, a log of the times that directories
  * are to have in the end; what the change has put goes to slots of reconcile.new. What the user has written since stays:
  *

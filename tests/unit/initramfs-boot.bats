@@ -453,6 +453,17 @@ or choose another mlimg.union" "$on_index"
 	log | grep -q -- '-o lowerdir=T/run/mlimg/composed/rootfs:T/run/mlimg/layers/2/rootfs:T/run/mlimg/layers/1/rootfs:T/run/mlimg/layers/0/rootfs,upperdir='
 }
 
+@test "boot: what prepare says of the user's files is on the console and told to the host" {
+	machine() {
+		three_layers
+		echo "user's files on another stack: 1 set aside" >"$T/prepare.out"
+		mkdir -p "$T/run/mlimg/composed/rootfs"
+	}
+	in_both 0 "" "mlimg: user's files on another stack: 1 set aside" "mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
+	log | grep -qx "agent stage reconcile user's files on another stack: 1 set aside"
+	log | grep -q -- '-o lowerdir=T/run/mlimg/composed/rootfs:'
+}
+
 @test "boot: a host that does not listen is no failure" {
 	machine() {
 		three_layers
