@@ -40,6 +40,7 @@ struct mlimg_stanza {
 	const char *name, *version, *architecture; /**< "" where there is none */
 	const char *want, *state;                  /**< first and last word of Status */
 	const char *relations[MLIMG_N_RELATIONS];  /**< NULL where there is none */
+	const char *conffiles;                     /**< NULL where there are none */
 	enum mlimg_multi_arch multi_arch;
 	bool is_present; /**< its files are there */
 	struct mlimg_package_entry *entry;
@@ -79,7 +80,7 @@ struct mlimg_package_path {
 struct mlimg_packages_table {
 	struct mlimg_arena *arena;        /**< of all that is in a struct mlimg_packages_merged */
 	struct mlimg_package_path *paths; /**< sorted */
-	size_t n_paths, paths_room, links_room;
+	size_t n_paths, paths_room, links_room, files_room;
 };
 
 /** A merge under way. */
@@ -131,11 +132,38 @@ int mlimg_packages_put_status(struct mlimg_packages_job *job,
 /** Find the paths of packages that the user has his hand in: fills merged->table, ->hidden and ->packages. */
 int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
 
+/* ---- packages-conffiles.c ---- */
+
+/** Add to merged->files what packages of the user's have beneath the upper, in the old stack alone. */
+int mlimg_packages_keep_conffiles(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
 /* ---- packages-verdict.c ---- */
 
 /** @return whose @p path is, or NULL */
 const struct mlimg_package_path *mlimg_packages_find_path(
 	const struct mlimg_packages_table *table, const char *path);
+
+/**
+ * The verdict on a package.
+ *
+ * @param merged  what has come out
+ * @param spec    "NAME" or "NAME:ARCHITECTURE"
+ * @param size    bytes
+ */
+enum mlimg_package_verdict mlimg_packages_verdict_of_package(
+	const struct mlimg_packages_merged *merged, const char *spec, size_t size);
+
+/* ---- packages-follow.c ---- */
+
+/** What follows its package in a database other than the status: mlimg_records_follow_fn with a struct mlimg_packages_follow */
+bool mlimg_packages_follow(
+	void *ctx, const char *text, size_t size, enum mlimg_merge_side *ret_side);
+
+/** Its context. */
+struct mlimg_packages_follow {
+	const struct mlimg_packages_merged *merged;
+	const char *path; /**< of the database */
+};
 
 /* ---- packages-depends.c ---- */
 

@@ -87,6 +87,8 @@ static int take_field(struct mlimg_arena *arena, struct mlimg_stanza *s, const s
 	for (size_t i = 0; i < MLIMG_N_RELATIONS; i++)
 		if (is_named(f, relation_names[i]))
 			return (s->relations[i] = value_of(arena, f)) ? 0 : -ENOMEM;
+	if (is_named(f, "Conffiles"))
+		return (s->conffiles = value_of(arena, f)) ? 0 : -ENOMEM;
 	if (!is_status && !is_multi)
 		return 0;
 	value = value_of(arena, f);

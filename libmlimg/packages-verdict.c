@@ -22,36 +22,43 @@ const struct mlimg_package_path *mlimg_packages_find_path(
 	return NULL;
 }
 
-/* "NAME.EXTENSION" or "NAME:ARCHITECTURE.EXTENSION" */
-static enum mlimg_package_verdict verdict_of_info(
-	const struct mlimg_packages_merged *merged, const char *file)
+enum mlimg_package_verdict mlimg_packages_verdict_of_package(
+	const struct mlimg_packages_merged *merged, const char *spec, size_t size)
 {
-	const char *dot = strrchr(file, '.'), *colon = strchr(file, ':');
-	size_t size = (size_t)((colon ? colon : dot ? dot : file) - file), low = 0;
+	const char *colon = memchr(spec, ':', size);
+	size_t name_size = colon ? (size_t)(colon - spec) : size, low = 0;
 
 	for (size_t high = merged->n_packages; low < high;) {
 		size_t middle = low + (high - low) / 2;
-		const char *name = merged->packages[middle].name;
-		int order = strncmp(name, file, size);
 
-		if (order < 0)
+		if (strncmp(merged->packages[middle].name, spec, name_size) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	for (; dot && low < merged->n_packages; low++) {
+	for (; low < merged->n_packages; low++) {
 		const struct mlimg_packages_package *package = &merged->packages[low];
+		size_t rest = size - name_size - (colon != NULL);
 
-		if (strncmp(package->name, file, size) != 0)
+		if (strncmp(package->name, spec, name_size) != 0)
 			break;
-		if (strlen(package->name) == size &&
+		if (strlen(package->name) == name_size &&
 			(!colon ||
-				(strlen(package->architecture) == (size_t)(dot - colon) - 1 &&
-					strncmp(package->architecture, colon + 1,
-						(size_t)(dot - colon) - 1) == 0)))
+				(strlen(package->architecture) == rest &&
+					strncmp(package->architecture, colon + 1, rest) == 0)))
 			return package->verdict;
 	}
 	return MLIMG_FILES_PLAIN;
+}
+
+/* "NAME.EXTENSION" or "NAME:ARCHITECTURE.EXTENSION" */
+static enum mlimg_package_verdict verdict_of_info(
+	const struct mlimg_packages_merged *merged, const char *file)
+{
+	const char *dot = strrchr(file, '.');
+
+	return dot ? mlimg_packages_verdict_of_package(merged, file, (size_t)(dot - file))
+		   : MLIMG_FILES_PLAIN;
 }
 
 enum mlimg_package_verdict mlimg_packages_verdict_of(

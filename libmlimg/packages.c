@@ -125,18 +125,43 @@ static int merge_status(struct mlimg_packages_job *job, struct mlimg_merged_text
 static int merge_one(
 	struct mlimg_packages_job *job, const char *path, struct mlimg_merged_text *ret)
 {
+	struct mlimg_packages_follow follow = {job->merged, path};
 	mlimg_autotexts struct texts t = {.owned = {NULL}};
-	int r;
+	int r = texts_read(job, path, &t);
 
-	if (strcmp(path, MLIMG_PACKAGES_STATUS) == 0)
-		return merge_status(job, ret);
-	r = texts_read(job, path, &t);
 	if (r < 0)
 		return r;
 	if (is_alternatives(path))
 		return mlimg_packages_merge_alternatives(job, path, t.texts, ret);
-	return mlimg_records_merge(
-		mlimg_records_form_of(path), path, t.texts, ret, job->notes, job->err);
+	return mlimg_records_merge(mlimg_records_form_of(path), path, t.texts,
+		mlimg_packages_follow, &follow, ret, job->notes, job->err);
+}
+
+static bool is_status(const char *path)
+{
+	return strcmp(path, MLIMG_PACKAGES_STATUS) == 0;
+}
+
+/* The status comes first: what others have of a package follows it. */
+static int merge_files(struct mlimg_packages_job *job)
+{
+	const struct mlimg_packages_input *input = job->input;
+	struct mlimg_packages_merged *m = job->merged;
+	int r = 0;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < input->n_paths && r == 0; i++) {
+			const char *path = input->paths[i];
+
+			if (is_status(path) == pass)
+				continue;
+			m->files[i].path = mlimg_arena_strndup(m->table->arena, path, strlen(path));
+			if (!m->files[i].path)
+				return mlimg_packages_no_memory(job);
+			r = pass == 0 ? merge_status(job, &m->files[i].text)
+				      : merge_one(job, path, &m->files[i].text);
+		}
+	return r;
 }
 
 /* ---- all ---- */
@@ -152,21 +177,19 @@ static int merge_all(struct mlimg_packages_job *job)
 {
 	const struct mlimg_packages_input *input = job->input;
 	struct mlimg_packages_merged *m = job->merged;
-	int r = 0;
+	int r;
 
 	m->table = calloc(1, sizeof(*m->table));
 	m->files = calloc(input->n_paths + 1, sizeof(*m->files));
+	if (m->table)
+		m->table->files_room = (input->n_paths + 1) * sizeof(*m->files);
 	job->arena = mlimg_arena_new();
 	if (!m->table || !m->files || !job->arena || !(m->table->arena = mlimg_arena_new()))
 		return mlimg_packages_no_memory(job);
-	for (size_t i = 0; i < input->n_paths && r == 0; i++) {
-		const char *path = input->paths[i];
-
-		m->files[i].path = mlimg_arena_strndup(m->table->arena, path, strlen(path));
-		m->n_files++;
-		r = m->files[i].path ? merge_one(job, path, &m->files[i].text)
-				     : mlimg_packages_no_memory(job);
-	}
+	m->n_files = input->n_paths;
+	r = merge_files(job);
+	if (r == 0)
+		r = mlimg_packages_keep_conffiles(job);
 	if (m->n_links)
 		qsort(m->links, m->n_links, sizeof(*m->links), link_cmp);
 	return r;

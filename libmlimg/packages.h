@@ -33,10 +33,11 @@
  *
  * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs there, unless the upper has something of its
  * own. Paths are real ones: those of a merged /usr where next has that, and where diversions have put the file.
- * Of the files in var/lib/dpkg/info each follows its package.
+ * Of the files in var/lib/dpkg/info each follows its package. A configuration file of a package of the user's that dpkg has not written anew, since the
+ * one in base is the same, is lost with base: where next has none, its text is among those that come out.
  *
- * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged by record; what both sides changed is the
- * user's, and told. The state files of update-alternatives(1), var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides
+ * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged by record; what they have
+ * of a package follows the verdict on it, and what both sides changed is else the user's, and told. The state files of update-alternatives(1), var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides
  * changed is on "auto", its links follow from its choices, and are told (`links`).
  *
  * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts, Provides, with versions, alternatives and
@@ -107,7 +108,8 @@ struct mlimg_packages_table;
 
 /** What comes out. */
 struct mlimg_packages_merged {
-	struct mlimg_packages_file *files; /**< as the paths of the input */
+	struct mlimg_packages_file *
+		files; /**< as the paths of the input; then configuration files to be kept, which are not in next */
 	size_t n_files;
 	struct mlimg_packages_link *links; /**< sorted by path */
 	size_t n_links;

@@ -234,6 +234,9 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 		return no_memory(p, extra->path);
 	if (extra->is_hidden)
 		return plan_put_op(p, MLIMG_PLAN_HIDE, extra->path, NULL, 0);
+	/* A configuration file of the old stack's keeps its mode, which may be that of a secret. */
+	if (extra->text && !next)
+		next = mlimg_manifest_find(p->in->base, extra->path);
 	if (extra->text)
 		return plan_put_text(
 			p, extra->path, next ? next : &plain, extra->text->data, extra->text->size);

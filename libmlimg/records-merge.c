@@ -46,6 +46,8 @@ struct merge {
 	struct mlimg_record_list lists[MLIMG_N_MERGE_SIDES];
 	struct mlimg_text out;
 	size_t n; /* records that are put */
+	mlimg_records_follow_fn *follow;
+	void *ctx;
 	struct mlimg_notes *notes;
 	struct mlimg_err *err;
 };
@@ -76,10 +78,14 @@ static int put(struct merge *m, const char *key)
 	const struct mlimg_record *base = mlimg_record_list_find(&m->lists[MLIMG_SIDE_BASE], key),
 				  *next = mlimg_record_list_find(&m->lists[MLIMG_SIDE_NEXT], key),
 				  *mine = mlimg_record_list_find(&m->lists[MLIMG_SIDE_MINE], key);
+	const struct mlimg_record *any = mine ? mine : next;
 	const struct mlimg_record *is = is_same(base, mine) ? next : mine;
+	enum mlimg_merge_side side;
 	int r = 0;
 
-	if (!is_same(base, mine) && !is_same(base, next) && !is_same(next, mine))
+	if (m->follow && m->follow(m->ctx, any->text, any->size, &side))
+		is = side == MLIMG_SIDE_MINE ? mine : next;
+	else if (!is_same(base, mine) && !is_same(base, next) && !is_same(next, mine))
 		r = note(m, key);
 	if (!is)
 		return r;
@@ -116,12 +122,17 @@ static int merge(struct merge *m, const struct mlimg_records_text texts[MLIMG_N_
 }
 
 int mlimg_records_merge(enum mlimg_records_form form, const char *path,
-	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret,
-	struct mlimg_notes *notes, struct mlimg_err *err)
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], mlimg_records_follow_fn *follow,
+	void *ctx, struct mlimg_merged_text *ret, struct mlimg_notes *notes, struct mlimg_err *err)
 {
 	const struct mlimg_records_text next = texts[MLIMG_SIDE_NEXT],
 					mine = texts[MLIMG_SIDE_MINE];
-	struct merge m = {.form = form, .path = path, .notes = notes, .err = err};
+	struct merge m = {.form = form,
+		.path = path,
+		.follow = follow,
+		.ctx = ctx,
+		.notes = notes,
+		.err = err};
 	int r = merge(&m, texts);
 
 	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)

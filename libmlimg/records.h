@@ -162,19 +162,34 @@ enum mlimg_merged_from mlimg_merged_text_from(
 enum mlimg_merge_side mlimg_merge_order(const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES]);
 
 /**
+ * Says that a record follows something else.
+ *
+ * @param ctx       the caller's
+ * @param text      of the record on any side
+ * @param size      bytes
+ * @param ret_side  whose record it is to be, which may be none
+ * @return          false: as the three sides have it
+ */
+typedef bool mlimg_records_follow_fn(
+	void *ctx, const char *text, size_t size, enum mlimg_merge_side *ret_side);
+
+/**
  * Merge a database three ways by record. One that one side alone changed, made or removed is that side's; one that both changed
  * otherwise is mine, and told. In the order of mlimg_merge_order(); what the other side alone has comes behind.
  *
  * @param form   of all
  * @param path   of the database, for notes and errors
  * @param texts  base, next, mine; text NULL where it is not there, which has no records
+ * @param follow asked for each record; may be NULL
+ * @param ctx    handed to @p follow
  * @param ret    the result; free() its text. Not there when it has no records, and next or mine is not there
  * @param notes  gets what both changed; may be NULL
  * @param err    as mlimg_records_diff(); "mine: PATH: line N: ..."
  * @return       0, -EUCLEAN, -ENOMEM
  */
 int mlimg_records_merge(enum mlimg_records_form form, const char *path,
-	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret,
-	struct mlimg_notes *notes, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], mlimg_records_follow_fn *follow,
+	void *ctx, struct mlimg_merged_text *ret, struct mlimg_notes *notes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -75,7 +75,7 @@ fine() {
 			same "version of $name" "$version" "$(cat "$1/usr/share/$name/version")"
 			same "files of $name" "only-$version same version" "$(find "$1/usr/share/$name" -type f -printf '%f\n' | sort | xargs)"
 			same "program of $name" "$name $version" "$(cat "$1/usr/bin/$name")"
-			[ -e "$1/etc/$name.conf" ]
+			same "configuration of $name" "option = $name" "$(cat "$1/etc/$name.conf")"
 			same "files of $name in dpkg's info" "conffiles list md5sums triggers" \
 				"$(find "$1/var/lib/dpkg/info" -name "$name.*" -printf '%f\n' | sed 's/.*\.//' | sort | xargs)"
 		else
@@ -97,15 +97,16 @@ fine() {
 
 @test "what users do to packages, case by case" {
 	local n v
-	for n in left upgraded newer removed purged held own both; do
+	for n in left upgraded newer removed purged held dropped own both; do
 		for v in 1 2 3; do deb "$n" "$v"; done
 	done
 	tree base
-	in_tree base -i debs/{left,upgraded,newer,removed,purged,held}_1.deb
+	in_tree base -i debs/{left,upgraded,newer,removed,purged,held,dropped}_1.deb
 	cp -al base next
+	in_tree next -P dropped
 	in_tree next -i debs/{left,upgraded,newer,removed,purged,held,both}_2.deb
 	cp -al base mine
-	in_tree mine -i debs/{upgraded_3,own_1,both_3}.deb
+	in_tree mine -i debs/{upgraded_3,own_1,both_3,dropped_2}.deb
 	in_tree mine -i debs/newer_2.deb
 	in_tree mine -r removed
 	in_tree mine -P purged
@@ -114,15 +115,18 @@ fine() {
 	merged
 	fine out
 	same "what is listed" 'both 3 install installed
+dropped 2 install installed
 held 2 hold installed
 left 2 install installed
 newer 3 install installed
 own 1 install installed
 removed 1 deinstall config-files
 upgraded 3 install installed' "$(listed out)"
-	same "what people are told" "conflict held: on hold at 1, but the system has 2, and the files are the system's
+	same "what people are told" "told dropped: the system has it no more; 2, installed here, stays
+conflict held: on hold at 1, but the system has 2, and the files are the system's
 told newer: 2, installed here, gives way to the system's 3
 both mine
+dropped mine
 newer next
 own mine
 purged removed

@@ -96,6 +96,16 @@ static const char *merge(const char *path)
 	return merged.files[0].text.text;
 }
 
+/* @return how many files come out */
+static size_t merge_status(void)
+{
+	const char *path = STATUS;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(merge_paths(&path, 1, &err), err);
+	return merged.n_files;
+}
+
 /* "NAME VERSION [WANT [STATE]]; ..." as a status */
 static char *status_of(const char *spec)
 {
@@ -361,6 +371,25 @@ TEST(files_that_are_diverted)
 	hidden("usr/d ");
 }
 
+TEST(configuration_that_is_in_the_old_system_alone)
+{
+#define CONF(VERSION)                                                                 \
+	"Package: a\nStatus: install ok installed\nArchitecture: amd64\nConffiles:\n" \
+	" /etc/a 00\n /etc/changed 00\n /etc/next 00 obsolete\nVersion: " VERSION "\n\n"
+	next_paths[0] = "etc/next";
+	next_paths[1] = NULL;
+	set_all(STATUS, CONF("1"), "", CONF("2"));
+	set_all("etc/a", "text\n", NULL, "text\n");
+	set_all("etc/changed", "text\n", NULL, "mine\n");
+	set_all("etc/next", "text\n", "text\n", "text\n");
+	ASSERT_EQ(merge_status(), 2);
+	ASSERT_STR(merged.files[1].path, "etc/a");
+	ASSERT_STR(merged.files[1].text.text, "text\n");
+	/* Not when the package is the system's. */
+	set(1, STATUS, CONF("3"));
+	ASSERT_EQ(merge_status(), 1);
+}
+
 static void depends(const char *fields, const char *next_more, const char *note)
 {
 	char mine[512], next[512];
@@ -438,6 +467,36 @@ TEST(other_databases)
 	set_all("var/lib/dpkg/triggers/v", "p\n", NULL, "p\n");
 	ASSERT_STR(merge("var/lib/dpkg/triggers/v"), NULL);
 	ASSERT_EQ(merged.files[0].text.from, MLIMG_FROM_NEXT);
+}
+
+static const char *merge_with_status(const char *path)
+{
+	const char *const paths[] = {path, STATUS};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(merge_paths(paths, 2, &err), err);
+	ASSERT_STR(merged.files[0].path, path);
+	return merged.files[0].text.text;
+}
+
+TEST(what_databases_have_of_a_package_follows_it)
+{
+	/* The user's stays, though next has dropped its own; what he removed does not come back; what gave way is next's. */
+	set_status("mine 1; gone 1; plain 1", "gone 2; give 2; plain 2", "mine 2; give 1; plain 1");
+	set_all("var/lib/dpkg/triggers/File", "/m mine/noawait\n/g gone\n/p plain\n",
+		"/g2 gone\n/i give\n/p plain\n", "/m mine/noawait\n/i0 give\n/p plain\n");
+	ASSERT_STR(merge_with_status("var/lib/dpkg/triggers/File"),
+		"/m mine/noawait\n/p plain\n/i give\n");
+	set_all("var/lib/dpkg/triggers/t", "mine:amd64/noawait\n", "gone\n",
+		"mine:amd64/noawait\n");
+	ASSERT_STR(merge_with_status("var/lib/dpkg/triggers/t"), "mine:amd64/noawait\n");
+	set_all("var/lib/dpkg/diversions", "/a\n/b\nmine\n", "/c\n/d\ngone\n/e\n/f\nplain\n",
+		"/a\n/b\nmine\n");
+	ASSERT_STR(merge_with_status("var/lib/dpkg/diversions"), "/e\n/f\nplain\n/a\n/b\nmine\n");
+	set_all("var/lib/apt/extended_states", "Package: mine\nAuto-Installed: 1\n\n", "",
+		"Package: mine\nAuto-Installed: 1\n\n");
+	ASSERT_STR(merge_with_status("var/lib/apt/extended_states"),
+		"Package: mine\nAuto-Installed: 1\n\n");
 }
 
 #define EDITOR "var/lib/dpkg/alternatives/editor"
