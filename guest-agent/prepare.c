@@ -376,13 +376,16 @@ static int note_rebuild(struct prepare *p, struct mlimg_err *err)
 
 	if (mode != MLIMG_BOOT_NORMAL && mode != MLIMG_BOOT_VOLATILE)
 		return 0;
-	return mlimg_rebuild_note(&(struct mlimg_rebuild_boot){.root_fd = p->root_fd,
-					  .dir_fd = p->dir_fd,
-					  .layers = p->layers,
-					  .n_layers = p->n_layers,
-					  .has_changed = p->boot.change != MLIMG_BOOT_NONE,
-					  .may_write = mode == MLIMG_BOOT_NORMAL,
-					  .generation = p->boot.generation},
+	return mlimg_rebuild_note(
+		&(struct mlimg_rebuild_boot){.root_fd = p->root_fd,
+			.dir_fd = p->dir_fd,
+			.layers = p->layers,
+			.n_layers = p->n_layers,
+			/* A change that was taken back has brought the caches back. */
+			.has_changed = p->boot.change != MLIMG_BOOT_NONE &&
+				p->boot.reconciled != MLIMG_BOOT_ROLLED_BACK,
+			.may_write = mode == MLIMG_BOOT_NORMAL,
+			.generation = p->boot.generation},
 		err);
 }
 

@@ -128,3 +128,24 @@ prepare() { # CHANGE OPTION…
 	prepare unknown --mode rescue
 	[ ! -e "$RUN/rebuild" ]
 }
+
+@test "caches that another stack has dropped are listed; those that came back with the former one are not" {
+	tenant=$(layerdir user alice 1 empty "$RUN/user")
+	stack
+	prepare first
+	left
+	works mlimg-agent commit --root "$RUN"
+	mkdir -p "$RUN/user/upper/etc"
+	echo mine >"$RUN/user/upper/etc/ld.so.cache"
+	stack etc/mailcap
+	prepare changed
+	[ ! -e "$RUN/user/upper/etc/ld.so.cache" ]
+	left etc/mailcap etc/ld.so.cache
+	works mlimg-agent rebuild --root "$RUN"
+	left
+	stack
+	prepare changed
+	same "reconcile" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
+	same "cache" mine "$(cat "$RUN/user/upper/etc/ld.so.cache")"
+	left
+}

@@ -7,14 +7,18 @@ load ../lib/common
 
 setup_file() {
 	load ../lib/debian
+	load ../lib/packaged
 	load ../lib/probe
 	debian_make v1
 	probe_make "$BATS_FILE_TMPDIR" "$(debian-tree v1)"
 	layers_more "$BATS_FILE_TMPDIR" 29
+	packaged_make "$BATS_FILE_TMPDIR" "$(debian-tree v1)" nginx 991
+	packaged_make "$BATS_FILE_TMPDIR" "$(debian-tree v1)" jq 992
 }
 
 setup() {
 	load ../lib/debian
+	load ../lib/packaged
 	load ../lib/probe
 	debian_begin
 }
@@ -29,15 +33,18 @@ sane() {
 		same "root" "overlay rw" "$(vm_do t "awk '\$2 == \"/\" { print \$3, substr(\$4, 1, 2) }' /proc/mounts")"
 }
 
-@test "debian: two software layers, through overlay" {
+@test "debian: four software layers, two of them of packages, through overlay" {
 	export vm_union=overlay
-	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/probe.img" --user "$user"
+	vm_start t --system "$images/system.img" --software "$images/a.img" --software "$images/probe.img" \
+		--software "$images/nginx.img" --software "$images/jq.img" --user "$user"
 	vm_up t
-	sane first "$images"/{system,a,probe}.img
+	sane first "$images"/{system,a,probe,nginx,jq}.img
+	packaged_fits t
 	same "merged tree" "$(layers_a)" "$(layers_show t)"
 	# What udev and systemd do not know of layers' disks takes no mount away from them.
 	vm_do t 'systemctl daemon-reload; udevadm trigger --settle; systemctl daemon-reload'
-	same "layers" "/run/mlimg/layers/0 /run/mlimg/layers/1 /run/mlimg/layers/2" "$(vm_do t 'findmnt -nlo TARGET | grep ^/run/mlimg/layers/ | sort | paste -sd " "')"
+	same "layers" "/run/mlimg/layers/0 /run/mlimg/layers/1 /run/mlimg/layers/2 /run/mlimg/layers/3 /run/mlimg/layers/4" \
+		"$(vm_do t 'findmnt -nlo TARGET | grep ^/run/mlimg/layers/ | sort | paste -sd " "')"
 	same "links to file systems" mlimg-user "$(vm_do t 'ls /dev/disk/by-label')"
 	same "disks that systemd knows" 1 "$(vm_do t 'systemctl list-units --type device --plain --no-legend | grep -c "block-vd[a-z].device"')"
 	# The agent's own view of everything is read-only, /proc and cgroups included: root needs no capabilities to write there.
@@ -61,13 +68,14 @@ with_more() {
 	} | LC_ALL=C sort -t : -k 1,1
 }
 
-@test "debian: 33 software layers through an index, shuffled disks; writes survive a reboot, before which all is unmounted" {
-	local layers=("$images"/{a,b,c,probe}.img "$images"/more{1..29}.img) arguments=() image
+@test "debian: 35 software layers through an index, shuffled disks; writes survive a reboot, before which all is unmounted" {
+	local layers=("$images"/{a,b,c,probe}.img "$images"/{nginx,jq}.img "$images"/more{1..29}.img) arguments=() image
 	for image in "${layers[@]}"; do arguments+=(--software "$image"); done
 	# QEMU ends where the guest reboots, so that one can look at the disk in between.
 	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 7 -- -no-reboot
 	vm_up t
 	sane first "$images/system.img" "${layers[@]}"
+	packaged_fits t
 	same "merged tree" "$(with_more layers_abc)" "$(layers_show t)"
 	fails 1 "" vm_do t 'test -e /usr/share/common-licenses/GPL-3'
 	probe t
@@ -80,6 +88,7 @@ with_more() {
 	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 8
 	vm_up t
 	sane none "$images/system.img" "${layers[@]}"
+	packaged_fits t
 	probe t again
 	same "systemd-remount-fs" "success active" "$(vm_do t 'systemctl show -P ActiveState -P Result systemd-remount-fs.service | xargs')"
 	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e 's/last:29/last:mine/' < <(with_more layers_abc))" \
