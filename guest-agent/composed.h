@@ -11,7 +11,7 @@
  *
  * It appears there whole, by rename, after it is on stable storage; then /run/mlimg/composed is a symbolic link to it. In the modes that
  * write nothing into the user layer, and when there is no room in it, /run/mlimg/composed is a directory with the same in it: it takes memory, and
- * is made in every boot. Where nothing is composed there is no /run/mlimg/composed.
+ * is made in every boot. So it is where layers are read through hash trees, or protect paths (protect.h): what lies in the user layer is the user's. Where nothing is composed there is no /run/mlimg/composed.
  */
 #ifndef MLIMG_COMPOSED_H
 #define MLIMG_COMPOSED_H

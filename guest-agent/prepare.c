@@ -23,6 +23,7 @@
 #include "guest-agent/protect.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile.h"
+#include "guest-agent/remove-tree.h"
 #include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -157,19 +158,38 @@ static void note_built_over(struct prepare *p)
 			p->layers[layer].info.name, missing);
 }
 
+/*
+ * A tree in the user layer is the user's to change, as the upper is. Where something vouches for the layers, or a user may not cover all of them, it is
+ * composed in every boot. What declares that is read without a tree of a former attempt.
+ */
+static bool may_keep_composed(struct prepare *p)
+{
+	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers = {.n = 0};
+	mlimg_autofree struct mlimg_protect *protect = calloc(1, sizeof(*protect));
+
+	if (!protect || strcmp(p->wanted->verity, "off") != 0 ||
+		mlimg_remove_tree(p->root_fd, MLIMG_COMPOSED_DIR) < 0)
+		return false;
+	mlimg_lowers_open(p->root_fd, false, p->layers, p->n_layers, &lowers);
+	return mlimg_protect_read(&lowers, protect) == 0 && protect->n_patterns == 0;
+}
+
 /* What is above all layers is a part of the stack, so it is there before the stack is compared, and before anything reads what it shows. */
 static int compose(struct prepare *p, struct mlimg_err *err)
 {
 	static const struct mlimg_composed_stack nothing;
 	bool is_index = strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0;
+	bool may_keep = !is_index && may_keep_composed(p);
 	struct mlimg_composed_place place = {.root_fd = p->root_fd,
-		.dir_fd = p->wanted->mode == MLIMG_BOOT_NORMAL ? p->dir_fd : -1,
+		.dir_fd = p->wanted->mode == MLIMG_BOOT_NORMAL && (is_index || may_keep) ? p->dir_fd
+											 : -1,
 		.stack_id = p->boot.stack.stack_id};
 	int r;
 
 	if (is_index)
 		r = mlimg_composed_of_index(&p->layers[0], &p->composed, err);
-	else if (p->user.fd >= 0 && mlimg_composed_is_kept(&p->user, place.stack_id, &p->composed))
+	else if (may_keep && p->user.fd >= 0 &&
+		mlimg_composed_is_kept(&p->user, place.stack_id, &p->composed))
 		r = !(place.is_kept = true);
 	else
 		r = mlimg_composed_make(

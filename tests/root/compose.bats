@@ -33,7 +33,9 @@ databases() {
 	for i in {a..h}; do
 		[ $((RANDOM % 2)) -eq 0 ] || printf 'Package: %s\nArchitecture: amd64\nAuto-Installed: %s\n\n' "$i" $((RANDOM % 2))
 	done >"$1/var/lib/apt/extended_states"
-	printf '%s\n' i386 arm64 riscv64 | shuf -n $((RANDOM % 3)) >"$1/var/lib/dpkg/arch"
+	for i in i386 arm64 riscv64; do
+		[ $((RANDOM % 2)) -eq 0 ] || echo "$i"
+	done >"$1/var/lib/dpkg/arch"
 	for i in 1 2 3; do
 		rm -f "$1/var/lib/dpkg/triggers/t$i"
 		[ $((RANDOM % 3)) -eq 0 ] || echo "$i$RANDOM" >"$1/var/lib/dpkg/triggers/t$i"
@@ -182,6 +184,41 @@ shown() {
 	prepare overlay
 	prepare overlay --mode volatile
 	[ -h "$run/composed" ]
+}
+
+# forged: a tree in the user layer as a boot would leave it, with a program of the user's
+forged() {
+	local name
+	name=composed.$(jq -r .stack_id "$run/boot.json" | cut -c 1-20)-1
+	rm -rf tree
+	cp -rL "$run/composed" tree
+	rm -rf "$run/user/mlimg/$name"
+	mv tree "$run/user/mlimg/$name"
+	echo forged >"$run/user/mlimg/$name/rootfs/forged"
+}
+
+@test "where the layers protect paths, or something vouches for them, the user layer's tree is not taken" {
+	mkdir -p 0/etc/mlimg/protected.d
+	echo /usr/bin >0/etc/mlimg/protected.d/x.conf
+	images 1
+	user_layer 16M
+	mount_layers
+	prepare overlay
+	forged
+	prepare overlay
+	[ -d "$run/composed/rootfs" ] && [ ! -h "$run/composed" ] && [ ! -e "$run/composed/rootfs/forged" ]
+	umount "$run"/layers/* "$run/user"
+	rm -r 0 1 [01].img
+	images 1
+	user_layer 16M
+	mount_layers
+	prepare overlay
+	[ -h "$run/composed" ]
+	forged
+	prepare overlay
+	[ -e "$run/composed/rootfs/forged" ]
+	prepare overlay --verity stack
+	[ -d "$run/composed/rootfs" ] && [ ! -h "$run/composed" ] && [ ! -e "$run/composed/rootfs/forged" ]
 }
 
 @test "without room in the user layer they take memory, and a note says so" {
