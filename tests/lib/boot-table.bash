@@ -20,8 +20,8 @@
 #     damages   "user": a user layer that a row has damaged need not be clean afterwards
 #
 # IMAGE is NAME for NAME.img, one that the row has made if there is one; `system` and `user` are the row's own. In values {NAME} is the first 20
-# digits of an image's id, {NAME.uuid} its UUID, {NAME.index} that of an index, {NAME.size} its bytes, {stack} the id of the stack, {driver} the driver, and other words are what
-# a change has put into ${words[…]}.
+# digits of an image's id, {NAME.uuid} its UUID, {NAME.index} that of an index, {NAME.size} its bytes, {stack} the id of the stack, {driver} the
+# driver, and other words are what a change has put into ${words[…]}.
 #
 # What is found out about a guest comes through its ports; the console is only looked at for what people are to see there.
 
@@ -123,7 +123,8 @@ index_uuid() {
 	mlimg-agent identify "$1" | cut -f 4
 }
 
-# The index that the row's kernel parameters name. Adds its disk to qemu, and sets words[stack], and words[index], how messages list this disk.
+# The index that the row's kernel parameters name. Adds its disk to qemu, and sets words[stack], and words[index], how messages list this disk,
+# which the guest has before mlimg-vm's.
 row_index() {
 	local file=$images_of_row/row.idx stack names
 	words[index]=''
@@ -138,7 +139,7 @@ row_index() {
 		mlimg-index --quiet -o "$file" "${stack[@]}" || return
 	fi
 	mapfile -t -O ${#qemu[@]} qemu < <(disk "$file" "${words[stack]}" index)
-	words[index]=", /dev/vdX (serial ${words[stack]}) with an index, UUID $(index_uuid "$file")"
+	words[index]="/dev/vdX (serial ${words[stack]}) with an index, UUID $(index_uuid "$file"), "
 }
 
 # The kernel parameters of a row with `stack:`. mlimg-vm is told another driver, so that it compiles and attaches nothing itself.
