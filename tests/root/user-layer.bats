@@ -202,7 +202,7 @@ agrees() {
 # What the user sees and what is kept, with times.
 all_of_it() {
 	(
-		cd "$RUN/user"
+		cd "$RUN/user" || exit
 		treelist upper
 		find mlimg -not -path 'mlimg/reports*' -printf '%p %y %s\n' | grep -v '^mlimg d ' | sort
 		cat mlimg/state.json
