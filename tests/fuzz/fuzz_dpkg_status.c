@@ -71,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fresh = (struct mlimg_records_text){
 		text + old.size + (middle ? 3 : 0), middle ? size - old.size - 3 : 0};
 	check_records(MLIMG_RECORDS_STANZAS +
-			(enum mlimg_records_form)((uint8_t)(data[0] - '0') % MLIMG_RECORDS_FORM_LAST),
+			(enum mlimg_records_form)(
+				(uint8_t)(data[0] - '0') % MLIMG_RECORDS_FORM_LAST),
 		old, fresh);
 	return 0;
 }
