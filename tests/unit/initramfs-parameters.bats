@@ -151,7 +151,7 @@ software() {
 	local known readme page
 	known=$(sed -n 's/^\t\t\(mlimg\.[a-z]*\)).*/\1/p' "$MLIMG_TOP/initramfs/lib/mlimg-decisions" | sort)
 	readme=$(sed -n 's/^| `\(mlimg\.[a-z]*\)` |.*/\1/p' "$MLIMG_TOP/initramfs/README.md" | sort)
-	page=$(sed -n 's/^\.It Cm \(mlimg\.[a-z]*\).*/\1/p' "$MLIMG_TOP/initramfs/mlimg-boot.7" | sort)
+	page=$(sed -n 's/^\.It Cm \(mlimg\.[a-z]*\).*/\1/p' "$MLIMG_TOP/initramfs/mlimg-boot.7" | sort -u) # a parameter may have several forms
 	[ "$(wc -w <<<"$known")" -ge 8 ]
 	same "table of README.md" "$known" "$readme"
 	same "list of mlimg-boot.7" "$known" "$page"

@@ -131,7 +131,8 @@ its root hash is $(root_hash x), not $(root_hash system)"
 not_taken() {
 	export vm_union=overlay
 	start --software "$images/$1.img" --append mlimg.verity=require
-	stops "the software layer $(short "$images/$1.img") cannot be verified: /dev/vdX: $2"
+	# Of an image that mlimg-inspect would refuse as well.
+	stops "the software layer $(jq -r .build_id "$images/$1.img.layer.json" | cut -c 1-20) cannot be verified: /dev/vdX: $2"
 }
 
 serial() {
