@@ -162,11 +162,14 @@ static enum shown shown_at(const struct planning *p, const char *path, bool is_w
 	return e->type == MLIMG_DIR && !(fate & FATE_CLOSED) ? SHOWS : HIDDEN;
 }
 
-static bool is_dir_of_next(const struct planning *p, const char *path)
+/* A directory of the new stack, or one of the old one alone, which a configuration file may be in. */
+static bool is_dir_of_stack(const struct planning *p, const char *path)
 {
-	const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, path);
+	const struct mlimg_entry *e = mlimg_manifest_find(p->in->next, path);
 
-	return next && next->type == MLIMG_DIR;
+	if (!e)
+		e = mlimg_manifest_find(p->in->base, path);
+	return e && e->type == MLIMG_DIR;
 }
 
 /* @return whether the upper has a directory at @path, and keeps it */
@@ -185,7 +188,7 @@ static bool is_wanted(const struct planning *p, char *path)
 
 		*slash = '\0';
 		shows = shown_at(p, path, false) == SHOWS &&
-			(has_dir(p, path) || is_dir_of_next(p, path));
+			(has_dir(p, path) || is_dir_of_stack(p, path));
 		*slash = '/';
 		if (!shows)
 			return false;
@@ -203,8 +206,11 @@ static int make_dir(struct planning *p, const char *path, const char *before)
 		(before && (strcmp(before, path) == 0 || mlimg_path_is_below(before, path))))
 		return 0;
 	next = plan_next_at(p, path, &buf);
-	return p->has_failed ? no_memory(p, path)
-			     : plan_put_op(p, MLIMG_PLAN_MAKE_DIR, path, next, 0);
+	if (!next)
+		next = plan_base_at(p, path, &buf);
+	if (p->has_failed)
+		return no_memory(p, path);
+	return plan_put_op(p, MLIMG_PLAN_MAKE_DIR, path, next, 0);
 }
 
 static int make_way(struct planning *p, char *path, const char *before)
@@ -230,13 +236,13 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 			.mtime_ns = p->in->next->entries[0].mtime_ns};
 	const struct mlimg_entry *next = plan_next_at(p, extra->path, &buf);
 
+	/* A configuration file of the old stack's keeps its mode, which may be that of a secret. */
+	if (extra->text && !next)
+		next = plan_base_at(p, extra->path, &buf);
 	if (p->has_failed)
 		return no_memory(p, extra->path);
 	if (extra->is_hidden)
 		return plan_put_op(p, MLIMG_PLAN_HIDE, extra->path, NULL, 0);
-	/* A configuration file of the old stack's keeps its mode, which may be that of a secret. */
-	if (extra->text && !next)
-		next = mlimg_manifest_find(p->in->base, extra->path);
 	if (extra->text)
 		return plan_put_text(
 			p, extra->path, next ? next : &plain, extra->text->data, extra->text->size);

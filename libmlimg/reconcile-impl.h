@@ -64,6 +64,10 @@ int plan_mine_find(
 const struct mlimg_entry *plan_next_at(
 	struct planning *p, const char *path, struct mlimg_entry *buf);
 
+/** @return the same of the old stack */
+const struct mlimg_entry *plan_base_at(
+	struct planning *p, const char *path, struct mlimg_entry *buf);
+
 /** Append an operation; entries lose overlayfs' own xattrs. @return 0, -ENOMEM */
 int plan_put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
 	const struct mlimg_entry *entry, uint32_t blob) MLIMG_MUST_CHECK;

@@ -29,7 +29,7 @@ const struct mlimg_entry *plan_next_at(
 	return mapped(p, p->in->moved_in_next, mlimg_manifest_find(p->in->next, path), buf);
 }
 
-static const struct mlimg_entry *base_at(
+const struct mlimg_entry *plan_base_at(
 	struct planning *p, const char *path, struct mlimg_entry *buf)
 {
 	return mapped(p, p->in->moved, mlimg_manifest_find(p->in->base, path), buf);
@@ -43,7 +43,7 @@ int plan_mine_find(struct planning *p, size_t at, const char *lower, struct mine
 	mapped(p, p->in->moved, e, &ret->mapped);
 	ret->class = mlimg_path_class_of(p->in->classes, e->path);
 	if (lower) {
-		ret->base = base_at(p, lower, &ret->base_buf);
+		ret->base = plan_base_at(p, lower, &ret->base_buf);
 		ret->next = plan_next_at(p, lower, &ret->next_buf);
 	}
 	return p->has_failed ? no_memory(p, e->path) : 0;
@@ -189,7 +189,7 @@ static const char *renamed_why(struct planning *p, const struct dir *d)
 	if (is_dir(d->m.base) && !is_dir(d->m.next))
 		return "the directory that it was renamed from is gone";
 	if (next && d->m.lower && strcmp(d->own, d->m.lower) != 0 &&
-		!mlimg_reconcile_is_same(base_at(p, d->own, &base_buf), next))
+		!mlimg_reconcile_is_same(plan_base_at(p, d->own, &base_buf), next))
 		return "hides what the new stack has in the place to which it was renamed";
 	return NULL;
 }

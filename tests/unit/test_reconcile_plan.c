@@ -725,6 +725,18 @@ TEST(databases_merged_by_record)
 	check_with(in, "etc/passwd=A", "etc/passwd=A etc/group=M", "etc/passwd=W", "", NULL);
 }
 
+/* A configuration file that a package of the user's has in the old stack alone (packages.h). */
+TEST(a_text_of_the_old_stack_keeps_its_mode)
+{
+	static const struct mlimg_reconcile_text texts[] = {{"etc/x", "N\n", 2}};
+	const struct mlimg_reconcile_input in = {.texts = texts, .n_texts = 1};
+
+	check_with(in, "etc/x=N,m600", "etc=d", "", "m etc=d; p etc/x=N,m600", NULL);
+	/* Its directory may have gone too. */
+	check_with(in, "etc=d,m700 etc/x=N,m600", "", "", "m etc=d,m700; p etc/x=N,m600", NULL);
+	check_with(in, "etc/x=N,m600", "", "etc=d", "p etc/x=N,m600", NULL);
+}
+
 /* --- packages --- */
 
 /* The first letter of a name tells whose it is. */
