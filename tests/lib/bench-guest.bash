@@ -64,7 +64,7 @@ guest_stop() {
 	wait "$1" || true
 }
 
-# guest_median: of the numbers on standard input.
+# guest_median: of the numbers on standard input, with three digits at least.
 guest_median() {
-	sort -g | awk '{ x[NR] = $1 } END { printf "%.3g\n", NR % 2 ? x[(NR + 1) / 2] : (x[NR / 2] + x[NR / 2 + 1]) / 2 }'
+	sort -g | awk '{ x[NR] = $1 } END { m = NR % 2 ? x[(NR + 1) / 2] : (x[NR / 2] + x[NR / 2 + 1]) / 2; printf m < 100 ? "%.3g\n" : "%.0f\n", m }'
 }
