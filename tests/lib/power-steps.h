@@ -218,7 +218,7 @@ static void step_dir(const struct object *o, struct step step)
 	}
 }
 
-static void step_do(struct step step)
+static inline void step_do(struct step step)
 {
 	const struct object *o = &model.objects[step.object];
 
@@ -245,7 +245,7 @@ static void step_do(struct step step)
 }
 
 /* What nobody waits for, so that a power cut has something to lose. */
-static void make_noise(uint32_t n)
+static inline void make_noise(uint32_t n)
 {
 	char path[PATH_BYTES], data[NOISE_BYTES];
 	int fd;
