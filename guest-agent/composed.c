@@ -95,7 +95,7 @@ static int read_records(void *ctx, size_t layer, const struct mlimg_layer_record
 	const struct source *s = ctx;
 	char path[sizeof(MLIMG_RECORDS_DIR) + 1 + MLIMG_LAYER_PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/%s", MLIMG_RECORDS_DIR + 1, records->path);
+	snprintf(path, sizeof(path), "%s/%s", &MLIMG_RECORDS_DIR[1], records->path);
 	return mlimg_mounted_read(
 		&s->layers[layer], path, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size, err);
 }

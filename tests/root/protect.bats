@@ -90,21 +90,21 @@ shows() {
 
 @test "protected: whatever covers them is set aside, and nothing else" {
 	files etc/ssl/own-1.pem etc/ssl/other.pem usr/lib/provider/{a,b/c} usr/lib/half/keep usr/lib/half/rest opt/app/bin/x \
-		srv/dir/secret var/link/y usr/bin/sh home/free
+		srv/dir/secret var/link/y usr/bin/sh hall/free
 	ln -s usr/bin bin
 	declare_paths a /etc/ssl/own-*.pem /etc/ld.so.preload /usr/lib/provider /usr/lib/half/keep
 	declare_paths b '# more' '' /opt/app/bin /srv/dir/secret /var/link/y /bin/sh /not/there
 	layers
 	as_user '
 		echo mine | tee etc/ssl/own-1.pem etc/ssl/own-2.pem etc/ssl/other.pem etc/ld.so.preload >/dev/null
-		mv usr/lib/provider/b/c home/c && ln etc/ssl/own-1.pem home/hard
+		mv usr/lib/provider/b/c hall/c && ln etc/ssl/own-1.pem hall/hard
 		rm usr/lib/provider/a && echo mine >usr/lib/provider/new
 		rm -r usr/lib/half && mkdir usr/lib/half && echo mine >usr/lib/half/mine
 		mv opt/app opt/app2 && mkdir opt/app
 		rm -r srv/dir && echo mine >srv/dir
-		rm -r var/link && ln -s /home var/link
+		rm -r var/link && ln -s /hall var/link
 		rm bin && mkdir bin && echo mine >bin/sh
-		rm home/free && mkdir -p not/there2 home/mine
+		rm hall/free && mkdir -p not/there2 hall/mine
 	'
 	prepare
 	same "on the console" "mlimg: the user layer covered /etc/ssl/own-1.pem and 9 more, which are protected: set aside in $aside/protected-1" "$output"
@@ -117,8 +117,8 @@ shows() {
 	shows etc/ssl/own-1.pem usr/lib/provider/{a,b/c} usr/lib/half/{keep,rest} opt/app/bin/x srv/dir/secret var/link/y usr/bin/sh
 	same "bin" usr/bin "$(readlink "$DIR/root/bin")"
 	same "what the system does not have" "" "$(cd "$DIR/root" && ls etc/ssl/own-2.pem etc/ld.so.preload usr/lib/provider/new 2>/dev/null || true)"
-	same "the user's own" "mine mine usr/lib/provider/b/c of the system" "$(cd "$DIR/root" && cat etc/ssl/other.pem home/hard home/c | xargs)"
-	[ ! -e "$DIR/root/home/free" ] && [ -d "$DIR/root/home/mine" ]
+	same "the user's own" "mine mine usr/lib/provider/b/c of the system" "$(cd "$DIR/root" && cat etc/ssl/other.pem hall/hard hall/c | xargs)"
+	[ ! -e "$DIR/root/hall/free" ] && [ -d "$DIR/root/hall/mine" ]
 	umount "$DIR/root"
 	# Once more: nothing is left.
 	prepare
@@ -262,13 +262,13 @@ the carve-out '/var/cache' would cover a protected path" "$(jq -r '.carve_outs[]
 	declare_paths a /opt/a/b/x
 	layers
 	as_user '
-		mkdir home; echo mine >opt/a/c/mine
-		mv opt/a/c home/c; mkdir home/deep; mv home/c/x home/x
-		mv opt/a/b home/deep/b; mv opt/a home/deep/a; mv opt/free home/deep/free; mv home/deep home/deeper
+		mkdir hall; echo mine >opt/a/c/mine
+		mv opt/a/c hall/c; mkdir hall/deep; mv hall/c/x hall/x
+		mv opt/a/b hall/deep/b; mv opt/a hall/deep/a; mv opt/free hall/deep/free; mv hall/deep hall/deeper
 	'
 	prepare
-	set_aside /opt/a /home/deeper/a /home/c /home/deeper/b
+	set_aside /opt/a /hall/deeper/a /hall/c /hall/deeper/b
 	shows opt/a/b/x opt/a/c/x
-	same "what stays" "opt/free/x of the system opt/a/c/x of the system" "$(cd "$DIR/root/home" && cat deeper/free/x x | xargs)"
-	same "its own" mine "$(cat "$aside/protected-1/home/c/mine")"
+	same "what stays" "opt/free/x of the system opt/a/c/x of the system" "$(cd "$DIR/root/hall" && cat deeper/free/x x | xargs)"
+	same "its own" mine "$(cat "$aside/protected-1/hall/c/mine")"
 }

@@ -61,12 +61,12 @@ layers() { # IMAGE…: --layer for each
 	} | diff - status
 	same "arch" "amd64 i386" "$(mlimg-inspect x.img cat /var/lib/dpkg/arch | paste -sd ' ')"
 	same "trigger" /usr/share/nginx "$(mlimg-inspect x.img cat /var/lib/dpkg/triggers/nginx)"
-	mlimg-inspect x.img manifest --layer s.img --layer a.img --layer b.img >manifest
+	mlimg-inspect x.img manifest --layer s.img --layer a.img --layer b.img >listed
 	# As the file was, at the newest time of what is in it; a new one is like any.
-	grep -q '^\./var/lib/dpkg/status type=file mode=0640 .* time=1650000000\.' manifest
-	grep -q '^\./var/lib/dpkg type=dir mode=0750 .* time=1640000000\.' manifest
-	grep -q '^\./var/lib/dpkg/triggers/nginx type=file mode=0644 ' manifest
-	same "digest" "$(sha256sum <status | cut -d ' ' -f 1)" "$(sed -n 's|^\./var/lib/dpkg/status .*sha256digest=\([0-9a-f]*\).*|\1|p' manifest)"
+	grep -q '^\./var/lib/dpkg/status type=file mode=0640 .* time=1650000000\.' listed
+	grep -q '^\./var/lib/dpkg type=dir mode=0750 .* time=1640000000\.' listed
+	grep -q '^\./var/lib/dpkg/triggers/nginx type=file mode=0644 ' listed
+	same "digest" "$(sha256sum <status | cut -d ' ' -f 1)" "$(sed -n 's|^\./var/lib/dpkg/status .*sha256digest=\([0-9a-f]*\).*|\1|p' listed)"
 }
 
 @test "it agrees with its layers; what is composed otherwise, or elsewhere, does not" {
@@ -108,7 +108,6 @@ layers() { # IMAGE…: --layer for each
 	[[ $output == *": as in the layers' manifests" ]]
 	fails 1 "" grep -q mlimg-composed plain-x.img
 }
-
 
 @test "records that are damaged make no index" {
 	cp --remove-destination "$(readlink -f a.img)" a.img

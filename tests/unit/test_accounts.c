@@ -89,7 +89,7 @@ static void check(enum mlimg_accounts_file file, const char *b, const char *n, c
 
 #define ROOT "root:x:0:0:root:/root:/bin/bash\n"
 #define MAN "man:x:6:12:man:/var/cache/man:/usr/sbin/nologin\n"
-#define ALICE "alice:x:1000:1000::/home/alice:/bin/sh\n"
+#define ALICE "alice:x:1000:1000::/srv/alice:/bin/sh\n"
 
 TEST(paths_of_the_files)
 {
