@@ -22,13 +22,13 @@ static bool is_text_of(
 static int put_merged(struct planning *p, const struct mine *m,
 	const struct mlimg_merged_entry *merged, enum mlimg_verdict verdict)
 {
+	/* As when the user made the same chmod as the new stack, which changed the contents or the owner as well. */
+	if (mlimg_reconcile_is_same(&merged->entry, m->next))
+		return plan_drop(p, m, verdict);
 	if (!merged->is_contents_next)
 		return plan_set_attrs(p, m, &merged->entry, verdict, NULL);
 	if (is_file(m->next) && !m->next->has_digest)
 		return plan_keep(p, m, MLIMG_CONFLICT);
-	/* As when the user made the same chmod as the new stack, of contents that only this one changed. */
-	if (mlimg_entry_has_same_attrs(&merged->entry, m->next))
-		return plan_drop(p, m, verdict);
 	return plan_take_next(p, m, &merged->entry, verdict);
 }
 

@@ -178,6 +178,7 @@ struct dir {
 	bool is_opaque;  /* and hides a directory of the old stack */
 	bool is_joined;  /* opaque, and hides nothing but what is new */
 	const char *why; /* it is a conflict whatever its attributes are */
+	struct mlimg_entry merged; /* what it is to be if it stays */
 };
 
 /* The old stack's things that a directory has elsewhere, or the new stack's things that it hides, in ways that its attributes do not tell. */
@@ -192,6 +193,17 @@ static const char *renamed_why(struct planning *p, const struct dir *d)
 		!mlimg_reconcile_is_same(plan_base_at(p, d->own, &base_buf), next))
 		return "hides what the new stack has in the place to which it was renamed";
 	return NULL;
+}
+
+static int merge_dir(struct planning *p, struct dir *d)
+{
+	struct mlimg_merged_entry merged = {.entry = d->m.mapped};
+
+	if (d->m.class != MLIMG_CLASS_KEEP && is_dir(d->m.next) &&
+		mlimg_reconcile_merge(d->m.base, d->m.next, &d->m.mapped, p->arena, &merged) < 0)
+		return no_memory(p, d->m.entry->path);
+	d->merged = merged.entry;
+	return 0;
 }
 
 static int dir_find(struct planning *p, size_t at, const char *own, struct dir *ret)
@@ -216,7 +228,7 @@ static int dir_find(struct planning *p, size_t at, const char *own, struct dir *
 		ret->m.class != MLIMG_CLASS_KEEP;
 	if (ret->is_renamed)
 		ret->why = renamed_why(p, ret);
-	return p->has_failed ? no_memory(p, e->path) : 0;
+	return p->has_failed ? no_memory(p, e->path) : merge_dir(p, ret);
 }
 
 /* @return whether only what is in it could keep the directory in the upper */
@@ -227,18 +239,21 @@ static bool is_droppable(const struct planning *p, const struct dir *d)
 	if (d->is_opaque || d->is_renamed || m->class == MLIMG_CLASS_KEEP ||
 		p->fates[m->at] & FATE_NEEDED)
 		return false;
-	return (m->next && mlimg_reconcile_is_same(&m->mapped, m->next)) ||
+	return (m->next && mlimg_reconcile_is_same(&d->merged, m->next)) ||
 		(m->base && mlimg_reconcile_is_same(&m->mapped, m->base));
 }
 
-static int drop_dir(struct planning *p, const struct dir *d)
+static int drop_dir(struct planning *p, const struct dir *d, enum mlimg_verdict verdict)
 {
 	const struct mine *m = &d->m;
-	bool is_same = mlimg_reconcile_is_same(&m->mapped, m->next);
 	int r = plan_put_op(p, MLIMG_PLAN_DROP_DIR, m->entry->path, m->entry, 0);
 
+	if (mlimg_reconcile_is_same(&m->mapped, m->next))
+		verdict = MLIMG_SAME;
+	else if (verdict != MLIMG_MERGED)
+		verdict = MLIMG_STALE;
 	if (r == 0)
-		plan_tell(p, m, is_same ? MLIMG_SAME : MLIMG_STALE, MLIMG_DONE_DROPPED, NULL);
+		plan_tell(p, m, verdict, MLIMG_DONE_DROPPED, NULL);
 	return r;
 }
 
@@ -246,7 +261,6 @@ static int drop_dir(struct planning *p, const struct dir *d)
 static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict verdict)
 {
 	const struct mine *m = &d->m;
-	struct mlimg_merged_entry merged = {.entry = m->mapped};
 	int r = 0;
 
 	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined) || d->is_renamed)
@@ -255,13 +269,10 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 		verdict = MLIMG_KEEP;
 	else if (d->why)
 		verdict = MLIMG_CONFLICT;
-	if (m->class != MLIMG_CLASS_KEEP && is_dir(m->next) &&
-		mlimg_reconcile_merge(m->base, m->next, &m->mapped, p->arena, &merged) < 0)
-		return no_memory(p, m->entry->path);
 	if (!d->is_joined)
-		return plan_set_attrs(p, m, &merged.entry, verdict, d->why);
-	if (!mlimg_entry_has_same_attrs(m->entry, &merged.entry))
-		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &merged.entry, 0);
+		return plan_set_attrs(p, m, &d->merged, verdict, d->why);
+	if (!mlimg_entry_has_same_attrs(m->entry, &d->merged))
+		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &d->merged, 0);
 	if (r == 0)
 		plan_tell(p, m, verdict, MLIMG_DONE_JOINED, d->why);
 	return r;
@@ -302,7 +313,7 @@ static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_s
 	if (r == 0)
 		r = plan_within(p, at, &place, &holds);
 	if (r == 0 && !holds && is_droppable(p, &d))
-		return drop_dir(p, &d);
+		return drop_dir(p, &d, verdict);
 	*ret_stays = true;
 	return r < 0 ? r : keep_dir(p, &d, verdict);
 }

@@ -25,7 +25,7 @@
  * his that gave way is set aside, in class packages dropped, and so are his whiteouts of what the new stack's version has.
  *
  * Directories: one of the user's own, and one that holds something, stays, with the merged attributes; where both changed one,
- * the user's. Any other is dropped (verdict same or stale). When NEXT is something else it is set aside with all below (type-change).
+ * the user's. Any other, and one whose merged attributes are NEXT's, is dropped (verdict same, stale or merged). When NEXT is something else it is set aside with all below (type-change).
  * An opaque directory hides what the old stack had there and goes on doing so, and nothing below it is compared. But overlayfs makes every new
  * directory opaque (redirect_dir=on), also where there was none to hide: when NEXT has a directory where the old stack had none, both are joined (u),
  * as they would be with unionfs-fuse.

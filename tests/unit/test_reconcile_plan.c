@@ -493,6 +493,10 @@ TEST(merged_by_component)
 		TOLD("merged", "config", "merged"));
 	/* The same mode on both sides, and what one side did besides. */
 	check("etc/a=A", "etc/a=B,m600", "etc/a=A,m600", "d etc/a; D etc=d", NULL);
+	check("etc/a=A", "etc/a=A,m600,u5", "etc/a=A,m600", "d etc/a; D etc=d",
+		TOLD("merged", "config", "dropped"));
+	check("var/a=d", "var/a=d,m700,u5", "var/a=d,m700", "D var/a=d,m700; D var=d",
+		TOLD("merged", "data", "dropped"));
 	/* What both changed is mine, and the rest is merged all the same; where the new one wins, mine is set aside. */
 	check("etc/a=A", "etc/a=B,m600", "etc/a=A,m640", "t etc/a=B,m640",
 		TOLD("conflict", "config", "merged"));
