@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file model-oracle.h
+ * What a user must see after a reconcile, by the words of libmlimg/reconcile.h and libmlimg/reconcile-plan.h, computed apart from the planner and
+ * without its plan: path by path, from what the old stack and the new one have there and what he has made of it.
+ */
+#ifndef MLIMG_TEST_MODEL_ORACLE_H
+#define MLIMG_TEST_MODEL_ORACLE_H
+
+#include "libmlimg/path-class.h"
+#include "tests/lib/model-trees.h"
+
+/** Lines of a class file that give the trees all classes: etc is config, usr owned, var data. */
+#define MODEL_CLASSES "etc/d keep\nusr/d keep\nvar/c derived\n"
+
+/** A file in the upper whose contents stay and whose attributes may change. */
+struct oracle_wish {
+	const char *path;
+	struct mlimg_entry mine, wanted;
+};
+
+struct oracle {
+	struct tree *base, *next, *upper;
+	struct tree *seen;   /**< the answer */
+	struct tree *beside; /**< files that are put beside the user's */
+	struct tree *aside;  /**< what is set aside */
+	struct oracle_wish wishes[TREE_MAX];
+	size_t n_wishes;
+};
+
+TEST_UNUSED static enum mlimg_path_class oracle_class(const char *path)
+{
+	static const struct {
+		const char *dir;
+		enum mlimg_path_class class;
+	} all[] = {{"etc/d", MLIMG_CLASS_KEEP}, {"usr/d", MLIMG_CLASS_KEEP},
+		{"var/c", MLIMG_CLASS_DERIVED}, {"etc", MLIMG_CLASS_CONFIG},
+		{"usr", MLIMG_CLASS_OWNED}, {"var", MLIMG_CLASS_DATA}};
+
+	for (size_t i = 0; i < 6; i++)
+		if (strcmp(path, all[i].dir) == 0 || is_under(path, all[i].dir))
+			return all[i].class;
+	FAIL("'%s' has no class", path);
+}
+
+/* --- one entry, by component --- */
+
+struct oracle_merge {
+	struct mlimg_entry e;
+	bool is_conflict, has_content_conflict, has_next_contents;
+};
+
+/* Three ways: @return which of mine (0) and next (1); notes a conflict. "Not in base" is not equal to anything. */
+TEST_UNUSED static int choose(
+	bool mine_is_base, bool next_is_base, bool mine_is_next, bool *conflict)
+{
+	if (mine_is_next)
+		return 0;
+	if (!mine_is_base && !next_is_base)
+		*conflict = true;
+	return mine_is_base;
+}
+
+TEST_UNUSED static struct oracle_merge merge_entries(const struct mlimg_entry *base,
+	const struct mlimg_entry *next, const struct mlimg_entry *mine)
+{
+	struct oracle_merge m = {.e = *mine};
+	bool has = base && base->type == mine->type;
+
+	if (choose(has && has_equal_contents(mine, base), has && has_equal_contents(next, base),
+		    has_equal_contents(mine, next), &m.has_content_conflict)) {
+		m.has_next_contents = true;
+		m.e.size_bytes = next->size_bytes;
+		m.e.has_digest = next->has_digest;
+		memcpy(m.e.digest, next->digest, sizeof(m.e.digest));
+		m.e.link = next->link;
+		m.e.dev_major = next->dev_major;
+		m.e.dev_minor = next->dev_minor;
+	}
+	if (choose(has && mine->mode == base->mode, has && next->mode == base->mode,
+		    mine->mode == next->mode, &m.is_conflict))
+		m.e.mode = next->mode;
+	if (choose(has && mine->uid == base->uid, has && next->uid == base->uid,
+		    mine->uid == next->uid, &m.is_conflict))
+		m.e.uid = next->uid;
+	if (choose(has && mine->gid == base->gid, has && next->gid == base->gid,
+		    mine->gid == next->gid, &m.is_conflict))
+		m.e.gid = next->gid;
+	for (int i = 0; i < 2; i++) {
+		const char *name = model_xattrs[i], *a = xattr_text(mine, name),
+			   *b = has ? xattr_text(base, name) : NULL, *c = xattr_text(next, name);
+
+		if (choose(has && has_equal_text(a, b), has && has_equal_text(c, b),
+			    has_equal_text(a, c), &m.is_conflict))
+			set_xattr(&m.e, name, c);
+	}
+	m.is_conflict = m.is_conflict || m.has_content_conflict;
+	return m;
+}
+
+/* @return the contents merged by lines, or -1 when the changes touch or it is no text */
+TEST_UNUSED static int merge_contents(int base, int next, int mine)
+{
+	int merged = 0;
+
+	if (base < 1 || base > 64 || next < 1 || next > 64 || mine < 1 || mine > 64)
+		return -1;
+	for (int line = 0; line < 6; line += 2) {
+		int b = (base - 1) >> line & 3, n = (next - 1) >> line & 3,
+		    m = (mine - 1) >> line & 3;
+
+		if (m != n && m != b && n != b)
+			return -1;
+		merged |= (m == b ? n : m) << line;
+	}
+	return merged + 1;
+}
+
+/* --- one path --- */
+
+TEST_UNUSED static void see(struct oracle *o, const char *path, const struct mlimg_entry *e)
+{
+	if (e)
+		tree_put(o->seen, path, e);
+}
+
+/* What the new stack has shows, whatever the user had. */
+TEST_UNUSED static void see_next(struct oracle *o, const char *path, const char *lower)
+{
+	if (lower)
+		show_lower(o->seen, o->next, lower, path);
+}
+
+TEST_UNUSED static void set_aside(struct oracle *o, const char *path)
+{
+	for (size_t i = 0; i < o->upper->n; i++) {
+		const struct mlimg_entry *e = &o->upper->e[i];
+
+		if (strcmp(e->path, path) == 0 || is_under(e->path, path))
+			tree_put(o->aside, e->path, e);
+	}
+}
+
+/* The file stays, with other attributes if all its names are to have them. */
+TEST_UNUSED static bool stay(struct oracle *o, const char *path, const struct mlimg_entry *mine,
+	const struct mlimg_entry *wanted)
+{
+	o->wishes[o->n_wishes++] = (struct oracle_wish){path, *mine, *wanted};
+	see(o, path, wanted);
+	return true;
+}
+
+TEST_UNUSED static void put_beside(
+	struct oracle *o, const char *path, const struct mlimg_entry *next)
+{
+	char *name = mlimg_arena_alloc(model_memory, strlen(path) + 16);
+	const struct mlimg_entry *there;
+
+	sprintf(name, "%s.mlimg-new", path);
+	there = tree_get(o->upper, name);
+	if (next->type == MLIMG_FILE && !(there && has_equal_contents(there, next)))
+		tree_put(o->beside, name, next);
+}
+
+TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const char *lower,
+	const struct mlimg_entry *base, const struct mlimg_entry *next,
+	const struct mlimg_entry *mine)
+{
+	struct oracle_merge m = merge_entries(base, next, mine);
+	int merged = -1;
+
+	if (m.has_content_conflict && base && base->type == MLIMG_FILE && mine->type == MLIMG_FILE)
+		merged = merge_contents(content_of(base), content_of(next), content_of(mine));
+	if (m.is_conflict && oracle_class(path) == MLIMG_CLASS_OWNED) {
+		set_aside(o, path);
+		see_next(o, path, lower);
+		return false;
+	}
+	if (oracle_class(path) == MLIMG_CLASS_CONFIG && merged >= 0) {
+		set_content(&m.e, merged);
+		m.has_next_contents = merged != content_of(mine);
+	} else if (oracle_class(path) == MLIMG_CLASS_CONFIG && m.has_content_conflict) {
+		put_beside(o, path, next);
+	}
+	if (!is_equal(&m.e, next) && !m.has_next_contents)
+		return stay(o, path, mine, &m.e);
+	see(o, path, &m.e);
+	return !is_equal(&m.e, next);
+}
+
+TEST_UNUSED static bool judge_type_change(struct oracle *o, const char *path, const char *lower,
+	const struct mlimg_entry *next, const struct mlimg_entry *mine)
+{
+	if (next->type == MLIMG_DIR || oracle_class(path) == MLIMG_CLASS_OWNED) {
+		set_aside(o, path);
+		see_next(o, path, lower);
+		return false;
+	}
+	if (oracle_class(path) == MLIMG_CLASS_CONFIG)
+		put_beside(o, path, next);
+	return stay(o, path, mine, mine);
+}
+
+/* @return whether something of the user's is there afterwards */
+TEST_UNUSED static bool judge_other(
+	struct oracle *o, const char *path, const char *lower, const struct mlimg_entry *mine)
+{
+	enum mlimg_path_class class = oracle_class(path);
+	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
+
+	if (class == MLIMG_CLASS_DERIVED) {
+		see_next(o, path, lower);
+		return false;
+	}
+	if (is_a_whiteout(mine))
+		return class == MLIMG_CLASS_KEEP || next;
+	if (class == MLIMG_CLASS_KEEP)
+		return stay(o, path, mine, mine);
+	if (is_equal(mine, next) || (!is_equal(base, next) && is_equal(mine, base))) {
+		see_next(o, path, lower);
+		return false;
+	}
+	if (is_equal(base, next))
+		return stay(o, path, mine, mine);
+	if (!next && class == MLIMG_CLASS_OWNED) {
+		set_aside(o, path);
+		return false;
+	}
+	if (!next || (mine->type != next->type && base && has_equal_contents(base, next)))
+		return stay(o, path, mine, mine);
+	if (mine->type != next->type)
+		return judge_type_change(o, path, lower, next, mine);
+	return judge_conflict(o, path, lower, base, next, mine);
+}
+
+TEST_UNUSED static bool judge_dir(
+	struct oracle *o, const char *path, const char *own, const struct mlimg_entry *mine);
+
+/* What is in a directory: @return whether any of it stays the user's */
+TEST_UNUSED static bool judge_within(struct oracle *o, const char *path, const char *lower)
+{
+	bool stays = false;
+
+	for (size_t i = 0; i < o->upper->n; i++) {
+		const struct mlimg_entry *e = &o->upper->e[i];
+		const char *name = name_in(e->path, path), *beneath;
+
+		if (!name)
+			continue;
+		beneath = lower ? model_path(lower, name) : NULL;
+		stays |= is_a_dir(e) ? judge_dir(o, e->path, beneath, e)
+				     : judge_other(o, e->path, beneath, e);
+	}
+	for (size_t i = 0; lower && i < o->next->n; i++) {
+		const char *name = name_in(o->next->e[i].path, lower);
+
+		if (name && !tree_get(o->upper, model_path(path, name)))
+			see_next(o, model_path(path, name), o->next->e[i].path);
+	}
+	return stays;
+}
+
+/* @own: where it would lie beneath if it had not been renamed */
+TEST_UNUSED static bool judge_dir(
+	struct oracle *o, const char *path, const char *own, const struct mlimg_entry *mine)
+{
+	bool is_renamed = xattr_text(mine, REDIRECT), is_opaque = xattr_text(mine, OPAQUE),
+	     is_kept = oracle_class(path) == MLIMG_CLASS_KEEP, holds;
+	const char *lower = redirected(mine, own);
+	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
+	struct mlimg_entry wanted = *mine;
+
+	if (next && !is_a_dir(next) && !is_renamed && !is_kept &&
+		!(base && has_equal_contents(base, next))) {
+		set_aside(o, path);
+		see_next(o, path, lower);
+		return false;
+	}
+	if (is_opaque && (is_a_dir(base) || is_kept)) {
+		is_renamed = true; /* neither can go */
+		lower = NULL;
+	}
+	if (is_a_dir(next) && !is_kept)
+		wanted = merge_entries(base, next, mine).e;
+	holds = judge_within(o, path, lower);
+	if (!holds && !is_renamed && !is_kept &&
+		((next && is_equal(&wanted, next)) || (base && is_equal(mine, base)))) {
+		see(o, path, next);
+		return false;
+	}
+	see(o, path, &wanted);
+	return true;
+}
+
+/* --- several names of one file --- */
+
+/* The attributes change if every name of the file stays, and all are to have the same ones. */
+TEST_UNUSED static void grant_wishes(struct oracle *o)
+{
+	for (size_t i = 0; i < o->n_wishes; i++) {
+		const struct oracle_wish *w = &o->wishes[i];
+		uint32_t n = 0;
+
+		for (size_t k = 0; k < o->n_wishes; k++)
+			n += o->wishes[k].mine.hardlink == w->mine.hardlink &&
+				is_equal(&o->wishes[k].wanted, &w->wanted);
+		if (w->mine.hardlink && n != w->mine.nlink)
+			see(o, w->path, &w->mine);
+	}
+}
+
+/** What the user must see. The trees of the answer are the caller's, empty. */
+TEST_UNUSED static void ask_oracle(struct oracle *o)
+{
+	o->n_wishes = 0;
+	judge_within(o, "", "");
+	grant_wishes(o);
+	for (size_t i = 0; i < o->beside->n; i++)
+		see(o, o->beside->e[i].path, &o->beside->e[i]);
+}
+
+#endif

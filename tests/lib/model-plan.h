@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file model-plan.h
+ * Has the planner of reconcile plan for trees in memory, and carries its plan out there, as libmlimg/plan.h says it.
+ */
+#ifndef MLIMG_TEST_MODEL_PLAN_H
+#define MLIMG_TEST_MODEL_PLAN_H
+
+#include "libmlimg/reconcile-plan.h"
+#include "tests/lib/model-trees.h"
+
+#define MODEL_ID "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+TEST_UNUSED static struct mlimg_err err;
+static struct mlimg_path_classes *classes;
+
+/* --- trees as the planner reads them --- */
+
+TEST_UNUSED static int by_path(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(
+		((const struct mlimg_entry *)a)->path, ((const struct mlimg_entry *)b)->path);
+}
+
+TEST_UNUSED static void check_added(const struct mlimg_entry *e)
+{
+	ASSERT(e);
+}
+
+TEST_UNUSED static struct mlimg_manifest *manifest_of(const struct tree *t, bool has_digests)
+{
+	struct mlimg_entry root = {
+		.path = (char *)(uintptr_t) "", .type = MLIMG_DIR, .mode = 0755, .nlink = 1};
+	struct mlimg_manifest *m = mlimg_manifest_new();
+	uint32_t groups[TREE_MAX] = {0}, n_groups = 0;
+	struct tree *sorted = malloc(sizeof(*sorted));
+
+	*sorted = *t;
+	qsort(sorted->e, sorted->n, sizeof(*sorted->e), by_path);
+	check_added(mlimg_manifest_add(m, &root));
+	for (size_t i = 0; i < sorted->n; i++) {
+		struct mlimg_entry e = sorted->e[i];
+
+		if (e.hardlink) {
+			if (!groups[e.hardlink])
+				groups[e.hardlink] = ++n_groups;
+			e.hardlink = groups[e.hardlink];
+		}
+		e.has_digest = e.has_digest && has_digests;
+		check_added(mlimg_manifest_add(m, &e));
+	}
+	free(sorted);
+	return m;
+}
+
+struct memory_source {
+	struct mlimg_upper_source source;
+	struct tree *upper, *raw; /* raw: in unionfs-fuse's form, or NULL */
+};
+
+TEST_UNUSED static struct memory_source *memory_of(struct mlimg_upper_source *source)
+{
+	return (struct memory_source *)source;
+}
+
+TEST_UNUSED static int load(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip, void *ctx,
+	struct mlimg_manifest **ret, struct mlimg_err *e)
+{
+	struct memory_source *m = memory_of(source);
+
+	*ret = manifest_of(m->raw ? m->raw : m->upper, false);
+	return m->raw ? mlimg_upper_from_unionfs(*ret, e) : 0;
+}
+
+TEST_UNUSED static int digest(struct mlimg_upper_source *source, const char *path,
+	uint8_t ret[MLIMG_SHA256_SIZE], struct mlimg_err *e)
+{
+	const struct mlimg_entry *at = tree_get(memory_of(source)->upper, path);
+
+	ASSERT(at && at->type == MLIMG_FILE);
+	memcpy(ret, at->digest, MLIMG_SHA256_SIZE);
+	return 0;
+}
+
+TEST_UNUSED static int give(int content, char **ret_data, size_t *ret_size)
+{
+	*ret_size = model_contents[content].size;
+	*ret_data = malloc(*ret_size + 1);
+	memcpy(*ret_data, model_contents[content].data, *ret_size);
+	return 0;
+}
+
+TEST_UNUSED static int read_mine(struct mlimg_upper_source *source, const char *path, size_t max,
+	char **ret_data, size_t *ret_size, struct mlimg_err *e)
+{
+	return give(content_of(tree_get(memory_of(source)->upper, path)), ret_data, ret_size);
+}
+
+TEST_UNUSED static int read_stack(const char *path, const uint8_t wanted[MLIMG_SHA256_SIZE],
+	size_t max, void *ctx, char **ret_data, size_t *ret_size)
+{
+	for (int i = 0; i < CONTENTS; i++)
+		if (memcmp(model_contents[i].digest, wanted, MLIMG_SHA256_SIZE) == 0)
+			return give(i, ret_data, ret_size);
+	FAIL("'%s' has contents that nobody made", path);
+}
+
+/* --- a case --- */
+
+struct model {
+	struct tree base, next, upper;
+	struct tree raw; /* the upper in unionfs-fuse's form */
+	bool is_unionfs;
+	struct mlimg_plan plan;
+	struct mlimg_report report;
+	struct tree after;       /* the upper when the plan was carried out */
+	struct tree aside, undo; /* what the plan has put there */
+	struct tree wanted, beside, wanted_aside;
+};
+
+TEST_UNUSED static void plan(struct model *m)
+{
+	struct memory_source source = {
+		{load, digest, read_mine}, &m->upper, m->is_unionfs ? &m->raw : NULL};
+	struct mlimg_manifest *base = manifest_of(&m->base, true),
+			      *next = manifest_of(&m->next, true);
+	struct mlimg_reconcile_input in = {.base = base,
+		.next = next,
+		.upper = &source.source,
+		.classes = classes,
+		.generation = 2,
+		.from = MODEL_ID,
+		.to = MODEL_ID,
+		.read_base = read_stack,
+		.read_next = read_stack};
+
+	ASSERT_OK(mlimg_report_init(&m->report, &err), err);
+	ASSERT_OK(mlimg_reconcile_plan(&in, &m->report, &m->plan, &err), err);
+	mlimg_manifest_free(base);
+	mlimg_manifest_free(next);
+}
+
+TEST_UNUSED static void plan_done(struct model *m)
+{
+	mlimg_plan_done(&m->plan);
+	mlimg_report_done(&m->report);
+}
+
+/* --- carrying it out, as plan.h says it --- */
+
+TEST_UNUSED static void take(struct model *m, struct tree *to, const char *path)
+{
+	for (size_t i = 0; i < m->after.n; i++) {
+		const struct mlimg_entry *e = &m->after.e[i];
+
+		if (strcmp(e->path, path) == 0 || is_under(e->path, path))
+			tree_put(to, e->path, e);
+	}
+	tree_remove(&m->after, path);
+}
+
+TEST_UNUSED static struct mlimg_entry *there(struct model *m, const char *path)
+{
+	struct mlimg_entry *e = tree_get(&m->after, path);
+
+	if (!e)
+		FAIL("'%s' is not there", path);
+	return e;
+}
+
+TEST_UNUSED static void set_attrs(struct mlimg_entry *to, const struct mlimg_entry *from)
+{
+	to->mode = from->mode;
+	to->uid = from->uid;
+	to->gid = from->gid;
+	for (int i = 0; i < 2; i++)
+		set_xattr(to, model_xattrs[i], xattr_text(from, model_xattrs[i]));
+}
+
+/* Of a file that has several names, all. */
+TEST_UNUSED static void set_all(struct model *m, const struct mlimg_plan_op *op)
+{
+	const uint32_t group = there(m, op->path)->hardlink;
+
+	set_attrs(there(m, op->path), op->entry);
+	for (size_t i = 0; i < m->after.n && group; i++)
+		if (m->after.e[i].hardlink == group)
+			set_attrs(&m->after.e[i], op->entry);
+}
+
+TEST_UNUSED static void put(struct model *m, const struct mlimg_plan_op *op)
+{
+	struct mlimg_entry e = *op->entry;
+	const struct mlimg_entry *next = tree_get(&m->next, e.path);
+	char *path = model_string(op->path);
+
+	if (op->verb == MLIMG_PLAN_PUT)
+		ASSERT_MEM(e.digest, m->plan.blobs[op->blob].digest, sizeof(e.digest));
+	else if (!next || !has_equal_contents(next, &e))
+		FAIL("'%s': the new stack has not got '%s'", path, e.path);
+	if (op->verb == MLIMG_PLAN_PUT_BESIDE) {
+		path = mlimg_arena_alloc(model_memory, strlen(op->path) + 16);
+		sprintf(path, "%s%s", op->path, MLIMG_PLAN_NEW_SUFFIX);
+	}
+	ASSERT(!is_a_dir(tree_get(&m->after, path)));
+	take(m, &m->undo, path);
+	e.link = e.link ? model_string(e.link) : NULL;
+	e.xattrs = NULL;
+	e.n_xattrs = 0;
+	e.hardlink = 0;
+	e.nlink = 1;
+	set_attrs(tree_put(&m->after, path, &e), op->entry);
+}
+
+TEST_UNUSED static void carry_out_one(struct model *m, const struct mlimg_plan_op *op)
+{
+	struct mlimg_entry *e;
+
+	switch (op->verb) {
+	case MLIMG_PLAN_DROP:
+		ASSERT(!is_a_dir(there(m, op->path)));
+		take(m, &m->undo, op->path);
+		break;
+	case MLIMG_PLAN_DROP_DIR:
+		ASSERT(is_a_dir(there(m, op->path)));
+		if (!tree_has_below(&m->after, op->path))
+			tree_remove(&m->after, op->path);
+		break;
+	case MLIMG_PLAN_SET_ASIDE:
+		there(m, op->path);
+		take(m, &m->aside, op->path);
+		break;
+	case MLIMG_PLAN_JOIN:
+		e = there(m, op->path);
+		ASSERT(xattr_text(e, OPAQUE));
+		set_xattr(e, OPAQUE, NULL);
+		break;
+	case MLIMG_PLAN_SET_ATTRS: set_all(m, op); break;
+	case MLIMG_PLAN_PUT:
+	case MLIMG_PLAN_TAKE_NEXT:
+	case MLIMG_PLAN_PUT_BESIDE: put(m, op); break;
+	default: FAIL("'%s': '%c' is for what is not in these trees", op->path, op->verb);
+	}
+}
+
+TEST_UNUSED static void carry_out(struct model *m)
+{
+	m->after = m->upper;
+	m->aside.n = m->undo.n = 0;
+	for (size_t i = 0; i < m->plan.n_ops; i++)
+		carry_out_one(m, &m->plan.ops[i]);
+}
+
+#endif

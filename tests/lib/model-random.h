@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file model-random.h
+ * Random stacks and uppers for the model of reconcile: few names, so that all three sides often have the same paths.
+ */
+#ifndef MLIMG_TEST_MODEL_RANDOM_H
+#define MLIMG_TEST_MODEL_RANDOM_H
+
+#include "tests/lib/model-trees.h"
+
+static const char *const model_tops[] = {"etc", "usr", "var"};
+static const char *const model_names[] = {"a", "b", "c", "d"};
+#define MODEL_NAMES 4
+#define MODEL_DEPTH 3
+
+TEST_UNUSED static bool one_in(unsigned n)
+{
+	return test_random(n) == 0;
+}
+
+TEST_UNUSED static void random_attrs(struct mlimg_entry *e)
+{
+	static const uint16_t modes[] = {0644, 0600, 0755};
+
+	e->mode = modes[test_random(3)];
+	if (one_in(3))
+		e->uid = (uint32_t)test_random(3);
+	if (one_in(3))
+		e->gid = (uint32_t)test_random(3);
+	for (int i = 0; i < 2; i++)
+		if (one_in(4))
+			set_xattr(e, model_xattrs[i], one_in(2) ? "1" : "2");
+	if (e->type == MLIMG_LINK)
+		e->mode = 0777;
+}
+
+/* Near to what it was: one line of a text is another. */
+TEST_UNUSED static void random_contents(struct mlimg_entry *e)
+{
+	static const char *const links[] = {"a", "b", "../c"};
+	int was = e->has_digest ? content_of(e) : 0, line = (int)test_random(3) * 2;
+
+	if (e->type == MLIMG_LINK)
+		e->link = model_string(links[test_random(3)]);
+	if (e->type == MLIMG_CHAR)
+		e->dev_minor = 1 + (uint32_t)test_random(2);
+	if (e->type != MLIMG_FILE)
+		return;
+	if (was >= 1 && was <= 64 && !one_in(8))
+		set_content(e, 1 + ((was - 1) ^ (int)(1 + test_random(3)) << line));
+	else
+		set_content(e, (int)test_random(one_in(4) ? CONTENTS : 65));
+}
+
+/** A new entry that is no directory. */
+TEST_UNUSED static struct mlimg_entry random_other(void)
+{
+	static const uint8_t types[] = {MLIMG_FILE, MLIMG_FILE, MLIMG_FILE, MLIMG_FILE, MLIMG_FILE,
+		MLIMG_LINK, MLIMG_CHAR, MLIMG_FIFO};
+	struct mlimg_entry e = {.type = types[test_random(8)], .nlink = 1};
+
+	e.mtime_s = 1000000000 + (int64_t)test_random(1000);
+	random_contents(&e);
+	random_attrs(&e);
+	return e;
+}
+
+TEST_UNUSED static struct mlimg_entry random_dir(void)
+{
+	struct mlimg_entry e = {.type = MLIMG_DIR, .nlink = 1, .mtime_s = 1000000000};
+
+	random_attrs(&e);
+	return e;
+}
+
+TEST_UNUSED static unsigned depth_of(const char *path)
+{
+	unsigned n = 1;
+
+	while ((path = strchr(path, '/'))) {
+		path++;
+		n++;
+	}
+	return n;
+}
+
+/** Fill a directory of a stack. */
+TEST_UNUSED static void random_below(struct tree *t, const char *dir)
+{
+	for (int i = 0; i < MODEL_NAMES; i++) {
+		char *path = model_path(dir, model_names[i]);
+		struct mlimg_entry e;
+
+		if (one_in(2))
+			continue;
+		e = depth_of(path) < MODEL_DEPTH && one_in(2) ? random_dir() : random_other();
+		tree_put(t, path, &e);
+		if (e.type == MLIMG_DIR)
+			random_below(t, path);
+	}
+}
+
+TEST_UNUSED static void random_stack(struct tree *t)
+{
+	t->n = 0;
+	for (int i = 0; i < 3; i++) {
+		struct mlimg_entry e = random_dir();
+
+		tree_put(t, model_tops[i], &e);
+		random_below(t, model_tops[i]);
+	}
+}
+
+/* One change of a stack. */
+TEST_UNUSED static void change_stack(struct tree *t)
+{
+	const struct mlimg_entry *at = &t->e[test_random(t->n)];
+	char *path = at->path;
+	struct mlimg_entry e = *at;
+
+	switch (test_random(depth_of(path) == 1 ? 3 : 7)) {
+	case 0: random_attrs(&e); break;
+	case 1: random_contents(&e); break;
+	case 2:
+		if (e.type != MLIMG_DIR)
+			break;
+		path = model_path(path, model_names[test_random(MODEL_NAMES)]);
+		if (tree_get(t, path) || depth_of(path) > MODEL_DEPTH)
+			return;
+		e = random_other();
+		break;
+	case 3: tree_remove(t, path); return;
+	case 4:
+	case 5: random_contents(&e); break;
+	default:
+		tree_remove(t, path);
+		e = e.type == MLIMG_DIR || one_in(2) ? random_other() : random_dir();
+	}
+	tree_put(t, path, &e);
+	if (e.type == MLIMG_DIR && !tree_has_below(t, path) && depth_of(path) < MODEL_DEPTH)
+		random_below(t, path);
+}
+
+TEST_UNUSED static void random_next(const struct tree *base, struct tree *ret)
+{
+	*ret = *base;
+	for (size_t i = test_random(1 + base->n); i > 0; i--)
+		change_stack(ret);
+}
+
+/* --- uppers --- */
+
+struct random_upper {
+	struct tree *base, *next, *upper;
+	bool has_redirects;
+};
+
+TEST_UNUSED static void random_within(struct random_upper *r, const char *dir, const char *lower);
+
+/* A directory of the user's in a place where there was none: new, or one that was renamed. */
+TEST_UNUSED static void random_new_dir(struct random_upper *r, const char *path)
+{
+	struct mlimg_entry e = random_dir();
+	const struct mlimg_entry *from = &r->base->e[test_random(r->base->n)];
+	const char *name = strrchr(path, '/'), *lower = NULL;
+	size_t dir_size = (size_t)(name - path);
+
+	if (r->has_redirects && from->type == MLIMG_DIR && depth_of(from->path) > 1) {
+		const char *slash = strrchr(from->path, '/');
+
+		e = *from;
+		lower = from->path;
+		if (one_in(2))
+			random_attrs(&e);
+		if ((size_t)(slash - from->path) == dir_size &&
+			strncmp(path, from->path, dir_size) == 0 && one_in(2))
+			set_xattr(&e, REDIRECT, slash + 1);
+		else
+			set_xattr(&e, REDIRECT, model_path("/", from->path) + 1); /* one slash */
+	} else if (!one_in(4)) {
+		set_xattr(&e, OPAQUE, "y");
+	} else {
+		lower = path;
+	}
+	tree_put(r->upper, path, &e);
+	random_within(r, path, lower);
+}
+
+TEST_UNUSED static void random_entry(struct random_upper *r, const char *path, const char *lower)
+{
+	const struct mlimg_entry *base = tree_get(r->base, lower), *next = tree_get(r->next, lower);
+	struct mlimg_entry e = base ? *base : random_other();
+	bool may_have_dir = depth_of(path) < MODEL_DEPTH;
+
+	switch (test_random(base ? 10 : 4)) {
+	case 0:
+		if (base)
+			e = random_other();
+		break;
+	case 1:
+		if (may_have_dir) {
+			random_new_dir(r, path);
+			return;
+		}
+		break;
+	case 2:
+		if (next && next->type != MLIMG_DIR)
+			e = *next;
+		break;
+	case 3:
+		if (lower)
+			e = (struct mlimg_entry){.type = MLIMG_CHAR, .nlink = 1};
+		break;
+	case 4: return;
+	case 5: random_attrs(&e); break;
+	case 6:
+	case 7: random_contents(&e); break;
+	default: break;
+	}
+	if (!base && e.type != MLIMG_CHAR && one_in(2))
+		return;
+	if (e.type == MLIMG_DIR && !may_have_dir)
+		return;
+	tree_put(r->upper, path, &e);
+	if (e.type == MLIMG_DIR)
+		random_within(r, path, lower);
+}
+
+TEST_UNUSED static void random_within(struct random_upper *r, const char *dir, const char *lower)
+{
+	for (int i = 0; i < MODEL_NAMES; i++)
+		if (one_in(2))
+			random_entry(r, model_path(dir, model_names[i]),
+				lower ? model_path(lower, model_names[i]) : NULL);
+}
+
+/* Some files get a second name. */
+TEST_UNUSED static void random_links(struct tree *upper)
+{
+	for (uint32_t group = 1; group < 3 && upper->n > 4; group++) {
+		struct mlimg_entry *a = &upper->e[test_random(upper->n)],
+				   *b = &upper->e[test_random(upper->n)];
+		char *path = b->path;
+
+		if (a == b || a->type != MLIMG_FILE || b->type != MLIMG_FILE || a->hardlink ||
+			b->hardlink)
+			continue;
+		a->hardlink = group;
+		a->nlink = 2;
+		*b = *a;
+		b->path = path;
+	}
+}
+
+/** An upper in overlayfs' form, as a user might have written it on @p base. */
+TEST_UNUSED static void random_user(
+	struct tree *base, struct tree *next, bool has_redirects, struct tree *ret)
+{
+	struct random_upper r = {base, next, ret, has_redirects};
+
+	ret->n = 0;
+	for (int i = 0; i < 3; i++) {
+		struct mlimg_entry e = *tree_get(base, model_tops[i]);
+
+		if (one_in(4))
+			random_attrs(&e);
+		tree_put(ret, model_tops[i], &e);
+		random_within(&r, model_tops[i], model_tops[i]);
+	}
+	random_links(ret);
+}
+
+#endif
