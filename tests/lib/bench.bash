@@ -3,11 +3,16 @@
 # What tests of benchmarks share. Loaded after common.
 # shellcheck disable=SC2154 # run sets output
 
-# bench NAME: a benchmark in small size, kept out of the folder of the real figures. Leaves $output, its tables.
+# bench NAME [TREE…]: a benchmark in small size, kept out of the folder of the real figures. Leaves $output, its tables. What debian-tree
+# calls TREE is made beforehand, since it says so.
 bench() {
+	local tree
 	need root
 	need command hyperfine mksquashfs genext2fs mkfs.erofs gnuplot
 	[ -x /usr/bin/time ] || skip "needs GNU time"
+	for tree in "${@:2}"; do
+		debian-tree "$tree" >"$BATS_TEST_TMPDIR/tree" 2>&1 || same "debian-tree $tree" "" "$(cat "$BATS_TEST_TMPDIR/tree")" || return
+	done
 	export MLIMG_BUILD=$BATS_TEST_TMPDIR/build
 	mkdir "$MLIMG_BUILD"
 	BENCH_SIZE=small works "$MLIMG_TOP/tests/bench/run" "$1"

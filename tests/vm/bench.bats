@@ -9,12 +9,12 @@ setup() {
 }
 
 @test "benchmark depth-guest" {
-	bench depth-guest
+	bench depth-guest v1
 	depth_shown
 }
 
 @test "benchmark boot" {
-	bench boot
+	bench boot v1
 	local time='[.0-9]+ s \| ([.0-9]+ \| ){3}[.0-9]+ s \| [.0-9]+ \| [.0-9]+ s'
 	grep -Eqx "\| flat \| $time \|" <<<"$output"
 	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
@@ -22,7 +22,7 @@ setup() {
 }
 
 @test "benchmark guest-io" {
-	bench guest-io
+	bench guest-io v1 bench
 	same "rows with a time and a speed" 12 "$(grep -cE '^\| [a-z][^|]* \| [.0-9]*[1-9][.0-9]* s \| [.0-9]*[1-9][.0-9]* \|$' <<<"$output")"
 	same "goals" 1 "$(grep -c '^Goal: speed of index-1 at least 0.95 of that of flat, .* Measured: [.0-9]' <<<"$output")"
 	grep -Eqx '\| 4KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
@@ -30,7 +30,7 @@ setup() {
 }
 
 @test "benchmark initramfs" {
-	bench initramfs
+	bench initramfs v1 unionfs
 	local time='[.0-9]*[1-9][.0-9]* s'
 	grep -Eqx "\| stand-alone \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
 	grep -Eqx "\| initramfs-tools \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
