@@ -12,6 +12,7 @@
 
 #include "guest-agent/base.h"
 #include "guest-agent/change-place.h"
+#include "guest-agent/origins.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
@@ -142,6 +143,19 @@ static int carry_out_all(struct mlimg_change *c, struct mlimg_undo_log *log, str
 
 /* --- the end --- */
 
+/*
+ * What has come or gone in the layers, and what the steps have taken away, may let a file show of which something else is a copy: a log that was
+ * renamed, say, and an empty one in its place that is now the same as the layer's.
+ */
+static int forget_origins(struct mlimg_change *c, struct mlimg_err *err)
+{
+	int r = c->is_unionfs ? 0 : mlimg_change_step(c);
+
+	if (r < 0)
+		return mlimg_err_set(err, r, "user/upper");
+	return c->is_unionfs ? 0 : mlimg_origins_forget(c->upper_fd, err);
+}
+
 /* The base manifest and texts change places between /mlimg and undo/N. */
 static int move_base(struct mlimg_change *c, uint64_t generation, bool is_back)
 {
@@ -160,8 +174,11 @@ static int move_base(struct mlimg_change *c, uint64_t generation, bool is_back)
 
 static int finish(struct mlimg_change *c, uint64_t base, bool is_back, struct mlimg_err *err)
 {
-	int r = mlimg_change_sync(c);
+	int r = forget_origins(c, err);
 
+	if (r < 0)
+		return r;
+	r = mlimg_change_sync(c);
 	if (r == 0)
 		r = move_base(c, base, is_back);
 	if (r == 0)

@@ -19,7 +19,8 @@
  *    log; the new state, its base manifest and texts, the report. It is on stable storage before
  * 2. reconcile.plan is written. Until then a stop leaves things that mean nothing, which the next change removes. From then on every boot
  *    that writes ends the change before it does anything else, whatever stack it is to run on: nothing but the user layer is needed.
- * 3. The steps, all of them renames or changes of attributes within one file system; then the times of directories.
+ * 3. The steps, all of them renames or changes of attributes within one file system; then the times of directories. Then copies
+ *    forget of what they are copies (origins.h), which no rollback brings back.
  * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, and the new state takes the old one's place.
  * 5. reconcile.plan is removed. What earlier changes left in undo goes now.
  *

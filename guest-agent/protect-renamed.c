@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "guest-agent/origins.h"
 #include "guest-agent/protect-impl.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -69,24 +70,6 @@ static bool resolve(const struct renamed *all, const char *path, const struct ml
 	return mlimg_cover_append(ret_from, value);
 }
 
-/*
- * The kernel finds the layer's file that a copy was made of, for its inode number, by a handle, wherever the copy is now. When that file shows as well, one of
- * both is a stale handle. Without the handle the copy is a file as any other.
- */
-static int forget_origin(
-	const struct mlimg_entry *entry, const struct mlimg_walk_at *at, struct mlimg_err *err)
-{
-	mlimg_autofree char *path = NULL;
-
-	if (!mlimg_entry_xattr(entry, MLIMG_XATTR_ORIGIN))
-		return 0;
-	if (asprintf(&path, "/proc/self/fd/%d/%s", at->parent_fd, at->name) < 0)
-		return mlimg_err_set(err, ENOMEM, "protected paths");
-	if (lremovexattr(path, MLIMG_XATTR_ORIGIN) < 0 && errno != ENODATA)
-		return mlimg_err_set(err, errno, "remove what '/%.200s' is a copy of", entry->path);
-	return 0;
-}
-
 static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
 	struct mlimg_err *err)
 {
@@ -96,7 +79,7 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 	void *more;
 
 	if (entry->type != MLIMG_DIR)
-		return forget_origin(entry, at, err);
+		return mlimg_origin_forget(entry, at, err);
 	if (!redirect || !resolve(all, entry->path, redirect, from))
 		return 0;
 	more = reallocarray(all->at, all->n + 1, sizeof(*all->at));

@@ -209,6 +209,35 @@ all_of_it() {
 	)
 }
 
+# What was renamed is a copy of the layer's file as long as it says so; that one shows again when what is in its place is the same, and goes.
+@test "a log that was renamed, and an empty one in its place, stay two files on another stack" {
+	local root=$DIR/root tools
+	user_layer 16M
+	mkdir -p "$DIR/v1/var/log" "$DIR/tools/srv" "$root"
+	install -m 0660 /dev/null "$DIR/v1/var/log/btmp"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	tools=$(layerdir software tools 1 "$DIR/tools" "$DIR/layer-tools")
+	on() {
+		mount -t overlay -o "lowerdir=$1,upperdir=$RUN/user/upper,workdir=$RUN/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on" overlay "$root"
+	}
+	agrees v1
+	on "$DIR/v1"
+	echo login >>"$root/var/log/btmp"
+	mv "$root/var/log/btmp" "$root/var/log/btmp.1"
+	install -m 0660 /dev/null "$root/var/log/btmp"
+	umount "$root"
+	getfattr --absolute-names -n trusted.overlay.origin "$RUN/user/upper/var/log/btmp.1" >/dev/null
+	cp -r "$DIR/layer-tools" "$RUN/layers/1"
+	ln -s "$DIR/tools" "$RUN/layers/1/rootfs"
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --software "$tools" --user "$TENANT"
+	[ ! -e "$RUN/user/upper/var/log/btmp" ]
+	on "$DIR/tools:$DIR/v1"
+	same "logs, the renamed one first" login "$(cat "$root"/var/log/{btmp.1,btmp})"
+	echo new >>"$root/var/log/btmp"
+	same "written to" "new login" "$(cat "$root"/var/log/{btmp,btmp.1} | xargs)"
+	same "numbers" 2 "$(stat -c %i "$root"/var/log/{btmp,btmp.1} | sort -u | wc -l)"
+}
+
 @test "another system on a file system that is nearly full: all of the change is made, or nothing; and it is taken back" {
 	local i blocks before changed=0 unchanged=0
 	user_layer 16M
