@@ -158,35 +158,39 @@ static void note_built_over(struct prepare *p)
 			p->layers[layer].info.name, missing);
 }
 
-/*
- * A tree in the user layer is the user's to change, as the upper is. Where something vouches for the layers, or a user may not cover all of them, it is
- * composed in every boot. What declares that is read without a tree of a former attempt.
- */
-static bool may_keep_composed(struct prepare *p)
+/* Before anything is composed, and without a tree of a former attempt: that may be the user's to change. */
+static int read_protected(struct prepare *p, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers = {.n = 0};
-	mlimg_autofree struct mlimg_protect *protect = calloc(1, sizeof(*protect));
+	int r = is_index(p) ? 0 : mlimg_remove_tree(p->root_fd, MLIMG_COMPOSED_DIR);
 
-	if (!protect || strcmp(p->wanted->verity, "off") != 0 ||
-		mlimg_remove_tree(p->root_fd, MLIMG_COMPOSED_DIR) < 0)
-		return false;
-	mlimg_lowers_open(p->root_fd, false, p->layers, p->n_layers, &lowers);
-	return mlimg_protect_read(&lowers, protect) == 0 && protect->n_patterns == 0;
+	if (r == 0) {
+		mlimg_lowers_open(p->root_fd, is_index(p), p->layers, p->n_layers, &lowers);
+		r = mlimg_protect_read(&lowers, &p->protect);
+	}
+	return r < 0 ? mlimg_err_set(err, r, "protected paths") : 0;
+}
+
+/*
+ * A tree in the user layer is the user's to change, as the upper is. Where something vouches for the layers, or a user may not cover all of them, it is
+ * composed in every boot.
+ */
+static bool may_keep_composed(const struct prepare *p)
+{
+	return !is_index(p) && strcmp(p->wanted->verity, "off") == 0 && !p->protect.n_patterns;
 }
 
 /* What is above all layers is a part of the stack, so it is there before the stack is compared, and before anything reads what it shows. */
 static int compose(struct prepare *p, struct mlimg_err *err)
 {
 	static const struct mlimg_composed_stack nothing;
-	bool is_index = strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0;
-	bool may_keep = !is_index && may_keep_composed(p);
+	bool may_keep = may_keep_composed(p), has_place = is_index(p) || may_keep;
 	struct mlimg_composed_place place = {.root_fd = p->root_fd,
-		.dir_fd = p->wanted->mode == MLIMG_BOOT_NORMAL && (is_index || may_keep) ? p->dir_fd
-											 : -1,
+		.dir_fd = p->wanted->mode == MLIMG_BOOT_NORMAL && has_place ? p->dir_fd : -1,
 		.stack_id = p->boot.stack.stack_id};
 	int r;
 
-	if (is_index)
+	if (is_index(p))
 		r = mlimg_composed_of_index(&p->layers[0], &p->composed, err);
 	else if (may_keep && p->user.fd >= 0 &&
 		mlimg_composed_is_kept(&p->user, place.stack_id, &p->composed))
@@ -195,7 +199,7 @@ static int compose(struct prepare *p, struct mlimg_err *err)
 		r = mlimg_composed_make(
 			p->root_fd, p->layers, p->n_layers, &p->merged, &p->composed, err);
 	if (r == 0)
-		r = mlimg_composed_put(&place, is_index ? &nothing : &p->composed, err);
+		r = mlimg_composed_put(&place, is_index(p) ? &nothing : &p->composed, err);
 	if (r == 1)
 		mlimg_boot_note(&p->boot,
 			"the user layer has no room for the composed databases: they take memory");
@@ -439,14 +443,10 @@ static void tell_protected(struct prepare *p)
 /* Last of what is done to the upper: whatever was put there before may cover something. */
 static int protect(struct prepare *p, struct mlimg_err *err)
 {
-	bool is_index = strcmp(p->wanted->union_driver, MLIMG_UNION_INDEX) == 0;
 	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers;
 	int r;
 
-	mlimg_lowers_open(p->root_fd, is_index, p->layers, p->n_layers, &lowers);
-	r = mlimg_protect_read(&lowers, &p->protect);
-	if (r < 0)
-		return mlimg_err_set(err, r, "protected paths");
+	mlimg_lowers_open(p->root_fd, is_index(p), p->layers, p->n_layers, &lowers);
 	r = mlimg_protect_leave(p->root_fd, &p->protect, err);
 	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = mlimg_protect_upper(p->user.fd, &lowers, is_unionfs(p),
@@ -478,7 +478,9 @@ static int prepare(struct prepare *p, struct mlimg_err *err)
 	mlimg_boot_stack_of(&p->stack, p->wanted->union_driver, &p->boot.stack);
 	p->boot.is_joined = p->wanted->is_joined;
 	p->boot.verity = p->wanted->verity;
-	r = compose(p, err);
+	r = read_protected(p, err);
+	if (r == 0)
+		r = compose(p, err);
 	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = compare_and_note(p, err);
 	if (r == 0)

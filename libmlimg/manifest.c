@@ -190,22 +190,26 @@ struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct ml
 	return &m->entries[m->n_entries++];
 }
 
-const struct mlimg_entry *mlimg_manifest_find(const struct mlimg_manifest *m, const char *path)
+size_t mlimg_manifest_first_from(const struct mlimg_manifest *m, const char *path)
 {
 	size_t low = 0, high = m->n_entries;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int c = mlimg_manifest_path_cmp(m->entries[middle].path, path);
 
-		if (c == 0)
-			return &m->entries[middle];
-		if (c < 0)
+		if (mlimg_manifest_path_cmp(m->entries[middle].path, path) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return NULL;
+	return low;
+}
+
+const struct mlimg_entry *mlimg_manifest_find(const struct mlimg_manifest *m, const char *path)
+{
+	size_t i = mlimg_manifest_first_from(m, path);
+
+	return i < m->n_entries && strcmp(m->entries[i].path, path) == 0 ? &m->entries[i] : NULL;
 }
 
 void mlimg_manifest_free(struct mlimg_manifest *m)

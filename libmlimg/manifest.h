@@ -222,6 +222,9 @@ int mlimg_entry_copy_to(struct mlimg_arena *arena, struct mlimg_entry *entry) ML
 /** @return whether @p path can be that of an entry but the root: components of 1..255 bytes, none "." or ".."; its length is the caller's affair */
 bool mlimg_manifest_path_is_valid(const char *path);
 
+/** @return the index of the first entry that is not before @p path in the order; n_entries when there is none. Binary search. */
+size_t mlimg_manifest_first_from(const struct mlimg_manifest *m, const char *path);
+
 /** @return the entry at @p path ("" is the root), or NULL. Binary search. */
 const struct mlimg_entry *mlimg_manifest_find(const struct mlimg_manifest *m, const char *path);
 

@@ -175,22 +175,6 @@ static int add_list(struct paths *p, const struct mlimg_package_entry *e,
 	return r;
 }
 
-/* The index of the first entry that is not below @path in the order. */
-static size_t first_from(const struct mlimg_manifest *m, const char *path)
-{
-	size_t low = 0, high = m->n_entries;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (mlimg_manifest_path_cmp(m->entries[middle].path, path) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* @rest: behind the package's name, ".EXTENSION" or ":ARCHITECTURE.EXTENSION". */
 static bool is_info_of(const struct mlimg_stanza *s, const char *rest, const char *dot)
 {
@@ -214,7 +198,8 @@ static int hide_info(struct paths *p, const struct mlimg_package_entry *e)
 		begin = NULL;
 		return mlimg_packages_no_memory(p->job);
 	}
-	for (size_t i = first_from(next, begin); i < next->n_entries && r == 0; i++) {
+	for (size_t i = mlimg_manifest_first_from(next, begin); i < next->n_entries && r == 0;
+		i++) {
 		const char *path = next->entries[i].path, *dot = strrchr(path, '.');
 
 		if (strncmp(path, begin, strlen(begin)) != 0)

@@ -36,4 +36,24 @@ static inline bool mlimg_path_is_below(const char *path, const char *dir)
 	return size == 0 ? *path != '\0' : strncmp(path, dir, size) == 0 && path[size] == '/';
 }
 
+/**
+ * Join a directory and what is in it.
+ *
+ * @param ret_path   gets it, NUL-terminated; has room for strlen(@p dir) + @p name_size + 2 bytes
+ * @param dir        "" for the root
+ * @param name       need not be NUL-terminated
+ * @param name_size  its bytes
+ */
+static inline void mlimg_path_join(
+	char *ret_path, const char *dir, const char *name, size_t name_size)
+{
+	size_t size = strlen(dir);
+
+	memcpy(ret_path, dir, size);
+	if (size)
+		ret_path[size++] = '/';
+	memcpy(ret_path + size, name, name_size);
+	ret_path[size + name_size] = '\0';
+}
+
 #endif

@@ -100,16 +100,10 @@ static int plan_within(struct planning *p, size_t *at, const struct place *place
 /* @dir / @name, where @dir may be "" */
 static char *join(struct planning *p, const char *dir, const char *name, size_t name_size)
 {
-	size_t dir_size = strlen(dir);
-	char *path = mlimg_arena_alloc(p->arena, dir_size + 1 + name_size + 1);
+	char *path = mlimg_arena_alloc(p->arena, strlen(dir) + 1 + name_size + 1);
 
-	if (!path)
-		return NULL;
-	memcpy(path, dir, dir_size);
-	if (dir_size)
-		path[dir_size++] = '/';
-	memcpy(path + dir_size, name, name_size);
-	path[dir_size + name_size] = '\0';
+	if (path)
+		mlimg_path_join(path, dir, name, name_size);
 	return path;
 }
 

@@ -178,16 +178,10 @@ static bool is_redirect(const struct mlimg_xattr *x)
 /* @dir / @name, where @dir may be "". */
 static char *join(const char *dir, const char *name, size_t name_size)
 {
-	size_t dir_size = strlen(dir);
-	char *path = malloc(dir_size + 1 + name_size + 1);
+	char *path = malloc(strlen(dir) + 1 + name_size + 1);
 
-	if (!path)
-		return NULL;
-	memcpy(path, dir, dir_size);
-	if (dir_size)
-		path[dir_size++] = '/';
-	memcpy(path + dir_size, name, name_size);
-	path[dir_size + name_size] = '\0';
+	if (path)
+		mlimg_path_join(path, dir, name, name_size);
 	return path;
 }
 

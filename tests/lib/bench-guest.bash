@@ -56,6 +56,19 @@ guest_processor() {
 	awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($14 + $15) / hz }' "/proc/$(cat "$1")/stat"
 }
 
+# guest_up PID SECONDS MESSAGE LOG…: waits until the guest of this process has said so, in the file up; else shows the logs and the message.
+guest_up() {
+	local end=$((SECONDS + $2))
+	until [ -s up ]; do
+		if ! kill -0 "$1" 2>/dev/null || [ $SECONDS -ge $end ]; then
+			cat "${@:4}" >&2
+			echo "$3" >&2
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
 # guest_stop PID: ends the guest of this mlimg-vm or QEMU; mlimg-vm asks it at the first signal, and ends it at the second.
 guest_stop() {
 	kill -TERM "$1" 2>/dev/null || true
