@@ -432,7 +432,7 @@ static void tell_protected(struct prepare *p)
 		p->protected_paths[i] = protect->shown[i];
 	}
 	boot->protected_paths = p->protected_paths;
-	printf("mlimg: the user layer covered %s", protect->shown[0]);
+	printf("the user layer covered %s", protect->shown[0]);
 	if (protect->n_aside > 1)
 		printf(" and %zu more", protect->n_aside - 1);
 	printf(", which %s protected: set aside in %s/user/mlimg/aside/%s\n",

@@ -145,6 +145,11 @@ static int find_origin(const struct mlimg_cover *c, int fd, const struct place *
 	strcpy(place->from, parent->from);
 	if (c->is_unionfs)
 		return mlimg_cover_append(place->from, name) ? 0 : -ENAMETOOLONG;
+	/* Opaque first, as the kernel has it (ovl_lookup_single()): a redirect beside it says nothing. */
+	if (fgetxattr(fd, MLIMG_XATTR_OPAQUE, value, 1) == 1 && value[0] == 'y') {
+		place->has_from = false;
+		return mlimg_cover_append(place->from, name) ? 0 : -ENAMETOOLONG;
+	}
 	n = fgetxattr(fd, MLIMG_XATTR_REDIRECT, value, sizeof(value) - 1);
 	if (n > 0) {
 		value[n] = '\0';
@@ -154,8 +159,6 @@ static int find_origin(const struct mlimg_cover *c, int fd, const struct place *
 			place->has_from = true;
 			name++;
 		}
-	} else if (fgetxattr(fd, MLIMG_XATTR_OPAQUE, value, 1) == 1 && value[0] == 'y') {
-		place->has_from = false;
 	}
 	return mlimg_cover_append(place->from, name) ? 0 : -ENAMETOOLONG;
 }

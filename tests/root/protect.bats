@@ -88,6 +88,19 @@ shows() {
 	done
 }
 
+# The kernel looks at the first of both marks; overlayfs itself never sets both, but root of the guest can.
+@test "protected: a directory that is opaque and renamed hides what is beneath" {
+	files usr/lib/provider/a
+	declare_paths a /usr/lib/provider
+	layers
+	as_user 'echo mine >usr/lib/mine'
+	setfattr -n trusted.overlay.opaque -v y "$upper/usr/lib"
+	setfattr -n trusted.overlay.redirect -v /usr/lib "$upper/usr/lib"
+	prepare
+	set_aside /usr/lib
+	shows usr/lib/provider/a
+}
+
 @test "protected: whatever covers them is set aside, and nothing else" {
 	files etc/ssl/own-1.pem etc/ssl/other.pem usr/lib/provider/{a,b/c} usr/lib/half/keep usr/lib/half/rest opt/app/bin/x \
 		srv/dir/secret var/link/y usr/bin/sh hall/free
@@ -107,7 +120,7 @@ shows() {
 		rm hall/free && mkdir -p not/there2 hall/mine
 	'
 	prepare
-	same "on the console" "mlimg: the user layer covered /etc/ssl/own-1.pem and 9 more, which are protected: set aside in $aside/protected-1" "$output"
+	same "on the console" "the user layer covered /etc/ssl/own-1.pem and 9 more, which are protected: set aside in $aside/protected-1" "$output"
 	set_aside /etc/ssl/own-1.pem /etc/ssl/own-2.pem /etc/ld.so.preload /usr/lib/provider /usr/lib/half /opt/app /opt/app2 /srv/dir /var/link /bin
 	same "where" "$aside/protected-1" "$(jq -r .protected.aside "$RUN/boot.json")"
 	same "mode" 700 "$(stat -c %a "$aside/protected-1")"

@@ -99,7 +99,7 @@ ends() {
 	same "boot.json" '{"aside":"/run/mlimg/user/mlimg/aside/protected-1","n":2,"paths":["/usr/lib/provider","/etc/preload"]}' \
 		"$(vm_do t 'cat /run/mlimg-boot.json' | jq -c .protected)"
 	same "set aside" "mine mine" "$(vm_do t 'cd /run/mlimg/user/mlimg/aside/protected-1 && cat usr/lib/provider/mine etc/preload' | xargs)"
-	grep -q "mlimg: the user layer covered /usr/lib/provider and 1 more, which are protected: set aside in " "$vms/t/console.log"
+	grep -q "^mlimg: the user layer covered /usr/lib/provider and 1 more, which are protected: set aside in " "$vms/t/console.log"
 	ends
 }
 
