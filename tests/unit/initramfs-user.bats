@@ -218,6 +218,15 @@ copy the image, then repair it with 'e2fsck -f'; mlimg.rescue boots without it" 
 	boots "$cmdline mlimg.rescue" "mlimg: $rescue"
 }
 
+@test "fsck: of what it says at length the beginning and the end are told" {
+	local text
+	text=$(seq -f 'line %g' 3000)
+	in_both 0 "line 1; line 2; line 3; line 4; line 5; line 6; line 7; (2992 lines more); line 3000" "" \
+		"mlimg_join_lines '$text'; echo \"\$MLIMG_FSCK_SAID\""
+	text=$(seq -f 'line %g' 8)
+	in_both 0 "line 1; line 2; line 3; line 4; line 5; line 6; line 7; line 8" "" "mlimg_join_lines '$text'; echo \"\$MLIMG_FSCK_SAID\""
+}
+
 @test "fsck: it asks for a reboot" {
 	local code
 	machine() {
