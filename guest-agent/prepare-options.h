@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file prepare-options.h
- * The command line of `mlimg-agent prepare`: which layers are wanted, and what has been done to the user layer.
+ * The command line of `mlimg-agent prepare`: which layers are wanted, and what has been done to the
+ * user layer.
  */
 #ifndef MLIMG_PREPARE_OPTIONS_H
 #define MLIMG_PREPARE_OPTIONS_H
