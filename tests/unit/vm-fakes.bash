@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# Small layer images with chosen ids, for tests of mlimg-vm that boot nothing.
+# Small layer images with chosen ids, and a program in QEMU's place, for tests of mlimg-vm that boot nothing.
 
 # uuid_of BUILDID: what layer.h says a layer's UUID is.
 uuid_of() {
@@ -29,4 +29,18 @@ boot_tree() {
 	mkdir -p "$1/boot"
 	echo kernel >"$1/boot/vmlinuz-6.1.0-1-test"
 	echo initrd >"$1/boot/initrd.img-6.1.0-1-test"
+}
+
+# fake_make: in setup_file: the program (tests/lib/fake-qemu.c).
+fake_make() {
+	mkdir "$BATS_FILE_TMPDIR/bin"
+	ln -s "$MLIMG_BUILD/tests/lib/fake-qemu" "$BATS_FILE_TMPDIR/bin/qemu-system-x86_64"
+}
+
+# fake_begin: before each test: what it does is told by the file $FAKE_QEMU. Sets $run, a runtime directory, to be removed in teardown.
+fake_begin() {
+	export PATH=$BATS_FILE_TMPDIR/bin:$PATH FAKE_QEMU=$BATS_TEST_TMPDIR/steps
+	# Short enough for the path of a socket, wherever bats has its directories.
+	# shellcheck disable=SC2034 # the caller's
+	run=$(mktemp -d /tmp/mlimg-vm.XXXXXX)
 }

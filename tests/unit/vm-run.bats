@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154 # fake_begin sets run
 # mlimg-vm run, status and stop, with a program in QEMU's place (tests/lib/fake-qemu.c) that does what a case tells it.
 
 load ../lib/common
@@ -12,15 +13,12 @@ setup_file() {
 	layer s.img system debian 12.1 a tree
 	layer w.img software nginx 1.22 b
 	layer u.img user alice 1 c
-	mkdir bin
-	ln -s "$MLIMG_BUILD/tests/lib/fake-qemu" bin/qemu-system-x86_64
+	fake_make
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
-	export PATH=$BATS_FILE_TMPDIR/bin:$PATH FAKE_QEMU=$BATS_TEST_TMPDIR/steps
-	# Short enough for the path of a socket, wherever bats has its directories.
-	run=$(mktemp -d /tmp/mlimg-vm.XXXXXX)
+	fake_begin
 	background=
 }
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154 # fake_begin sets run
 # mlimg-vm's choice of the union driver, and the indexes that it compiles and keeps. QEMU is a program of the tests.
 
 load ../lib/common
+load vm-fakes
 
 ACCEL="mlimg-vm: accel: tcg (emulation): asked for"
 KNOWN="mlimg-vm: union: index: the initramfs knows it
@@ -20,7 +22,7 @@ initrd() {
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
-	mkdir -p tree/boot soft/opt bin
+	mkdir -p tree/boot soft/opt
 	echo kernel >tree/boot/vmlinuz-6.1.0-1-test
 	echo soft >soft/opt/soft
 	initrd tree/boot/initrd.img-6.1.0-1-test
@@ -35,15 +37,13 @@ setup_file() {
 	mlimg-mkfs --quiet --kind user --name alice --size 16M u.img
 	mlimg-index --quiet -o sw.idx s.img w.img
 	mlimg-index --quiet -o s.idx s.img
-	ln -s "$MLIMG_BUILD/tests/lib/fake-qemu" bin/qemu-system-x86_64
+	fake_make
 }
 
 setup() {
 	cd "$BATS_FILE_TMPDIR" || return
-	export PATH=$BATS_FILE_TMPDIR/bin:$PATH FAKE_QEMU=$BATS_TEST_TMPDIR/steps
+	fake_begin
 	cache=$BATS_TEST_TMPDIR/cache
-	# Short enough for the path of a socket, wherever bats has its directories.
-	run=$(mktemp -d /tmp/mlimg-vm.XXXXXX)
 	echo off >"$FAKE_QEMU"
 }
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154 # fake_begin sets run
 # shellcheck disable=SC2030,SC2031 # run sets status
 # mlimg-vm --verity: what it puts on the kernel's command line, and what it finds wrong before a guest is started. QEMU is a program of the tests.
 
 load ../lib/common
+load vm-fakes
 load ../lib/images
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
-	mkdir -p tree/boot soft/opt bin early
+	mkdir -p tree/boot soft/opt early
 	echo kernel >tree/boot/vmlinuz-6.1.0-1-test
 	echo "overlay index joined" >early/mlimg-unions
 	(cd early && echo mlimg-unions | cpio -o -H newc --quiet) >tree/boot/initrd.img-6.1.0-1-test
@@ -20,14 +22,13 @@ setup_file() {
 	mlimg-mkfs --quiet --kind software --name w --verity soft unsigned.img
 	mlimg-mkfs --quiet --kind software --name w soft plain.img
 	mlimg-mkfs --quiet --kind user --name alice --size 16M u.img
-	ln -s "$MLIMG_BUILD/tests/lib/fake-qemu" bin/qemu-system-x86_64
+	fake_make
 }
 
 setup() {
 	cd "$BATS_FILE_TMPDIR" || return
-	export PATH=$BATS_FILE_TMPDIR/bin:$PATH FAKE_QEMU=$BATS_TEST_TMPDIR/steps
+	fake_begin
 	cache=$BATS_TEST_TMPDIR/cache
-	run=$(mktemp -d /tmp/mlimg-vm.XXXXXX)
 	echo off >"$FAKE_QEMU"
 }
 
