@@ -65,3 +65,20 @@ command_line() {
 	echo "console=ttyS0 boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
 		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
 }
+
+# says LINE: the console has this line.
+says() {
+	tr -d '\r' <"$vms/t/console.log" | grep -xF "mlimg: $1" >/dev/null || vm_tell t
+}
+
+# reads_what_is_sound FORM DEVICES: guest "t" runs on verified layers, and a software layer has one changed byte in /srv/large.
+reads_what_is_sound() {
+	same "boot.json" "$1" "$(boot .verity)"
+	same "devices" "$2" "$(vm_do t 'cat /sys/block/dm-*/dm/name' | sort | xargs)"
+	same "what is whole" hello "$(vm_do t 'cat /srv/small')"
+	run vm_do t 'cat /srv/large 2>&1 >/dev/null'
+	# shellcheck disable=SC2154 # run sets status and output
+	[[ $status -eq 1 && $output == *"Input/output error"* ]]
+	# Not one byte of the changed block is seen.
+	same "bytes read" "" "$(vm_do t 'head -c 4096 /srv/large 2>/dev/null || true')"
+}

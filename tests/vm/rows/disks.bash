@@ -115,10 +115,12 @@ carving() {
 
 # --- verified layers ---
 
-# make_verified DIR: sealed.img, a system with a hash tree; x.img, a layer with one; and bad.img, the same with one byte of a file changed
+# make_verified DIR: sealed.img, a system with a hash tree; x.img, a layer with one; bad.img, the same with one byte of a file changed;
+# xindex.img, an index of both with one; and badindex.img, with one letter changed in a name, in a block that has only names of /srv/many
 make_verified() {
 	mlimg-mkfs --quiet --kind system --name small --verity "$1/tree" "$1/sealed.img"
-	mkdir -p "$1/x/srv"
+	mkdir -p "$1/x/srv/many"
+	(cd "$1/x/srv/many" && touch many-{1000..3999}-which-fill-blocks-of-their-own)
 	head -c 3000000 /dev/urandom >"$1/x/srv/large"
 	echo hello >"$1/x/srv/small"
 	mlimg-mkfs --quiet --kind software --name x --verity "$1/x" "$1/x.img"
@@ -126,6 +128,15 @@ make_verified() {
 	cp "$1/x.img.layer.json" "$1/bad.img.layer.json"
 	printf J | dd of="$1/bad.img" bs=1 conv=notrunc status=none \
 		seek=$(($(debugfs -R 'blocks /rootfs/srv/large' "$1/x.img" 2>/dev/null | cut -d ' ' -f 1) * 4096))
+	mlimg-index --verity --json -o "$1/xindex.img" "$1/sealed.img" "$1/x.img" >"$1/xindex.json"
+	cp "$1/xindex.img" "$1/badindex.img"
+	printf M | dd of="$1/badindex.img" bs=1 conv=notrunc status=none seek="$(name_in_index "$1/xindex.img")"
+}
+
+# name_in_index FILE: where the name of number 2900 in /srv/many is: in a block that no search for the last name looks into, behind what is
+# read to learn what a disk is (libmlimg/disk.h). Where names follow one another, they are a directory's and not the manifest's.
+name_in_index() {
+	grep -abo 'which-fill-blocks-of-their-ownmany-2900-' "$1" | sed 's/:.*//' | awk '{ print $1 + 30 }'
 }
 
 # verified: on the system with a hash tree
@@ -133,4 +144,16 @@ verified() {
 	system=$images/sealed.img
 	words[x.root_hash]=$(jq -r .verity.root_hash "$images/x.img.layer.json")
 	words[system.root_hash]=$(jq -r .verity.root_hash "$system.layer.json")
+	words[xindex.root_hash]=$(jq -r .root_hash "$images/xindex.json")
+	words[stack_hash]=$(stack_hash system x xindex)
+}
+
+# stack_hash NAME…: of the root hashes of these layers and, last, of their index, as libmlimg/verity.h says
+stack_hash() {
+	local name
+	{
+		echo 'mlimg-verity-stack 1'
+		for name in "${@:1:$#-1}"; do echo "$(uuid "$(image "$name")") ${words[$name.root_hash]}"; done
+		echo "$(index_uuid "$(image "${!#}")") ${words[${!#}.root_hash]}"
+	} | sha256sum | cut -c 1-64
 }

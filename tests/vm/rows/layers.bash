@@ -63,6 +63,12 @@ three_layers() {
 	status_fits t none "$system" "$images"/{a,b,c}.img
 }
 
+# report_says ENTRIES [PREFIX]: the report of the change of system has these paths, of those that begin so, and verdicts.
+report_says() {
+	same "report" "$1" "$(vm_do t "cat '$(boot .report.path)'" |
+		jq -r --arg prefix "${2:-}" '.entries[] | select(.path | startswith($prefix)) | "\(.path) \(.verdict)"')"
+}
+
 system_replaced() {
 	status_fits t first "$system"
 	vm_do t 'echo mine >/srv/mine; echo mine >>/usr/share/kept; echo mine >>/usr/share/changed; rm /usr/share/deleted'
@@ -74,11 +80,8 @@ system_replaced() {
 	same "own changes, and what the new system changed too" $'mine\n1\nmine\n2' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
 	same "set aside" $'1\nmine' "$(vm_do t 'cat /run/mlimg/user/mlimg/aside/2/usr/share/changed')"
 	fails 1 "" vm_do t 'test -e /usr/share/deleted'
-	vm_status t >"$vms/status"
-	same "counts" '1 1' "$(jq -r '.boot.report.counts | "\(.conflict) \(."whiteout-changed")"' "$vms/status")"
-	same "report" $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' "$(
-		vm_do t "cat '$(jq -r .boot.report.path "$vms/status")'" | jq -r '.entries[] | "\(.path) \(.verdict)"'
-	)"
+	same "counts" '1 1' "$(boot '.report.counts | "\(.conflict) \(."whiteout-changed")"')"
+	report_says $'usr/share/changed conflict\nusr/share/deleted whiteout-changed'
 	vm_stop t
 	vm_clean "$user"
 	# And back: the change is taken back.
@@ -178,14 +181,17 @@ another_init() {
 }
 
 # In a guest whose software layer has one changed byte in /srv/large.
-reads_what_is_sound() {
+reads_verified() {
 	local devices='mlimg-0 mlimg-1'
 	[ "$vm_union" != index ] || devices+=' mlimg-index mlimg-own mlimg-part-0 mlimg-part-1'
-	same "boot.json" stack "$(boot .verity)"
-	same "devices" "$devices" "$(vm_do t 'cat /sys/block/dm-*/dm/name' | sort | xargs)"
-	same "what is whole" hello "$(vm_do t 'cat /srv/small')"
-	run vm_do t 'cat /srv/large 2>&1 >/dev/null'
+	reads_what_is_sound stack "$devices"
+}
+
+# In a guest whose index has one changed letter in a name of /srv/many.
+index_reads_what_is_sound() {
+	same "boot.json" hash "$(boot .verity)"
+	same "what is whole" "hello 1" "$(vm_do t 'cat /srv/small; ls -d /srv/many/many-3999-which-fill-blocks-of-their-own | wc -l' | xargs)"
+	run vm_do t 'stat /srv/many/many-2900-which-fill-blocks-of-their-own 2>&1'
 	[[ $status -eq 1 && $output == *"Input/output error"* ]]
-	# Not one byte of the changed block is seen.
-	same "bytes read" "" "$(vm_do t 'head -c 4096 /srv/large 2>/dev/null || true')"
+	same "names with the changed letter" "" "$(vm_do t 'ls /srv/many 2>&1 | grep Many || :')"
 }

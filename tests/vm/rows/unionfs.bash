@@ -36,10 +36,7 @@ unionfs_keeps() {
 	vm_up t
 	same "merged tree" "${wanted}2" "$(layers_show t)"
 	status_fits t changed "$images"/{system2,a,b,c}.img
-	vm_status t >"$vms/status"
-	same "report" $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' "$(
-		vm_do t "cat '$(jq -r .boot.report.path "$vms/status")'" | jq -r '.entries[] | select(.path | startswith("usr/share")) | "\(.path) \(.verdict)"'
-	)"
+	report_says $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' usr/share
 }
 
 # converts DRIVER: what unionfs-fuse wrote is refused by DRIVER until it is converted, and then shows the same; and back.

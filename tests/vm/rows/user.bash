@@ -2,11 +2,6 @@
 # SPDX-License-Identifier: MIT
 # What becomes of a user layer in a few boots: each function begins with guest "t", which is up.
 
-# says LINE: the console has this line.
-says() {
-	tr -d '\r' <"$vms/t/console.log" | grep -xF "mlimg: $1" >/dev/null || vm_tell t
-}
-
 # changed_and_down: own changes, and off. Sets $before, the layer's digest.
 changed_and_down() {
 	same "mode" normal "$(boot .mode)"
@@ -56,6 +51,31 @@ mode_readonly() {
 	same "the disk" 1 "$(vm_do t 'for d in /sys/block/vd*; do [ "$(cat $d/serial)" != '"$(short "$user")"' ] || cat $d/ro; done')"
 	vm_stop t
 	unchanged
+}
+
+# On a disk that was not unmounted.
+readonly_unclean() {
+	local before
+	changed_and_down
+	row_start
+	vm_up t
+	vm_do t 'echo late >/srv/late; sync'
+	vm_cut t
+	dumpe2fs -h "$user" 2>/dev/null | grep needs_recovery
+	before=$(sha256sum <"$user")
+	row_start --mode readonly
+	vm_up t
+	same "mode, notes" "readonly [\"the user layer's journal is not replayed, for its disk is read-only: what was written last may be missing\"]" \
+		"$(boot '"\(.mode) \(.notes)"')"
+	shows_own
+	vm_stop t
+	unchanged
+	row_start
+	vm_up t
+	same "what was synced" late "$(vm_do t 'cat /srv/late')"
+	shows_own
+	vm_stop t
+	vm_clean "$user"
 }
 
 mode_rescue() {
@@ -149,6 +169,9 @@ carve_outs() {
 	vm_do t 'echo kept >/var/lib/docker/file; touch /run/first-boot; reboot'
 	vm_rebooted t 'test ! -e /run/first-boot'
 	same "after a reboot" "kept []" "$(vm_do t 'cat /var/lib/docker/file') $(boot '"\(.notes)"')"
+	vm_do t 'cd /var/swap && dd if=/dev/zero of=file bs=1M count=8 2>/dev/null && chmod 0600 file && mkswap file >/dev/null && swapon file'
+	same "swap" "/var/swap/file file 8188" "$(vm_do t "awk 'NR > 1 { print \$1, \$2, \$3 }' /proc/swaps")"
+	vm_do t 'swapoff /var/swap/file'
 	same "in upper" "" "$(vm_do t 'find /run/mlimg/user/upper/var -type f | grep -e lib -e swap || :')"
 	same "beside it" kept "$(vm_do t 'cat /run/mlimg/user/carve-outs/var/lib/docker/file')"
 	same "who may read" "700 644" "$(vm_do t 'stat -c %a /run/mlimg /run/mlimg-boot.json' | xargs)"
