@@ -50,7 +50,7 @@ same() {
 works() {
 	run --separate-stderr "$@"
 	# shellcheck disable=SC2154 # run sets status, output, stderr
-	same "exit code of: $*" 0 "$status" && same "stderr of: $*" "" "$stderr"
+	same "exit code and stderr of: $*" "0: " "$status: $stderr"
 }
 
 # fails STATUS MESSAGE COMMAND…: ends with exactly STATUS and says exactly MESSAGE on stderr. Leaves $output and $stderr.
