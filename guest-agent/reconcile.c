@@ -76,6 +76,7 @@ static int write_report(
 
 	if (reports < 0)
 		return reports;
+	mlimg_base_remove_leftovers(reports, 0);
 	ret = mlimg_report_to_json(report, r->boot->generation, r->old->stack.stack_id,
 		r->boot->stack.stack_id, &text, &size, err);
 	snprintf(name, sizeof(name), "%" PRIu64 ".json", r->boot->generation);

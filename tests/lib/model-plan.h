@@ -118,15 +118,14 @@ struct model {
 	struct tree wanted, beside, wanted_aside;
 };
 
-TEST_UNUSED static void plan(struct model *m)
+/** Plan for an upper that is not in memory, but what @p m has otherwise. */
+TEST_UNUSED static void plan_for(struct model *m, struct mlimg_upper_source *upper)
 {
-	struct memory_source source = {
-		{load, digest, read_mine}, &m->upper, m->is_unionfs ? &m->raw : NULL};
 	struct mlimg_manifest *base = manifest_of(&m->base, true),
 			      *next = manifest_of(&m->next, true);
 	struct mlimg_reconcile_input in = {.base = base,
 		.next = next,
-		.upper = &source.source,
+		.upper = upper,
 		.classes = classes,
 		.generation = 2,
 		.from = MODEL_ID,
@@ -138,6 +137,14 @@ TEST_UNUSED static void plan(struct model *m)
 	ASSERT_OK(mlimg_reconcile_plan(&in, &m->report, &m->plan, &err), err);
 	mlimg_manifest_free(base);
 	mlimg_manifest_free(next);
+}
+
+TEST_UNUSED static void plan(struct model *m)
+{
+	struct memory_source source = {
+		{load, digest, read_mine}, &m->upper, m->is_unionfs ? &m->raw : NULL};
+
+	plan_for(m, &source.source);
 }
 
 TEST_UNUSED static void plan_done(struct model *m)

@@ -11,7 +11,9 @@
 static const char *const model_tops[] = {"etc", "usr", "var"};
 static const char *const model_names[] = {"a", "b", "c", "d"};
 #define MODEL_NAMES 4
+#ifndef MODEL_DEPTH
 #define MODEL_DEPTH 3
+#endif
 
 TEST_UNUSED static bool one_in(unsigned n)
 {

@@ -10,17 +10,15 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/walk.h"
+#include "tests/lib/disk-tree.h"
 #include "tests/lib/random-manifest.h"
 #include "tests/lib/test.h"
 
 #define MAX_LAYERS 20
-#define PATH_SIZE 300 /* random paths have less than 200 bytes */
 
 static void collect(void *ctx, const char *data, size_t size)
 {
@@ -38,73 +36,6 @@ static char *text_of(const struct mlimg_manifest *m)
 	mlimg_manifest_put(m, collect, f);
 	fclose(f);
 	return text;
-}
-
-#define MUST(call)                                                        \
-	do {                                                              \
-		if ((call) < 0)                                           \
-			FAIL("%s: %s: %s", path, #call, strerror(errno)); \
-	} while (0)
-
-static void make_file(const char *path, const struct mlimg_entry *e)
-{
-	mlimg_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-
-	MUST(fd);
-	ASSERT_EQ(mlimg_write_all(fd, random_contents_of(e), e->size_bytes), 0);
-}
-
-static void make_node(const char *path, const struct mlimg_entry *e)
-{
-	static const mode_t formats[] = {[MLIMG_CHAR] = S_IFCHR,
-		[MLIMG_BLOCK] = S_IFBLK,
-		[MLIMG_FIFO] = S_IFIFO,
-		[MLIMG_SOCKET] = S_IFSOCK};
-
-	if (e->type == MLIMG_DIR)
-		MUST(*e->path ? mkdir(path, 0700) : 0);
-	else if (e->type == MLIMG_FILE)
-		make_file(path, e);
-	else if (e->type == MLIMG_LINK)
-		MUST(symlink(e->link, path));
-	else
-		MUST(mknod(path, formats[e->type] | 0600, makedev(e->dev_major, e->dev_minor)));
-}
-
-static void set_attributes(const char *path, const struct mlimg_entry *e)
-{
-	struct timespec times[2] = {{e->mtime_s, e->mtime_ns}, {e->mtime_s, e->mtime_ns}};
-
-	for (uint32_t i = 0; i < e->n_xattrs; i++)
-		MUST(lsetxattr(path, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0));
-	MUST(lchown(path, e->uid, e->gid));
-	if (e->type != MLIMG_LINK)
-		MUST(chmod(path, e->mode)); /* after chown, which takes setuid away */
-	MUST(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
-}
-
-/* Attributes last and from the end, since what is made in a directory changes its time. */
-static void make_tree(const char *dir, const struct mlimg_manifest *m)
-{
-	char path[PATH_SIZE], first[64][PATH_SIZE];
-	uint32_t groups = 0;
-
-	for (size_t i = 0; i < m->n_entries; i++) {
-		const struct mlimg_entry *e = &m->entries[i];
-
-		snprintf(path, sizeof(path), "%.9s/%.250s", dir, e->path);
-		if (e->hardlink && e->hardlink <= groups) {
-			MUST(link(first[e->hardlink - 1], path));
-			continue;
-		}
-		if (e->hardlink)
-			strcpy(first[groups++], path);
-		make_node(path, e);
-	}
-	for (size_t i = m->n_entries; i-- > 0;) {
-		snprintf(path, sizeof(path), "%.9s/%.250s", dir, m->entries[i].path);
-		set_attributes(path, &m->entries[i]);
-	}
 }
 
 static struct mlimg_manifest *read_tree(const char *path)
@@ -133,7 +64,7 @@ static struct mlimg_manifest *make_layer(const char *path, unsigned flags)
 		made->entries[0].n_xattrs = 1;
 	}
 	MUST(mkdir(path, 0700));
-	make_tree(path, made);
+	make_tree(path, made, random_contents_of);
 	read = read_tree(path);
 	made_text = text_of(made);
 	read_text = text_of(read);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model of reconcile on the disk: stacks of real layers, uppers that the kernel's overlayfs has written, and mlimg-agent's prepare and commit on
+ * them. What the user must see is computed apart (model-oracle.h, and below a second time with less: path by path, of what he saw); what he does see
+ * the kernel says. Needs root, for mounts, devices and trusted.*.
+ *
+ * MLIMG_CASES is the number of cases of each law, MLIMG_SEED repeats a run; a case that fails is made as small as leaving out what the user did
+ * makes it.
+ */
+#define MODEL_DEPTH 4
+#include "tests/lib/disk-check.h"
+
+/* --- what the user sees --- */
+
+/* Without the directories that lead to what is set aside. */
+static void check_oracle_aside(struct disk *d)
+{
+	for (size_t i = d->aside.n; i-- > 0;)
+		if (is_a_dir(&d->aside.e[i]) && !tree_get(&d->wanted_aside, d->aside.e[i].path) &&
+			tree_has_below(&d->wanted_aside, d->aside.e[i].path))
+			d->aside.e[i] = d->aside.e[--d->aside.n];
+	fail_unless(is_same_tree("what is set aside", &d->wanted_aside, &d->aside),
+		"what is set aside");
+}
+
+static bool has_mark(struct tree *upper, const char *path)
+{
+	const struct mlimg_entry *e = tree_get(upper, path);
+
+	return e && (xattr_text(e, OPAQUE) || xattr_text(e, REDIRECT) || is_a_whiteout(e));
+}
+
+/* @return whether all directories above are directories for everybody, and show what is beneath them at the same path */
+static bool is_plain(struct disk *d, const char *path)
+{
+	char *dir = model_string(path), *slash;
+
+	if (has_mark(&d->upper, path))
+		return false;
+	while ((slash = strrchr(dir, '/'))) {
+		*slash = '\0';
+		if (has_mark(&d->upper, dir) || !is_a_dir(tree_get(&d->old.view, dir)) ||
+			!is_a_dir(tree_get(&d->next.view, dir)) ||
+			!is_a_dir(tree_get(&d->before, dir)))
+			return false;
+	}
+	return true;
+}
+
+/* What he did not change follows the stack, and where the stack did not change it is as it was; whatever the upper has. */
+static void check_path(struct disk *d, const char *path)
+{
+	const struct mlimg_entry *base = tree_get(&d->old.view, path),
+				 *next = tree_get(&d->next.view, path),
+				 *before = tree_get(&d->before, path), *wanted;
+	enum mlimg_path_class class = oracle_class(path);
+
+	if (class == MLIMG_CLASS_KEEP || class == MLIMG_CLASS_DERIVED || is_a_dir(base) ||
+		is_a_dir(next) || is_a_dir(before) || strstr(path, ".mlimg-new") ||
+		!is_plain(d, path))
+		return;
+	if (!is_equal(before, base) && !is_equal(base, next))
+		return;
+	wanted = is_equal(before, base) ? next : before;
+	if (is_equal(wanted, tree_get(&d->seen, path)))
+		return;
+	print_entry("base", base);
+	print_entry("next", next);
+	print_entry("before", before);
+	print_entry("seen", tree_get(&d->seen, path));
+	FAIL("'%s' is not what one side left alone", path);
+}
+
+static void check_paths(struct disk *d)
+{
+	struct tree *trees[] = {&d->old.view, &d->next.view, &d->before, &d->seen};
+
+	for (size_t t = 0; t < 4; t++)
+		for (size_t i = 0; i < trees[t]->n; i++)
+			check_path(d, trees[t]->e[i].path);
+}
+
+static void check_lost(struct disk *d)
+{
+	const char *lost =
+		find_lost(&d->old.view, &d->next.view, &d->upper, &d->seen, &d->aside, NULL);
+
+	if (lost)
+		FAIL("'%s' is lost", lost);
+}
+
+/* Another stack, but with the same in it: nothing is to be done. */
+static void check_twice(struct disk *d)
+{
+	char *before = list_tree("run/user/upper", true, true);
+
+	write_stack(d, &d->next);
+	boot_other(d, &d->next);
+	fail_unless(is_same_text(before, list_tree("run/user/upper", true, true)),
+		"a second time something is done");
+}
+
+static void check_seen(struct disk *d)
+{
+	begin_case(d, "overlay");
+	for (unsigned turn = 0; turn < 3; turn++) {
+		begin_turn(d, turn, turn == 2);
+		boot_other(d, &d->next);
+		read_changed(d);
+		check_oracle(d);
+		check_oracle_aside(d);
+		check_paths(d);
+		check_lost(d);
+		if (one_in(3))
+			check_twice(d);
+		d->old = d->next;
+	}
+}
+
+TEST(the_user_sees_what_the_model_says_and_loses_nothing)
+{
+	each_case(300, check_seen);
+}
+
+/* --- stopped --- */
+
+/* All of the user layer but what depends on when it was done. The report of a rollback is written behind it, and not by who ends it. */
+static char *list_user(bool has_reports)
+{
+	char *upper = list_tree("run/user/upper", true, true),
+	     *own = list_tree("run/user/mlimg", false, true), *both, *at;
+
+	ASSERT(asprintf(&both, "%s%s", upper, own) > 0);
+	while (!has_reports && (at = strstr(both, "\n./reports/"))) {
+		const char *end = strchr(at + 1, '\n');
+
+		memmove(at, end, strlen(end) + 1);
+	}
+	return both;
+}
+
+/* A boot that is killed, and another one, end as one boot does. */
+static void check_stops(struct disk *d, const struct stack *s, unsigned n_stops, bool has_reports)
+{
+	uint64_t calls;
+	char *wanted;
+	int status;
+
+	copy_dir("run/user", "start");
+	copy_dir("start", "run/user"); /* which lists directories in the order of copies */
+	calls = boot_other(d, s);
+	wanted = list_user(has_reports);
+	for (unsigned i = 0; i < n_stops; i++) {
+		uint64_t at = test_random(calls);
+
+		copy_dir("start", "run/user");
+		boot_until(d, s, at, &status);
+		if (!WIFSIGNALED(status))
+			FAIL("not killed at call %" PRIu64 " of %" PRIu64 ", but status %d", at,
+				calls, status);
+		boot(d, s);
+		if (!is_same_text(wanted, list_user(has_reports)))
+			FAIL("killed at call %" PRIu64 " of %" PRIu64 ", it ends otherwise", at,
+				calls);
+	}
+}
+
+static void check_stopped(struct disk *d)
+{
+	begin_case(d, "overlay");
+	begin_turn(d, 0, true);
+	check_stops(d, &d->next, 4, true);
+}
+
+TEST(killed_anywhere_and_begun_again_it_ends_the_same)
+{
+	each_case(60, check_stopped);
+}
+
+/* --- back --- */
+
+static void check_back(struct disk *d)
+{
+	char *before;
+
+	begin_case(d, "overlay");
+	begin_turn(d, 0, true);
+	before = list_tree("run/user/upper", true, false);
+	boot_other(d, &d->next);
+	read_changed(d);
+	check_stops(d, &d->old, 2, false);
+	fail_unless(is_same_text(before, list_tree("run/user/upper", true, false)),
+		"the upper is not what it was");
+	/* Once more it is a change as any other. */
+	boot_other(d, &d->next);
+	read_union(&d->next, &d->wanted);
+	fail_unless(is_same_tree("the new stack again", &d->seen, &d->wanted), "the view");
+}
+
+TEST(taken_back_it_is_what_it_was_killed_anywhere_too)
+{
+	each_case(50, check_back);
+}
+
+/* Both are of uppers. Of what is no directory the time is the user's, too. */
+static bool is_untouched(const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	if (!is_equal(a, b) || !a)
+		return is_equal(a, b);
+	return a->type == MLIMG_DIR
+		? has_equal_text(xattr_text(a, OPAQUE), xattr_text(b, OPAQUE)) &&
+			has_equal_text(xattr_text(a, REDIRECT), xattr_text(b, REDIRECT))
+		: a->mtime_s == b->mtime_s && a->mtime_ns == b->mtime_ns;
+}
+
+/* @return whether there is something below that the user has changed */
+static bool is_written_below(struct tree *then, struct tree *now, const char *path)
+{
+	struct tree *trees[] = {then, now};
+
+	for (size_t t = 0; t < 2; t++)
+		for (size_t i = 0; i < trees[t]->n; i++)
+			if (is_under(trees[t]->e[i].path, path) &&
+				!is_untouched(tree_get(then, trees[t]->e[i].path),
+					tree_get(now, trees[t]->e[i].path)))
+				return true;
+	return false;
+}
+
+/* @return whether the user has changed it, or one of the directories above it, since */
+static bool is_written(struct tree *then, struct tree *now, const char *path)
+{
+	char *dir = model_string(path), *slash;
+
+	if (!is_untouched(tree_get(then, dir), tree_get(now, dir)))
+		return true;
+	while ((slash = strrchr(dir, '/'))) {
+		*slash = '\0';
+		if (!is_untouched(tree_get(then, dir), tree_get(now, dir)))
+			return true;
+	}
+	return false;
+}
+
+/* What has become of a change, and of what was written since. */
+struct since {
+	struct tree made, upper; /* the upper after the change, and before it is taken back */
+	struct tree seen, back;  /* what the user sees before that, and after */
+};
+
+/* What was not written since is what it was, what was is there; contents that have no place any more are aside. */
+static void check_path_back(struct disk *d, struct since *s, const char *path)
+{
+	struct mlimg_entry *was = tree_get(&d->before, path), *is = tree_get(&s->back, path),
+			   *since = tree_get(&s->seen, path);
+
+	if (!is_written(&s->made, &s->upper, path)) {
+		if (is_equal(was, is) ||
+			((is_a_dir(was) || is_a_dir(is)) &&
+				is_written_below(&s->made, &s->upper, path)))
+			return;
+		print_entry("was", was);
+		print_entry("is", is);
+		FAIL("'%s' is not what it was, though nobody wrote there", path);
+	}
+	if (since && since->type == MLIMG_FILE && content_of(since) &&
+		!has_anywhere(&d->next.view, content_of(since)) &&
+		!has_anywhere(&d->seen, content_of(since)) &&
+		!has_content(&s->back, path, content_of(since)))
+		FAIL("'%s', written since, is lost", path);
+}
+
+/* What the change had taken away and what has no place any more is aside, wherever there. */
+static void check_aside(struct disk *d, struct tree *back)
+{
+	struct tree *asides = calloc(1, sizeof(*asides));
+
+	if (user_type("run/user/mlimg/aside"))
+		read_tree("run/user/mlimg/aside", asides);
+	for (size_t i = 0; i < d->before.n; i++) {
+		const struct mlimg_entry *e = &d->before.e[i];
+		int content = e->type == MLIMG_FILE ? content_of(e) : 0;
+
+		if (!content || has_anywhere(&d->old.view, content) ||
+			has_anywhere(&d->seen, content) || has_anywhere(back, content) ||
+			has_anywhere(asides, content) ||
+			oracle_class(e->path) == MLIMG_CLASS_DERIVED)
+			continue;
+		FAIL("'%s' had come away with the change, and is lost", e->path);
+	}
+	free(asides);
+}
+
+static void check_since(struct disk *d)
+{
+	struct since *s = calloc(1, sizeof(*s));
+	struct tree *trees[] = {&d->before, &s->back, &s->seen};
+
+	begin_case(d, "overlay");
+	begin_turn(d, 0, true);
+	boot_other(d, &d->next);
+	read_changed(d);
+	read_tree("run/user/upper", &s->made);
+	work(&d->next, 1, true);
+	read_tree("run/user/upper", &s->upper);
+	read_union(&d->next, &s->seen);
+	boot_other(d, &d->old);
+	read_union(&d->old, &s->back);
+	for (size_t t = 0; t < 3; t++)
+		for (size_t i = 0; i < trees[t]->n; i++)
+			check_path_back(d, s, trees[t]->e[i].path);
+	check_aside(d, &s->back);
+	free(s);
+}
+
+TEST(taken_back_it_keeps_what_was_written_since)
+{
+	each_case(100, check_since);
+}
