@@ -65,6 +65,7 @@ drwxr-xr-x 0 0 0 dev
 drwxr-xr-x 0 0 0 lib
 drwxr-xr-x 0 0 0 lib/mlimg
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-decisions") lib/mlimg/mlimg-decisions
+-rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-disks") lib/mlimg/mlimg-disks
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-functions") lib/mlimg/mlimg-functions
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-user") lib/mlimg/mlimg-user
 -rw-r--r-- 0 0 $(stat -c %s "$MLIMG_TOP/initramfs/lib/mlimg-verity") lib/mlimg/mlimg-verity

@@ -14,6 +14,7 @@ installed() {
 
 @test "install: guest part" {
 	same "files" "644 usr/lib/mlimg/mlimg-decisions
+644 usr/lib/mlimg/mlimg-disks
 644 usr/lib/mlimg/mlimg-functions
 644 usr/lib/mlimg/mlimg-unions
 644 usr/lib/mlimg/mlimg-user
