@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -17,17 +16,8 @@
 
 #define NEW ".new" /* a directory that does not yet have its owner and mode */
 
-static void __attribute__((format(printf, 2, 3)))
-note(struct mlimg_carve *carve, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (carve->n_notes == MLIMG_CARVE_NOTES_MAX)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(carve->notes[carve->n_notes++], MLIMG_ERR_TEXT_SIZE, fmt, ap);
-	va_end(ap);
-}
+#define note(carve, ...) \
+	mlimg_boot_add_note((carve)->notes, &(carve)->n_notes, MLIMG_CARVE_NOTES_MAX, __VA_ARGS__)
 
 static bool is_within(const char *path, const char *dir)
 {
@@ -128,7 +118,10 @@ static int leave_protected(int run_fd, struct mlimg_carve *carve, struct mlimg_e
 	return 0;
 }
 
-/* Gives the directory NEW its name. unionfs-fuse 1.0 has no rename with flags; a plain one takes the place of an empty directory at most. */
+/*
+ * Gives the directory NEW its name. unionfs-fuse 1.0 has no rename with flags; a plain one takes
+ * the place of an empty directory at most.
+ */
 static int name_new(int dir, const char *name)
 {
 	if (renameat2(dir, NEW, dir, name, RENAME_NOREPLACE) == 0)
@@ -189,7 +182,10 @@ static int bind(int store, int target, int root_fd, const char *path, bool is_re
 	mounted = mlimg_open_beneath_strict(root_fd, path, O_RDONLY | O_DIRECTORY);
 	if (mounted < 0)
 		return mlimg_err_set(err, mounted, "open the carve-out '/%s'", path);
-	/* Without nosuid and nodev, which the user's file system has: container engines keep programs there. */
+	/*
+	 * Without nosuid and nodev, which the user's file system has: container engines keep
+	 * programs there.
+	 */
 	snprintf(to, sizeof(to), "/proc/self/fd/%d", mounted);
 	if (mount(NULL, to, NULL, flags, NULL) < 0)
 		return mlimg_err_set(err, errno, "set the options of the carve-out '/%s'", path);

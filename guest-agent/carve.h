@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file carve.h
- * Carve-outs: directories of the merged root that lie on the user's file system outside the union, such as /var/lib/docker, whose storage
- * cannot be an overlay on an overlay, or one with a swap file, which must not be on an overlay at all.
+ * Carve-outs: directories of the merged root that lie on the user's file system outside the union,
+ * such as /var/lib/docker, whose storage cannot be an overlay on an overlay, or one with a swap
+ * file, which must not be on an overlay at all.
  *
- * They are declared by the layers, in files of the merged root named /etc/mlimg/carve-outs.d/NAME.conf, which are read in byte order of
- * their names (declared.h). Not taken, with a note in boot.json, is what is no such path, what lies in another
- * carve-out, in /etc/mlimg or where the initramfs' own mounts are (/dev, /proc, /run, /sys), what would cover a protected path (protect.h), and what is no directory or lies behind a
- * symbolic link.
+ * They are declared by the layers, in files of the merged root named
+ * /etc/mlimg/carve-outs.d/NAME.conf, which are read in byte order of their names (declared.h). Not
+ * taken, with a note in boot.json, is what is no such path, what lies in another carve-out, in
+ * /etc/mlimg or where the initramfs' own mounts are (/dev, /proc, /run, /sys), what would cover a
+ * protected path (protect.h), and what is no directory or lies behind a symbolic link.
  *
- * The directory /var/lib/docker is /carve-outs/var/lib/docker of the user's file system, bind-mounted over that of the merged root, without
- * the nosuid and nodev that the user's file system itself is mounted with. On the first boot that has it declared it is made, empty, with
- * owner and mode of the one in the merged root (which is made too where it is missing: root's, 0755). In the modes that lose changes it
- * lies, empty, on the temporary file system instead, and in the mode readonly it is mounted read-only where it is there.
+ * The directory /var/lib/docker is /carve-outs/var/lib/docker of the user's file system,
+ * bind-mounted over that of the merged root, without the nosuid and nodev that the user's file
+ * system itself is mounted with. On the first boot that has it declared it is made, empty, with
+ * owner and mode of the one in the merged root (which is made too where it is missing: root's,
+ * 0755). In the modes that lose changes it lies, empty, on the temporary file system instead, and
+ * in the mode readonly it is mounted read-only where it is there.
  */
 #ifndef MLIMG_CARVE_H
 #define MLIMG_CARVE_H

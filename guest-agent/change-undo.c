@@ -149,7 +149,7 @@ static int keep_aside(struct undoing *u, size_t n, const char *path)
 			tell(u, u->to, path); /* moved before this was begun again */
 		return 0;
 	}
-	if (S_ISDIR(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev == 0))
+	if (S_ISDIR(st.st_mode) || mlimg_stat_is_whiteout(&st))
 		return 0;
 	*(slash ? slash : dir) = '\0';
 	r = c->aside_fd < 0 ? mlimg_change_open_aside(c, u->to, true) : 0;
@@ -389,7 +389,7 @@ static int set_times(struct mlimg_change *c, struct mlimg_err *err)
 	struct mlimg_undo_record record;
 	char *text = NULL;
 	size_t size;
-	int r = mlimg_read_file(c->new_fd, "times", MLIMG_UNDO_LOG_MAX, &text, &size, err);
+	int r = mlimg_read_beneath(c->new_fd, "times", MLIMG_UNDO_LOG_MAX, &text, &size, err);
 
 	if (r == 0)
 		r = mlimg_undo_log_parse(text, size, &log, err);

@@ -200,7 +200,7 @@ int mlimg_change_read_log(struct mlimg_change *c, struct mlimg_undo_log *ret, st
 {
 	char *text = NULL;
 	size_t size;
-	int r = mlimg_read_file(c->undo_fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
+	int r = mlimg_read_beneath(c->undo_fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
 
 	if (r == 0)
 		r = mlimg_undo_log_parse(text, size, ret, err);
@@ -269,12 +269,14 @@ static void print_decided(char *ret_line, size_t size, const struct decided *dec
 /* Only what would be written is taken. */
 static bool parse_decided(const char *text, struct decided *ret)
 {
-	char kind[16], again[PLAN_SIZE];
+	const char *numbers = strstr(text, " 1 ");
+	char again[PLAN_SIZE], *end;
 
-	if (sscanf(text, "mlimg %15s 1 %" SCNu64 " %" SCNu64, kind, &ret->generation,
-		    &ret->other) != 3)
+	if (!numbers)
 		return false;
-	ret->is_rollback = strcmp(kind, "rollback") == 0;
+	ret->is_rollback = strncmp(text, "mlimg rollback", 14) == 0;
+	ret->generation = strtoull(numbers + 3, &end, 10);
+	ret->other = strtoull(end, NULL, 10);
 	print_decided(again, sizeof(again), ret);
 	return strcmp(text, again) == 0 && ret->generation <= MLIMG_BOOT_GENERATION_MAX &&
 		ret->other < ret->generation;
@@ -284,7 +286,7 @@ static int read_decided(int own_fd, struct decided *ret, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
 	size_t size;
-	int r = mlimg_read_file(own_fd, MLIMG_CHANGE_PLAN, PLAN_SIZE - 1, &text, &size, err);
+	int r = mlimg_read_beneath(own_fd, MLIMG_CHANGE_PLAN, PLAN_SIZE - 1, &text, &size, err);
 
 	if (r < 0)
 		return mlimg_err_wrap(err, r, "user/mlimg");

@@ -22,7 +22,7 @@ static void forget(int dir_fd, struct mlimg_boot_state *state)
 {
 	mlimg_autofree char *text = NULL;
 	size_t size;
-	int r = mlimg_read_file(dir_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, NULL);
+	int r = mlimg_read_beneath(dir_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, NULL);
 
 	if (r == 0)
 		r = mlimg_boot_state_from_json(text, size, state, NULL);

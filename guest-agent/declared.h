@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file declared.h
- * Files in which layers declare paths, such as /etc/mlimg/carve-outs.d/NAME.conf: which files of a directory they are, and their lines. What a path
- * means is the caller's affair.
+ * Files in which layers declare paths, such as /etc/mlimg/carve-outs.d/NAME.conf: which files of a
+ * directory they are, and their lines. What a path means is the caller's affair.
  *
- * A line is an absolute path, in plain ASCII without blanks, without "//", "." and ".." and without '/' at its end. Empty lines and those that begin with
- * '#' are nothing.
+ * A line is an absolute path, in plain ASCII without blanks, without "//", "." and ".." and without
+ * '/' at its end. Empty lines and those that begin with '#' are nothing.
  */
 #ifndef MLIMG_DECLARED_H
 #define MLIMG_DECLARED_H
@@ -44,7 +44,8 @@ void mlimg_declared_parse(
 	const char *file, const char *text, size_t size, mlimg_declared_fn *fn, void *ctx);
 
 /**
- * List the files of declarations in a directory: their names end in ".conf", and do not begin with '.'.
+ * List the files of declarations in a directory: their names end in ".conf", and do not begin with
+ * '.'.
  *
  * @param dir_fd     the directory
  * @param ret_names  in byte order; mlimg_declared_free() it

@@ -47,6 +47,12 @@ int mlimg_prepare_open_user(struct mlimg_prepare *p, struct mlimg_err *err) MLIM
 int mlimg_prepare_user(struct mlimg_prepare *p, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Refuse a user layer whose state cannot be read, or that another union driver has written. Nothing
+ * was changed before. @return 0, -EUCLEAN, other -errno
+ */
+int mlimg_prepare_check_state(struct mlimg_prepare *p, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Compare the stack with what the user layer last ran on, and write down what it runs on now.
  * @return 0, -EUCLEAN, other -errno
  */

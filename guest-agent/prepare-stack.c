@@ -46,6 +46,14 @@ static int read_state(struct mlimg_prepare *p, struct mlimg_err *err)
 	return 0;
 }
 
+int mlimg_prepare_check_state(struct mlimg_prepare *p, struct mlimg_err *err)
+{
+	int r = p->wanted->mode == MLIMG_BOOT_RESCUE ? 0 : read_state(p, err);
+
+	return r < 0 ? r : 0;
+}
+
+/* A change that was ended meanwhile may have written another state. */
 static int compare_stacks(struct mlimg_prepare *p, struct mlimg_err *err)
 {
 	int r = read_state(p, err);

@@ -49,6 +49,10 @@ static int end_change(struct mlimg_prepare *p, struct mlimg_err *err)
 		mlimg_boot_note(&p->boot,
 			"a change of the user layer was interrupted, and shows in part: the next "
 			"boot that keeps changes ends it");
+	if (p->dir_fd >= 0 && mlimg_reset_is_pending(p->dir_fd))
+		mlimg_boot_note(&p->boot,
+			"a factory reset was interrupted, and shows in part: the next boot that "
+			"keeps changes ends it");
 	return 0;
 }
 
@@ -65,13 +69,16 @@ int mlimg_prepare_user(struct mlimg_prepare *p, struct mlimg_err *err)
 	snprintf(user->fsck_said, sizeof(user->fsck_said), "%s", w->fsck_said);
 	if (w->note)
 		mlimg_boot_note(&p->boot, "%s", w->note);
+	r = mlimg_prepare_check_state(p, err);
+	if (r < 0)
+		return r;
 	/* A file system that stays small is no reason to stop: it was large enough until now. */
 	if (w->dev && mlimg_grow(w->dev, p->user.fd, &user->grown_from, &user->grown_to, err) < 0)
 		mlimg_boot_note(&p->boot, "the user layer did not grow: %s", err->text);
 	r = end_change(p, err);
 	if (r < 0 || w->mode != MLIMG_BOOT_NORMAL)
 		return r;
-	r = mlimg_reset(p->user.fd, w->reset, user->reset, err);
+	r = mlimg_reset(p->user.fd, w->reset, &user->reset, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "factory reset") : 0;
 }
 

@@ -15,11 +15,11 @@
 #include "libmlimg/io.h"
 
 #define LAST "reset"        /* the last word, and a newline */
-#define BEGUN "reset-begun" /* the word of what is under way, in the same form */
+#define BEGUN "reset-begun" /* the word of what is under way, and a line with the name in aside */
 #define NEW "reset-new"     /* what is under way */
 
-/* "WORD\n" and one byte more, which no word has. */
-#define LAST_MAX (MLIMG_BOOT_RESET_MAX + 2)
+#define ASIDE_TRIES 1000000
+#define BEGUN_MAX (MLIMG_BOOT_RESET_MAX + MLIMG_BOOT_RESET_ASIDE_SIZE + 1)
 
 /* What changes places, and the mode of the empty one: the upper's is that of the merged root. */
 static const struct {
@@ -34,36 +34,70 @@ static int open_dir(int dirfd, const char *name, struct mlimg_err *err)
 	return fd < 0 ? mlimg_err_set(err, errno, "open '%s'", name) : fd;
 }
 
-/* umask or not. */
+/* umask or not. @return its descriptor */
 static int make_dir(int dirfd, const char *name, mode_t mode, struct mlimg_err *err)
 {
+	mlimg_autoclose int fd = -1;
+
 	if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
 		return mlimg_err_set(err, errno, "make directory '%s'", name);
-	if (fchmodat(dirfd, name, mode, 0) < 0)
+	fd = open_dir(dirfd, name, err);
+	if (fd >= 0 && fchmod(fd, mode) < 0)
 		return mlimg_err_set(err, errno, "set the mode of '%s'", name);
-	return 0;
+	return fd < 0 ? fd : mlimg_steal_fd(&fd);
 }
 
-/* Reads LAST or BEGUN. A file that is not what this module writes is as good as none: "". */
-static void read_word(int own_fd, const char *name, char ret_word[MLIMG_BOOT_RESET_MAX + 1])
+/* Reads LAST or BEGUN. A file that is not what this module writes is as good as none. */
+static void read_reset(int own_fd, const char *name, struct mlimg_boot_reset *ret)
 {
 	mlimg_autofree char *text = NULL;
+	char *aside;
 	size_t size;
 
-	ret_word[0] = '\0';
-	if (mlimg_read_file(own_fd, name, LAST_MAX, &text, &size, NULL) < 0)
+	memset(ret, 0, sizeof(*ret));
+	if (mlimg_read_beneath(own_fd, name, BEGUN_MAX, &text, &size, NULL) < 0)
 		return;
-	text[strcspn(text, "\n")] = '\0';
-	if (mlimg_boot_reset_is_valid(text))
-		strcpy(ret_word, text);
+	aside = text + strcspn(text, "\n");
+	if (*aside)
+		*aside++ = '\0';
+	aside[strcspn(aside, "\n")] = '\0';
+	if (!mlimg_boot_reset_is_valid(text))
+		return;
+	strcpy(ret->word, text);
+	/* One that was begun before names had a line. */
+	snprintf(ret->aside, sizeof(ret->aside), "reset-%s", text);
+	if (*aside && !strchr(aside, '/') && strlen(aside) < sizeof(ret->aside))
+		strcpy(ret->aside, aside);
 }
 
-static int write_word(int own_fd, const char *name, const char *word, struct mlimg_err *err)
+/* The first name that is free: the same word may have come before, and others in between. */
+static int name_aside(int own_fd, struct mlimg_boot_reset *reset, struct mlimg_err *err)
 {
-	char line[LAST_MAX];
+	mlimg_autoclose int aside_fd = make_dir(own_fd, "aside", 0700, err);
+	struct stat st;
 
-	snprintf(line, sizeof(line), "%s\n", word);
-	return mlimg_replace_file(own_fd, name, line, strlen(line), 0644, err);
+	if (aside_fd < 0)
+		return aside_fd;
+	for (int n = 1; n < ASIDE_TRIES; n++) {
+		snprintf(reset->aside, sizeof(reset->aside), n == 1 ? "reset-%s" : "reset-%s-%d",
+			reset->word, n);
+		if (fstatat(aside_fd, reset->aside, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			continue;
+		return errno == ENOENT
+			? 0
+			: mlimg_err_set(err, errno, "look at 'aside/%s'", reset->aside);
+	}
+	return mlimg_err_set(err, EEXIST, "make 'aside/%s'", reset->aside);
+}
+
+/* @more: another line, or "" */
+static int write_lines(
+	int own_fd, const char *name, const char *word, const char *more, struct mlimg_err *err)
+{
+	char text[BEGUN_MAX + 1];
+
+	snprintf(text, sizeof(text), "%s\n%s%s", word, more, *more ? "\n" : "");
+	return mlimg_replace_file(own_fd, name, text, strlen(text), 0644, err);
 }
 
 static int change_places(
@@ -91,7 +125,7 @@ static int copy_state(int own_fd, int new_fd, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
 	size_t size;
-	int r = mlimg_read_file(own_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
+	int r = mlimg_read_beneath(own_fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
 
 	if (r == -ENOENT)
 		return 0;
@@ -100,87 +134,80 @@ static int copy_state(int own_fd, int new_fd, struct mlimg_err *err)
 
 static int set_aside(int user_fd, int own_fd, const char *name, struct mlimg_err *err)
 {
-	mlimg_autoclose int new_fd = -1, aside_fd = -1;
-	int r = make_dir(own_fd, NEW, 0700, err);
+	mlimg_autoclose int aside_fd = make_dir(own_fd, "aside", 0700, err), new_fd = -1;
+	struct stat st;
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	new_fd = open_dir(own_fd, NEW, err);
+	if (aside_fd < 0)
+		return aside_fd;
+	/* All but the last lines was done before it was cut off. */
+	if (fstatat(aside_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	new_fd = make_dir(own_fd, NEW, 0700, err);
 	if (new_fd < 0)
 		return new_fd;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
 		r = change_places(user_fd, new_fd, parts[i].name, parts[i].mode, err);
 	if (r == 0)
 		r = copy_state(own_fd, new_fd, err);
-	if (r == 0)
-		r = make_dir(own_fd, "aside", 0700, err);
-	if (r < 0)
-		return r;
-	aside_fd = open_dir(own_fd, "aside", err);
-	if (aside_fd < 0)
-		return aside_fd;
-	if (renameat2(own_fd, NEW, aside_fd, name, RENAME_NOREPLACE) < 0)
-		return mlimg_err_set(err, errno, "rename '" NEW "' to 'aside/%s'", name);
-	return 0;
+	if (r == 0 && renameat2(own_fd, NEW, aside_fd, name, RENAME_NOREPLACE) < 0)
+		r = mlimg_err_set(err, errno, "rename '" NEW "' to 'aside/%s'", name);
+	return r;
 }
 
 /* From any point to the end. */
-static int carry_out(int user_fd, int own_fd, const char *word, struct mlimg_err *err)
+static int carry_out(
+	int user_fd, int own_fd, const struct mlimg_boot_reset *reset, struct mlimg_err *err)
 {
-	char name[sizeof("aside/reset-") + MLIMG_BOOT_RESET_MAX];
-	struct stat st;
-	int r = 0;
+	int r = set_aside(user_fd, own_fd, reset->aside, err);
 
-	/* Of the upper that goes; another one must not get it back. */
-	mlimg_change_forget(own_fd);
-	snprintf(name, sizeof(name), "aside/reset-%s", word);
-	if (fstatat(own_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		r = set_aside(user_fd, own_fd, name + strlen("aside/"), err);
 	if (r < 0)
 		return r;
+	/* Of the upper that is gone; another one must not get it back. */
+	mlimg_change_forget(own_fd);
 	/* The renames before the word: it must not be remembered without them. */
 	if (syncfs(user_fd) < 0)
 		return mlimg_err_set(err, errno, "write what was set aside");
-	r = write_word(own_fd, LAST, word, err);
+	r = write_lines(own_fd, LAST, reset->word, "", err);
 	if (r == 0 && unlinkat(own_fd, BEGUN, 0) < 0 && errno != ENOENT)
 		r = mlimg_err_set(err, errno, "remove '" BEGUN "'");
 	return r;
 }
 
-/* @return 1 when there was one */
-static int end_begun(
-	int user_fd, int own_fd, char ret_word[MLIMG_BOOT_RESET_MAX + 1], struct mlimg_err *err)
+bool mlimg_reset_is_pending(int own_fd)
 {
-	int r;
+	struct mlimg_boot_reset begun;
 
-	read_word(own_fd, BEGUN, ret_word);
-	if (!ret_word[0])
-		return 0;
-	r = carry_out(user_fd, own_fd, ret_word, err);
-	return r < 0 ? r : 1;
+	read_reset(own_fd, BEGUN, &begun);
+	return begun.word[0] != '\0';
 }
 
-int mlimg_reset(int user_fd, const char *word, char ret_done[MLIMG_BOOT_RESET_MAX + 1],
-	struct mlimg_err *err)
+int mlimg_reset(
+	int user_fd, const char *word, struct mlimg_boot_reset *ret_done, struct mlimg_err *err)
 {
 	mlimg_autoclose int own_fd = open_dir(user_fd, "mlimg", err);
-	char begun[MLIMG_BOOT_RESET_MAX + 1], last[MLIMG_BOOT_RESET_MAX + 1];
-	int r;
+	struct mlimg_boot_reset reset, last;
+	int r = 0;
 
-	ret_done[0] = '\0';
+	memset(ret_done, 0, sizeof(*ret_done));
 	if (own_fd < 0)
 		return own_fd;
-	r = end_begun(user_fd, own_fd, begun, err);
+	read_reset(own_fd, BEGUN, &reset);
+	if (reset.word[0])
+		r = carry_out(user_fd, own_fd, &reset, err);
 	if (r < 0)
 		return r;
-	strcpy(ret_done, begun);
-	read_word(own_fd, LAST, last);
-	if (!word || strcmp(word, last) == 0)
+	*ret_done = reset;
+	read_reset(own_fd, LAST, &last);
+	if (!word || strcmp(word, last.word) == 0)
 		return 0;
-	r = write_word(own_fd, BEGUN, word, err);
+	strcpy(reset.word, word);
+	r = name_aside(own_fd, &reset, err);
 	if (r == 0)
-		r = carry_out(user_fd, own_fd, word, err);
+		r = write_lines(own_fd, BEGUN, reset.word, reset.aside, err);
 	if (r == 0)
-		strcpy(ret_done, word);
+		r = carry_out(user_fd, own_fd, &reset, err);
+	if (r == 0)
+		*ret_done = reset;
 	return r;
 }

@@ -104,9 +104,11 @@
 	1048576 /**< bytes of boot.json that a reader accepts; with two stacks of 81 layers and the longest names it has 65,100 */
 #define MLIMG_BOOT_STATE_MAX \
 	65536 /**< bytes of state.json that a reader accepts; 81 layers with the longest names take 30,400 */
-#define MLIMG_BOOT_NOTES_MAX 16  /**< notes of a boot */
-#define MLIMG_BOOT_RESET_MAX 64  /**< characters of the word that names a factory reset */
-#define MLIMG_BOOT_UNION_SIZE 16 /**< a union driver's name, NUL included */
+#define MLIMG_BOOT_NOTES_MAX 16 /**< notes of a boot */
+#define MLIMG_BOOT_RESET_MAX 64 /**< characters of the word that names a factory reset */
+#define MLIMG_BOOT_RESET_ASIDE_SIZE \
+	(MLIMG_BOOT_RESET_MAX + 16)         /**< "reset-WORD-999999", NUL included */
+#define MLIMG_BOOT_UNION_SIZE 16            /**< a union driver's name, NUL included */
 #define MLIMG_BOOT_GENERATION_MAX 999999999 /**< generations of one user layer */
 
 /** A read-only layer as it is written down. */
@@ -146,16 +148,22 @@ enum mlimg_boot_mode {
 	MLIMG_BOOT_RESCUE,     /**< they are lost, and the user layer's are not in the root */
 };
 
+/** A factory reset. */
+struct mlimg_boot_reset {
+	char word[MLIMG_BOOT_RESET_MAX + 1];     /**< that asked for it; "": there was none */
+	char aside[MLIMG_BOOT_RESET_ASIDE_SIZE]; /**< name in the user layer's /mlimg/aside */
+};
+
 /** What happened to the user layer's file system before the union was mounted. */
 struct mlimg_boot_user {
 	char name[MLIMG_LAYER_NAME_MAX + 1]; /**< "": there is none, in a rescue */
 	char build_id[MLIMG_SHA256_HEX_SIZE];
 	bool is_formatted;
-	bool is_checked;                      /**< e2fsck was run */
-	int fsck_status;                      /**< its exit status */
-	char fsck_said[MLIMG_ERR_TEXT_SIZE];  /**< what it printed */
-	uint64_t grown_from, grown_to;        /**< bytes; both 0 when not grown */
-	char reset[MLIMG_BOOT_RESET_MAX + 1]; /**< the request that was carried out, or "" */
+	bool is_checked;                     /**< e2fsck was run */
+	int fsck_status;                     /**< its exit status */
+	char fsck_said[MLIMG_ERR_TEXT_SIZE]; /**< what it printed */
+	uint64_t grown_from, grown_to;       /**< bytes; both 0 when not grown */
+	struct mlimg_boot_reset reset;       /**< that was carried out */
 };
 
 /** How this boot's stack compares with the user layer's last one. */
@@ -218,6 +226,17 @@ bool mlimg_boot_mode_of(const char *name, enum mlimg_boot_mode *ret_mode);
 /** Add a note, cut where it is too long; beyond MLIMG_BOOT_NOTES_MAX it is dropped. */
 void mlimg_boot_note(struct mlimg_boot *boot, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/**
+ * As mlimg_boot_note(), into another list.
+ *
+ * @param notes    it
+ * @param n_notes  how many it has
+ * @param max      how many there is room for
+ * @param fmt      printf format
+ */
+void mlimg_boot_add_note(char (*notes)[MLIMG_ERR_TEXT_SIZE], size_t *n_notes, size_t max,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /** @return whether @p word can name a factory reset: 1..64 of [A-Za-z0-9._-], the first alphanumeric */
 bool mlimg_boot_reset_is_valid(const char *word);

@@ -96,22 +96,39 @@ int mlimg_read_fd(int fd, const char *name, size_t max, char **ret_data, size_t 
 	return 0;
 }
 
-int mlimg_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
+/* @fd: open, or a negative errno */
+static int read_regular(int fd, const char *path, size_t max, char **ret_data, size_t *ret_size,
 	struct mlimg_err *err)
 {
-	mlimg_autoclose int fd = -1;
 	struct stat st;
 
-	/* O_NONBLOCK: a FIFO in a file's place must not keep us waiting for a writer. */
-	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
-		return mlimg_err_set(err, errno, "open '%s'", path);
+		return mlimg_err_set(err, fd, "open '%s'", path);
 	if (fstat(fd, &st) < 0)
 		return mlimg_err_set(err, errno, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return mlimg_err_set(err, S_ISDIR(st.st_mode) ? EISDIR : EINVAL,
 			"read '%s', which is no regular file", path);
 	return mlimg_read_fd(fd, path, max, ret_data, ret_size, err);
+}
+
+/* O_NONBLOCK: a FIFO in a file's place must not keep us waiting for a writer. */
+#define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+
+int mlimg_read_file(int dirfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
+	struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = openat(dirfd, path, READ_FLAGS);
+
+	return read_regular(fd < 0 ? -errno : fd, path, max, ret_data, ret_size, err);
+}
+
+int mlimg_read_beneath(int rootfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
+	struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = mlimg_open_beneath_strict(rootfd, path, READ_FLAGS);
+
+	return read_regular(fd, path, max, ret_data, ret_size, err);
 }
 
 /* Creates a file of a new name in @dir; the name goes into @name (at least 32 bytes). */

@@ -35,7 +35,7 @@ int mlimg_read_fd(int fd, const char *name, size_t max, char **ret_data, size_t 
 
 /**
  * Read a whole regular file into memory; anything else (a FIFO, a device) is an error. Symbolic
- * links are followed: for a stranger's tree, mlimg_open_beneath() and mlimg_read_fd() are the way.
+ * links are followed: for a stranger's tree, mlimg_read_beneath() is the way.
  *
  * @param dirfd     directory that @p path is relative to, or AT_FDCWD
  * @param path      the file
@@ -94,10 +94,17 @@ int mlimg_replace_file(int dirfd, const char *path, const void *data, size_t siz
 int mlimg_open_beneath(int rootfd, const char *path, int flags);
 
 /**
- * As mlimg_open_beneath(), and no symbolic link is followed at all (-ELOOP), not even one that stays beneath @p rootfd: for
- * places where a stranger may have put one.
+ * As mlimg_open_beneath(), and no symbolic link is followed at all (-ELOOP), not even one that
+ * stays beneath @p rootfd: for places where a stranger may have put one.
  */
 int mlimg_open_beneath_strict(int rootfd, const char *path, int flags);
+
+/**
+ * As mlimg_read_file(), of a directory that a stranger may have written: no symbolic link is
+ * followed (-ELOOP), and nothing above @p rootfd is reached. Parameters as there.
+ */
+int mlimg_read_beneath(int rootfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** @return whether a + b fits, and the sum */
 static inline bool mlimg_add_fits(uint64_t a, uint64_t b, uint64_t *ret_sum)

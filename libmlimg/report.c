@@ -192,15 +192,43 @@ static void put_note_lines(FILE *f, const struct mlimg_report *report)
 		fprintf(f, "... and %zu more\n", report->notes.n_more);
 }
 
+/* A report that is written into memory. */
+struct writing {
+	FILE *f;
+	char *text;
+	size_t size;
+};
+
+/* @part: what was collected. @return NULL when it is not whole */
+static FILE *begin(struct writing *w, FILE *part)
+{
+	if (fflush(part) == 0 && !ferror(part))
+		w->f = open_memstream(&w->text, &w->size);
+	return w->f;
+}
+
+static int end(struct writing *w, char **ret_text, size_t *ret_size, struct mlimg_err *err)
+{
+	bool failed = !w->f || ferror(w->f);
+
+	if (w->f && fclose(w->f) != 0)
+		failed = true;
+	if (failed) {
+		free(w->text);
+		return mlimg_err_set(err, ENOMEM, "write the report");
+	}
+	*ret_text = w->text;
+	*ret_size = w->size;
+	return 0;
+}
+
 int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const char *from,
 	const char *to, char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	bool failed = !f || fflush(report->entries) != 0 || ferror(report->entries);
+	struct writing w = {.text = NULL};
+	FILE *f = begin(&w, report->entries);
 
-	if (!failed) {
+	if (f) {
 		fprintf(f, "{\n  \"format\": %d,\n  \"generation\": %" PRIu64 ",\n",
 			MLIMG_BOOT_FORMAT, generation);
 		fprintf(f, "  \"from\": \"%s\",\n  \"to\": \"%s\",\n", from, to);
@@ -211,17 +239,8 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 		fwrite(report->text, 1, report->size, f);
 		fprintf(f, "%s],\n  \"truncated\": %s\n}\n", report->listed ? "\n  " : "",
 			report->to_list > report->listed ? "true" : "false");
-		failed = ferror(f);
 	}
-	if (f && fclose(f) != 0)
-		failed = true;
-	if (failed) {
-		free(text);
-		return mlimg_err_set(err, ENOMEM, "write the report");
-	}
-	*ret_text = text;
-	*ret_size = size;
-	return 0;
+	return end(&w, ret_text, ret_size, err);
 }
 
 static const char explanation[] =
@@ -236,12 +255,10 @@ static const char explanation[] =
 int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **ret_text,
 	size_t *ret_size, struct mlimg_err *err)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	bool failed = !f || fflush(report->lines) != 0 || ferror(report->lines);
+	struct writing w = {.text = NULL};
+	FILE *f = begin(&w, report->lines);
 
-	if (!failed) {
+	if (f) {
 		fprintf(f, "%s\n\n", title);
 		for (enum mlimg_done done = MLIMG_DONE_NOTHING; done < MLIMG_N_DONE; done++)
 			fprintf(f, "%8" PRIu64 " %s\n", report->done[done], mlimg_done_name(done));
@@ -250,17 +267,8 @@ int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **
 		if (report->to_list > report->listed)
 			fprintf(f, "... and %" PRIu64 " more\n", report->to_list - report->listed);
 		put_note_lines(f, report);
-		failed = ferror(f);
 	}
-	if (f && fclose(f) != 0)
-		failed = true;
-	if (failed) {
-		free(text);
-		return mlimg_err_set(err, ENOMEM, "write the report");
-	}
-	*ret_text = text;
-	*ret_size = size;
-	return 0;
+	return end(&w, ret_text, ret_size, err);
 }
 
 void mlimg_report_done(struct mlimg_report *report)

@@ -14,6 +14,7 @@
 #define MLIMG_WHITEOUT_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "libmlimg/manifest.h"
 
@@ -24,6 +25,12 @@
 #define MLIMG_XATTR_ORIGIN \
 	"trusted.overlay.origin" /**< handle of the lower file that a copy was made of */
 #define MLIMG_XATTR_METACOPY "trusted.overlay.metacopy"
+
+/** @return whether this is an overlayfs whiteout */
+static inline bool mlimg_stat_is_whiteout(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == 0;
+}
 
 /** @return whether @p entry is a whiteout in overlayfs' form */
 bool mlimg_entry_is_whiteout(const struct mlimg_entry *entry);

@@ -187,14 +187,77 @@ cut_off() {
 	same "of a word that is none" null "$(boot .user.reset)"
 }
 
-@test "reset: what cannot be set aside stops the boot" {
+@test "reset: a word that comes back after another one gets a directory of its own" {
+	local word
+	for word in a b a; do
+		echo "$word" >>"$USER_DIR/upper/words"
+		went_on v1 --reset $word
+	done
+	same "told" "a $RUN/user/mlimg/aside/reset-a-2" "$(boot '.user.reset | "\(.request) \(.aside)"')"
+	same "in upper" "" "$(ls "$USER_DIR/upper")"
+	same "set aside" "a b a" "$(cd "$USER_DIR/mlimg/aside" && cat reset-a/upper/words reset-b/upper/words reset-a-2/upper/words | xargs)"
+	# Cut off, with only the last lines to be written.
+	printf 'a\nreset-a-2\n' >"$USER_DIR/mlimg/reset-begun"
+	echo since >"$USER_DIR/upper/since"
+	went_on v1
+	same "told" "$RUN/user/mlimg/aside/reset-a-2" "$(boot .user.reset.aside)"
+	same "in upper" since "$(ls "$USER_DIR/upper")"
+	# Cut off before anything was done.
+	printf 'c\nreset-c-3\n' >"$USER_DIR/mlimg/reset-begun"
+	went_on v1
+	same "set aside" since "$(cat "$USER_DIR/mlimg/aside/reset-c-3/upper/since")"
+}
+
+@test "reset: another driver's user layer is refused before anything is touched" {
+	local before
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	echo mine >"$USER_DIR/upper/etc/mine"
+	before=$(user_layer)
+	fails 3 "mlimg-agent: $RUN: user: the user layer 'alice' was written by union driver 'overlay', which 'unionfs' would misread; boot with mlimg.union=overlay, or with mlimg.convert, or run 'mlimg-agent convert --to unionfs $RUN/user'" \
+		mlimg-agent prepare --root "$RUN" --union unionfs --system "$V1" --user "$TENANT" --reset w
+	same "user layer" "$before" "$(user_layer)"
+	echo nonsense >"$USER_DIR/mlimg/state.json"
+	before=$(user_layer)
+	on v1 --reset w
+	same "exit code with a damaged state" 3 "$status"
+	same "user layer" "$before" "$(user_layer)"
+}
+
+@test "reset: one that was cut off shows in part in modes that do not write, and that is said" {
+	local mode
+	echo w >"$USER_DIR/mlimg/reset-begun"
+	for mode in volatile readonly; do
+		went_on v1 --mode $mode
+		same "notes" '["a factory reset was interrupted, and shows in part: the next boot that keeps changes ends it"]' "$(boot .notes)"
+	done
+	[ -e "$USER_DIR/mlimg/reset-begun" ]
+	went_on v1
+	same "notes" '[]' "$(boot .notes)"
+	went_on v1 --mode volatile
+	same "notes" '[]' "$(boot .notes)"
+}
+
+@test "reset: nothing is read but the user layer's own files" {
+	echo w >"$DIR/word"
+	ln -s "$DIR/word" "$USER_DIR/mlimg/reset-begun"
+	ln -s "$DIR/word" "$USER_DIR/mlimg/reset"
+	went_on v1
+	same "told" null "$(boot .user.reset)"
+	went_on v1 --reset w
+	same "told" w "$(boot .user.reset.request)"
+}
+
+@test "reset: what cannot be set aside stops the boot, and the last change can still be taken back" {
+	mkdir -p "$USER_DIR/mlimg/undo/1"
 	: >"$USER_DIR/mlimg/aside"
 	on v1 --reset w
 	same "stderr" "mlimg-agent: $RUN: factory reset: open 'aside': Not a directory" "$stderr"
 	same "exit code" 1 "$status"
-	[ -d "$USER_DIR/upper" ]
+	[ -d "$USER_DIR/upper" ] && [ -d "$USER_DIR/mlimg/undo/1" ]
 	rm "$USER_DIR/mlimg/aside"
 	went_on v1 --reset w
+	[ ! -e "$USER_DIR/mlimg/undo" ]
 }
 
 @test "wrong usage" {

@@ -206,3 +206,28 @@ TEST(beneath_without_openat2)
 	ASSERT_EQ(symlinkat("out", dir, "inside"), 0);
 	ASSERT_EQ(mlimg_open_beneath(dir, "inside/secret", O_RDONLY), -ELOOP);
 }
+
+TEST(read_beneath_follows_nothing)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	mlimg_autofree char *data = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t size = 99;
+
+	put(dir, "five", "12345");
+	ASSERT_EQ(mkdirat(dir, "d", 0755), 0);
+	ASSERT_EQ(symlinkat("five", dir, "link"), 0);
+	ASSERT_EQ(symlinkat("..", dir, "d/up"), 0);
+	ASSERT_EQ(mkfifoat(dir, "fifo", 0600), 0);
+	ASSERT_FAILS(mlimg_read_beneath(dir, "link", 9, &data, &size, &err), err, -ELOOP,
+		"open 'link': Too many levels of symbolic links");
+	ASSERT_FAILS(mlimg_read_beneath(dir, "d/up/five", 9, &data, &size, &err), err, -ELOOP,
+		"open 'd/up/five': Too many levels of symbolic links");
+	ASSERT_FAILS(mlimg_read_beneath(dir, "fifo", 9, &data, &size, &err), err, -EINVAL,
+		"read 'fifo', which is no regular file: Invalid argument");
+	ASSERT_FAILS(mlimg_read_beneath(dir, "none", 9, &data, &size, &err), err, -ENOENT,
+		"open 'none': No such file or directory");
+	ASSERT(!data);
+	ASSERT_OK(mlimg_read_beneath(dir, "five", 5, &data, &size, &err), err);
+	ASSERT_STR(data, "12345");
+}
