@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-agent/convert.h"
+#include "guest-agent/convert-impl.h"
 #include "libmlimg/cleanup.h"
 
 #define HEAD "mlimg convert 1 "
@@ -18,17 +18,30 @@ static size_t head_of(const char *text, size_t size, const char *to)
 	return size >= (size_t)n && memcmp(text, head, (size_t)n) == 0 ? (size_t)n : 0;
 }
 
+const char *mlimg_convert_time(const char *text, struct timespec *ret)
+{
+	size_t digits;
+	char *end;
+
+	ret->tv_sec = strtoll(text, &end, 10);
+	if (end == text || *end != '.')
+		return NULL;
+	digits = strspn(end + 1, "0123456789");
+	if (digits < 1 || digits > 9 || end[1 + digits] != ' ')
+		return NULL;
+	ret->tv_nsec = strtol(end + 1, NULL, 10);
+	return end + 1 + digits + 1;
+}
+
 /* The path of a record, which begins behind its letter and, with t, its numbers. */
 static bool is_record(const char *record, bool to_unionfs)
 {
-	long long s;
-	unsigned long ns;
-	int n = 0;
+	struct timespec time;
 
 	if (!*record || !strchr(to_unionfs ? "worxt" : "dwomt", *record) || record[1] != ' ')
 		return false;
 	if (*record == 't')
-		return sscanf(record + 2, "%lld.%9lu%n", &s, &ns, &n) == 2 && record[2 + n] == ' ';
+		return mlimg_convert_time(record + 2, &time) != NULL;
 	return strlen(record + 2) <= MLIMG_PATH_MAX;
 }
 
@@ -63,9 +76,15 @@ int mlimg_convert_put(const struct mlimg_convert_plan *plan, char **ret_text, si
 	struct mlimg_err *err)
 {
 	const char *to = plan->to_unionfs ? MLIMG_UNION_UNIONFS : MLIMG_UNION_OVERLAY;
-	mlimg_autofree char *text = malloc(sizeof(HEAD) + strlen(to) + 1 + plan->size);
+	mlimg_autofree char *text = NULL;
 	size_t head;
 
+	if (plan->size > MLIMG_CONVERT_PLAN_MAX - sizeof(HEAD) - strlen(to))
+		return mlimg_err_refuse(err,
+			MLIMG_CONVERT_PLAN ": the user layer has too much to convert: more than "
+					   "%d MiB of steps; nothing was changed",
+			MLIMG_CONVERT_PLAN_MAX >> 20);
+	text = malloc(sizeof(HEAD) + strlen(to) + 1 + plan->size);
 	if (!text)
 		return mlimg_err_set(err, ENOMEM, "write " MLIMG_CONVERT_PLAN);
 	head = (size_t)sprintf(text, HEAD "%s\n", to);

@@ -213,7 +213,8 @@ static const struct mlimg_entry *find_in_base(
 }
 
 /*
- * The directories on the way to @path, which the branch need not have: they become copies of those beneath.
+ * The directories on the way to @path, which the branch need not have: they become copies of those
+ * beneath.
  *
  * @return 1; 0 when there is no such directory, so that the marker hides nothing; -errno
  */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file convert.h
- * Rewrites the marks of a user layer from the form that one union driver writes to that of another: whiteouts and opaque directories of overlayfs
- * (libmlimg/whiteout.h) to markers of unionfs-fuse (libmlimg/unionfs.h), and back. Files and directories of the user's stay as they are, their times
+ * Rewrites the marks of a user layer from the form that one union driver writes to that of another:
+ * whiteouts and opaque directories of overlayfs (libmlimg/whiteout.h) to markers of unionfs-fuse
+ * (libmlimg/unionfs.h), and back. Files and directories of the user's stay as they are, their times
  * included.
  *
- * All that is to be done is written down before anything is: the plan, /mlimg/convert.plan in the user layer. Each step of it does nothing
- * when it was done already, and the plan goes away last. So what was stopped at any moment, by a power cut too, is ended by doing all of it again; and until
- * then no boot takes the layer. The plan's format, which a stranger may have written: a line "mlimg convert 1 TO", then records of one letter, a path and a
- * NUL, in the order in which they are done:
+ * All that is to be done is written down before anything is: the plan, /mlimg/convert.plan in the
+ * user layer. Each step of it does nothing when it was done already, and the plan goes away last.
+ * So what was stopped at any moment, by a power cut too, is ended by doing all of it again; and
+ * until then no boot takes the layer. The plan's format, which a stranger may have written: a line
+ * "mlimg convert 1 TO", then records of one letter, a path and a NUL, in the order in which they
+ * are done:
  *
  *     d PATH   make the directory, which is in the base manifest (boot.h) with its attributes     to overlay
  *     w PATH   hide it: make the whiteout or the marker                                             both
@@ -49,7 +52,15 @@ struct mlimg_convert_plan {
 int mlimg_convert_parse(const char *text, size_t size, struct mlimg_convert_plan *ret_plan,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Write the file of a plan. @param ret_text  free() it. @return 0, -ENOMEM */
+/**
+ * Write the file of a plan.
+ *
+ * @param plan      see there
+ * @param ret_text  free() it
+ * @param ret_size  bytes, at most MLIMG_CONVERT_PLAN_MAX
+ * @param err       "convert.plan: ..."
+ * @return          0; -EUCLEAN: it would be longer; -ENOMEM
+ */
 int mlimg_convert_put(const struct mlimg_convert_plan *plan, char **ret_text, size_t *ret_size,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
@@ -65,7 +76,10 @@ int mlimg_convert_put(const struct mlimg_convert_plan *plan, char **ret_text, si
 int mlimg_convert_make_plan(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
 	struct mlimg_convert_plan *ret_plan, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Called before each change of the disk, by tests. @return 0; anything else ends the conversion there */
+/**
+ * Called before each change of the disk, by tests.
+ * @return 0; anything else ends the conversion there
+ */
 typedef int mlimg_convert_step_fn(void *ctx);
 
 /**
@@ -75,9 +89,11 @@ typedef int mlimg_convert_step_fn(void *ctx);
  * @param to          MLIMG_UNION_OVERLAY or MLIMG_UNION_UNIONFS
  * @param step        or NULL
  * @param ctx         handed to @p step
- * @param ret_n       marks that were converted; 0 also when the layer was in that form already, or has never run
+ * @param ret_n       marks that were converted; 0 also when the layer was in that form already, or
+ *                    has never run
  * @param err         names the path
- * @return            0, -EUCLEAN when refused (then nothing was changed), -ECANCELED by @p step, -errno
+ * @return            0, -EUCLEAN when refused (then nothing was changed), -ECANCELED by @p step,
+ *                    -errno
  */
 int mlimg_convert(const struct mlimg_mounted *user, const char *to, mlimg_convert_step_fn *step,
 	void *ctx, uint64_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
