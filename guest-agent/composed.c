@@ -131,14 +131,16 @@ int mlimg_composed_make(int root_fd, const struct mlimg_mounted *layers, size_t 
 	r = mlimg_base_load(layers, n_layers, merged, err);
 	if (r < 0)
 		return r;
-	mlimg_lowers_open(root_fd, false, layers, n_layers, &s.lowers);
-	r = compose(&(struct mlimg_compose_layers){.n = n_layers,
-			    .infos = infos,
-			    .manifests = (const struct mlimg_manifest *const *)merged->layers,
-			    .read_file = read_file,
-			    .read_records = read_records,
-			    .ctx = &s},
-		ret, err);
+	r = mlimg_lowers_open(root_fd, false, layers, n_layers, &s.lowers, err);
+	if (r == 0)
+		r = compose(
+			&(struct mlimg_compose_layers){.n = n_layers,
+				.infos = infos,
+				.manifests = (const struct mlimg_manifest *const *)merged->layers,
+				.read_file = read_file,
+				.read_records = read_records,
+				.ctx = &s},
+			ret, err);
 	mlimg_lowers_close(&s.lowers);
 	return r;
 }

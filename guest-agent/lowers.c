@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,32 +11,42 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
-static void add(struct mlimg_lowers *lowers, int dirfd, const char *name)
+/* @where: of what @dirfd is, for messages: "layers/0/", or "" */
+static int add(struct mlimg_lowers *lowers, int dirfd, const char *where, const char *name,
+	struct mlimg_err *err)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0)
-		lowers->fds[lowers->n++] = fd;
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "open '%s%s'", where, name);
+	lowers->fds[lowers->n++] = fd;
+	return 0;
 }
 
-void mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *layers,
-	size_t n_layers, struct mlimg_lowers *ret_lowers)
+int mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *layers,
+	size_t n_layers, struct mlimg_lowers *ret_lowers, struct mlimg_err *err)
 {
 	bool has_system = false;
+	int r;
 
 	memset(ret_lowers, 0, sizeof(*ret_lowers));
-	if (is_index) {
-		add(ret_lowers, root_fd, "index/rootfs");
-		return;
-	}
-	add(ret_lowers, root_fd, "composed/rootfs");
-	for (size_t i = n_layers; i-- > 0;) {
+	if (is_index)
+		return add(ret_lowers, root_fd, "", "index/rootfs", err);
+	r = add(ret_lowers, root_fd, "", "composed/rootfs", err);
+	if (r == -ENOENT)
+		r = 0;
+	for (size_t i = n_layers; i-- > 0 && r == 0;) {
+		char where[80];
+
 		if (layers[i].info.kind == MLIMG_PATCH && !has_system) {
-			add(ret_lowers, root_fd, "system");
+			r = add(ret_lowers, root_fd, "", "system", err);
 			has_system = true;
 		}
-		add(ret_lowers, layers[i].fd, "rootfs");
+		snprintf(where, sizeof(where), "%s/", layers[i].where);
+		if (r == 0)
+			r = add(ret_lowers, layers[i].fd, where, "rootfs", err);
 	}
+	return r;
 }
 
 void mlimg_lowers_close(struct mlimg_lowers *lowers)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file lowers.h
- * Contents of files as the read-only layers have them, before there is a union to read them through. A file is known by the entry that the
- * merged manifest has of it; which layer that is from need not be known, for what has its digest is its contents, and nothing else is taken.
+ * Contents of files as the read-only layers have them, before there is a union to read them
+ * through. A file is known by the entry that the merged manifest has of it; which layer that is
+ * from need not be known, for what has its digest is its contents, and nothing else is taken.
  */
 #ifndef MLIMG_LOWERS_H
 #define MLIMG_LOWERS_H
@@ -16,17 +17,20 @@ struct mlimg_lowers {
 };
 
 /**
- * Open what is mounted beneath /run/mlimg: index/rootfs, or composed/rootfs (composed.h) and layers/N/rootfs; and /run/mlimg/system above the system and its patches, through
- * which a patch's references lead to contents. Trees that are not there are passed over.
+ * Open what is mounted beneath /run/mlimg: index/rootfs, or composed/rootfs (composed.h), which
+ * need not be there, and layers/N/rootfs; and /run/mlimg/system above the system and its patches,
+ * through which a patch's references lead to contents.
  *
  * @param root_fd     /run/mlimg
  * @param is_index    the layers are an index'
  * @param layers      bottom first
  * @param n_layers    their number
- * @param ret_lowers  mlimg_lowers_close() it
+ * @param ret_lowers  mlimg_lowers_close() it, also on failure
+ * @param err         names the tree
+ * @return            0 or -errno
  */
-void mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *layers,
-	size_t n_layers, struct mlimg_lowers *ret_lowers);
+int mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *layers,
+	size_t n_layers, struct mlimg_lowers *ret_lowers, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Close them. */
 void mlimg_lowers_close(struct mlimg_lowers *lowers);

@@ -103,13 +103,12 @@ static int write_base(
 	p->next.generation = p->boot.generation;
 	p->next.stack = p->boot.stack;
 	r = mlimg_base_write(p->dir_fd, merged, &p->next, err);
-	if (r == 0) {
-		mlimg_lowers_open(
-			p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers, &lowers);
-		if (mlimg_base_write_texts(p->dir_fd, merged, &lowers, classes, &p->next, err) < 0)
-			mlimg_boot_note(
-				&p->boot, "texts are not kept for the next change: %s", err->text);
-	}
+	if (r == 0 &&
+		(mlimg_lowers_open(p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers,
+			 &lowers, err) < 0 ||
+			mlimg_base_write_texts(p->dir_fd, merged, &lowers, classes, &p->next, err) <
+				0))
+		mlimg_boot_note(&p->boot, "texts are not kept for the next change: %s", err->text);
 	mlimg_path_classes_free(classes);
 	if (!mlimg_is_no_room(r))
 		return r < 0 ? r : leave_state(p, err);

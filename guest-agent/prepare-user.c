@@ -115,8 +115,10 @@ int mlimg_prepare_protect(struct mlimg_prepare *p, struct mlimg_err *err)
 	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers;
 	int r;
 
-	mlimg_lowers_open(p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers, &lowers);
-	r = mlimg_protect_leave(p->root_fd, &p->protect, err);
+	r = mlimg_lowers_open(
+		p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers, &lowers, err);
+	if (r == 0)
+		r = mlimg_protect_leave(p->root_fd, &p->protect, err);
 	if (r == 0 && p->wanted->mode != MLIMG_BOOT_RESCUE)
 		r = mlimg_protect_upper(p->user.fd, &lowers, mlimg_prepare_is_unionfs(p),
 			p->wanted->mode == MLIMG_BOOT_NORMAL, &p->protect, err);

@@ -79,12 +79,11 @@ static int read_protected(struct mlimg_prepare *p, struct mlimg_err *err)
 	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers = {.n = 0};
 	int r = mlimg_prepare_is_index(p) ? 0 : mlimg_remove_tree(p->root_fd, MLIMG_COMPOSED_DIR);
 
-	if (r == 0) {
-		mlimg_lowers_open(
-			p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers, &lowers);
-		r = mlimg_protect_read(&lowers, &p->protect);
-	}
-	return r < 0 ? mlimg_err_set(err, r, "protected paths") : 0;
+	if (r < 0)
+		return mlimg_err_set(err, r, "remove '" MLIMG_COMPOSED_DIR "'");
+	r = mlimg_lowers_open(
+		p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers, &lowers, err);
+	return r < 0 ? r : mlimg_protect_read(&lowers, &p->protect, err);
 }
 
 /*
@@ -144,12 +143,15 @@ static int write_boot(struct mlimg_prepare *p, struct mlimg_err *err)
 static int note_rebuild(struct mlimg_prepare *p, struct mlimg_err *err)
 {
 	enum mlimg_boot_mode mode = p->wanted->mode;
+	mlimg_autoclose int upper_fd = -1;
 
 	if (mode != MLIMG_BOOT_NORMAL && mode != MLIMG_BOOT_VOLATILE)
 		return 0;
+	upper_fd = openat(p->user.fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return mlimg_rebuild_note(
 		&(struct mlimg_rebuild_boot){.root_fd = p->root_fd,
 			.dir_fd = p->dir_fd,
+			.upper_fd = upper_fd,
 			.layers = p->layers,
 			.n_layers = p->n_layers,
 			/* A change that was taken back has brought the caches back. */

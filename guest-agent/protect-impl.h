@@ -19,6 +19,8 @@ struct mlimg_cover {
 	bool is_unionfs, can_write;
 	int user_fd, aside_fd; /**< aside_fd: protected-N, or -1 */
 	int markers_fd;        /**< MLIMG_UNIONFS_DIR of the upper, or -1 */
+	bool is_marked;        /**< something was done: /mlimg/protecting is there */
+	char *derived; /**< caches that mlimg has made (rebuild.h), a path a line, or NULL */
 };
 
 /** Names of a directory. Zero it to begin with. */
@@ -48,10 +50,14 @@ const char *mlimg_cover_split(const char *pattern, char ret_name[MLIMG_DECLARED_
 /** Put a name behind a path. @return whether there was room */
 bool mlimg_cover_append(char path[MLIMG_PATH_MAX + 1], const char *name);
 
-/** @return S_IFMT bits of what the topmost layer that has the path has there; 0 for nothing */
-mode_t mlimg_cover_type(const struct mlimg_cover *c, const char *path);
+/**
+ * @return S_IFMT bits of what the topmost layer that has the path has there; 0 for nothing; -errno
+ */
+int mlimg_cover_type(const struct mlimg_cover *c, const char *path);
 
-/** @return 1 when the layers have something below the directory @p path that is matched, 0, -errno */
+/**
+ * @return 1 when the layers have something below the directory @p path that is matched, 0, -errno
+ */
 int mlimg_cover_matches(
 	const struct mlimg_cover *c, const char *path, const char *pattern) MLIMG_MUST_CHECK;
 
@@ -68,9 +74,30 @@ int mlimg_cover_matches(
 int mlimg_cover_set_aside(struct mlimg_cover *c, int dir, const char *name, const char *where,
 	const char *path) MLIMG_MUST_CHECK;
 
+/** Mark in /mlimg that setting aside is under way. @return 0 or -errno */
+int mlimg_cover_mark(struct mlimg_cover *c) MLIMG_MUST_CHECK;
+
+/** Read which caches mlimg has made; that there is no list is no error. */
+void mlimg_cover_read_derived(struct mlimg_cover *c);
+
 /**
- * Set aside directories that were renamed from what shows in its own place again, and make files forget of what they are copies. Overlayfs cannot
- * show a directory or the origin of a copy in two places: it says "stale file handle" in one of them.
+ * Remove something when it is but caches that mlimg has made, with the directories above them. They
+ * are no work of the user's, and are made anew (rebuild.h): set aside, they would fill the user
+ * layer boot by boot.
+ *
+ * @param c     see there
+ * @param dir   directory that it is in
+ * @param name  in there
+ * @param path  in the upper
+ * @return      1 when it was, 0 when there is anything else in it, -errno
+ */
+int mlimg_cover_remove_caches(
+	struct mlimg_cover *c, int dir, const char *name, const char *path) MLIMG_MUST_CHECK;
+
+/**
+ * Set aside directories that were renamed from what shows in its own place again, and make files
+ * forget of what they are copies. Overlayfs cannot show a directory or the origin of a copy in two
+ * places: it says "stale file handle" in one of them.
  *
  * @param c      see there
  * @param upper  the upper, written by overlayfs

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "guest-agent/protect-impl.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/whiteout.h"
 
 void mlimg_names_done(struct mlimg_names *names)
 {
@@ -84,12 +84,10 @@ bool mlimg_cover_append(char path[MLIMG_PATH_MAX + 1], const char *name)
 
 /* ---- the layers ---- */
 
-static bool is_whiteout(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
-
-/* Whether a layer has something below @dir that is matched. Its symbolic link in the place of a directory is what is protected. */
+/*
+ * Whether a layer has something below @dir that is matched. Its symbolic link in the place of a
+ * directory is what is protected.
+ */
 static int matches_below(int dir, const char *pattern)
 {
 	mlimg_cleanup(mlimg_names_done) struct mlimg_names names = {.n = 0};
@@ -101,7 +99,12 @@ static int matches_below(int dir, const char *pattern)
 		mlimg_autoclose int next = -1;
 		struct stat st;
 
-		if (fstatat(dir, names.at[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || is_whiteout(&st))
+		if (fstatat(dir, names.at[i], &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno != ENOENT)
+				return -errno;
+			continue;
+		}
+		if (mlimg_stat_is_whiteout(&st))
 			continue;
 		if (!rest || S_ISLNK(st.st_mode))
 			return 1;
@@ -113,7 +116,7 @@ static int matches_below(int dir, const char *pattern)
 	return r < 0 ? r : found;
 }
 
-mode_t mlimg_cover_type(const struct mlimg_cover *c, const char *path)
+int mlimg_cover_type(const struct mlimg_cover *c, const char *path)
 {
 	for (size_t i = 0; i < c->lowers->n; i++) {
 		mlimg_autoclose int fd =
@@ -123,26 +126,29 @@ mode_t mlimg_cover_type(const struct mlimg_cover *c, const char *path)
 		if (fd == -ENOENT)
 			continue;
 		/* Something else in the place of a directory above it. */
-		if (fd < 0 || fstat(fd, &st) < 0 || is_whiteout(&st))
+		if (fd == -ENOTDIR || fd == -ELOOP)
 			return fd == -ELOOP ? S_IFLNK : 0;
-		return st.st_mode & S_IFMT;
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return fd < 0 ? fd : -errno;
+		return mlimg_stat_is_whiteout(&st) ? 0 : (int)(st.st_mode & S_IFMT);
 	}
 	return 0;
 }
 
 int mlimg_cover_matches(const struct mlimg_cover *c, const char *path, const char *pattern)
 {
-	mode_t type = *path ? mlimg_cover_type(c, path) : S_IFDIR;
-	int found = 0;
+	int type = *path ? mlimg_cover_type(c, path) : S_IFDIR, found = 0;
 
 	if (type != S_IFDIR)
-		return type == S_IFLNK;
+		return type < 0 ? type : type == S_IFLNK;
 	for (size_t i = 0; found == 0 && i < c->lowers->n; i++) {
 		mlimg_autoclose int fd = mlimg_open_beneath_strict(
 			c->lowers->fds[i], *path ? path : ".", O_RDONLY | O_DIRECTORY);
 
 		if (fd >= 0)
 			found = matches_below(fd, pattern);
+		else if (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP)
+			found = fd;
 	}
 	return found;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What covers protected paths in an upper, and where it goes. A pattern is followed name by name through the upper, so that nothing else of it is looked at. */
+/*
+ * What covers protected paths in an upper, and where it goes. A pattern is followed name by name
+ * through the upper, so that nothing else of it is looked at.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,9 +21,15 @@
 /* Is there while something is set aside: what remains may be copies of what shows again. */
 #define UNDER_WAY "mlimg/protecting"
 
+/* What the user has put in its place goes there in the first protected-N. */
+#define MISPLACED ".mlimg-protecting"
+
 #define ASIDE_MAX 1000000 /* directories protected-N */
 
-/* A place in the merged tree, and where what the layers show there comes from: elsewhere below a directory that was renamed, nowhere below an opaque one. */
+/*
+ * A place in the merged tree, and where what the layers show there comes from: elsewhere below a
+ * directory that was renamed, nowhere below an opaque one.
+ */
 struct place {
 	char path[MLIMG_PATH_MAX + 1];
 	char from[MLIMG_PATH_MAX + 1];
@@ -38,14 +47,6 @@ static int open_dir(int dir, const char *name, mode_t mode, bool *ret_is_new)
 		return -errno;
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
-}
-
-static int mark(struct mlimg_cover *c)
-{
-	mlimg_autoclose int fd =
-		openat(c->user_fd, UNDER_WAY, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	return fd < 0 ? mlimg_err_set(c->err, errno, "make '" UNDER_WAY "'") : 0;
 }
 
 /* protected-N with the first N that is free. */
@@ -66,7 +67,7 @@ static int open_aside(struct mlimg_cover *c)
 		snprintf(c->protect->aside, sizeof(c->protect->aside), "protected-%d", n);
 		c->aside_fd = open_dir(aside, c->protect->aside, 0700, &is_new);
 		if (c->aside_fd >= 0 && is_new)
-			return mark(c);
+			return 0;
 		/* Not ours to look into, whatever it is. */
 		if (c->aside_fd < 0 && c->aside_fd != -ENOTDIR && c->aside_fd != -ELOOP)
 			return mlimg_err_set(
@@ -75,6 +76,37 @@ static int open_aside(struct mlimg_cover *c)
 		c->aside_fd = -1;
 	}
 	return mlimg_err_set(c->err, EEXIST, "make 'mlimg/aside/%s'", c->protect->aside);
+}
+
+static bool is_under_way(int user_fd)
+{
+	struct stat st;
+
+	return fstatat(user_fd, UNDER_WAY, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+int mlimg_cover_mark(struct mlimg_cover *c)
+{
+	mlimg_autoclose int fd = -1;
+	int r;
+
+	if (c->is_marked)
+		return 0;
+	fd = openat(
+		c->user_fd, UNDER_WAY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == EEXIST && !is_under_way(c->user_fd)) {
+		r = open_aside(c);
+		if (r < 0)
+			return r;
+		if (renameat2(c->user_fd, UNDER_WAY, c->aside_fd, MISPLACED, RENAME_NOREPLACE) < 0)
+			return mlimg_err_set(c->err, errno, "set '" UNDER_WAY "' aside");
+		fd = openat(c->user_fd, UNDER_WAY,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	}
+	if (fd < 0 && errno != EEXIST)
+		return mlimg_err_set(c->err, errno, "make '" UNDER_WAY "'");
+	c->is_marked = true;
+	return 0;
 }
 
 /* The directory that is to hold @path. */
@@ -120,7 +152,12 @@ int mlimg_cover_set_aside(
 			"the user layer covers '/%.200s', which is protected: boot once in the "
 			"mode normal, which sets that aside",
 			path);
-	r = open_aside(c);
+	r = mlimg_cover_remove_caches(c, dir, name, where);
+	if (r)
+		return r < 0 ? r : 0;
+	r = mlimg_cover_mark(c);
+	if (r == 0)
+		r = open_aside(c);
 	if (r < 0)
 		return r;
 	to = make_parents(c, where);
@@ -145,7 +182,10 @@ static int find_origin(const struct mlimg_cover *c, int fd, const struct place *
 	strcpy(place->from, parent->from);
 	if (c->is_unionfs)
 		return mlimg_cover_append(place->from, name) ? 0 : -ENAMETOOLONG;
-	/* Opaque first, as the kernel has it (ovl_lookup_single()): a redirect beside it says nothing. */
+	/*
+	 * Opaque first, as the kernel has it (ovl_lookup_single()): a redirect beside it says
+	 * nothing.
+	 */
 	if (fgetxattr(fd, MLIMG_XATTR_OPAQUE, value, 1) == 1 && value[0] == 'y') {
 		place->has_from = false;
 		return mlimg_cover_append(place->from, name) ? 0 : -ENAMETOOLONG;
@@ -179,11 +219,10 @@ static int covers(const struct mlimg_cover *c, const struct place *place, const 
 {
 	bool is_own = place->has_from && strcmp(place->from, place->path) == 0 &&
 		!has_marker(c, place->path);
-	mode_t type = mlimg_cover_type(c, place->path);
-	int r;
+	int type = mlimg_cover_type(c, place->path), r;
 
-	if (is_own)
-		return type == S_IFLNK;
+	if (type < 0 || is_own)
+		return type < 0 ? type : type == S_IFLNK;
 	r = mlimg_cover_matches(c, place->path, rest);
 	if (r == 0 && place->has_from && strcmp(place->from, place->path) != 0)
 		r = mlimg_cover_matches(c, place->from, rest);
@@ -327,7 +366,7 @@ int mlimg_protect_upper(int user_fd, const struct mlimg_lowers *lowers, bool is_
 		.aside_fd = -1,
 		.markers_fd = -1};
 	mlimg_autoclose int upper = -1;
-	bool is_interrupted = faccessat(user_fd, UNDER_WAY, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	bool is_interrupted = is_under_way(user_fd);
 	int r;
 
 	if (!protect->n_patterns && !is_interrupted)
@@ -335,17 +374,18 @@ int mlimg_protect_upper(int user_fd, const struct mlimg_lowers *lowers, bool is_
 	if (is_interrupted && !can_write)
 		return mlimg_err_refuse(err,
 			"setting aside what covers protected paths was cut off: boot once in the "
-			"mode "
-			"normal, which ends it");
+			"mode normal, which ends it");
 	upper = openat(user_fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (upper < 0)
 		return mlimg_err_set(err, errno, "open 'upper'");
+	mlimg_cover_read_derived(&c);
 	r = cover_all(&c, upper);
-	if (r == 0 && !is_unionfs && (is_interrupted || c.aside_fd >= 0))
+	if (r == 0 && !is_unionfs && (is_interrupted || c.is_marked))
 		r = mlimg_cover_renamed(&c, upper);
 	/* Before it is told. */
-	if (r == 0 && (is_interrupted || c.aside_fd >= 0))
+	if (r == 0 && (is_interrupted || c.is_marked))
 		r = end(user_fd, err);
+	free(c.derived);
 	mlimg_cleanup_close(&c.aside_fd);
 	mlimg_cleanup_close(&c.markers_fd);
 	return r;

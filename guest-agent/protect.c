@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -20,17 +18,9 @@
 
 #define LEFT "protected" /* in /run/mlimg */
 
-static void __attribute__((format(printf, 2, 3)))
-note(struct mlimg_protect *protect, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (protect->n_notes == MLIMG_PROTECT_NOTES_MAX)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(protect->notes[protect->n_notes++], MLIMG_ERR_TEXT_SIZE, fmt, ap);
-	va_end(ap);
-}
+#define note(protect, ...)   \
+	mlimg_boot_add_note( \
+		(protect)->notes, &(protect)->n_notes, MLIMG_PROTECT_NOTES_MAX, __VA_ARGS__)
 
 static void take_line(const char *file, unsigned n, const char *path, const char *flaw, void *ctx)
 {
@@ -88,75 +78,113 @@ static int add_seen(struct seen *seen, const char *name)
 	return names[seen->n] ? (seen->n++, 0) : -ENOMEM;
 }
 
-static bool is_whiteout(int dir, const char *name)
-{
-	struct stat st;
-
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
-		st.st_rdev == makedev(0, 0);
-}
-
-static void read_file(int dir, const char *name, struct mlimg_protect *protect)
+/* What it says cannot be known where it cannot be read: then nothing may be shown instead of it. */
+static int read_file(
+	int dir, const char *name, struct mlimg_protect *protect, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
-	struct mlimg_err err = MLIMG_ERR_INIT;
 	char shown[64];
+	struct stat st;
 	size_t size;
+	int r;
 
 	mlimg_declared_show(name, shown);
-	if (is_whiteout(dir, name))
-		return;
-	if (mlimg_declared_read(dir, name, &text, &size, &err) < 0)
-		note(protect, "protected.d/%s", err.text);
-	else
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return mlimg_err_set(err, errno, "%s", shown);
+	if (mlimg_stat_is_whiteout(&st))
+		return 0;
+	if (!S_ISREG(st.st_mode)) {
+		note(protect, "protected.d/%s is no file that can be read", shown);
+		return 0;
+	}
+	r = mlimg_declared_read(dir, name, &text, &size, err);
+	if (r == 0)
 		mlimg_protect_parse(shown, text, size, protect);
+	return r;
 }
 
-static int read_dir(int dir, struct seen *seen, struct mlimg_protect *protect)
+static int read_dir(
+	int dir, struct seen *seen, struct mlimg_protect *protect, struct mlimg_err *err)
 {
 	struct dirent **names = NULL;
 	int n = mlimg_declared_list(dir, &names), r = 0;
 
 	if (n < 0)
-		note(protect, "protected.d: %s", strerror(-n));
+		return mlimg_err_set(err, n, "list");
 	for (int i = 0; i < n && r == 0; i++) {
 		if (is_seen(seen, names[i]->d_name))
 			continue;
-		read_file(dir, names[i]->d_name, protect);
-		r = add_seen(seen, names[i]->d_name);
+		r = read_file(dir, names[i]->d_name, protect, err);
+		if (r == 0 && add_seen(seen, names[i]->d_name) < 0)
+			r = mlimg_err_set(err, ENOMEM, "list");
 	}
 	mlimg_declared_free(names, n);
 	return r;
 }
 
-/* Whether a layer hides the directory @path of those beneath it, or has something else there. */
-static bool hides(int tree, const char *path)
+/*
+ * Open a directory of a layer.
+ *
+ * @param ret_hides  set when the layer hides what those beneath have there
+ * @return           -1 when the layer has none, else -errno
+ */
+static int open_layers_dir(
+	int tree, const char *path, int *ret_fd, bool *ret_hides, struct mlimg_err *err)
 {
-	mlimg_autoclose int fd = mlimg_open_beneath_strict(tree, path, O_RDONLY | O_DIRECTORY);
+	mlimg_autoclose int fd = mlimg_open_beneath_strict(tree, path, O_PATH | O_NOFOLLOW);
+	struct stat st;
 	char value;
+	int r = fd;
 
-	if (fd < 0)
-		return fd != -ENOENT;
-	return fgetxattr(fd, MLIMG_XATTR_OPAQUE, &value, 1) == 1 && value == 'y';
+	*ret_fd = -1;
+	if (fd >= 0)
+		r = fstat(fd, &st) < 0 ? -errno : 0;
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return mlimg_err_set(err, r, "%s", path);
+	if (mlimg_stat_is_whiteout(&st)) {
+		*ret_hides = true;
+		return 0;
+	}
+	if (!S_ISDIR(st.st_mode))
+		return mlimg_err_refuse(err, "%s is no directory", path);
+	*ret_fd = mlimg_open_beneath_strict(tree, path, O_RDONLY | O_DIRECTORY);
+	if (*ret_fd < 0)
+		return mlimg_err_set(err, *ret_fd, "%s", path);
+	if (fgetxattr(*ret_fd, MLIMG_XATTR_OPAQUE, &value, 1) == 1 && value == 'y')
+		*ret_hides = true;
+	return 0;
 }
 
-int mlimg_protect_read(const struct mlimg_lowers *lowers, struct mlimg_protect *protect)
+/* @param ret_hides  as above, for any directory on the way */
+static int read_layer(int tree, struct seen *seen, bool *ret_hides, struct mlimg_protect *protect,
+	struct mlimg_err *err)
+{
+	static const char *const way[] = {"etc", "etc/mlimg", MLIMG_PROTECT_CONF};
+	mlimg_autoclose int fd = -1;
+
+	for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
+		int r;
+
+		mlimg_cleanup_close(&fd);
+		r = open_layers_dir(tree, way[i], &fd, ret_hides, err);
+		if (r < 0 || fd < 0)
+			return r;
+	}
+	return read_dir(fd, seen, protect, err);
+}
+
+int mlimg_protect_read(
+	const struct mlimg_lowers *lowers, struct mlimg_protect *protect, struct mlimg_err *err)
 {
 	mlimg_cleanup(seen_done) struct seen seen = {.n = 0};
+	bool is_hidden = false;
 	int r = 0;
 
-	for (size_t i = 0; i < lowers->n && r == 0; i++) {
-		int tree = lowers->fds[i];
-		mlimg_autoclose int dir =
-			mlimg_open_beneath_strict(tree, MLIMG_PROTECT_CONF, O_RDONLY | O_DIRECTORY);
-
-		if (dir >= 0)
-			r = read_dir(dir, &seen, protect);
-		if (hides(tree, "etc") || hides(tree, "etc/mlimg") ||
-			hides(tree, MLIMG_PROTECT_CONF))
-			break;
-	}
-	return r;
+	for (size_t i = 0; i < lowers->n && r == 0 && !is_hidden; i++)
+		r = read_layer(lowers->fds[i], &seen, &is_hidden, protect, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "/" MLIMG_PROTECT_CONF " of the layers") : 0;
 }
 
 int mlimg_protect_leave(int run_fd, const struct mlimg_protect *protect, struct mlimg_err *err)

@@ -1,33 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file protect.h
- * Protected paths: what the layers have there, or do not have there, is what a guest sees, whatever its user layer says. They are for what a provider answers for,
- * such as the certificates or the agent of its own; not a wall against root in the guest, who can mount over anything once it runs, but the next boot shows it as it was.
+ * Protected paths: what the layers have there, or do not have there, is what a guest sees, whatever
+ * its user layer says. They are for what a provider answers for, such as the certificates or the
+ * agent of its own; not a wall against root in the guest, who can mount over anything once it runs,
+ * but the next boot shows it as it was.
  *
- * They are declared by the read-only layers, in files named /etc/mlimg/protected.d/NAME.conf of their merged tree; the user's own do not count. A line is an absolute path
- * (declared.h), each of whose names may be a pattern of fnmatch(3) without escapes: '*' and '?' stay within a name. What a line matches is protected with all that is
- * below it, also where the layers have nothing. Not taken, with a note in boot.json, is what is no such path.
+ * They are declared by the read-only layers, in files named /etc/mlimg/protected.d/NAME.conf of
+ * their merged tree; the user's own do not count. A line is an absolute path (declared.h), each of
+ * whose names may be a pattern of fnmatch(3) without escapes: '*' and '?' stay within a name. What
+ * a line matches is protected with all that is below it, also where the layers have nothing. Not
+ * taken, with a note in boot.json, is what is no such path.
  *
  *     # /etc/mlimg/protected.d/provider.conf
  *     /etc/ld.so.preload
  *     /usr/lib/provider
  *     /etc/ssl/certs/provider-*.pem
  *
- * Before the union is mounted, what covers them in the upper is renamed to PATH in the user layer's /mlimg/aside/protected-N, N being the first number that is free:
+ * Before the union is mounted, what covers them in the upper is renamed to PATH in the user layer's
+ * /mlimg/aside/protected-N, N being the first number that is free:
  *
  * - what has a path that is matched, or a whiteout of it;
- * - what stands where a directory above one is, when the layers have something there that is matched: a whiteout, what is no directory, an opaque directory, one that was renamed
- *   (overlayfs' redirect), and a directory in the place of a symbolic link; for unionfs-fuse, a marker (libmlimg/unionfs.h) and the directory that it makes opaque;
- * - a directory that was renamed, when what it shows of the layers would be matched in its new place, or shows in its old place again: overlayfs has a directory of
- *   a layer in one place only.
+ * - what stands where a directory above one is, when the layers have something there that is
+ *   matched: a whiteout, what is no directory, an opaque directory, one that was renamed
+ *   (overlayfs' redirect), and a directory in the place of a symbolic link; for unionfs-fuse, a
+ *   marker (libmlimg/unionfs.h) and the directory that it makes opaque;
+ * - a directory that was renamed, when what it shows of the layers would be matched in its new
+ *   place, or shows in its old place again: overlayfs has a directory of a layer in one place only.
  *
- * Each goes as it is, with all that is below it. The copies that remain lose overlayfs' trusted.overlay.origin, and so the inode number of what they are copies of, for that may
- * show in its own place now. Nothing is deleted. When the power is cut in between, which the file
- * /mlimg/protecting tells, the next boot sets the rest aside, in a directory of its own.
- * In the modes that must not write to the user layer the boot is refused instead, except in a rescue, whose root has none of the user's.
+ * Each goes as it is, with all that is below it. The copies that remain lose overlayfs'
+ * trusted.overlay.origin, and so the inode number of what they are copies of, for that may show in
+ * its own place now. Nothing is deleted but caches that mlimg has made itself (rebuild.h): they are
+ * made anew after each boot in which they covered something. When the power is cut in between, which
+ * the file /mlimg/protecting tells, the next boot sets the rest aside, in a directory of its own. In
+ * the modes that must not write to the user layer the boot is refused instead, except in a rescue,
+ * whose root has none of the user's.
  *
- * Where a layer has a symbolic link in the place of a directory above what a line names, the link itself is protected, and not where it leads: a line should name the real path.
- * Of layers the topmost that has a path decides what is there; that an opaque directory of a layer hides what is beneath it is not looked at, so at most too much is set aside.
+ * A declaration that cannot be read, or something else in the place of a directory above it, stops
+ * the boot: what it protects cannot be known.
+ *
+ * Where a layer has a symbolic link in the place of a directory above what a line names, the link
+ * itself is protected, and not where it leads: a line should name the real path. Of layers the
+ * topmost that has a path decides what is there; that an opaque directory of a layer hides what is
+ * beneath it is not looked at, so at most too much is set aside.
  */
 #ifndef MLIMG_PROTECT_H
 #define MLIMG_PROTECT_H
@@ -62,10 +77,11 @@ void mlimg_protect_parse(
  *
  * @param lowers   their trees
  * @param protect  gets patterns and notes
- * @return         0, -ENOMEM
+ * @param err      names the file, or the directory
+ * @return         0; -EUCLEAN, -errno when what they declare cannot be known
  */
-int mlimg_protect_read(
-	const struct mlimg_lowers *lowers, struct mlimg_protect *protect) MLIMG_MUST_CHECK;
+int mlimg_protect_read(const struct mlimg_lowers *lowers, struct mlimg_protect *protect,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Set aside what covers protected paths. On return that is durable.
@@ -96,7 +112,8 @@ int mlimg_protect_recall(
 	int run_fd, struct mlimg_protect *protect, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Whether something mounted on a directory could cover a protected path: the directory is one, or lies below one or above.
+ * Whether something mounted on a directory could cover a protected path: the directory is one, or
+ * lies below one or above.
  *
  * @param protect  with its patterns
  * @param path     of the directory, without the first '/'

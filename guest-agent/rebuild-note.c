@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,6 +32,23 @@ static void add(struct mlimg_text *list, const char *path)
 	mlimg_text_put(list, "\n", 1);
 }
 
+/*
+ * The lines of a file, each once. One that is not there, or is none that mlimg has written, has
+ * none.
+ */
+static void add_lines(int dirfd, const char *name, struct mlimg_text *list)
+{
+	mlimg_autofree char *text = NULL;
+	char *rest = NULL;
+	size_t size;
+
+	if (dirfd < 0 ||
+		mlimg_read_beneath(dirfd, name, MLIMG_REBUILD_LIST_MAX, &text, &size, NULL) < 0)
+		return;
+	for (char *path = strtok_r(text, "\n", &rest); path; path = strtok_r(NULL, "\n", &rest))
+		add(list, path);
+}
+
 /* Without a report, or with one that is no JSON, nothing was dropped that somebody could miss. */
 static void add_dropped(const struct mlimg_rebuild_boot *boot, struct mlimg_text *list)
 {
@@ -42,7 +60,7 @@ static void add_dropped(const struct mlimg_rebuild_boot *boot, struct mlimg_text
 
 	snprintf(name, sizeof(name), "reports/%" PRIu64 ".json", boot->generation);
 	if (boot->dir_fd < 0 ||
-		mlimg_read_file(boot->dir_fd, name, REPORT_MAX, &text, &size, NULL) < 0 ||
+		mlimg_read_beneath(boot->dir_fd, name, REPORT_MAX, &text, &size, NULL) < 0 ||
 		mlimg_json_load("report", text, size, &json, NULL) < 0)
 		return;
 	json_array_foreach(json_object_get(json, "rebuild"), i, path)
@@ -73,27 +91,55 @@ static int note_new(const struct mlimg_rebuild_boot *boot, struct mlimg_err *err
 		unlinkat(boot->dir_fd, MLIMG_REBUILD_FILE, 0);
 	if (r == 0 && list.size && boot->may_write) {
 		r = write_list(boot->dir_fd, MLIMG_REBUILD_FILE, &list, err);
-		if (r == 0)
-			r = write_list(boot->dir_fd, MLIMG_REBUILD_DERIVED, &list, err);
 		r = mlimg_is_no_room(r) ? 0 : r;
 	}
+	/* What was made for the stack before is gone. */
+	if (r == 0 && boot->may_write)
+		unlinkat(boot->dir_fd, MLIMG_REBUILD_DERIVED, 0);
 	if (r == 0 && list.size)
 		r = write_list(boot->root_fd, MLIMG_REBUILD_FILE, &list, err);
 	free(list.data);
 	return r;
 }
 
-/* What an earlier boot could not end. */
-static int note_old(const struct mlimg_rebuild_boot *boot, struct mlimg_err *err)
+/*
+ * What was made and is not in the upper any more: a factory reset has set it aside, or it covered a
+ * protected path. What the layers have there was made without the other layers. A whiteout, or what
+ * is no directory above it, is the user's will.
+ */
+static void add_lost(const struct mlimg_rebuild_boot *boot, struct mlimg_text *list)
 {
 	mlimg_autofree char *text = NULL;
+	char *rest = NULL;
 	size_t size;
 
-	if (boot->dir_fd < 0 ||
-		mlimg_read_file(boot->dir_fd, MLIMG_REBUILD_FILE, MLIMG_REBUILD_LIST_MAX, &text,
-			&size, NULL) < 0)
-		return 0;
-	return mlimg_replace_file(boot->root_fd, MLIMG_REBUILD_FILE, text, size, 0644, err);
+	if (boot->upper_fd < 0 ||
+		mlimg_read_beneath(boot->dir_fd, MLIMG_REBUILD_DERIVED, MLIMG_REBUILD_LIST_MAX,
+			&text, &size, NULL) < 0)
+		return;
+	for (char *path = strtok_r(text, "\n", &rest); path; path = strtok_r(NULL, "\n", &rest)) {
+		mlimg_autoclose int fd =
+			mlimg_open_beneath_strict(boot->upper_fd, path, O_PATH | O_NOFOLLOW);
+
+		if (fd == -ENOENT)
+			add(list, path);
+	}
+}
+
+/* What an earlier boot could not end, and what was lost since. */
+static int note_old(const struct mlimg_rebuild_boot *boot, struct mlimg_err *err)
+{
+	struct mlimg_text list = {.data = NULL};
+	int r = 0;
+
+	add_lines(boot->dir_fd, MLIMG_REBUILD_FILE, &list);
+	add_lost(boot, &list);
+	if (list.has_failed)
+		r = mlimg_err_set(err, ENOMEM, "list what is to be rebuilt");
+	else if (list.size)
+		r = write_list(boot->root_fd, MLIMG_REBUILD_FILE, &list, err);
+	free(list.data);
+	return r;
 }
 
 int mlimg_rebuild_note(const struct mlimg_rebuild_boot *boot, struct mlimg_err *err)

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-agent rebuild`: in the guest, when its root is there, make the caches anew that are listed. What cannot be made stays listed. */
+/*
+ * `mlimg-agent rebuild`: in the guest, when its root is there, make the caches anew that are
+ * listed. What cannot be made stays listed.
+ */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,7 +29,7 @@
 struct rebuild {
 	int root_fd;
 	bool is_needed_only;
-	struct mlimg_text left, done; /* paths; commands, a line each */
+	struct mlimg_text left, done, made; /* paths; commands; paths; a line each */
 	size_t n_failed;
 };
 
@@ -53,23 +57,38 @@ static bool is_program(const char *dir, size_t size, const char *name)
 	return n > 0 && (size_t)n < sizeof(path) && access(path, X_OK) == 0;
 }
 
+/* In /usr/lib/TRIPLET/glib-2.0, of several the first. @return NULL when there is none; free() it */
+static char *find_in_glib(const char *name)
+{
+	mlimg_autoclosedir DIR *dir = mlimg_dir_open(AT_FDCWD, "/usr/lib");
+	const struct dirent *entry;
+	char *found = NULL;
+
+	while (dir && (entry = readdir(dir))) {
+		mlimg_autofree char *path = NULL;
+
+		if (entry->d_name[0] == '.' ||
+			asprintf(&path, "/usr/lib/%s/glib-2.0/%s", entry->d_name, name) < 0)
+			continue;
+		if (access(path, X_OK) == 0 && (!found || strcmp(path, found) < 0)) {
+			free(found);
+			found = mlimg_steal(&path);
+		}
+	}
+	return found;
+}
+
 /* Where rebuild.h says. @return NULL when there is none; free() it */
 static char *find_program(const char *name)
 {
 	const char *dir = getenv("PATH");
-	char pattern[256], *found = NULL;
-	glob_t at;
 
 	if (strchr(name, '/'))
 		return access(name, X_OK) == 0 ? strdup(name) : NULL;
 	for (; dir && *dir; dir += strcspn(dir, ":"), dir += *dir == ':')
 		if (is_program(dir, strcspn(dir, ":"), name))
 			return strdup(name);
-	snprintf(pattern, sizeof(pattern), "/usr/lib/*/glib-2.0/%.200s", name);
-	if (glob(pattern, 0, NULL, &at) == 0)
-		found = strdup(at.gl_pathv[0]);
-	globfree(&at);
-	return found;
+	return find_in_glib(name);
 }
 
 /* Nobody misses a cache of what is not there. */
@@ -123,8 +142,10 @@ static void make(struct rebuild *b, const char *path)
 	}
 	printf("%s: %s\n", path, command);
 	fflush(stdout);
-	if (run_program(program, command, &err) == 0)
+	if (run_program(program, command, &err) == 0) {
+		put_line(&b->made, path);
 		return;
+	}
 	fprintf(stderr, MLIMG_AGENT_PROG ": '/%s' is not made anew: %s\n", path, err.text);
 	put_line(&b->left, path);
 	b->n_failed++;
@@ -143,13 +164,45 @@ static int put_list(
 	return r == -EROFS || r == -ENOENT || mlimg_is_no_room(r) ? 0 : r;
 }
 
+/* What of it is in the upper is known from now on as no work of the user's. */
+static int note_made(struct rebuild *b, int user, struct mlimg_err *err)
+{
+	mlimg_autoclose int upper =
+		mlimg_open_beneath_strict(b->root_fd, "user/upper", O_RDONLY | O_DIRECTORY);
+	mlimg_autofree char *text = NULL;
+	struct mlimg_text all = {.data = NULL};
+	char *rest = NULL;
+	size_t size;
+	int r;
+
+	if (upper < 0 || !b->made.size)
+		return 0;
+	r = mlimg_read_beneath(
+		user, MLIMG_REBUILD_DERIVED, MLIMG_REBUILD_LIST_MAX, &text, &size, NULL);
+	for (char *path = r == 0 ? strtok_r(text, "\n", &rest) : NULL; path;
+		path = strtok_r(NULL, "\n", &rest))
+		put_line(&all, path);
+	for (char *path = strtok_r(b->made.data, "\n", &rest); path;
+		path = strtok_r(NULL, "\n", &rest)) {
+		mlimg_autoclose int fd =
+			mlimg_open_beneath_strict(upper, path, O_PATH | O_NOFOLLOW);
+
+		if (fd >= 0 && !has_line(&all, path))
+			put_line(&all, path);
+	}
+	r = all.has_failed ? mlimg_err_set(err, ENOMEM, "rebuild")
+			   : put_list(user, MLIMG_REBUILD_DERIVED, &all, err);
+	free(all.data);
+	return r;
+}
+
 static int rebuild(struct rebuild *b, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
 	mlimg_autoclose int user = -1;
 	char *rest = NULL;
 	size_t size;
-	int r = mlimg_read_file(
+	int r = mlimg_read_beneath(
 		b->root_fd, MLIMG_REBUILD_FILE, MLIMG_REBUILD_LIST_MAX, &text, &size, err);
 
 	if (r == -ENOENT)
@@ -158,10 +211,13 @@ static int rebuild(struct rebuild *b, struct mlimg_err *err)
 		return r;
 	for (char *path = strtok_r(text, "\n", &rest); path; path = strtok_r(NULL, "\n", &rest))
 		make(b, path);
-	if (b->left.has_failed || b->done.has_failed)
+	if (b->left.has_failed || b->done.has_failed || b->made.has_failed)
 		return mlimg_err_set(err, ENOMEM, "rebuild");
 	user = mlimg_open_beneath(b->root_fd, "user/mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	if (user >= 0 && faccessat(user, MLIMG_REBUILD_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (user >= 0)
+		r = note_made(b, user, err);
+	if (r == 0 && user >= 0 &&
+		faccessat(user, MLIMG_REBUILD_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		r = put_list(user, MLIMG_REBUILD_FILE, &b->left, err);
 	return r < 0 ? r : put_list(b->root_fd, MLIMG_REBUILD_FILE, &b->left, err);
 }
@@ -175,6 +231,7 @@ static int run(const char *root, bool is_needed_only)
 
 	free(b.left.data);
 	free(b.done.data);
+	free(b.made.data);
 	if (b.root_fd >= 0)
 		close(b.root_fd);
 	if (r < 0)

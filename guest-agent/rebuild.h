@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file rebuild.h
- * Caches of the whole tree (libmlimg/rebuild.h) that are to be made anew in the guest, since the stack is another one: those that the layers
- * list, and those that the reconcile has dropped. The initramfs cannot make them: programs of the merged root do.
+ * Caches of the whole tree (libmlimg/rebuild.h) that are to be made anew in the guest: when the
+ * stack is another one those that the layers list, and those that the reconcile has dropped; in
+ * each later boot those that were made and are gone from the upper, since a factory reset has set
+ * them aside, or because they covered protected paths (protect.h). The initramfs cannot make them:
+ * programs of the merged root do.
  *
- *     /run/mlimg/rebuild          what is to be made in this boot, a path a line; missing when nothing is
- *     user layer: /mlimg/rebuild  the same, as long as it is not made: a boot that ends before finds it again
- *                 /mlimg/derived  what was to be made for this stack: the files are not the user's own work
+ *     /run/mlimg/rebuild          what is to be made in this boot, a path a line; missing when
+ *                                 nothing is
+ *     user layer: /mlimg/rebuild  what is to be made for this stack, as long as it is not made: a
+ *                                 boot that ends before finds it again
+ *                 /mlimg/derived  what was made for this stack and is in the upper
  *
- * mlimg-rebuild.service and mlimg-rebuild-rest.service run `mlimg-agent rebuild`, which takes away what it has made.
+ * mlimg-rebuild.service and mlimg-rebuild-rest.service run `mlimg-agent rebuild`, which moves what
+ * it has made from rebuild to derived.
  */
 #ifndef MLIMG_AGENT_REBUILD_H
 #define MLIMG_AGENT_REBUILD_H
@@ -24,6 +30,7 @@
 /** What a boot knows of it. */
 struct mlimg_rebuild_boot {
 	int root_fd, dir_fd; /**< /run/mlimg, and the user layer's /mlimg */
+	int upper_fd;        /**< the user layer's upper */
 	const struct mlimg_mounted *layers;
 	size_t n_layers;
 	bool has_changed;    /**< the stack is another one, or the first */

@@ -229,7 +229,10 @@ static int begin_reading(
 	int ret;
 
 	reading->boot = r->boot;
-	mlimg_lowers_open(r->root_fd, r->is_index, r->layers, r->n_layers, &reading->lowers);
+	ret = mlimg_lowers_open(
+		r->root_fd, r->is_index, r->layers, r->n_layers, &reading->lowers, err);
+	if (ret < 0)
+		return ret;
 	ret = mlimg_base_read_texts(r->user, r->old, &reading->texts, err);
 	if (ret == -ENOMEM)
 		return ret;

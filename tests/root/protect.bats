@@ -239,6 +239,75 @@ odd.conf, line 3: '/etc/../c' has empty parts, \".\" or \"..\"" "$(jq -r '.notes
 	set_aside /etc/c
 }
 
+@test "protected: what cannot be read stops the boot" {
+	files etc/a
+	declare_paths a /etc/a
+	layers
+	cd "$RUN/layers/0/rootfs/etc/mlimg"
+	mv protected.d x
+	ln -s x protected.d
+	fails 3 "mlimg-agent: $RUN: /etc/mlimg/protected.d of the layers: etc/mlimg/protected.d is no directory" \
+		mlimg-agent prepare --root "$RUN" --union overlay "${stack[@]}"
+	rm protected.d
+	mv x protected.d
+	truncate -s 70000 protected.d/a.conf
+	fails 1 "mlimg-agent: $RUN: /etc/mlimg/protected.d of the layers: read 'a.conf': more than 65536 bytes: File too large" \
+		mlimg-agent prepare --root "$RUN" --union overlay "${stack[@]}"
+	truncate -s 7 protected.d/a.conf
+	cd "$DIR"
+	prepare
+	mv "$RUN/layers/0/rootfs" "$DIR/away"
+	fails 1 "mlimg-agent: $RUN: open 'layers/0/rootfs': No such file or directory" \
+		mlimg-agent prepare --root "$RUN" --union overlay "${stack[@]}"
+}
+
+@test "protected: caches that mlimg has made go, and are made again" {
+	files etc/ld.so.cache usr/share/icons/x/index.theme usr/share/man/y
+	declare_paths a /etc/ld.so.cache /usr/share/icons /usr/share/man
+	layers
+	prepare
+	works mlimg-agent commit --root "$RUN"
+	as_user '
+		echo made | tee etc/ld.so.cache usr/share/icons/x/icon-theme.cache >/dev/null
+		echo mine | tee usr/share/man/mine etc/own >/dev/null
+	'
+	printf '%s\n' etc/ld.so.cache usr/share/icons/x/icon-theme.cache >"$RUN/user/mlimg/derived"
+	prepare
+	set_aside /usr/share/man
+	same "what is aside" usr/share/man/mine "$(cd "$aside/protected-1" && find . -type f | cut -c3-)"
+	same "to be made" "etc/ld.so.cache usr/share/icons/x/icon-theme.cache" "$(xargs <"$RUN/rebuild")"
+	same "upper" "etc/own" "$(cd "$upper" && find . -type f | cut -c3-)"
+	[ ! -e "$upper/usr/share/icons" ] && [ ! -e "$RUN/user/mlimg/protecting" ]
+	shows etc/ld.so.cache
+	umount "$DIR/root"
+	# Something of the user's beside it: all of that is set aside.
+	as_user 'echo made >usr/share/icons/x/icon-theme.cache; echo mine >usr/share/icons/mine'
+	prepare
+	set_aside /usr/share/icons
+	# What the user himself calls a cache of mlimg's is none.
+	as_user 'echo mine >usr/share/man/passwd'
+	echo usr/share/man/passwd >"$RUN/user/mlimg/derived"
+	prepare
+	set_aside /usr/share/man
+}
+
+@test "protected: a directory in the place of the mark is set aside too" {
+	files etc/a
+	declare_paths a /etc/a
+	layers
+	mkdir -p "$RUN/user/mlimg/protecting/mine"
+	prepare
+	as_user 'echo mine >etc/a'
+	prepare
+	set_aside /etc/a
+	[ -d "$aside/protected-1/.mlimg-protecting/mine" ] && [ ! -e "$RUN/user/mlimg/protecting" ]
+	as_user 'echo mine >etc/a'
+	mkfifo "$RUN/user/mlimg/protecting"
+	prepare
+	set_aside /etc/a
+	[ -p "$aside/protected-2/.mlimg-protecting" ]
+}
+
 @test "protected: carve-outs do not cover them either" {
 	files srv/keep/x var/lib/data/y etc/z
 	declare_paths a /srv/keep/x '/var/*/data' /etc/z
@@ -268,6 +337,20 @@ the carve-out '/var/cache' would cover a protected path" "$(jq -r '.carve_outs[]
 	same "what is aside" ".unionfs-fuse/etc/a_HIDDEN~ .unionfs-fuse/srv/p/q_HIDDEN~ usr/lib/y/mine" \
 		"$(cd "$aside/protected-1" && find . -type f | cut -c3- | LC_ALL=C sort | xargs)"
 	[ -d "$aside/protected-1/.unionfs-fuse/usr/lib/y_HIDDEN~" ]
+}
+
+@test "protected: of a long chain of renamed directories all go" {
+	local i
+	for i in {100..220}; do
+		files "srv/d$i/x"
+	done
+	declare_paths a /srv/d220/x
+	layers
+	# d101 is called d100 now, d102 d101, and so on: of each the place shows again when the next one has gone.
+	as_user 'mkdir hall; mv srv/d100 hall/away; for i in {101..220}; do mv srv/d$i srv/d$((i - 1)); done'
+	prepare
+	same "number" 122 "$(jq .protected.n "$RUN/boot.json")"
+	same "upper" "hall srv" "$(cd "$upper" && find . -mindepth 1 -printf '%P\n' | sort | xargs)"
 }
 
 @test "protected: what was renamed from a place that shows again goes too" {

@@ -36,6 +36,7 @@ mount_layers() {
 		ln -s "$DIR/${layer/#p/v}" "$RUN/layers/$i/rootfs" # of a patch: with what it refers to
 		i=$((i + 1))
 	done
+	ln -sfn "$RUN/layers/0/rootfs" "$RUN/system" # as with patches, which are not references here
 }
 
 on_v1() {

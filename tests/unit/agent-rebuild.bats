@@ -20,6 +20,12 @@ listed() {
 	printf '%s\n' "$@" | tee "$RUN/rebuild" >"$RUN/user/mlimg/rebuild"
 }
 
+# makes PROGRAM PATH: from now on, in the upper, as it does through the merged root
+makes() {
+	echo "mkdir -p '$RUN/user/upper/${2%/*}'; echo made >'$RUN/user/upper/$2'; exit 0" >>"bin/$1"
+	sed -i "/^\[ ! -e/s/\$/ || exit/" "bin/$1"
+}
+
 # left PATH…: what is still to be made
 left() {
 	local file
@@ -78,6 +84,7 @@ stack() {
 	mkdir "$RUN/layers"
 	asked=(--system "$(layerdir system s 1 empty "$RUN/layers/0")")
 	layerdir software soft "${#}" soft "$RUN/layers/1" >/dev/null
+	mkdir "$RUN"/layers/{0,1}/rootfs
 	{
 		sed -n '/^#/p' "$RUN/layers/1/mlimg/manifest"
 		[ $# -eq 0 ] || printf '# mlimg-rebuild %s\n' "$@"
@@ -102,17 +109,62 @@ prepare() { # CHANGE OPTION…
 	stack etc/ld.so.cache etc/mailcap
 	prepare first
 	left etc/ld.so.cache etc/mailcap
-	same "derived" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/user/mlimg/derived")"
 	works mlimg-agent commit --root "$RUN"
+	makes ldconfig etc/ld.so.cache
 	works mlimg-agent rebuild --root "$RUN" --needed
+	same "derived" "etc/ld.so.cache" "$(cat "$RUN/user/mlimg/derived")"
 	prepare none
 	left etc/mailcap
+	makes update-mime etc/mailcap
 	works mlimg-agent rebuild --root "$RUN"
+	same "derived" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/user/mlimg/derived")"
 	prepare none
 	left
 	stack etc/ld.so.cache
 	prepare changed
-	left etc/ld.so.cache
+	left etc/ld.so.cache etc/mailcap
+	[ ! -e "$RUN/user/mlimg/derived" ]
+}
+
+@test "what was made and is gone is made again; what the user has removed is not" {
+	tenant=$(layerdir user alice 1 empty "$RUN/user")
+	stack etc/ld.so.cache etc/mailcap
+	prepare first
+	works mlimg-agent commit --root "$RUN"
+	makes ldconfig etc/ld.so.cache
+	makes update-mime etc/mailcap
+	works mlimg-agent rebuild --root "$RUN"
+	prepare none --reset again
+	same "to be made" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/rebuild")"
+	# A boot that ends before it is made finds it again, and so does one that loses changes.
+	prepare none --mode volatile
+	same "to be made" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/rebuild")"
+	prepare none
+	works mlimg-agent rebuild --root "$RUN" --needed
+	prepare none
+	same "to be made" etc/mailcap "$(cat "$RUN/rebuild")"
+	works mlimg-agent rebuild --root "$RUN"
+	prepare none
+	left
+	rm -r "$RUN/user/upper/etc"
+	: >"$RUN/user/upper/etc"
+	prepare none
+	left
+}
+
+@test "lists of a stranger's lead nowhere else, and name nothing but caches" {
+	tenant=$(layerdir user alice 1 empty "$RUN/user")
+	stack
+	prepare first
+	works mlimg-agent commit --root "$RUN"
+	printf 'etc/ld.so.cache\netc/shadow\netc/ld.so.cache\n' | tee derived >"$RUN/user/mlimg/rebuild"
+	prepare none
+	same "to be made" etc/ld.so.cache "$(cat "$RUN/rebuild")"
+	rm "$RUN/user/mlimg/rebuild"
+	ln -s "$PWD/derived" "$RUN/user/mlimg/rebuild"
+	ln -s "$PWD/derived" "$RUN/user/mlimg/derived"
+	prepare none
+	[ ! -e "$RUN/rebuild" ]
 }
 
 @test "a volatile boot lists for itself alone; the other modes nothing" {
