@@ -33,6 +33,7 @@ prepare() {
 	rm -rf "$RUN/layers"
 	mkdir "$RUN/layers"
 	cp -r "$DIR/layer-v1" "$RUN/layers/0"
+	mkdir "$RUN/layers/0/rootfs"
 	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT" "$@"
 }
 

@@ -49,6 +49,7 @@ on_overlay() {
 	mkdir "$RUN/layers"
 	cp -r "$DIR/layer-v1" "$RUN/layers/0"
 	cp -r "$DIR/layer-nginx" "$RUN/layers/1"
+	mkdir "$RUN"/layers/{0,1}/rootfs
 	works prepare overlay "$V1"
 }
 

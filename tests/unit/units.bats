@@ -12,6 +12,7 @@ remount() {
 	line=${line//%%/%}
 	line=${line//\\\\/\\}
 	line=${line//\/run\//$BATS_TEST_TMPDIR\/}
+	# shellcheck disable=SC2086 # a shell and its applet
 	works $1 -c "${line//\/etc\/fstab/$BATS_TEST_TMPDIR\/fstab}"
 }
 
