@@ -9,11 +9,13 @@ POWER_MIB=160 # more than the one group that formatting makes, so that the file 
 # power_make DIR: small systems system.img and system2.img in DIR, whose guests begin the load as soon as they are up, where the kernel parameter
 # powerload=STEPS asks for it.
 power_make() {
-	local images=$1 tree=$1/tree
+	local images=$1 tree=$1/tree file
 	shift
 	small-root "$(debian-tree v1)" "$tree" "$@"
 	cp "$MLIMG_BUILD/tests/lib/powerload" "$tree/usr/lib/mlimg-test/"
 	powerload make "$tree"
+	mkdir -p "$tree"/usr/share/many/d{0..9}
+	for file in "$tree"/usr/share/many/d{0..9}/f{0..9}; do echo "${file##*/many}" >"$file"; done
 	cat >>"$tree/etc/init.d/start" <<'END'
 read -r cmdline </proc/cmdline
 for word in $cmdline; do
@@ -38,17 +40,39 @@ power_disk() {
 # power_start STEPS [ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]]: guest "t" with $system and $user, and the load until so many steps are done; "" for none. What it
 # promises goes to $vms/promises.
 power_start() {
-	local given=(${1:+--append "powerload=$1"})
-	shift
-	while [ $# -gt 0 ] && [ "$1" != -- ]; do
-		given+=("$1")
-		shift
-	done
-	[ $# -eq 0 ] || shift
+	local given more steps=$1
+	vm_split "${@:2}"
 	: >"$vms/promises"
-	vm_start t --system "$system" --user "$user" --format-user "$POWER_USER" --memory 256M --net none \
-		"${given[@]}" -- -chardev "file,id=promise,path=$vms/promises" \
-		-device virtserialport,bus=virtio-serial0.0,nr=3,chardev=promise,name=org.mlimg.promise.0 "$@"
+	vm_start t --system "$system" --user "$user" --format-user "$POWER_USER" --memory 256M --net none --verbose \
+		${steps:+--append "powerload=$steps"} "${given[@]}" -- -chardev "file,id=promise,path=$vms/promises" \
+		-device virtserialport,bus=virtio-serial0.0,nr=3,chardev=promise,name=org.mlimg.promise.0 "${more[@]}"
+}
+
+# power_staged STAGE: waits until the boot has come so far. STAGE may have what the stage's detail begins with, behind ": ".
+power_staged() {
+	until grep -Eq "^t: +[.0-9]+ s  $1" "$vms/t.out"; do
+		if ! kill -0 "${vm_pids[t]}" 2>/dev/null; then
+			echo "the guest does not come to stage '$1'" >&2
+			vm_tell t
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# The stages that there were, in one line.
+power_stages() {
+	sed -nE 's/^t: +[.0-9]+ s  ([a-z-]+).*/\1/p' "$vms/t.out" | uniq | paste -sd ' '
+}
+
+# power_enlarge IMAGE MIB: its disk, by so much; the promises stay in its last sector.
+power_enlarge() {
+	local promised size
+	promised=$(power_promise "$1")
+	size=$(($(stat -c %s "$1") - 512))
+	truncate -s $size "$1"
+	truncate -s $((size + $2 * 1048576 + 512)) "$1"
+	printf 'mlimg-power %s\n' "$promised" | dd of="$1" bs=512 seek=$(((size + $2 * 1048576) / 512)) conv=notrunc status=none
 }
 
 # power_promised WORD [TIMES]: waits until the guest has said so.
@@ -74,17 +98,20 @@ power_cut() {
 	vm_end t || :
 }
 
-# power_log STEPS LOG ARGUMENT-OF-mlimg-vm-run…: a guest that does so many steps and powers off; all that is written to its user disk is in LOG. Of what QEMU 7.2 cannot log the disk must
-# know nothing: zeroes that are written as such (other writes take their place in the log; mended in QEMU 9), and requests merged into one of 1024 pieces (the log's
-# entry would have more than a system call takes, and is missing).
-power_log() {
-	local steps=$1 log=$2
-	shift 2
+# power_logged STEPS LOG ARGUMENT-OF-mlimg-vm-run…: power_start; all that is written to the user disk is in LOG. Of what QEMU 7.2 cannot log
+# the disk must know nothing: zeroes that are written as such (other writes take their place in the log; mended in QEMU 9), and requests
+# merged into one of 1024 pieces (the log's entry would have more than a system call takes, and is missing).
+power_logged() {
+	local log=$2
 	: >"$log"
-	power_start "$steps" "$@" -- -blockdev "driver=blklogwrites,node-name=logged,file=user,log.driver=file,log.filename=$log" \
+	power_start "$1" "${@:3}" -- -blockdev "driver=blklogwrites,node-name=logged,file=user,log.driver=file,log.filename=$log" \
 		-set device.user.drive=logged -set device.user.write-zeroes=off \
-		-set device.user.request-merging=off &&
-		vm_up t && { [ -z "$steps" ] || power_promised "done $steps"; } && vm_stop t && vm_clean "$user"
+		-set device.user.request-merging=off
+}
+
+# power_log STEPS LOG ARGUMENT-OF-mlimg-vm-run…: a guest that is logged, does so many steps and powers off.
+power_log() {
+	power_logged "$@" && vm_up t && { [ -z "$1" ] || power_promised "done $1"; } && vm_stop t && vm_clean "$user"
 }
 
 # power_promise IMAGE: how many steps were promised.
@@ -121,16 +148,22 @@ power_upper() {
 	echo "$upper"
 }
 
-# power_holds IMAGE SYSTEM: the user layer IMAGE mounts, e2fsck finds nothing that is not in its journal, and under the kernel's overlayfs the root
-# has all that was promised. Sets power_generation. In a mount name space of the caller's own.
-power_holds() {
-	local image=$1 dir=$vms/host status=0 options
-	e2fsck -p "$image" >"$vms/fsck.log" 2>&1 || status=$?
-	if [ $status -gt 1 ] || ! e2fsck -fn "$image" >>"$vms/fsck.log" 2>&1; then
+# power_fsck IMAGE: the journal is replayed, and beside that e2fsck finds nothing.
+power_fsck() {
+	local status=0
+	e2fsck -p "$1" >"$vms/fsck.log" 2>&1 || status=$?
+	if [ $status -gt 1 ] || ! e2fsck -fn "$1" >>"$vms/fsck.log" 2>&1; then
 		echo "e2fsck -p ended with $status:" >&2
 		cat "$vms/fsck.log" >&2
 		return 1
 	fi
+}
+
+# power_holds IMAGE SYSTEM: the user layer IMAGE mounts, e2fsck finds nothing that is not in its journal, and under the kernel's overlayfs the root
+# has all that was promised. Sets power_generation. In a mount name space of the caller's own.
+power_holds() {
+	local image=$1 dir=$vms/host status=0 options
+	power_fsck "$image" || return
 	mkdir -p "$dir"/{user,system,root}
 	mount -o loop,nosuid,nodev "$image" "$dir/user" || return
 	options=index=off,metacopy=off,xino=auto,redirect_dir=on
@@ -142,4 +175,44 @@ power_holds() {
 	power_generation=$(power_describes "$dir/user/mlimg") || status=2
 	umount "$dir/root" "$dir/system" "$dir/user"
 	[ $status -lt 2 ]
+}
+
+# What of a user layer is converted, in a guest: files of the system removed, changed, and in directories made anew; and files of the user's.
+# shellcheck disable=SC2034 # for a test
+POWER_MARKS='set -e
+	cd /usr/share/many
+	rm d[0-4]/f[0-7]
+	rm -r d5 d6
+	mkdir d6
+	echo mine | tee d6/f0 d7/f1 d8/new >/dev/null
+	rm -r d9
+	echo mine >d9
+	mkdir -p own/dir
+	echo mine >own/dir/file
+	sync'
+
+# What guest "t" shows of that.
+power_marks() {
+	vm_do t 'cd /usr/share/many; find . -exec stat -c "%n %F %a %u %g" {} + | LC_ALL=C sort; find . -type f | LC_ALL=C sort | xargs md5sum'
+}
+
+# power_converts IMAGE DRIVER: the user layer IMAGE mounts, e2fsck finds nothing, and its conversion is done, or done again, for this driver.
+# Prints the marks and whatever else is in the upper where POWER_MARKS has been, without the times of the marks themselves and what overlayfs notes
+# of copies; on stderr how far the conversion was.
+power_converts() {
+	local dir=$vms/host said status=0
+	power_fsck "$1" || return
+	mkdir -p "$dir/user"
+	mount -o loop,nosuid,nodev "$1" "$dir/user" || return
+	[ ! -e "$dir/user/mlimg/convert.plan" ] || echo "the conversion was under way" >&2
+	if said=$(mlimg-agent convert --to "$2" "$dir/user" 2>&1); then
+		echo "${said##*; }" >&2
+		power_describes "$dir/user/mlimg" >/dev/null && treelist "$dir/user/upper" >"$vms/upper" || status=$?
+	else
+		echo "$said" >&2
+		status=1
+	fi
+	umount "$dir/user" && e2fsck -fn "$1" >"$vms/fsck.log" 2>&1 || status=1
+	[ "$status" = 0 ] && grep -E '^(\./)?(\.unionfs-fuse/)?usr/share/many' "$vms/upper" | sed -E '/unionfs-fuse|type=char/s/ time=[^ ]*//
+		s/xattr:trusted\.overlay\.(origin|impure|uuid):[^ ,]*,?//g; s/,?( tags=)?$//'
 }

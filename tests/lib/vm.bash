@@ -8,21 +8,26 @@ VM_BOOT_SECONDS=${VM_BOOT_SECONDS:-300}
 # Sourced from a function by bats, so it must be said that it is global.
 declare -gA vm_pids
 
-# vm_start NAME ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]: with the union driver $vm_union; without, with the one that mlimg-vm
-# chooses, which for the tests' systems is the index.
-vm_start() {
-	local name=$1 given=()
-	shift
+# vm_split ARGUMENT…: sets given to what is before "--", and more to what is behind; both are the caller's.
+vm_split() {
+	given=()
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do
 		given+=("$1")
 		shift
 	done
-	[ $# -eq 0 ] || shift
+	more=("${@:2}")
+}
+
+# vm_start NAME ARGUMENT-OF-mlimg-vm-run… [-- QEMU-ARGUMENT…]: with the union driver $vm_union; without, with the one that mlimg-vm
+# chooses, which for the tests' systems is the index.
+vm_start() {
+	local name=$1 given more
+	vm_split "${@:2}"
 	mkdir -p "$vms"
 	: >"$vms/$name.out"
 	# Closed: descriptors of bats and of locks, which a guest must not hold.
 	mlimg-vm run --name "$name" --runtime-dir "$vms" --cache-dir "$vms/indexes" \
-		--union "${vm_union:-auto}" --boot-timeout "$VM_BOOT_SECONDS" "${given[@]}" -- "$@" \
+		--union "${vm_union:-auto}" --boot-timeout "$VM_BOOT_SECONDS" "${given[@]}" -- "${more[@]}" \
 		-chardev "socket,id=test,path=$vms/$name.test,server=on,wait=off" \
 		-device virtserialport,bus=virtio-serial0.0,nr=2,chardev=test,name=org.mlimg.test.0 \
 		>"$vms/$name.out" 2>"$vms/$name.err" </dev/null 3>&- 4>&- 9>&- &

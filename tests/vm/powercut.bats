@@ -9,7 +9,7 @@ load ../lib/common
 setup_file() {
 	load ../lib/small
 	load ../lib/power
-	power_make "$BATS_FILE_TMPDIR"
+	power_make "$BATS_FILE_TMPDIR" --unionfs "$(command -v unionfs)"
 }
 
 setup() {
@@ -38,9 +38,9 @@ boots() {
 	vm_kill
 }
 
-# cut_all LOG BASE CUTS GENERATION [BOOTED]: that many cuts out of a log that began with the disk BASE. A guest that has promised something more has come so far that the user
-# layer knows its stack, generation GENERATION; before that it knows this one or the former. The first cut of a blank disk, of a boot and of the load is booted, too,
-# unless BOOTED is "all".
+# cut_all LOG BASE CUTS GENERATION [BOOTED]: that many cuts out of a log that began with the disk BASE. A guest that has promised something more
+# has come so far that the user layer knows its stack, generation GENERATION; before that it knows this one or the former. The first cut of a
+# blank disk, of a boot and of the load is booted, too, unless BOOTED names it (blank-boot, layer-boot, layer-load) or is "all".
 cut_all() {
 	local log=$1 base=$2 n=$3 cut said state image=$BATS_TEST_TMPDIR/cut.img booted=${5:-} power_generation before
 	before=$(power_promise "$base")
@@ -73,8 +73,14 @@ cut_all() {
 	echo "booted:$booted"
 }
 
+# share N: so many of 25 cuts, but one in any case.
+share() {
+	echo $((cuts * $1 / 25 > 0 ? cuts * $1 / 25 : 1))
+}
+
 @test "power cut: of a first boot that formats, and of a load; then of a boot with another system and driver, and of a factory reset" {
-	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log part=$((cuts * 8 / 25))
+	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log part
+	part=$(share 7)
 	power_disk "$user"
 	cp "$user" "$base"
 	vm_union=overlay power_log 100 "$log"
@@ -82,40 +88,105 @@ cut_all() {
 	cp --sparse=always "$base" "$base.all"
 	powercut "$log" "$base.all" 0 0 0
 	cmp "$base.all" "$user"
-	vm_union=overlay cut_all "$log" "$base" $part 1
+	vm_union=overlay cut_all "$log" "$base" "$part" 1
 
 	cp --sparse=always "$user" "$base"
 	system=$images/system2.img
 	vm_union=index power_log 200 "$log"
-	vm_union=index cut_all "$log" "$base" $part 2
+	vm_union=index cut_all "$log" "$base" "$part" 2 layer-load
 
 	# All that is set aside is in one place, wherever that is. Nobody looks for it there but a person, so no guest either.
 	cp --sparse=always "$user" "$base"
 	vm_union=index power_log '' "$log" --mode reset
-	vm_union=index cut_all "$log" "$base" $((cuts * 4 / 25)) 3 all
+	vm_union=index cut_all "$log" "$base" "$(share 2)" 3 all
 }
 
-@test "power cut: QEMU killed at any moment of boots and of the load" {
-	local cut n=$(((cuts + 4) / 5)) before=0 said # bats changes i
+# cut_conversion LOG BASE CUTS DRIVER WANTED MARKS: that many cuts out of a log of a boot that converts for DRIVER, in the middle third of it, where
+# the conversion is. Done again, the conversion ends like the one that was not cut, with WANTED. One cut, from which it had something left to do
+# if there is one, is booted, and the guest shows MARKS.
+cut_conversion() {
+	local log=$1 base=$2 n=$3 cut said how image=$BATS_TEST_TMPDIR/cut.img chosen=$BATS_TEST_TMPDIR/chosen.img
+	rm -f "$chosen"
+	for ((cut = 0; cut < n; cut++)); do
+		cp --sparse=always "$base" "$image"
+		said=$(powercut "$log" "$image" $((n + cut)) $((3 * n)) "$seed")
+		cp --sparse=always "$image" "$image.booted"
+		power_converts "$image" "$4" >"$BATS_TEST_TMPDIR/found" 2>"$BATS_TEST_TMPDIR/how"
+		how=$(paste -sd , "$BATS_TEST_TMPDIR/how")
+		echo "cut $cut of $n: $said: $how"
+		same "what is there" "$5" "$(cat "$BATS_TEST_TMPDIR/found")"
+		if [[ $how == *"under way"* ]]; then
+			under_way=$((under_way + 1))
+			mv "$image.booted" "$chosen"
+		elif [ ! -e "$chosen" ]; then
+			mv "$image.booted" "$chosen"
+		fi
+	done
+	user=$chosen vm_union=$4 power_start '' --convert
+	vm_up t
+	same "what the guest shows" "$6" "$(power_marks)"
+	vm_stop t
+	vm_clean "$chosen"
+}
+
+@test "power cut: of a conversion for unionfs-fuse, and of the way back" {
+	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log driver wanted marks under_way=0
+	power_disk "$user"
+	vm_union=overlay power_start ''
+	vm_up t
+	vm_do t "$POWER_MARKS"
+	marks=$(power_marks)
+	vm_stop t
+	for driver in unionfs overlay; do
+		cp --sparse=always "$user" "$base"
+		vm_union=$driver power_logged '' "$log" --convert
+		vm_up t
+		same "what the guest shows" "$marks" "$(power_marks)"
+		vm_stop t
+		vm_clean "$user"
+		cp --sparse=always "$user" "$base.all"
+		wanted=$(power_converts "$base.all" $driver)
+		cut_conversion "$log" "$base" "$(share 2)" $driver "$wanted" "$marks"
+	done
+	echo "cuts in the middle of a conversion: $under_way"
+	[ "$under_way" -gt 0 ]
+}
+
+# How far a boot comes before QEMU is killed, in turns. So that there is something to do, "reconcile" begins with another system, "growth"
+# with a larger disk, and "format" is the first, of a disk that is blank; what is before "fsck" has left a journal.
+MOMENTS='format load fsck reconcile union load growth early layers switch-root'
+
+# reaches MOMENT: guest "t" has come so far, and then some time has passed.
+reaches() {
+	case $1 in
+		load) power_promised checked && power_promised promise $((RANDOM % 40)) ;;
+		format) power_staged 'user: making the user layer' && sleep "0.$((RANDOM % 5))" ;;
+		early) sleep "$((RANDOM % 3)).$((RANDOM % 10))" ;;
+		fsck | growth) power_staged user && sleep "0.$((RANDOM % 8))" ;;
+		*) power_staged "$1" && sleep "0.$((RANDOM % 4))$((RANDOM % 10))" ;;
+	esac
+}
+
+@test "power cut: QEMU killed at every stage of boots and in the load" {
+	local cut n before=0 said moment moments
+	n=$(share 5)
+	read -ra moments <<<"$MOMENTS"
 	RANDOM=$seed
 	power_disk "$user"
 	for ((cut = 0; cut <= n; cut++)); do
+		moment=${moments[cut % ${#moments[@]}]}
+		[ "$moment" != reconcile ] || system=$images/system$([ "$system" != "$images/system.img" ] || echo 2).img
+		[ "$moment" != growth ] || [ "$cut" -gt 100 ] || power_enlarge "$user" 128
 		vm_union=$([ $((cut % 2)) = 0 ] && echo overlay || echo index) power_start 100000
 		if [ $cut = "$n" ]; then
 			vm_up t
 			power_promised checked
 			break
 		fi
-		# Half of them before the guest says anything: a boot takes some seconds.
-		if [ $((cut % 2)) = 1 ]; then
-			sleep "$((RANDOM % 8)).$((RANDOM % 1000))"
-		else
-			power_promised checked
-			power_promised promise $((RANDOM % 40))
-		fi
+		reaches "$moment"
 		power_cut
 		said=$(tail -n 1 "$vms/promises")
-		echo "cut $cut of $n: $(wc -l <"$vms/promises") lines, the last '$said'"
+		echo "cut $cut of $n, $moment: stages $(power_stages); $(wc -l <"$vms/promises") lines, the last '$said'"
 		same "what the guest found broken" "" "$(grep broken "$vms/promises" || :)"
 		case $said in
 			promise*) before=${said#promise } ;;
