@@ -39,7 +39,7 @@ teardown() {
 
 @test "flavours: stand-alone: at most 4 MB with e2fsck, unionfs-fuse and all modules" {
 	local size
-	small-root "$(debian-tree v1)" "$BATS_TEST_TMPDIR/small" --unionfs "$(command -v unionfs)"
+	small-root "$(debian-tree v1)" "$BATS_TEST_TMPDIR/small" --compress zstd --unionfs "$(command -v unionfs)"
 	size=$(stat -c %s "$BATS_TEST_TMPDIR"/small/boot/initrd.img-*)
 	echo "$size bytes"
 	[ "$size" -gt 1000000 ]
