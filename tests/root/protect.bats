@@ -347,6 +347,7 @@ the carve-out '/var/cache' would cover a protected path" "$(jq -r '.carve_outs[]
 	declare_paths a /srv/d220/x
 	layers
 	# d101 is called d100 now, d102 d101, and so on: of each the place shows again when the next one has gone.
+	# shellcheck disable=SC2016 # as_user expands it
 	as_user 'mkdir hall; mv srv/d100 hall/away; for i in {101..220}; do mv srv/d$i srv/d$((i - 1)); done'
 	prepare
 	same "number" 122 "$(jq .protected.n "$RUN/boot.json")"
