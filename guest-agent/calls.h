@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file calls.h
- * The calls of the command line, `mlimg-agent CALL …` (PROTOCOL.md, "mlimg-agent run once"). Each parses its own options and
- * returns the exit code of the program; what it has to say about a failure it has printed.
+ * The calls of the command line, `mlimg-agent CALL …` (PROTOCOL.md, "mlimg-agent run once"). Each
+ * parses its own options and returns the exit code of the program; what it has to say about a
+ * failure it has printed.
  */
 #ifndef MLIMG_CALLS_H
 #define MLIMG_CALLS_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file change-stage.h
- * Makes ready what a plan (libmlimg/plan.h) says is to be done in an upper: step 1 of change.h. The upper itself is only looked at.
+ * Makes ready what a plan (libmlimg/plan.h) says is to be done in an upper: step 1 of change.h. The
+ * upper itself is only looked at.
  */
 #ifndef MLIMG_CHANGE_STAGE_H
 #define MLIMG_CHANGE_STAGE_H
@@ -11,8 +12,8 @@
 #include "libmlimg/plan.h"
 
 /**
- * Make a change ready. What an earlier one that was never decided has left is removed; what was set aside under the same number is
- * kept under another one.
+ * Make a change ready. What an earlier one that was never decided has left is removed; what was set
+ * aside under the same number is kept under another one.
  *
  * @param call        see there
  * @param plan        what is to be done
@@ -21,8 +22,9 @@
  * @param old         the present state
  * @param next        the state that the change leads to; generation of @p plan
  * @param err         names the path
- * @return            0; -ENOSPC, -EDQUOT: there is no room; -EUCLEAN: the plan does not fit the upper, or the layers' contents their
- *                    manifests; -ECANCELED; -errno. On failure nothing is left, unless it was by the step
+ * @return            0; -ENOSPC, -EDQUOT: there is no room; -EUCLEAN: the plan does not fit the
+ *                    upper, or the layers' contents their manifests; -ECANCELED; -errno. On failure
+ *                    nothing is left, unless it was by the step
  */
 int mlimg_change_stage(struct mlimg_change_call *call, const struct mlimg_plan *plan,
 	const struct mlimg_lowers *lowers, bool is_unionfs, const struct mlimg_boot_state *old,

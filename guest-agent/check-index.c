@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-agent check-index`: before anything is mounted, whether the layers' disks, or what lies behind a joined index, are those that it was compiled from. */
+/*
+ * `mlimg-agent check-index`: before anything is mounted, whether the layers' disks, or what lies
+ * behind a joined index, are those that it was compiled from.
+ */
 #include <errno.h>
 #include <fcntl.h>
 

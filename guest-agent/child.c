@@ -48,8 +48,8 @@ static bool take_output(int fd, char *out, size_t size, size_t *used)
 }
 
 /*
- * Until both the program has ended and all that it printed is read. What it left running may hold the pipe open: the
- * program's own end is enough then.
+ * Until both the program has ended and all that it printed is read. What it left running may hold
+ * the pipe open: the program's own end is enough then.
  */
 static int watch(int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t size)
 {

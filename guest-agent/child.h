@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file child.h
- * Run a program, read what it prints, and never wait longer than one is willing to. No shell takes part.
+ * Run a program, read what it prints, and never wait longer than one is willing to. No shell takes
+ * part.
  */
 #ifndef MLIMG_CHILD_H
 #define MLIMG_CHILD_H
@@ -11,12 +12,13 @@
 #include "libmlimg/err.h"
 
 /**
- * Run a program to its end. Its standard input and error are /dev/null. It leads a process group of its own, which is killed as a whole when the
- * time is over.
+ * Run a program to its end. Its standard input and error are /dev/null. It leads a process group of
+ * its own, which is killed as a whole when the time is over.
  *
  * @param argv        the program, looked for on PATH, and its arguments; ends with NULL
  * @param timeout_ms  how long it may take
- * @param ret_out     what it printed, NUL-terminated; what goes beyond @p out_size is read and dropped
+ * @param ret_out     what it printed, NUL-terminated; what goes beyond @p out_size is read and
+ *                    dropped
  * @param out_size    bytes of @p ret_out
  * @param ret_status  its exit status; 128 and the signal's number when a signal ended it
  * @param err         names the program

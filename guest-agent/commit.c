@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `mlimg-agent commit`: after the union is mounted, the carve-outs are mounted over it, and the state that `prepare` left in /run/mlimg goes
- * into the user layer. Not earlier: a boot that fails before must find the user layer as the last good boot left it. Last, boot.json is
- * copied to where everybody can read it.
+ * `mlimg-agent commit`: after the union is mounted, the carve-outs are mounted over it, and the
+ * state that `prepare` left in /run/mlimg goes into the user layer. Not earlier: a boot that fails
+ * before must find the user layer as the last good boot left it. Last, boot.json is copied to where
+ * everybody can read it.
  */
 #include <errno.h>
 #include <fcntl.h>

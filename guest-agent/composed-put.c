@@ -120,7 +120,10 @@ static void remove_others(int dir_fd, const char *kept)
 			(void)mlimg_remove_tree(dir_fd, entry->d_name);
 }
 
-/* All of it is on the disk before it has its name; whether the name is there after a power cut does not matter. */
+/*
+ * All of it is on the disk before it has its name; whether the name is there after a power cut does
+ * not matter.
+ */
 static int keep(int dir_fd, const char *name, const struct mlimg_composed *c, struct mlimg_err *err)
 {
 	int r = write_tree(dir_fd, NEW, c, err);

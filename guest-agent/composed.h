@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file composed.h
- * The composed tree of a stack (libmlimg/compose.h) where it is no index that has it: a directory that becomes the topmost of the read-only
- * layers, right below the user's.
+ * The composed tree of a stack (libmlimg/compose.h) where it is no index that has it: a directory
+ * that becomes the topmost of the read-only layers, right below the user's.
  *
  * It is made once for each stack, and lies in the user layer, on the same file system as the upper:
  *
  *     /mlimg/composed.<stack>-<N>/rootfs     the tree; 20 digits of the stack id, and the number of the rules
  *     /mlimg/composed.<stack>-<N>/manifest   its manifest
  *
- * It appears there whole, by rename, after it is on stable storage; then /run/mlimg/composed is a symbolic link to it. In the modes that
- * write nothing into the user layer, and when there is no room in it, /run/mlimg/composed is a directory with the same in it: it takes memory, and
- * is made in every boot. So it is where layers are read through hash trees, or protect paths (protect.h): what lies in the user layer is the user's. Where nothing is composed there is no /run/mlimg/composed.
+ * It appears there whole, by rename, after it is on stable storage; then /run/mlimg/composed is a
+ * symbolic link to it. In the modes that write nothing into the user layer, and when there is no
+ * room in it, /run/mlimg/composed is a directory with the same in it: it takes memory, and is made
+ * in every boot. So it is where layers are read through hash trees, or protect paths (protect.h):
+ * what lies in the user layer is the user's. Where nothing is composed there is no
+ * /run/mlimg/composed.
  */
 #ifndef MLIMG_COMPOSED_H
 #define MLIMG_COMPOSED_H
@@ -79,8 +82,8 @@ struct mlimg_composed_place {
 };
 
 /**
- * Put the tree where the union looks for it, and into the user layer if it is to be there and is not. Trees of other stacks are removed from
- * there: nothing is mounted yet.
+ * Put the tree where the union looks for it, and into the user layer if it is to be there and is
+ * not. Trees of other stacks are removed from there: nothing is mounted yet.
  *
  * @param place  see there
  * @param stack  what is composed, perhaps nothing

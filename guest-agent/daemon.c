@@ -57,8 +57,8 @@ static bool answer(const char *text, size_t size, void *ctx)
 }
 
 /*
- * Read until there is no more. What a client that does not read its responses has asked meanwhile is thrown away, since to answer each
- * of its requests would take the time limit of each.
+ * Read until there is no more. What a client that does not read its responses has asked meanwhile
+ * is thrown away, since to answer each of its requests would take the time limit of each.
  *
  * @return 0; 1 when the other end is closed; -errno when the port itself is gone
  */
@@ -83,7 +83,10 @@ static int drain(struct channel *channel)
 	}
 }
 
-/* The directory in which the mark of the default target will appear; -1 where a boot by mlimg has not made it. */
+/*
+ * The directory in which the mark of the default target will appear; -1 where a boot by mlimg has
+ * not made it.
+ */
 static int watch_marks(const struct mlimg_agent *agent)
 {
 	mlimg_autoclose int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -96,8 +99,8 @@ static int watch_marks(const struct mlimg_agent *agent)
 }
 
 /*
- * Once, whether the mark was there before the watch or after it; under another init there is nothing to wait for. A client that is not
- * there misses it.
+ * Once, whether the mark was there before the watch or after it; under another init there is
+ * nothing to wait for. A client that is not there misses it.
  */
 static void announce_default_target(struct channel *channel, int marks_fd)
 {
@@ -116,9 +119,10 @@ static void announce_default_target(struct channel *channel, int marks_fd)
 }
 
 /*
- * Edge-triggered: a port whose other end is closed is "readable" and "hung up" all the time, so that waiting for a level would return
- * at once, for ever. The port wakes its waiters whenever data come and whenever the host opens or closes its end, and an edge is kept
- * for us while we do something else; so after reading until nothing is left there is nothing to miss.
+ * Edge-triggered: a port whose other end is closed is "readable" and "hung up" all the time, so
+ * that waiting for a level would return at once, for ever. The port wakes its waiters whenever data
+ * come and whenever the host opens or closes its end, and an edge is kept for us while we do
+ * something else; so after reading until nothing is left there is nothing to miss.
  */
 static int watch_edges(int fd, int marks_fd, struct mlimg_err *err)
 {
@@ -141,8 +145,9 @@ static int wait_edge(int epoll_fd, struct mlimg_err *err)
 }
 
 /*
- * That a port's other end is closed ends nothing: the news comes another way than the data, so that the next client's first bytes may be here
- * before it. What the last client left unfinished, the next one clears away with 0xFF.
+ * That a port's other end is closed ends nothing: the news comes another way than the data, so that
+ * the next client's first bytes may be here before it. What the last client left unfinished, the
+ * next one clears away with 0xFF.
  *
  * @return 0 when @p until_closed and the client has gone; else only on failure
  */

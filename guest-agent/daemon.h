@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file daemon.h
- * The daemon: reads requests from the port, one client after the other, and writes the responses. It waits without
- * polling, also while nobody is at the other end, and keeps nothing from one request to the next.
+ * The daemon: reads requests from the port, one client after the other, and writes the responses.
+ * It waits without polling, also while nobody is at the other end, and keeps nothing from one
+ * request to the next.
  */
 #ifndef MLIMG_DAEMON_H
 #define MLIMG_DAEMON_H
@@ -26,7 +27,8 @@ int mlimg_daemon_serve_port(
 	const char *path, const struct mlimg_agent *agent, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Listen on a Unix socket instead, one client at a time: how the tests reach the daemon without a guest.
+ * Listen on a Unix socket instead, one client at a time: how the tests reach the daemon without a
+ * guest.
  *
  * @param path   the socket, made with mode 0600; an old socket of the name is replaced
  * @param agent  what commands may look at

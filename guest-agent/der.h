@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file der.h
- * A reader of DER, as much of it as signatures and certificates need: elements one after the other, each read once, never beyond the end of
- * what it is in. It allocates nothing and points into what it reads.
+ * A reader of DER, as much of it as signatures and certificates need: elements one after the other,
+ * each read once, never beyond the end of what it is in. It allocates nothing and points into what
+ * it reads.
  *
- * Strict: tags have one byte, lengths are definite and as short as they can be, integers too. So nothing can be written in two ways.
+ * Strict: tags have one byte, lengths are definite and as short as they can be, integers too. So
+ * nothing can be written in two ways.
  *
  * Source: ITU-T X.690, 8.1 to 8.3 and 10.1.
  */
@@ -39,7 +41,8 @@ enum {
  * @param in           what is read; moves on
  * @param tag          the tag that it must have
  * @param ret_content  its contents
- * @return             false when there is none, or it has another tag or a wrong length; then @p in is of no more use
+ * @return             false when there is none, or it has another tag or a wrong length; then @p in
+ *                     is of no more use
  */
 bool mlimg_der_take(struct mlimg_der *in, uint8_t tag, struct mlimg_der *ret_content);
 
@@ -60,7 +63,8 @@ bool mlimg_der_is_next(const struct mlimg_der *in, uint8_t tag);
  *
  * @param in             as mlimg_der_take()
  * @param ret_magnitude  big endian, without zeros in front
- * @return               as mlimg_der_take(); false also for one that is 0, negative, or longer than it need be
+ * @return               as mlimg_der_take(); false also for one that is 0, negative, or longer than
+ *                       it need be
  */
 bool mlimg_der_take_positive(struct mlimg_der *in, struct mlimg_der *ret_magnitude);
 

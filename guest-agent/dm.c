@@ -15,7 +15,10 @@
 
 #define CONTROL "/dev/mapper/control"
 
-/* A target as the kernel takes it. Its parameters take the least room that keeps the next one aligned. */
+/*
+ * A target as the kernel takes it. Its parameters take the least room that keeps the next one
+ * aligned.
+ */
 #define ALIGNED(n) (((n) + 7) & ~(size_t)7)
 
 static void begin(struct dm_ioctl *head, const char *name)

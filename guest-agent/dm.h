@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file dm.h
- * Read-only device-mapper devices by the kernel's own interface, so that an initramfs needs neither libdevmapper nor veritysetup. What a target's
- * parameters mean is the caller's affair.
+ * Read-only device-mapper devices by the kernel's own interface, so that an initramfs needs neither
+ * libdevmapper nor veritysetup. What a target's parameters mean is the caller's affair.
  *
  * Source: the kernel's include/uapi/linux/dm-ioctl.h.
  */
@@ -29,7 +29,8 @@ struct mlimg_dm_target {
 };
 
 /**
- * Make a read-only device and /dev/mapper/NAME, a link to its node as udev makes it. One of this name, left by an earlier attempt, is replaced.
+ * Make a read-only device and /dev/mapper/NAME, a link to its node as udev makes it. One of this
+ * name, left by an earlier attempt, is replaced.
  *
  * @param name       up to MLIMG_DM_NAME_MAX of [a-z0-9-]
  * @param targets    what it consists of, one behind the other
@@ -42,7 +43,8 @@ int mlimg_dm_create(const char *name, const struct mlimg_dm_target *targets, siz
 	dev_t *ret_dev, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Remove a device that an earlier attempt has left. That there is none, or no device-mapper, is no failure.
+ * Remove a device that an earlier attempt has left. That there is none, or no device-mapper, is no
+ * failure.
  *
  * @param name  of the device
  * @param err   names it

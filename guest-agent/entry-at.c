@@ -148,11 +148,16 @@ int mlimg_entry_at_set(struct mlimg_entry_reader *reader, int dirfd, const char 
 		fchownat(dirfd, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) <
 			0)
 		return -errno;
-	/* After the owner, whose change takes set-id bits away. Of a link nobody looks at the mode. */
+	/*
+	 * After the owner, whose change takes set-id bits away. Of a link nobody looks at the mode.
+	 */
 	if (entry->type != MLIMG_LINK && chmod(named(buf, dirfd, name), entry->mode) < 0)
 		return -errno;
 	r = set_xattrs(reader, dirfd, name, entry);
-	/* An ACL is also three digits of the mode, which the mode's change has put into it; now it is the other way round. */
+	/*
+	 * An ACL is also three digits of the mode, which the mode's change has put into it; now it
+	 * is the other way round.
+	 */
 	if (r == 0 && entry->type != MLIMG_LINK && chmod(named(buf, dirfd, name), entry->mode) < 0)
 		r = -errno;
 	return r < 0 ? r : mlimg_entry_at_set_time(dirfd, name, entry->mtime_s, entry->mtime_ns);

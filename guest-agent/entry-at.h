@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file entry-at.h
- * One thing by its directory and name: read as an entry, and given an entry's attributes. Symbolic links are not followed. overlayfs' own
- * xattrs (libmlimg/whiteout.h) are read but never set or removed.
+ * One thing by its directory and name: read as an entry, and given an entry's attributes. Symbolic
+ * links are not followed. overlayfs' own xattrs (libmlimg/whiteout.h) are read but never set or
+ * removed.
  */
 #ifndef MLIMG_ENTRY_AT_H
 #define MLIMG_ENTRY_AT_H

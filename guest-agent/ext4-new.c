@@ -178,8 +178,8 @@ static void put_file(struct image *image, uint32_t ino, const char *text)
 }
 
 /*
- * Descriptor blocks to come are blocks of a file, so that nothing else takes them: an old, double indirect one whose length means nothing.
- * Entry N of its list is descriptor block N.
+ * Descriptor blocks to come are blocks of a file, so that nothing else takes them: an old, double
+ * indirect one whose length means nothing. Entry N of its list is descriptor block N.
  */
 static void put_resize_inode(struct image *image)
 {
@@ -317,7 +317,10 @@ static int sync_disk(int fd, const char *name, struct mlimg_err *err)
 	return fsync(fd) < 0 ? mlimg_err_set(err, errno, "write %s", name) : 0;
 }
 
-/* What an earlier life left there must not be taken for the journal's. A disk need not know how to do it at once. */
+/*
+ * What an earlier life left there must not be taken for the journal's. A disk need not know how to
+ * do it at once.
+ */
 static int clear_journal(int fd, const char *name, const struct image *image, struct mlimg_err *err)
 {
 	uint64_t range[2] = {(uint64_t)image->next * BS, (uint64_t)image->journal_blocks * BS};

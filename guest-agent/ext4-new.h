@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-new.h
- * An empty user layer as ext4, written onto a disk from nothing: one block group and no more, 128 MiB or the whole disk where that is smaller.
- * Mounted, it grows to the size of its disk (grow.h); the kernel makes all other groups. So this writer needs to know neither how
- * groups are placed nor where backups lie, and is all that a guest needs instead of mke2fs: no program, no library, and it is done
- * in some megabytes of writes whatever the disk's size.
+ * An empty user layer as ext4, written onto a disk from nothing: one block group and no more, 128
+ * MiB or the whole disk where that is smaller. Mounted, it grows to the size of its disk (grow.h);
+ * the kernel makes all other groups. So this writer needs to know neither how groups are placed nor
+ * where backups lie, and is all that a guest needs instead of mke2fs: no program, no library, and
+ * it is done in some megabytes of writes whatever the disk's size.
  *
  * What is made, in blocks of 4096 bytes:
  *
@@ -17,15 +18,18 @@
  *     then     the block that lists the reserved ones; directories /, /lost+found, /upper, /work, /mlimg; files /mlimg/manifest
  *              and /mlimg/layer.json; the journal
  *
- * with the features, label, UUID, modes and contents that mlimg-mkfs gives a user layer (tools/ext4-write*.c). The journal has the size that
- * mke2fs would give the whole disk, at most 64 MiB.
+ * with the features, label, UUID, modes and contents that mlimg-mkfs gives a user layer
+ * (tools/ext4-write*.c). The journal has the size that mke2fs would give the whole disk, at most 64
+ * MiB.
  *
- * Order of writing, so that a power cut leaves nothing that looks like a file system and is none: first the mark of libmlimg/disk.h, then all
- * but the superblock, then the superblock; each is on the disk before the next begins. Last the mark is wiped. A disk with the
- * mark and without a sound superblock counts as blank.
+ * Order of writing, so that a power cut leaves nothing that looks like a file system and is none:
+ * first the mark of libmlimg/disk.h, then all but the superblock, then the superblock; each is on
+ * the disk before the next begins. Last the mark is wiped. A disk with the mark and without a sound
+ * superblock counts as blank.
  *
- * Source of the format: the kernel's Documentation/filesystems/ext4/ (super.rst, group_descr.rst, bitmaps.rst, inodes.rst, ifork.rst,
- * directory.rst, journal.rst, checksums.rst); of the inode that reserves descriptor blocks, fs/ext4/resize.c (add_new_gdb).
+ * Source of the format: the kernel's Documentation/filesystems/ext4/ (super.rst, group_descr.rst,
+ * bitmaps.rst, inodes.rst, ifork.rst, directory.rst, journal.rst, checksums.rst); of the inode that
+ * reserves descriptor blocks, fs/ext4/resize.c (add_new_gdb).
  */
 #ifndef MLIMG_EXT4_NEW_H
 #define MLIMG_EXT4_NEW_H

@@ -21,7 +21,10 @@ uint64_t mlimg_grow_blocks(const struct mlimg_superblock *sb, uint64_t disk_byte
 	return disk_bytes / sb->block_size;
 }
 
-/* A journal holds back what the kernel has in its buffers, but these are what a read of the disk sees. */
+/*
+ * A journal holds back what the kernel has in its buffers, but these are what a read of the disk
+ * sees.
+ */
 static int look_at(int fd, const char *dev, struct mlimg_disk *ret_disk, struct mlimg_err *err)
 {
 	mlimg_disk_probe(fd, ret_disk);

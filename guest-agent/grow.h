@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file grow.h
- * A mounted ext4 grows to the size of its disk. The kernel does it (EXT4_IOC_RESIZE_FS; documented in ext4(5) as online resizing, and in
- * the kernel's fs/ext4/resize.c): no tool is needed, and a power cut leaves the old size or one in between.
+ * A mounted ext4 grows to the size of its disk. The kernel does it (EXT4_IOC_RESIZE_FS; documented
+ * in ext4(5) as online resizing, and in the kernel's fs/ext4/resize.c): no tool is needed, and a
+ * power cut leaves the old size or one in between.
  */
 #ifndef MLIMG_GROW_H
 #define MLIMG_GROW_H
@@ -12,8 +13,9 @@
 #include "libmlimg/superblock.h"
 
 /**
- * @return how many blocks the file system is to have: as many as the disk holds, or 0 where growing is not worth while. Less than a
- * mebibyte is not: a disk need not be a whole number of blocks or of anything, and the kernel leaves away a last group of a few blocks.
+ * @return how many blocks the file system is to have: as many as the disk holds, or 0 where growing
+ *         is not worth while. Less than a mebibyte is not: a disk need not be a whole number of
+ *         blocks or of anything, and the kernel leaves away a last group of a few blocks.
  * @param sb          its superblock
  * @param disk_bytes  of its disk
  */

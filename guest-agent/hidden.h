@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file hidden.h
- * What layers hide, said so that unionfs-fuse understands it (libmlimg/unionfs.h): directories that hold nothing but markers, to be branches
- * between those of the layers.
+ * What layers hide, said so that unionfs-fuse understands it (libmlimg/unionfs.h): directories that
+ * hold nothing but markers, to be branches between those of the layers.
  */
 #ifndef MLIMG_HIDDEN_H
 #define MLIMG_HIDDEN_H
@@ -12,7 +12,8 @@
 #define MLIMG_HIDDEN_DIR "hidden" /**< beneath /run/mlimg; in it N is the branch above layer N */
 
 /**
- * Write the markers of mounted layers: hidden/N/.unionfs-fuse/… for each layer N that needs any. What a former attempt left is removed.
+ * Write the markers of mounted layers: hidden/N/.unionfs-fuse/… for each layer N that needs any.
+ * What a former attempt left is removed.
  *
  * @param root      /run/mlimg
  * @param layers    bottom first, each with its own manifest

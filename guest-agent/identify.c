@@ -159,7 +159,10 @@ static void look_at(const char *path, char *const *wants, size_t n_wants)
 	mlimg_identify_print(&device, stdout);
 }
 
-/* A device over a disk that an earlier attempt made: what it shows is on that disk, not there twice. */
+/*
+ * A device over a disk that an earlier attempt made: what it shows is on that disk, not there
+ * twice.
+ */
 static bool is_ours(const char *name)
 {
 	char file[sizeof("/sys/block//dm/uuid") + NAME_MAX];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file identify.h
- * `mlimg-agent identify`: what each disk is, in words that the initramfs can match (PROTOCOL.md). Reads, and changes nothing.
+ * `mlimg-agent identify`: what each disk is, in words that the initramfs can match (PROTOCOL.md).
+ * Reads, and changes nothing.
  */
 #ifndef MLIMG_IDENTIFY_H
 #define MLIMG_IDENTIFY_H
@@ -21,8 +22,8 @@ struct mlimg_device {
 };
 
 /**
- * A disk whose serial is a wanted id, but which is blank or something else, is a damaged layer and not a disk of no concern: turn its state
- * into MLIMG_DISK_DAMAGED.
+ * A disk whose serial is a wanted id, but which is blank or something else, is a damaged layer and
+ * not a disk of no concern: turn its state into MLIMG_DISK_DAMAGED.
  *
  * @param device   see there
  * @param wants    wanted ids, 20 to 64 hex digits each
@@ -30,7 +31,10 @@ struct mlimg_device {
  */
 void mlimg_identify_apply_wants(struct mlimg_device *device, char *const *wants, size_t n_wants);
 
-/** Print the line for @p device. Whatever is not printable ASCII in names that others gave is printed as '?'. */
+/**
+ * Print the line for @p device. Whatever is not printable ASCII in names that others gave is
+ * printed as '?'.
+ */
 void mlimg_identify_print(const struct mlimg_device *device, FILE *f);
 
 /**

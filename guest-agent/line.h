@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file line.h
- * Puts a stream of bytes together into lines, in bounded memory. Knows nothing of what the lines say, but for the
- * byte 0xFF, which can be in no UTF-8 text and means "forget the unfinished line" (PROTOCOL.md).
+ * Puts a stream of bytes together into lines, in bounded memory. Knows nothing of what the lines
+ * say, but for the byte 0xFF, which can be in no UTF-8 text and means "forget the unfinished line"
+ * (PROTOCOL.md).
  */
 #ifndef MLIMG_LINE_H
 #define MLIMG_LINE_H
@@ -23,7 +24,8 @@ struct mlimg_line {
 /**
  * Called for every line that ends.
  *
- * @param text  the line without its newline, not NUL-terminated; NULL for one that was longer than MLIMG_LINE_MAX
+ * @param text  the line without its newline, not NUL-terminated; NULL for one that was longer than
+ *              MLIMG_LINE_MAX
  * @param size  bytes of @p text
  * @return      false to stop: the rest of what was fed is thrown away
  */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's side: once from the initramfs, then as a daemon. Which call is made and the daemon's own options. */
+/*
+ * The guest's side: once from the initramfs, then as a daemon. Which call is made and the daemon's
+ * own options.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mounted.h
- * The layers as the initramfs has mounted them beneath /run/mlimg, and what is in each one's /mlimg. They are a stranger's: files are
- * opened beneath the layer's root, must be regular and not too long, and symbolic links are not followed.
+ * The layers as the initramfs has mounted them beneath /run/mlimg, and what is in each one's
+ * /mlimg. They are a stranger's: files are opened beneath the layer's root, must be regular and not
+ * too long, and symbolic links are not followed.
  */
 #ifndef MLIMG_MOUNTED_H
 #define MLIMG_MOUNTED_H
@@ -41,8 +42,9 @@ int mlimg_mounted_open(int root_fd, const char *where, const struct mlimg_expect
 	struct mlimg_mounted *ret_mounted, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Open the layers of a mounted index, /run/mlimg/index, and compare them with what they are expected to be. Such a layer has a description
- * and a manifest, which lies in the layer's own blocks, but no top directory of its own.
+ * Open the layers of a mounted index, /run/mlimg/index, and compare them with what they are
+ * expected to be. Such a layer has a description and a manifest, which lies in the layer's own
+ * blocks, but no top directory of its own.
  *
  * @param root_fd     /run/mlimg
  * @param expected    what they are expected to be, bottom first
@@ -66,13 +68,15 @@ void mlimg_mounted_close(struct mlimg_mounted *mounted);
  * @param ret_data  NUL-terminated; free() it
  * @param ret_size  bytes
  * @param err       names the layer's place and the file
- * @return          0, -ENOENT, -EUCLEAN when something else than a regular file is in its place, -errno
+ * @return          0, -ENOENT, -EUCLEAN when something else than a regular file is in its place,
+ *                  -errno
  */
 int mlimg_mounted_read(const struct mlimg_mounted *mounted, const char *path, size_t max,
 	char **ret_data, size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Read a layer's manifest and check it: its digest is the build id, and its header says what layer.json says.
+ * Read a layer's manifest and check it: its digest is the build id, and its header says what
+ * layer.json says.
  *
  * @param mounted       the layer
  * @param ret_manifest  free with mlimg_manifest_free()

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Open addressing: at most half of the slots are taken, and what does not lie in its own lies in the next free one. */
+/*
+ * Open addressing: at most half of the slots are taken, and what does not lie in its own lies in
+ * the next free one.
+ */
 #include "guest-agent/path-map.h"
 
 #include <errno.h>

@@ -20,7 +20,10 @@ struct mlimg_path_map {
 	struct mlimg_arena *arena;
 };
 
-/** Give a path a number, in place of the one that it may have. @p path is copied. @return 0, -ENOMEM */
+/**
+ * Give a path a number, in place of the one that it may have. @p path is copied.
+ * @return 0, -ENOMEM
+ */
 int mlimg_path_map_set(
 	struct mlimg_path_map *map, const char *path, size_t number) MLIMG_MUST_CHECK;
 

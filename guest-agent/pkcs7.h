@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file pkcs7.h
- * Reading signatures of root hashes (libmlimg/verity.h) and the certificates of those who make them. Whether a signature is good is not said here (trust.h).
+ * Reading signatures of root hashes (libmlimg/verity.h) and the certificates of those who make
+ * them. Whether a signature is good is not said here (trust.h).
  *
- * A signature is taken in one form only: SignedData of version 1, one digest algorithm, no contents (of type data), no certificates, no revocation lists,
- * one signer, who is named by issuer and serial number and has signed without attributes. So does the kernel read it
- * (crypto/asymmetric_keys/pkcs7_parser.c; pkcs7_verify.c wants contents of type data for what is said to be of no special use), which takes more
- * forms besides. Digests are SHA-256 or SHA-512, keys RSA of 2048 to 4096 bits or ECDSA on P-256 or P-384.
+ * A signature is taken in one form only: SignedData of version 1, one digest algorithm, no contents
+ * (of type data), no certificates, no revocation lists, one signer, who is named by issuer and
+ * serial number and has signed without attributes. So does the kernel read it
+ * (crypto/asymmetric_keys/pkcs7_parser.c; pkcs7_verify.c wants contents of type data for what is
+ * said to be of no special use), which takes more forms besides. Digests are SHA-256 or SHA-512,
+ * keys RSA of 2048 to 4096 bits or ECDSA on P-256 or P-384.
  *
- * Of a certificate that somebody has chosen to trust, issuer, serial number and public key are read. As in the kernel, neither its time of validity nor who
- * issued it nor what the key is said to be for is looked at: whoever put it there has decided, and a guest that boots may not know the time.
+ * Of a certificate that somebody has chosen to trust, issuer, serial number and public key are
+ * read. As in the kernel, neither its time of validity nor who issued it nor what the key is said
+ * to be for is looked at: whoever put it there has decided, and a guest that boots may not know the
+ * time.
  *
- * Sources: RFC 2315, 9 (SignedData, SignerInfo); RFC 5280, 4.1 (Certificate); RFC 3279, 2.3 (public keys); RFC 5480, 2.1.1.1 (curves); RFC 5758, 3.2 (ECDSA).
+ * Sources: RFC 2315, 9 (SignedData, SignerInfo); RFC 5280, 4.1 (Certificate); RFC 3279, 2.3 (public
+ * keys); RFC 5480, 2.1.1.1 (curves); RFC 5758, 3.2 (ECDSA).
  */
 #ifndef MLIMG_PKCS7_H
 #define MLIMG_PKCS7_H

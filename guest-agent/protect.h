@@ -31,10 +31,10 @@
  * Each goes as it is, with all that is below it. The copies that remain lose overlayfs'
  * trusted.overlay.origin, and so the inode number of what they are copies of, for that may show in
  * its own place now. Nothing is deleted but caches that mlimg has made itself (rebuild.h): they are
- * made anew after each boot in which they covered something. When the power is cut in between, which
- * the file /mlimg/protecting tells, the next boot sets the rest aside, in a directory of its own. In
- * the modes that must not write to the user layer the boot is refused instead, except in a rescue,
- * whose root has none of the user's.
+ * made anew after each boot in which they covered something. When the power is cut in between,
+ * which the file /mlimg/protecting tells, the next boot sets the rest aside, in a directory of its
+ * own. In the modes that must not write to the user layer the boot is refused instead, except in a
+ * rescue, whose root has none of the user's.
  *
  * A declaration that cannot be read, or something else in the place of a directory above it, stops
  * the boot: what it protects cannot be known.

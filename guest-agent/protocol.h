@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file protocol.h
- * One request line in, one response line out: the envelope of PROTOCOL.md. What the commands do is in commands.h; where lines
- * come from and go to is in daemon.h.
+ * One request line in, one response line out: the envelope of PROTOCOL.md. What the commands do is
+ * in commands.h; where lines come from and go to is in daemon.h.
  */
 #ifndef MLIMG_PROTOCOL_H
 #define MLIMG_PROTOCOL_H
@@ -43,7 +43,8 @@ struct mlimg_agent {
  * A command.
  *
  * @param agent      see there
- * @param arguments  an object that has all the members the command demands, each of the right type, and no other; or NULL
+ * @param arguments  an object that has all the members the command demands, each of the right type,
+ *                   and no other; or NULL
  * @param failure    filled on failure
  * @return           what it returns, a new reference; NULL on failure
  */
@@ -62,7 +63,10 @@ struct mlimg_command {
 /** The table; ends with an entry without a name. */
 extern const struct mlimg_command mlimg_commands[];
 
-/** Say why a request failed. @return NULL, so that a function that returns a pointer can return it */
+/**
+ * Say why a request failed.
+ * @return NULL, so that a function that returns a pointer can return it
+ */
 void *mlimg_fail(struct mlimg_failure *failure, enum mlimg_class class, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), cold));
 
@@ -70,11 +74,13 @@ void *mlimg_fail(struct mlimg_failure *failure, enum mlimg_class class, const ch
  * Answer a request.
  *
  * @param agent     handed to the command
- * @param text      the request line without its newline; need not be NUL-terminated; NULL stands for one that was too long
+ * @param text      the request line without its newline; need not be NUL-terminated; NULL stands
+ *                  for one that was too long
  * @param size      bytes of @p text
  * @param ret_size  bytes of the response
- * @return          the response line with its newline, and 0xFF before it where the command asks for that; free() it. NULL when there
- *                  is nothing to answer (an empty line) or no memory
+ * @return          the response line with its newline, and 0xFF before it where the command asks
+ *                  for that; free() it. NULL when there is nothing to answer (an empty line) or no
+ *                  memory
  */
 char *mlimg_protocol_answer(
 	const struct mlimg_agent *agent, const char *text, size_t size, size_t *ret_size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file reconcile.h
- * Brings what the user has written into agreement with another stack beneath it: reads what the planner (libmlimg/reconcile-plan.h) asks for, and
- * has its plan carried out (change.h); or takes the last change back where the stack is the one before. Part of `mlimg-agent prepare`.
+ * Brings what the user has written into agreement with another stack beneath it: reads what the
+ * planner (libmlimg/reconcile-plan.h) asks for, and has its plan carried out (change.h); or takes
+ * the last change back where the stack is the one before. Part of `mlimg-agent prepare`.
  */
 #ifndef MLIMG_AGENT_RECONCILE_H
 #define MLIMG_AGENT_RECONCILE_H
@@ -52,13 +53,16 @@ int mlimg_reconcile_roll_back(struct mlimg_reconciling *r, const struct mlimg_bo
  * @param r     see there
  * @param next  merged manifest of the new stack
  * @param err   names the place
- * @return      0; 1: it could not be begun, a note says why, and nothing was changed; -EUCLEAN when the base manifest is missing or
- *              damaged; -errno
+ * @return      0; 1: it could not be begun, a note says why, and nothing was changed; -EUCLEAN when
+ *              the base manifest is missing or damaged; -errno
  */
 int mlimg_reconcile(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Print one line for the console where something of the user's was set aside, or both sides had changed it; else nothing. */
+/**
+ * Print one line for the console where something of the user's was set aside, or both sides had
+ * changed it; else nothing.
+ */
 void mlimg_reconcile_print(const struct mlimg_boot *boot);
 
 #endif

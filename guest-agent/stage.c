@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-agent stage`: tell the host how far the boot has come. A host that cannot be told is no reason to stop a boot. */
+/*
+ * `mlimg-agent stage`: tell the host how far the boot has come. A host that cannot be told is no
+ * reason to stop a boot.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -16,7 +19,10 @@
 
 /* The console's one line fits several times; the host need not be ready for more. */
 #define DETAIL_MAX 1024
-/* The host's end takes a line at once or not at all; all stages of a boot together may lose this seven times. */
+/*
+ * The host's end takes a line at once or not at all; all stages of a boot together may lose this
+ * seven times.
+ */
 #define STAGE_TIMEOUT_MS 300
 
 static const char *const stages[] = {"initramfs", "disks", "layers", "user", "reconcile", "union",

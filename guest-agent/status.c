@@ -21,7 +21,10 @@ struct systemd {
 	bool is_mute;
 };
 
-/* The answer, or an empty string when there is none: not knowing is no failure, a guest on its way up is slow at times. */
+/*
+ * The answer, or an empty string when there is none: not knowing is no failure, a guest on its way
+ * up is slow at times.
+ */
 static void ask(struct systemd *systemd, const char *const argv[], char *ret_out, size_t size)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -108,7 +111,10 @@ bool mlimg_status_is_systemd(const struct mlimg_agent *agent)
 	return asprintf(&path, "%s/systemd/system", agent->run_dir) >= 0 && access(path, F_OK) == 0;
 }
 
-/* Under another init nobody can be asked; that it has come to starting the agent is the nearest thing. */
+/*
+ * Under another init nobody can be asked; that it has come to starting the agent is the nearest
+ * thing.
+ */
 static json_t *get_init(bool is_systemd)
 {
 	struct systemd systemd = {.is_mute = false};

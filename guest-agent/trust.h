@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file trust.h
- * Who is trusted to sign layers: the certificates of a directory, in an initramfs /etc/mlimg/trusted.d. A file NAME.pem holds one or more of them, a file NAME.der one;
- * other names are nothing. Signatures are checked here, in user space, with nettle: Debian's kernels check dm-verity's only against keys that were
- * compiled into them.
+ * Who is trusted to sign layers: the certificates of a directory, in an initramfs
+ * /etc/mlimg/trusted.d. A file NAME.pem holds one or more of them, a file NAME.der one; other names
+ * are nothing. Signatures are checked here, in user space, with nettle: Debian's kernels check
+ * dm-verity's only against keys that were compiled into them.
  *
- * As in the kernel (crypto/asymmetric_keys/pkcs7_trust.c) the signer's own certificate must be among those, found by issuer and serial number. There are no chains.
+ * As in the kernel (crypto/asymmetric_keys/pkcs7_trust.c) the signer's own certificate must be
+ * among those, found by issuer and serial number. There are no chains.
  */
 #ifndef MLIMG_TRUST_H
 #define MLIMG_TRUST_H
@@ -24,8 +26,8 @@
 struct mlimg_trust;
 
 /**
- * Read a directory. A file or a certificate that is of no use is passed over, as one of another kind of key, and the first one's flaw told when a signature
- * finds no certificate.
+ * Read a directory. A file or a certificate that is of no use is passed over, as one of another
+ * kind of key, and the first one's flaw told when a signature finds no certificate.
  *
  * @param dir        the directory; that it is missing is as if it were empty
  * @param ret_trust  mlimg_trust_free() when done

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file undo-log.h
- * The steps of a change of the stack beneath a user layer: what is to be done in its upper, and at the same time what there is to undo.
+ * The steps of a change of the stack beneath a user layer: what is to be done in its upper, and at
+ * the same time what there is to undo.
  *
- * /mlimg/undo/<gen>/log in the user layer, which a stranger may have written. A line "mlimg undo 1 overlay" or "mlimg undo 1 unionfs", the
- * form of the upper's marks; then the steps in the order in which they are done. Record N (0 is the first) is one letter, a space and its
- * fields, each ending with a NUL:
+ * /mlimg/undo/<gen>/log in the user layer, which a stranger may have written. A line "mlimg undo 1
+ * overlay" or "mlimg undo 1 unionfs", the form of the upper's marks; then the steps in the order in
+ * which they are done. Record N (0 is the first) is one letter, a space and its fields, each ending
+ * with a NUL:
  *
  *     o PARTS PATH    take it away, to taken/N
  *     a PARTS PATH    set it aside with all below, to /mlimg/aside/<gen>/PATH; its marks to taken/N
@@ -15,12 +17,14 @@
  *     s OLD NEW       set the attributes of what is there: two entries of one path, times included
  *     t OLD NEW PATH  set the time of the directory, which the steps before have changed: "SECONDS.NANOSECONDS"
  *
- * PATH is relative to upper. ENTRY, OLD and NEW are lines of a manifest (libmlimg/manifest.h) without the newline, and so have a path. PARTS says what there is
- * to move: "m" the thing itself; of unionfs-fuse's form "h" the marker that hides PATH, "t" the markers below it (libmlimg/unionfs.h),
- * which become taken/N.h and taken/N.t.
+ * PATH is relative to upper. ENTRY, OLD and NEW are lines of a manifest (libmlimg/manifest.h)
+ * without the newline, and so have a path. PARTS says what there is to move: "m" the thing itself;
+ * of unionfs-fuse's form "h" the marker that hides PATH, "t" the markers below it
+ * (libmlimg/unionfs.h), which become taken/N.h and taken/N.t.
  *
- * What a step takes away has a place that nothing else has, and what a step puts has one too. So whether a step was done is seen: by
- * what is in the one place, and is not in the other any more. All steps done again do nothing.
+ * What a step takes away has a place that nothing else has, and what a step puts has one too. So
+ * whether a step was done is seen: by what is in the one place, and is not in the other any more.
+ * All steps done again do nothing.
  */
 #ifndef MLIMG_UNDO_LOG_H
 #define MLIMG_UNDO_LOG_H
@@ -70,7 +74,8 @@ struct mlimg_undo_log {
 /**
  * Read a log. Every record is checked.
  *
- * @param text     bytes of the file; taken over, also on failure: free() is not the caller's any more. A NUL is behind them
+ * @param text     bytes of the file; taken over, also on failure: free() is not the caller's any
+ *                 more. A NUL is behind them
  * @param size     their number
  * @param ret_log  mlimg_undo_log_done() it
  * @param err      "undo log: ..."

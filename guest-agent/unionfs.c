@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `mlimg-agent unionfs`: become the unionfs-fuse that makes one tree of the mounted layers. It serves the root for as long as the guest runs,
- * so what it is called, where it looks and what it may use up is decided here.
+ * `mlimg-agent unionfs`: become the unionfs-fuse that makes one tree of the mounted layers. It
+ * serves the root for as long as the guest runs, so what it is called, where it looks and what it
+ * may use up is decided here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,19 +23,24 @@
 	1048576 /* of the whole guest, each a descriptor of unionfs-fuse; what kernels allow at most */
 
 /*
- * With the '@' systemd lets a process live to the very end of a shutdown (systemd.io, "Storage Daemons for the Root File System").
+ * With the '@' systemd lets a process live to the very end of a shutdown (systemd.io, "Storage
+ * Daemons for the Root File System").
  */
 #define ARGV0 "@" PROGRAM
 
 /*
- * -s: one thread, since copy_file() of unionfs-fuse 1.0 (src/cow_utils.c) has one static buffer for all threads: files copied up at a time would
- * be mixed. And of libfuse's options:
+ * -s: one thread, since copy_file() of unionfs-fuse 1.0 (src/cow_utils.c) has one static buffer for
+ * all threads: files copied up at a time would be mixed. And of libfuse's options:
  *
- * - What it shows is changed through this mount only, so the kernel may remember names and attributes for long. It must: systemd-shutdown stops all
- *   processes while it looks for those to kill, and would wait for ever if reading /proc asked for the attributes of the root. What this costs is that
- *   names of one file, which are different files to the kernel, do not show each other's changes while they are remembered.
- * - auto_cache keeps a file's pages beyond its closing unless size or time say that it was changed, asked at each opening (ac_attr_timeout).
- * - Not use_ino: numbers of different branches are the same. cp and mv would take different files for one, find and rm see loops.
+ * - What it shows is changed through this mount only, so the kernel may remember names and
+ *   attributes for long. It must: systemd-shutdown stops all processes while it looks for those to
+ *   kill, and would wait for ever if reading /proc asked for the attributes of the root. What this
+ *   costs is that names of one file, which are different files to the kernel, do not show each
+ *   other's changes while they are remembered.
+ * - auto_cache keeps a file's pages beyond its closing unless size or time say that it was changed,
+ *   asked at each opening (ac_attr_timeout).
+ * - Not use_ino: numbers of different branches are the same. cp and mv would take different files
+ *   for one, find and rm see loops.
  * - hide_meta_files: the directory with the marks does not show in the root.
  * - statfs_omit_ro: df tells of the user layer alone, as with overlayfs.
  */
@@ -58,7 +64,10 @@ static void put_upper(const struct call *c, FILE *f)
 		fprintf(f, "%s/user/upper=%s", c->at, c->mode == MLIMG_BOOT_NORMAL ? "RW" : "RO");
 }
 
-/* The branches, topmost first: the upper, what is composed, then each layer with what hides of it and beneath. @return NULL when there is no memory */
+/*
+ * The branches, topmost first: the upper, what is composed, then each layer with what hides of it
+ * and beneath. @return NULL when there is no memory
+ */
 static char *list_branches(const struct call *c, int root_fd)
 {
 	char *text = NULL, path[64];
@@ -97,7 +106,10 @@ static int bind(const struct call *c, struct mlimg_err *err)
 	return 0;
 }
 
-/* Where more is not allowed, what is allowed must do; and out of memory, anything else ends before the root does. */
+/*
+ * Where more is not allowed, what is allowed must do; and out of memory, anything else ends before
+ * the root does.
+ */
 static void set_limits(void)
 {
 	struct rlimit limit = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES};

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-agent verity`: devices over the disks of a stack that read nothing but what somebody vouches for (verity.h). */
+/*
+ * `mlimg-agent verity`: devices over the disks of a stack that read nothing but what somebody
+ * vouches for (verity.h).
+ */
 #include <string.h>
 
 #include "guest-agent/calls.h"

@@ -42,7 +42,10 @@ static int disk_of(const struct mlimg_verified *v, struct device *ret_device, st
 	return 0;
 }
 
-/* The kernel's verity.rst, "Construction Parameters". Our superblock is not the kernel's: the tree begins behind it. */
+/*
+ * The kernel's verity.rst, "Construction Parameters". Our superblock is not the kernel's: the tree
+ * begins behind it.
+ */
 static int make_verity(const char *name, const struct device *disk, const struct mlimg_verified *v,
 	struct device *ret_device, struct mlimg_err *err)
 {

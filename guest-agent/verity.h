@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file verity.h
- * Devices over the disks of a stack that read nothing but what somebody vouches for: the kernel's dm-verity over each read-only layer, and
- * over the index where there is one. What vouches for them, the kernel parameter mlimg.verity says; of its forms
+ * Devices over the disks of a stack that read nothing but what somebody vouches for: the kernel's
+ * dm-verity over each read-only layer, and over the index where there is one. What vouches for
+ * them, the kernel parameter mlimg.verity says; of its forms
  *
  *     ID:HASH[,ID:HASH…]           the root hash of each
  *     stack:HASH                   the hash of the stack (libmlimg/verity.h), of root hashes that are read from the disks
@@ -14,15 +15,17 @@
  *     mlimg-N        layer N, bottom first from 0
  *     mlimg-index    the index
  *
- * A joined index (libmlimg/index.h) is one disk with its layers. dm-verity has no offset for its data, so each layer's room is cut out first; in the end
- * there is again one device with the same blocks in the same places, so that the index is mounted as it is:
+ * A joined index (libmlimg/index.h) is one disk with its layers. dm-verity has no offset for its
+ * data, so each layer's room is cut out first; in the end there is again one device with the same
+ * blocks in the same places, so that the index is mounted as it is:
  *
  *     mlimg-part-N   dm-linear: the room of layer N, with its hash tree
  *     mlimg-N        dm-verity over that
  *     mlimg-own      dm-verity: the index itself
  *     mlimg-index    dm-linear: mlimg-own, and mlimg-N where layer N lies. What lies between, hash trees and signatures, nobody vouches for: it is zeros
  *
- * Where the layers lie is what the index says, and is read again from mlimg-own: the disk could have answered differently before.
+ * Where the layers lie is what the index says, and is read again from mlimg-own: the disk could
+ * have answered differently before.
  *
  * Source: the kernel's Documentation/admin-guide/device-mapper/verity.rst, linear.rst and zero.rst.
  */

@@ -64,7 +64,10 @@ static bool is_made_over(const struct stack *s, size_t layer, size_t other)
 	return false;
 }
 
-/* Somebody of a layer that this one knows nothing of; unless it shares the id with somebody whom it knows, as with root. */
+/*
+ * Somebody of a layer that this one knows nothing of; unless it shares the id with somebody whom it
+ * knows, as with root.
+ */
 static const struct owner *find_stranger(
 	const struct stack *s, size_t layer, const char *key, uint32_t id)
 {

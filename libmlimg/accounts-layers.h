@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file accounts-layers.h
- * Ids that two layers of a stack both took. Layers that were made over the same system know nothing of each other, and whoever added the first user to
- * it was given the same number in each. So when their records (records.h) are composed, the upper of two layers gives way:
+ * Ids that two layers of a stack both took. Layers that were made over the same system know nothing
+ * of each other, and whoever added the first user to it was given the same number in each. So when
+ * their records (records.h) are composed, the upper of two layers gives way:
  *
- * - a new account of a layer whose id is another one's beneath gets the highest id that is free in the whole stack from 999 down to 100, or, for ids from
- *   1000 to 59999, the lowest free one among these;
+ * - a new account of a layer whose id is another one's beneath gets the highest id that is free in
+ *   the whole stack from 999 down to 100, or, for ids from 1000 to 59999, the lowest free one among
+ *   these;
  * - a new account of a name that another layer has made too gets the id that it has there.
  *
- * "Beneath" are other software layers than those which the layer was made over: an id that is shared with an account of these is so on
- * purpose. A layer that was made over one which gave way follows it. All this depends on the layers of the stack alone.
+ * "Beneath" are other software layers than those which the layer was made over: an id that is
+ * shared with an account of these is so on purpose. A layer that was made over one which gave way
+ * follows it. All this depends on the layers of the stack alone.
  *
- * The files of the layer have the old numbers, so what is composed has to show them with the new ones: compose.h.
+ * The files of the layer have the old numbers, so what is composed has to show them with the new
+ * ones: compose.h.
  */
 #ifndef MLIMG_ACCOUNTS_LAYERS_H
 #define MLIMG_ACCOUNTS_LAYERS_H
@@ -35,7 +39,8 @@ struct mlimg_accounts_layer {
  * @param layers     bottom first: the layer whose files show, and those above it with their records
  * @param n          their number
  * @param ret_moves  for each layer, zeroed; mlimg_accounts_moves_done() each, also on failure
- * @param err        of kind MLIMG_ERR_REFUSED: "layer 'NAME': ...", when there is no free id, or too much
+ * @param err        of kind MLIMG_ERR_REFUSED: "layer 'NAME': ...", when there is no free id, or
+ *                   too much
  * @return           0, -EUCLEAN, -ENOMEM
  */
 int mlimg_accounts_find_moves(const struct mlimg_accounts_layer *layers, size_t n,

@@ -10,9 +10,8 @@
 #define SUBIDS_FIRST 100000 /* SUB_UID_MIN of login.defs(5) */
 
 /*
- * What a field is: [N]ame, [P]lain, the account's own [I]d, a [G]roup's id, a [D]ay, which people are
- * not told of, a [S]et.
- * Lines of subuid and subgid are merged as a whole.
+ * What a field is: [N]ame, [P]lain, the account's own [I]d, a [G]roup's id, a [D]ay, which people
+ * are not told of, a [S]et. Lines of subuid and subgid are merged as a whole.
  */
 static const struct {
 	const char *fields;

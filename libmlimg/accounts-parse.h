@@ -111,7 +111,9 @@ struct mlimg_id_range mlimg_id_range_of(uint32_t id);
 struct mlimg_account_name *mlimg_account_names_find(
 	const struct mlimg_account_names *names, const char *key, uint32_t nth);
 
-/** Decide which users and groups stay and which ids they have; fills users, groups, upper, lower. */
+/**
+ * Decide which users and groups stay and which ids they have; fills users, groups, upper, lower.
+ */
 int mlimg_accounts_decide(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 
 /** Add a note, whose name is that of an account's key. */

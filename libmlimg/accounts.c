@@ -92,7 +92,10 @@ static void insert(struct order *o, const struct mlimg_account_line *line, uint3
 	*link = o->n++;
 }
 
-/* The lines of the side that leads, and between them those that the other one alone has, each behind the one before it there. */
+/*
+ * The lines of the side that leads, and between them those that the other one alone has, each
+ * behind the one before it there.
+ */
 static int order_lines(
 	const struct mlimg_accounts_merge *m, enum mlimg_merge_side leads, struct order *o)
 {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file accounts.h
- * passwd, group, shadow, gshadow, subuid and subgid merged three ways by record: base (the stack that the user's layer was made on), next
- * (the stack that it will lie on), mine (the files as the user has them). And which owners of files follow from that. Nothing is
- * read or written here.
+ * passwd, group, shadow, gshadow, subuid and subgid merged three ways by record: base (the stack
+ * that the user's layer was made on), next (the stack that it will lie on), mine (the files as the
+ * user has them). And which owners of files follow from that. Nothing is read or written here.
  *
- * Formats: passwd(5), group(5), shadow(5), gshadow(5), subuid(5). A line is an account when it has a name and the number of fields that the
- * manual page says; its name is its key, a second line of that name the second of that key. All other lines (comments, the "+" and "-" of
- * nsswitch.conf(5)'s compat, malformed ones) are known by their whole text, and are kept or go as a whole. Empty files are files;
- * one that is not there (text NULL) has no lines.
+ * Formats: passwd(5), group(5), shadow(5), gshadow(5), subuid(5). A line is an account when it has
+ * a name and the number of fields that the manual page says; its name is its key, a second line of
+ * that name the second of that key. All other lines (comments, the "+" and "-" of
+ * nsswitch.conf(5)'s compat, malformed ones) are known by their whole text, and are kept or go as a
+ * whole. Empty files are files; one that is not there (text NULL) has no lines.
  *
  * Which lines show, with shadow following passwd and gshadow following group:
  *
@@ -19,10 +20,11 @@
  *     next has it, mine and base not   new: comes
  *     next and base have it, mine not  the user deleted it: stays away
  *
- * Fields: one that only one side changed has that side's value; one that both changed otherwise has mine, which is told (but for the
- * day of the last password change). Members and administrators of groups are sets: what either side added is in, what either
- * side removed is not. Lines are in the order of mine (of next, when mine is as base), those of the other side behind
- * the one that is before them there.
+ * Fields: one that only one side changed has that side's value; one that both changed otherwise has
+ * mine, which is told (but for the day of the last password change). Members and administrators of
+ * groups are sets: what either side added is in, what either side removed is not. Lines are in the
+ * order of mine (of next, when mine is as base), those of the other side behind the one that is
+ * before them there.
  *
  * Ids, of users as of groups:
  *
@@ -34,13 +36,16 @@
  *  4. Ids that several names share in next, or in mine, are shared on purpose.
  *  5. Primary groups of the user's accounts follow a group that moved.
  *
- * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be; and `lower`, from ids in next's layers to what
- * they are here, for the accounts that had to give way (rule 3) and those of rule 2 that keep mine: files of next with these owners do not fit
- * as they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a swap.
+ * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be;
+ * and `lower`, from ids in next's layers to what they are here, for the accounts that had to give
+ * way (rule 3) and those of rule 2 that keep mine: files of next with these owners do not fit as
+ * they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a swap.
  *
- * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all of them.
+ * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
+ * of them.
  *
- * The accounts of a stack are composed by the same rules of what its system and its software layers have (mlimg_accounts_compose()).
+ * The accounts of a stack are composed by the same rules of what its system and its software layers
+ * have (mlimg_accounts_compose()).
  */
 #ifndef MLIMG_ACCOUNTS_H
 #define MLIMG_ACCOUNTS_H
@@ -81,7 +86,10 @@ struct mlimg_accounts {
 
 /** Who owns things in the user's layer. */
 struct mlimg_accounts_used {
-	/** @return whether anything there belongs to the user (or, with @p is_group, to the group) @p id */
+	/**
+	 * @return whether anything there belongs to the user (or, with @p is_group, to the group)
+	 *         @p id
+	 */
 	bool (*is_used)(void *ctx, bool is_group, uint32_t id);
 	void *ctx;
 };
@@ -96,8 +104,8 @@ struct mlimg_accounts_merged {
 /**
  * Merge.
  *
- * A file that mine has not while base has it was deleted by the user: it is not there. To learn of owners alone, when the user's
- * layer has none of these files, call it with @p base as @p mine.
+ * A file that mine has not while base has it was deleted by the user: it is not there. To learn of
+ * owners alone, when the user's layer has none of these files, call it with @p base as @p mine.
  *
  * @param base   all zero when not known: then nothing counts as deleted
  * @param next   next
@@ -105,8 +113,8 @@ struct mlimg_accounts_merged {
  * @param used   for the third row of the table; NULL: anything may be used
  * @param ret    mlimg_accounts_merged_done() when done; untouched on failure
  * @param notes  what people should know; may be NULL
- * @param err    of kind MLIMG_ERR_REFUSED, "etc/passwd: ...": more than MLIMG_ACCOUNTS_SIZE_MAX bytes or MLIMG_ACCOUNTS_LINES_MAX lines,
- *               NULs
+ * @param err    of kind MLIMG_ERR_REFUSED, "etc/passwd: ...": more than MLIMG_ACCOUNTS_SIZE_MAX
+ *               bytes or MLIMG_ACCOUNTS_LINES_MAX lines, NULs
  * @return       0, -EUCLEAN, -ENOMEM
  */
 int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_accounts *next,

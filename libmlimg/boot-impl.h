@@ -16,7 +16,10 @@ int mlimg_boot_json_set_stack(json_t *json, const struct mlimg_boot_stack *stack
 int mlimg_boot_json_dump(
 	json_t *json, const char *what, char **ret_text, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** The note of mlimg_boot_note_no_room(). @param is_changed  the boot's change is MLIMG_BOOT_CHANGED */
+/**
+ * The note of mlimg_boot_note_no_room().
+ * @param is_changed  the boot's change is MLIMG_BOOT_CHANGED
+ */
 void mlimg_boot_print_no_room(
 	char ret_note[MLIMG_ERR_TEXT_SIZE], const char *what, bool is_changed);
 

@@ -25,7 +25,10 @@ static json_t *pack_mount(const struct mlimg_boot_stack *stack, const char *root
 	return json_sprintf("%s/layers/%zu", root, i);
 }
 
-/* With @root the mounts are told. jansson takes NULL for a value that failed, and says so in the end. */
+/*
+ * With @root the mounts are told. jansson takes NULL for a value that failed, and says so in the
+ * end.
+ */
 static json_t *pack_layers(const struct mlimg_boot_stack *stack, const char *root)
 {
 	mlimg_autojson json_t *layers = json_array();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file compose-parts.h
- * One database of a stack: between compose-parts.c, which finds what it is made of, and compose.c, which makes a tree. Not for other modules.
+ * One database of a stack: between compose-parts.c, which finds what it is made of, and compose.c,
+ * which makes a tree. Not for other modules.
  */
 #ifndef MLIMG_COMPOSE_PARTS_H
 #define MLIMG_COMPOSE_PARTS_H
@@ -65,7 +66,10 @@ void mlimg_compose_moves_free(struct mlimg_owner_moves *moves, size_t n);
 bool mlimg_compose_shows(
 	const struct mlimg_compose_layers *layers, size_t layer, const struct mlimg_entry *e);
 
-/** @return whether a layer that has nothing at @p path hides it all the same; the roots of layers always merge */
+/**
+ * @return whether a layer that has nothing at @p path hides it all the same; the roots of layers
+ *         always merge
+ */
 bool mlimg_compose_hides(const struct mlimg_manifest *layer, const char *path);
 
 /** Refuse @p e of layer @p layer, which should be a @p wanted. @return -EUCLEAN */

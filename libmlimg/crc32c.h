@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file crc32c.h
- * CRC-32C (RFC 3720, appendix B.4), the checksum of both ext4's and EROFS' superblocks. Bit by bit: a few kilobytes a disk
- * need no table.
+ * CRC-32C (RFC 3720, appendix B.4), the checksum of both ext4's and EROFS' superblocks. Bit by bit:
+ * a few kilobytes a disk need no table.
  */
 #ifndef MLIMG_CRC32C_H
 #define MLIMG_CRC32C_H

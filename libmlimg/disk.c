@@ -88,8 +88,9 @@ static enum mlimg_kind kind_of_label(const char *label)
 }
 
 /*
- * The first backup lies at the beginning of group 1, and a group has 8 * block size blocks unless mke2fs was told otherwise. Only a
- * sound one counts: the magic number alone is two bytes that any file may have there.
+ * The first backup lies at the beginning of group 1, and a group has 8 * block size blocks unless
+ * mke2fs was told otherwise. Only a sound one counts: the magic number alone is two bytes that any
+ * file may have there.
  */
 static bool find_backup(const struct part *part, struct mlimg_disk *disk)
 {
@@ -110,7 +111,10 @@ static bool find_backup(const struct part *part, struct mlimg_disk *disk)
 	return false;
 }
 
-/* An index has no backup: its superblock, or what is left of it, is the only trace. Another maker's EROFS is none of ours. */
+/*
+ * An index has no backup: its superblock, or what is left of it, is the only trace. Another maker's
+ * EROFS is none of ours.
+ */
 static bool find_index(const uint8_t *data, size_t size, struct mlimg_disk *disk)
 {
 	if (size < MLIMG_EROFS_FIRST_BLOCK)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file disk.h
- * What a disk holds, by its superblock: an ext4 layer (superblock.h), an index (erofs-super.h), or something that is none of ours. Reads
- * only; the disk may be a stranger's.
+ * What a disk holds, by its superblock: an ext4 layer (superblock.h), an index (erofs-super.h), or
+ * something that is none of ours. Reads only; the disk may be a stranger's.
  */
 #ifndef MLIMG_DISK_H
 #define MLIMG_DISK_H
@@ -54,7 +54,8 @@ struct mlimg_disk {
 const char *mlimg_disk_state_name(enum mlimg_disk_state state);
 
 /**
- * Look at a disk. Reads at most the first MLIMG_DISK_BLANK_BYTES and three places where ext4 keeps its first backup.
+ * Look at a disk. Reads at most the first MLIMG_DISK_BLANK_BYTES and three places where ext4 keeps
+ * its first backup.
  *
  * @param fd        a block device or a regular file, readable
  * @param ret_disk  always filled; a failure to read is a state, no error
@@ -65,9 +66,11 @@ void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk);
 #define MLIMG_DISK_EDGE_BYTES 8388608
 
 /**
- * Whether nothing is on a disk: zeros wherever a signature may lie that libblkid knows, and more. From the beginning the farthest are the
- * second header of LUKS2 (4 MiB) and VMFS (2 MiB), from the end the labels of ZFS (512 KiB), RAID superblocks (128 KiB) and the second
- * partition table of GPT; the backups of an ext4 superblock in between are looked for too. A disk on which formatting was cut off counts.
+ * Whether nothing is on a disk: zeros wherever a signature may lie that libblkid knows, and more.
+ * From the beginning the farthest are the second header of LUKS2 (4 MiB) and VMFS (2 MiB), from the
+ * end the labels of ZFS (512 KiB), RAID superblocks (128 KiB) and the second partition table of
+ * GPT; the backups of an ext4 superblock in between are looked for too. A disk on which formatting
+ * was cut off counts.
  *
  * @param fd    a block device or a regular file, readable
  * @param name  what it is called in messages

@@ -14,7 +14,10 @@ static bool is_digit(const struct part *p)
 	return p->at < p->end && *p->at >= '0' && *p->at <= '9';
 }
 
-/* '~' sorts before the end, the end before letters, these before all else. Digits end the text as its end does. */
+/*
+ * '~' sorts before the end, the end before letters, these before all else. Digits end the text as
+ * its end does.
+ */
 static int rank(const struct part *p)
 {
 	unsigned char c;
@@ -78,7 +81,9 @@ static int compare(struct part a, struct part b)
 	return 0;
 }
 
-/* The parts in the order in which they count. What is missing is empty, which is the same as "0". */
+/*
+ * The parts in the order in which they count. What is missing is empty, which is the same as "0".
+ */
 static void split(const char *version, struct part *parts)
 {
 	const char *end = version + strlen(version), *colon = strchr(version, ':');

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file dpkg-version.h
- * Order of Debian's version numbers: deb-version(7), "Sorting algorithm". Any text has a place in the order, also what dpkg
- * would not take for a version.
+ * Order of Debian's version numbers: deb-version(7), "Sorting algorithm". Any text has a place in
+ * the order, also what dpkg would not take for a version.
  */
 #ifndef MLIMG_DPKG_VERSION_H
 #define MLIMG_DPKG_VERSION_H

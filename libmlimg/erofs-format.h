@@ -1,26 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file erofs-format.h
- * EROFS on disk, as far as this project writes and reads it: uncompressed, 4096-byte blocks, chunk-based files with a device table.
+ * EROFS on disk, as far as this project writes and reads it: uncompressed, 4096-byte blocks,
+ * chunk-based files with a device table.
  *
- * Source: the kernel's fs/erofs/erofs_fs.h and Documentation/filesystems/erofs.rst, as of Linux 6.1. All numbers are little-endian.
+ * Source: the kernel's fs/erofs/erofs_fs.h and Documentation/filesystems/erofs.rst, as of Linux
+ * 6.1. All numbers are little-endian.
  *
- * - The superblock lies at byte 1024 of block 0 and is 128 bytes long. Its checksum is CRC-32C (initial value ~0, no final
- *   inversion) over the bytes 1024..4095 of block 0, taken with the checksum field zero.
- * - The device table is an array of 128-byte slots that begins at byte 128 * devt_slotoff. Slot i is device i + 1; device 0 is the image itself.
- *   The tag is free to use. Of the 56 reserved bytes, which no kernel reads, mlimg uses the last 20, farthest from what later versions may add.
- * - A joined image lies at the beginning of one disk, and its devices behind it on the same disk (libmlimg/index.h). Its chunks name device 0 and
- *   blocks of that disk, which every kernel with chunk-based files can do; images whose chunks name devices that lie behind them (EROFS calls them
- *   flattened) are only for Linux 6.4 and later. The feature EROFS_INCOMPAT_DEVICE_TABLE is off, for with it a kernel before 6.4 wants the devices, and with it off
- *   none looks at extra_devices, devt_slotoff and the table. They are there all the same, for mlimg: mapped_blkaddr of a slot is the device's first block on the disk.
- *   The superblock's blocks are those of the whole disk; the image itself ends where device 1 begins, or, where a hash tree (libmlimg/verity.h) lies between them,
- *   after slot 0's own_blocks.
- * - Inodes lie at 4096 * meta_blkaddr + 32 * nid. The root's nid has 16 bits in the superblock, so it must be one of the first 65,536 slots.
- * - An inode is followed by its xattrs, then by what its layout says: an array of chunk indexes (aligned to 8 bytes), or the tail of its data, which must
- *   not cross a block's end.
- * - A compact inode (32 bytes) has no time of its own, but the superblock's; 16-bit owners and link count, 32-bit size.
- * - A directory's data are blocks; each begins with an array of dirents, whose first nameoff tells how many there are; names follow, and the
- *   last name ends at a NUL or the end of the data. Names ascend in strict byte order within and across blocks, "." and ".." among them.
+ * - The superblock lies at byte 1024 of block 0 and is 128 bytes long. Its checksum is CRC-32C
+ *   (initial value ~0, no final inversion) over the bytes 1024..4095 of block 0, taken with the
+ *   checksum field zero.
+ * - The device table is an array of 128-byte slots that begins at byte 128 * devt_slotoff. Slot i
+ *   is device i + 1; device 0 is the image itself. The tag is free to use. Of the 56 reserved
+ *   bytes, which no kernel reads, mlimg uses the last 20, farthest from what later versions may
+ *   add.
+ * - A joined image lies at the beginning of one disk, and its devices behind it on the same disk
+ *   (libmlimg/index.h). Its chunks name device 0 and blocks of that disk, which every kernel with
+ *   chunk-based files can do; images whose chunks name devices that lie behind them (EROFS calls
+ *   them flattened) are only for Linux 6.4 and later. The feature EROFS_INCOMPAT_DEVICE_TABLE is
+ *   off, for with it a kernel before 6.4 wants the devices, and with it off none looks at
+ *   extra_devices, devt_slotoff and the table. They are there all the same, for mlimg:
+ *   mapped_blkaddr of a slot is the device's first block on the disk. The superblock's blocks are
+ *   those of the whole disk; the image itself ends where device 1 begins, or, where a hash tree
+ *   (libmlimg/verity.h) lies between them, after slot 0's own_blocks.
+ * - Inodes lie at 4096 * meta_blkaddr + 32 * nid. The root's nid has 16 bits in the superblock, so
+ *   it must be one of the first 65,536 slots.
+ * - An inode is followed by its xattrs, then by what its layout says: an array of chunk indexes
+ *   (aligned to 8 bytes), or the tail of its data, which must not cross a block's end.
+ * - A compact inode (32 bytes) has no time of its own, but the superblock's; 16-bit owners and link
+ *   count, 32-bit size.
+ * - A directory's data are blocks; each begins with an array of dirents, whose first nameoff tells
+ *   how many there are; names follow, and the last name ends at a NUL or the end of the data. Names
+ *   ascend in strict byte order within and across blocks, "." and ".." among them.
  * - Shared xattrs lie at 4096 * xattr_blkaddr + 4 * id, in the same form as inline ones.
  */
 #ifndef MLIMG_EROFS_FORMAT_H

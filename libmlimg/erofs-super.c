@@ -31,7 +31,10 @@ static bool is_checksum_right(const uint8_t *data, const struct erofs_super *sb)
 	return crc == le32toh(sb->checksum);
 }
 
-/* Where the image ends and its devices begin is in the first slot, which is covered by the checksum. */
+/*
+ * Where the image ends and its devices begin is in the first slot, which is covered by the
+ * checksum.
+ */
 static const char *find_sizes(
 	const uint8_t *data, const struct erofs_super *sb, struct mlimg_erofs_super *super)
 {

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file erofs-super.h
- * Just enough of an EROFS image (erofs-format.h) to say what a disk holds before it is mounted: its superblock and its
- * device table. As with superblock.h nothing else is looked at, nothing is allocated, and no number is believed before it is
- * checked.
+ * Just enough of an EROFS image (erofs-format.h) to say what a disk holds before it is mounted: its
+ * superblock and its device table. As with superblock.h nothing else is looked at, nothing is
+ * allocated, and no number is believed before it is checked.
  *
- * Sound is only what mlimg-index may have written: 4096-byte blocks, a checksum, no features but chunk-based files
- * and a device table, which a joined image has without the feature. Other makers' images are not for mlimg to judge.
+ * Sound is only what mlimg-index may have written: 4096-byte blocks, a checksum, no features but
+ * chunk-based files and a device table, which a joined image has without the feature. Other makers'
+ * images are not for mlimg to judge.
  *
- * The checksum covers block 0 alone. A device table of more than 23 devices goes on behind it, so whoever reads a slot
- * checks what is in it.
+ * The checksum covers block 0 alone. A device table of more than 23 devices goes on behind it, so
+ * whoever reads a slot checks what is in it.
  */
 #ifndef MLIMG_EROFS_SUPER_H
 #define MLIMG_EROFS_SUPER_H
@@ -23,7 +24,9 @@
 #define MLIMG_EROFS_FIRST_BLOCK 4096 /**< bytes from the disk's beginning that are looked at */
 #define MLIMG_EROFS_TAG_SIZE 64      /**< bytes of a device's tag */
 
-/** A superblock. Of one that is not sound, label and UUID are what is written there, true or not. */
+/**
+ * A superblock. Of one that is not sound, label and UUID are what is written there, true or not.
+ */
 struct mlimg_erofs_super {
 	enum mlimg_superblock_state state; /**< NONE: no magic number of EROFS */
 	const char *flaw; /**< what is wrong, a few static words; NULL unless damaged */

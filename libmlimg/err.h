@@ -18,7 +18,10 @@
 
 #include <stddef.h>
 
-/** Bytes of a message, its NUL included. Longer ones are cut with "...": at the end, or, where a reason stands there, in the middle. */
+/**
+ * Bytes of a message, its NUL included. Longer ones are cut with "...": at the end, or, where a
+ * reason stands there, in the middle.
+ */
 #define MLIMG_ERR_TEXT_SIZE 512
 
 /**

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file json.h
- * Reading of JSON that a stranger may have written: what jansson does not bound by itself. Writing needs no help.
+ * Reading of JSON that a stranger may have written: what jansson does not bound by itself. Writing
+ * needs no help.
  */
 #ifndef MLIMG_JSON_H
 #define MLIMG_JSON_H
@@ -15,7 +16,10 @@
 MLIMG_DEFINE_CLEANUP(json_t, json_decref)
 #define mlimg_autojson mlimg_cleanup(json_decref_cleanup) /**< json_decref() */
 
-/** Objects and arrays within each other. jansson descends by recursion and stops only at 2048; no format here needs more than five. */
+/**
+ * Objects and arrays within each other. jansson descends by recursion and stops only at 2048; no
+ * format here needs more than five.
+ */
 #define MLIMG_JSON_DEPTH_MAX 32
 
 /**
@@ -25,8 +29,9 @@ MLIMG_DEFINE_CLEANUP(json_t, json_decref)
  * @param text      bytes; need not be NUL-terminated. How many are too many is the caller's to say
  * @param size      their number
  * @param ret_json  the object, a new reference
- * @param err       of kind MLIMG_ERR_REFUSED: "WHAT: nested too deep", "WHAT: line N: ...", "WHAT: no object". Refused are
- *                  also duplicate keys, text that is not UTF-8, NULs in strings, and anything behind the object
+ * @param err       of kind MLIMG_ERR_REFUSED: "WHAT: nested too deep", "WHAT: line N: ...", "WHAT:
+ *                  no object". Refused are also duplicate keys, text that is not UTF-8, NULs in
+ *                  strings, and anything behind the object
  * @return          0, -EUCLEAN, -ENOMEM
  */
 int mlimg_json_load(const char *what, const char *text, size_t size, json_t **ret_json,

@@ -29,9 +29,9 @@
  *                                  must be rebuilt, by PATH
  *
  * Both paths are relative to the tree's root and consist of the bytes that a manifest does not
- * escape. SHA256 is the digest of /mlimg/records/PATH. What a program makes out of all that shows in a
- * stack, as /etc/ld.so.cache, is left out of software layers; the path tells which program rebuilds it
- * (rebuild.h). A list of commands would be for whoever can change an image to fill.
+ * escape. SHA256 is the digest of /mlimg/records/PATH. What a program makes out of all that shows
+ * in a stack, as /etc/ld.so.cache, is left out of software layers; the path tells which program
+ * rebuilds it (rebuild.h). A list of commands would be for whoever can change an image to fill.
  *
  * layer.json, keys in this order:
  *
@@ -42,8 +42,8 @@
  *       "rebuild": ["etc/ld.so.cache", ...],
  *       "entries": 30000, "size_bytes": 840000000, "time": 1700000000 }
  *
- * "over" is there for software layers that are over something, "instance" for user layers, "base" and
- * "result" for patch layers, "records" and "rebuild" where they are not empty. Unknown keys are
+ * "over" is there for software layers that are over something, "instance" for user layers, "base"
+ * and "result" for patch layers, "records" and "rebuild" where they are not empty. Unknown keys are
  * ignored, so that later versions may add some; another "format" is refused.
  *
  * A patch layer is what differs between two versions of a system: its name and version are those of
@@ -158,7 +158,10 @@ bool mlimg_layer_instance_is_valid(const char *instance);
 int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** @return whether @p path can be that of records or of a cache: plain bytes, no ".", ".." or empty parts */
+/**
+ * @return whether @p path can be that of records or of a cache: plain bytes, no ".", ".." or empty
+ *         parts
+ */
 bool mlimg_layer_path_is_valid(const char *path);
 
 /**
@@ -189,8 +192,8 @@ bool mlimg_layer_has_same_lists(const struct mlimg_layer_info *a, const struct m
 
 /**
  * Whether the members that a manifest's header holds are valid and fit each other: a kind, a name,
- * a version, "over", records and caches for software only, an instance for user layers and no others,
- * base and result for patch layers and no others.
+ * a version, "over", records and caches for software only, an instance for user layers and no
+ * others, base and result for patch layers and no others.
  *
  * @return 0, -EUCLEAN
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file le.h
- * Little-endian numbers at any address, as the formats on disk have them: ext4, dm-verity, xattrs of ACLs and capabilities.
+ * Little-endian numbers at any address, as the formats on disk have them: ext4, dm-verity, xattrs
+ * of ACLs and capabilities.
  */
 #ifndef MLIMG_LE_H
 #define MLIMG_LE_H

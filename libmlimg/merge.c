@@ -78,8 +78,8 @@ static int push_cursor(struct merge *m, struct cursor c)
 }
 
 /*
- * What sends a reader to contents or directories elsewhere: a patch layer's references are followed, to see that they lead
- * to what the entry says.
+ * What sends a reader to contents or directories elsewhere: a patch layer's references are
+ * followed, to see that they lead to what the entry says.
  */
 static int check_followable(const struct merge *m, size_t layer, const struct mlimg_entry *e)
 {
@@ -164,8 +164,8 @@ static int emit(struct merge *m, size_t layer, const struct mlimg_entry *from)
 }
 
 /*
- * @return whether unionfs-fuse is to be told that from this entry's layer downwards the name does not show. Beneath what is no directory, and shows,
- * nobody looks.
+ * @return whether unionfs-fuse is to be told that from this entry's layer downwards the name does
+ *         not show. Beneath what is no directory, and shows, nobody looks.
  */
 static bool is_hidden_from(const struct mlimg_entry *e, bool is_open, bool is_first)
 {

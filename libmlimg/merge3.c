@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Texts become lists of numbers, one for each different line; base is compared with each side; then chunk by chunk. */
+/*
+ * Texts become lists of numbers, one for each different line; base is compared with each side; then
+ * chunk by chunk.
+ */
 #include "libmlimg/merge3.h"
 
 #include <errno.h>
@@ -118,8 +121,9 @@ static bool is_equal(
 }
 
 /*
- * One more edit: on diagonal @k (x - y) the further one of what the diagonals beside it reach with one line of a or of b passed over, and from there
- * on all that is equal. Where neither leads anywhere within the part, what the diagonal had stays.
+ * One more edit: on diagonal @k (x - y) the further one of what the diagonals beside it reach with
+ * one line of a or of b passed over, and from there on all that is equal. Where neither leads
+ * anywhere within the part, what the diagonal had stays.
  */
 static void extend(
 	const struct comparison *c, const struct part *p, int32_t *v, int32_t k, bool is_backward)
@@ -138,7 +142,8 @@ static void extend(
 }
 
 /*
- * The point in the middle of a shortest way from the beginning of a part to its end: where the furthest ways from both ends meet.
+ * The point in the middle of a shortest way from the beginning of a part to its end: where the
+ * furthest ways from both ends meet.
  *
  * @return whether there is one within the limit of edits
  */

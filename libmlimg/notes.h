@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file notes.h
- * What a merge of databases has to tell people: things that were decided between two who both wanted something, and things that no
- * longer fit together. The merge itself goes on.
+ * What a merge of databases has to tell people: things that were decided between two who both
+ * wanted something, and things that no longer fit together. The merge itself goes on.
  */
 #ifndef MLIMG_NOTES_H
 #define MLIMG_NOTES_H

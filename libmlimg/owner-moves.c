@@ -6,7 +6,9 @@
 
 #include "libmlimg/le.h"
 
-/* struct posix_acl_xattr_header and _entry of linux/posix_acl_xattr.h; tags of linux/posix_acl.h. */
+/*
+ * struct posix_acl_xattr_header and _entry of linux/posix_acl_xattr.h; tags of linux/posix_acl.h.
+ */
 #define ACL_HEADER_SIZE 4
 #define ACL_ENTRY_SIZE 8
 #define ACL_VERSION 2

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file owner-moves.h
- * Users and groups whose numbers have moved between two stacks, and entries with the numbers that they have then: owner, group, the numbers in
- * POSIX ACLs (system.posix_acl_access and _default; linux/posix_acl_xattr.h).
+ * Users and groups whose numbers have moved between two stacks, and entries with the numbers that
+ * they have then: owner, group, the numbers in POSIX ACLs (system.posix_acl_access and _default;
+ * linux/posix_acl_xattr.h).
  */
 #ifndef MLIMG_OWNER_MOVES_H
 #define MLIMG_OWNER_MOVES_H
@@ -19,7 +20,9 @@ struct mlimg_moved_id {
 	uint32_t from, to;
 };
 
-/** All of them. A number that is not among them stays. They all move at once: two may change places. */
+/**
+ * All of them. A number that is not among them stays. They all move at once: two may change places.
+ */
 struct mlimg_owner_moves {
 	const struct mlimg_moved_id *uids; /**< ascending by from, each once */
 	size_t n_uids;

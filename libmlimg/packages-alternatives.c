@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * State files of update-alternatives, as its source (utils/update-alternatives.c of dpkg) writes them:
+ * State files of update-alternatives, as its source (utils/update-alternatives.c of dpkg) writes
+ * them:
  *
  *     auto                    or "manual"
  *     /usr/bin/editor         the link of the group

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dpkg does not write a configuration file anew that a new version has as the old one had it. So of a package that the user has
- * upgraded it may lie in the old stack alone.
+ * dpkg does not write a configuration file anew that a new version has as the old one had it. So of
+ * a package that the user has upgraded it may lie in the old stack alone.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -129,12 +129,17 @@ int mlimg_packages_put_status(struct mlimg_packages_job *job,
 
 /* ---- packages-paths.c ---- */
 
-/** Find the paths of packages that the user has his hand in: fills merged->table, ->hidden and ->packages. */
+/**
+ * Find the paths of packages that the user has his hand in: fills merged->table, ->hidden and
+ * ->packages.
+ */
 int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
 
 /* ---- packages-conffiles.c ---- */
 
-/** Add to merged->files what packages of the user's have beneath the upper, in the old stack alone. */
+/**
+ * Add to merged->files what packages of the user's have beneath the upper, in the old stack alone.
+ */
 int mlimg_packages_keep_conffiles(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
 
 /* ---- packages-verdict.c ---- */
@@ -155,7 +160,10 @@ enum mlimg_package_verdict mlimg_packages_verdict_of_package(
 
 /* ---- packages-follow.c ---- */
 
-/** What follows its package in a database other than the status: mlimg_records_follow_fn with a struct mlimg_packages_follow */
+/**
+ * What follows its package in a database other than the status: mlimg_records_follow_fn with a
+ * struct mlimg_packages_follow
+ */
 bool mlimg_packages_follow(
 	void *ctx, const char *text, size_t size, enum mlimg_merge_side *ret_side);
 

@@ -83,7 +83,9 @@ static void texts_done(struct texts *t)
 
 #define mlimg_autotexts mlimg_cleanup(texts_done)
 
-/* dpkg's own package has it; dpkg's list of foreign ones begins with it only where there are any. */
+/*
+ * dpkg's own package has it; dpkg's list of foreign ones begins with it only where there are any.
+ */
 static const char *native_architecture(const struct mlimg_packages_job *job)
 {
 	for (int side = MLIMG_SIDE_NEXT; side < MLIMG_N_MERGE_SIDES; side++)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file packages.h
- * dpkg's databases merged three ways by record, and what becomes of the files of packages: base (the stack that the user's layer was made on),
- * next (the stack that it will lie on), mine (as the user sees it). Nothing is read but through a callback, nothing written.
+ * dpkg's databases merged three ways by record, and what becomes of the files of packages: base
+ * (the stack that the user's layer was made on), next (the stack that it will lie on), mine (as the
+ * user sees it). Nothing is read but through a callback, nothing written.
  *
- * The law: each package is listed at the version whose files are there. A package's own files are where dpkg put them: those of the system in
- * the layers, of which base's are gone with base; those that the user installed in the upper, all of them, also where they are the same as
- * beneath. So for each package there is one of:
+ * The law: each package is listed at the version whose files are there. A package's own files are
+ * where dpkg put them: those of the system in the layers, of which base's are gone with base; those
+ * that the user installed in the upper, all of them, also where they are the same as beneath. So
+ * for each package there is one of:
  *
  *     the user                                next            becomes                                    verdict
  *     left it alone                           anything        next's: another version, new or gone       plain
@@ -19,9 +21,10 @@
  *     put it on hold                          another one     next's, still on hold: what was held is    plain
  *                                                             gone with base. Told
  *
- * Versions are compared as dpkg does (dpkg-version.h). What the user wants of a package (install, hold, deinstall, purge) is his, if he
- * changed it. The stanza of the status file is that of the side whose files are there. A package is known by its name, and where some side
- * has several of a name (Multi-Arch: same) by its architecture too.
+ * Versions are compared as dpkg does (dpkg-version.h). What the user wants of a package (install,
+ * hold, deinstall, purge) is his, if he changed it. The stanza of the status file is that of the
+ * side whose files are there. A package is known by its name, and where some side has several of a
+ * name (Multi-Arch: same) by its architecture too.
  *
  * Verdicts on paths are for entries of the upper but directories, and come before all others:
  *
@@ -31,17 +34,22 @@
  *              configuration may be. So too where next's package is new: a whiteout there was meant for another's file
  *     removed  he removed the package: his entry stays, whiteout or not
  *
- * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs there, unless the upper has something of its
- * own. Paths are real ones: those of a merged /usr where next has that, and where diversions have put the file.
- * Of the files in var/lib/dpkg/info each follows its package. A configuration file of a package of the user's that dpkg has not written anew, since the
- * one in base is the same, is lost with base: where next has none, its text is among those that come out.
+ * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs
+ * there, unless the upper has something of its own. Paths are real ones: those of a merged /usr
+ * where next has that, and where diversions have put the file. Of the files in var/lib/dpkg/info
+ * each follows its package. A configuration file of a package of the user's that dpkg has not
+ * written anew, since the one in base is the same, is lost with base: where next has none, its text
+ * is among those that come out.
  *
- * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged by record; what they have
- * of a package follows the verdict on it, and what both sides changed is else the user's, and told. The state files of update-alternatives(1), var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides
- * changed is on "auto", its links follow from its choices, and are told (`links`).
+ * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged
+ * by record; what they have of a package follows the verdict on it, and what both sides changed is
+ * else the user's, and told. The state files of update-alternatives(1),
+ * var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides changed is on
+ * "auto", its links follow from its choices, and are told (`links`).
  *
- * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts, Provides, with versions, alternatives and
- * architectures): what holds in mine, and no more in what comes out, is a note of kind MLIMG_NOTE_BROKEN.
+ * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts,
+ * Provides, with versions, alternatives and architectures): what holds in mine, and no more in what
+ * comes out, is a note of kind MLIMG_NOTE_BROKEN.
  */
 #ifndef MLIMG_PACKAGES_H
 #define MLIMG_PACKAGES_H
@@ -63,12 +71,16 @@ const char *mlimg_package_verdict_name(enum mlimg_package_verdict verdict);
 
 /** What is to be merged. */
 struct mlimg_packages_input {
-	/** Databases (mlimg_packages_is_database()) at which the upper has an entry, a file or a whiteout; in any order, each once */
+	/**
+	 * Databases (mlimg_packages_is_database()) at which the upper has an entry, a file or a
+	 * whiteout; in any order, each once
+	 */
 	const char *const *paths;
 	size_t n_paths;
 	const struct mlimg_manifest *next; /**< the merged manifest of the next stack */
 	/**
-	 * Read a text file: a database of any side; var/lib/dpkg/info/NAME.list of next, and of mine where the upper has it.
+	 * Read a text file: a database of any side; var/lib/dpkg/info/NAME.list of next, and of
+	 * mine where the upper has it.
 	 *
 	 * @param ctx       the context
 	 * @param side      whose
@@ -76,7 +88,8 @@ struct mlimg_packages_input {
 	 * @param ret_text  malloc()ed, NUL-terminated (the NUL is not counted); freed by the merge
 	 * @param ret_size  bytes
 	 * @param err       what is wrong
-	 * @return          0; -ENOENT when it is not there, a whiteout, or of base not known; other -errno end the merge
+	 * @return          0; -ENOENT when it is not there, a whiteout, or of base not known; other
+	 *                  -errno end the merge
 	 */
 	int (*read)(void *ctx, enum mlimg_merge_side side, const char *path, char **ret_text,
 		size_t *ret_size, struct mlimg_err *err);
@@ -130,14 +143,18 @@ bool mlimg_packages_is_database(const char *path);
  * @param input  what
  * @param ret    mlimg_packages_merged_done() when done; untouched on failure
  * @param notes  what people should know; may be NULL
- * @param err    of kind MLIMG_ERR_REFUSED when a database of dpkg's is not in its form: "mine: var/lib/dpkg/status: line 3: ..."
+ * @param err    of kind MLIMG_ERR_REFUSED when a database of dpkg's is not in its form: "mine:
+ *               var/lib/dpkg/status: line 3: ..."
  * @return       0, -EUCLEAN, -ENOMEM, what the callback returned
  */
 int mlimg_packages_merge(const struct mlimg_packages_input *input,
 	struct mlimg_packages_merged *ret, struct mlimg_notes *notes,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** @return the verdict on the upper's entry at @p path, which is no directory; of @p merged all zero, MLIMG_FILES_PLAIN */
+/**
+ * @return the verdict on the upper's entry at @p path, which is no directory; of @p merged all
+ *         zero, MLIMG_FILES_PLAIN
+ */
 enum mlimg_package_verdict mlimg_packages_verdict_of(
 	const struct mlimg_packages_merged *merged, const char *path);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file path.h
- * Parts of paths as manifests have them (manifest.h): relative, without empty components, "" the root itself. Nothing is looked up.
+ * Parts of paths as manifests have them (manifest.h): relative, without empty components, "" the
+ * root itself. Nothing is looked up.
  */
 #ifndef MLIMG_PATH_H
 #define MLIMG_PATH_H
@@ -28,7 +29,10 @@ static inline size_t mlimg_path_depth(const char *path)
 	return depth;
 }
 
-/** @return whether @p path is below the directory @p dir, which is not below itself; below the root is everything else */
+/**
+ * @return whether @p path is below the directory @p dir, which is not below itself; below the root
+ *         is everything else
+ */
 static inline bool mlimg_path_is_below(const char *path, const char *dir)
 {
 	size_t size = strlen(dir);

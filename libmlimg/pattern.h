@@ -9,10 +9,11 @@
 #include <stdbool.h>
 
 /**
- * Whether a path is like a pattern: fnmatch(3)'s without escapes, where '*' stays within a component. A pattern without '*' that ends in
- * '/' is all that is below that directory.
+ * Whether a path is like a pattern: fnmatch(3)'s without escapes, where '*' stays within a
+ * component. A pattern without '*' that ends in '/' is all that is below that directory.
  *
- * Made for being asked of every file of a tree: the bytes before the first '*' decide nearly always, and those must not be special.
+ * Made for being asked of every file of a tree: the bytes before the first '*' decide nearly
+ * always, and those must not be special.
  *
  * @param path     as in manifests
  * @param pattern  constant

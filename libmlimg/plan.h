@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file plan.h
- * What a reconcile does to an upper: operations in the order in which they are done, and the contents that they need. Nothing in here
- * depends on the union driver: whoever carries it out knows how whiteouts and opaque directories are written (whiteout.h, unionfs.h).
+ * What a reconcile does to an upper: operations in the order in which they are done, and the
+ * contents that they need. Nothing in here depends on the union driver: whoever carries it out
+ * knows how whiteouts and opaque directories are written (whiteout.h, unionfs.h).
  *
- * Its text, for whoever keeps or shows a plan, and which a stranger may have written; a guest keeps the steps that it makes of one
- * (guest-agent/change.h). A first line:
+ * Its text, for whoever keeps or shows a plan, and which a stranger may have written; a guest keeps
+ * the steps that it makes of one (guest-agent/change.h). A first line:
  *
  *     mlimg reconcile 1 GENERATION FROM TO OPERATIONS BLOBS
  *
- * The generation that the change leads to, the stack ids of the old and the new stack (64 hexadecimal digits), the numbers of operations and
- * of blobs. Then the operations, each a letter and fields, one space between them, and a NUL at the end of each field but the letter:
+ * The generation that the change leads to, the stack ids of the old and the new stack (64
+ * hexadecimal digits), the numbers of operations and of blobs. Then the operations, each a letter
+ * and fields, one space between them, and a NUL at the end of each field but the letter:
  *
  *     d PATH            drop: what is there goes to undo. Anything but a directory; a whiteout, too
  *     a PATH            set aside, with all that is below
@@ -27,14 +29,18 @@
  *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and the upper lacks, and for those whose
  *                       owner has moved. Never opaque
  *
- * PATH is relative to the upper, of raw bytes, and never the upper itself. ENTRY is a line of manifest.h without the newline: no hard links; xattrs in
- * trusted.overlay.* or user.overlay.* in D's only. Its path is PATH, except below a directory that was renamed (overlayfs' redirect): there
- * ENTRY of t and n has the path that the thing has in the new stack, which is where its contents are read.
+ * PATH is relative to the upper, of raw bytes, and never the upper itself. ENTRY is a line of
+ * manifest.h without the newline: no hard links; xattrs in trusted.overlay.* or user.overlay.* in
+ * D's only. Its path is PATH, except below a directory that was renamed (overlayfs' redirect):
+ * there ENTRY of t and n has the path that the thing has in the new stack, which is where its
+ * contents are read.
  *
- * Then the blobs, each a line "SIZE SHA256" (64 hexadecimal digits) and so many bytes. That ends the file.
+ * Then the blobs, each a line "SIZE SHA256" (64 hexadecimal digits) and so many bytes. That ends
+ * the file.
  *
- * The form is canonical: what is read and written again is the same bytes. Of the order only this is relied on: operations on one path stand
- * in the order in which they make sense, a directory's `m` before and its `D` or `s` behind all that is in it.
+ * The form is canonical: what is read and written again is the same bytes. Of the order only this
+ * is relied on: operations on one path stand in the order in which they make sense, a directory's
+ * `m` before and its `D` or `s` behind all that is in it.
  */
 #ifndef MLIMG_PLAN_H
 #define MLIMG_PLAN_H

@@ -8,7 +8,8 @@
 #include "libmlimg/pattern.h"
 
 /*
- * In what is listed and in commands '@' is the directory of the file (of what is listed), '%' what the first '*' stands for.
+ * In what is listed and in commands '@' is the directory of the file (of what is listed), '%' what
+ * the first '*' stands for.
  */
 struct cache {
 	const char *pattern;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file rebuild.h
- * Caches that one program makes out of all that is in a tree, and what rebuilds each. A layer that carried one would hide what other
- * layers have put into theirs, so software layers are made without them and list them instead (layer.h, "rebuild").
+ * Caches that one program makes out of all that is in a tree, and what rebuilds each. A layer that
+ * carried one would hide what other layers have put into theirs, so software layers are made
+ * without them and list them instead (layer.h, "rebuild").
  *
- * The table is what the packages of Debian 12 make in their maintainer scripts and triggers (libc-bin, gtk-update-icon-cache,
- * shared-mime-info, desktop-file-utils, libglib2.0-0, fontconfig, libgdk-pixbuf-2.0-0, libgtk2.0-0, libgtk-3-0, libgtk-4-1,
- * install-info, man-db, udev, systemd, mailcap, kmod, tex-common, plocate), as far as it is made anew as a whole. Files that are made of
- * one other file, as Python's __pycache__ is, are no such caches, nor are bundles without which programs fail rather than start slower
- * or find less, as /etc/ssl/certs/ca-certificates.crt is, nor the initramfs, which belongs to the kernel's layer.
+ * The table is what the packages of Debian 12 make in their maintainer scripts and triggers
+ * (libc-bin, gtk-update-icon-cache, shared-mime-info, desktop-file-utils, libglib2.0-0, fontconfig,
+ * libgdk-pixbuf-2.0-0, libgtk2.0-0, libgtk-3-0, libgtk-4-1, install-info, man-db, udev, systemd,
+ * mailcap, kmod, tex-common, plocate), as far as it is made anew as a whole. Files that are made of
+ * one other file, as Python's __pycache__ is, are no such caches, nor are bundles without which
+ * programs fail rather than start slower or find less, as /etc/ssl/certs/ca-certificates.crt is,
+ * nor the initramfs, which belongs to the kernel's layer.
  */
 #ifndef MLIMG_REBUILD_H
 #define MLIMG_REBUILD_H
@@ -24,8 +27,9 @@
  * Whether a file is such a cache, or part of one.
  *
  * @param path        of a regular file in a tree, as in manifests
- * @param ret_listed  what a layer lists for it: the file, or the directory or file that stands for all files which the same run of
- *                    the program makes. Valid (mlimg_layer_path_is_valid())
+ * @param ret_listed  what a layer lists for it: the file, or the directory or file that stands for
+ *                    all files which the same run of the program makes. Valid
+ *                    (mlimg_layer_path_is_valid())
  * @return            false also when a layer cannot list it, because of odd bytes or its length
  */
 bool mlimg_rebuild_is_cache(const char *path, char ret_listed[MLIMG_LAYER_PATH_MAX + 1]);
@@ -34,15 +38,16 @@ bool mlimg_rebuild_is_cache(const char *path, char ret_listed[MLIMG_LAYER_PATH_M
  * What rebuilds a cache.
  *
  * @param listed       what a layer lists
- * @param ret_command  program and arguments with one space between them. It is not for a shell: what comes from a path may have
- *                     any other byte. A program without '/' is in PATH, or as glib-compile-schemas in /usr/lib/TRIPLET/glib-2.0
+ * @param ret_command  program and arguments with one space between them. It is not for a shell:
+ *                     what comes from a path may have any other byte. A program without '/' is in
+ *                     PATH, or as glib-compile-schemas in /usr/lib/TRIPLET/glib-2.0
  * @return             false when the table has no such cache: a later version's
  */
 bool mlimg_rebuild_command(const char *listed, char ret_command[MLIMG_REBUILD_COMMAND_MAX]);
 
 /**
- * @return whether programs fail without the cache, or lack functions: libraries, plugins, modules, schemas, hardware. The others make
- *         something quicker, or let people find more
+ * @return whether programs fail without the cache, or lack functions: libraries, plugins, modules,
+ *         schemas, hardware. The others make something quicker, or let people find more
  */
 bool mlimg_rebuild_is_needed(const char *listed);
 

@@ -124,7 +124,10 @@ static uint32_t merge_number(uint32_t base, uint32_t next, uint32_t mine, bool h
 	return mine;
 }
 
-/* @return whether the merged contents are next's, and not mine; sets *@conflicts where both changed them */
+/*
+ * @return whether the merged contents are next's, and not mine; sets *@conflicts where both changed
+ *         them
+ */
 static bool merge_contents(const struct mlimg_entry *base, const struct mlimg_entry *next,
 	const struct mlimg_entry *mine, unsigned *conflicts)
 {

@@ -2,7 +2,8 @@
 /**
  * @file reconcile.h
  * What becomes of a user's entry when the stack beneath it changes: the pure decision. Nothing here
- * reads a disk or changes anything, and nothing knows of classes (path-class.h) or of other entries (reconcile-plan.h).
+ * reads a disk or changes anything, and nothing knows of classes (path-class.h) or of other entries
+ * (reconcile-plan.h).
  *
  * Three ways: base (what the user's layer was made on), next (what it will lie on), mine (what is
  * in the upper). "Same" means the same type, mode, owner, size, contents, link target, device and
@@ -34,14 +35,16 @@
  *
  * A directory is judged by its own attributes alone, in base and next as well: whether something
  * within it changed is told by the entries within it. So an opaque directory, or a whiteout of a
- * directory, is "keep" even when new files came into the directory that it hides. The mark of opacity says something only where base has a directory (rule 4):
- * with redirect_dir=on overlayfs makes every new directory opaque. And a directory that is stale can be dropped
- * only when nothing in it stays.
+ * directory, is "keep" even when new files came into the directory that it hides. The mark of
+ * opacity says something only where base has a directory (rule 4): with redirect_dir=on overlayfs
+ * makes every new directory opaque. And a directory that is stale can be dropped only when nothing
+ * in it stays.
  *
- * Components are the contents (type, size and digest, link target, device), the mode, the owner, the group, and each xattr. Changed by both means
- * other than in base on both sides, and not alike. What base has not got, or has of another type than mine, both have changed. So a user's chmod
- * of a file whose contents are new merges into the new contents with his mode, and a file that he edited gets the
- * mode that the new stack gives it.
+ * Components are the contents (type, size and digest, link target, device), the mode, the owner,
+ * the group, and each xattr. Changed by both means other than in base on both sides, and not alike.
+ * What base has not got, or has of another type than mine, both have changed. So a user's chmod of
+ * a file whose contents are new merges into the new contents with his mode, and a file that he
+ * edited gets the mode that the new stack gives it.
  */
 #ifndef MLIMG_RECONCILE_H
 #define MLIMG_RECONCILE_H
@@ -75,8 +78,8 @@ enum mlimg_component {
 /** An entry merged by component. */
 struct mlimg_merged_entry {
 	/**
-	 * Path, hard links and overlayfs' own xattrs are mine. What both changed is mine, too. The time goes with the contents. Shares memory
-	 * with mine and next.
+	 * Path, hard links and overlayfs' own xattrs are mine. What both changed is mine, too. The
+	 * time goes with the contents. Shares memory with mine and next.
 	 */
 	struct mlimg_entry entry;
 	unsigned conflicts;    /**< enum mlimg_component: what both changed */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file records-parse.h
- * The records of a database as a list: between records-parse.c, which knows the forms, and records.c, which compares and composes.
+ * The records of a database as a list: between records-parse.c, which knows the forms, and
+ * records.c, which compares and composes.
  */
 #ifndef MLIMG_RECORDS_PARSE_H
 #define MLIMG_RECORDS_PARSE_H
@@ -34,7 +35,8 @@ struct mlimg_record_list {
  *
  * @param form      of the text
  * @param text      must live as long as the list
- * @param is_diff   a difference: marks are kept. In a database a stanza that is a mark is passed over, another one refused
+ * @param is_diff   a difference: marks are kept. In a database a stanza that is a mark is passed
+ *                  over, another one refused
  * @param ret_list  mlimg_record_list_done() when done, also on failure
  * @param err       "line N: ..."
  * @return          0, -EUCLEAN, -ENOMEM
@@ -73,11 +75,14 @@ void mlimg_record_put_mark(enum mlimg_records_form form, const char *key,
 size_t mlimg_record_account_key(
 	const char *line, size_t size, bool *ret_gone, const char **ret_key);
 
-/** @return whether a member or administrator begins with '+' or '-', which a difference cannot say */
+/**
+ * @return whether a member or administrator begins with '+' or '-', which a difference cannot say
+ */
 bool mlimg_record_has_signs(enum mlimg_records_form form, const struct mlimg_record *record);
 
 /**
- * Put what differs between two records of one key: fields as they are now, lists as what was added and removed.
+ * Put what differs between two records of one key: fields as they are now, lists as what was added
+ * and removed.
  *
  * @return whether anything differs; else nothing is put
  */

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file records.h
- * Databases that are one file for a whole tree, as differences of their records. A layer that carried such a file would hide the one
- * beneath it, and with it every package that a newer system or another layer has. So mlimg-mkfs --over leaves the file out of the tree,
- * and stores what differs from the file beneath.
+ * Databases that are one file for a whole tree, as differences of their records. A layer that
+ * carried such a file would hide the one beneath it, and with it every package that a newer system
+ * or another layer has. So mlimg-mkfs --over leaves the file out of the tree, and stores what
+ * differs from the file beneath.
  *
- * A layer has them at /mlimg/records/PATH beside its tree (PATH as the file's in the tree, below); its manifest's header names
- * each with its digest (layer.h). Such a file holds, in the syntax of the database itself:
+ * A layer has them at /mlimg/records/PATH beside its tree (PATH as the file's in the tree, below);
+ * its manifest's header names each with its digest (layer.h). Such a file holds, in the syntax of
+ * the database itself:
  *
  * - each record that is new or other than beneath, as it is, in the order of the database;
  * - then each record that is gone, as a mark with its key, in the order of the database beneath.
  *
- * What shows in a stack is composed: records onto what the layers beneath them show (compose.h says what that is). A record takes the place
- * of the one with its key, a mark removes it, others come behind.
+ * What shows in a stack is composed: records onto what the layers beneath them show (compose.h says
+ * what that is). A record takes the place of the one with its key, a mark removes it, others come
+ * behind.
  *
- * The databases (dpkg(1), deb822(5), dpkg-divert(1), dpkg-statoverride(1), dpkg-trigger(1); of apt, apt-mark(8)):
+ * The databases (dpkg(1), deb822(5), dpkg-divert(1), dpkg-statoverride(1), dpkg-trigger(1); of apt,
+ * apt-mark(8)):
  *
  *     form       file                       record          key                    mark of one that is gone
  *     stanzas    var/lib/dpkg/status        a stanza and    Package, Architecture  Package: NAME
@@ -30,19 +34,21 @@
  *     groups     etc/group                                  no account, the line
  *     gshadows   etc/gshadow
  *
- * What is no account is a line without ':' and one that begins with '#', '+' or '-' (passwd(5), nsswitch.conf(5)). Empty lines of these files say
- * nothing, and are passed over. In the record of a group that was beneath already, members and administrators are what was added, "+NAME", and what was
- * removed, "-NAME", so that two layers can each put somebody into it; in that of a new one they are all there are, and are added where
- * another layer made the group too.
+ * What is no account is a line without ':' and one that begins with '#', '+' or '-' (passwd(5),
+ * nsswitch.conf(5)). Empty lines of these files say nothing, and are passed over. In the record of
+ * a group that was beneath already, members and administrators are what was added, "+NAME", and
+ * what was removed, "-NAME", so that two layers can each put somebody into it; in that of a new one
+ * they are all there are, and are added where another layer made the group too.
  *
- * Of the triggers, Lock and Unincorp are no such databases: they are what a running dpkg keeps. In a stanza, Architecture is left out
- * where the record has none. The mark of a stanza is what dpkg itself does: it notes changes of packages as files of one stanza each in
- * var/lib/dpkg/updates, where a later one takes the place of an earlier one, and a package that is "unknown ok not-installed"
- * is not written to the status again (dpkg's lib/dpkg/dbmodify.c and dump.c). So in the databases themselves such a stanza says
- * nothing, and is passed over.
+ * Of the triggers, Lock and Unincorp are no such databases: they are what a running dpkg keeps. In
+ * a stanza, Architecture is left out where the record has none. The mark of a stanza is what dpkg
+ * itself does: it notes changes of packages as files of one stanza each in var/lib/dpkg/updates,
+ * where a later one takes the place of an earlier one, and a package that is "unknown ok
+ * not-installed" is not written to the status again (dpkg's lib/dpkg/dbmodify.c and dump.c). So in
+ * the databases themselves such a stanza says nothing, and is passed over.
  *
- * Not among them: alternatives and info, which are files for each package, and are merged as such; available, which apt
- * does not keep; the debconf databases, which stay files.
+ * Not among them: alternatives and info, which are files for each package, and are merged as such;
+ * available, which apt does not keep; the debconf databases, which stay files.
  */
 #ifndef MLIMG_RECORDS_H
 #define MLIMG_RECORDS_H
@@ -104,11 +110,13 @@ struct mlimg_records_sums {
  * @param form      of both
  * @param old       what lies beneath
  * @param fresh     what shall be
- * @param ret_text  the records, NUL-terminated (the NUL is not counted), empty when nothing differs; free() it
+ * @param ret_text  the records, NUL-terminated (the NUL is not counted), empty when nothing
+ *                  differs; free() it
  * @param ret_size  bytes
  * @param ret_sums  what is in it; may be NULL
- * @param err       of kind MLIMG_ERR_REFUSED: "beneath: line N: ..." or "line N: ...". Refused are a text above MLIMG_RECORDS_SIZE_MAX,
- *                  a last line without newline, NULs, what has not the form, two records with one key
+ * @param err       of kind MLIMG_ERR_REFUSED: "beneath: line N: ..." or "line N: ...". Refused are
+ *                  a text above MLIMG_RECORDS_SIZE_MAX, a last line without newline, NULs, what has
+ *                  not the form, two records with one key
  * @return          0, -EUCLEAN, -ENOMEM
  */
 int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text old,
@@ -122,8 +130,8 @@ int mlimg_records_diff(enum mlimg_records_form form, struct mlimg_records_text o
  * @param base       the file that shows; empty when there is none
  * @param records    differences, the lowest layer's first
  * @param n_records  their number
- * @param ret_text   the database, NUL-terminated (the NUL is not counted): the records of the base in their order, then new ones in
- *                   the order in which they came; free() it
+ * @param ret_text   the database, NUL-terminated (the NUL is not counted): the records of the base
+ *                   in their order, then new ones in the order in which they came; free() it
  * @param ret_size   bytes
  * @param err        as for mlimg_records_diff(); "records N of M: line N: ..."
  * @return           0, -EUCLEAN, -ENOMEM
@@ -174,15 +182,17 @@ typedef bool mlimg_records_follow_fn(
 	void *ctx, const char *text, size_t size, enum mlimg_merge_side *ret_side);
 
 /**
- * Merge a database three ways by record. One that one side alone changed, made or removed is that side's; one that both changed
- * otherwise is mine, and told. In the order of mlimg_merge_order(); what the other side alone has comes behind.
+ * Merge a database three ways by record. One that one side alone changed, made or removed is that
+ * side's; one that both changed otherwise is mine, and told. In the order of mlimg_merge_order();
+ * what the other side alone has comes behind.
  *
  * @param form   of all
  * @param path   of the database, for notes and errors
  * @param texts  base, next, mine; text NULL where it is not there, which has no records
  * @param follow asked for each record; may be NULL
  * @param ctx    handed to @p follow
- * @param ret    the result; free() its text. Not there when it has no records, and next or mine is not there
+ * @param ret    the result; free() its text. Not there when it has no records, and next or mine is
+ *               not there
  * @param notes  gets what both changed; may be NULL
  * @param err    as mlimg_records_diff(); "mine: PATH: line N: ..."
  * @return       0, -EUCLEAN, -ENOMEM

@@ -42,7 +42,10 @@ void mlimg_sha256_hex(const uint8_t digest[MLIMG_SHA256_SIZE], char ret_hex[MLIM
  */
 static unsigned hex_value(char c)
 {
-	/* Of each digit its value + 1: reading a manifest of 30,000 files takes two million of them. */
+	/*
+	 * Of each digit its value + 1: reading a manifest of 30,000 files takes two million of
+	 * them.
+	 */
 	static const uint8_t values[256] = {['0'] = 1,
 		['1'] = 2,
 		['2'] = 3,

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file stack.h
- * A stack: one system layer, patch layers upon it, software layers above them, one user layer on top.
- * This module knows the rules of what may stand on what and the stack's identity; it does not mount
- * anything.
+ * A stack: one system layer, patch layers upon it, software layers above them, one user layer on
+ * top. This module knows the rules of what may stand on what and the stack's identity; it does not
+ * mount anything.
  *
  * A system layer and its patches show exactly what the new system would as a layer of its own, and
- * count as that: the id of the system in a stack is the "result" of the topmost patch, else the system
- * layer's build id.
+ * count as that: the id of the system in a stack is the "result" of the topmost patch, else the
+ * system layer's build id.
  *
  * The ids of a stack are that of its system and the build ids of the software layers, bottom first.
- * The stack id is the SHA-256 of these, each followed by a newline. The user layer is not part of it:
- * two tenants on the same layers have the same stack id, and so has one on a new system and one on the
- * old system with a patch.
+ * The stack id is the SHA-256 of these, each followed by a newline. The user layer is not part of
+ * it: two tenants on the same layers have the same stack id, and so has one on a new system and one
+ * on the old system with a patch.
  *
  * stack.json, in an index's /mlimg (tools/index-merge.h), keys in this order:
  *
@@ -49,9 +49,9 @@ struct mlimg_stack {
 
 /**
  * Put a layer on top. Refused: a system layer that is not the first, any other without a system
- * beneath, a patch above a software layer or whose base is not the system beneath it, anything above a
- * user layer, the same build id twice, more than MLIMG_STACK_SOFTWARE_MAX software layers or
- * MLIMG_STACK_PATCH_MAX patches.
+ * beneath, a patch above a software layer or whose base is not the system beneath it, anything
+ * above a user layer, the same build id twice, more than MLIMG_STACK_SOFTWARE_MAX software layers
+ * or MLIMG_STACK_PATCH_MAX patches.
  *
  * @param stack  the stack
  * @param info   with its build id; must live as long as the stack
@@ -79,8 +79,8 @@ void mlimg_stack_id(const struct mlimg_stack *stack, char ret_id[MLIMG_SHA256_HE
 
 /**
  * Whether every software layer stands on what it was built over: its "over" ids must be found among
- * the ids of the stack beneath it, in the same order; others may lie between. A new system version beneath
- * makes the answer no: that is for the caller to judge.
+ * the ids of the stack beneath it, in the same order; others may lie between. A new system version
+ * beneath makes the answer no: that is for the caller to judge.
  *
  * @param stack        the stack
  * @param ret_layer    when the answer is no: the layer (index into layers) that was built over

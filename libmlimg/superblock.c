@@ -52,7 +52,10 @@ static const char *find_checksum_flaw(const uint8_t *data)
 	return NULL;
 }
 
-/* The group count follows from the blocks, the inode count from the groups: a superblock that was hit rarely keeps both. */
+/*
+ * The group count follows from the blocks, the inode count from the groups: a superblock that was
+ * hit rarely keeps both.
+ */
 static bool is_inode_count_right(const uint8_t *data, uint64_t blocks)
 {
 	uint64_t first = mlimg_get_le32(data + S_FIRST_DATA_BLOCK);
@@ -64,7 +67,10 @@ static bool is_inode_count_right(const uint8_t *data, uint64_t blocks)
 		inodes == mlimg_get_le32(data + S_INODES_COUNT);
 }
 
-/* What the kernel checks before it mounts (fs/ext4/super.c) as far as the superblock alone can tell. */
+/*
+ * What the kernel checks before it mounts (fs/ext4/super.c) as far as the superblock alone can
+ * tell.
+ */
 static const char *find_geometry_flaw(const uint8_t *data, struct mlimg_superblock *sb)
 {
 	bool is_64bit = mlimg_get_le32(data + S_FEATURE_INCOMPAT) & INCOMPAT_64BIT;

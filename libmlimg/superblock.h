@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file superblock.h
- * Just enough of ext4's superblock to say what a disk holds before it is mounted (disk.h): whether an ext4 file system is
- * there, whether its superblock is sound, its label, UUID and size. Nothing else of the file system is looked at, nothing is
- * allocated, and no number of the superblock is believed before it is checked; the disk may be a stranger's.
+ * Just enough of ext4's superblock to say what a disk holds before it is mounted (disk.h): whether
+ * an ext4 file system is there, whether its superblock is sound, its label, UUID and size. Nothing
+ * else of the file system is looked at, nothing is allocated, and no number of the superblock is
+ * believed before it is checked; the disk may be a stranger's.
  *
  * Source of the format: the kernel's Documentation/filesystems/ext4/super.rst (field offsets),
- * checksums.rst in the same place (crc32c with the seed ~0 over all that comes before the checksum).
+ * checksums.rst in the same place (crc32c with the seed ~0 over all that comes before the
+ * checksum).
  */
 #ifndef MLIMG_SUPERBLOCK_H
 #define MLIMG_SUPERBLOCK_H
@@ -26,7 +28,9 @@ enum mlimg_superblock_state {
 	MLIMG_SUPERBLOCK_DAMAGED, /**< the magic number, but something else is wrong: see @p flaw */
 };
 
-/** A superblock. Of one that is not sound, label and UUID are what is written there, true or not. */
+/**
+ * A superblock. Of one that is not sound, label and UUID are what is written there, true or not.
+ */
 struct mlimg_superblock {
 	enum mlimg_superblock_state state;
 	const char *flaw; /**< what is wrong, a few static words; NULL unless damaged */

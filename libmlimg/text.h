@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file text.h
- * Text that grows in memory, as the receiver of what writes into a sink (manifest.h). A sink cannot fail, so this one remembers.
+ * Text that grows in memory, as the receiver of what writes into a sink (manifest.h). A sink cannot
+ * fail, so this one remembers.
  */
 #ifndef MLIMG_TEXT_H
 #define MLIMG_TEXT_H

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file unionfs.h
- * The marks of unionfs-fuse (1.0 and later, mounted with "cow"): how a branch says "what is beneath is gone".
+ * The marks of unionfs-fuse (1.0 and later, mounted with "cow"): how a branch says "what is beneath
+ * is gone".
  *
- * Source of the format: unionfs-fuse 1.0, src/findbranch.c, general.c and readdir.c. The marks are names in a tree of their own, the directory
- * .unionfs-fuse at the branch's root: PATH_HIDDEN~ in there hides PATH in the branches beneath. Of which type the marker is does not matter;
- * unionfs-fuse makes a file for a file and a directory for a directory. What the branch itself has at PATH shows all the same, and of
- * a directory then only what the branch itself has in it: marker and directory together are what overlayfs calls an opaque directory. What is hidden
- * hides all that is below it, so markers below it mean nothing.
+ * Source of the format: unionfs-fuse 1.0, src/findbranch.c, general.c and readdir.c. The marks are
+ * names in a tree of their own, the directory .unionfs-fuse at the branch's root: PATH_HIDDEN~ in
+ * there hides PATH in the branches beneath. Of which type the marker is does not matter;
+ * unionfs-fuse makes a file for a file and a directory for a directory. What the branch itself has
+ * at PATH shows all the same, and of a directory then only what the branch itself has in it: marker
+ * and directory together are what overlayfs calls an opaque directory. What is hidden hides all
+ * that is below it, so markers below it mean nothing.
  *
- * unionfs-fuse 1.0 cannot say everything: a name of more than 247 bytes has no marker, listings do not heed the marker of a name
- * that has "_HIDDEN~" in it, and no path may have more than 1023 bytes with those of the branch before it.
+ * unionfs-fuse 1.0 cannot say everything: a name of more than 247 bytes has no marker, listings do
+ * not heed the marker of a name that has "_HIDDEN~" in it, and no path may have more than 1023
+ * bytes with those of the branch before it.
  */
 #ifndef MLIMG_UNIONFS_H
 #define MLIMG_UNIONFS_H
@@ -22,7 +26,10 @@
 
 #define MLIMG_UNIONFS_DIR ".unionfs-fuse"
 #define MLIMG_UNIONFS_TAG "_HIDDEN~"
-/** Bytes of a path within a union, that unionfs-fuse 1.0 can use whatever it is for: 1023 less a branch's, MLIMG_UNIONFS_DIR's and the tag's. */
+/**
+ * Bytes of a path within a union, that unionfs-fuse 1.0 can use whatever it is for: 1023 less a
+ * branch's, MLIMG_UNIONFS_DIR's and the tag's.
+ */
 #define MLIMG_UNIONFS_PATH_MAX 960
 
 /**
@@ -61,8 +68,9 @@ typedef int mlimg_unionfs_hidden_fn(
 	size_t layer, const char *path, void *ctx, struct mlimg_err *err);
 
 /**
- * The markers with which unionfs-fuse shows of layers what overlayfs does. Layers say in overlayfs' form what they hide (whiteout.h), which
- * unionfs-fuse takes for ordinary things; and it goes on through a file to the directories beneath it. So a marker is wanted, in a branch of its own
+ * The markers with which unionfs-fuse shows of layers what overlayfs does. Layers say in overlayfs'
+ * form what they hide (whiteout.h), which unionfs-fuse takes for ordinary things; and it goes on
+ * through a file to the directories beneath it. So a marker is wanted, in a branch of its own
  * directly above layer N,
  *
  * - for a whiteout of layer N: it hides the device and what is beneath;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file user-layer.h
- * An empty user layer: what makes it this one, known before there is one. So a host can name a layer that its guest will make on a blank disk
- * (guest-agent/format.h), and the guest can see that it makes the right one.
+ * An empty user layer: what makes it this one, known before there is one. So a host can name a
+ * layer that its guest will make on a blank disk (guest-agent/format.h), and the guest can see that
+ * it makes the right one.
  *
- * It is what `SOURCE_DATE_EPOCH=0 mlimg-mkfs --kind user --name NAME --instance INSTANCE` makes: version "0", one directory of root's with
- * mode 0755, time 0. The build id follows from that as of every layer (layer.h).
+ * It is what `SOURCE_DATE_EPOCH=0 mlimg-mkfs --kind user --name NAME --instance INSTANCE` makes:
+ * version "0", one directory of root's with mode 0755, time 0. The build id follows from that as of
+ * every layer (layer.h).
  */
 #ifndef MLIMG_USER_LAYER_H
 #define MLIMG_USER_LAYER_H

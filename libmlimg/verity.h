@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file verity.h
- * dm-verity on a layer image: where its hash tree lies, and the sidecar, the file beside an image that holds what has to be
- * known from elsewhere than the image. Making and checking of trees and signatures is not here (tools/verity-*.h).
+ * dm-verity on a layer image: where its hash tree lies, and the sidecar, the file beside an image
+ * that holds what has to be known from elsewhere than the image. Making and checking of trees and
+ * signatures is not here (tools/verity-*.h).
  *
  * Behind the file system of a read-only layer, whose size stays as it is, lies the hash area:
  *
  *     | ext4 file system | superblock of the hash tree, one block | top level, one block | ... | level 0 |
  *     0                  hash_offset_bytes
  *
- * Sources: the kernel's Documentation/admin-guide/device-mapper/verity.rst (the tree, hash format 1: a digest is
- * that of salt, then block), cryptsetup's wiki page DMVerity, "Verity superblock format". Blocks of data and of hashes have 4096
- * bytes, so a block of hashes holds 128 SHA-256 digests, and is filled up with zeros. A level holds the digests of the blocks of the one
- * below it, level 0 those of the file system's; the root hash is the digest of the top level's only block. The superblock, little endian:
+ * Sources: the kernel's Documentation/admin-guide/device-mapper/verity.rst (the tree, hash format
+ * 1: a digest is that of salt, then block), cryptsetup's wiki page DMVerity, "Verity superblock
+ * format". Blocks of data and of hashes have 4096 bytes, so a block of hashes holds 128 SHA-256
+ * digests, and is filled up with zeros. A level holds the digests of the blocks of the one below
+ * it, level 0 those of the file system's; the root hash is the digest of the top level's only
+ * block. The superblock, little endian:
  *
  *     0   8  "verity\0\0"                        64   4  4096, bytes of a data block
  *     8   4  1, its version                      68   4  4096, bytes of a hash block
@@ -20,14 +23,16 @@
  *     16 16  UUID: the file system's             80   2  32, bytes of the salt
  *     32 32  "sha256", filled up with zeros      88 256  salt, filled up with zeros
  *
- * All else in its block is zero. The salt is the SHA-256 of "mlimg-verity-salt " and the build id in hexadecimal, so that the same
- * input gives the same root hash. The root hash is not in the image: whoever can write the image could write it too.
+ * All else in its block is zero. The salt is the SHA-256 of "mlimg-verity-salt " and the build id
+ * in hexadecimal, so that the same input gives the same root hash. The root hash is not in the
+ * image: whoever can write the image could write it too.
  *
- * An index (index.h) can have a hash tree as well, behind its own last block; there the stack id takes the build id's place, and
- * sidecar and signature there are none: what it is compiled from vouches for it, and whoever compiled it knows its root hash.
+ * An index (index.h) can have a hash tree as well, behind its own last block; there the stack id
+ * takes the build id's place, and sidecar and signature there are none: what it is compiled from
+ * vouches for it, and whoever compiled it knows its root hash.
  *
- * A signed layer has its signature behind the tree, where a guest finds it without being told. Nothing that knows of trees alone
- * looks there. Little endian:
+ * A signed layer has its signature behind the tree, where a guest finds it without being told.
+ * Nothing that knows of trees alone looks there. Little endian:
  *
  *     0   8  "mlimgsig"         12  4  bytes of the signature, 1..MLIMG_SIGNATURE_MAX
  *     8   4  1, its version     16  …  the signature, filled up with zeros to a whole block
@@ -41,17 +46,19 @@
  *                     "signature": "<base64>" }
  *     IMAGE.p7s         the signature once more, as it is, for programs that want it in a file
  *
- * the latter and "signature" only where the image is signed. A signature is a detached PKCS#7 one (RFC 2315) in DER, without
- * certificates and signed attributes, of the 64 characters of the root hash: what dm-verity takes (root_hash_sig_key_desc) and
- * `veritysetup --root-hash-signature` hands to it. Unknown keys are ignored.
+ * the latter and "signature" only where the image is signed. A signature is a detached PKCS#7 one
+ * (RFC 2315) in DER, without certificates and signed attributes, of the 64 characters of the root
+ * hash: what dm-verity takes (root_hash_sig_key_desc) and `veritysetup --root-hash-signature` hands
+ * to it. Unknown keys are ignored.
  *
  * Many root hashes become one, the stack's hash: the SHA-256 of the text
  *
  *     mlimg-verity-stack 1
  *     <32 hex: UUID of the file system> <64 hex: its root hash>
  *
- * with a line, newline included, for each read-only layer, bottom first, and then for the index where there is one. A root hash stands for
- * all that is in its file system, the description with the whole build id included.
+ * with a line, newline included, for each read-only layer, bottom first, and then for the index
+ * where there is one. A root hash stands for all that is in its file system, the description with
+ * the whole build id included.
  */
 #ifndef MLIMG_VERITY_H
 #define MLIMG_VERITY_H
@@ -69,7 +76,10 @@
 #define MLIMG_SIGNATURE_SUFFIX ".p7s"      /**< of the signature's name */
 /** Bytes of a sidecar that a reader accepts: a layer.json, a signature in base64, and some. */
 #define MLIMG_SIDECAR_MAX (MLIMG_LAYER_JSON_MAX + 2 * MLIMG_SIGNATURE_MAX)
-/** Bytes of a signature that a reader accepts: with a key of RSA 4096 and the longest of names it has fewer than 2000. */
+/**
+ * Bytes of a signature that a reader accepts: with a key of RSA 4096 and the longest of names it
+ * has fewer than 2000.
+ */
 #define MLIMG_SIGNATURE_MAX 16384
 
 /** A hash tree and what belongs to it. */
@@ -158,12 +168,13 @@ struct mlimg_verity_part {
 };
 
 /**
- * Find the hash tree and its root hash, and the signature where there is one; all may come from a stranger. The top level's block is all of the tree
- * that is read.
+ * Find the hash tree and its root hash, and the signature where there is one; all may come from a
+ * stranger. The top level's block is all of the tree that is read.
  *
  * @param part        where
  * @param ret_verity  complete; mlimg_verity_done() when done
- * @param err         names the part; of kind MLIMG_ERR_REFUSED: it has no tree, not all of one, or something that is not as described above
+ * @param err         names the part; of kind MLIMG_ERR_REFUSED: it has no tree, not all of one, or
+ *                    something that is not as described above
  * @return            0, -EUCLEAN, -ENOMEM, other -errno
  */
 int mlimg_verity_read(const struct mlimg_verity_part *part, struct mlimg_verity *ret_verity,

@@ -24,7 +24,10 @@ struct thing {
 	int fd; /* or -1 */
 };
 
-/* Through /proc/self/fd because before Linux 6.13 only it names a thing by directory and name; and "." is the directory. */
+/*
+ * Through /proc/self/fd because before Linux 6.13 only it names a thing by directory and name; and
+ * "." is the directory.
+ */
 static const char *proc_path(const struct thing *t, char buf[PROC_PATH_SIZE])
 {
 	snprintf(buf, PROC_PATH_SIZE, "/proc/self/fd/%d/%s", t->dir, *t->name ? t->name : ".");

@@ -2,7 +2,8 @@
 /**
  * @file walk-xattr.h
  * Reads all xattrs of a thing into buffers that are used again for the next one. Part of walk.h's
- * walker. Where the kernel has no listxattrat(2), or MLIMG_NO_LISTXATTRAT is in the environment, /proc is needed.
+ * walker. Where the kernel has no listxattrat(2), or MLIMG_NO_LISTXATTRAT is in the environment,
+ * /proc is needed.
  */
 #ifndef MLIMG_WALK_XATTR_H
 #define MLIMG_WALK_XATTR_H
