@@ -6,22 +6,40 @@
 #include "libmlimg/reconcile-impl.h"
 #include "libmlimg/whiteout.h"
 
+/* What would go, but hides the place from which something was renamed. */
+static int stay_for_renamed(struct planning *p, const struct mine *m, enum mlimg_verdict verdict)
+{
+	if (verdict == MLIMG_SAME || verdict == MLIMG_STALE || verdict == MLIMG_WHITEOUT_GONE)
+		return plan_keep(p, m, MLIMG_KEEP);
+	if (mlimg_entry_is_whiteout(m->entry)) {
+		plan_tell(p, m, verdict, MLIMG_DONE_NOTHING, PLAN_COVERS_WHY);
+		return 0;
+	}
+	return plan_set_attrs(p, m, &m->mapped, verdict == MLIMG_MERGED ? MLIMG_CONFLICT : verdict,
+		PLAN_COVERS_WHY);
+}
+
+static int take_away(struct planning *p, const struct mine *m, enum mlimg_plan_verb verb,
+	enum mlimg_verdict verdict, enum mlimg_done done)
+{
+	int r;
+
+	if (plan_covers_renamed(p, m->entry->path, m->lower))
+		return stay_for_renamed(p, m, verdict);
+	r = plan_put_op(p, verb, m->entry->path, NULL, 0);
+	if (r == 0)
+		plan_tell(p, m, verdict, done, NULL);
+	return r;
+}
+
 int plan_drop(struct planning *p, const struct mine *m, enum mlimg_verdict verdict)
 {
-	int r = plan_put_op(p, MLIMG_PLAN_DROP, m->entry->path, NULL, 0);
-
-	if (r == 0)
-		plan_tell(p, m, verdict, MLIMG_DONE_DROPPED, NULL);
-	return r;
+	return take_away(p, m, MLIMG_PLAN_DROP, verdict, MLIMG_DONE_DROPPED);
 }
 
 int plan_set_aside(struct planning *p, const struct mine *m, enum mlimg_verdict verdict)
 {
-	int r = plan_put_op(p, MLIMG_PLAN_SET_ASIDE, m->entry->path, NULL, 0);
-
-	if (r == 0)
-		plan_tell(p, m, verdict, MLIMG_DONE_ASIDE, NULL);
-	return r;
+	return take_away(p, m, MLIMG_PLAN_SET_ASIDE, verdict, MLIMG_DONE_ASIDE);
 }
 
 bool plan_has_several_names(const struct mlimg_entry *e)

@@ -28,6 +28,12 @@ struct linked {
 	enum mlimg_path_class class;
 };
 
+/** A directory of the upper that shows one of the layers' from another place. */
+struct renamed {
+	const char *from; /**< in the layers */
+	const char *path; /**< in the upper */
+};
+
 struct planning {
 	const struct mlimg_reconcile_input *in;
 	struct mlimg_report *report;
@@ -39,6 +45,8 @@ struct planning {
 	size_t n_unread, unread_room;
 	struct linked *linked;
 	size_t n_linked, linked_room;
+	struct renamed *renamed; /**< those that stay, in the order of @p from */
+	size_t n_renamed;
 	size_t texts_size; /**< bytes of texts merged by lines */
 	bool has_failed;   /**< there was no memory where nothing could be returned */
 	struct mlimg_err *err;
@@ -59,6 +67,57 @@ struct mine {
 /** Look up what lies beneath entry @p at. @return 0, -ENOMEM */
 int plan_mine_find(
 	struct planning *p, size_t at, const char *lower, struct mine *ret) MLIMG_MUST_CHECK;
+
+/** A directory on the way of a walk: what is in it. */
+struct place {
+	const char *path;
+	const char *
+		lower; /**< NULL when nothing lies beneath; @p path itself where that is the same */
+};
+
+/** Where beneath an entry of @p place lies. @return 0, -ENOMEM */
+int plan_lower_of(struct planning *p, const struct place *place, const char *path,
+	const char **ret_lower) MLIMG_MUST_CHECK;
+
+/** What a directory is, beside its attributes. */
+struct dir {
+	struct mine m;
+	const char *own; /**< where it lies beneath by its path: m.lower unless it was renamed */
+	bool is_renamed; /**< by a redirect that counts */
+	bool is_opaque;  /**< and hides a directory of the old stack, or what another one shows */
+	bool is_joined;  /**< opaque, and hides nothing but what is new */
+	const char *why; /**< it is a conflict whatever its attributes are */
+	struct mlimg_entry merged; /**< what it is to be if it stays */
+};
+
+/** Find out what directory @p at is, that lies beneath at @p own. @return 0, -ENOMEM */
+int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *ret) MLIMG_MUST_CHECK;
+
+/** @return where what is in the directory lies beneath */
+struct place plan_place_of(const struct dir *d);
+
+/** @return whether it is to be set aside because the new stack has something else there */
+bool plan_is_type_change(const struct dir *d);
+
+/** Pass over what is below @p path. */
+void plan_skip_below(const struct planning *p, size_t *at, const char *path);
+
+/** Find the directories that were renamed, and are not set aside with one that holds them. @return 0, -ENOMEM */
+int plan_renamed_find(struct planning *p) MLIMG_MUST_CHECK;
+
+/**
+ * Whether something of the upper hides what a directory that was renamed shows from another place. If it went, that would show twice, as two
+ * directories with the same files, which overlayfs does not bear.
+ *
+ * @param p      the planning
+ * @param path   in the upper; what was renamed to a place below it goes with it, and does not count
+ * @param lower  where it lies beneath, or NULL
+ * @return       whether it has to stay
+ */
+bool plan_covers_renamed(const struct planning *p, const char *path, const char *lower);
+
+/** Why something stays that covers one. */
+#define PLAN_COVERS_WHY "hides the place from which a directory was renamed"
 
 /** @return the entry of the new stack at @p path, mapped into @p buf where need be, or NULL; a lack of memory is noted in @p p */
 const struct mlimg_entry *plan_next_at(

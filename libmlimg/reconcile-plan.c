@@ -89,12 +89,6 @@ void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verd
 
 /* --- directories --- */
 
-/* A directory on the way of the walk: what is in it. */
-struct place {
-	const char *path,
-		*lower; /* lower: NULL when nothing lies beneath; @path itself where that is the same */
-};
-
 static int plan_within(struct planning *p, size_t *at, const struct place *place, bool *ret_stays);
 
 /* @dir / @name, where @dir may be "" */
@@ -107,8 +101,7 @@ static char *join(struct planning *p, const char *dir, const char *name, size_t 
 	return path;
 }
 
-/* Where beneath an entry of @place lies. @return 0, -ENOMEM */
-static int lower_of(
+int plan_lower_of(
 	struct planning *p, const struct place *place, const char *path, const char **ret_lower)
 {
 	size_t size = strlen(place->path);
@@ -158,22 +151,11 @@ static bool is_dir(const struct mlimg_entry *e)
 	return e && e->type == MLIMG_DIR;
 }
 
-static void skip_below(const struct planning *p, size_t *at, const char *path)
+void plan_skip_below(const struct planning *p, size_t *at, const char *path)
 {
 	while (*at < p->upper->n_entries && mlimg_path_is_below(p->upper->entries[*at].path, path))
 		++*at;
 }
-
-/* What a directory is, beside its attributes. */
-struct dir {
-	struct mine m;
-	const char *own; /* where it lies beneath by its path: m.lower unless it was renamed */
-	bool is_renamed; /* by a redirect that counts */
-	bool is_opaque;  /* and hides a directory of the old stack */
-	bool is_joined;  /* opaque, and hides nothing but what is new */
-	const char *why; /* it is a conflict whatever its attributes are */
-	struct mlimg_entry merged; /* what it is to be if it stays */
-};
 
 /* The old stack's things that a directory has elsewhere, or the new stack's things that it hides, in ways that its attributes do not tell. */
 static const char *renamed_why(struct planning *p, const struct dir *d)
@@ -200,7 +182,7 @@ static int merge_dir(struct planning *p, struct dir *d)
 	return 0;
 }
 
-static int dir_find(struct planning *p, size_t at, const char *own, struct dir *ret)
+int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *ret)
 {
 	const struct mlimg_entry *e = &p->upper->entries[at];
 	const struct mlimg_xattr *redirect = mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT);
@@ -217,7 +199,8 @@ static int dir_find(struct planning *p, size_t at, const char *own, struct dir *
 		r = plan_mine_find(p, at, lower, &ret->m);
 	if (r < 0)
 		return r;
-	ret->is_opaque = is_marked && is_dir(ret->m.base);
+	ret->is_opaque =
+		is_marked && (is_dir(ret->m.base) || plan_covers_renamed(p, e->path, ret->own));
 	ret->is_joined = is_marked && !ret->is_opaque && is_dir(ret->m.next) &&
 		ret->m.class != MLIMG_CLASS_KEEP;
 	if (ret->is_renamed)
@@ -272,8 +255,7 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 	return r;
 }
 
-/* @return where what is in the directory lies beneath */
-static struct place place_of(const struct dir *d)
+struct place plan_place_of(const struct dir *d)
 {
 	struct place place = {d->m.entry->path, d->m.lower};
 
@@ -284,26 +266,34 @@ static struct place place_of(const struct dir *d)
 	return place;
 }
 
+bool plan_is_type_change(const struct dir *d)
+{
+	return !d->is_renamed && d->m.class != MLIMG_CLASS_KEEP &&
+		mlimg_reconcile_decide(d->m.base, d->m.next, &d->m.mapped) == MLIMG_TYPE_CHANGE;
+}
+
 static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_stays)
 {
 	bool holds = false;
 	enum mlimg_verdict verdict;
 	struct place place;
 	struct dir d;
-	int r = dir_find(p, *at, own, &d);
+	int r = plan_dir_find(p, *at, own, &d);
 
 	if (r < 0)
 		return r;
 	++*at;
 	verdict = mlimg_reconcile_decide(d.m.base, d.m.next, &d.m.mapped);
-	if (verdict == MLIMG_TYPE_CHANGE && !d.is_renamed && d.m.class != MLIMG_CLASS_KEEP) {
-		skip_below(p, at, d.m.entry->path);
+	if (plan_is_type_change(&d) && plan_covers_renamed(p, d.m.entry->path, own)) {
+		d.why = PLAN_COVERS_WHY;
+	} else if (plan_is_type_change(&d)) {
+		plan_skip_below(p, at, d.m.entry->path);
 		plan_tell(p, &d.m, verdict, MLIMG_DONE_ASIDE, NULL);
 		return plan_put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
 	}
 	if (d.is_joined)
 		r = plan_put_op(p, MLIMG_PLAN_JOIN, d.m.entry->path, NULL, 0);
-	place = place_of(&d);
+	place = plan_place_of(&d);
 	if (r == 0)
 		r = plan_within(p, at, &place, &holds);
 	if (r == 0 && !holds && is_droppable(p, &d))
@@ -317,7 +307,7 @@ static int plan_one(struct planning *p, size_t *at, const struct place *place, b
 	const struct mlimg_entry *e = &p->upper->entries[*at];
 	const char *lower;
 	struct mine m;
-	int r = lower_of(p, place, e->path, &lower);
+	int r = plan_lower_of(p, place, e->path, &lower);
 
 	if (r < 0)
 		return r;
@@ -380,8 +370,10 @@ static int plan_all(struct planning *p)
 	const struct place place = {none, none};
 	bool stays = false;
 	size_t at = p->upper->n_entries && !p->upper->entries[0].path[0];
-	int r = plan_extras_mark(p);
+	int r = plan_renamed_find(p);
 
+	if (r == 0)
+		r = plan_extras_mark(p);
 	if (r == 0)
 		r = plan_within(p, &at, &place, &stays);
 	if (r == 0)
@@ -419,6 +411,7 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	free(p.fates);
 	free(p.unread);
 	free(p.linked);
+	free(p.renamed);
 	if (r < 0)
 		mlimg_plan_done(&plan);
 	else

@@ -36,6 +36,10 @@
  * a redirect names is no directory in the new stack, what showed through it is gone, and that is told (conflict); so is a directory which the new stack
  * puts where the renamed one lies. Class and owner are always those of the path that the user sees.
  *
+ * What hides from the user the place from which a directory was renamed stays, whatever its class and verdict, as long as the renamed directory does:
+ * whiteouts, files, opaque directories, and directories that are to be set aside with such things in them. Otherwise that directory of the layers would show in
+ * two places, and overlayfs takes two directories of the same files for one (reconcile-renamed.c). Verdicts stale, same and whiteout-gone are told as keep then.
+ *
  * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file with several names in the upper are changed only when
  * that is right for all of them; else it stays as it is, and is told (conflict).
  *

@@ -19,6 +19,11 @@ struct oracle_wish {
 	struct mlimg_entry mine, wanted;
 };
 
+/** A directory of the upper that shows one of the layers from another place. */
+struct oracle_renamed {
+	const char *from, *path;
+};
+
 struct oracle {
 	struct tree *base, *next, *upper;
 	struct tree *seen;   /**< the answer */
@@ -26,6 +31,8 @@ struct oracle {
 	struct tree *aside;  /**< what is set aside */
 	struct oracle_wish wishes[TREE_MAX];
 	size_t n_wishes;
+	struct oracle_renamed renamed[TREE_MAX]; /**< that are not set aside with something */
+	size_t n_renamed;
 };
 
 TEST_UNUSED static enum mlimg_path_class oracle_class(const char *path)
@@ -116,6 +123,82 @@ TEST_UNUSED static int merge_contents(int base, int next, int mine)
 	return merged + 1;
 }
 
+/* --- what was renamed --- */
+
+/* @return whether something that lies beneath at @lower hides from where a directory was renamed that is not below @path itself */
+TEST_UNUSED static bool covers(struct oracle *o, const char *path, const char *lower)
+{
+	for (size_t i = 0; lower && i < o->n_renamed; i++) {
+		const struct oracle_renamed *r = &o->renamed[i];
+
+		if ((strcmp(r->from, lower) == 0 || is_under(r->from, lower)) &&
+			!is_under(r->path, path))
+			return true;
+	}
+	return false;
+}
+
+/* @return whether a directory makes way for something else, but for what it hides */
+TEST_UNUSED static bool is_type_changed(
+	struct oracle *o, const char *path, const char *lower, const struct mlimg_entry *mine)
+{
+	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
+
+	return next && !is_a_dir(next) && !xattr_text(mine, REDIRECT) &&
+		oracle_class(path) != MLIMG_CLASS_KEEP && !(base && has_equal_contents(base, next));
+}
+
+/* @return where what is in a directory lies beneath */
+TEST_UNUSED static const char *beneath_of(
+	struct oracle *o, const char *path, const char *own, const struct mlimg_entry *mine)
+{
+	if (xattr_text(mine, OPAQUE) &&
+		(is_a_dir(tree_get(o->base, own)) || oracle_class(path) == MLIMG_CLASS_KEEP ||
+			covers(o, path, own)))
+		return NULL;
+	return redirected(mine, own);
+}
+
+TEST_UNUSED static void find_renamed_in(struct oracle *o, const char *path, const char *lower,
+	bool is_first, struct oracle_renamed *ret, size_t *ret_n)
+{
+	for (size_t i = 0; i < o->upper->n; i++) {
+		const struct mlimg_entry *e = &o->upper->e[i];
+		const char *name = name_in(e->path, path), *own, *to;
+
+		if (!name || !is_a_dir(e))
+			continue;
+		own = lower ? model_path(lower, name) : NULL;
+		if (!is_first && is_type_changed(o, e->path, own, e) && !covers(o, e->path, own))
+			continue;
+		to = xattr_text(e, REDIRECT) ? redirected(e, own) : NULL;
+		if (to)
+			ret[(*ret_n)++] = (struct oracle_renamed){to, e->path};
+		find_renamed_in(o, e->path, beneath_of(o, e->path, own, e), is_first, ret, ret_n);
+	}
+}
+
+/* What is set aside takes others with it, so that what hides something for their sake may be set aside as well. */
+TEST_UNUSED static void find_renamed(struct oracle *o)
+{
+	static struct oracle_renamed found[TREE_MAX];
+	size_t before;
+	bool is_first = true;
+
+	o->n_renamed = 0;
+	do {
+		size_t n = 0;
+
+		before = o->n_renamed;
+		find_renamed_in(o, "", "", is_first, found, &n);
+		memcpy(o->renamed, found, n * sizeof(*found));
+		o->n_renamed = n;
+		if (is_first)
+			before = TREE_MAX;
+		is_first = false;
+	} while (o->n_renamed != before);
+}
+
 /* --- one path --- */
 
 TEST_UNUSED static void see(struct oracle *o, const char *path, const struct mlimg_entry *e)
@@ -172,6 +255,8 @@ TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const
 	if (m.has_content_conflict && base && base->type == MLIMG_FILE && mine->type == MLIMG_FILE)
 		merged = merge_contents(content_of(base), content_of(next), content_of(mine));
 	if (m.is_conflict && oracle_class(path) == MLIMG_CLASS_OWNED) {
+		if (covers(o, path, lower))
+			return stay(o, path, mine, mine);
 		set_aside(o, path);
 		see_next(o, path, lower);
 		return false;
@@ -184,6 +269,8 @@ TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const
 	}
 	if (!is_equal(&m.e, next) && !m.has_next_contents)
 		return stay(o, path, mine, &m.e);
+	if (is_equal(&m.e, next) && covers(o, path, lower))
+		return stay(o, path, mine, mine);
 	see(o, path, &m.e);
 	return !is_equal(&m.e, next);
 }
@@ -192,6 +279,8 @@ TEST_UNUSED static bool judge_type_change(struct oracle *o, const char *path, co
 	const struct mlimg_entry *next, const struct mlimg_entry *mine)
 {
 	if (next->type == MLIMG_DIR || oracle_class(path) == MLIMG_CLASS_OWNED) {
+		if (covers(o, path, lower))
+			return stay(o, path, mine, mine);
 		set_aside(o, path);
 		see_next(o, path, lower);
 		return false;
@@ -208,13 +297,18 @@ TEST_UNUSED static bool judge_other(
 	enum mlimg_path_class class = oracle_class(path);
 	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
 
+	if (class != MLIMG_CLASS_DERIVED && is_a_whiteout(mine))
+		return class == MLIMG_CLASS_KEEP || next || covers(o, path, lower);
+	if (class == MLIMG_CLASS_DERIVED && covers(o, path, lower))
+		return is_a_whiteout(mine) || stay(o, path, mine, mine);
 	if (class == MLIMG_CLASS_DERIVED) {
 		see_next(o, path, lower);
 		return false;
 	}
-	if (is_a_whiteout(mine))
-		return class == MLIMG_CLASS_KEEP || next;
 	if (class == MLIMG_CLASS_KEEP)
+		return stay(o, path, mine, mine);
+	if ((is_equal(mine, next) || (!is_equal(base, next) && is_equal(mine, base))) &&
+		covers(o, path, lower))
 		return stay(o, path, mine, mine);
 	if (is_equal(mine, next) || (!is_equal(base, next) && is_equal(mine, base))) {
 		see_next(o, path, lower);
@@ -222,7 +316,7 @@ TEST_UNUSED static bool judge_other(
 	}
 	if (is_equal(base, next))
 		return stay(o, path, mine, mine);
-	if (!next && class == MLIMG_CLASS_OWNED) {
+	if (!next && class == MLIMG_CLASS_OWNED && !covers(o, path, lower)) {
 		set_aside(o, path);
 		return false;
 	}
@@ -270,13 +364,12 @@ TEST_UNUSED static bool judge_dir(
 	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
 	struct mlimg_entry wanted = *mine;
 
-	if (next && !is_a_dir(next) && !is_renamed && !is_kept &&
-		!(base && has_equal_contents(base, next))) {
+	if (is_type_changed(o, path, lower, mine) && !covers(o, path, own)) {
 		set_aside(o, path);
 		see_next(o, path, lower);
 		return false;
 	}
-	if (is_opaque && (is_a_dir(base) || is_kept)) {
+	if (is_opaque && (is_a_dir(base) || is_kept || covers(o, path, own))) {
 		is_renamed = true; /* neither can go */
 		lower = NULL;
 	}
@@ -313,6 +406,7 @@ TEST_UNUSED static void grant_wishes(struct oracle *o)
 TEST_UNUSED static void ask_oracle(struct oracle *o)
 {
 	o->n_wishes = 0;
+	find_renamed(o);
 	judge_within(o, "", "");
 	grant_wishes(o);
 	for (size_t i = 0; i < o->beside->n; i++)

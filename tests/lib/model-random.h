@@ -155,6 +155,8 @@ TEST_UNUSED static void random_next(const struct tree *base, struct tree *ret)
 struct random_upper {
 	struct tree *base, *next, *upper;
 	bool has_redirects;
+	const char *renamed[TREE_MAX]; /* directories of base that are elsewhere now */
+	size_t n_renamed;
 };
 
 TEST_UNUSED static void random_within(struct random_upper *r, const char *dir, const char *lower);
@@ -172,6 +174,7 @@ TEST_UNUSED static void random_new_dir(struct random_upper *r, const char *path)
 
 		e = *from;
 		lower = from->path;
+		r->renamed[r->n_renamed++] = from->path;
 		if (one_in(2))
 			random_attrs(&e);
 		if ((size_t)(slash - from->path) == dir_size &&
@@ -254,11 +257,36 @@ TEST_UNUSED static void random_links(struct tree *upper)
 	}
 }
 
+/* What was renamed leaves a whiteout behind, as rename(2) in an overlay does; @return whether the directory of the upper is there for it */
+TEST_UNUSED static bool has_way(struct random_upper *r, const char *path)
+{
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char *dir = mlimg_arena_strndup(model_memory, path, (size_t)(slash - path));
+		struct mlimg_entry *e = tree_get(r->upper, dir);
+
+		if (!e)
+			e = tree_put(r->upper, dir, tree_get(r->base, dir));
+		if (e->type != MLIMG_DIR || xattr_text(e, OPAQUE) || xattr_text(e, REDIRECT))
+			return false;
+	}
+	return true;
+}
+
+TEST_UNUSED static void random_covers(struct random_upper *r)
+{
+	const struct mlimg_entry whiteout = {.type = MLIMG_CHAR, .nlink = 1};
+
+	for (size_t i = 0; i < r->n_renamed; i++)
+		if (!one_in(4) && !tree_get(r->upper, r->renamed[i]) && has_way(r, r->renamed[i]))
+			tree_put(r->upper, r->renamed[i], &whiteout);
+}
+
 /** An upper in overlayfs' form, as a user might have written it on @p base. */
 TEST_UNUSED static void random_user(
 	struct tree *base, struct tree *next, bool has_redirects, struct tree *ret)
 {
-	struct random_upper r = {base, next, ret, has_redirects};
+	struct random_upper r = {
+		.base = base, .next = next, .upper = ret, .has_redirects = has_redirects};
 
 	ret->n = 0;
 	for (int i = 0; i < 3; i++) {
@@ -269,6 +297,7 @@ TEST_UNUSED static void random_user(
 		tree_put(ret, model_tops[i], &e);
 		random_within(&r, model_tops[i], model_tops[i]);
 	}
+	random_covers(&r);
 	random_links(ret);
 }
 

@@ -66,6 +66,52 @@ static void check_nothing_lost(struct model *m)
 	free(seen);
 }
 
+/*
+ * @return in how many places an upper shows what the layers have at @lower, whether or not they have it. @at: a directory of the upper, @beneath: in
+ * the layers, or nothing
+ */
+static int places_of(struct tree *upper, const char *lower, const char *at, const char *beneath)
+{
+	int n = beneath && strcmp(beneath, lower) == 0;
+
+	if (beneath && !n && is_under(lower, beneath)) {
+		const char *name = lower + strlen(beneath) + (*beneath != '\0');
+
+		name = mlimg_arena_strndup(model_memory, name, strcspn(name, "/"));
+		n = !tree_get(upper, model_path(at, name));
+	}
+	for (size_t i = 0; i < upper->n; i++) {
+		const struct mlimg_entry *e = &upper->e[i];
+		const char *name = name_in(e->path, at);
+
+		if (!name || !is_a_dir(e))
+			continue;
+		n += places_of(upper, lower, e->path,
+			xattr_text(e, OPAQUE)
+				? NULL
+				: redirected(e, beneath ? model_path(beneath, name) : NULL));
+	}
+	return n;
+}
+
+/* Where a directory of the layers was renamed to shows it, and no other place does that did not before. */
+static void check_renamed(struct model *m)
+{
+	for (size_t i = 0; i < m->after.n; i++) {
+		const char *to = xattr_text(&m->after.e[i], REDIRECT);
+		int before, after;
+
+		if (!to || *to != '/')
+			continue;
+		before = places_of(&m->upper, to + 1, "", "");
+		after = places_of(&m->after, to + 1, "", "");
+		if (after <= 1 || after <= before)
+			continue;
+		print_model(m);
+		FAIL("'%s' shows in %d places, and in %d before", to, after, before);
+	}
+}
+
 /* The same stack again: nothing is to be done. */
 static void check_twice(struct model *m)
 {
@@ -178,6 +224,7 @@ static void check_change(struct model *m)
 	carry_out(m);
 	check_seen(m);
 	check_nothing_lost(m);
+	check_renamed(m);
 }
 
 static void check_changes(struct model *m)

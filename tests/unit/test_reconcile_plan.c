@@ -633,8 +633,7 @@ TEST(renamed_directories)
 	check("usr/a=d", "usr/a=d,m700", "usr/b=r:a", "s usr/b=d,m700",
 		TOLD("stale", "owned", "merged"));
 	/* What it was renamed from is gone, and has become a file. */
-	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "d usr/a",
-		TOLD("conflict", "owned", "stays"));
+	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "", TOLD("conflict", "owned", "stays"));
 	check("usr/a/x=A", "usr/a=B", "usr/b=r:a usr/b/y=C", "",
 		TOLD("conflict", "owned", "stays"));
 	/* Something new in its place. */
@@ -647,6 +646,28 @@ TEST(renamed_directories)
 	/* What overlayfs would not take. */
 	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:../a usr/b/x=A", "", "");
 	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:/usr/../usr/a usr/b/x=A", "", "");
+}
+
+TEST(what_hides_the_place_of_a_renamed_directory_stays)
+{
+	/* A whiteout of the directory itself, of one above, or in a directory that was renamed in its turn. */
+	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "", NULL);
+	check("usr/a/d/x=A", "usr=d", "usr/a=W usr/b=r:/usr/a/d", "", NULL);
+	check("a/b/x=A", "c=d", "a=W c=r:/a c/b=W d=r:/a/b", "", NULL);
+	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:c", "d usr/a", NULL);
+	/* A file, whatever becomes of it. */
+	check("usr=d", "usr/a/x=A", "usr/a=C usr/b=r:a", "", TOLD("type-change", "owned", "stays"));
+	check("usr/a/x=A", "usr/a=C", "usr/a=C usr/b=r:a", "", NULL);
+	check("usr/a/x=A", "usr/a=D", "usr/a=C usr/b=r:a", "", TOLD("conflict", "owned", "stays"));
+	/* A directory that hides what has come there anew. */
+	check("usr=d", "usr/a/x=A", "usr/a=o usr/a/y=B usr/b=r:a", "", NULL);
+	check("usr=d", "usr/a/x=A", "usr/a=o usr/a/y=B", "u usr/a", NULL);
+	/* A directory with such a thing in it, unless what was renamed goes with it. */
+	check("usr/a/x/y=A", "usr/a=B", "usr/a/x=W usr/b=r:/usr/a/x", "",
+		TOLD("conflict", "owned", "stays"));
+	check("usr/a/x/y=A", "usr/a=B", "usr/a/x=W usr/a/z=r:x", "a usr/a; D usr=d", NULL);
+	check("usr/a/x/y=A usr/c=d", "usr/a=B usr/c=C", "usr/a/x=W usr/c/z=r:/usr/a/x",
+		"a usr/a; a usr/c; D usr=d", NULL);
 }
 
 TEST(hard_links)

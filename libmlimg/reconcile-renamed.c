@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Directories that were renamed. overlayfs finds what such a one shows by its path in the layers (trusted.overlay.redirect), and what
+ * the upper has at that path does not matter to it (the kernel's fs/overlayfs/namei.c, ovl_lookup()). So whatever hides that path from the user
+ * must stay as long as the redirect does.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/path.h"
+#include "libmlimg/reconcile-impl.h"
+#include "libmlimg/whiteout.h"
+
+static int by_from(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(
+		((const struct renamed *)a)->from, ((const struct renamed *)b)->from);
+}
+
+static bool is_at_or_below(const char *path, const char *dir)
+{
+	return strcmp(path, dir) == 0 || mlimg_path_is_below(path, dir);
+}
+
+/* @return the first one that does not come before @lower */
+static size_t find_from(const struct planning *p, const char *lower)
+{
+	size_t low = 0, high = p->n_renamed;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (mlimg_manifest_path_cmp(p->renamed[middle].from, lower) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool plan_covers_renamed(const struct planning *p, const char *path, const char *lower)
+{
+	if (!lower)
+		return false;
+	for (size_t i = find_from(p, lower);
+		i < p->n_renamed && is_at_or_below(p->renamed[i].from, lower); i++)
+		if (!mlimg_path_is_below(p->renamed[i].path, path))
+			return true;
+	return false;
+}
+
+/* A scan: the directories that were renamed, given those that an earlier one has found to stay. */
+struct scan {
+	struct planning *p;
+	bool is_first; /* nothing is set aside */
+	struct renamed *found;
+	size_t n, room;
+};
+
+static int scan_within(struct scan *s, size_t *at, const struct place *place);
+
+static int scan_dir(struct scan *s, size_t *at, const char *own)
+{
+	struct planning *p = s->p;
+	struct place place;
+	struct dir d;
+	int r = plan_dir_find(p, *at, own, &d);
+
+	if (r < 0)
+		return r;
+	++*at;
+	if (!s->is_first && plan_is_type_change(&d) &&
+		!plan_covers_renamed(p, d.m.entry->path, own)) {
+		plan_skip_below(p, at, d.m.entry->path);
+		return 0;
+	}
+	if (d.is_renamed && d.m.lower) {
+		if (mlimg_buffer_reserve(&s->found, &s->room, (s->n + 1) * sizeof(*s->found)) < 0)
+			return no_memory(p, d.m.entry->path);
+		s->found[s->n++] = (struct renamed){d.m.lower, d.m.entry->path};
+	}
+	place = plan_place_of(&d);
+	return scan_within(s, at, &place);
+}
+
+/* As deep as the tree. */
+static int scan_within(struct scan *s, size_t *at, const struct place *place)
+{
+	const struct mlimg_manifest *upper = s->p->upper;
+	int r = 0;
+
+	while (r == 0 && *at < upper->n_entries &&
+		mlimg_path_is_below(upper->entries[*at].path, place->path)) {
+		const char *lower;
+
+		if (upper->entries[*at].type != MLIMG_DIR) {
+			++*at;
+			continue;
+		}
+		r = plan_lower_of(s->p, place, upper->entries[*at].path, &lower);
+		if (r == 0)
+			r = scan_dir(s, at, lower);
+	}
+	return r;
+}
+
+static bool has_redirects(const struct planning *p)
+{
+	for (size_t i = 0; i < p->upper->n_entries; i++)
+		if (p->upper->entries[i].type == MLIMG_DIR &&
+			mlimg_entry_xattr(&p->upper->entries[i], MLIMG_XATTR_REDIRECT))
+			return true;
+	return false;
+}
+
+/*
+ * A directory that is set aside takes those with it that are in it; and what hides something for their sake may be set aside then, too. So it is
+ * looked again with fewer, until no more goes.
+ */
+int plan_renamed_find(struct planning *p)
+{
+	static const char none[] = "";
+	const struct place top = {none, none};
+	size_t before;
+	int r = 0;
+
+	if (!has_redirects(p))
+		return 0;
+	for (bool is_first = true; r == 0; is_first = false) {
+		struct scan s = {.p = p, .is_first = is_first};
+		size_t at = p->upper->n_entries && !p->upper->entries[0].path[0];
+
+		before = p->n_renamed;
+		r = scan_within(&s, &at, &top);
+		free(p->renamed);
+		p->renamed = s.found;
+		p->n_renamed = s.n;
+		if (s.n > 1)
+			qsort(s.found, s.n, sizeof(*s.found), by_from);
+		if (!is_first && s.n == before)
+			break;
+	}
+	return r;
+}
