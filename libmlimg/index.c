@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "libmlimg/index.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,6 +96,38 @@ static int check_state(const struct mlimg_disk *disk, const char *name, const ch
 				: disk->state == MLIMG_DISK_DAMAGED ? "a damaged ext4"
 								    : "no layer");
 	}
+}
+
+bool mlimg_index_uuid(const char *stack_id, uint32_t revision, const struct mlimg_index_part *parts,
+	size_t n_parts, uint8_t ret_uuid[MLIMG_UUID_SIZE])
+{
+	const size_t n_kept = MLIMG_SHORT_ID / 2;
+	const uint32_t number = htole32(revision);
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	struct mlimg_sha256 sha;
+
+	if (!mlimg_layer_uuid(stack_id, ret_uuid))
+		return false;
+	mlimg_sha256_init(&sha);
+	mlimg_sha256_add(&sha, stack_id, MLIMG_SHA256_HEX_SIZE - 1);
+	mlimg_sha256_add(&sha, &number, sizeof(number));
+	for (size_t i = 0; i < n_parts; i++) {
+		const uint64_t n_blocks = htole64(parts[i].n_blocks);
+
+		mlimg_sha256_add(&sha, &n_blocks, sizeof(n_blocks));
+		mlimg_sha256_add(&sha, parts[i].places, sizeof(parts[i].places));
+	}
+	mlimg_sha256_end(&sha, digest);
+	memcpy(ret_uuid + n_kept, digest, MLIMG_UUID_SIZE - n_kept);
+	return true;
+}
+
+bool mlimg_index_is_of(const struct mlimg_index *index, const char *stack_id)
+{
+	char id[MLIMG_SHORT_ID + 1];
+
+	snprintf(id, sizeof(id), "%s", stack_id);
+	return mlimg_layer_uuid_matches(index->uuid, id);
 }
 
 static void put_uuid(const uint8_t uuid[MLIMG_UUID_SIZE], char ret_hex[2 * MLIMG_UUID_SIZE + 1])

@@ -20,7 +20,11 @@
  * the number of blocks of the index itself, with its hash tree where it has one (verity.h); superblock's blocks is the number of all. A layer's room, up to the next one's first block, is that of the whole image:
  * more than its file system where a hash tree lies behind that (verity.h), or where it lies on a larger block device.
  *
- * The index's own UUID is derived from the stack id as a layer's is from its build id (layer.h). Only superblocks and the device table are read.
+ * The index's own UUID begins with the 20 digits that a layer's of the stack's id would have (layer.h): by these it is found. The other 12
+ * say which index of that stack it is: they follow from the revision of what compiles it (tools/index-merge.h), and each layer's blocks
+ * and places. Where one of these is another, so may inode numbers be, and a user layer has file handles of files that it has copies of (trusted.overlay.origin),
+ * which are a UUID and an inode number: overlayfs passes over those of another UUID, and would take any file for the original else.
+ * Only superblocks and the device table are read.
  */
 #ifndef MLIMG_INDEX_H
 #define MLIMG_INDEX_H
@@ -57,6 +61,28 @@ struct mlimg_index_disk {
  */
 int mlimg_index_read(int fd, const char *name, struct mlimg_index *ret_index,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** A layer, as an index's UUID depends on it. */
+struct mlimg_index_part {
+	uint64_t n_blocks;                 /**< of 4096 bytes */
+	uint8_t places[MLIMG_PLACES_SIZE]; /**< the superblock's hash seed */
+};
+
+/**
+ * Derive the UUID of an index.
+ *
+ * @param stack_id  64 hexadecimal digits
+ * @param revision  of what compiles it
+ * @param parts     the layers, bottom first
+ * @param n_parts   their number
+ * @param ret_uuid  the result
+ * @return          false when @p stack_id is none
+ */
+bool mlimg_index_uuid(const char *stack_id, uint32_t revision, const struct mlimg_index_part *parts,
+	size_t n_parts, uint8_t ret_uuid[MLIMG_UUID_SIZE]);
+
+/** @return whether the UUID is that of an index of this stack, whichever */
+bool mlimg_index_is_of(const struct mlimg_index *index, const char *stack_id);
 
 /** @return blocks that a layer's image has on the disk of a joined index, from its first_block on */
 uint64_t mlimg_index_room(const struct mlimg_index *index, size_t layer);

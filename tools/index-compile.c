@@ -9,6 +9,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/disk.h"
+#include "libmlimg/index.h"
 #include "libmlimg/layer.h"
 #include "libmlimg/stack.h"
 #include "libmlimg/text.h"
@@ -160,6 +161,20 @@ static int join(const struct job *job, struct mlimg_erofs *image, struct mlimg_e
 	return mlimg_erofs_join(image, rooms, err);
 }
 
+static void derive_uuid(
+	const struct job *job, const char *stack_id, uint8_t ret_uuid[MLIMG_UUID_SIZE])
+{
+	struct mlimg_index_part parts[MLIMG_STACK_LAYERS_MAX];
+
+	for (size_t i = 0; i < job->n; i++) {
+		const struct mlimg_ext4_super *super = mlimg_ext4_super(job->layers[i].fs);
+
+		parts[i].n_blocks = super->n_blocks;
+		memcpy(parts[i].places, super->places, sizeof(parts[i].places));
+	}
+	mlimg_index_uuid(stack_id, MLIMG_INDEX_REVISION, parts, job->n, ret_uuid);
+}
+
 static int write_index(struct job *job, struct mlimg_outfile *out,
 	struct mlimg_index_result *result, struct mlimg_err *err)
 {
@@ -169,7 +184,7 @@ static int write_index(struct job *job, struct mlimg_outfile *out,
 	int r;
 
 	mlimg_stack_id(&job->stack, result->stack_id);
-	mlimg_layer_uuid(result->stack_id, uuid);
+	derive_uuid(job, result->stack_id, uuid);
 	r = describe(job, result->stack_id, &text, err);
 	if (r == 0)
 		r = merge(job, text, &image, err);

@@ -13,7 +13,7 @@
  *     /mlimg/composed          the manifest of the composed tree (libmlimg/compose.h); missing where nothing is composed
  *
  * Device N + 1 of the image is layer N; its slot in the device table has what a boot compares the layer's disk with (libmlimg/index.h). The image's
- * UUID is derived from the stack id as a layer's is from its build id (libmlimg/layer.h); its label is "mlimg-index".
+ * UUID is derived from the stack id, MLIMG_INDEX_REVISION and the layers' images (libmlimg/index.h); its label is "mlimg-index".
  *
  * Rules of the merge are overlayfs' (the kernel's Documentation/filesystems/overlayfs.rst): the topmost layer that has a name decides; a
  * whiteout hides it; directories merge down to the first layer that is opaque there or has something else; a merged directory has the topmost one's
@@ -42,8 +42,11 @@
 #include "tools/erofs-write.h"
 #include "tools/ext4-read.h"
 
-/** To be raised when the same layers give another index: one that was compiled and kept before is then compiled anew. */
-#define MLIMG_INDEX_REVISION (1 + MLIMG_COMPOSE_REVISION)
+/**
+ * To be raised when the same layers give another index, be it only other inode numbers: one that was compiled and kept before is then compiled anew,
+ * and has another UUID.
+ */
+#define MLIMG_INDEX_REVISION (2 + MLIMG_COMPOSE_REVISION)
 
 /** One layer of the stack. */
 struct mlimg_index_layer {

@@ -86,7 +86,6 @@ static int check_description(struct mlimg_inspect_stack *stack, struct mlimg_err
 	const struct mlimg_index *index = mlimg_erofs_index(stack->image);
 	const char *name = mlimg_erofs_name(stack->image);
 	struct mlimg_stack s = {0};
-	uint8_t uuid[MLIMG_UUID_SIZE];
 
 	if (index->n_layers != stack->infos.n_layers)
 		return mlimg_err_refuse(err,
@@ -106,8 +105,7 @@ static int check_description(struct mlimg_inspect_stack *stack, struct mlimg_err
 				info->build_id);
 	}
 	mlimg_stack_id(&s, stack->stack_id);
-	if (!mlimg_layer_uuid(stack->stack_id, uuid) ||
-		memcmp(uuid, index->uuid, sizeof(uuid)) != 0)
+	if (!mlimg_index_is_of(index, stack->stack_id))
 		return mlimg_err_refuse(err, "%.200s: its UUID is not that of stack %.*s", name,
 			MLIMG_SHORT_ID, stack->stack_id);
 	return 0;

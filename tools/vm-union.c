@@ -131,7 +131,6 @@ static int check(const char *path, const struct mlimg_vm_layers *layers,
 {
 	mlimg_autofree char *name = NULL;
 	mlimg_autoclose int fd = open_image(path, &name, err);
-	uint8_t uuid[MLIMG_UUID_SIZE];
 	struct mlimg_index index;
 	int r;
 
@@ -142,8 +141,7 @@ static int check(const char *path, const struct mlimg_vm_layers *layers,
 		r = mlimg_index_check(&index, name, opened->disks, opened->n, err);
 	if (r < 0)
 		return r;
-	mlimg_layer_uuid(layers->stack_id, uuid);
-	if (memcmp(uuid, index.uuid, sizeof(uuid)) != 0)
+	if (!mlimg_index_is_of(&index, layers->stack_id))
 		return mlimg_err_refuse(err, "%s: the index's UUID is not that of its stack", name);
 	*ret_index = index;
 	return 0;

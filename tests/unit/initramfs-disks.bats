@@ -200,6 +200,22 @@ $vdb
 $vdc" "$all" "the index $idx" ""
 }
 
+@test "disks: of an index' whole id its UUID has no more than the first digits" {
+	local rest=44444444444444444444444444444444444444444444
+	want="MLIMG_INDEX=$idx$rest; $want" matches "$vdd
+$vda
+$vdb
+$vdc" " index:$idx$rest=/dev/vdd$all" "" ""
+	# A layer's has all that there is room for.
+	matches_whole() {
+		want='MLIMG_SYSTEM='$sys$rest' MLIMG_SOFTWARE='$sw' MLIMG_USER='$user'; mlimg_want; ' matches "$@"
+	}
+	matches_whole "$vda
+$vdb
+$vdc" " software:$sw=/dev/vdb user:$user=/dev/vdc " "the system layer $sys" \
+		"/dev/vda (serial $sys) should be the system layer $sys, but holds a system layer, UUID $sys_uuid: attach the right image"
+}
+
 @test "disks: a joined index stands for all layers, but not for the user's" {
 	local joined=${vdd/layer$'\t'index/layer$'\t'joined}
 	matches_index "$joined

@@ -522,3 +522,30 @@ TEST(disks_that_hold_no_sound_layer)
 	check_layers((const char *[]){"index", "vdc"}, 2,
 		"index should hold the layer 0123456789abcdef0123, but it holds an index");
 }
+
+TEST(an_index_has_a_uuid_of_its_stack_and_of_its_own)
+{
+	static const struct mlimg_index_part parts[] = {{512, {1}}, {600, {2}}},
+					     moved[] = {{512, {1}}, {600, {3}}},
+					     longer[] = {{512, {1}}, {601, {2}}};
+	uint8_t uuid[6][MLIMG_UUID_SIZE], layer[MLIMG_UUID_SIZE];
+	struct mlimg_index index;
+
+	ASSERT(mlimg_index_uuid(STACK_ID, 7, parts, 2, uuid[0]));
+	ASSERT(mlimg_index_uuid(STACK_ID, 8, parts, 2, uuid[1]));
+	ASSERT(mlimg_index_uuid(STACK_ID, 7, parts, 1, uuid[2]));
+	ASSERT(mlimg_index_uuid(STACK_ID, 7, moved, 2, uuid[3]));
+	ASSERT(mlimg_index_uuid(STACK_ID, 7, longer, 2, uuid[4]));
+	ASSERT(mlimg_layer_uuid(STACK_ID, layer));
+	for (int i = 0; i < 5; i++) {
+		memcpy(index.uuid, uuid[i], sizeof(index.uuid));
+		ASSERT(mlimg_index_is_of(&index, STACK_ID));
+		ASSERT(!mlimg_index_is_of(&index, SYSTEM_ID));
+		ASSERT_MEM(uuid[i], layer, 10);
+		for (int k = 0; k < i; k++)
+			ASSERT(memcmp(uuid[i], uuid[k], sizeof(uuid[i])) != 0);
+	}
+	ASSERT(mlimg_index_uuid(STACK_ID, 7, parts, 2, uuid[5]));
+	ASSERT_MEM(uuid[5], uuid[0], sizeof(uuid[0]));
+	ASSERT(!mlimg_index_uuid("ab", 7, parts, 2, uuid[5]));
+}
