@@ -235,10 +235,11 @@ int mlimg_base_write_texts(int dir_fd, const struct mlimg_manifest *manifest,
 	return r;
 }
 
-int mlimg_base_read_texts(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
-	struct mlimg_base_texts *ret_texts, struct mlimg_err *err)
+static int read_texts(const struct mlimg_mounted *user, const char *path,
+	const struct mlimg_boot_state *state, struct mlimg_base_texts *ret_texts,
+	struct mlimg_err *err)
 {
-	char name[MLIMG_BASE_NAME_SIZE], path[MLIMG_BASE_NAME_SIZE + 8], hex[MLIMG_SHA256_HEX_SIZE];
+	char hex[MLIMG_SHA256_HEX_SIZE];
 	uint8_t digest[MLIMG_SHA256_SIZE];
 	mlimg_autofree char *text = NULL;
 	size_t size;
@@ -247,17 +248,56 @@ int mlimg_base_read_texts(const struct mlimg_mounted *user, const struct mlimg_b
 	memset(ret_texts, 0, sizeof(*ret_texts));
 	if (!state->texts_sha256[0])
 		return 0;
-	texts_name(state->generation, name);
-	snprintf(path, sizeof(path), "mlimg/%s", name);
 	r = mlimg_mounted_read(user, path, MLIMG_BASE_TEXTS_MAX, &text, &size, err);
 	if (r < 0)
 		return r;
 	mlimg_sha256_of(text, size, digest);
 	mlimg_sha256_hex(digest, hex);
 	if (strcmp(hex, state->texts_sha256) != 0)
-		return mlimg_err_refuse(err, "user/mlimg/%s is damaged", name);
+		return mlimg_err_refuse(err, "user/%s is damaged", path);
 	r = mlimg_base_texts_parse(text, size, ret_texts, err);
 	if (r == 0)
 		mlimg_steal(&text);
+	return r;
+}
+
+int mlimg_base_read_texts(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
+	struct mlimg_base_texts *ret_texts, struct mlimg_err *err)
+{
+	char name[MLIMG_BASE_NAME_SIZE], path[MLIMG_BASE_NAME_SIZE + 8];
+
+	texts_name(state->generation, name);
+	snprintf(path, sizeof(path), "mlimg/%s", name);
+	return read_texts(user, path, state, ret_texts, err);
+}
+
+int mlimg_base_read_taken(const struct mlimg_mounted *user, const char *dir,
+	const struct mlimg_boot_state *state, struct mlimg_manifest **ret_manifest,
+	struct mlimg_base_texts *ret_texts, struct mlimg_err *err)
+{
+	char path[128], hex[MLIMG_SHA256_HEX_SIZE];
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	mlimg_autofree char *text = NULL;
+	struct mlimg_manifest *manifest = NULL;
+	size_t size;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/base.manifest", dir);
+	r = mlimg_mounted_read(user, path, MLIMG_MANIFEST_SIZE_MAX, &text, &size, err);
+	if (r < 0)
+		return r;
+	mlimg_sha256_of(text, size, digest);
+	mlimg_sha256_hex(digest, hex);
+	if (strcmp(hex, state->base_sha256) != 0)
+		return mlimg_err_refuse(err, "user/%s is damaged", path);
+	r = mlimg_manifest_parse(text, size, &manifest, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "user/%s", path);
+	snprintf(path, sizeof(path), "%s/base.texts", dir);
+	r = read_texts(user, path, state, ret_texts, err);
+	if (r < 0)
+		mlimg_manifest_free(manifest);
+	else
+		*ret_manifest = manifest;
 	return r;
 }

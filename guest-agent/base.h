@@ -125,4 +125,19 @@ bool mlimg_base_is_there(int dir_fd, const struct mlimg_boot_state *state);
 int mlimg_base_read(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Read base manifest and texts of a stack that a change has put away, "base.manifest" and "base.texts" in a directory.
+ *
+ * @param user          the user layer
+ * @param dir           "mlimg/undo/N"
+ * @param state         that stack's state
+ * @param ret_manifest  free with mlimg_manifest_free()
+ * @param ret_texts     mlimg_base_texts_done() it; none when the state names none
+ * @param err           names the file
+ * @return              0, -ENOENT, -EUCLEAN, -ENOMEM, -errno
+ */
+int mlimg_base_read_taken(const struct mlimg_mounted *user, const char *dir,
+	const struct mlimg_boot_state *state, struct mlimg_manifest **ret_manifest,
+	struct mlimg_base_texts *ret_texts, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 #endif

@@ -13,15 +13,18 @@
 #include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/path.h"
 #include "libmlimg/unionfs.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-bool mlimg_change_exists(int fd, const char *name)
+int mlimg_change_has(int fd, const char *name)
 {
 	struct stat st;
 
-	return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return mlimg_change_is_nowhere(-errno) ? 0 : -errno;
 }
 
 void mlimg_change_slot(size_t n, enum mlimg_undo_part part, char ret_name[MLIMG_CHANGE_SLOT_SIZE])
@@ -89,6 +92,11 @@ void mlimg_change_close(struct mlimg_change *c)
 	mlimg_cleanup_close(&c->aside_fd);
 	mlimg_cleanup_close(&c->parent_fd);
 	mlimg_entry_reader_done(&c->reader);
+}
+
+int mlimg_change_open_aside_of(const struct mlimg_change *c, uint64_t generation)
+{
+	return open_below(c->own_fd, MLIMG_CHANGE_ASIDE, generation, false);
 }
 
 int mlimg_change_open_aside(struct mlimg_change *c, uint64_t generation, bool is_made)
@@ -196,7 +204,7 @@ static int has_part(struct mlimg_change *c, const char *path, enum mlimg_undo_pa
 
 	if (mlimg_change_is_nowhere(r))
 		return 0;
-	return r < 0 ? r : mlimg_change_exists(at.fd, at.name);
+	return r < 0 ? r : mlimg_change_has(at.fd, at.name);
 }
 
 int mlimg_change_look(struct mlimg_change *c, const char *path)
@@ -218,14 +226,24 @@ int mlimg_change_look(struct mlimg_change *c, const char *path)
 
 /* --- moves --- */
 
-/* Nothing is ever replaced: what is in the way is not known to the log. */
+/* @return 1 when it is to be moved there, 0 when it was, or is not there; -errno */
+static int is_to_move(int from_fd, const char *from, int to_fd, const char *to)
+{
+	int r = mlimg_change_has(to_fd, to);
+
+	return r ? (r < 0 ? r : 0) : mlimg_change_has(from_fd, from);
+}
+
+/* Nothing is replaced unawares: what is in the way is not known to the log. */
 static int move(struct mlimg_change *c, int from_fd, const char *from, int to_fd, const char *to)
 {
 	int r = mlimg_change_step(c);
 
 	if (r < 0)
 		return r;
-	return renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	return renameat2(from_fd, from, to_fd, to, c->may_replace ? 0 : RENAME_NOREPLACE) < 0
+		? -errno
+		: 0;
 }
 
 int mlimg_change_take(struct mlimg_change *c, size_t n, const char *path, enum mlimg_undo_part part)
@@ -236,85 +254,71 @@ int mlimg_change_take(struct mlimg_change *c, size_t n, const char *path, enum m
 	int r;
 
 	mlimg_change_slot(n, part, slot);
-	if (mlimg_change_exists(c->taken_fd, slot))
-		return 0;
 	r = mlimg_change_find_part(c, path, part, &text, &at);
-	if (r == 0 && !mlimg_change_exists(at.fd, at.name))
-		r = -ENOENT;
-	if (r < 0)
+	if (r == 0)
+		r = is_to_move(at.fd, at.name, c->taken_fd, slot);
+	if (r <= 0)
 		return mlimg_change_is_nowhere(r) ? 0 : r;
-	r = move(c, at.fd, at.name, c->taken_fd, slot);
-	return r;
+	return move(c, at.fd, at.name, c->taken_fd, slot);
+}
+
+int mlimg_change_open_holder(int fd, const char *path, const char **ret_name)
+{
+	const char *name = mlimg_path_name(path);
+	mlimg_autofree char *dir = NULL;
+
+	*ret_name = name;
+	if (name == path)
+		return mlimg_open_beneath_strict(fd, ".", O_RDONLY | O_DIRECTORY);
+	dir = strndup(path, (size_t)(name - path - 1));
+	return dir ? mlimg_open_beneath_strict(fd, dir, O_RDONLY | O_DIRECTORY) : -ENOMEM;
 }
 
 int mlimg_change_set_aside(struct mlimg_change *c, const char *path)
 {
-	mlimg_autofree char *dir = strdup(path);
-	mlimg_autoclose int to_fd = -1;
-	struct mlimg_change_place at;
 	const char *name;
-	char *slash;
+	mlimg_autoclose int to_fd = mlimg_change_open_holder(c->aside_fd, path, &name);
+	struct mlimg_change_place at;
 	int r;
 
-	if (!dir)
-		return -ENOMEM;
-	slash = strrchr(dir, '/');
-	*(slash ? slash : dir) = '\0';
-	name = path + (slash ? slash - dir + 1 : 0);
-	to_fd = mlimg_open_beneath_strict(c->aside_fd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
 	if (to_fd < 0)
 		return to_fd;
-	if (mlimg_change_exists(to_fd, name))
-		return 0;
 	r = mlimg_change_find(c, path, &at);
-	if (r == 0 && !mlimg_change_exists(at.fd, at.name))
-		r = -ENOENT;
-	if (r < 0)
+	if (r == 0)
+		r = is_to_move(at.fd, at.name, to_fd, name);
+	if (r <= 0)
 		return mlimg_change_is_nowhere(r) ? 0 : r;
-	r = move(c, at.fd, at.name, to_fd, name);
-	return r;
+	return move(c, at.fd, at.name, to_fd, name);
 }
 
 int mlimg_change_give_back(struct mlimg_change *c, int fd, const char *name, const char *path,
 	enum mlimg_undo_part part)
 {
 	mlimg_autofree char *text = NULL;
-	mlimg_autoclose int from_fd = -1;
+	mlimg_autoclose int from_fd = mlimg_change_open_holder(fd, name, &name);
 	struct mlimg_change_place at;
-	const char *slash = strrchr(name, '/');
-	int r = 0;
+	int r;
 
-	if (slash) {
-		mlimg_autofree char *dir = strndup(name, (size_t)(slash - name));
-
-		from_fd =
-			dir ? mlimg_open_beneath_strict(fd, dir, O_RDONLY | O_DIRECTORY) : -ENOMEM;
-		if (from_fd < 0)
-			return from_fd;
-		name = slash + 1;
-	}
+	if (from_fd < 0)
+		return from_fd;
 	r = mlimg_change_find_part(c, path, part, &text, &at);
 	if (mlimg_change_is_nowhere(r) && part != MLIMG_UNDO_MAIN && text) {
 		r = mlimg_change_make_way(c->upper_fd, text, 0770); /* as unionfs-fuse makes it */
 		if (r == 0)
 			r = mlimg_change_find(c, text, &at);
 	}
-	if (r == 0)
-		r = move(c, slash ? from_fd : fd, name, at.fd, at.name);
-	return r;
+	return r == 0 ? move(c, from_fd, name, at.fd, at.name) : r;
 }
 
 int mlimg_change_rename(
 	struct mlimg_change *c, int from_fd, const char *from, int to_fd, const char *to)
 {
-	int r;
+	int r = mlimg_change_has(from_fd, from);
 
-	if (!mlimg_change_exists(from_fd, from))
-		return 0;
-	r = mlimg_change_step(c);
-	if (r < 0)
+	if (r <= 0)
 		return r;
-	return renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
+	r = mlimg_change_step(c);
+	return r < 0 ? r : renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
 }
 
 int mlimg_change_set_time(

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "guest-agent/change.h"
+#include "libmlimg/text.h"
 
 #define MLIMG_CHANGE_SLOT_SIZE 32 /**< the name of a slot, NUL included */
 
@@ -19,6 +20,8 @@ struct mlimg_change {
 	int aside_fd;                                    /**< aside/N, or -1 */
 	uint64_t generation;                             /**< N of undo/N */
 	bool is_unionfs;
+	bool may_replace; /**< moves take the place of what is there */
+	bool is_lenient; /**< what is put takes the place of a file or a link, and is left out where anything else is */
 	struct mlimg_entry_reader reader;
 	int parent_fd; /**< the directory in the upper that was looked for last, or -1 */
 	char parent[MLIMG_PATH_MAX + 1];
@@ -51,12 +54,15 @@ int mlimg_change_open(struct mlimg_change_call *call, uint64_t generation, struc
 /** Close them. */
 void mlimg_change_close(struct mlimg_change *c);
 
+/** @return a descriptor of aside/@p generation, or -errno */
+int mlimg_change_open_aside_of(const struct mlimg_change *c, uint64_t generation);
+
 /** Open aside/N. @param is_made  make it where it is missing. @return 0, -ENOENT, -errno */
 int mlimg_change_open_aside(
 	struct mlimg_change *c, uint64_t generation, bool is_made) MLIMG_MUST_CHECK;
 
-/** @return whether there is something of that name in the directory */
-bool mlimg_change_exists(int fd, const char *name);
+/** @return 1 when there is something of that name in the directory, 0 when not; -errno when that cannot be known, which must end the change */
+int mlimg_change_has(int fd, const char *name) MLIMG_MUST_CHECK;
 
 /** The slot of a part of what step @p n takes or puts. */
 void mlimg_change_slot(size_t n, enum mlimg_undo_part part, char ret_name[MLIMG_CHANGE_SLOT_SIZE]);
@@ -84,6 +90,9 @@ int mlimg_change_find_part(struct mlimg_change *c, const char *path, enum mlimg_
 
 /** @return the parts (enum mlimg_undo_part) that are in the upper; -errno */
 int mlimg_change_look(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
+
+/** Open the directory that holds @p path below @p fd. @p ret_name: its name in there. @return a descriptor, -errno */
+int mlimg_change_open_holder(int fd, const char *path, const char **ret_name);
 
 /** Make the directories on the way to @p path below @p fd. @return 0, -errno */
 int mlimg_change_make_way(int fd, const char *path, mode_t mode) MLIMG_MUST_CHECK;
@@ -122,6 +131,38 @@ int mlimg_change_sync(const struct mlimg_change *c) MLIMG_MUST_CHECK;
 /** Remove reconcile.new and what is in undo, but for undo/N; with @p generation 0 all of it. What cannot be removed now takes room, no more. */
 void mlimg_change_clean(int own_fd, uint64_t generation);
 
+/** @return whether @p path is a database of accounts or packages, which are merged by record */
+bool mlimg_change_is_database(const char *path);
+
+/** Write a log of steps (undo-log.h), durably. @return 0, -EFBIG when it is longer than will be read, -errno */
+int mlimg_change_write_log(struct mlimg_change *c, int fd, const char *name,
+	const struct mlimg_text *log, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Write a state.json, durably. @return 0, -errno */
+int mlimg_change_write_state(
+	int fd, const struct mlimg_boot_state *state, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Room that steps need, all of which are renames or changes of attributes. */
+struct mlimg_change_needs {
+	uint64_t names_size; /**< bytes of all names that directories will get */
+	uint64_t n_blocks;   /**< blocks that may be wanted besides */
+};
+
+/** Find out whether there is so much room. @param err  tells how many blocks are wanted. @return 0, -ENOSPC, -errno */
+int mlimg_change_check_room(const struct mlimg_change *c, const struct mlimg_change_needs *needs,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Add what a record of a log needs. */
+void mlimg_change_needs_add(
+	struct mlimg_change_needs *needs, const struct mlimg_undo_record *record);
+
+/** Give aside/@p generation another name if there is one, so that what lies there stays. @return 0, -errno */
+int mlimg_change_clear_aside(
+	struct mlimg_change *c, uint64_t generation, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Remove directories of aside/@p generation that nothing is in: they were made for what was then not set aside. */
+void mlimg_change_tidy_aside(int own_fd, uint64_t generation);
+
 /**
  * Undo the steps.
  *
@@ -133,6 +174,17 @@ void mlimg_change_clean(int own_fd, uint64_t generation);
  */
 int mlimg_change_undo_steps(struct mlimg_change *c, struct mlimg_undo_log *log, uint64_t to,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return 1 when what a step has put is there, and as it was put; 0 also when it is gone; -errno */
+int mlimg_change_is_put_there(
+	struct mlimg_change *c, const struct mlimg_entry *put) MLIMG_MUST_CHECK;
+
+/** @return 1 when a slot of taken has something that is worth keeping, 0 when a directory or a whiteout; -ENOENT, -errno */
+int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot) MLIMG_MUST_CHECK;
+
+/** Carry out the steps of a log, with slots in new_fd and taken_fd. @return 0, -errno */
+int mlimg_change_carry_out(
+	struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Read undo/N/log. @return 0, -EUCLEAN, -errno */
 int mlimg_change_read_log(

@@ -14,16 +14,20 @@
 #include <unistd.h>
 
 #include "guest-agent/base.h"
-#include "guest-agent/change-place.h"
+#include "guest-agent/change-since.h"
 #include "guest-agent/path-map.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/text.h"
 #include "libmlimg/whiteout.h"
 
+#define ASIDE_NAMES 1000 /* that are tried for a thing where a stranger has put others meanwhile */
+
 struct undoing {
 	struct mlimg_change *c;
 	struct mlimg_path_map put; /* path: the step that has put something there */
+	struct mlimg_path_map
+		cleared; /* where what the user has written since was taken away before */
 	uint64_t to;
 	int former_fd; /* aside/N of the change that is taken back, or -1 */
 };
@@ -43,14 +47,17 @@ static bool is_unchanged(
 		memcmp(now->digest, put->digest, sizeof(put->digest)) == 0;
 }
 
-/* @return 1, 0 also when it is gone, -errno */
-static int is_still_there(struct mlimg_change *c, const struct mlimg_entry *put)
+int mlimg_change_is_put_there(struct mlimg_change *c, const struct mlimg_entry *put)
 {
 	struct mlimg_change_place at;
 	struct mlimg_entry now;
-	int has_entries = 0;
-	int r = mlimg_change_find(c, put->path, &at);
+	int has_entries = 0, r;
 
+	if (c->is_unionfs && mlimg_entry_is_whiteout(put)) {
+		r = mlimg_change_look(c, put->path);
+		return r < 0 ? r : (r & ~MLIMG_UNDO_MARKERS) == MLIMG_UNDO_MARKER;
+	}
+	r = mlimg_change_find(c, put->path, &at);
 	if (r == 0)
 		r = mlimg_entry_at_read(
 			&c->reader, at.fd, at.name, put->path, put->type == MLIMG_FILE, &now);
@@ -72,12 +79,10 @@ static int remove_put(struct undoing *u, size_t n, const struct mlimg_entry *put
 	int r;
 
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	if (mlimg_change_exists(c->new_fd, slot))
-		return 0;
-	if (is_marker)
-		r = (mlimg_change_look(c, put->path) & ~MLIMG_UNDO_MARKERS) == MLIMG_UNDO_MARKER;
-	else
-		r = is_still_there(c, put);
+	r = mlimg_change_has(c->new_fd, slot);
+	if (r)
+		return r < 0 ? r : 0;
+	r = mlimg_change_is_put_there(c, put);
 	if (r <= 0)
 		return r;
 	r = mlimg_change_find_part(
@@ -87,82 +92,124 @@ static int remove_put(struct undoing *u, size_t n, const struct mlimg_entry *put
 
 /* --- what was taken --- */
 
-/* Whether the user has something there since, or has removed what the change had put there. */
-static int is_users(struct undoing *u, size_t n, const char *path, unsigned parts, bool is_aside)
+/* @return parts of a step that are in their slots, or -errno */
+static int parts_in_slots(const struct mlimg_change *c, size_t n, unsigned parts)
+{
+	unsigned found = 0;
+
+	for (unsigned part = MLIMG_UNDO_MAIN; part <= MLIMG_UNDO_MARKERS; part <<= 1) {
+		char slot[MLIMG_CHANGE_SLOT_SIZE];
+		int r;
+
+		if (!(parts & part))
+			continue;
+		mlimg_change_slot(n, (enum mlimg_undo_part)part, slot);
+		r = mlimg_change_has(c->taken_fd, slot);
+		if (r < 0)
+			return r;
+		found |= r ? part : 0;
+	}
+	return (int)found;
+}
+
+/*
+ * Whether the user has something there since, or has removed what the change had put there.
+ *
+ * @in_slots: of @parts, those that have not returned yet. What of it has returned is not the user's
+ */
+static int is_users(struct undoing *u, const char *path, unsigned parts, unsigned in_slots)
 {
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	int now = mlimg_change_look(u->c, path);
+	int now = mlimg_change_look(u->c, path), r;
 	size_t put;
 
 	if (now < 0)
 		return now;
-	/* Markers of things below are in the way of others alone. What of it has returned already is not the user's. */
-	now &= MLIMG_UNDO_MAIN | MLIMG_UNDO_MARKER | (int)(parts & MLIMG_UNDO_MARKERS);
-	for (unsigned part = MLIMG_UNDO_MAIN; part <= MLIMG_UNDO_MARKERS; part <<= 1) {
-		if (!(parts & part) || (is_aside && part == MLIMG_UNDO_MAIN))
-			continue;
-		mlimg_change_slot(n, (enum mlimg_undo_part)part, slot);
-		if (!mlimg_change_exists(u->c->taken_fd, slot))
-			now &= ~(int)part;
-	}
-	if (now)
+	/* Markers of things below are in the way of others alone. */
+	if (now & (MLIMG_UNDO_MAIN | MLIMG_UNDO_MARKER | (int)(parts & MLIMG_UNDO_MARKERS)) &
+		~(int)(parts & ~in_slots))
 		return 1;
-	if (!mlimg_path_map_get(&u->put, path, &put))
+	if (mlimg_path_map_get(&u->cleared, path, &put) || !mlimg_path_map_get(&u->put, path, &put))
 		return 0;
 	mlimg_change_slot(put, MLIMG_UNDO_MAIN, slot);
-	return !mlimg_change_exists(u->c->new_fd, slot);
+	r = mlimg_change_has(u->c->new_fd, slot);
+	return r < 0 ? r : !r;
 }
 
 static void tell(struct undoing *u, uint64_t generation, const char *path)
 {
 	u->c->call->n_aside++;
 	if (u->c->call->told)
-		u->c->call->told(path, generation, u->c->call->ctx);
+		u->c->call->told(path, MLIMG_CHANGE_IS_ASIDE, generation, u->c->call->ctx);
 }
 
 /* @return 1 when the thing is there, 0, -errno */
-static int is_aside(struct undoing *u, const char *path)
+static int is_in_aside(int aside_fd, const char *path)
 {
-	mlimg_autoclose int fd = -1;
+	mlimg_autoclose int fd = aside_fd < 0
+		? -ENOENT
+		: mlimg_open_beneath_strict(aside_fd, path, O_PATH | O_NOFOLLOW);
 
-	if (u->c->aside_fd < 0)
-		return 0;
-	fd = mlimg_open_beneath_strict(u->c->aside_fd, path, O_PATH | O_NOFOLLOW);
-	return fd >= 0;
+	if (fd >= 0)
+		return 1;
+	return mlimg_change_is_nowhere(fd) ? 0 : fd;
 }
 
-/* What the user's newer thing leaves no place for. A whiteout is nothing to be kept. */
-static int keep_aside(struct undoing *u, size_t n, const char *path)
+int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot)
+{
+	struct stat st;
+
+	if (fstatat(c->taken_fd, slot, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return !S_ISDIR(st.st_mode) && !mlimg_stat_is_whiteout(&st);
+}
+
+/* To the first name that is free, for nothing is ever replaced: NAME, NAME.1, and so on. @return 0, -errno */
+static int move_to_free(int from_fd, const char *from, int to_fd, const char *name)
+{
+	char other[MLIMG_NAME_MAX + 16];
+
+	if (renameat2(from_fd, from, to_fd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	for (unsigned i = 1; errno == EEXIST && i < ASIDE_NAMES; i++) {
+		snprintf(other, sizeof(other), "%.*s.%u", MLIMG_NAME_MAX - 12, name, i);
+		if (renameat2(from_fd, from, to_fd, other, RENAME_NOREPLACE) == 0)
+			return 0;
+	}
+	return -errno;
+}
+
+/* Into a directory that was made before it was decided, and that had nothing in it then. */
+static int move_aside(struct undoing *u, const char *slot, const char *path)
 {
 	struct mlimg_change *c = u->c;
-	mlimg_autofree char *dir = strdup(path);
-	mlimg_autoclose int to_fd = -1;
-	char slot[MLIMG_CHANGE_SLOT_SIZE], *slash = dir ? strrchr(dir, '/') : NULL;
-	struct stat st;
+	const char *name;
+	mlimg_autoclose int to_fd = mlimg_change_open_holder(c->aside_fd, path, &name);
+	int r = to_fd < 0 ? to_fd : mlimg_change_step(c);
+
+	if (r == 0)
+		r = move_to_free(c->taken_fd, slot, to_fd, name);
+	if (r == 0)
+		tell(u, u->to, path);
+	return r;
+}
+
+/* What the user's newer thing leaves no place for. */
+static int keep_aside(struct undoing *u, size_t n, const char *path)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	int r;
 
-	if (!dir)
-		return -ENOMEM;
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	if (fstatat(c->taken_fd, slot, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (is_aside(u, path))
-			tell(u, u->to, path); /* moved before this was begun again */
-		return 0;
-	}
-	if (S_ISDIR(st.st_mode) || mlimg_stat_is_whiteout(&st))
-		return 0;
-	*(slash ? slash : dir) = '\0';
-	r = c->aside_fd < 0 ? mlimg_change_open_aside(c, u->to, true) : 0;
-	if (r == 0)
-		r = mlimg_change_make_way(c->aside_fd, path, 0755);
-	if (r < 0)
+	r = mlimg_change_is_kept(u->c, slot);
+	if (r > 0)
+		return move_aside(u, slot, path);
+	if (r != -ENOENT)
 		return r;
-	to_fd = mlimg_open_beneath_strict(c->aside_fd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
-	if (to_fd < 0)
-		return to_fd;
-	tell(u, u->to, path);
-	return mlimg_change_rename(
-		c, c->taken_fd, slot, to_fd, slash ? slash + 1 - dir + path : path);
+	r = is_in_aside(u->c->aside_fd, path);
+	if (r > 0)
+		tell(u, u->to, path); /* moved before this was begun again */
+	return r < 0 ? r : 0;
 }
 
 /* The marks first: with the thing itself the step is undone. */
@@ -171,7 +218,6 @@ static int return_parts(struct undoing *u, size_t n, const char *path, unsigned 
 {
 	static const enum mlimg_undo_part order[] = {
 		MLIMG_UNDO_MARKERS, MLIMG_UNDO_MARKER, MLIMG_UNDO_MAIN};
-	struct mlimg_change *c = u->c;
 	int r = 0;
 
 	for (size_t i = 0; i < 3 && r == 0; i++) {
@@ -181,41 +227,26 @@ static int return_parts(struct undoing *u, size_t n, const char *path, unsigned 
 		if (!(parts & order[i]))
 			continue;
 		mlimg_change_slot(n, order[i], slot);
-		if (!is_main && !mlimg_change_exists(c->taken_fd, slot))
-			continue;
-		r = mlimg_change_give_back(
-			c, is_main ? main_fd : c->taken_fd, is_main ? main : slot, path, order[i]);
+		r = mlimg_change_give_back(u->c, is_main ? main_fd : u->c->taken_fd,
+			is_main ? main : slot, path, order[i]);
 	}
 	return r;
-}
-
-/* @return whether some of it is still in its slots */
-static bool is_in_slots(const struct mlimg_change *c, size_t n, unsigned parts)
-{
-	char slot[MLIMG_CHANGE_SLOT_SIZE];
-
-	for (unsigned part = MLIMG_UNDO_MAIN; part <= MLIMG_UNDO_MARKERS; part <<= 1) {
-		mlimg_change_slot(n, (enum mlimg_undo_part)part, slot);
-		if (parts & part && mlimg_change_exists(c->taken_fd, slot))
-			return true;
-	}
-	return false;
 }
 
 static int return_taken(struct undoing *u, size_t n, const char *path, unsigned parts)
 {
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	int r;
+	int in_slots = parts_in_slots(u->c, n, parts), r;
 
-	if (!is_in_slots(u->c, n, parts))
-		return keep_aside(u, n, path); /* which only tells */
-	r = is_users(u, n, path, parts, false);
+	if (in_slots <= 0)
+		return in_slots < 0 ? in_slots : keep_aside(u, n, path); /* which only tells */
+	r = is_users(u, path, parts, (unsigned)in_slots);
 	if (r < 0)
 		return r;
 	if (r > 0)
 		return keep_aside(u, n, path);
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	r = return_parts(u, n, path, parts, u->c->taken_fd, slot);
+	r = return_parts(u, n, path, (unsigned)in_slots, u->c->taken_fd, slot);
 	/* The directory that had it is gone: the user has removed it. */
 	return mlimg_change_is_nowhere(r) ? keep_aside(u, n, path) : r;
 }
@@ -223,16 +254,19 @@ static int return_taken(struct undoing *u, size_t n, const char *path, unsigned 
 /* Out of aside, where somebody may have removed it since. */
 static int return_aside(struct undoing *u, size_t n, const struct mlimg_undo_record *record)
 {
-	mlimg_autoclose int fd = u->former_fd < 0
-		? -1
-		: mlimg_open_beneath_strict(u->former_fd, record->path, O_PATH | O_NOFOLLOW);
-	int r;
+	unsigned marks = record->parts & ~(unsigned)MLIMG_UNDO_MAIN;
+	int in_slots, r = is_in_aside(u->former_fd, record->path);
 
-	if (fd < 0)
-		return 0;
-	r = is_users(u, n, record->path, record->parts, true);
+	if (r <= 0)
+		return r;
+	in_slots = parts_in_slots(u->c, n, marks);
+	if (in_slots < 0)
+		return in_slots;
+	in_slots |= MLIMG_UNDO_MAIN;
+	r = is_users(u, record->path, record->parts, (unsigned)in_slots);
 	if (r == 0)
-		r = return_parts(u, n, record->path, record->parts, u->former_fd, record->path);
+		r = return_parts(u, n, record->path, (unsigned)in_slots & record->parts,
+			u->former_fd, record->path);
 	if (r > 0 || mlimg_change_is_nowhere(r)) {
 		tell(u, u->c->generation, record->path);
 		r = 0;
@@ -327,9 +361,12 @@ static int part_again(struct undoing *u, size_t n, const char *path)
 	if (c->is_unionfs) {
 		mlimg_change_slot(n, MLIMG_UNDO_MARKER, slot);
 		r = mlimg_change_look(c, path);
-		if (r < 0 || r & MLIMG_UNDO_MARKER || !mlimg_change_exists(c->taken_fd, slot))
+		if (r < 0 || r & MLIMG_UNDO_MARKER)
 			return r < 0 ? r : 0;
-		return mlimg_change_give_back(c, c->taken_fd, slot, path, MLIMG_UNDO_MARKER);
+		r = mlimg_change_has(c->taken_fd, slot);
+		return r <= 0
+			? r
+			: mlimg_change_give_back(c, c->taken_fd, slot, path, MLIMG_UNDO_MARKER);
 	}
 	r = mlimg_change_step(c);
 	snprintf(name, sizeof(name), "/proc/self/fd/%d/%.255s", at.fd, at.name);
@@ -349,7 +386,7 @@ static int undo(struct undoing *u, size_t n, const struct mlimg_undo_record *rec
 	case 'i': return remove_put(u, n, &record->entry);
 	case 's': return set_back(u, record);
 	case 'u': return part_again(u, n, record->path);
-	default: return 0; /* reconcile.new/times */
+	default: return 0; /* in reconcile.new/then */
 	}
 }
 
@@ -383,164 +420,26 @@ static int undo_all(struct undoing *u, struct mlimg_undo_log *log, struct mlimg_
 	return r;
 }
 
-static int set_times(struct mlimg_change *c, struct mlimg_err *err)
-{
-	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
-	struct mlimg_undo_record record;
-	char *text = NULL;
-	size_t size;
-	int r = mlimg_read_beneath(c->new_fd, "times", MLIMG_UNDO_LOG_MAX, &text, &size, err);
-
-	if (r == 0)
-		r = mlimg_undo_log_parse(text, size, &log, err);
-	for (size_t n = 0; n < log.n_records && r == 0; n++) {
-		r = mlimg_undo_log_get(&log, n, &record, err);
-		if (r == 0 && record.op == 't') {
-			r = mlimg_change_set_time(c, record.path, &record.new_time);
-			if (r < 0)
-				r = mlimg_err_set(
-					err, r, "user/upper/%s: set its time", record.path);
-		}
-	}
-	return r;
-}
-
 int mlimg_change_undo_steps(
 	struct mlimg_change *c, struct mlimg_undo_log *log, uint64_t to, struct mlimg_err *err)
 {
 	struct undoing u = {.c = c, .to = to, .former_fd = -1};
 	int r;
 
-	if (mlimg_change_open_aside(c, c->generation, false) == 0)
-		u.former_fd = mlimg_steal_fd(&c->aside_fd);
-	if (mlimg_change_open_aside(c, to, false) < 0)
-		c->aside_fd = -1; /* made when it is needed */
-	r = undo_all(&u, log, err);
+	r = mlimg_change_open_aside(c, c->generation, false);
 	if (r == 0)
-		r = set_times(c, err);
+		u.former_fd = mlimg_steal_fd(&c->aside_fd);
+	if (r == 0 || r == -ENOENT)
+		r = mlimg_change_open_aside(c, to, false);
+	if (r < 0 && r != -ENOENT)
+		return mlimg_err_set(err, r, "open 'user/mlimg/" MLIMG_CHANGE_ASIDE "'");
+	r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_FIRST, &u.cleared, err);
+	if (r == 0)
+		r = undo_all(&u, log, err);
+	if (r == 0)
+		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_THEN, NULL, err);
 	mlimg_path_map_done(&u.put);
+	mlimg_path_map_done(&u.cleared);
 	mlimg_cleanup_close(&u.former_fd);
 	return r;
-}
-
-/* --- before it is decided --- */
-
-bool mlimg_change_find_former(
-	int own_fd, const struct mlimg_boot_state *state, struct mlimg_boot_state *ret_former)
-{
-	char name[MLIMG_CHANGE_NAME_SIZE];
-	mlimg_autofree char *text = NULL;
-	mlimg_autoclose int fd = -1;
-	size_t size;
-
-	snprintf(
-		name, sizeof(name), MLIMG_CHANGE_UNDO "/%" PRIu64 "/state.json", state->generation);
-	fd = mlimg_open_beneath_strict(own_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	return fd >= 0 && mlimg_read_fd(fd, name, MLIMG_BOOT_STATE_MAX, &text, &size, NULL) == 0 &&
-		mlimg_boot_state_from_json(text, size, ret_former, NULL) == 0 &&
-		ret_former->generation < state->generation &&
-		mlimg_boot_is_same_upper(ret_former->stack.union_driver, state->stack.union_driver);
-}
-
-/* The time that a directory is to have: the old one, unless the user has written in it since. */
-static int put_time(
-	struct mlimg_change *c, struct mlimg_undo_record *record, struct mlimg_text *text)
-{
-	struct mlimg_change_place at;
-	struct stat st;
-	int r = mlimg_change_find(c, record->path, &at);
-
-	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
-		r = -errno;
-	if (r < 0 && !mlimg_change_is_nowhere(r))
-		return r;
-	if (r < 0 ||
-		(st.st_mtim.tv_sec == record->new_time.s &&
-			st.st_mtim.tv_nsec == (long)record->new_time.ns))
-		record->new_time = record->old_time;
-	else
-		record->new_time =
-			(struct mlimg_undo_time){st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec};
-	mlimg_undo_log_put(record, mlimg_text_put, text);
-	return 0;
-}
-
-static int write_times(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
-{
-	struct mlimg_undo_record record;
-	struct mlimg_text text = {0};
-	int r = 0;
-
-	mlimg_undo_log_put_head(log->is_unionfs, mlimg_text_put, &text);
-	for (size_t n = 0; n < log->n_records && r == 0; n++) {
-		r = mlimg_undo_log_get(log, n, &record, err);
-		if (r == 0 && record.op == 't') {
-			r = put_time(c, &record, &text);
-			if (r < 0)
-				r = mlimg_err_set(err, r, "user/upper/%s", record.path);
-		}
-	}
-	if (r == 0 && text.has_failed)
-		r = mlimg_err_set(err, ENOMEM, "roll back");
-	if (r == 0)
-		r = mlimg_replace_file(c->new_fd, "times", text.data, text.size, 0600, err);
-	free(text.data);
-	return r;
-}
-
-/* Blocks for directories of aside, and for those that grow. */
-static int check_room(const struct mlimg_change *c, const struct mlimg_undo_log *log)
-{
-	struct statvfs st;
-
-	if (fstatvfs(c->own_fd, &st) < 0)
-		return -errno;
-	return st.f_bavail < 16 + log->n_records / 64 ? -ENOSPC : 0;
-}
-
-static int prepare_rollback(
-	struct mlimg_change *c, const struct mlimg_boot_state *next, struct mlimg_err *err)
-{
-	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
-	mlimg_autofree char *text = NULL;
-	int r = mlimg_change_read_log(c, &log, err);
-
-	if (r == 0)
-		r = mlimg_boot_state_to_json(next, &text, err);
-	if (r == 0)
-		r = mlimg_replace_file(c->new_fd, "state.json", text, strlen(text), 0644, err);
-	if (r == 0)
-		r = write_times(c, &log, err);
-	if (r < 0)
-		return r;
-	r = check_room(c, &log);
-	return r < 0 ? mlimg_err_set(err, r, "user/mlimg: roll back") : 0;
-}
-
-int mlimg_change_roll_back(struct mlimg_change_call *call, const struct mlimg_boot_state *state,
-	const struct mlimg_boot_state *former, struct mlimg_err *err)
-{
-	mlimg_autofree struct mlimg_boot_state *next = malloc(sizeof(*next));
-	struct mlimg_change c;
-	int r;
-
-	if (!next)
-		return mlimg_err_set(err, ENOMEM, "roll back");
-	*next = *former;
-	next->generation = state->generation + 1;
-	r = mlimg_change_open(call, state->generation, &c, err);
-	if (r == 0) {
-		/* What lies there was left by a change that was never decided. */
-		mlimg_change_clean(c.own_fd, state->generation);
-		mlimg_change_close(&c);
-		r = mlimg_change_open(call, state->generation, &c, err);
-	}
-	if (r == 0)
-		r = prepare_rollback(&c, next, err);
-	if (r < 0)
-		mlimg_change_clean(c.own_fd, state->generation);
-	mlimg_change_close(&c);
-	if (r < 0)
-		return r;
-	return mlimg_change_decide(call, true, next->generation, state->generation, err);
 }

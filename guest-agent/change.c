@@ -13,6 +13,7 @@
 #include "guest-agent/base.h"
 #include "guest-agent/change-place.h"
 #include "guest-agent/origins.h"
+#include "guest-agent/rebuild.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
@@ -55,14 +56,19 @@ static int take_empty(struct mlimg_change *c, size_t n, const struct mlimg_undo_
 {
 	const struct mlimg_entry *entry = &record->entry;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	int r = 0;
+	int r;
 
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	if (!mlimg_change_exists(c->taken_fd, slot)) {
+	r = mlimg_change_has(c->taken_fd, slot);
+	if (r < 0)
+		return r;
+	if (r == 0) {
 		r = is_empty_dir(c, entry->path);
 		if (r <= 0)
 			return r;
 		r = mlimg_change_take(c, n, entry->path, MLIMG_UNDO_MAIN);
+	} else {
+		r = 0;
 	}
 	if (r == 0 && record->parts & MLIMG_UNDO_MARKER)
 		r = mlimg_change_take(c, n, entry->path, MLIMG_UNDO_MARKER);
@@ -71,16 +77,26 @@ static int take_empty(struct mlimg_change *c, size_t n, const struct mlimg_undo_
 	return r;
 }
 
+static bool is_in_the_way(int r)
+{
+	return r == -EEXIST || r == -EISDIR || mlimg_change_is_nowhere(r);
+}
+
 static int put(struct mlimg_change *c, size_t n, const struct mlimg_entry *entry)
 {
 	bool is_marker = c->is_unionfs && mlimg_entry_is_whiteout(entry);
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	int r;
 
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	if (!mlimg_change_exists(c->new_fd, slot))
-		return 0;
-	return mlimg_change_give_back(
+	r = mlimg_change_has(c->new_fd, slot);
+	if (r <= 0)
+		return r;
+	c->may_replace = c->is_lenient && (entry->type == MLIMG_FILE || entry->type == MLIMG_LINK);
+	r = mlimg_change_give_back(
 		c, c->new_fd, slot, entry->path, is_marker ? MLIMG_UNDO_MARKER : MLIMG_UNDO_MAIN);
+	c->may_replace = false;
+	return c->is_lenient && is_in_the_way(r) ? 0 : r;
 }
 
 static int set(struct mlimg_change *c, const struct mlimg_entry *entry)
@@ -90,7 +106,9 @@ static int set(struct mlimg_change *c, const struct mlimg_entry *entry)
 
 	if (r == 0)
 		r = mlimg_change_step(c);
-	return r < 0 ? r : mlimg_entry_at_set(&c->reader, at.fd, at.name, entry);
+	if (r == 0)
+		r = mlimg_entry_at_set(&c->reader, at.fd, at.name, entry);
+	return c->is_lenient && (r == -ESTALE || mlimg_change_is_nowhere(r)) ? 0 : r;
 }
 
 /* To be opaque no more. */
@@ -124,7 +142,8 @@ static int carry_out(struct mlimg_change *c, size_t n, const struct mlimg_undo_r
 	}
 }
 
-static int carry_out_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
+int mlimg_change_carry_out(
+	struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
 {
 	struct mlimg_undo_record record;
 	int r = 0;
@@ -172,6 +191,17 @@ static int move_base(struct mlimg_change *c, uint64_t generation, bool is_back)
 	return r;
 }
 
+/* What is to be made anew on the other stack; what was made for this one is gone (rebuild.h). */
+static int move_lists(struct mlimg_change *c)
+{
+	int r = mlimg_change_rename(
+		c, c->new_fd, MLIMG_REBUILD_FILE, c->own_fd, MLIMG_REBUILD_FILE);
+
+	if (r == 0 && unlinkat(c->own_fd, MLIMG_REBUILD_DERIVED, 0) < 0 && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
 static int finish(struct mlimg_change *c, uint64_t base, bool is_back, struct mlimg_err *err)
 {
 	int r = forget_origins(c, err);
@@ -181,6 +211,8 @@ static int finish(struct mlimg_change *c, uint64_t base, bool is_back, struct ml
 	r = mlimg_change_sync(c);
 	if (r == 0)
 		r = move_base(c, base, is_back);
+	if (r == 0)
+		r = move_lists(c);
 	if (r == 0)
 		r = mlimg_change_rename(c, c->new_fd, "state.json", c->own_fd, "state.json");
 	if (r == 0)
@@ -224,15 +256,50 @@ static int carry_out_change(struct mlimg_change *c, uint64_t former, struct mlim
 	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
 	int r = mlimg_change_read_log(c, &log, err);
 
-	if (r == 0 && mlimg_change_open_aside(c, c->generation, false) < 0)
-		c->aside_fd = -1; /* nothing is set aside */
+	if (r == 0) {
+		r = mlimg_change_open_aside(c, c->generation, false);
+		if (r == -ENOENT)
+			r = 0; /* nothing is set aside */
+		if (r < 0)
+			(void)!mlimg_err_set(err, r, "open 'user/mlimg/" MLIMG_CHANGE_ASIDE "'");
+	}
 	if (r == 0)
-		r = carry_out_all(c, &log, err);
+		r = mlimg_change_carry_out(c, &log, err);
 	if (r == 0)
 		r = finish(c, former, false, err);
 	if (r == 0)
 		clean(c, c->generation, c->generation);
 	return r;
+}
+
+static int read_state(
+	int fd, const char *where, struct mlimg_boot_state *ret, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_read_beneath(fd, "state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
+
+	if (r == 0)
+		r = mlimg_boot_state_from_json(text, size, ret, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "%s", where) : 0;
+}
+
+/* With the new state in its place it was written before. */
+static int report(struct mlimg_change *c, uint64_t generation, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_boot_state *from = malloc(sizeof(*from)),
+					       *to = malloc(sizeof(*to));
+	int r;
+
+	if (!c->call->report)
+		return 0;
+	if (!from || !to)
+		return mlimg_err_set(err, ENOMEM, "roll back");
+	r = read_state(c->own_fd, "user/mlimg", from, err);
+	if (r < 0 || from->generation >= generation)
+		return r;
+	r = read_state(c->new_fd, "user/mlimg/" MLIMG_CHANGE_NEW, to, err);
+	return r < 0 ? r : c->call->report(c->call, from, to, err);
 }
 
 static int carry_out_rollback(struct mlimg_change *c, uint64_t to, struct mlimg_err *err)
@@ -242,6 +309,10 @@ static int carry_out_rollback(struct mlimg_change *c, uint64_t to, struct mlimg_
 
 	if (r == 0)
 		r = mlimg_change_undo_steps(c, &log, to, err);
+	if (r == 0) {
+		mlimg_change_tidy_aside(c->own_fd, to);
+		r = report(c, to, err);
+	}
 	if (r == 0)
 		r = finish(c, to, true, err);
 	if (r == 0)
@@ -251,7 +322,7 @@ static int carry_out_rollback(struct mlimg_change *c, uint64_t to, struct mlimg_
 
 bool mlimg_change_is_pending(int own_fd)
 {
-	return mlimg_change_exists(own_fd, MLIMG_CHANGE_PLAN);
+	return mlimg_change_has(own_fd, MLIMG_CHANGE_PLAN) != 0;
 }
 
 struct decided {
@@ -331,8 +402,10 @@ int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err)
 	call->is_done = false;
 	if (own_fd < 0)
 		return own_fd;
-	if (!mlimg_change_is_pending(own_fd))
-		return 0;
+	r = mlimg_change_has(own_fd, MLIMG_CHANGE_PLAN);
+	if (r <= 0)
+		return r < 0 ? mlimg_err_set(err, r, "look at 'user/mlimg/" MLIMG_CHANGE_PLAN "'")
+			     : 0;
 	r = read_decided(own_fd, &decided, err);
 	return r < 0 ? r : carry_out_decided(call, &decided, err);
 }

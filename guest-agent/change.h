@@ -6,31 +6,32 @@
  *
  * In the user layer's /mlimg, while the change that makes generation N of M is under way:
  *
- *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of generation N
+ *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of generation N; rebuild (rebuild.h)
  *     undo/N/log         the steps (undo-log.h)
  *     undo/N/state.json  the state of generation M
  *     undo/N/taken/      what the steps take away; later also base.manifest and base.texts of M beside it
- *     aside/N/           what they set aside, each at its path
+ *     undo/N/made/       copies of the databases of the upper as the steps leave them (libmlimg/accounts.h, packages.h), at their paths
+ *     aside/N/           what they set aside, each at its path. One that is there already becomes aside/N.1, and so on
  *     reconcile.plan     one line, "mlimg change 1 N M" or "mlimg rollback 1 N+1 N": it is decided
  *
  * The order, so that a stop leaves either what was before or something that the next boot ends:
  *
  * 1. Everything that takes room is made: contents that are to be put, with their attributes; directories for what is set aside; the
- *    log; the new state, its base manifest and texts, the report. It is on stable storage before
+ *    log; the new state, its base manifest and texts, the report, the list of caches to be made anew. It is on stable storage before
  * 2. reconcile.plan is written. Until then a stop leaves things that mean nothing, which the next change removes. From then on every boot
  *    that writes ends the change before it does anything else, whatever stack it is to run on: nothing but the user layer is needed.
  * 3. The steps, all of them renames or changes of attributes within one file system; then the times of directories. Then copies
  *    forget of what they are copies (origins.h), which no rollback brings back.
- * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, and the new state takes the old one's place.
+ * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, the list of caches and the new state take the place of the old ones.
  * 5. reconcile.plan is removed. What earlier changes left in undo goes now.
  *
- * So what finds no room does so in 1, and nothing was changed. Renames need room too where a directory grows; for that much must be free
- * after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with what there was, and the next one
- * tries again.
+ * So what finds no room does so in 1, and nothing was changed; so does a log that is longer than will be read. Renames need room too where a directory
+ * grows; for that much must be free after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with what there was, and the next
+ * one tries again. What cannot be looked at (EIO) is not taken for gone: it ends the change until the next boot.
  *
  * Back: undo/N stays until the next change, or until one finds no room. When the stack of generation M is asked for again, the steps are undone, the last one first,
- * as generation N+1, in the same way. All that is made in 1 is the new state, and reconcile.new/times, a log of the times that directories
- * are to have in the end; what the change has put goes to slots of reconcile.new. What the user has written since stays:
+ * as generation N+1, in the same way. What is made in 1 is the new state, directories in aside/N+1 for what may find no place, and what change-since.h
+ * says; what the change has put goes to slots of reconcile.new. The report is written last, before 4. What the user has written since stays:
  *
  *     the step       is undone when              else
  *     o a e          nothing is at its place     what was there goes to aside/N+1, and is told
@@ -41,7 +42,8 @@
  *
  * Something in the place of what a step has taken, or gone from the place of what one has put, is the user's since. The upper is
  * then what it was before the change, byte for byte, times included, but for what was written since, and for directories in which that
- * was. This leaves nothing to undo: the newer stack again is a change as any other.
+ * was. Databases that he has changed since are merged into what they were; caches that were made since go, and all that the change or the
+ * rollback has touched are made anew. This leaves nothing to undo: the newer stack again is a change as any other.
  */
 #ifndef MLIMG_CHANGE_H
 #define MLIMG_CHANGE_H
@@ -51,31 +53,77 @@
 #include "guest-agent/entry-at.h"
 #include "guest-agent/undo-log.h"
 #include "libmlimg/boot.h"
+#include "libmlimg/notes.h"
 
 #define MLIMG_CHANGE_PLAN "reconcile.plan"
 #define MLIMG_CHANGE_NEW "reconcile.new"
 #define MLIMG_CHANGE_UNDO "undo"
 #define MLIMG_CHANGE_ASIDE "aside"
+#define MLIMG_CHANGE_MADE "made"   /* in undo/N */
+#define MLIMG_CHANGE_FIRST "first" /* in reconcile.new, as the next one */
+#define MLIMG_CHANGE_THEN "then"
 #define MLIMG_CHANGE_NAME_SIZE 64 /**< "undo/999999999/base.manifest" and the like, NUL included */
 
 /** Called before each change of the disk, by tests. @return 0; anything else ends it there */
 typedef int mlimg_change_step_fn(void *ctx);
 
+/** What a rollback did with a thing beside taking steps back. */
+enum mlimg_change_told {
+	MLIMG_CHANGE_IS_ASIDE, /**< it was not put back because the user has written there since */
+	MLIMG_CHANGE_MERGED, /**< a database has what was in it before, and what the user has put there since */
+	MLIMG_CHANGE_DROPPED, /**< a cache that was made since is gone */
+};
+
 /**
- * Told of what a rollback did not put back because the user has written there since.
+ * Told of that.
  *
  * @param path        in the upper, and in aside
+ * @param what        see there
  * @param generation  of aside
  * @param ctx         the call's
  */
-typedef void mlimg_change_told_fn(const char *path, uint64_t generation, void *ctx);
+typedef void mlimg_change_told_fn(
+	const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx);
+
+struct mlimg_change_call;
+struct mlimg_lowers;
+
+/**
+ * Called when the steps of a rollback are done and all is told, before its state is the user layer's: to write the report. Called again when
+ * the rollback is begun again.
+ *
+ * @param call     generation is set
+ * @param from     the state before the rollback
+ * @param to       the one that it makes
+ * @param err      ends the rollback until the next boot
+ * @return         0, -errno
+ */
+typedef int mlimg_change_report_fn(struct mlimg_change_call *call,
+	const struct mlimg_boot_state *from, const struct mlimg_boot_state *to,
+	struct mlimg_err *err);
+
+/**
+ * Called when all of a rollback is ready and it is not decided yet: for what else is to count with its state.
+ *
+ * @param call    the call
+ * @param new_fd  reconcile.new; "rebuild" there goes to /mlimg with the state (rebuild.h)
+ * @param err     see there
+ * @return        0; -errno: there is no rollback
+ */
+typedef int mlimg_change_ready_fn(
+	struct mlimg_change_call *call, int new_fd, struct mlimg_err *err);
 
 /** What calls of this module are given and give back. Zero what is not set. */
 struct mlimg_change_call {
-	int user_fd;                /**< the user layer's top directory */
-	mlimg_change_step_fn *step; /**< or NULL */
-	mlimg_change_told_fn *told; /**< or NULL */
-	void *ctx;                  /**< handed to both */
+	int user_fd;                       /**< the user layer's top directory */
+	mlimg_change_step_fn *step;        /**< or NULL */
+	mlimg_change_told_fn *told;        /**< or NULL */
+	mlimg_change_ready_fn *ready;      /**< or NULL */
+	mlimg_change_report_fn *report;    /**< or NULL */
+	void *ctx;                         /**< handed to step and told */
+	const struct mlimg_lowers *lowers; /**< the former stack's, for a rollback; or NULL */
+	struct mlimg_notes *notes; /**< what merging databases in a rollback has to tell; or NULL */
+	size_t log_max; /**< bytes that a log may have; 0: MLIMG_UNDO_LOG_MAX. For tests */
 	/* Given back: */
 	bool is_done;        /**< there was something to end or to carry out */
 	bool is_rollback;    /**< it was a rollback */
@@ -84,7 +132,7 @@ struct mlimg_change_call {
 	uint64_t n_aside;    /**< things set aside */
 };
 
-/** @param own_fd  the user layer's /mlimg. @return whether a change was stopped */
+/** @param own_fd  the user layer's /mlimg. @return whether a change was stopped, or that cannot be known */
 bool mlimg_change_is_pending(int own_fd);
 
 /**

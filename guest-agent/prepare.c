@@ -154,11 +154,9 @@ static int note_rebuild(struct mlimg_prepare *p, struct mlimg_err *err)
 			.upper_fd = upper_fd,
 			.layers = p->layers,
 			.n_layers = p->n_layers,
-			/* A change that was taken back has brought the caches back. */
-			.has_changed = p->boot.change != MLIMG_BOOT_NONE &&
-				p->boot.reconciled != MLIMG_BOOT_ROLLED_BACK,
-			.may_write = mode == MLIMG_BOOT_NORMAL,
-			.generation = p->boot.generation},
+			/* A change, and one that was taken back, has left its list with its state. */
+			.has_changed = p->boot.change != MLIMG_BOOT_NONE && !p->boot.reconciled,
+			.may_write = mode == MLIMG_BOOT_NORMAL},
 		err);
 }
 

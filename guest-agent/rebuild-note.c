@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,14 +9,11 @@
 #include "guest-agent/rebuild.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
-#include "libmlimg/json.h"
 #include "libmlimg/rebuild.h"
 #include "libmlimg/text.h"
 
-#define REPORT_MAX (64u << 20)
-
 /* Each once, and only what something can make. */
-static void add(struct mlimg_text *list, const char *path)
+void mlimg_rebuild_collect(struct mlimg_text *list, const char *path)
 {
 	char command[MLIMG_REBUILD_COMMAND_MAX];
 	size_t size = strlen(path);
@@ -46,28 +41,7 @@ static void add_lines(int dirfd, const char *name, struct mlimg_text *list)
 		mlimg_read_beneath(dirfd, name, MLIMG_REBUILD_LIST_MAX, &text, &size, NULL) < 0)
 		return;
 	for (char *path = strtok_r(text, "\n", &rest); path; path = strtok_r(NULL, "\n", &rest))
-		add(list, path);
-}
-
-/* Without a report, or with one that is no JSON, nothing was dropped that somebody could miss. */
-static void add_dropped(const struct mlimg_rebuild_boot *boot, struct mlimg_text *list)
-{
-	mlimg_autofree char *text = NULL;
-	mlimg_autojson json_t *json = NULL;
-	char name[48];
-	size_t size, i;
-	json_t *path;
-
-	snprintf(name, sizeof(name), "reports/%" PRIu64 ".json", boot->generation);
-	if (boot->dir_fd < 0 ||
-		mlimg_read_beneath(boot->dir_fd, name, REPORT_MAX, &text, &size, NULL) < 0 ||
-		mlimg_json_load("report", text, size, &json, NULL) < 0)
-		return;
-	json_array_foreach(json_object_get(json, "rebuild"), i, path)
-	{
-		if (json_is_string(path))
-			add(list, json_string_value(path));
-	}
+		mlimg_rebuild_collect(list, path);
 }
 
 static int write_list(
@@ -76,15 +50,55 @@ static int write_list(
 	return mlimg_replace_file(fd, name, list->data, list->size, 0644, err);
 }
 
+int mlimg_rebuild_stage(
+	int own_fd, int new_fd, const struct mlimg_text *list, struct mlimg_err *err)
+{
+	mlimg_autofree char *more = list->data ? strndup(list->data, list->size) : NULL;
+	struct mlimg_text all = {.data = NULL};
+	char *rest = NULL;
+	int r;
+
+	add_lines(own_fd, MLIMG_REBUILD_FILE, &all);
+	add_lines(new_fd, MLIMG_REBUILD_FILE, &all);
+	for (char *path = more ? strtok_r(more, "\n", &rest) : NULL; path;
+		path = strtok_r(NULL, "\n", &rest))
+		mlimg_rebuild_collect(&all, path);
+	if (list->has_failed || all.has_failed || (list->data && !more))
+		r = mlimg_err_set(err, ENOMEM, "list what is to be rebuilt");
+	else
+		r = all.size ? write_list(new_fd, MLIMG_REBUILD_FILE, &all, err) : 0;
+	free(all.data);
+	return r;
+}
+
+static void collect_of_layers(
+	struct mlimg_text *list, const struct mlimg_mounted *layers, size_t n_layers)
+{
+	for (size_t i = 0; i < n_layers; i++)
+		for (size_t k = 0; k < layers[i].info.n_rebuild; k++)
+			mlimg_rebuild_collect(list, layers[i].info.rebuild[k]);
+}
+
+int mlimg_rebuild_stage_layers(int own_fd, int new_fd, const struct mlimg_mounted *layers,
+	size_t n_layers, const struct mlimg_report *report, struct mlimg_err *err)
+{
+	struct mlimg_text list = {.data = NULL};
+	int r;
+
+	collect_of_layers(&list, layers, n_layers);
+	for (size_t i = 0; i < report->n_rebuild; i++)
+		mlimg_rebuild_collect(&list, report->rebuild[i]);
+	r = mlimg_rebuild_stage(own_fd, new_fd, &list, err);
+	free(list.data);
+	return r;
+}
+
 static int note_new(const struct mlimg_rebuild_boot *boot, struct mlimg_err *err)
 {
 	struct mlimg_text list = {.data = NULL};
 	int r = 0;
 
-	for (size_t i = 0; i < boot->n_layers; i++)
-		for (size_t k = 0; k < boot->layers[i].info.n_rebuild; k++)
-			add(&list, boot->layers[i].info.rebuild[k]);
-	add_dropped(boot, &list);
+	collect_of_layers(&list, boot->layers, boot->n_layers);
 	if (list.has_failed)
 		r = mlimg_err_set(err, ENOMEM, "list what is to be rebuilt");
 	else if (!list.size && boot->may_write)
@@ -122,7 +136,7 @@ static void add_lost(const struct mlimg_rebuild_boot *boot, struct mlimg_text *l
 			mlimg_open_beneath_strict(boot->upper_fd, path, O_PATH | O_NOFOLLOW);
 
 		if (fd == -ENOENT)
-			add(list, path);
+			mlimg_rebuild_collect(list, path);
 	}
 }
 

@@ -22,6 +22,8 @@
 #include <stdint.h>
 
 #include "guest-agent/mounted.h"
+#include "libmlimg/report.h"
+#include "libmlimg/text.h"
 
 #define MLIMG_REBUILD_FILE "rebuild"
 #define MLIMG_REBUILD_DERIVED "derived"
@@ -33,10 +35,39 @@ struct mlimg_rebuild_boot {
 	int upper_fd;        /**< the user layer's upper */
 	const struct mlimg_mounted *layers;
 	size_t n_layers;
-	bool has_changed;    /**< the stack is another one, or the first */
-	bool may_write;      /**< into the user layer */
-	uint64_t generation; /**< whose report tells what was dropped */
+	bool has_changed; /**< the stack is another one, or the first, and no change has left a list */
+	bool may_write; /**< into the user layer */
 };
+
+/** Add a cache to a list, if something can make it and it is not among them. */
+void mlimg_rebuild_collect(struct mlimg_text *list, const char *listed);
+
+/**
+ * Make ready what a change of the stack lists (change.h): it comes to the user layer's /mlimg together with the new state, so that no stop can
+ * lose it. Called again it adds to what it has written.
+ *
+ * @param own_fd  the user layer's /mlimg, whose present list stays in it
+ * @param new_fd  reconcile.new
+ * @param list    of mlimg_rebuild_collect()
+ * @param err     names the file
+ * @return        0, -ENOMEM, -errno
+ */
+int mlimg_rebuild_stage(int own_fd, int new_fd, const struct mlimg_text *list,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The same with what layers list, and what a report says was dropped.
+ *
+ * @param own_fd    as above
+ * @param new_fd    as above
+ * @param layers    of the stack that the change leads to
+ * @param n_layers  their number
+ * @param report    of the change
+ * @param err       as above
+ * @return          as above
+ */
+int mlimg_rebuild_stage_layers(int own_fd, int new_fd, const struct mlimg_mounted *layers,
+	size_t n_layers, const struct mlimg_report *report, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Write down what is to be made.

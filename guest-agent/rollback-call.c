@@ -17,10 +17,16 @@ struct rollback {
 	struct mlimg_boot_state state, former;
 };
 
-static void tell(const char *path, uint64_t generation, void *ctx)
+static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
 {
-	printf("written since, so the older one is in mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64 ": /",
-		generation);
+	if (what == MLIMG_CHANGE_IS_ASIDE)
+		printf("written since, so the older one is in mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64
+		       ": /",
+			generation);
+	else
+		fputs(what == MLIMG_CHANGE_MERGED ? "written since, and merged: /"
+						  : "a cache, to be made anew: /",
+			stdout);
 	mlimg_cli_put_safe(stdout, path);
 	putchar('\n');
 }

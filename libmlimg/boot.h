@@ -81,6 +81,7 @@
  * union is mounted, when it is the first one, or the same one of other layers or through another driver.
  *
  * reports/N.txt is for people. reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
+ *                   "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N },
  *                   "rebuild": [ "etc/ld.so.cache" ],
  *                   "databases": [ { "path": "etc/passwd", "name": "alice", "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
  *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config", "done": "beside",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libmlimg/boot.h"
+#include "libmlimg/json.h"
 #include "libmlimg/manifest.h"
 #include "libmlimg/plan.h"
 
@@ -130,7 +131,41 @@ static void put_counts(FILE *f, const struct mlimg_report *report)
 	for (enum mlimg_verdict v = MLIMG_KEEP; v < MLIMG_N_VERDICTS; v++)
 		fprintf(f, "%s\"%s\": %" PRIu64, v == MLIMG_KEEP ? "" : ", ", mlimg_verdict_name(v),
 			report->counts[v]);
+	fputs("},\n  \"done\": {", f);
+	for (enum mlimg_done d = MLIMG_DONE_NOTHING; d < MLIMG_N_DONE; d++)
+		fprintf(f, "%s\"%s\": %" PRIu64, d == MLIMG_DONE_NOTHING ? "" : ", ",
+			mlimg_done_name(d), report->done[d]);
 	fputs("},\n", f);
+}
+
+static bool read_number(const json_t *object, const char *name, uint64_t *ret)
+{
+	const json_t *number = json_object_get(object, name);
+
+	if (!json_is_integer(number) || json_integer_value(number) < 0)
+		return false;
+	*ret = (uint64_t)json_integer_value(number);
+	return true;
+}
+
+int mlimg_report_read_counts(const char *text, size_t size, uint64_t ret_counts[MLIMG_N_VERDICTS],
+	uint64_t ret_done[MLIMG_N_DONE])
+{
+	uint64_t counts[MLIMG_N_VERDICTS] = {0}, done[MLIMG_N_DONE] = {0};
+	mlimg_autojson json_t *json = NULL;
+
+	if (mlimg_json_load("report", text, size, &json, NULL) < 0)
+		return -EUCLEAN;
+	for (enum mlimg_verdict v = MLIMG_KEEP; v < MLIMG_N_VERDICTS; v++)
+		if (!read_number(
+			    json_object_get(json, "counts"), mlimg_verdict_name(v), &counts[v]))
+			return -EUCLEAN;
+	for (enum mlimg_done d = MLIMG_DONE_NOTHING; d < MLIMG_N_DONE; d++)
+		if (!read_number(json_object_get(json, "done"), mlimg_done_name(d), &done[d]))
+			return -EUCLEAN;
+	memcpy(ret_counts, counts, sizeof(counts));
+	memcpy(ret_done, done, sizeof(done));
+	return 0;
 }
 
 /* Paths that layers can list need no escapes. */

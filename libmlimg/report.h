@@ -16,6 +16,8 @@
 
 #define MLIMG_REPORT_ENTRIES_MAX 100000 /**< entries listed; all are counted. "truncated" tells */
 
+#define MLIMG_REPORT_MAX (64u << 20) /**< bytes of a report that a reader accepts */
+
 /** What is done about an entry. */
 enum mlimg_done {
 	MLIMG_DONE_NOTHING = 0, /**< it stays as it is */
@@ -117,6 +119,18 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
  */
 int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **ret_text,
 	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Read the numbers of a report that was written as JSON.
+ *
+ * @param text        the text; may be a stranger's
+ * @param size        its bytes, at most MLIMG_REPORT_MAX
+ * @param ret_counts  by verdict; untouched on failure, as the next one
+ * @param ret_done    by what was done
+ * @return            0, -EUCLEAN
+ */
+int mlimg_report_read_counts(const char *text, size_t size, uint64_t ret_counts[MLIMG_N_VERDICTS],
+	uint64_t ret_done[MLIMG_N_DONE]) MLIMG_MUST_CHECK;
 
 /** Free what it holds; accepts a zeroed one. */
 void mlimg_report_done(struct mlimg_report *report);

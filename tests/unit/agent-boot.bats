@@ -134,7 +134,9 @@ user_files() {
 	same report '[["etc/gone","whiteout-gone"],["etc/hosts","conflict"],["etc/version","stale"]]' \
 		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"
 	same "report's head" "{\"format\":1,\"generation\":2,\"from\":\"$from\",\"to\":\"$(boot .stack_id)\",\"truncated\":false}" \
-		"$(jq -c 'del(.entries, .counts)' "$USER_DIR/mlimg/reports/2.json")"
+		"$(jq -c 'del(.entries, .counts, .done)' "$USER_DIR/mlimg/reports/2.json")"
+	same "report's numbers" '{"stays":5,"dropped":2,"aside":0,"beside":1,"merged":0,"joined":0}' \
+		"$(jq -c .done "$USER_DIR/mlimg/reports/2.json")"
 	same "report's counts" "$(boot .report.counts)" "$(jq -c .counts "$USER_DIR/mlimg/reports/2.json")"
 	same "state" "2 12.2" "$(state '"\(.generation) \(.stack[0].version)"')"
 	[ ! -e "$RUN/state.json" ]

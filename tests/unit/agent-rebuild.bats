@@ -181,7 +181,7 @@ prepare() { # CHANGE OPTION…
 	[ ! -e "$RUN/rebuild" ]
 }
 
-@test "caches that another stack has dropped are listed; those that came back with the former one are not" {
+@test "caches that another stack has dropped are listed, and those that came back with the former one" {
 	tenant=$(layerdir user alice 1 empty "$RUN/user")
 	stack
 	prepare first
@@ -195,9 +195,16 @@ prepare() { # CHANGE OPTION…
 	left etc/mailcap etc/ld.so.cache
 	works mlimg-agent rebuild --root "$RUN"
 	left
+	# What ldconfig has made there is not the former stack's, and not the user's.
+	mkdir -p "$RUN/user/upper/etc"
+	echo "the newer one's" >"$RUN/user/upper/etc/ld.so.cache"
 	stack
 	prepare changed
 	same "reconcile" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
 	same "cache" mine "$(cat "$RUN/user/upper/etc/ld.so.cache")"
+	[ ! -e "$RUN/user/mlimg/aside" ]
+	# The user may have installed a library since: it is right when it is made anew.
+	left etc/ld.so.cache
+	works mlimg-agent rebuild --root "$RUN"
 	left
 }

@@ -236,3 +236,181 @@ me:x:1000:1000::/:/bin/sh" "$(cat "$UPPER/etc/passwd")"
 	same "accounts, back" "d:x:105:105::/:/bin/false
 me:x:1000:1000::/:/bin/sh" "$(cat "$UPPER/etc/passwd")"
 }
+
+# layers: V1 and V2 of v1/ and v2/ as they are now
+layers() {
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+}
+
+D5=d:x:105:105::/:/bin/false
+D6=d:x:106:106::/:/bin/false
+N7=n:x:107:107::/:/bin/false
+ME=me:x:1000:1000::/:/bin/sh
+LATER=later:x:1001:1001::/:/bin/sh
+
+# accounts_of_stacks: d has another number in v2, which has n besides.
+accounts_of_stacks() {
+	echo $D5 >"$DIR/v1/etc/passwd"
+	echo d:x:105: >"$DIR/v1/etc/group"
+	printf '%s\n' $D6 $N7 >"$DIR/v2/etc/passwd"
+	printf '%s\n' d:x:106: n:x:107: >"$DIR/v2/etc/group"
+	layers
+}
+
+@test "taken back, an account that came since is in the former accounts" {
+	need root
+	accounts_of_stacks
+	on v1
+	mkdir "$UPPER/var"
+	echo d >"$UPPER/var/before"
+	chown 105:105 "$UPPER/var/before"
+	on v2
+	[ ! -e "$UPPER/etc/passwd" ]
+	same "owner on v2" 106:106 "$(stat -c %u:%g "$UPPER/var/before")"
+	# useradd on v2
+	mkdir -p "$UPPER/etc"
+	printf '%s\n' $D6 $N7 $LATER >"$UPPER/etc/passwd"
+	printf '%s\n' d:x:106: n:x:107: later:x:1001: >"$UPPER/etc/group"
+	chmod 640 "$UPPER/etc/group"
+	echo later >"$UPPER/var/later"
+	chown 1001:1001 "$UPPER/var/later"
+	echo d >"$UPPER/var/since"
+	chown 106:106 "$UPPER/var/since"
+	on v1
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	same "accounts" "$D5 $LATER" "$(xargs <"$UPPER/etc/passwd")"
+	same "groups" "d:x:105: later:x:1001:" "$(xargs <"$UPPER/etc/group")"
+	same "mode" 640 "$(stat -c %a "$UPPER/etc/group")"
+	same "owners" "105:105 1001:1001 105:105" "$(stat -c %u:%g "$UPPER"/var/{before,later,since} | xargs)"
+	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+	same "report" '[["etc/group","merged","accounts","merged"],["etc/passwd","merged","accounts","merged"]]' \
+		"$(jq -c '.entries | map([.path, .verdict, .class, .done]) | sort' "$USER_DIR/mlimg/reports/3.json")"
+	on v1
+	same "boot.json" '["none",null]' "$(boot '[.change, .reconcile]')"
+	on v2
+	same "forth again" "$D6 $N7 $LATER" "$(xargs <"$UPPER/etc/passwd")"
+	same "owners" "106:106 1001:1001 106:106" "$(stat -c %u:%g "$UPPER"/var/{before,later,since} | xargs)"
+}
+
+@test "taken back, accounts of before and since are both there, whatever the change had done to the file" {
+	local how
+	for how in merged alone; do
+		echo $D5 >"$DIR/v1/etc/passwd"
+		echo $D5 >"$DIR/v2/etc/passwd"
+		[ $how = alone ] || printf '%s\n' $D6 $N7 >"$DIR/v2/etc/passwd"
+		layers
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER/etc" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		printf '%s\n' $D5 $ME >"$UPPER/etc/passwd"
+		chmod 600 "$UPPER/etc/passwd"
+		on v2
+		if [ $how = merged ]; then
+			same "forth" "$D6 $N7 $ME" "$(xargs <"$UPPER/etc/passwd")"
+		else
+			same "forth" "$D5 $ME" "$(xargs <"$UPPER/etc/passwd")"
+		fi
+		echo $LATER >>"$UPPER/etc/passwd"
+		on v1
+		same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+		same "back" "$D5 $ME $LATER" "$(xargs <"$UPPER/etc/passwd")"
+		same "mode" 600 "$(stat -c %a "$UPPER/etc/passwd")"
+		same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+	done
+}
+
+@test "taken back by hand, without the layers" {
+	accounts_of_stacks
+	on v1
+	on v2
+	mkdir -p "$UPPER/etc"
+	printf '%s\n' $D6 $N7 $LATER >"$UPPER/etc/passwd"
+	works mlimg-agent rollback "$USER_DIR"
+	[[ $output == *"written since, and merged: /etc/passwd
+"* ]]
+	same "accounts" "$D5 $LATER" "$(xargs <"$UPPER/etc/passwd")"
+	on v1
+	same "boot.json" '["none",3,null]' "$(boot '[.change, .generation, .reconcile]')"
+}
+
+# stanza NAME VERSION
+stanza() {
+	printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: %s\nMaintainer: m\nDescription: d\n\n' "$1" "$2"
+}
+
+# package VERSION: a system with dpkg's database of one package, tool
+packaged() {
+	local dir=$DIR/$1 info
+	info=$dir/var/lib/dpkg/info
+	mkdir -p "$info" "$dir/usr/share/tool"
+	stanza tool "$2" >"$dir/var/lib/dpkg/status"
+	echo "$2" >"$dir/usr/share/tool/version"
+	printf '%s\n' /. /usr /usr/share /usr/share/tool /usr/share/tool/version >"$info/tool.list"
+}
+
+@test "taken back, a package that came since is in the former status, and one that was removed is not" {
+	local dpkg=$UPPER/var/lib/dpkg
+	packaged v1 1
+	packaged v2 2
+	mkdir -p "$DIR"/v{1,2}/usr/share/gone
+	for i in 1 2; do
+		stanza gone $i >>"$DIR/v$i/var/lib/dpkg/status"
+		echo $i >"$DIR/v$i/usr/share/gone/file"
+		printf '%s\n' /. /usr /usr/share /usr/share/gone /usr/share/gone/file >"$DIR/v$i/var/lib/dpkg/info/gone.list"
+	done
+	echo only in 1 >"$DIR/v1/usr/share/gone/old"
+	echo /usr/share/gone/old >>"$DIR/v1/var/lib/dpkg/info/gone.list"
+	layers
+	on v1
+	on v2
+	mkdir -p "$dpkg/info" "$UPPER/usr/share"/{new,gone}
+	{
+		stanza tool 2
+		stanza new 1
+	} >"$dpkg/status"
+	echo new >"$UPPER/usr/share/new/file"
+	printf '%s\n' /. /usr /usr/share /usr/share/new /usr/share/new/file >"$dpkg/info/new.list"
+	mknod "$UPPER/usr/share/gone/file" c 0 0
+	mknod "$dpkg/info/gone.list" c 0 0
+	on v1
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	same "packages" "tool 1 new 1" "$(awk '/^(Package|Version)/ { print $2 }' "$dpkg/status" | xargs)"
+	same "new" new "$(cat "$UPPER/usr/share/new/file")"
+	same "hidden" "old file" "$(cd "$UPPER/usr/share/gone" && find . -type c -printf '%P\n' | sort -r | xargs)"
+	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+}
+
+@test "taken back, caches of the newer stack do not stay" {
+	echo cache 1 >"$DIR/v1/etc/ld.so.cache"
+	echo cache 2 >"$DIR/v2/etc/ld.so.cache"
+	layers
+	on v1
+	on v2
+	[ ! -e "$RUN/rebuild" ]
+	# As ldconfig makes it there.
+	mkdir -p "$UPPER/etc"
+	echo cache of 2 and more >"$UPPER/etc/ld.so.cache"
+	on v1
+	[ ! -e "$UPPER/etc/ld.so.cache" ]
+	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+	same "to be made" etc/ld.so.cache "$(cat "$RUN/rebuild")"
+	same "report" '[["etc/ld.so.cache","stale","derived","dropped"]]' \
+		"$(jq -c '.entries | map([.path, .verdict, .class, .done])' "$USER_DIR/mlimg/reports/3.json")"
+}
+
+@test "a list of caches outlives a cut right after the change" {
+	edit
+	echo cache >"$UPPER/etc/ld.so.cache"
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	cp -r "$DIR/layer-v2" "$RUN/layers/0"
+	ln -s "$DIR/v2" "$RUN/layers/0/rootfs"
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V2" --user "$TENANT"
+	# The next boot finds the same stack, and a /run with nothing in it.
+	rm -f "$RUN"/{rebuild,boot.json,state.json}
+	on v2
+	same "boot.json" '["none",null]' "$(boot '[.change, .reconcile]')"
+	same "to be made" etc/ld.so.cache "$(cat "$RUN/rebuild")"
+}

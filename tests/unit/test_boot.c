@@ -202,6 +202,7 @@ TEST(drivers_that_write_the_same)
 
 static void check_report(struct mlimg_report *report, const char *expected)
 {
+	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE];
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	mlimg_autojson json_t *json = NULL;
 	char *text, *compact;
@@ -210,7 +211,11 @@ static void check_report(struct mlimg_report *report, const char *expected)
 	ASSERT_OK(mlimg_report_to_json(report, 2, ID_A, ID_B, &text, &size, &err), err);
 	ASSERT_EQ(strlen(text), size);
 	ASSERT_OK(mlimg_json_load("report", text, size, &json, &err), err);
+	ASSERT_OK(mlimg_report_read_counts(text, size, counts, done), err);
+	ASSERT_MEM(counts, report->counts, sizeof(counts));
+	ASSERT_MEM(done, report->done, sizeof(done));
 	json_object_del(json, "counts");
+	json_object_del(json, "done");
 	compact = json_dumps(json, JSON_COMPACT);
 	ASSERT_STR(compact, expected);
 	free(compact);
@@ -236,6 +241,17 @@ TEST(reports)
 		     "\"truncated\":false}");
 	ASSERT_EQ(report.counts[MLIMG_KEEP], 1);
 	ASSERT_EQ(report.counts[MLIMG_STALE], 1);
+}
+
+TEST(numbers_of_a_strangers_report)
+{
+	static const char *const texts[] = {
+		"", "[]", "{\"counts\": {}}", "{\"counts\": 1, \"done\": 1}"};
+	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE];
+
+	for (size_t i = 0; i < 4; i++)
+		ASSERT_EQ(mlimg_report_read_counts(texts[i], strlen(texts[i]), counts, done),
+			-EUCLEAN);
 }
 
 TEST(reports_of_what_is_done)

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* A log of steps in a directory of reconcile.new, with slots of its own: what a rollback does beside taking steps back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "guest-agent/change-since.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/rebuild.h"
+#include "libmlimg/whiteout.h"
+
+/* --- made ready --- */
+
+static int open_dir(int fd, const char *name)
+{
+	int dir = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return dir < 0 ? -errno : dir;
+}
+
+static int open_made(int fd, const char *name)
+{
+	return mkdirat(fd, name, 0700) < 0 ? -errno : open_dir(fd, name);
+}
+
+int mlimg_change_extra_open(struct mlimg_change *c, const char *name,
+	struct mlimg_change_extra *ret, struct mlimg_err *err)
+{
+	*ret = (struct mlimg_change_extra){
+		.c = c, .name = name, .fd = -1, .new_fd = -1, .taken_fd = -1};
+	ret->fd = open_made(c->new_fd, name);
+	if (ret->fd >= 0)
+		ret->new_fd = open_made(ret->fd, "new");
+	if (ret->new_fd >= 0)
+		ret->taken_fd = open_made(ret->fd, "taken");
+	mlimg_undo_log_put_head(c->is_unionfs, mlimg_text_put, &ret->log);
+	if (ret->taken_fd >= 0)
+		return 0;
+	return mlimg_err_set(err,
+		ret->fd < 0               ? ret->fd
+			: ret->new_fd < 0 ? ret->new_fd
+					  : ret->taken_fd,
+		"make 'reconcile.new/%s'", name);
+}
+
+void mlimg_change_extra_add(
+	struct mlimg_change_extra *extra, const struct mlimg_undo_record *record)
+{
+	mlimg_undo_log_put(record, mlimg_text_put, &extra->log);
+	mlimg_change_needs_add(&extra->needs, record);
+	extra->n++;
+}
+
+static int make_file(int fd, const char *slot, const char *data, size_t size)
+{
+	mlimg_autoclose int file = openat(fd, slot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return file < 0 ? -errno : mlimg_write_all(file, data, size);
+}
+
+static int make_slot(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const char *data, size_t size)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	int r = 0;
+
+	mlimg_change_slot(extra->n, MLIMG_UNDO_MAIN, slot);
+	if (mlimg_entry_is_whiteout(entry)) {
+		mode_t type = extra->c->is_unionfs ? S_IFREG : S_IFCHR;
+
+		return mknodat(extra->new_fd, slot, type | 0600, 0) < 0 ? -errno : 0;
+	}
+	if (entry->type == MLIMG_FILE)
+		r = make_file(extra->new_fd, slot, data, size);
+	else if (entry->type == MLIMG_LINK)
+		r = symlinkat(entry->link, extra->new_fd, slot) < 0 ? -errno : 0;
+	else
+		r = mkdirat(extra->new_fd, slot, 0700) < 0 ? -errno : 0;
+	return r < 0 ? r : mlimg_entry_at_set(&extra->c->reader, extra->new_fd, slot, entry);
+}
+
+int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const char *data, size_t size, struct mlimg_err *err)
+{
+	struct mlimg_undo_record record = {.op = 'i', .path = entry->path, .entry = *entry};
+	mlimg_autofree struct mlimg_xattr *xattrs = calloc(entry->n_xattrs + 1, sizeof(*xattrs));
+	struct mlimg_entry *e = &record.entry;
+	int r = xattrs ? 0 : -ENOMEM;
+
+	e->nlink = 1;
+	e->hardlink = 0;
+	e->has_digest = e->type == MLIMG_FILE;
+	e->size_bytes = e->type == MLIMG_FILE ? size : 0;
+	e->xattrs = xattrs;
+	e->n_xattrs = 0;
+	if (e->has_digest)
+		mlimg_sha256_of(data, size, e->digest);
+	for (uint32_t i = 0; i < entry->n_xattrs && r == 0; i++)
+		if (!mlimg_xattr_is_overlay(entry->xattrs[i].name))
+			xattrs[e->n_xattrs++] = entry->xattrs[i];
+	if (r == 0)
+		r = make_slot(extra, e, data, size);
+	if (r < 0)
+		return mlimg_err_set(err, r, "make '/%s'", entry->path);
+	mlimg_change_extra_add(extra, &record);
+	return 0;
+}
+
+int mlimg_change_extra_write(struct mlimg_change_extra *extra, struct mlimg_err *err)
+{
+	int r = mlimg_change_write_log(extra->c, extra->fd, "log", &extra->log, err);
+
+	return r < 0 ? mlimg_err_wrap(err, r, "reconcile.new/%s", extra->name) : 0;
+}
+
+void mlimg_change_extra_done(struct mlimg_change_extra *extra)
+{
+	mlimg_cleanup_close(&extra->fd);
+	mlimg_cleanup_close(&extra->new_fd);
+	mlimg_cleanup_close(&extra->taken_fd);
+	free(extra->log.data);
+	extra->log = (struct mlimg_text){.data = NULL};
+}
+
+/* --- carried out --- */
+
+static void tell(struct mlimg_change *c, const struct mlimg_undo_record *record)
+{
+	char listed[MLIMG_LAYER_PATH_MAX + 1];
+
+	if (!c->call->told)
+		return;
+	if (record->op == 'i' && record->entry.type == MLIMG_FILE)
+		c->call->told(record->path, MLIMG_CHANGE_MERGED, c->call->generation, c->call->ctx);
+	else if (record->op == 'a')
+		c->call->told(
+			record->path, MLIMG_CHANGE_IS_ASIDE, c->call->generation, c->call->ctx);
+	else if (record->op == 'o' && mlimg_rebuild_is_cache(record->path, listed))
+		c->call->told(
+			record->path, MLIMG_CHANGE_DROPPED, c->call->generation, c->call->ctx);
+}
+
+static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log,
+	struct mlimg_path_map *taken, struct mlimg_err *err)
+{
+	struct mlimg_undo_record record;
+	int r = 0;
+
+	for (size_t n = 0; n < log->n_records && r == 0; n++) {
+		r = mlimg_undo_log_get(log, n, &record, err);
+		if (r < 0)
+			return r;
+		tell(c, &record);
+		if (taken && record.op == 'o' && mlimg_path_map_set(taken, record.path, n) < 0)
+			r = mlimg_err_set(err, ENOMEM, "roll back");
+	}
+	return r;
+}
+
+static int read_log(int fd, struct mlimg_undo_log *ret, struct mlimg_err *err)
+{
+	char *text;
+	size_t size;
+	int r = mlimg_read_beneath(fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
+
+	return r < 0 ? r : mlimg_undo_log_parse(text, size, ret, err);
+}
+
+int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
+	struct mlimg_path_map *ret_taken, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
+	mlimg_autoclose int dir = open_dir(c->new_fd, name), new_fd = -1, taken_fd = -1;
+	int was_new = c->new_fd, was_taken = c->taken_fd, r;
+
+	if (dir == -ENOENT)
+		return 0;
+	new_fd = dir < 0 ? dir : open_dir(dir, "new");
+	taken_fd = new_fd < 0 ? new_fd : open_dir(dir, "taken");
+	if (taken_fd < 0)
+		return mlimg_err_set(err, taken_fd, "open 'reconcile.new/%s'", name);
+	r = read_log(dir, &log, err);
+	if (r == 0) {
+		c->new_fd = new_fd;
+		c->taken_fd = taken_fd;
+		c->is_lenient = true;
+		r = mlimg_change_carry_out(c, &log, err);
+		c->new_fd = was_new;
+		c->taken_fd = was_taken;
+		c->is_lenient = false;
+	}
+	if (r == 0)
+		r = tell_all(c, &log, ret_taken, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "reconcile.new/%s", name) : 0;
+}

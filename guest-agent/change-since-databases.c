@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* Accounts and packages that the user has changed since a change, merged into what was before it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-agent/change-since-impl.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/path.h"
+#include "libmlimg/rebuild.h"
+#include "libmlimg/whiteout.h"
+
+/* --- accounts --- */
+
+static int read_accounts(struct since *s, enum mlimg_merge_side side,
+	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
+{
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++) {
+		size_t size = 0;
+		int r = since_read(s, side, mlimg_accounts_path(f), &texts[f], &size);
+
+		if (r < 0 && r != -ENOENT)
+			return mlimg_err_set(err, r, "%s", mlimg_accounts_path(f));
+		ret->files[f] = (struct mlimg_records_text){texts[f], size};
+	}
+	return 0;
+}
+
+static bool is_used(void *ctx, bool is_group, uint32_t id)
+{
+	const struct since *s = ctx;
+
+	for (size_t i = 1; i < s->upper->n_entries; i++)
+		if ((is_group ? s->upper->entries[i].gid : s->upper->entries[i].uid) == id)
+			return true;
+	return false;
+}
+
+/* @return whether taking the steps back gives it its owners of before */
+static bool is_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_err *err)
+{
+	struct mlimg_undo_record record;
+	struct mlimg_entry now = *e;
+	size_t n;
+
+	if (mlimg_path_map_get(&s->put, e->path, &n))
+		return true;
+	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
+		mlimg_undo_log_get(s->log, n, &record, err) < 0)
+		return false;
+	now.size_bytes = record.fresh.size_bytes;
+	return mlimg_entry_has_same_attrs(&now, &record.fresh);
+}
+
+/* Until now all that the upper has is in the numbers of the stack that goes. */
+static int move_owners(struct since *s, const struct mlimg_owner_moves *moves)
+{
+	struct mlimg_arena *arena = mlimg_arena_new();
+	int r = arena ? 0 : since_no_memory(s);
+
+	for (size_t i = 1; i < s->upper->n_entries && r == 0; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+		struct mlimg_undo_record record = {.op = 's', .path = e->path, .entry = *e};
+		int moved = mlimg_entry_is_whiteout(e)
+			? 0
+			: mlimg_owner_moves_apply(moves, e, arena, &record.fresh);
+
+		if (moved < 0)
+			r = since_no_memory(s);
+		if (moved <= 0 || is_set_back(s, e, s->err))
+			continue;
+		record.entry.hardlink = record.fresh.hardlink = 0;
+		record.entry.nlink = record.fresh.nlink = 1;
+		mlimg_change_extra_add(&s->then, &record);
+	}
+	mlimg_arena_free(arena);
+	return r;
+}
+
+static int put_accounts(struct since *s, const struct mlimg_accounts_merged *merged)
+{
+	int r = 0;
+
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
+		r = since_put_database(s, mlimg_accounts_path(f), &merged->files[f]);
+	return r < 0 || mlimg_owner_moves_is_empty(&merged->upper) ? r
+								   : move_owners(s, &merged->upper);
+}
+
+static int merge_accounts(struct since *s)
+{
+	mlimg_cleanup(mlimg_accounts_merged_done) struct mlimg_accounts_merged merged = {0};
+	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
+	const struct mlimg_accounts_used used = {is_used, s};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r = 0;
+
+	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++)
+		r = read_accounts(s, side, texts[side], &sides[side], &err);
+	if (r == 0)
+		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
+			&sides[MLIMG_SIDE_MINE], &used, &merged, s->c->call->notes, &err);
+	for (size_t side = 0; side < MLIMG_N_MERGE_SIDES; side++)
+		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+			free(texts[side][f]);
+	return r < 0 ? since_give_up(s, "etc/passwd", "accounts", &err) : put_accounts(s, &merged);
+}
+
+/* A change that cannot be told is given up for all: they belong together. @return 1, 0, -ENOMEM */
+static int is_any_changed(struct since *s, const char *const *paths, size_t n, const char *name)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = since_is_changed(s, paths[i]);
+
+		if (r == 0)
+			continue;
+		if (r > 0)
+			return r;
+		(void)!mlimg_err_set(&err, r, "%s", paths[i]);
+		return since_give_up(s, paths[i], name, &err);
+	}
+	return 0;
+}
+
+int since_accounts(struct since *s)
+{
+	const char *paths[MLIMG_N_ACCOUNTS_FILES];
+	int r;
+
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		paths[f] = mlimg_accounts_path(f);
+	r = is_any_changed(s, paths, MLIMG_N_ACCOUNTS_FILES, "accounts");
+	return r <= 0 ? r : merge_accounts(s);
+}
+
+/* --- packages --- */
+
+static int read_package_text(void *ctx, enum mlimg_merge_side side, const char *path,
+	char **ret_text, size_t *ret_size, struct mlimg_err *err)
+{
+	int r = since_read(ctx, side, path, ret_text, ret_size);
+
+	return r == -EIO ? mlimg_err_set(err, r, "%s", path) : r;
+}
+
+static bool is_touched(const struct since *s, const char *path)
+{
+	size_t n;
+
+	return mlimg_path_map_get(&s->taken, path, &n) || mlimg_path_map_get(&s->put, path, &n);
+}
+
+static bool has_redirects(const struct since *s)
+{
+	for (size_t i = 0; i < s->upper->n_entries; i++)
+		if (mlimg_entry_xattr(&s->upper->entries[i], MLIMG_XATTR_REDIRECT))
+			return true;
+	return false;
+}
+
+static int set_aside(struct since *s, const char *path)
+{
+	struct mlimg_undo_record record = {.op = 'a', .path = path, .parts = MLIMG_UNDO_MAIN};
+	int r = mlimg_change_make_way(s->c->aside_fd, path, 0755);
+
+	if (r < 0)
+		return mlimg_err_set(s->err, r, "make the way to 'aside' of '/%s'", path);
+	mlimg_change_extra_add(&s->first, &record);
+	return since_touch(s, path);
+}
+
+/*
+ * Files of his version of a package that gives way. Whiteouts of its files as well, unless one may hide the place from which a directory was
+ * renamed.
+ */
+static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
+{
+	bool is_plain = !has_redirects(s) && !s->c->is_unionfs;
+	int r = 0;
+
+	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+
+		if (e->type == MLIMG_DIR || is_touched(s, e->path) ||
+			mlimg_change_is_database(e->path) ||
+			mlimg_packages_verdict_of(merged, e->path) != MLIMG_FILES_NEXT)
+			continue;
+		if (!mlimg_entry_is_whiteout(e))
+			r = set_aside(s, e->path);
+		else if (is_plain)
+			r = since_clear(s, e->path);
+	}
+	return r;
+}
+
+static int put_whiteout(struct since *s, const char *path)
+{
+	const struct mlimg_entry whiteout = {
+		.path = (char *)(uintptr_t)path, .type = MLIMG_CHAR, .nlink = 1};
+	int r = since_make_way(s, path);
+
+	return r < 0 ? r : mlimg_change_extra_put(&s->then, &whiteout, NULL, 0, s->err);
+}
+
+static int hide(struct since *s, const struct mlimg_packages_merged *merged)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < merged->n_hidden && r == 0; i++) {
+		const char *path = merged->hidden[i];
+		const struct mlimg_entry *former = mlimg_manifest_find(s->former.manifest, path);
+
+		if (former && former->type != MLIMG_DIR && !mlimg_manifest_find(s->upper, path))
+			r = put_whiteout(s, path);
+	}
+	return r;
+}
+
+static int put_link(struct since *s, const struct mlimg_packages_link *link)
+{
+	const struct mlimg_entry *former = mlimg_manifest_find(s->former.manifest, link->path);
+	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, link->path);
+	struct mlimg_entry entry = {.path = (char *)(uintptr_t)link->path,
+		.type = MLIMG_LINK,
+		.mode = 0777,
+		.nlink = 1,
+		.mtime_s = s->former.manifest->entries[0].mtime_s,
+		.link = (char *)(uintptr_t)link->target};
+	int r;
+
+	if (!link->target)
+		return former && !now ? put_whiteout(s, link->path) : 0;
+	if (!now && former && former->type == MLIMG_LINK &&
+		strcmp(former->link, link->target) == 0 && !is_touched(s, link->path))
+		return 0;
+	r = since_make_way(s, link->path);
+	return r < 0 ? r : mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
+}
+
+static int put_packages(struct since *s, const struct mlimg_packages_merged *merged)
+{
+	int r = give_way(s, merged);
+
+	for (size_t i = 0; i < merged->n_files && r == 0; i++)
+		r = since_put_database(s, merged->files[i].path, &merged->files[i].text);
+	if (r == 0)
+		r = hide(s, merged);
+	for (size_t i = 0; i < merged->n_links && r == 0; i++)
+		r = put_link(s, &merged->links[i]);
+	return r;
+}
+
+static int add_path(struct since *s, const char ***paths, size_t *n, size_t *room, const char *path)
+{
+	if (mlimg_buffer_reserve(paths, room, (*n + 1) * sizeof(**paths)) < 0)
+		return since_no_memory(s);
+	(*paths)[(*n)++] = path;
+	return 0;
+}
+
+/* Those that the upper has now, and those that it had before. */
+static int collect_paths(
+	struct since *s, struct mlimg_arena *arena, const char ***ret, size_t *ret_n)
+{
+	struct mlimg_undo_record record;
+	size_t room = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++)
+		if (s->upper->entries[i].type != MLIMG_DIR &&
+			mlimg_packages_is_database(s->upper->entries[i].path))
+			r = add_path(s, ret, ret_n, &room, s->upper->entries[i].path);
+	for (size_t i = 0; i < s->n_takens && r == 0; i++) {
+		char *path;
+
+		r = mlimg_undo_log_get(s->log, s->takens[i].n, &record, s->err);
+		if (r < 0 || !mlimg_packages_is_database(record.path) ||
+			mlimg_manifest_find(s->upper, record.path))
+			continue;
+		path = mlimg_arena_strndup(arena, record.path, strlen(record.path));
+		r = path ? add_path(s, ret, ret_n, &room, path) : since_no_memory(s);
+	}
+	return r;
+}
+
+static int merge_packages(struct since *s, const char *const *paths, size_t n)
+{
+	mlimg_cleanup(mlimg_packages_merged_done) struct mlimg_packages_merged merged = {0};
+	const struct mlimg_packages_input input = {.paths = paths,
+		.n_paths = n,
+		.next = s->former.manifest,
+		.read = read_package_text,
+		.ctx = s};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r = mlimg_packages_merge(&input, &merged, s->c->call->notes, &err);
+
+	return r < 0 ? since_give_up(s, "var/lib/dpkg/status", "packages", &err)
+		     : put_packages(s, &merged);
+}
+
+int since_packages(struct since *s)
+{
+	struct mlimg_arena *arena = mlimg_arena_new();
+	mlimg_autofree const char **paths = NULL;
+	size_t n = 0;
+	int r = arena ? collect_paths(s, arena, &paths, &n) : since_no_memory(s);
+
+	if (r == 0)
+		r = is_any_changed(s, paths, n, "packages");
+	if (r > 0)
+		r = merge_packages(s, paths, n);
+	mlimg_arena_free(arena);
+	return r;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/change-since.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-agent/change-since-impl.h"
+#include "guest-agent/lowers.h"
+#include "guest-agent/rebuild.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/path.h"
+#include "libmlimg/rebuild.h"
+#include "libmlimg/upper-source.h"
+#include "libmlimg/whiteout.h"
+
+/* --- texts of three sides --- */
+
+/* @return 0, -ENOENT when it is no regular file or not there, -EIO, -ENOMEM */
+static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
+{
+	mlimg_autoclose int file = fd < 0
+		? -ENOENT
+		: mlimg_open_beneath_strict(fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	int r;
+
+	if (mlimg_change_is_nowhere(file))
+		return -ENOENT;
+	if (file < 0 || fstat(file, &st) < 0)
+		return -EIO;
+	if (!S_ISREG(st.st_mode))
+		return -ENOENT;
+	r = mlimg_read_fd(file, path, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size, NULL);
+	return r == 0 || r == -ENOMEM ? r : -EIO;
+}
+
+/* Lists of packages' files are not among the texts; without layers to read them from there are none. */
+static int read_of_stack(struct since *s, const struct since_stack *stack, const char *path,
+	char **ret_text, size_t *ret_size)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(stack->manifest, path);
+	const struct mlimg_lowers *lowers = stack == &s->former ? s->c->call->lowers : NULL;
+	const struct mlimg_base_text *text;
+	int r = -ENOENT;
+
+	if (!e || e->type != MLIMG_FILE)
+		return -ENOENT;
+	text = e->has_digest ? mlimg_base_texts_find(&stack->texts, e->digest) : NULL;
+	if (text || e->size_bytes == 0) {
+		*ret_size = text ? text->size : 0;
+		*ret_text = malloc(*ret_size + 1);
+		if (!*ret_text)
+			return -ENOMEM;
+		memcpy(*ret_text, text ? text->data : "", *ret_size);
+		(*ret_text)[*ret_size] = '\0';
+		return 0;
+	}
+	if (lowers && e->has_digest)
+		r = mlimg_lowers_read(
+			lowers, path, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	return mlimg_change_is_database(path) ? -EIO : -ENOENT;
+}
+
+static int read_mine(struct since *s, const char *path, char **ret_text, size_t *ret_size)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
+
+	if (!e)
+		return read_of_stack(s, &s->now, path, ret_text, ret_size);
+	return e->type == MLIMG_FILE ? read_at(s->c->upper_fd, path, ret_text, ret_size) : -ENOENT;
+}
+
+static int read_made(struct since *s, const char *path, char **ret_text, size_t *ret_size)
+{
+	int r = read_at(s->made_fd, path, ret_text, ret_size);
+
+	return r == -ENOENT ? read_of_stack(s, &s->now, path, ret_text, ret_size) : r;
+}
+
+static int read_taken(struct since *s, const char *path, char **ret_text, size_t *ret_size)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	size_t i;
+	int r;
+
+	if (mlimg_path_map_get(&s->taken, path, &i)) {
+		if (s->takens[i].op == 'a')
+			return read_at(s->aside_fd, path, ret_text, ret_size);
+		mlimg_change_slot(s->takens[i].n, MLIMG_UNDO_MAIN, slot);
+		return read_at(s->c->taken_fd, slot, ret_text, ret_size);
+	}
+	/* One that the change has left alone is what it was. */
+	r = mlimg_path_map_get(&s->put, path, &i) ? -ENOENT
+						  : read_at(s->made_fd, path, ret_text, ret_size);
+	return r == -ENOENT ? read_of_stack(s, &s->former, path, ret_text, ret_size) : r;
+}
+
+int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
+	size_t *ret_size)
+{
+	switch (side) {
+	case MLIMG_SIDE_BASE: return read_made(s, path, ret_text, ret_size);
+	case MLIMG_SIDE_NEXT: return read_taken(s, path, ret_text, ret_size);
+	default: return read_mine(s, path, ret_text, ret_size);
+	}
+}
+
+int since_is_changed(struct since *s, const char *path)
+{
+	mlimg_autofree char *base = NULL, *mine = NULL;
+	size_t base_size = 0, mine_size = 0;
+	int r = since_read(s, MLIMG_SIDE_BASE, path, &base, &base_size);
+
+	if (r == 0 || r == -ENOENT)
+		r = since_read(s, MLIMG_SIDE_MINE, path, &mine, &mine_size);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return !base != !mine || base_size != mine_size ||
+		(base && memcmp(base, mine, base_size) != 0);
+}
+
+int since_give_up(struct since *s, const char *path, const char *name, const struct mlimg_err *why)
+{
+	if (why->code == -ENOMEM ||
+		mlimg_notes_add(s->c->call->notes, MLIMG_NOTE_BROKEN, path, name, "not merged: %s",
+			why->text) < 0)
+		return since_no_memory(s);
+	return 0;
+}
+
+/* --- steps --- */
+
+int since_clear(struct since *s, const char *path)
+{
+	struct mlimg_undo_record record = {.op = 'o', .path = path, .parts = MLIMG_UNDO_MAIN};
+	size_t at;
+
+	if (mlimg_path_map_get(&s->first_done, path, &at))
+		return 0;
+	mlimg_change_extra_add(&s->first, &record);
+	if (mlimg_path_map_set(&s->first_done, path, 0) < 0)
+		return since_no_memory(s);
+	return since_touch(s, path);
+}
+
+/* As it is there now, or else as the former stack has it. */
+static struct mlimg_entry dir_like(const struct since *s, const char *path)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
+	struct mlimg_entry dir = {.type = MLIMG_DIR, .mode = 0755, .nlink = 1};
+
+	if (!e || e->type != MLIMG_DIR)
+		e = mlimg_manifest_find(s->former.manifest, path);
+	if (e && e->type == MLIMG_DIR)
+		dir = *e;
+	dir.path = (char *)(uintptr_t)path;
+	return dir;
+}
+
+int since_make_way(struct since *s, const char *path)
+{
+	mlimg_autofree char *dir = strdup(path);
+	int r = dir ? since_touch(s, path) : since_no_memory(s);
+
+	for (char *slash = dir ? strchr(dir, '/') : NULL; slash && r == 0;
+		slash = strchr(slash + 1, '/')) {
+		struct mlimg_entry entry;
+		size_t at;
+
+		*slash = '\0';
+		if (!mlimg_path_map_get(&s->dirs_done, dir, &at)) {
+			entry = dir_like(s, dir);
+			r = mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
+			if (r == 0 && mlimg_path_map_set(&s->dirs_done, dir, 0) < 0)
+				r = since_no_memory(s);
+		}
+		*slash = '/';
+	}
+	return r;
+}
+
+/* Its attributes: as they were before, or are now, or of the former stack's. The time is that of what is newest. */
+static int database_like(struct since *s, const char *path, struct mlimg_entry *ret)
+{
+	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path), *e = now;
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	size_t i;
+	int r;
+
+	*ret = (struct mlimg_entry){.mode = mlimg_records_is_secret(path) ? 0600 : 0644};
+	if (mlimg_path_map_get(&s->taken, path, &i) && s->takens[i].op == 'o') {
+		mlimg_change_slot(s->takens[i].n, MLIMG_UNDO_MAIN, slot);
+		r = mlimg_entry_at_read(&s->c->reader, s->c->taken_fd, slot, path, false, ret);
+		if (r < 0)
+			return mlimg_err_set(s->err, r, "look at what was '/%s'", path);
+	} else {
+		if (!e || e->type != MLIMG_FILE)
+			e = mlimg_manifest_find(s->former.manifest, path);
+		if (e && e->type == MLIMG_FILE)
+			*ret = *e;
+	}
+	ret->path = (char *)(uintptr_t)path;
+	ret->type = MLIMG_FILE;
+	if (now && now->mtime_s > ret->mtime_s) {
+		ret->mtime_s = now->mtime_s;
+		ret->mtime_ns = now->mtime_ns;
+	}
+	return 0;
+}
+
+int since_put_database(struct since *s, const char *path, const struct mlimg_merged_text *text)
+{
+	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path);
+	bool has_now = now && now->type == MLIMG_FILE, is_left_alone;
+	mlimg_autofree char *before = NULL;
+	struct mlimg_entry like;
+	size_t size = 0, at;
+	int r, is_changed = since_is_changed(s, path);
+
+	if (is_changed < 0)
+		return mlimg_err_set(s->err, is_changed, "/%s", path);
+	r = text->text ? since_read(s, MLIMG_SIDE_NEXT, path, &before, &size) : 0;
+	if ((now && !has_now) || !text->text)
+		return 0;
+	if (r < 0 && r != -ENOENT)
+		return mlimg_err_set(s->err, r, "/%s", path);
+	is_left_alone = !mlimg_path_map_get(&s->put, path, &at) &&
+		!mlimg_path_map_get(&s->taken, path, &at) && has_now;
+	r = has_now && is_changed ? since_clear(s, path) : 0;
+	/* Taking steps back, or the former stack, gives it these contents; but not what the change had left alone, and is gone now. */
+	if (r < 0 ||
+		(before && size == text->size && memcmp(before, text->text, size) == 0 &&
+			!(is_left_alone && is_changed)))
+		return r;
+	r = since_make_way(s, path);
+	if (r == 0)
+		r = database_like(s, path, &like);
+	return r < 0 ? r : mlimg_change_extra_put(&s->then, &like, text->text, text->size, s->err);
+}
+
+/* --- caches --- */
+
+static int clear_caches(struct since *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+		char listed[MLIMG_LAYER_PATH_MAX + 1];
+
+		if (e->type != MLIMG_FILE || !mlimg_rebuild_is_cache(e->path, listed))
+			continue;
+		r = since_clear(s, e->path);
+		mlimg_rebuild_collect(&s->rebuild, listed);
+	}
+	return r;
+}
+
+/* --- all of it --- */
+
+static int note_steps(struct since *s)
+{
+	struct mlimg_undo_record record;
+	int r = 0;
+
+	for (size_t n = 0; n < s->log->n_records && r == 0; n++) {
+		char listed[MLIMG_LAYER_PATH_MAX + 1];
+
+		r = mlimg_undo_log_get(s->log, n, &record, s->err);
+		if (r < 0)
+			return r;
+		if (record.op == 'i') {
+			r = mlimg_path_map_set(&s->put, record.path, n);
+		} else if (record.op == 's') {
+			r = mlimg_path_map_set(&s->set, record.path, n);
+		} else if (strchr("oa", record.op) && record.parts & MLIMG_UNDO_MAIN) {
+			r = mlimg_buffer_reserve(&s->takens, &s->takens_room,
+				(s->n_takens + 1) * sizeof(*s->takens));
+			if (r < 0)
+				break;
+			s->takens[s->n_takens] = (struct since_taken){n, record.op};
+			r = mlimg_path_map_set(&s->taken, record.path, s->n_takens++);
+			/* What returns may be of libraries that are no more, or not yet. */
+			if (mlimg_rebuild_is_cache(record.path, listed))
+				mlimg_rebuild_collect(&s->rebuild, listed);
+		}
+	}
+	return r < 0 ? since_no_memory(s) : 0;
+}
+
+static void pass_over(const char *path, int error, bool was_visited, void *ctx)
+{
+}
+
+static int load_upper(struct since *s)
+{
+	struct mlimg_upper_dir upper;
+
+	mlimg_upper_dir_init(&upper, s->c->upper_fd, s->c->is_unionfs);
+	return upper.source.load(&upper.source, pass_over, NULL, &s->upper, s->err);
+}
+
+static int open_dirs(struct since *s)
+{
+	s->made_fd = openat(
+		s->c->undo_fd, MLIMG_CHANGE_MADE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->made_fd < 0 && errno != ENOENT)
+		return mlimg_err_set(s->err, errno, "open '" MLIMG_CHANGE_MADE "'");
+	s->aside_fd = mlimg_change_open_aside_of(s->c, s->c->generation);
+	if (s->aside_fd < 0 && s->aside_fd != -ENOENT)
+		return mlimg_err_set(s->err, s->aside_fd, "open '" MLIMG_CHANGE_ASIDE "'");
+	return 0;
+}
+
+/* @return 0; 1 when one of the stacks is not known, which is told; -ENOMEM */
+static int read_stacks(struct since *s, const struct mlimg_boot_state *state,
+	const struct mlimg_boot_state *former)
+{
+	struct mlimg_mounted user = {.where = "user", .fd = s->c->call->user_fd};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char dir[MLIMG_CHANGE_NAME_SIZE];
+	int r = mlimg_base_read(&user, state, &s->now.manifest, &err);
+
+	if (r == 0)
+		r = mlimg_base_read_texts(&user, state, &s->now.texts, &err);
+	snprintf(dir, sizeof(dir), "mlimg/" MLIMG_CHANGE_UNDO "/%" PRIu64, s->c->generation);
+	if (r == 0)
+		r = mlimg_base_read_taken(
+			&user, dir, former, &s->former.manifest, &s->former.texts, &err);
+	if (r == 0)
+		return 0;
+	r = since_give_up(s, "etc/passwd", "accounts and packages", &err);
+	return r < 0 ? r : 1;
+}
+
+static int merge(struct since *s, const struct mlimg_boot_state *state,
+	const struct mlimg_boot_state *former)
+{
+	int r = read_stacks(s, state, former);
+
+	if (r)
+		return r < 0 ? r : 0;
+	r = since_accounts(s);
+	return r < 0 ? r : since_packages(s);
+}
+
+static void since_done(struct since *s)
+{
+	mlimg_manifest_free(s->upper);
+	mlimg_manifest_free(s->now.manifest);
+	mlimg_manifest_free(s->former.manifest);
+	mlimg_base_texts_done(&s->now.texts);
+	mlimg_base_texts_done(&s->former.texts);
+	mlimg_path_map_done(&s->taken);
+	mlimg_path_map_done(&s->put);
+	mlimg_path_map_done(&s->set);
+	mlimg_path_map_done(&s->first_done);
+	mlimg_path_map_done(&s->dirs_done);
+	mlimg_path_map_done(&s->timed);
+	mlimg_arena_free(s->arena);
+	free(s->touched);
+	mlimg_cleanup_close(&s->made_fd);
+	mlimg_cleanup_close(&s->aside_fd);
+	mlimg_change_extra_done(&s->first);
+	mlimg_change_extra_done(&s->then);
+	free(s->rebuild.data);
+	free(s->takens);
+	free(s);
+}
+
+int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
+	const struct mlimg_boot_state *state, const struct mlimg_boot_state *former,
+	struct mlimg_change_needs *needs, struct mlimg_err *err)
+{
+	struct since *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return mlimg_err_set(err, ENOMEM, "roll back");
+	s->c = c;
+	s->log = log;
+	s->err = err;
+	s->made_fd = s->aside_fd = -1;
+	s->first.fd = s->first.new_fd = s->first.taken_fd = -1;
+	s->then.fd = s->then.new_fd = s->then.taken_fd = -1;
+	s->arena = mlimg_arena_new();
+	r = s->arena ? mlimg_change_extra_open(c, MLIMG_CHANGE_FIRST, &s->first, err)
+		     : since_no_memory(s);
+	if (r == 0)
+		r = mlimg_change_extra_open(c, MLIMG_CHANGE_THEN, &s->then, err);
+	if (r == 0)
+		r = open_dirs(s);
+	if (r == 0)
+		r = note_steps(s);
+	if (r == 0)
+		r = load_upper(s);
+	if (r == 0)
+		r = clear_caches(s);
+	if (r == 0)
+		r = merge(s, state, former);
+	if (r == 0)
+		r = since_times(s);
+	if (r == 0)
+		r = mlimg_change_extra_write(&s->first, err);
+	if (r == 0)
+		r = mlimg_change_extra_write(&s->then, err);
+	if (r == 0)
+		r = mlimg_rebuild_stage(c->own_fd, c->new_fd, &s->rebuild, err);
+	needs->names_size += s->first.needs.names_size + s->then.needs.names_size;
+	needs->n_blocks += s->first.needs.n_blocks + s->then.needs.n_blocks;
+	since_done(s);
+	return r;
+}

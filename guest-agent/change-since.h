@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file change-since.h
+ * What a user has written since a change, and what taking steps back would not bring into agreement with the stack before: accounts and packages of his,
+ * which are records of files that both stacks have, and caches. Made ready before a rollback is decided. Part of change.h.
+ *
+ * In reconcile.new there are two directories then, each with a log of steps (undo-log.h), whose slots are in its taken/ and new/:
+ *
+ *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that the user has changed: so that what was there before returns
+ *             a  files of a package of his whose version has to give way to the former stack's
+ *     then/   i  databases, merged of what the change has left (base), what was before it (next) and what is there now (mine); these and links
+ *                take the place of what is there. Directories for them. Whiteouts of what packages of his have not; where nothing is
+ *             s  owners, where a number means another account on the former stack
+ *             t  times of directories, in the end
+ *
+ * first is done before the steps are taken back, then afterwards. Without base manifest or texts of both stacks nothing is merged, and that is told.
+ */
+#ifndef MLIMG_CHANGE_SINCE_H
+#define MLIMG_CHANGE_SINCE_H
+
+#include "guest-agent/change-place.h"
+#include "guest-agent/path-map.h"
+
+/**
+ * Make it ready.
+ *
+ * @param c       the change that is to be taken back, nothing of which was yet
+ * @param log     its steps
+ * @param state   the present state
+ * @param former  that before the change
+ * @param needs   what it needs is added
+ * @param err     names the path
+ * @return        0, -ENOMEM, -errno
+ */
+int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
+	const struct mlimg_boot_state *state, const struct mlimg_boot_state *former,
+	struct mlimg_change_needs *needs, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** A log that is being made, in a directory of reconcile.new. */
+struct mlimg_change_extra {
+	struct mlimg_change *c;
+	const char *name;
+	int fd, new_fd, taken_fd;
+	struct mlimg_text log;
+	size_t n;
+	struct mlimg_change_needs needs;
+};
+
+/** Begin one. @return 0, -errno; mlimg_change_extra_done() it all the same */
+int mlimg_change_extra_open(struct mlimg_change *c, const char *name,
+	struct mlimg_change_extra *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Append a step. */
+void mlimg_change_extra_add(
+	struct mlimg_change_extra *extra, const struct mlimg_undo_record *record);
+
+/**
+ * Append that @p entry is put, with contents if it is a file.
+ *
+ * @param extra  the log
+ * @param entry  its path is that in the upper; size and digest of a file follow from @p data
+ * @param data   contents; NULL where it is no file
+ * @param size   bytes
+ * @param err    names the path
+ * @return       0, -errno
+ */
+int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const char *data, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Write the log, durably. @return 0, -errno */
+int mlimg_change_extra_write(
+	struct mlimg_change_extra *extra, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Close it; accepts one that was only zeroed but for its descriptors, -1. */
+void mlimg_change_extra_done(struct mlimg_change_extra *extra);
+
+/**
+ * Carry out the steps of reconcile.new/NAME, if it is there.
+ *
+ * @param c          the change
+ * @param name       NAME
+ * @param ret_taken  gets the paths at which they take something away; or NULL
+ * @param err        names the path
+ * @return           0, -errno
+ */
+int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
+	struct mlimg_path_map *ret_taken, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* The operations of a plan, each made ready as steps. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "guest-agent/change-stage-impl.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/path.h"
+#include "libmlimg/whiteout.h"
+
+#define BESIDE_MAX 100 /* names that are tried for a new file beside the user's */
+
+static int refuse(struct staging *s, const struct mlimg_plan_op *op, const char *why)
+{
+	return mlimg_err_refuse(
+		s->err, "the plan does not fit: '%c' of '/%s', which %s", op->verb, op->path, why);
+}
+
+void stage_emit(struct staging *s, const struct mlimg_undo_record *record)
+{
+	mlimg_undo_log_put(record, mlimg_text_put, &s->log);
+	mlimg_change_needs_add(&s->needs, record);
+	s->n++;
+}
+
+/* --- what is there --- */
+
+/* @return the parts that are at @path when the steps so far are done, or -errno */
+static int parts_at(struct staging *s, const char *path)
+{
+	int r = mlimg_path_map_covers(&s->gone, path) ? 0 : mlimg_change_look(&s->c, path);
+
+	return r < 0 ? mlimg_err_set(s->err, r, "look at 'user/upper/%s'", path) : r;
+}
+
+/* @return 1, 0, -errno */
+static int is_dir(struct staging *s, const char *path)
+{
+	struct mlimg_change_place at;
+	struct stat st;
+	int r = mlimg_change_find(&s->c, path, &at);
+
+	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r < 0)
+		return mlimg_change_is_nowhere(r)
+			? 0
+			: mlimg_err_set(s->err, r, "look at 'user/upper/%s'", path);
+	return S_ISDIR(st.st_mode);
+}
+
+/* --- times --- */
+
+static int add_time(struct staging *s, const char *path, struct mlimg_undo_time old_time,
+	struct mlimg_undo_time new_time)
+{
+	struct stage_time *time;
+	size_t i;
+
+	if (mlimg_path_map_get(&s->timed, path, &i)) {
+		s->times[i].new_time = new_time;
+		return 0;
+	}
+	if (mlimg_path_map_set(&s->timed, path, s->n_times) < 0 ||
+		mlimg_buffer_reserve(&s->times, &s->times_room, (s->n_times + 1) * sizeof(*time)) <
+			0)
+		return stage_no_memory(s);
+	time = &s->times[s->n_times];
+	time->path = mlimg_arena_strndup(s->arena, path, strlen(path));
+	if (!time->path)
+		return stage_no_memory(s);
+	time->old_time = old_time;
+	time->new_time = new_time;
+	s->n_times++;
+	return 0;
+}
+
+/* A step will change the time of the directory that holds @path; in the end it is what it was. */
+static int touch(struct staging *s, const char *path)
+{
+	mlimg_autofree char *dir = strndup(path, (size_t)(mlimg_path_name(path) - path));
+	struct mlimg_change_place at;
+	struct mlimg_undo_time time;
+	struct stat st;
+	size_t i;
+	int r;
+
+	if (!dir)
+		return stage_no_memory(s);
+	if (*dir)
+		dir[strlen(dir) - 1] = '\0';
+	if (mlimg_path_map_get(&s->timed, dir, &i))
+		return 0;
+	r = mlimg_change_find(&s->c, dir, &at);
+	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+		r = -errno;
+	if (mlimg_change_is_nowhere(r)) /* only unionfs-fuse's marks need no directory */
+		return 0;
+	if (r < 0)
+		return mlimg_err_set(s->err, r, "look at 'user/upper/%s'", dir);
+	time = (struct mlimg_undo_time){st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec};
+	return add_time(s, dir, time, time);
+}
+
+/* --- slots --- */
+
+static int make_file(struct staging *s, const char *slot, const struct mlimg_plan_op *op)
+{
+	mlimg_autoclose int fd =
+		openat(s->c.new_fd, slot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return mlimg_err_set(s->err, errno, "make '/%s'", op->path);
+	if (op->verb != MLIMG_PLAN_PUT)
+		return mlimg_lowers_copy(s->lowers, op->entry, fd, s->err);
+	r = mlimg_write_all(fd, s->plan->blobs[op->blob].data, s->plan->blobs[op->blob].size);
+	return r < 0 ? mlimg_err_set(s->err, r, "make '/%s'", op->path) : 0;
+}
+
+static int make_other(int fd, const char *slot, const struct mlimg_entry *entry)
+{
+	int r;
+
+	switch (entry->type) {
+	case MLIMG_DIR: r = mkdirat(fd, slot, 0700); break;
+	case MLIMG_LINK: r = symlinkat(entry->link, fd, slot); break;
+	default:
+		r = mknodat(fd, slot, mlimg_type_mode(entry->type) | 0600,
+			makedev(entry->dev_major, entry->dev_minor));
+	}
+	return r < 0 ? -errno : 0;
+}
+
+/* Puts @entry, whose path is that in the upper, into the slot of the next step. */
+static int make_slot(
+	struct staging *s, const struct mlimg_plan_op *op, const struct mlimg_entry *entry)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	struct mlimg_change *c = &s->c;
+	int r = mlimg_change_step(c);
+
+	if (r < 0)
+		return mlimg_err_set(s->err, r, "stopped");
+	mlimg_change_slot(s->n, MLIMG_UNDO_MAIN, slot);
+	if (entry->type == MLIMG_FILE)
+		r = make_file(s, slot, op);
+	else if (c->is_unionfs && mlimg_entry_is_whiteout(entry))
+		r = mknodat(c->new_fd, slot, S_IFREG | 0600, 0) < 0
+			? mlimg_err_set(s->err, errno, "make '/%s'", entry->path)
+			: 0;
+	else
+		r = make_other(c->new_fd, slot, entry);
+	if (r < 0 && entry->type != MLIMG_FILE)
+		return mlimg_err_set(s->err, r, "make '/%s'", entry->path);
+	if (r < 0 || mlimg_entry_is_whiteout(entry))
+		return r;
+	r = mlimg_entry_at_set(&c->reader, c->new_fd, slot, entry);
+	if (r < 0)
+		return mlimg_err_set(s->err, r, "make '/%s'", entry->path);
+	return entry->type == MLIMG_FILE ? stage_keep_made(s, slot, entry->path) : 0;
+}
+
+/* --- operations --- */
+
+static int take(struct staging *s, const char *path, char letter, int parts)
+{
+	struct mlimg_undo_record record = {.op = letter, .path = path, .parts = (unsigned)parts};
+
+	stage_emit(s, &record);
+	return mlimg_path_map_set(&s->gone, path, 0) < 0 ? stage_no_memory(s) : touch(s, path);
+}
+
+static int drop(struct staging *s, const struct mlimg_plan_op *op)
+{
+	int r = is_dir(s, op->path), parts;
+
+	if (r)
+		return r < 0 ? r : refuse(s, op, "is a directory");
+	parts = parts_at(s, op->path);
+	return parts <= 0 ? parts : take(s, op->path, 'o', parts);
+}
+
+static int drop_dir(struct staging *s, const struct mlimg_plan_op *op)
+{
+	int parts = parts_at(s, op->path);
+	struct mlimg_undo_record record = {.op = 'e', .path = op->path, .entry = *op->entry};
+
+	if (parts < 0 || !(parts & MLIMG_UNDO_MAIN))
+		return parts < 0 ? parts : 0;
+	record.parts = (unsigned)parts & ~(unsigned)MLIMG_UNDO_MARKERS;
+	record.entry.path = op->path;
+	stage_emit(s, &record);
+	return touch(s, op->path);
+}
+
+static int set_aside(struct staging *s, const struct mlimg_plan_op *op)
+{
+	int parts = parts_at(s, op->path), r = 0;
+
+	if (parts <= 0)
+		return parts;
+	if (s->c.aside_fd < 0)
+		r = mlimg_change_open_aside(&s->c, s->c.generation, true);
+	if (r == 0)
+		r = mlimg_change_make_way(s->c.aside_fd, op->path, 0755);
+	if (r < 0)
+		return mlimg_err_set(s->err, r, "make the way to 'aside' of '/%s'", op->path);
+	return take(s, op->path, 'a', parts);
+}
+
+static int hide(struct staging *s, const struct mlimg_plan_op *op)
+{
+	struct mlimg_undo_record record = {.op = 'i',
+		.path = op->path,
+		.entry = {.path = op->path, .type = MLIMG_CHAR, .nlink = 1}};
+	int parts = parts_at(s, op->path), r;
+
+	if (parts < 0)
+		return parts;
+	if (parts & MLIMG_UNDO_MAIN)
+		return refuse(s, op, "is still there");
+	if (parts & MLIMG_UNDO_MARKER)
+		return 0;
+	r = make_slot(s, op, &record.entry);
+	if (r < 0)
+		return r;
+	stage_emit(s, &record);
+	return touch(s, op->path);
+}
+
+/* What @entry has of attributes, and @old of the rest. */
+static struct mlimg_entry with_attributes(
+	const struct mlimg_entry *old, const struct mlimg_entry *entry)
+{
+	struct mlimg_entry fresh = *old;
+
+	fresh.mode = entry->mode;
+	fresh.uid = entry->uid;
+	fresh.gid = entry->gid;
+	fresh.mtime_s = entry->mtime_s;
+	fresh.mtime_ns = entry->mtime_ns;
+	fresh.xattrs = entry->xattrs;
+	fresh.n_xattrs = entry->n_xattrs;
+	return fresh;
+}
+
+static int set_attributes(struct staging *s, const struct mlimg_plan_op *op)
+{
+	const struct mlimg_entry *e = op->entry;
+	struct mlimg_undo_record record = {.op = 's', .path = op->path};
+	struct mlimg_change_place at;
+	size_t was;
+	int r = mlimg_path_map_covers(&s->gone, op->path) ? -ENOENT
+							  : mlimg_change_find(&s->c, op->path, &at);
+
+	/* What it was meant for has given way to a newer one, which has its attributes already. */
+	if (mlimg_path_map_get(&s->beside, op->path, &was))
+		return 0;
+	if (r == 0)
+		r = mlimg_entry_at_read(
+			&s->c.reader, at.fd, at.name, op->path, false, &record.entry);
+	if (mlimg_change_is_nowhere(r) || (r == 0 && record.entry.type != e->type))
+		return refuse(s, op, "is not there");
+	if (r < 0)
+		return mlimg_err_set(s->err, r, "look at 'user/upper/%s'", op->path);
+	record.fresh = with_attributes(&record.entry, e);
+	stage_emit(s, &record);
+	if (e->type != MLIMG_DIR)
+		return 0;
+	return add_time(s, op->path,
+		(struct mlimg_undo_time){record.entry.mtime_s, record.entry.mtime_ns},
+		(struct mlimg_undo_time){e->mtime_s, e->mtime_ns});
+}
+
+static int join(struct staging *s, const struct mlimg_plan_op *op)
+{
+	struct mlimg_undo_record record = {.op = 'u', .path = op->path};
+	int r = is_dir(s, op->path);
+
+	if (r <= 0)
+		return r < 0 ? r : refuse(s, op, "is no directory");
+	stage_emit(s, &record);
+	return 0;
+}
+
+/* @path: in the upper, which is not always the entry's */
+static int put(struct staging *s, const struct mlimg_plan_op *op, char *path)
+{
+	struct mlimg_undo_record record = {.op = 'i', .path = path, .entry = *op->entry};
+	int parts = parts_at(s, path), r;
+
+	if (parts < 0)
+		return parts;
+	parts &= ~MLIMG_UNDO_MARKERS;
+	r = parts ? is_dir(s, path) : 0;
+	if (r)
+		return r < 0 ? r : refuse(s, op, "is a directory");
+	r = parts ? take(s, path, 'o', parts) : 0;
+	if (r < 0)
+		return r;
+	record.entry.path = path;
+	record.entry.nlink = 1;
+	record.entry.hardlink = 0;
+	if (op->verb == MLIMG_PLAN_PUT) {
+		const struct mlimg_plan_blob *blob = &s->plan->blobs[op->blob];
+
+		record.entry.size_bytes = blob->size;
+		record.entry.has_digest = true;
+		memcpy(record.entry.digest, blob->digest, sizeof(blob->digest));
+	}
+	r = make_slot(s, op, &record.entry);
+	if (r < 0)
+		return r;
+	stage_emit(s, &record);
+	return touch(s, path);
+}
+
+/* @return the name beside @path with that number: NAME.mlimg-new, NAME.mlimg-new.1; NULL where it would be too long, or without memory */
+static char *name_beside(struct staging *s, const char *path, unsigned number, int *ret)
+{
+	char suffix[sizeof(MLIMG_PLAN_NEW_SUFFIX) + 12], *beside = NULL;
+
+	snprintf(suffix, sizeof(suffix),
+		number ? MLIMG_PLAN_NEW_SUFFIX ".%u" : MLIMG_PLAN_NEW_SUFFIX, number);
+	*ret = 0;
+	if (strlen(mlimg_path_name(path)) + strlen(suffix) > MLIMG_NAME_MAX ||
+		strlen(path) + strlen(suffix) > MLIMG_PATH_MAX)
+		return NULL;
+	if (asprintf(&beside, "%s%s", path, suffix) < 0) {
+		*ret = stage_no_memory(s);
+		return NULL;
+	}
+	return beside;
+}
+
+/*
+ * A name that would be too long has no place for another one beside it; the report has the conflict. A directory of that name is somebody's, and
+ * stays: the next name is taken.
+ */
+static int put_beside(struct staging *s, const struct mlimg_plan_op *op)
+{
+	int r = 1;
+
+	for (unsigned number = 0; number < BESIDE_MAX; number++) {
+		mlimg_autofree char *path = name_beside(s, op->path, number, &r);
+
+		if (!path)
+			return r;
+		r = parts_at(s, path);
+		if (r > 0)
+			r = is_dir(s, path);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			continue;
+		r = put(s, op, path);
+		if (r == 0 && mlimg_path_map_set(&s->beside, path, 0) < 0)
+			r = stage_no_memory(s);
+		return r;
+	}
+	return 0;
+}
+
+static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
+{
+	struct mlimg_undo_record record = {.op = 'i', .path = op->path, .entry = *op->entry};
+	const struct mlimg_undo_time time = {op->entry->mtime_s, op->entry->mtime_ns};
+	int parts = parts_at(s, op->path), r;
+
+	if (parts < 0)
+		return parts;
+	if (parts & MLIMG_UNDO_MAIN) {
+		r = is_dir(s, op->path);
+		return r ? (r < 0 ? r : 0) : refuse(s, op, "is something else");
+	}
+	record.entry.path = op->path;
+	r = make_slot(s, op, &record.entry);
+	if (r < 0)
+		return r;
+	stage_emit(s, &record);
+	r = touch(s, op->path);
+	return r < 0 ? r : add_time(s, op->path, time, time);
+}
+
+int stage_op(struct staging *s, const struct mlimg_plan_op *op)
+{
+	switch (op->verb) {
+	case MLIMG_PLAN_DROP: return drop(s, op);
+	case MLIMG_PLAN_DROP_DIR: return drop_dir(s, op);
+	case MLIMG_PLAN_SET_ASIDE: return set_aside(s, op);
+	case MLIMG_PLAN_JOIN: return join(s, op);
+	case MLIMG_PLAN_HIDE: return hide(s, op);
+	case MLIMG_PLAN_SET_ATTRS: return set_attributes(s, op);
+	case MLIMG_PLAN_PUT_BESIDE: return put_beside(s, op);
+	case MLIMG_PLAN_MAKE_DIR: return make_dir(s, op);
+	default: return put(s, op, op->path);
+	}
+}

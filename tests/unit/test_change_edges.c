@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* What a change of the stack in a user layer must not stumble over, and must not hide: things in the way, disks that fail, logs that are too long. */
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include "tests/lib/change-user.h"
+
+/* --- a disk that fails --- */
+
+static const char *broken; /* a name that cannot be looked at, or NULL */
+
+/* In the place of the C library's. */
+int fstatat(int fd, const char *restrict name, struct stat *restrict st, int flags)
+{
+	const char *last = strrchr(name, '/');
+
+	if (broken && strcmp(last ? last + 1 : name, broken) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_newfstatat, fd, name, st, flags);
+}
+
+static void start(const char *dir, struct mlimg_plan *plan)
+{
+	is_unionfs = false;
+	broken = NULL;
+	steps_left = -1;
+	told[0] = '\0';
+	shell("rm -rf %s/start %s/lower", dir, dir);
+	make_start(dir);
+	ASSERT_OK(mlimg_plan_init(plan, &err), err);
+	plan->generation = 6;
+	memset(plan->from, 'a', MLIMG_SHA256_HEX_SIZE - 1);
+	memset(plan->to, 'b', MLIMG_SHA256_HEX_SIZE - 1);
+	again(dir, "start", "user");
+}
+
+/* @return what is in the user layer, without times */
+static char *everything(const char *dir)
+{
+	char command[1024];
+	mlimg_autofree char *text = NULL;
+	size_t size;
+
+	snprintf(command, sizeof(command),
+		"cd %s/user && find . -printf '%%P %%y %%m %%l\\n' | sort >../all && "
+		"find . -type f | sort | xargs sha256sum >>../all",
+		dir);
+	shell("%s", command);
+	snprintf(command, sizeof(command), "%s/all", dir);
+	ASSERT_OK(mlimg_read_file(AT_FDCWD, command, 1 << 20, &text, &size, &err), err);
+	return mlimg_steal(&text);
+}
+
+/* While @name cannot be looked at, nothing is done, and nothing is taken for gone; then it ends as it would have. */
+static void check_broken(const char *name, int (*call)(const char *dir, const struct mlimg_plan *p))
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+	mlimg_autofree char *upper = NULL, *found = NULL;
+	char path[300];
+
+	start(dir, &plan);
+	add(&plan, 'd', "etc/stale", NULL);
+	add_file(&plan, 'p', "etc/both", "merged\n");
+	ASSERT_OK(mlimg_plan_add_blob(&plan, "merged\n", 7, &(uint32_t){0}, &err), err);
+	snprintf(path, sizeof(path), "user/upper");
+	upper = list(dir, path);
+	broken = name;
+	ASSERT_EQ(call(dir, &plan), -EIO);
+	broken = NULL;
+	found = list(dir, path);
+	ASSERT_STR(found, upper);
+	ASSERT_OK(call(dir, &plan), err);
+	shell("[ ! -e %s/user/upper/etc/stale ]", dir);
+	mlimg_plan_done(&plan);
+}
+
+static int change_user(const char *dir, const struct mlimg_plan *plan)
+{
+	return change(dir, "user", plan);
+}
+
+TEST(a_thing_that_cannot_be_looked_at_is_not_taken_for_gone)
+{
+	check_broken("stale", change_user);
+	check_broken("both", change_user);
+}
+
+TEST(a_line_of_decision_that_cannot_be_looked_at_is_not_taken_for_none)
+{
+	check_broken("reconcile.plan", change_user);
+}
+
+/* --- the way back --- */
+
+static void go(const char *dir, struct mlimg_plan *plan)
+{
+	uint32_t blob;
+
+	start(dir, plan);
+	ASSERT_OK(mlimg_plan_add_blob(plan, "merged\n", 7, &blob, &err), err);
+	add(plan, 'd', "etc/stale", NULL);
+	add_file(plan, 'p', "etc/both", "merged\n");
+	add(plan, 'h', "etc/newhidden", NULL);
+	ASSERT_OK(change(dir, "user", plan), err);
+}
+
+TEST(on_the_way_back_too_what_cannot_be_looked_at_is_not_taken_for_gone)
+{
+	static const char *const names[] = {"stale", "both", "newhidden", "0", "1", "2", "3"};
+	const char *dir = test_tmpdir();
+	mlimg_autofree char *before = NULL;
+	struct mlimg_plan plan;
+
+	go(dir, &plan);
+	before = upper_of(dir, "start");
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		mlimg_autofree char *found = NULL;
+		int r;
+
+		again(dir, "user", "try");
+		broken = names[i];
+		r = back(dir, "try");
+		broken = NULL;
+		if (r != -EIO)
+			FAIL("'%s': %d", names[i], r);
+		ASSERT_OK(back(dir, "try"), err);
+		found = upper_of(dir, "try");
+		assert_same(names[i], (long)i, before, found);
+	}
+	mlimg_plan_done(&plan);
+}
+
+TEST(what_lies_in_aside_already_stays)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+
+	go(dir, &plan);
+	shell("cd %s/user && echo since >upper/etc/both && mkdir -p mlimg/aside/7/etc && "
+	      "echo precious >mlimg/aside/7/etc/both",
+		dir);
+	ASSERT_OK(back(dir, "user"), err);
+	ASSERT_STR(told, "aside/7/etc/both;");
+	shell("cd %s/user/mlimg/aside && [ \"$(cat 7/etc/both 7.1/etc/both)\" = 'mine "
+	      "both\nprecious' ]",
+		dir);
+	mlimg_plan_done(&plan);
+}
+
+/* As when a stranger has made it between two boots. */
+TEST(what_has_come_into_aside_meanwhile_stays)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+	long at = 0;
+	int r;
+
+	go(dir, &plan);
+	shell("echo since >%s/user/upper/etc/both", dir);
+	do {
+		again(dir, "user", "try");
+		steps_left = at++;
+		r = back(dir, "try");
+		steps_left = -1;
+		if (r == 0)
+			break;
+		shell("cd %s/try/mlimg && [ ! -e reconcile.plan ] || [ -e aside/7/etc/both ] || "
+		      "{ mkdir -p aside/7/etc && echo precious >aside/7/etc/both; }",
+			dir);
+		ASSERT_OK(back(dir, "try"), err);
+		shell("cd %s/try/mlimg/aside/7/etc && cat both both.1 2>/dev/null | grep -qx 'mine "
+		      "both' && "
+		      "[ ! -e both.1 ] || [ \"$(cat both)\" = precious ]",
+			dir);
+	} while (r != 0);
+	ASSERT(at > 4);
+	mlimg_plan_done(&plan);
+}
+
+/* --- what is in the way --- */
+
+static void make_beside(const char *dir, struct mlimg_plan *plan)
+{
+	start(dir, plan);
+	add_file(plan, 'n', "etc/beside", "beside\n");
+}
+
+TEST(an_older_new_file_gives_way_whatever_was_to_become_of_it)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+	mlimg_autofree char *before = NULL, *found = NULL;
+
+	make_beside(dir, &plan);
+	add_file(&plan, 's', "etc/beside.mlimg-new", "mine beside.mlimg-new\n");
+	ASSERT_OK(change(dir, "user", &plan), err);
+	shell("cd %s/user/upper/etc && [ \"$(cat beside beside.mlimg-new)\" = 'mine "
+	      "beside\nbeside' ]",
+		dir);
+	ASSERT_OK(back(dir, "user"), err);
+	before = upper_of(dir, "start");
+	found = upper_of(dir, "user");
+	assert_same("upper", 0, before, found);
+	mlimg_plan_done(&plan);
+}
+
+TEST(a_directory_of_that_name_stays_and_the_new_file_has_another)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+
+	make_beside(dir, &plan);
+	shell("cd %s/user/upper/etc && rm beside.mlimg-new && mkdir beside.mlimg-new && "
+	      "echo in >beside.mlimg-new/in && mkdir beside.mlimg-new.1",
+		dir);
+	ASSERT_OK(change(dir, "user", &plan), err);
+	shell("cd %s/user/upper/etc && "
+	      "[ \"$(cat beside beside.mlimg-new/in beside.mlimg-new.2)\" = 'mine "
+	      "beside\nin\nbeside' ]",
+		dir);
+	mlimg_plan_done(&plan);
+}
+
+/* --- what is too long --- */
+
+TEST(a_log_that_could_not_be_read_again_is_refused_before_anything_is_done)
+{
+	const char *dir = test_tmpdir();
+	mlimg_autoclose int user_fd = -1;
+	struct mlimg_change_call call = {.log_max = 20};
+	struct mlimg_boot_state old = state_of(5), next = state_of(6);
+	struct mlimg_lowers lowers = {.n = 0};
+	mlimg_autofree char *before = NULL, *found = NULL;
+	struct mlimg_plan plan;
+
+	start(dir, &plan);
+	add(&plan, 'd', "etc/stale", NULL);
+	call.user_fd = user_fd = open_dir(dir, "user");
+	shell("rm -r %s/user/mlimg/undo", dir);
+	before = everything(dir);
+	ASSERT_EQ(mlimg_change_stage(&call, &plan, &lowers, false, &old, &next, &err), -EFBIG);
+	ASSERT_STR(err.text, "the list of its steps has 83 bytes, and 20 are read: File too large");
+	found = everything(dir);
+	ASSERT_STR(found, before);
+	mlimg_plan_done(&plan);
+}
