@@ -44,3 +44,12 @@ fake_begin() {
 	# shellcheck disable=SC2034 # the caller's
 	run=$(mktemp -d /tmp/mlimg-vm.XXXXXX)
 }
+
+# fake_off: the same for tests in the directory of their file, where it does nothing. Sets $cache, for indexes, besides.
+fake_off() {
+	cd "$BATS_FILE_TMPDIR" || return
+	fake_begin
+	# shellcheck disable=SC2034 # the caller's
+	cache=$BATS_TEST_TMPDIR/cache
+	echo off >"$FAKE_QEMU"
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# shellcheck disable=SC2154 # fake_begin sets run
+# shellcheck disable=SC2154 # fake_off sets run, cache
 # mlimg-vm's choice of the union driver, and the indexes that it compiles and keeps. QEMU is a program of the tests.
 
 load ../lib/common
@@ -41,10 +41,7 @@ setup_file() {
 }
 
 setup() {
-	cd "$BATS_FILE_TMPDIR" || return
-	fake_begin
-	cache=$BATS_TEST_TMPDIR/cache
-	echo off >"$FAKE_QEMU"
+	fake_off
 }
 
 teardown() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# shellcheck disable=SC2154 # fake_begin sets run
+# shellcheck disable=SC2154 # fake_off sets run, cache
 # shellcheck disable=SC2030,SC2031 # run sets status
 # mlimg-vm --verity: what it puts on the kernel's command line, and what it finds wrong before a guest is started. QEMU is a program of the tests.
 
@@ -26,10 +26,7 @@ setup_file() {
 }
 
 setup() {
-	cd "$BATS_FILE_TMPDIR" || return
-	fake_begin
-	cache=$BATS_TEST_TMPDIR/cache
-	echo off >"$FAKE_QEMU"
+	fake_off
 }
 
 teardown() {

@@ -34,6 +34,11 @@ separate'
 	esac
 }
 
+# abc_own ARGUMENT-OF-sed…: what layers_show prints on all three layers with an own file, and one file deleted.
+abc_own() {
+	{ with_version layers_abc && echo /srv/mine:mine; } | sed -e /merged.b/d "$@" | LC_ALL=C sort
+}
+
 # Whiteouts, opaque directories, an override; and the same of the user's own. unionfs-fuse cannot rename directories of several layers.
 three_layers() {
 	local wanted
@@ -41,19 +46,9 @@ three_layers() {
 	same "a system file that a layer deletes" "" "$(vm_do t 'ls -A /usr/share | grep hidden || true')"
 	status_fits t first "$system" "$images"/{a,b,c}.img
 	vm_do t 'set -e; echo mine >/srv/mine; echo mine >/srv/override; rm /srv/merged/b /usr/share/deleted; echo mine >>/usr/share/changed'
-	wanted='/srv/again:c
-/srv/file-a:a
-/srv/file-b:b
-/srv/file-c:c
-/srv/merged/a:a
-/srv/merged/c:c
-/srv/mine:mine
-/srv/moved/above:b
-/srv/override:mine
-/srv/version:1'
-	if [ "$vm_union" = unionfs ]; then
-		wanted=$(LC_ALL=C sort <<<"${wanted/moved/opaque}")
-	else
+	wanted=$(abc_own -e s/override:c/override:mine/)
+	if [ "$vm_union" != unionfs ]; then
+		wanted=${wanted/opaque/moved}
 		vm_do t 'mv /srv/opaque /srv/moved'
 	fi
 	vm_do t 'touch /run/first-boot; reboot'
@@ -149,16 +144,7 @@ changes_to_overlay() {
 		rm /usr/share/deleted'
 	vm_stop t
 	vm_clean "$user"
-	wanted='/srv/again:c
-/srv/dir/moved/above:b
-/srv/file-a:a
-/srv/file-b:b
-/srv/file-c:c
-/srv/merged/a:a
-/srv/merged/c:c
-/srv/mine:mine
-/srv/override:mine
-/srv/version:1'
+	wanted=$(abc_own -e s/override:c/override:mine/ -e s:opaque:dir/moved:)
 	vm_union=overlay
 	row_start
 	vm_up t

@@ -44,15 +44,7 @@ converts() {
 	local layers=("$system" "$images"/{a,b,c}.img) wanted
 	vm_do t 'set -e; echo mine >/srv/mine; rm /srv/override /srv/merged/b; rm -r /srv/opaque; mkdir /srv/opaque; echo new >/srv/opaque/new
 		rm /usr/share/deleted; chmod 0600 /srv/file-a'
-	wanted='/srv/again:c
-/srv/file-a:a
-/srv/file-b:b
-/srv/file-c:c
-/srv/merged/a:a
-/srv/merged/c:c
-/srv/mine:mine
-/srv/opaque/new:new
-/srv/version:1'
+	wanted=$(abc_own -e /override/d -e s,opaque/above:b,opaque/new:new,)
 	same "by unionfs-fuse" "$wanted" "$(layers_show t)"
 	vm_stop t
 	vm_clean "$user"
