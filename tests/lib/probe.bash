@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# A software layer for a Debian guest in which guest-probe finds what it tries: an installed package and a newer one, directories as npm and rpm keep them, a carve-out.
+# A software layer for a Debian guest in which guest-probe finds what it tries: an installed package and a newer one, directories as npm keeps them, carve-outs.
 
 # probe_deb DIR VERSION: the package probe in DIR/VERSION.deb; version 2 makes a symbolic link of a directory, which version 1 has.
 probe_deb() {
@@ -39,7 +39,7 @@ probe_make() {
 		cat "$dir/probe.log" >&2
 		return 1
 	}
-	mkdir -p "$upper"/usr/lib/{mlimg-test,node_modules/{@scope/one,two,three/lib}} "$upper"/var/lib/{rpm,docker} \
+	mkdir -p "$upper"/usr/lib/{mlimg-test,node_modules/{@scope/one,two,three/lib}} "$upper/var/lib/docker" \
 		"$upper/usr/share/probe-lower" "$upper/etc/mlimg/carve-outs.d"
 	cp "$MLIMG_TOP/tests/lib/guest-probe" "$upper/usr/lib/mlimg-test/"
 	cp "$dir/probe/2.deb" "$upper/usr/lib/mlimg-test/probe.deb"
@@ -47,9 +47,8 @@ probe_make() {
 	echo two | tee "$upper/usr/lib/node_modules/two/index.js" >"$upper/usr/lib/node_modules/two/package.json"
 	echo three >"$upper/usr/lib/node_modules/three/index.js"
 	echo deep >"$upper/usr/lib/node_modules/three/lib/deep.js"
-	echo old | tee "$upper/var/lib/rpm/rpmdb.sqlite" >"$upper/var/lib/rpm/rpmdb.sqlite-shm"
 	echo here >"$upper/usr/share/probe-lower/here"
-	echo /var/lib/docker >"$upper/etc/mlimg/carve-outs.d/docker.conf"
+	printf '%s\n' /var/lib/docker /var/swap >"$upper/etc/mlimg/carve-outs.d/probe.conf"
 	mlimg-mkfs --quiet --kind software --name probe "$upper" "$dir/probe.img"
 }
 
@@ -58,4 +57,21 @@ probe() {
 	local said
 	said=$(vm_do "$1" "/usr/lib/mlimg-test/guest-probe ${2:-}") || return
 	same "what the guest sees, of: $said" "" "$(grep -v ': ok$' <<<"$said" || :)" && [ -n "$said" ]
+}
+
+# probe_ssh DIR TREE: DIR/ssh.img, an ssh server as far as host keys need one, for the same system: its unit, and this machine's ssh-keygen.
+probe_ssh() {
+	local dir=$1/ssh program library
+	program=$(command -v ssh-keygen)
+	mkdir -p "$dir"/{etc/ssh,etc/systemd/system/multi-user.target.wants,usr/bin,usr/lib/systemd/system}
+	cp "$program" "$dir/usr/bin/"
+	ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
+		[ ! -e "$2/$library" ] || continue
+		mkdir -p "$dir/usr/lib/${library%/*}"
+		cp -L "$library" "$dir/usr/lib/${library#/lib/}"
+	done
+	printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/ls /etc/ssh/ssh_host_ed25519_key\n' \
+		>"$dir/usr/lib/systemd/system/ssh.service"
+	ln -s /usr/lib/systemd/system/ssh.service "$dir/etc/systemd/system/multi-user.target.wants/"
+	mlimg-mkfs --quiet --kind software --name ssh --version 1 "$dir" "$1/ssh.img"
 }
