@@ -228,11 +228,6 @@ TEST_UNUSED static void user_move(
 {
 	bool is_dir = user_type(path) == S_IFDIR || user_type(other) == S_IFDIR;
 
-	/* A cache is dropped with its whiteout, so a directory of them that was renamed would be in two places. */
-	if (is_dir &&
-		(oracle_class(op->path) == MLIMG_CLASS_DERIVED ||
-			oracle_class(op->other) == MLIMG_CLASS_DERIVED))
-		return;
 	if (!user_has_place(other) || user_goes_deeper(path, other) ||
 		(op->verb == USER_EXCHANGE && user_goes_deeper(other, path)) ||
 		(is_dir && !has_redirects))

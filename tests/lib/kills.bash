@@ -53,9 +53,9 @@ kills_mount() {
 	mount -t overlay -o "index=off,metacopy=off,xino=auto,redirect_dir=on,lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$3"
 }
 
-# kills_state USER: all of a user layer that a change makes, but for reports, and times outside the upper.
+# kills_state USER: all of a user layer that a change makes, but for times outside the upper.
 kills_state() {
-	treelist "$1/upper" && treelist "$1/mlimg" | sed 's/ time=[-0-9.]*//; /^\.\/reports\//d'
+	treelist "$1/upper" && treelist "$1/mlimg" | sed 's/ time=[-0-9.]*//'
 }
 
 # kills_same WHAT WANTED FOUND: two of these are the same, but for what a change leaves that was killed when all was done but cleaning up.

@@ -200,3 +200,21 @@ TEST(no_plan_depends_on_the_union_driver)
 {
 	each_case(120, check_drivers);
 }
+
+static void check_raw_stops(struct disk *d)
+{
+	char *before;
+
+	begin_case(d, "unionfs");
+	begin_turn(d, 0, false);
+	write_raw(d);
+	before = list_upper(d, true);
+	check_stops(d, &d->next, 3);
+	check_stops(d, &d->old, 2);
+	fail_unless(is_same_text(before, list_upper(d, true)), "the upper is not what it was");
+}
+
+TEST(with_markers_too_it_ends_the_same_and_goes_back)
+{
+	each_case(40, check_raw_stops);
+}

@@ -51,6 +51,10 @@ law() {
 	law reconcile-forms no_plan_depends_on_the_union_driver
 }
 
+@test "with unionfs-fuse's markers killed at any call, there and back" {
+	law reconcile-forms with_markers_too_it_ends_the_same_and_goes_back
+}
+
 # on VERSION COMMAND…: prepares, through COMMAND where there is one.
 on() {
 	local version=$1
