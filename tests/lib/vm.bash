@@ -61,9 +61,9 @@ vm_up() {
 	done
 }
 
-# vm_do NAME COMMAND: what the command in the guest prints; its exit code.
+# vm_do NAME COMMAND: what the command in the guest prints; its exit code. It may last $vm_seconds, by default 120.
 vm_do() {
-	guestctl -t 120 "$vms/$1.test" "$2"
+	guestctl -t "${vm_seconds:-120}" "$vms/$1.test" "$2"
 }
 
 # vm_rebooted NAME COMMAND: waits until COMMAND ends with 0 in a guest that was told to reboot, as long as one boot may last.
