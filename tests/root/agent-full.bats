@@ -128,6 +128,37 @@ $UNCHANGED user/mlimg: write 'base.manifest.2': No space left on device; $AGAIN"
 	[ "$unchanged" -gt 1 ]
 }
 
+@test "the former system again, and room for some of the way back: all of it is gone, or nothing" {
+	local free before back=0 stays=0
+	on v1 "$V1"
+	commit
+	on v2 "$V2"
+	commit
+	same "on v2" two "$(cat "$USER_DIR/upper/etc/version.mlimg-new")"
+	# Written since, so that the former one has to go aside.
+	echo since >"$USER_DIR/upper/etc/version.mlimg-new"
+	cp -a "$USER_DIR/." "$DIR/start"
+	for free in 0 2 5 8 11 14 17 20 24 28 34; do
+		find "$USER_DIR" -mindepth 1 -delete
+		cp -a "$DIR/start/." "$USER_DIR"
+		full "$free"
+		before=$(treelist "$USER_DIR/upper")
+		on v1 "$V1"
+		commit
+		[ ! -e "$USER_DIR/mlimg/reconcile.plan" ]
+		if [ "$(jq -r .reconcile.done "$RUN/boot.json")" = rolled-back ]; then
+			back=$((back + 1))
+			same state 3 "$(jq -r .generation "$USER_DIR/mlimg/state.json")"
+		else
+			stays=$((stays + 1))
+			same "with $free blocks" "$before" "$(treelist "$USER_DIR/upper")"
+			same state 2 "$(jq -r .generation "$USER_DIR/mlimg/state.json")"
+		fi
+	done
+	[ "$back" -gt 1 ]
+	[ "$stays" -gt 1 ]
+}
+
 @test "the first boot, and no block left for commit" {
 	on v1 "$V1"
 	full 0

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # scripts for other shells
 # What is planned for uppers that the kernel's overlayfs has written. The rules are tried in unit/test_reconcile_plan.c; here it is that the kernel
 # writes what they are about. And that the same upper in an image is planned for alike.
 
@@ -73,4 +74,67 @@ D var'
 a usr/bin/tool2
 D usr/bin
 D usr'
+}
+
+# mounted LOWER: what the user sees when the plan was carried out on that stack; inode numbers are compared
+mounted() {
+	rm -rf work2
+	mkdir work2
+	unshare -m sh -euc "mount -t overlay overlay -o lowerdir=$1,upperdir=upper,workdir=work2,redirect_dir=on,index=off,metacopy=off,xino=auto merged; cd merged; $2"
+}
+
+# prepared V: mlimg-agent's prepare on a layer of that tree, whose upper is this one's
+prepared() {
+	local run=$PWD/run id
+	rm -rf run/layers
+	mkdir -p run/layers run/user empty
+	[ -e run/user/mlimg ] || {
+		tenant=$(layerdir user alice 1 empty run/user)
+		rm -rf run/user/upper
+		mv upper run/user/upper
+		ln -s run/user/upper upper
+		mkdir -p run/user/work
+	}
+	id=$(layerdir system debian "$1" "$1" "run/layer-$1")
+	cp -r "run/layer-$1" run/layers/0
+	rm -rf run/layers/0/rootfs
+	ln -s "$PWD/$1" run/layers/0/rootfs
+	works mlimg-agent prepare --root "$run" --union overlay --system "$id" --user "$tenant"
+	works mlimg-agent commit --root "$run"
+}
+
+@test "a directory that was renamed shows in one place, also when its own was gone for one stack" {
+	cp -a v1 v3
+	rm -r v2/usr/share/old
+	echo three >v3/usr/share/old/x
+	prepared v1
+	mounted v1 'mv usr/share/old usr/share/moved; echo mine >usr/share/moved/z'
+	prepared v2
+	[ -c upper/usr/share/old ]
+	prepared v3
+	mounted v3 '
+		[ ! -e usr/share/old ]
+		[ "$(cat usr/share/moved/x usr/share/moved/z)" = "three
+mine" ]
+		# One directory, written through its name alone.
+		echo more >>usr/share/moved/deep/y
+		mv usr/share/moved/deep usr/share/deeper
+		ln usr/share/deeper/y usr/share/y
+		echo again >>usr/share/y
+		[ "$(tail -n 1 usr/share/deeper/y)" = again ]
+		find . -xdev -type f -links 1 -printf "%i\n" | sort | uniq -d | { ! grep .; }'
+	# And on an index of the same stack.
+	works mlimg-mkfs --kind system --name debian --version 3 v3 v3.img
+	works mlimg-index -o v3.idx v3.img
+	mkdir -p index
+	unshare -m sh -euc '
+		mount-index v3.idx index v3.img
+		rm -rf work2
+		mkdir work2
+		mount -t overlay overlay -o lowerdir=index/rootfs,upperdir=upper,workdir=work2,redirect_dir=on,index=off,metacopy=off,xino=auto merged
+		[ ! -e merged/usr/share/old ]
+		[ "$(cat merged/usr/share/moved/x merged/usr/share/moved/z)" = "three
+mine" ]
+		[ "$(tail -n 1 merged/usr/share/deeper/y)" = again ]
+		umount merged; umount index'
 }

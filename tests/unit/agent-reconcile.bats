@@ -180,6 +180,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent rollback
 	same "boot.json" '["none",2,"reconciled",["the change to generation 2, which an earlier boot had begun, was ended"]]' \
 		"$(boot '[.change, .generation, .reconcile.done, .notes]')"
 	cmp "$DIR/v2/etc/conf" "$UPPER/etc/conf.mlimg-new"
+	same "told" "user's files on another stack: 1 set aside, 1 with the new one beside it, 2 conflicts in all: see $RUN/user/mlimg/reports/2.txt" "$said"
 	same "files" "aside aside/2 aside/2/usr aside/2/usr/bin aside/2/usr/bin/program base.manifest.2 base.texts.2 layer.json manifest state.json undo undo/2" "$(in_mlimg)"
 }
 
@@ -413,4 +414,27 @@ packaged() {
 	on v2
 	same "boot.json" '["none",null]' "$(boot '[.change, .reconcile]')"
 	same "to be made" etc/ld.so.cache "$(cat "$RUN/rebuild")"
+}
+
+@test "a rollback that was stopped is ended, reported and told by the next boot" {
+	local wanted
+	edit
+	on v2
+	echo newer >"$UPPER/etc/both"
+	cp -a "$USER_DIR" "$DIR/copy"
+	on v1
+	wanted=$(jq -c '[.from, .to, .done, .entries]' "$USER_DIR/mlimg/reports/3.json")
+	same "told" "user's files on another stack: 1 set aside, 0 with the new one beside it, 1 conflicts in all: see $RUN/user/mlimg/reports/3.txt" "$said"
+	# As it is when it was decided and nothing more: what is made ready is that of a rollback without anything of his since.
+	rm -rf "$USER_DIR"
+	cp -a "$DIR/copy" "$USER_DIR"
+	mkdir -p "$USER_DIR/mlimg/reconcile.new" "$USER_DIR/mlimg/aside/3/etc"
+	jq -c '.generation = 3' "$USER_DIR/mlimg/undo/2/state.json" >"$USER_DIR/mlimg/reconcile.new/state.json"
+	echo "mlimg rollback 1 3 2" >"$USER_DIR/mlimg/reconcile.plan"
+	on v1
+	same "boot.json" '["none",3,"rolled-back",1,["the rollback to generation 3, which an earlier boot had begun, was ended"]]' \
+		"$(boot '[.change, .generation, .reconcile.done, .reconcile.aside, .notes]')"
+	same "told" "user's files on another stack: 1 set aside, 0 with the new one beside it, 1 conflicts in all: see $RUN/user/mlimg/reports/3.txt" "$said"
+	same "report" "$wanted" "$(jq -c '[.from, .to, .done, .entries]' "$USER_DIR/mlimg/reports/3.json")"
+	same "older" mine "$(tail -n 1 "$USER_DIR/mlimg/aside/3/etc/both")"
 }
