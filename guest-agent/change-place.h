@@ -175,6 +175,10 @@ void mlimg_change_tidy_aside(int own_fd, uint64_t generation);
 int mlimg_change_undo_steps(struct mlimg_change *c, struct mlimg_undo_log *log, uint64_t to,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Undo a change of attributes, unless the user has changed them since. @return 0, -errno */
+int mlimg_change_set_back(
+	struct mlimg_change *c, const struct mlimg_undo_record *record) MLIMG_MUST_CHECK;
+
 /** @return 1 when what a step has put is there, and as it was put; 0 also when it is gone; -errno */
 int mlimg_change_is_put_there(
 	struct mlimg_change *c, const struct mlimg_entry *put) MLIMG_MUST_CHECK;

@@ -12,6 +12,7 @@
 
 #include "guest-agent/change-stage.h"
 #include "guest-agent/rebuild.h"
+#include "guest-agent/reconcile-report.h"
 #include "guest-agent/skipped.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -24,265 +25,6 @@ struct reading {
 	struct mlimg_path_classes *classes;
 	struct mlimg_boot *boot;
 };
-
-/* --- reports --- */
-
-static int open_reports(int dir_fd, struct mlimg_err *err)
-{
-	int fd;
-
-	if (mkdirat(dir_fd, "reports", 0755) < 0 && errno != EEXIST)
-		return mlimg_err_set(err, errno, "make user/mlimg/reports");
-	fd = openat(dir_fd, "reports", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? mlimg_err_set(err, errno, "open user/mlimg/reports") : fd;
-}
-
-static void print_stack(const struct mlimg_boot_stack *stack, char *ret_text, size_t size)
-{
-	size_t at = 0;
-
-	ret_text[0] = '\0';
-	for (size_t i = 0; i < stack->n_layers && at < size; i++)
-		at += (size_t)snprintf(ret_text + at, size - at, "%s%s %s", i ? ", " : "",
-			stack->layers[i].name, stack->layers[i].version);
-}
-
-/* What a report is about. */
-struct reported {
-	int dir_fd; /* the user layer's /mlimg */
-	uint64_t generation;
-	bool is_rollback;
-	const struct mlimg_boot_stack *from, *to;
-};
-
-static int write_text(const struct reported *about, int reports, struct mlimg_report *report,
-	struct mlimg_err *err)
-{
-	char title[2048], from[960], to[960], name[32];
-	mlimg_autofree char *text = NULL;
-	size_t size;
-	int ret;
-
-	print_stack(about->from, from, sizeof(from));
-	print_stack(about->to, to, sizeof(to));
-	snprintf(title, sizeof(title), "Generation %" PRIu64 "%s\nfrom %s\nto   %s",
-		about->generation, about->is_rollback ? ": the last change taken back" : "", from,
-		to);
-	ret = mlimg_report_to_text(report, title, &text, &size, err);
-	snprintf(name, sizeof(name), "%" PRIu64 ".txt", about->generation);
-	return ret < 0 ? ret : mlimg_replace_file(reports, name, text, size, 0644, err);
-}
-
-static int write_report(
-	const struct reported *about, struct mlimg_report *report, struct mlimg_err *err)
-{
-	mlimg_autofree char *text = NULL;
-	mlimg_autoclose int reports = open_reports(about->dir_fd, err);
-	char name[32];
-	size_t size;
-	int ret;
-
-	if (reports < 0)
-		return reports;
-	mlimg_base_remove_leftovers(reports, 0);
-	ret = mlimg_report_to_json(report, about->generation, about->from->stack_id,
-		about->to->stack_id, &text, &size, err);
-	snprintf(name, sizeof(name), "%" PRIu64 ".json", about->generation);
-	if (ret == 0)
-		ret = mlimg_replace_file(reports, name, text, size, 0644, err);
-	if (ret == 0)
-		ret = write_text(about, reports, report, err);
-	return ret < 0 ? mlimg_err_wrap(err, ret, "user/mlimg/reports") : 0;
-}
-
-static void remove_report(struct mlimg_reconciling *r)
-{
-	static const char *const endings[] = {"json", "txt"};
-	char name[64];
-
-	for (size_t i = 0; i < 2; i++) {
-		snprintf(name, sizeof(name), "reports/%" PRIu64 ".%s", r->boot->generation,
-			endings[i]);
-		unlinkat(r->dir_fd, name, 0);
-	}
-	unlinkat(r->dir_fd, "reports", AT_REMOVEDIR);
-}
-
-static void take_counts(struct mlimg_boot *boot, const struct mlimg_report *report)
-{
-	memcpy(boot->counts, report->counts, sizeof(boot->counts));
-	memcpy(boot->done, report->done, sizeof(boot->done));
-	boot->has_report = true;
-}
-
-/* That somebody's account was moved is in the report; that something no longer fits together he should not have to look for. */
-static void note_databases(struct mlimg_boot *boot, const struct mlimg_notes *notes)
-{
-	const struct mlimg_note *first = NULL;
-	size_t n = notes->n_more;
-
-	for (size_t i = 0; i < notes->n; i++) {
-		if (notes->notes[i].kind == MLIMG_NOTE_TOLD)
-			continue;
-		n++;
-		if (!first)
-			first = &notes->notes[i];
-	}
-	if (first && n > 1)
-		mlimg_boot_note(boot, "%.100s: %.300s; and %zu more in the report", first->name,
-			first->text, n - 1);
-	else if (first)
-		mlimg_boot_note(boot, "%.100s: %.300s", first->name, first->text);
-}
-
-/* --- the way back --- */
-
-/* A rollback on its way. */
-struct rolling {
-	struct mlimg_report report;
-	int dir_fd;
-	const struct mlimg_mounted
-		*layers; /* of the stack that it leads to, where they are there */
-	size_t n_layers;
-	bool is_report_lost;
-};
-
-static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
-{
-	struct rolling *rolling = ctx;
-	struct mlimg_report_entry entry = {.path = path,
-		.verdict = MLIMG_CONFLICT,
-		.class = MLIMG_CLASS_DATA,
-		.done = MLIMG_DONE_ASIDE,
-		.generation = generation,
-		.why = "written since"};
-
-	if (what == MLIMG_CHANGE_MERGED) {
-		entry.verdict = MLIMG_MERGED;
-		entry.class =
-			strncmp(path, "var/", 4) == 0 ? MLIMG_CLASS_PACKAGES : MLIMG_CLASS_ACCOUNTS;
-		entry.done = MLIMG_DONE_MERGED;
-	} else if (what == MLIMG_CHANGE_DROPPED) {
-		entry.verdict = MLIMG_STALE;
-		entry.class = MLIMG_CLASS_DERIVED;
-		entry.done = MLIMG_DONE_DROPPED;
-	}
-	mlimg_report_add_entry(&rolling->report, &entry);
-}
-
-/* A report that cannot be written is no reason not to go back. */
-static int report_rollback(struct mlimg_change_call *call, const struct mlimg_boot_state *from,
-	const struct mlimg_boot_state *to, struct mlimg_err *err)
-{
-	struct rolling *rolling = call->ctx;
-	const struct reported about = {
-		rolling->dir_fd, call->generation, true, &from->stack, &to->stack};
-
-	rolling->is_report_lost = write_report(&about, &rolling->report, err) < 0;
-	return 0;
-}
-
-static int list_rebuild(struct mlimg_change_call *call, int new_fd, struct mlimg_err *err)
-{
-	struct rolling *rolling = call->ctx;
-
-	return mlimg_rebuild_stage_layers(
-		rolling->dir_fd, new_fd, rolling->layers, rolling->n_layers, &rolling->report, err);
-}
-
-static struct mlimg_change_call call_of(struct rolling *rolling, int user_fd)
-{
-	return (struct mlimg_change_call){.user_fd = user_fd,
-		.told = tell,
-		.ready = list_rebuild,
-		.report = report_rollback,
-		.ctx = rolling,
-		.notes = &rolling->report.notes};
-}
-
-int mlimg_reconcile_roll_back(
-	struct mlimg_reconciling *r, const struct mlimg_boot_state *former, struct mlimg_err *err)
-{
-	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers = {.n = 0};
-	struct rolling rolling = {
-		.dir_fd = r->dir_fd, .layers = r->layers, .n_layers = r->n_layers};
-	struct mlimg_change_call call = call_of(&rolling, r->user->fd);
-	int ret = mlimg_report_init(&rolling.report, err);
-
-	if (ret == 0)
-		ret = mlimg_lowers_open(
-			r->root_fd, r->is_index, r->layers, r->n_layers, &lowers, err);
-	if (ret < 0) {
-		mlimg_report_done(&rolling.report);
-		return ret;
-	}
-	call.lowers = &lowers;
-	ret = mlimg_change_roll_back(&call, r->old, former, err);
-	if (ret == 0) {
-		*r->next = *former;
-		r->next->generation = call.generation;
-		r->boot->reconciled = MLIMG_BOOT_ROLLED_BACK;
-		r->boot->steps = call.n_steps;
-		take_counts(r->boot, &rolling.report);
-		note_databases(r->boot, &rolling.report.notes);
-		r->boot->is_report_lost = rolling.is_report_lost;
-	} else if (!mlimg_change_is_pending(r->dir_fd)) {
-		mlimg_boot_note(r->boot, "the last change is not taken back: %s", err->text);
-		ret = 1;
-	} else {
-		ret = mlimg_err_wrap(err, ret, "take the last change back");
-	}
-	mlimg_report_done(&rolling.report);
-	return ret;
-}
-
-/* --- a change that was stopped --- */
-
-/* What was told before it was decided, and nobody has seen. */
-static void recall_counts(int dir_fd, uint64_t generation, struct mlimg_boot *boot)
-{
-	mlimg_autofree char *text = NULL;
-	char name[64];
-	size_t size;
-
-	snprintf(name, sizeof(name), "reports/%" PRIu64 ".json", generation);
-	boot->is_report_lost =
-		mlimg_read_beneath(dir_fd, name, MLIMG_REPORT_MAX, &text, &size, NULL) < 0 ||
-		mlimg_report_read_counts(text, size, boot->counts, boot->done) < 0;
-	boot->has_report = true;
-}
-
-static void take_resumed(
-	struct mlimg_change_call *call, struct rolling *rolling, struct mlimg_boot *boot)
-{
-	boot->steps = call->n_steps;
-	boot->reconciled = call->is_rollback ? MLIMG_BOOT_ROLLED_BACK : MLIMG_BOOT_RECONCILED;
-	if (call->is_rollback) {
-		take_counts(boot, &rolling->report);
-		boot->is_report_lost = rolling->is_report_lost;
-	} else {
-		recall_counts(rolling->dir_fd, call->generation, boot);
-	}
-	mlimg_boot_note(boot,
-		"%s generation %" PRIu64 ", which an earlier boot had begun, was ended",
-		call->is_rollback ? "the rollback to" : "the change to", call->generation);
-}
-
-int mlimg_reconcile_resume(int user_fd, struct mlimg_boot *boot, struct mlimg_err *err)
-{
-	mlimg_autoclose int dir_fd =
-		openat(user_fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct rolling rolling = {.dir_fd = dir_fd};
-	struct mlimg_change_call call = call_of(&rolling, user_fd);
-	int r = mlimg_report_init(&rolling.report, err);
-
-	if (r == 0)
-		r = mlimg_change_resume(&call, err);
-	if (r == 0 && call.is_done)
-		take_resumed(&call, &rolling, boot);
-	mlimg_report_done(&rolling.report);
-	return r < 0 ? mlimg_err_wrap(err, r, "end a change that was interrupted") : 0;
-}
 
 /* --- what the planner reads --- */
 
@@ -398,7 +140,7 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 	ret = mlimg_reconcile_plan(&input, report, ret_plan, err);
 	mlimg_manifest_free(base);
 	mlimg_skipped_note(&skipped, r->boot);
-	note_databases(r->boot, &report->notes);
+	mlimg_reported_note(r->boot, &report->notes);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "compare the user's changes") : 0;
 }
 
@@ -429,17 +171,18 @@ static int make_ready(struct mlimg_reconciling *r, const struct mlimg_manifest *
 			call, plan, &reading->lowers, r->is_unionfs, r->old, r->next, err);
 	if (ret == 0)
 		ret = stage_rebuild(r, report, err);
-	return ret < 0 ? ret
-		       : write_report(&(struct reported){r->dir_fd, r->boot->generation, false,
-					      &r->old->stack, &r->boot->stack},
-				 report, err);
+	return ret < 0
+		? ret
+		: mlimg_reported_write(&(struct mlimg_reported){r->dir_fd, r->boot->generation,
+					       false, &r->old->stack, &r->boot->stack},
+			  report, err);
 }
 
 static void unmake(struct mlimg_reconciling *r)
 {
 	mlimg_change_unstage(r->user->fd, r->next->generation);
 	mlimg_base_remove_leftovers(r->dir_fd, r->old->generation);
-	remove_report(r);
+	mlimg_reported_remove(r->dir_fd, r->boot->generation);
 }
 
 static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
@@ -493,7 +236,7 @@ int mlimg_reconcile(
 		ret = plan(r, next, upper_fd, &reading, &report, &planned, err);
 	if (ret < 0)
 		return ret;
-	take_counts(r->boot, &report);
+	mlimg_reported_count(r->boot, &report);
 	r->boot->is_report_lost = r->is_dry;
 	return r->is_dry ? 0 : carry_out(r, next, &reading, &report, &planned, err);
 }

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Texts of the three sides that databases are merged of. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-agent/change-since-impl.h"
+#include "guest-agent/lowers.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+
+/* @return 0, -ENOENT when it is no regular file or not there, -EIO, -ENOMEM */
+static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
+{
+	mlimg_autoclose int file = fd < 0
+		? -ENOENT
+		: mlimg_open_beneath_strict(fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	int r;
+
+	if (mlimg_change_is_nowhere(file))
+		return -ENOENT;
+	if (file < 0 || fstat(file, &st) < 0)
+		return -EIO;
+	if (!S_ISREG(st.st_mode))
+		return -ENOENT;
+	r = mlimg_read_fd(file, path, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size, NULL);
+	return r == 0 || r == -ENOMEM ? r : -EIO;
+}
+
+/* Lists of packages' files are not among the texts; without layers to read them from there are none. */
+static int read_of_stack(struct since *s, const struct since_stack *stack, const char *path,
+	char **ret_text, size_t *ret_size)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(stack->manifest, path);
+	const struct mlimg_lowers *lowers = stack == &s->former ? s->c->call->lowers : NULL;
+	const struct mlimg_base_text *text;
+	int r = -ENOENT;
+
+	if (!e || e->type != MLIMG_FILE)
+		return -ENOENT;
+	text = e->has_digest ? mlimg_base_texts_find(&stack->texts, e->digest) : NULL;
+	if (text || e->size_bytes == 0) {
+		*ret_size = text ? text->size : 0;
+		*ret_text = malloc(*ret_size + 1);
+		if (!*ret_text)
+			return -ENOMEM;
+		memcpy(*ret_text, text ? text->data : "", *ret_size);
+		(*ret_text)[*ret_size] = '\0';
+		return 0;
+	}
+	if (lowers && e->has_digest)
+		r = mlimg_lowers_read(
+			lowers, path, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	return mlimg_change_is_database(path) ? -EIO : -ENOENT;
+}
+
+static int read_mine(struct since *s, const char *path, char **ret_text, size_t *ret_size)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
+
+	if (!e)
+		return read_of_stack(s, &s->now, path, ret_text, ret_size);
+	return e->type == MLIMG_FILE ? read_at(s->c->upper_fd, path, ret_text, ret_size) : -ENOENT;
+}
+
+static int read_made(struct since *s, const char *path, char **ret_text, size_t *ret_size)
+{
+	int r = read_at(s->made_fd, path, ret_text, ret_size);
+
+	return r == -ENOENT ? read_of_stack(s, &s->now, path, ret_text, ret_size) : r;
+}
+
+static int read_taken(struct since *s, const char *path, char **ret_text, size_t *ret_size)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	size_t i;
+	int r;
+
+	if (mlimg_path_map_get(&s->taken, path, &i)) {
+		if (s->takens[i].op == 'a')
+			return read_at(s->aside_fd, path, ret_text, ret_size);
+		mlimg_change_slot(s->takens[i].n, MLIMG_UNDO_MAIN, slot);
+		return read_at(s->c->taken_fd, slot, ret_text, ret_size);
+	}
+	/* One that the change has left alone is what it was. */
+	r = mlimg_path_map_get(&s->put, path, &i) ? -ENOENT
+						  : read_at(s->made_fd, path, ret_text, ret_size);
+	return r == -ENOENT ? read_of_stack(s, &s->former, path, ret_text, ret_size) : r;
+}
+
+int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
+	size_t *ret_size)
+{
+	switch (side) {
+	case MLIMG_SIDE_BASE: return read_made(s, path, ret_text, ret_size);
+	case MLIMG_SIDE_NEXT: return read_taken(s, path, ret_text, ret_size);
+	default: return read_mine(s, path, ret_text, ret_size);
+	}
+}
+
+int since_is_changed(struct since *s, const char *path)
+{
+	mlimg_autofree char *base = NULL, *mine = NULL;
+	size_t base_size = 0, mine_size = 0;
+	int r = since_read(s, MLIMG_SIDE_BASE, path, &base, &base_size);
+
+	if (r == 0 || r == -ENOENT)
+		r = since_read(s, MLIMG_SIDE_MINE, path, &mine, &mine_size);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return !base != !mine || base_size != mine_size ||
+		(base && memcmp(base, mine, base_size) != 0);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Attributes on the way back. */
+#include <string.h>
+
+#include "guest-agent/change-place.h"
+#include "libmlimg/whiteout.h"
+
+static bool is_same_value(const struct mlimg_xattr *a, const struct mlimg_xattr *b)
+{
+	if (!a || !b)
+		return !a && !b;
+	return a->size == b->size && (a->size == 0 || memcmp(a->value, b->value, a->size) == 0);
+}
+
+/* Of an xattr with that name @now has what one of both has. What the kernel changes with the owner or the mode comes last, and has no say. */
+static bool is_xattr_of(const struct mlimg_entry *now, const struct mlimg_entry *a,
+	const struct mlimg_entry *b, const char *name)
+{
+	const struct mlimg_xattr *x = mlimg_entry_xattr(now, name);
+
+	return mlimg_xattr_is_overlay(name) || strcmp(name, "security.capability") == 0 ||
+		strcmp(name, "system.posix_acl_access") == 0 ||
+		is_same_value(x, mlimg_entry_xattr(a, name)) ||
+		is_same_value(x, mlimg_entry_xattr(b, name));
+}
+
+/* A change of the owner takes set-id bits away, and an ACL is the group's bits. */
+static bool is_mode_of(uint16_t now, uint16_t mode, bool has_acl)
+{
+	unsigned differ = (unsigned)(now ^ mode) & ~(has_acl ? 0070u : 0);
+
+	return !differ || (!(differ & ~06000u) && !(now & differ));
+}
+
+/* @return whether each attribute is that of one of both: somebody stopped while he set them */
+static bool is_between(
+	const struct mlimg_entry *now, const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	const struct mlimg_entry *const all[] = {now, a, b};
+	bool has_acl = false;
+
+	for (size_t i = 0; i < 3; i++)
+		for (uint32_t k = 0; k < all[i]->n_xattrs; k++) {
+			const char *name = all[i]->xattrs[k].name;
+
+			has_acl |= strcmp(name, "system.posix_acl_access") == 0;
+			if (!is_xattr_of(now, a, b, name))
+				return false;
+		}
+	return now->type == a->type && (now->uid == a->uid || now->uid == b->uid) &&
+		(now->gid == a->gid || now->gid == b->gid) &&
+		(is_mode_of(now->mode, a->mode, has_acl) ||
+			is_mode_of(now->mode, b->mode, has_acl));
+}
+
+int mlimg_change_set_back(struct mlimg_change *c, const struct mlimg_undo_record *record)
+{
+	struct mlimg_entry old = record->entry, now;
+	struct mlimg_change_place at;
+	int r = mlimg_change_find(c, old.path, &at);
+
+	if (r == 0)
+		r = mlimg_entry_at_read(&c->reader, at.fd, at.name, old.path, false, &now);
+	if (r < 0)
+		return mlimg_change_is_nowhere(r) ? 0 : r;
+	if (!is_between(&now, &record->fresh, &record->entry))
+		return 0;
+	/* The time is of the contents, which may be the user's since. */
+	if (now.mtime_s != record->fresh.mtime_s || now.mtime_ns != record->fresh.mtime_ns) {
+		old.mtime_s = now.mtime_s;
+		old.mtime_ns = now.mtime_ns;
+	}
+	r = mlimg_change_step(c);
+	return r < 0 ? r : mlimg_entry_at_set(&c->reader, at.fd, at.name, &old);
+}
