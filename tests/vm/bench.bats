@@ -14,11 +14,11 @@ setup() {
 }
 
 @test "benchmark boot" {
-	bench boot v1
+	bench boot v1 unionfs
 	local time='[.0-9]+ s \| ([.0-9]+ \| ){3}[.0-9]+ s \| [.0-9]+ \| [.0-9]+ s'
 	grep -Eqx "\| flat \| $time \|" <<<"$output"
-	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
-	same "goals" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
+	grep -Eqx "\| unionfs-1 \| $time \|" <<<"$output"
+	same "goals" 2 "$(grep -c '^Goal: boot of unionfs-1, .*of overlay-1 at most 3. Measured: ' <<<"$output")"
 }
 
 @test "benchmark guest-io" {
