@@ -37,7 +37,7 @@ SMALL := -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 AGENT_LINK := -Wl,--gc-sections
 endif
 
-C_ALL := $(STD) $(WARN) $(WERROR) $(CPP_ALL) -fstack-protector-strong -fno-strict-aliasing \
+C_ALL = $(STD) $(WARN) $(WERROR) $(CPP_ALL) -fstack-protector-strong -fno-strict-aliasing \
 	-ffile-prefix-map=$(CURDIR)=. $(SMALL) $(SANFLAGS) $(CFLAGS)
 
 PREFIX ?= /usr
@@ -94,6 +94,9 @@ $(B)/headers-found:
 $(B)/%.o: %.c | $(B)/headers-found
 	@mkdir -p $(@D)
 	$(CC) $(C_ALL) -MMD -MP -c -o $@ $<
+
+# What the agent does itself waits for disks; what computes is the library's.
+$(call obj,$(AGENT_SRC) $(AGENT_MAIN)): CFLAGS := $(patsubst -O2,-Os,$(CFLAGS))
 
 $(LIBMLIMG): $(call obj,$(LIB_SRC))
 $(LIBTOOLS): $(call obj,$(TOOL_SRC))
