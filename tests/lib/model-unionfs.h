@@ -58,10 +58,23 @@ TEST_UNUSED static const struct mlimg_plan_op *next_op(const struct mlimg_plan *
 	return *at < plan->n_ops ? &plan->ops[(*at)++] : NULL;
 }
 
+/* Of a file that only gets attributes the planner may not have read the contents. */
+TEST_UNUSED static bool is_same_entry(const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	struct mlimg_entry x, y;
+
+	if (!a || !b || a->has_digest || b->has_digest)
+		return is_equal(a, b);
+	x = *a;
+	y = *b;
+	x.size_bytes = y.size_bytes = 0;
+	return a->size_bytes == b->size_bytes && is_equal(&x, &y);
+}
+
 TEST_UNUSED static bool is_same_op(const struct mlimg_plan_op *a, const struct mlimg_plan_op *b)
 {
 	return a && b && a->verb == b->verb && strcmp(a->path, b->path) == 0 &&
-		is_equal(a->entry, b->entry);
+		is_same_entry(a->entry, b->entry);
 }
 
 /** @return where the plan of overlayfs' upper and that of unionfs-fuse's differ first, or NULL */
