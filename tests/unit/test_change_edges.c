@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include "guest-agent/rebuild.h"
 #include "tests/lib/change-user.h"
 
 /* --- a disk that fails --- */
@@ -221,6 +222,50 @@ TEST(a_directory_of_that_name_stays_and_the_new_file_has_another)
 	      "[ \"$(cat beside beside.mlimg-new/in beside.mlimg-new.2)\" = 'mine "
 	      "beside\nin\nbeside' ]",
 		dir);
+	mlimg_plan_done(&plan);
+}
+
+/* --- what comes with the state --- */
+
+static int change_with_list(const char *dir, const struct mlimg_plan *plan)
+{
+	mlimg_autoclose int user_fd = open_dir(dir, "try"), new_fd = -1, own_fd = -1;
+	struct mlimg_change_call call = {.user_fd = user_fd, .step = step};
+	struct mlimg_boot_state old = state_of(5), next = state_of(6);
+	struct mlimg_lowers lowers = {.n = 0};
+	struct mlimg_text list = {.data = NULL};
+	int r = mlimg_change_stage(&call, plan, &lowers, false, &old, &next, &err);
+
+	if (r < 0)
+		return r;
+	own_fd = open_dir(dir, "try/mlimg");
+	new_fd = open_dir(dir, "try/mlimg/reconcile.new");
+	mlimg_rebuild_collect(&list, "etc/ld.so.cache");
+	ASSERT_OK(mlimg_rebuild_stage(own_fd, new_fd, &list, &err), err);
+	free(list.data);
+	return mlimg_change_decide(&call, false, 6, 5, &err);
+}
+
+TEST(a_list_of_caches_is_there_as_soon_as_the_state_is)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+	long at = 0;
+	int r;
+
+	start(dir, &plan);
+	add(&plan, 'd', "etc/stale", NULL);
+	do {
+		again(dir, "start", "try");
+		shell("echo etc/mailcap >%s/try/mlimg/rebuild", dir);
+		steps_left = at++;
+		r = change_with_list(dir, &plan);
+		shell("cd %s/try/mlimg && ! grep -q '\"generation\": 6' state.json || "
+		      "[ \"$(xargs <rebuild)\" = 'etc/mailcap etc/ld.so.cache' ]",
+			dir);
+	} while (r < 0);
+	ASSERT(at > 5);
+	shell("cd %s/try/mlimg && grep -q '\"generation\": 6' state.json && [ -e rebuild ]", dir);
 	mlimg_plan_done(&plan);
 }
 
