@@ -204,12 +204,15 @@ static int write_index(struct job *job, struct mlimg_outfile *out,
 static int add_tree(const struct job *job, struct mlimg_outfile *out,
 	struct mlimg_index_result *result, struct mlimg_err *err)
 {
+	uint8_t uuid[MLIMG_UUID_SIZE];
 	struct mlimg_verity verity;
 	int r;
 
 	if (!job->has_tree)
 		return 0;
-	r = mlimg_verity_append(out->fd, out->tmp_path, out->path, result->stack_id, &verity, err);
+	derive_uuid(job, result->stack_id, uuid);
+	r = mlimg_verity_append(
+		out->fd, out->tmp_path, out->path, result->stack_id, uuid, &verity, err);
 	if (r == 0)
 		strcpy(result->root_hash, verity.root_hash);
 	return r;

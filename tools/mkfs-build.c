@@ -386,10 +386,14 @@ static int add_verity(const struct mlimg_build *build, const struct mlimg_outfil
 	const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
 	struct mlimg_verity *verity = build->verity;
-	int r = verity ? mlimg_verity_append(
-				 out->fd, out->tmp_path, build->image, info->build_id, verity, err)
-		       : 0;
+	uint8_t uuid[MLIMG_UUID_SIZE];
+	int r = 0;
 
+	if (verity && !mlimg_layer_uuid(info->build_id, uuid))
+		r = mlimg_err_set(err, EINVAL, "hash tree of '%s'", build->image);
+	else if (verity)
+		r = mlimg_verity_append(
+			out->fd, out->tmp_path, build->image, info->build_id, uuid, verity, err);
 	if (r < 0 || !build->signer)
 		return r;
 	r = mlimg_signer_sign(

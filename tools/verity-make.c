@@ -22,8 +22,8 @@ static void take_message(int level, const char *message, void *ctx)
 	snprintf(text, MLIMG_ERR_TEXT_SIZE, ": %.*s", (int)strcspn(message, "\n"), message);
 }
 
-static int format(
-	struct crypt_device *cd, const char *path, const char *id, struct mlimg_verity *verity)
+static int format(struct crypt_device *cd, const char *path, const uint8_t uuid[MLIMG_UUID_SIZE],
+	struct mlimg_verity *verity)
 {
 	struct crypt_params_verity params = {
 		.hash_name = "sha256",
@@ -37,13 +37,11 @@ static int format(
 		.hash_area_offset = verity->hash_offset_bytes,
 		.flags = CRYPT_VERITY_CREATE_HASH,
 	};
-	uint8_t uuid[MLIMG_UUID_SIZE], root[MLIMG_SHA256_SIZE];
+	uint8_t root[MLIMG_SHA256_SIZE];
 	char uuid_text[MLIMG_UUID_TEXT_SIZE];
 	size_t size = sizeof(root);
 	int r;
 
-	if (!mlimg_layer_uuid(id, uuid))
-		return -EINVAL;
 	mlimg_uuid_format(uuid, uuid_text);
 	r = crypt_format(cd, CRYPT_VERITY, NULL, NULL, uuid_text, NULL, 0, &params);
 	if (r == 0)
@@ -53,8 +51,8 @@ static int format(
 	return r < 0 ? r : 0;
 }
 
-static int make(const char *path, const char *image, const char *id, struct mlimg_verity *verity,
-	struct mlimg_err *err)
+static int make(const char *path, const char *image, const uint8_t uuid[MLIMG_UUID_SIZE],
+	struct mlimg_verity *verity, struct mlimg_err *err)
 {
 	char message[MLIMG_ERR_TEXT_SIZE] = "";
 	struct crypt_device *cd = NULL;
@@ -64,14 +62,14 @@ static int make(const char *path, const char *image, const char *id, struct mlim
 	crypt_set_log_callback(NULL, take_message, message);
 	r = crypt_init(&cd, path);
 	if (r == 0)
-		r = format(cd, path, id, verity);
+		r = format(cd, path, uuid, verity);
 	crypt_free(cd);
 	crypt_set_log_callback(NULL, NULL, NULL);
 	return r < 0 ? mlimg_err_set(err, r, "hash tree of '%s'%s", image, message) : 0;
 }
 
 int mlimg_verity_append(int fd, const char *tmp_path, const char *image, const char *id,
-	struct mlimg_verity *ret_verity, struct mlimg_err *err)
+	const uint8_t uuid[MLIMG_UUID_SIZE], struct mlimg_verity *ret_verity, struct mlimg_err *err)
 {
 	struct mlimg_verity verity = {.root_hash = ""};
 	struct mlimg_verity_levels levels;
@@ -89,7 +87,7 @@ int mlimg_verity_append(int fd, const char *tmp_path, const char *image, const c
 	if (r != 0)
 		return mlimg_err_set(err, r, "write '%s'", image);
 	mlimg_verity_salt(id, verity.salt);
-	r = make(tmp_path, image, id, &verity, err);
+	r = make(tmp_path, image, uuid, &verity, err);
 	if (r < 0)
 		return r;
 	/* Who reads the tree expects it to end where verity.h says. */

@@ -16,13 +16,15 @@
  * @param fd          the image, complete, readable and writable
  * @param tmp_path    a name of it, for libcryptsetup
  * @param image       its name for messages
- * @param id          build id of the layer, or stack id of the index: salt and UUIDs follow from it
+ * @param id          build id of the layer, or stack id of the index: the salt follows from it
+ * @param uuid        of the file system; the tree has the same
  * @param ret_verity  all but the signature
  * @param err         names the image
  * @return            0 or -errno
  */
 int mlimg_verity_append(int fd, const char *tmp_path, const char *image, const char *id,
-	struct mlimg_verity *ret_verity, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	const uint8_t uuid[MLIMG_UUID_SIZE], struct mlimg_verity *ret_verity,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Append a signature behind the hash tree. Nothing is durable on return.
