@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016 # scripts for other shells
-# What is planned for uppers that the kernel's overlayfs has written. The rules are tried in unit/test_reconcile_plan.c; here it is that the kernel
+# What is planned for uppers that the kernel's overlayfs has written. The rules are tried in unit/test_reconcile_*.c; here it is that the kernel
 # writes what they are about. And that the same upper in an image is planned for alike.
 
 load ../lib/common

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* What is planned where databases are merged by record, and for packages. */
+#include "tests/lib/plan-words.h"
+
+/* --- databases --- */
+
+TEST(databases_merged_by_record)
+{
+	static const struct mlimg_reconcile_text texts[] = {
+		{"etc/group", "M\n", 2}, {"etc/passwd", "N\n", 2}};
+	const struct mlimg_reconcile_input in = {.texts = texts, .n_texts = 2};
+
+	check_with(in, "etc/passwd=A", "etc/passwd=B etc/group=M", "etc/passwd=C etc/hosts=C",
+		"p etc/passwd=N", TOLD("merged", "accounts", "merged"));
+	check_with(in, "etc/passwd=A", "etc/passwd=B,m600 etc/group=M", "etc/passwd=C,u5",
+		"p etc/passwd=N,m600,u5", NULL);
+	/* The text is one that is there. */
+	check_with(in, "etc/passwd=A", "etc/passwd=N etc/group=M", "etc/passwd=C",
+		"d etc/passwd; D etc=d", NULL);
+	check_with(in, "etc/passwd=A", "etc/passwd=B etc/group=M", "etc/passwd=N", "", NULL);
+	/* Where the upper has nothing. */
+	check_with(in, "", "etc/passwd=B etc/group=M", "", "m etc=d; p etc/passwd=N", NULL);
+	check_with(in, "", "etc/passwd=N etc/group=B,g5", "etc=d", "p etc/group=M,g5", NULL);
+	check_with(in, "", "etc=d", "etc=d", "p etc/group=M; p etc/passwd=N", NULL);
+	/* The user removed it. */
+	check_with(in, "etc/passwd=A", "etc/passwd=A etc/group=M", "etc/passwd=W", "", NULL);
+}
+
+/* A configuration file that a package of the user's has in the old stack alone (packages.h). */
+TEST(a_text_of_the_old_stack_keeps_its_mode)
+{
+	static const struct mlimg_reconcile_text texts[] = {{"etc/x", "N\n", 2}};
+	const struct mlimg_reconcile_input in = {.texts = texts, .n_texts = 1};
+
+	check_with(in, "etc/x=N,m600", "etc=d", "", "m etc=d; p etc/x=N,m600", NULL);
+	/* Its directory may have gone too. */
+	check_with(in, "etc=d,m700 etc/x=N,m600", "", "", "m etc=d,m700; p etc/x=N,m600", NULL);
+	check_with(in, "etc/x=N,m600", "", "etc=d", "p etc/x=N,m600", NULL);
+}
+
+/* --- packages --- */
+
+/* The first letter of a name tells whose it is. */
+static enum mlimg_package_verdict package_of(const char *path, void *ctx)
+{
+	switch (mlimg_path_name(path)[0]) {
+	case 'm': return MLIMG_FILES_MINE;
+	case 'n': return MLIMG_FILES_NEXT;
+	case 'r': return MLIMG_FILES_REMOVED;
+	default: return MLIMG_FILES_PLAIN;
+	}
+}
+
+TEST(packages)
+{
+	const struct mlimg_reconcile_input in = {.package = package_of};
+
+	/* The user's version stays whole, and what he removed stays removed. */
+	check_with(in, "usr/m=A usr/m2=A", "usr/m=B usr/m2=B", "usr/m=C usr/m2=A", "", "");
+	check_with(in, "usr/m=A", "usr/m=B", "usr/m=B", "", "");
+	check_with(in, "usr/m=A", "usr=d", "usr/m=W", "", "");
+	check_with(in, "usr/r=A", "usr=d", "usr/r=W", "", "");
+	check_with(in, "etc/m=A", "etc/m=B", "etc/m=C", "", "");
+	/* The new stack's version: none of the user's is left. */
+	check_with(in, "usr=d", "usr/n=B", "usr/n=A", "a usr/n; D usr=d", NULL);
+	check_with(in, "usr=d", "usr/x=d", "usr/n=A", "a usr/n; D usr=d",
+		TOLD("conflict", "owned", "aside"));
+	check_with(in, "usr/n=A", "usr/n=A", "usr/n=B", "a usr/n; D usr=d", NULL);
+	check_with(in, "usr/n=A", "usr/n=B", "usr/n=A", "d usr/n; D usr=d",
+		TOLD("stale", "owned", "dropped"));
+	check_with(in, "usr/n=A", "usr/n=B", "usr/n=W", "d usr/n; D usr=d", NULL);
+	check_with(in, "usr/n=A", "usr/n=A", "usr/n=W", "d usr/n; D usr=d",
+		TOLD("whiteout-changed", "owned", "dropped"));
+	check_with(in, "var=d", "var=d", "var/n=A", "a var/n; D var=d", NULL);
+	check_with(in, "var=d", "var=d", "var/lib/dpkg/info/n.list=A", "d var/lib/dpkg/info/n.list",
+		TOLD("conflict", "packages", "dropped"));
+	/* Caches and what is pinned belong to nobody. */
+	check_with(in, "", "", "etc/ld.so.cache=A", "d etc/ld.so.cache", NULL);
+	more_classes = "usr/n keep\n";
+	check_with(in, "usr/n=A", "usr/n=B", "usr/n=A", "", "");
+	more_classes = NULL;
+	check_with(in, "usr/o=A", "usr/o=B", "usr/o=C", "a usr/o; D usr=d", NULL);
+}
+
+TEST(links_that_follow_from_databases)
+{
+	static const struct mlimg_packages_link links[] = {
+		{"etc/alternatives/a", "X"}, {"etc/alternatives/b", NULL}};
+	const struct mlimg_reconcile_input in = {.links = links, .n_links = 2};
+
+	check_with(in, "", "etc/alternatives/a=>X", "etc/alternatives/a=>Y",
+		"d etc/alternatives/a; D etc/alternatives=d; D etc=d", NULL);
+	check_with(in, "", "etc/alternatives/a=>Y", "etc/alternatives/a=>X", "", "");
+	check_with(in, "", "etc/alternatives/a=>Y", "etc/alternatives/a=>Z",
+		"d etc/alternatives/a; t etc/alternatives/a=>X",
+		TOLD("merged", "config", "dropped"));
+	check_with(in, "", "etc/alternatives/a=>Y", "",
+		"m etc=d; m etc/alternatives=d; t etc/alternatives/a=>X", "");
+	check_with(in, "", "etc/alternatives/a=>X etc/alternatives/b=>Y", "etc/alternatives/b=>Y",
+		"d etc/alternatives/b; h etc/alternatives/b", NULL);
+	check_with(in, "", "etc/alternatives/a=>X etc/alternatives/b=>Y", "etc/alternatives/b=W",
+		"", "");
+	/* A directory for it is nowhere, or the user has hidden it. */
+	check_with(in, "", "etc=d", "", "", "");
+	check_with(in, "etc/alternatives=d", "etc/alternatives=d", "etc/alternatives=o", "", "");
+}
+
+TEST(what_is_to_be_hidden)
+{
+	static const char *const hidden[] = {"usr/share/a", "usr/share/b"};
+	const struct mlimg_reconcile_input in = {.hidden = hidden, .n_hidden = 2};
+
+	check_with(in, "", "usr/share/a=A usr/share/c=C", "",
+		"m usr=d; m usr/share=d; h usr/share/a", "");
+	check_with(in, "", "usr/share/a=A usr/share/b=B", "usr/share=d,m700",
+		"h usr/share/a; h usr/share/b", NULL);
+	check_with(in, "usr/share/a=A", "usr/share/a=A usr/share/b=d", "usr/share/a=W", "", "");
+	check_with(in, "", "usr/share/a=A", "usr/share/a=B", "a usr/share/a; h usr/share/a", NULL);
+	/* The stale copy goes, and the directory is needed. */
+	check_with(in, "usr/share/a=A", "usr/share/a=B", "usr/share/a=A",
+		"d usr/share/a; h usr/share/a", NULL);
+	/* Hidden already by what is above it. */
+	check_with(in, "usr/share/a=A", "usr/share/a=A", "usr/share=W", "", "");
+	check_with(in, "usr/share/a=A", "usr/share/a=A", "usr/share=o", "", "");
+}
+
+/* --- databases of the three sides --- */
+
+/* The accounts as a machine has them, one line each; '/' is a line's end in words, so homes and shells are left out. */
+TEST(accounts_of_the_three_sides)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+
+	/* The system adds one, the user another, and a number moves: what belongs to it follows. */
+	check_with(in, "etc/passwd=T:r:x:0:0:::/d:x:105:0::: var/d=A,u105",
+		"etc/passwd=T:r:x:0:0:::/d:x:106:0:::/n:x:105:0::: var/d=A,u106",
+		"etc/passwd=T:r:x:0:0:::/d:x:105:0:::/me:x:1000:0::: var/d=B,u105 home/me=d,u1000",
+		"p etc/passwd=T:r:x:0:0:::/d:x:106:0:::/n:x:105:0:::/me:x:1000:0:::; s "
+		"var/d=f,u106",
+		NULL);
+	/* Without a copy of his own the user has changed no account, but owns things. */
+	check_with(in, "etc/passwd=T:r:x:0:0:::/d:x:105:0::: var/d=A,u105",
+		"etc/passwd=T:r:x:0:0:::/d:x:106:0::: var/d=A,u106", "var/d=B,u105",
+		"s var/d=f,u106", NULL);
+	/* A number of the system's that the user's account has already. */
+	check_with(in,
+		"etc/passwd=T:r:x:0:0:::", "etc/passwd=T:r:x:0:0:::/n:x:105:0::: var/n=A,u105",
+		"etc/passwd=T:r:x:0:0:::/me:x:105:0::: home/me=d,u105",
+		"p etc/passwd=T:r:x:0:0:::/n:x:999:0:::/me:x:105:0:::; m var=d; t var/n=A,u999",
+		NULL);
+	mlimg_notes_done(&notes);
+}
+
+TEST(accounts_that_cannot_be_read)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+
+	given.lacks_base = true;
+	check_with(in, "etc/passwd=A", "etc/passwd=B", "etc/passwd=C", "",
+		TOLD("conflict", "accounts", "stays"));
+	given.lacks_base = false;
+	ASSERT_EQ(notes.n, 1);
+	ASSERT_STR(notes.notes[0].path, "etc/passwd");
+	ASSERT_STR(
+		notes.notes[0].text, "not merged: etc/passwd of the old stack: Input/output error");
+	mlimg_notes_done(&notes);
+}
+
+/*
+ * The user has installed a package, and removed one of the system's, of which the new stack has another version.
+ */
+TEST(packages_of_the_three_sides)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+	struct mlimg_report report;
+	struct mlimg_plan plan;
+	mlimg_autofree char *words = NULL;
+
+	plan_with(in,
+		"var/lib/dpkg/status=T:Package:_old/Status:_install_ok_installed/Architecture:_all/"
+		"Version:_1/ "
+		"usr/old=A var/lib/dpkg/info/old.list=T:#usr#old",
+		"var/lib/dpkg/status=T:Package:_old/Status:_install_ok_installed/Architecture:_all/"
+		"Version:_2/ "
+		"usr/old=B usr/old2=B var/lib/dpkg/info/old.list=T:#usr#old/#usr#old2",
+		"var/lib/dpkg/status=T:Package:_own/Status:_install_ok_installed/Architecture:_all/"
+		"Version:_1/ "
+		"usr/own=C usr/old=W var/lib/dpkg/info/own.list=T:#usr#own "
+		"var/lib/dpkg/info/old.list=W",
+		&report, &plan);
+	words = words_of(&plan);
+	/* Its new file is hidden, and nothing of the user's package is touched. */
+	ASSERT_STR(words, "h usr/old2");
+	ASSERT_EQ(notes.n, 0);
+	mlimg_plan_done(&plan);
+	mlimg_report_done(&report);
+	mlimg_notes_done(&notes);
+}

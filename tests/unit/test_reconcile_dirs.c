@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* What is planned for directories, and where owners have moved. */
+#include "tests/lib/plan-words.h"
+
+TEST(directories)
+{
+	/* They stay with what is in them, and get what the user did not change. */
+	check("etc/a=d", "etc/a=d,m700", "etc/a/b=B", "s etc/a=d,m700",
+		TOLD("stale", "config", "merged"));
+	check("etc/a=d", "etc/a=d,m700", "etc/a=d,u5", "s etc/a=d,m700,u5",
+		TOLD("merged", "config", "merged"));
+	check("etc/a=d", "etc/a=d,m700", "etc/a=d,m750", "", TOLD("conflict", "config", "stays"));
+	check("usr/a=d", "usr/a=d,m700,u5", "usr/a=d,m750", "s usr/a=d,m750,u5",
+		TOLD("conflict", "owned", "merged"));
+	check("etc/a=d", "etc=d", "etc/a/b=B", "", TOLD("stale", "config", "stays"));
+	check("etc/a=d", "etc=d", "etc/a=d,m700", "", TOLD("conflict", "config", "stays"));
+	check("", "", "etc/a=d", "", "");
+	/* Copies that hold nothing go. */
+	check("etc/a=d", "etc/a=d,m700", "etc/a=d", "D etc/a=d; D etc=d",
+		TOLD("stale", "config", "dropped"));
+	check("etc/a/b/c=A", "etc/a/b/c=B", "etc/a/b/c=A etc/a/d=D", "d etc/a/b/c; D etc/a/b=d",
+		NULL);
+	check("etc/a=d", "etc/a=d", "etc/a=W", "", "");
+}
+
+TEST(opaque_directories)
+{
+	/* Nothing below is compared; what it hid stays hidden. */
+	check("etc/a/b=A", "etc/a/b=B etc/a/c=C", "etc/a=o etc/a/b=A etc/a/c=D", "", "");
+	check("etc/a/b=A", "etc/a=d,m700 etc/a/b=B", "etc/a=o", "s etc/a=d,m700",
+		TOLD("stale", "config", "merged"));
+	check("etc/a/b=A", "etc=d", "etc/a=o", "", "");
+	check("etc/a/b=A", "etc/a=A", "etc/a=o etc/a/b=B", "a etc/a; D etc=d",
+		TOLD("type-change", "config", "aside"));
+	/* One that hid nothing is joined with what has come. */
+	check("etc=d", "etc/a/b=B etc/a/c=C", "etc/a=o etc/a/b=A etc/a/d=D", "u etc/a; n etc/a/b=B",
+		TOLD("keep", "config", "joined"));
+	check("usr=d", "usr/a/b=B", "usr/a=o usr/a/b=A usr/a/d=D", "u usr/a; a usr/a/b",
+		TOLD("keep", "owned", "joined"));
+	check("etc=d", "etc/a=d,m700", "etc/a=o", "u etc/a", TOLD("conflict", "config", "joined"));
+	check("etc=d", "etc/a/b=A", "etc/a=o etc/a/b=A",
+		"u etc/a; d etc/a/b; D etc/a=d,trusted.overlay.opaque=y; D etc=d", NULL);
+	check("etc/a=A", "etc/a=B", "etc/a=o", "a etc/a; D etc=d",
+		TOLD("type-change", "config", "aside"));
+	check("etc/a=A", "etc=d", "etc/a=o etc/a/b=B", "", "");
+	check("", "", "home/a=o home/a/b=o home/a/b/c=C", "", "");
+}
+
+TEST(renamed_directories)
+{
+	/* usr/b shows what usr/a has. */
+	check("usr/a/x=A", "usr/a/x=A usr/a/y=B", "usr/a=W usr/b=r:a", "", "");
+	check("usr/a/x=A", "usr/a/x=B", "usr/a=W usr/b=r:/usr/a usr/b/x=A", "d usr/b/x", NULL);
+	check("usr/a/x=A", "usr/a/x=B", "usr/a=W usr/b=r:a usr/b/x=A,m600",
+		"t usr/b/xusr/a/x=B,m600", NULL);
+	check("etc/a/x=A", "etc/a/x=B", "etc/a=W etc/b=r:a etc/b/x=C", "n etc/b/xetc/a/x=B", NULL);
+	check("usr/a/d/x=A", "usr/a/d/x=B", "usr/b=r:/usr/a usr/b/d=d usr/b/d/x=A",
+		"d usr/b/d/x; D usr/b/d=d", NULL);
+	/* The class is that of where it is now. */
+	check("usr/a/x=A", "usr/a/x=B", "usr/a=W home/b=r:/usr/a home/b/x=C", "",
+		TOLD("conflict", "data", "stays"));
+	/* A second redirect within, and back by name. */
+	check("a/b/x=A", "a/b/x=B", "c=r:/a c/d=r:b c/d/x=A", "d c/d/x", NULL);
+	/* A renamed directory stays, with the attributes of what it was. */
+	check("usr/a=d", "usr/a=d,m700", "usr/b=r:a", "s usr/b=d,m700",
+		TOLD("stale", "owned", "merged"));
+	/* What it was renamed from is gone, and has become a file. */
+	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "", TOLD("conflict", "owned", "stays"));
+	check("usr/a/x=A", "usr/a=B", "usr/b=r:a usr/b/y=C", "",
+		TOLD("conflict", "owned", "stays"));
+	/* Something new in its place. */
+	check("usr/a/x=A", "usr/a/x=A usr/b/z=B", "usr/a=W usr/b=r:a", "",
+		"hides what the new stack has");
+	/* Within an opaque directory nothing lies beneath, but for what is named from the root. */
+	check("usr/o/a/x=A", "usr/o/a/x=B", "usr/o=o usr/o/b=r:a usr/o/b/x=A", "", "");
+	check("usr/o=d usr/a/x=A", "usr/o=d usr/a/x=B", "usr/o=o usr/o/b=r:/usr/a usr/o/b/x=A",
+		"d usr/o/b/x", NULL);
+	/* What overlayfs would not take. */
+	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:../a usr/b/x=A", "", "");
+	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:/usr/../usr/a usr/b/x=A", "", "");
+}
+
+/* --- owners --- */
+
+static const struct mlimg_moved_id five_to_six[] = {{5, 6}};
+static const struct mlimg_owner_moves moved = {five_to_six, 1, five_to_six, 1};
+
+TEST(owners_that_have_moved)
+{
+	const struct mlimg_reconcile_input in = {.moved = &moved};
+
+	check_with(in, "var/a=A,u5,g5", "var/a=A,u6,g6", "var/a=B,u5,g5", "s var/a=f,u6,g6",
+		TOLD("keep", "data", "merged"));
+	check_with(in, "var/a=A,u5", "var/a=B,u6", "var/a=A,u5", "d var/a; D var=d",
+		TOLD("stale", "data", "dropped"));
+	check_with(
+		in, "", "", "var/a=d,u5 var/a/b=B,u5,g7", "s var/a/b=f,u6,g7; s var/a=d,u6", NULL);
+	check_with(in, "var/a=A", "var/a=B", "var/a=A,u5", "t var/a=B,u6", NULL);
+	check_with(in, "", "", "etc/machine-id=A,u5", "s etc/machine-id=f,u6", NULL);
+	check_with(in, "var/a=A,u5", "var/a=A,u6", "var/a=W", "", "");
+	check_with(in, "", "", "var/a=B,u6", "", "");
+	check_with(in, "", "", "var/a=B,u5,#1 var/b=B,u5,#1", "s var/a=f,u6; s var/b=f,u6", NULL);
+}
+
+TEST(owners_of_the_new_stack_that_are_taken)
+{
+	const struct mlimg_reconcile_input in = {.moved_in_next = &moved};
+
+	/* They are copied up, with the directories on their way. */
+	check_with(in, "", "var/x/a=A,u5 var/x/b=B,g5 var/x/c=C", "",
+		"m var=d; m var/x=d; t var/x/a=A,u6; t var/x/b=B,g6", "");
+	check_with(in, "", "var/x=d,u5 var/x/a=A,u5 usr/l=>x,u5", "var=d",
+		"m usr=d; t usr/l=>x,u6; m var/x=d,u6; t var/x/a=A,u6", NULL);
+	/* What the user has there, or hides. */
+	check_with(in, "", "var/x/a=A,u5", "var/x/a=A,u6", "d var/x/a; t var/x/a=A,u6", NULL);
+	check_with(in, "", "var/x/a=A,u5", "var/x/a=B", "", NULL);
+	check_with(in, "var/x/a=A", "var/x/a=A,u5", "var/x=W", "", NULL);
+	check_with(in, "var/x=d", "var/x/a=A,u5", "var/x=o", "", NULL);
+	check_with(in, "var/x=d", "var/x=d,u5", "var/x=d", "s var/x=d,u6", NULL);
+	check_with(in, "var/x=d", "var/x=d,u5", "var/x/a=B", "s var/x=d,u6", NULL);
+}
