@@ -160,7 +160,8 @@ static void texts_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE])
 static size_t max_of(enum mlimg_path_class class, const char *path)
 {
 	switch (class) {
-	case MLIMG_CLASS_CONFIG: return MLIMG_BASE_TEXT_MAX;
+	case MLIMG_CLASS_CONFIG:
+	case MLIMG_CLASS_MERGE: return MLIMG_BASE_TEXT_MAX;
 	case MLIMG_CLASS_ACCOUNTS: return MLIMG_RECORDS_SIZE_MAX;
 	case MLIMG_CLASS_PACKAGES:
 		return mlimg_records_form_of(path) != MLIMG_RECORDS_NONE ||
@@ -169,6 +170,11 @@ static size_t max_of(enum mlimg_path_class class, const char *path)
 			: 0;
 	default: return 0;
 	}
+}
+
+static bool is_small(enum mlimg_path_class class)
+{
+	return class == MLIMG_CLASS_CONFIG || class == MLIMG_CLASS_MERGE;
 }
 
 static int collect_texts(const struct mlimg_manifest *manifest, const struct mlimg_lowers *lowers,
@@ -188,8 +194,7 @@ static int collect_texts(const struct mlimg_manifest *manifest, const struct mli
 		class = mlimg_path_class_of(classes, e->path);
 		if (e->size_bytes > max_of(class, e->path) ||
 			all + e->size_bytes > MLIMG_BASE_TEXTS_MAX - TEXTS_LIST_MAX ||
-			(class == MLIMG_CLASS_CONFIG &&
-				config + e->size_bytes > MLIMG_BASE_TEXTS_SUM_MAX))
+			(is_small(class) && config + e->size_bytes > MLIMG_BASE_TEXTS_SUM_MAX))
 			continue;
 		r = mlimg_lowers_read(lowers, e->path, e->digest, e->size_bytes, &data, &size);
 		if (r == 0) {
@@ -202,7 +207,7 @@ static int collect_texts(const struct mlimg_manifest *manifest, const struct mli
 		if (r < 0)
 			continue;
 		all += size;
-		config += class == MLIMG_CLASS_CONFIG ? size : 0;
+		config += is_small(class) ? size : 0;
 	}
 	return 0;
 }

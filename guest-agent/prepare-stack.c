@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* `mlimg-agent prepare`: what the user layer last ran on, and what it runs on now. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "guest-agent/base.h"
+#include "guest-agent/classes.h"
 #include "guest-agent/convert.h"
 #include "guest-agent/prepare-impl.h"
 #include "guest-agent/reconcile.h"
@@ -87,6 +90,18 @@ static int leave_state(struct mlimg_prepare *p, struct mlimg_err *err)
 		     : mlimg_replace_file(p->root_fd, "state.json", text, strlen(text), 0600, err);
 }
 
+static int read_classes(struct mlimg_prepare *p, const struct mlimg_manifest *merged,
+	struct mlimg_lowers *lowers, struct mlimg_path_classes **ret, struct mlimg_err *err)
+{
+	mlimg_autoclose int upper_fd =
+		openat(p->user.fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (upper_fd < 0)
+		return mlimg_err_set(err, errno, "open user/upper");
+	return mlimg_classes_declared(
+		merged, lowers, upper_fd, mlimg_prepare_is_unionfs(p), &p->boot, ret, err);
+}
+
 /*
  * The stack is the first one, or its manifest is lost. Without a state for commit the user layer
  * keeps what it knows.
@@ -95,17 +110,16 @@ static int write_base(
 	struct mlimg_prepare *p, const struct mlimg_manifest *merged, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_lowers_close) struct mlimg_lowers lowers = {.n = 0};
-	struct mlimg_path_classes *classes = mlimg_path_classes_new();
+	struct mlimg_path_classes *classes = NULL;
 	int r;
 
-	if (!classes)
-		return mlimg_err_set(err, ENOMEM, "prepare");
 	p->next.generation = p->boot.generation;
 	p->next.stack = p->boot.stack;
 	r = mlimg_base_write(p->dir_fd, merged, &p->next, err);
 	if (r == 0 &&
 		(mlimg_lowers_open(p->root_fd, mlimg_prepare_is_index(p), p->layers, p->n_layers,
 			 &lowers, err) < 0 ||
+			read_classes(p, merged, &lowers, &classes, err) < 0 ||
 			mlimg_base_write_texts(p->dir_fd, merged, &lowers, classes, &p->next, err) <
 				0))
 		mlimg_boot_note(&p->boot, "texts are not kept for the next change: %s", err->text);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "guest-agent/change-stage.h"
+#include "guest-agent/classes.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
 #include "guest-agent/skipped.h"
@@ -22,8 +23,7 @@
 struct reading {
 	struct mlimg_lowers lowers;
 	struct mlimg_base_texts texts;
-	struct mlimg_path_classes *classes;
-	struct mlimg_boot *boot;
+	struct mlimg_path_classes *classes; /* with what is declared, once there is a plan */
 };
 
 /* --- what the planner reads --- */
@@ -55,29 +55,6 @@ static int read_next(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], 
 	return mlimg_lowers_read(&reading->lowers, path, digest, max, ret_data, ret_size);
 }
 
-static void leave_out(const struct mlimg_err *why, void *ctx)
-{
-	mlimg_boot_note(ctx, "left out: %s", why->text);
-}
-
-/* The layers' tables, those of the upper layers after those beneath; then what the user has added. */
-static int read_classes(struct reading *reading, int upper_fd, struct mlimg_err *err)
-{
-	static const char *const dirs[] = {
-		"usr/lib/mlimg/" MLIMG_CLASS_DIR, "etc/mlimg/" MLIMG_CLASS_DIR};
-	int r = 0;
-
-	reading->classes = mlimg_path_classes_new();
-	if (!reading->classes)
-		return mlimg_err_set(err, ENOMEM, "read " MLIMG_CLASS_DIR);
-	for (size_t dir = 0; dir < 2; dir++)
-		for (size_t i = reading->lowers.n + 1; i-- > 0 && r >= 0;)
-			r = mlimg_path_classes_read(reading->classes,
-				i > 0 ? reading->lowers.fds[i - 1] : upper_fd, dirs[dir], leave_out,
-				reading->boot, err);
-	return r < 0 ? r : 0;
-}
-
 static void reading_done(struct reading *reading)
 {
 	mlimg_lowers_close(&reading->lowers);
@@ -86,11 +63,13 @@ static void reading_done(struct reading *reading)
 }
 
 static int begin_reading(
-	struct mlimg_reconciling *r, int upper_fd, struct reading *reading, struct mlimg_err *err)
+	struct mlimg_reconciling *r, struct reading *reading, struct mlimg_err *err)
 {
 	int ret;
 
-	reading->boot = r->boot;
+	reading->classes = mlimg_path_classes_new();
+	if (!reading->classes)
+		return mlimg_err_set(err, ENOMEM, "read " MLIMG_CLASS_DIR);
 	ret = mlimg_lowers_open(
 		r->root_fd, r->is_index, r->layers, r->n_layers, &reading->lowers, err);
 	if (ret < 0)
@@ -101,7 +80,7 @@ static int begin_reading(
 	if (ret < 0)
 		mlimg_boot_note(
 			r->boot, "texts that both sides changed are not merged: %s", err->text);
-	return read_classes(reading, upper_fd, err);
+	return 0;
 }
 
 /* --- the change --- */
@@ -121,6 +100,9 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 	struct mlimg_reconcile_input input = {.next = next,
 		.upper = &upper.source,
 		.classes = reading->classes,
+		.reads_classes = true,
+		.left_out = mlimg_classes_left_out,
+		.left_out_ctx = r->boot,
 		.generation = r->boot->generation,
 		.from = r->old->stack.stack_id,
 		.to = r->boot->stack.stack_id,
@@ -185,6 +167,14 @@ static void unmake(struct mlimg_reconciling *r)
 	mlimg_reported_remove(r->dir_fd, r->boot->generation);
 }
 
+static void note_not_begun(struct mlimg_reconciling *r, const struct mlimg_err *why)
+{
+	mlimg_boot_note(r->boot,
+		"the user layer is not brought into agreement with this stack: %.300s; "
+		"the next boot tries again",
+		why->text);
+}
+
 static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
 	struct reading *reading, struct mlimg_report *report, const struct mlimg_plan *plan,
 	struct mlimg_err *err)
@@ -206,10 +196,7 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 	if (ret < 0) {
 		unmake(r);
 		r->boot->is_report_lost = true;
-		mlimg_boot_note(r->boot,
-			"the user layer is not brought into agreement with this stack: %.300s; "
-			"the next boot tries again",
-			err->text);
+		note_not_begun(r, err);
 		return 1;
 	}
 	r->boot->reconciled = MLIMG_BOOT_RECONCILED;
@@ -222,14 +209,14 @@ int mlimg_reconcile(
 {
 	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
 	mlimg_cleanup(mlimg_plan_done) struct mlimg_plan planned = {0};
-	mlimg_cleanup(reading_done) struct reading reading = {.boot = NULL};
+	mlimg_cleanup(reading_done) struct reading reading = {.classes = NULL};
 	mlimg_autoclose int upper_fd =
 		openat(r->user->fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int ret;
 
 	if (upper_fd < 0)
 		return mlimg_err_set(err, errno, "open user/upper");
-	ret = begin_reading(r, upper_fd, &reading, err);
+	ret = begin_reading(r, &reading, err);
 	if (ret == 0)
 		ret = mlimg_report_init(&report, err);
 	if (ret == 0)

@@ -2,19 +2,17 @@
 #include "libmlimg/path-class.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/arena.h"
-#include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 #include "libmlimg/manifest-lex.h"
 #include "libmlimg/manifest.h"
 #include "libmlimg/rebuild.h"
 
 struct rule {
 	const char *glob;
+	const char *hook; /* of class merge; else NULL */
 	enum mlimg_path_class class;
 };
 
@@ -75,6 +73,7 @@ const char *mlimg_path_class_name(enum mlimg_path_class class)
 		[MLIMG_CLASS_PACKAGES] = "packages",
 		[MLIMG_CLASS_DERIVED] = "derived",
 		[MLIMG_CLASS_KEEP] = "keep",
+		[MLIMG_CLASS_MERGE] = "merge",
 	};
 
 	return names[class];
@@ -190,9 +189,32 @@ bool mlimg_path_is_in_glob(const char *path, const char *glob)
 
 /* --- files --- */
 
-static enum mlimg_path_class class_of_name(struct mlimg_span name)
+static bool is_hook_name(struct mlimg_span name)
 {
-	for (enum mlimg_path_class c = MLIMG_CLASS_CONFIG; c < MLIMG_N_CLASSES; c++)
+	static const char other[] = "._-";
+
+	for (size_t i = 0; i < name.size; i++) {
+		char c = name.at[i], lower = (char)(c | 0x20);
+
+		if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ||
+			    (i && c && strchr(other, c))))
+			return false;
+	}
+	return name.size > 0 && name.size <= MLIMG_CLASS_HOOK_MAX;
+}
+
+/* @return 0 when it is none; @ret_hook: of class merge, else empty */
+static enum mlimg_path_class class_of_name(struct mlimg_span name, struct mlimg_span *ret_hook)
+{
+	static const char prefix[] = "merge:";
+	size_t size = sizeof(prefix) - 1;
+
+	*ret_hook = (struct mlimg_span){NULL, 0};
+	if (name.size > size && memcmp(name.at, prefix, size) == 0) {
+		*ret_hook = (struct mlimg_span){name.at + size, name.size - size};
+		return is_hook_name(*ret_hook) ? MLIMG_CLASS_MERGE : 0;
+	}
+	for (enum mlimg_path_class c = MLIMG_CLASS_CONFIG; c < MLIMG_CLASS_MERGE; c++)
 		if (mlimg_span_is(name, mlimg_path_class_name(c)))
 			return c;
 	return 0;
@@ -253,7 +275,8 @@ static int add_line(
 	size_t size = glob_size(line);
 	struct mlimg_span glob = {line.at, size};
 	struct mlimg_span class = trim((struct mlimg_span){line.at + size, line.size - size});
-	struct rule rule = {.class = class_of_name(class)};
+	struct mlimg_span hook;
+	struct rule rule = {.class = class_of_name(class, &hook)};
 
 	while (glob.size && glob.at[0] == '/')
 		glob.at++, glob.size--;
@@ -269,7 +292,9 @@ static int add_line(
 	if (*ret_why)
 		return 0;
 	rule.glob = mlimg_arena_strndup(classes->arena, glob.at, glob.size);
-	if (!rule.glob ||
+	if (hook.size)
+		rule.hook = mlimg_arena_strndup(classes->arena, hook.at, hook.size);
+	if (!rule.glob || (hook.size && !rule.hook) ||
 		mlimg_buffer_reserve(&classes->rules, &classes->rules_room,
 			(classes->n_rules + 1) * sizeof(rule)) < 0)
 		return -ENOMEM;
@@ -309,63 +334,6 @@ int mlimg_path_classes_add(struct mlimg_path_classes *classes, const char *name,
 		     : mlimg_err_refuse(err, "%s: line %zu: %s", name, n, why);
 }
 
-/* --- directories of files --- */
-
-static int is_conf(const struct dirent *d)
-{
-	size_t size = strlen(d->d_name);
-
-	return size > 5 && d->d_name[0] != '.' && strcmp(d->d_name + size - 5, ".conf") == 0;
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int add_file(
-	struct mlimg_path_classes *classes, int dir_fd, const char *name, struct mlimg_err *err)
-{
-	mlimg_autoclose int fd = mlimg_open_beneath_strict(
-		dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	mlimg_autofree char *text = NULL;
-	size_t size;
-	int r;
-
-	if (fd < 0)
-		return mlimg_err_set(err, fd, "%s", name);
-	r = mlimg_read_fd(fd, name, MLIMG_CLASS_FILE_MAX, &text, &size, err);
-	return r < 0 ? r : mlimg_path_classes_add(classes, name, text, size, err);
-}
-
-int mlimg_path_classes_read(struct mlimg_path_classes *classes, int root_fd, const char *dir,
-	void (*left_out)(const struct mlimg_err *why, void *ctx), void *ctx, struct mlimg_err *err)
-{
-	mlimg_autoclose int fd = mlimg_open_beneath_strict(root_fd, dir, O_RDONLY | O_DIRECTORY);
-	struct dirent **names;
-	int n, added = 0, r = 0;
-
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return mlimg_err_set(err, fd, "open '%s'", dir);
-	n = scandirat(fd, ".", &names, is_conf, by_bytes);
-	if (n < 0)
-		return mlimg_err_set(err, errno, "read '%s'", dir);
-	for (int i = 0; i < n; i++) {
-		struct mlimg_err why = MLIMG_ERR_INIT;
-
-		if (r != -ENOMEM)
-			r = add_file(classes, fd, names[i]->d_name, &why);
-		added += r == 0;
-		if (r < 0 && r != -ENOMEM && left_out)
-			left_out(&why, ctx);
-		free(names[i]);
-	}
-	free(names);
-	return r == -ENOMEM ? mlimg_err_set(err, ENOMEM, "read '%s'", dir) : added;
-}
-
 /* --- the table --- */
 
 struct mlimg_path_classes *mlimg_path_classes_new(void)
@@ -394,16 +362,29 @@ void mlimg_path_classes_free(struct mlimg_path_classes *classes)
 	free(classes);
 }
 
-enum mlimg_path_class mlimg_path_class_of(
-	const struct mlimg_path_classes *classes, const char *path)
+/* @return the line that decides */
+static const struct rule *rule_of(const struct mlimg_path_classes *classes, const char *path)
 {
+	static const struct rule cache = {.class = MLIMG_CLASS_DERIVED},
+				 none = {.class = MLIMG_CLASS_DATA};
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
 
 	for (size_t i = classes->n_rules; i-- > 0;) {
 		if (i + 1 == classes->n_defaults && mlimg_rebuild_is_cache(path, listed))
-			return MLIMG_CLASS_DERIVED;
+			return &cache;
 		if (mlimg_path_is_in_glob(path, classes->rules[i].glob))
-			return classes->rules[i].class;
+			return &classes->rules[i];
 	}
-	return MLIMG_CLASS_DATA;
+	return &none;
+}
+
+enum mlimg_path_class mlimg_path_class_of(
+	const struct mlimg_path_classes *classes, const char *path)
+{
+	return rule_of(classes, path)->class;
+}
+
+const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path)
+{
+	return rule_of(classes, path)->hook;
 }

@@ -15,18 +15,24 @@
  *     packages   merged by record; without a merged text as data            var/lib/dpkg, var/lib/apt/extended_states
  *     derived    dropped whenever the stack has changed, and rebuilt        what rebuild.h knows: ld.so.cache, mime, icons, ...
  *     keep       the user's stays silently, whatever happened               machine-id, host keys, hostname, resolv.conf, fstab, ...
+ *     merge:NAME as config, but merged by the executable NAME instead of    nowhere
+ *                by lines (below)
  *
  * What needs no class of its own: directories of parts (NAME.d, as ld.so.conf.d, sysctl.d, cron.d, apt's sources.list.d, sudoers.d) are
  * merged by the union itself, a file at a time. So are the links that enable systemd's units (etc/systemd/system/TARGET.wants/UNIT): enabling
  * makes a link, disabling one of the system's leaves a whiteout, and masking makes a link of the unit's own name to /dev/null, which hides
  * it; each is an entry of its own, so what the user enabled, disabled and masked stays so, and what a new system enables comes with it.
  *
+ * What a table cannot say, a hook can: an executable that a layer has as usr/lib/mlimg/merge.d/NAME and that makes one file of three. The guest's
+ * agent runs it, and guest-agent/hook.h says how and with what; who plans on a host runs nothing, and tells where one would be. NAME is of ASCII
+ * letters and digits, '.', '_' and '-', and begins with a letter or digit.
+ *
  * Lines: "GLOB CLASS", separated by blanks; '#' begins a comment line; empty lines are skipped. A line's end may be CR LF. In a glob '*' and '?'
  * stay within a component, '**' goes over any number of them, '[a-z]' and '[!a-z]' are one byte but '/', and a backslash takes a
  * byte's meaning away (and so a blank's). A slash at the beginning changes nothing. A glob stands for the path and for all that is below it.
  *
- * The last line that fits decides. Files are taken in the byte order of their names, all of them after the defaults, so later files win over earlier
- * ones, and within a file lines for the particular stand below those for the general.
+ * The last line that fits decides, so within a file lines for the particular stand below those for the general. Which files count, and in which order,
+ * says class-files.h.
  */
 #ifndef MLIMG_PATH_CLASS_H
 #define MLIMG_PATH_CLASS_H
@@ -45,18 +51,19 @@ enum mlimg_path_class {
 	MLIMG_CLASS_PACKAGES,
 	MLIMG_CLASS_DERIVED,
 	MLIMG_CLASS_KEEP,
+	MLIMG_CLASS_MERGE, /**< merge:NAME */
 };
 
-#define MLIMG_N_CLASSES 8             /**< one more than the greatest class */
-#define MLIMG_CLASS_DIR "reconcile.d" /**< where the files lie, in etc/mlimg and usr/lib/mlimg */
-#define MLIMG_CLASS_FILE_MAX 65536    /**< bytes of one file */
-#define MLIMG_CLASS_LINES_MAX 256     /**< lines of all files: each is asked for each path */
-#define MLIMG_CLASS_GLOB_MAX 1024     /**< bytes of a glob */
+#define MLIMG_N_CLASSES 9          /**< one more than the greatest class */
+#define MLIMG_CLASS_FILE_MAX 65536 /**< bytes of one file */
+#define MLIMG_CLASS_LINES_MAX 256  /**< lines of all files: each is asked for each path */
+#define MLIMG_CLASS_GLOB_MAX 1024  /**< bytes of a glob */
+#define MLIMG_CLASS_HOOK_MAX 64    /**< bytes of a hook's name */
 
 /** A table. */
 struct mlimg_path_classes;
 
-/** @return the class's name: "config", "owned", "data", "accounts", "packages", "derived" or "keep" */
+/** @return the class's name: "config", "owned", "data", "accounts", "packages", "derived", "keep" or "merge" */
 const char *mlimg_path_class_name(enum mlimg_path_class class);
 
 /** @return the defaults, in the form of a file */
@@ -81,24 +88,12 @@ void mlimg_path_classes_free(struct mlimg_path_classes *classes);
 int mlimg_path_classes_add(struct mlimg_path_classes *classes, const char *name, const char *text,
 	size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/**
- * Add the files NAME.conf of a directory, sorted by name. Those that cannot be taken are left out.
- *
- * @param classes   the table
- * @param root_fd   a tree
- * @param dir       the directory in there, as "etc/mlimg/reconcile.d"; no symbolic link is followed. May be missing
- * @param left_out  told why a file is left out; may be NULL
- * @param ctx       handed to @p left_out
- * @param err       see there
- * @return          the number of files that were added, or -errno
- */
-int mlimg_path_classes_read(struct mlimg_path_classes *classes, int root_fd, const char *dir,
-	void (*left_out)(const struct mlimg_err *why, void *ctx), void *ctx,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
-
 /** @return the class of @p path, which is as in manifests */
 enum mlimg_path_class mlimg_path_class_of(
 	const struct mlimg_path_classes *classes, const char *path);
+
+/** @return the name of the hook for @p path, or NULL when it is not of class merge */
+const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path);
 
 /** @return whether @p glob stands for @p path; see above */
 bool mlimg_path_is_in_glob(const char *path, const char *glob);

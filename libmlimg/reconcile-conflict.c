@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of an entry by its verdict and its class. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
@@ -9,6 +10,12 @@
 static bool is_file(const struct mlimg_entry *e)
 {
 	return e && e->type == MLIMG_FILE;
+}
+
+/* One side's file is put beside the other's. */
+static bool is_config(const struct mine *m)
+{
+	return m->class == MLIMG_CLASS_CONFIG || m->class == MLIMG_CLASS_MERGE;
 }
 
 static bool is_text_of(
@@ -114,31 +121,84 @@ int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_en
 	return r < 0 ? r : 1;
 }
 
-static int merge_text(struct planning *p, const struct mine *m, char **ret_text, size_t *ret_size)
+/* Both sides' texts, and the base's. */
+struct three {
+	char *base, *mine, *next;
+	size_t base_size, mine_size, next_size;
+};
+
+static void three_done(struct three *t)
 {
-	mlimg_autofree char *base = NULL, *next = NULL, *mine = NULL;
+	free(t->base);
+	free(t->mine);
+	free(t->next);
+}
+
+/* @return 0; -ENOENT: one of the two cannot be had, -ENOMEM. Without a base t->base is NULL */
+static int read_three(struct planning *p, const struct mine *m, struct three *t)
+{
 	const struct mlimg_reconcile_input *in = p->in;
-	size_t max = MLIMG_MERGE3_SIZE_MAX, base_size, next_size, mine_size;
+	size_t max = MLIMG_MERGE3_SIZE_MAX;
+	int r = -ENOENT;
+
+	if (!in->read_next || m->mapped.size_bytes > max || m->next->size_bytes > max ||
+		p->texts_size > MLIMG_RECONCILE_TEXTS_MAX)
+		return r;
+	if (m->next->size_bytes == 0)
+		r = (t->next = strdup("")) ? 0 : -ENOMEM;
+	else if (m->next->has_digest)
+		r = in->read_next(
+			m->lower, m->next->digest, max, in->read_ctx, &t->next, &t->next_size);
+	if (r == 0)
+		r = in->upper->read(in->upper, m->entry->path, max, &t->mine, &t->mine_size, NULL);
+	if (r < 0 || !is_file(m->base) || m->base->size_bytes > max)
+		return r;
+	if (m->base->size_bytes == 0)
+		r = (t->base = strdup("")) ? 0 : -ENOMEM;
+	else if (m->base->has_digest && in->read_base)
+		r = in->read_base(
+			m->lower, m->base->digest, max, in->read_ctx, &t->base, &t->base_size);
+	return r == -ENOMEM ? r : 0;
+}
+
+/* @return as mlimg_merge3() */
+static int ask_hook(struct planning *p, struct mine *m, const struct three *t, char **ret_text,
+	size_t *ret_size)
+{
+	const struct mlimg_reconcile_hook hook = {
+		.name = mlimg_path_class_hook(p->in->classes, m->entry->path),
+		.path = m->entry->path,
+		.base = {t->base, t->base_size},
+		.mine = {t->mine, t->mine_size},
+		.next = {t->next, t->next_size}};
 	int r;
 
+	m->why = "hook";
+	if (!p->in->hook || !hook.name)
+		return MLIMG_MERGE3_CONFLICT;
+	r = p->in->hook(&hook, p->in->hook_ctx, ret_text, ret_size);
+	return r < 0 ? r : r == 0 ? MLIMG_MERGE3_CONFLICT : MLIMG_MERGE3_MERGED;
+}
+
+/* @ret_text: NULL when they are not merged. @return 0, -ENOMEM */
+static int merge_text(struct planning *p, struct mine *m, char **ret_text, size_t *ret_size)
+{
+	mlimg_cleanup(three_done) struct three t = {.base = NULL};
+	int r = read_three(p, m, &t);
+
 	*ret_text = NULL;
-	if (!in->read_base || !in->read_next || m->mapped.size_bytes > max ||
-		!m->base->has_digest || !m->next->has_digest || m->base->size_bytes > max ||
-		m->next->size_bytes > max || p->texts_size > MLIMG_RECONCILE_TEXTS_MAX)
-		return 0;
-	r = in->read_base(m->lower, m->base->digest, max, in->read_ctx, &base, &base_size);
-	if (r == 0)
-		r = in->read_next(m->lower, m->next->digest, max, in->read_ctx, &next, &next_size);
-	if (r == 0)
-		r = in->upper->read(in->upper, m->entry->path, max, &mine, &mine_size, NULL);
 	if (r < 0)
 		return r == -ENOMEM ? no_memory(p, m->entry->path) : 0;
-	r = mlimg_merge3((struct mlimg_merge3_text){base, base_size},
-		(struct mlimg_merge3_text){mine, mine_size},
-		(struct mlimg_merge3_text){next, next_size}, ret_text, ret_size, p->err);
+	if (m->class == MLIMG_CLASS_MERGE)
+		r = ask_hook(p, m, &t, ret_text, ret_size);
+	else if (t.base)
+		r = mlimg_merge3((struct mlimg_merge3_text){t.base, t.base_size},
+			(struct mlimg_merge3_text){t.mine, t.mine_size},
+			(struct mlimg_merge3_text){t.next, t.next_size}, ret_text, ret_size,
+			p->err);
 	if (r == MLIMG_MERGE3_MERGED)
 		p->texts_size += *ret_size;
-	return r < 0 ? r : 0;
+	return r == -ENOMEM ? no_memory(p, m->entry->path) : 0;
 }
 
 static int conflict_in_config(struct planning *p, struct mine *m, struct mlimg_merged_entry *merged)
@@ -149,7 +209,7 @@ static int conflict_in_config(struct planning *p, struct mine *m, struct mlimg_m
 
 	if (!(merged->conflicts & MLIMG_CONTENTS))
 		return put_merged(p, m, merged, MLIMG_CONFLICT);
-	if (is_file(m->base) && is_file(m->next) && is_file(&m->mapped))
+	if (is_file(m->next) && is_file(&m->mapped))
 		r = merge_text(p, m, &text, &size);
 	if (r == 0 && text) {
 		r = plan_put_contents(p, m, merged, text, size);
@@ -169,7 +229,7 @@ static int conflict(struct planning *p, struct mine *m)
 		return plan_keep(p, m, MLIMG_CONFLICT);
 	if (mlimg_reconcile_merge(m->base, m->next, &m->mapped, p->arena, &merged) < 0)
 		return no_memory(p, m->entry->path);
-	if (m->class == MLIMG_CLASS_CONFIG)
+	if (is_config(m))
 		return conflict_in_config(p, m, &merged);
 	return put_merged(p, m, &merged, MLIMG_CONFLICT);
 }
@@ -180,7 +240,7 @@ static int type_change(struct planning *p, struct mine *m)
 
 	if (m->next->type == MLIMG_DIR || m->class == MLIMG_CLASS_OWNED)
 		return plan_set_aside(p, m, MLIMG_TYPE_CHANGE);
-	if (m->class == MLIMG_CLASS_CONFIG)
+	if (is_config(m))
 		return put_beside(p, m, &merged, MLIMG_TYPE_CHANGE);
 	return plan_keep(p, m, MLIMG_TYPE_CHANGE);
 }

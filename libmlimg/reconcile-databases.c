@@ -5,6 +5,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/reconcile-impl.h"
+#include "libmlimg/upper-view.h"
 
 /* @return a text of a stack. -ENOENT: it is not there; -EIO: it cannot be had; -ENOMEM */
 static int read_of_stack(
@@ -28,20 +29,26 @@ static int read_of_stack(
 	return r == 0 || r == -ENOMEM ? r : -EIO;
 }
 
-/* As the user sees it: where the upper has nothing, what the old stack has. */
+/*
+ * As the user sees it: where the upper has nothing, what the old stack has. -EMLINK: it is no file, or behind a symbolic link. What a link leads to cannot
+ * be replaced by replacing the link, and to take the database for an empty one would undo all that the user has in it.
+ */
 static int read_of_mine(
 	const struct planning *p, const char *path, char **ret_text, size_t *ret_size)
 {
-	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path);
 	struct mlimg_upper_source *source = p->in->upper;
+	struct mlimg_seen seen;
 	int r;
 
-	if (!e)
-		return read_of_stack(p, false, path, ret_text, ret_size);
-	if (e->type != MLIMG_FILE)
+	mlimg_upper_see(p->upper, p->in->base, path, &seen);
+	if (seen.kind == MLIMG_SEEN_STACK)
+		return read_of_stack(p, false, seen.lower, ret_text, ret_size);
+	if (seen.kind == MLIMG_SEEN_NOTHING)
 		return -ENOENT;
+	if (seen.kind == MLIMG_SEEN_ELSEWHERE || seen.entry->type != MLIMG_FILE)
+		return -EMLINK;
 	r = source->read(source, path, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size, NULL);
-	return r == 0 || r == -ENOMEM ? r : -EIO;
+	return r == -ENOENT ? -EIO : r;
 }
 
 static int read_side(const struct planning *p, enum mlimg_merge_side side, const char *path,
@@ -50,6 +57,18 @@ static int read_side(const struct planning *p, enum mlimg_merge_side side, const
 	return side == MLIMG_SIDE_MINE
 		? read_of_mine(p, path, ret_text, ret_size)
 		: read_of_stack(p, side == MLIMG_SIDE_NEXT, path, ret_text, ret_size);
+}
+
+static int cannot_read(int r, enum mlimg_merge_side side, const char *path, struct mlimg_err *err)
+{
+	static const char *const whose[MLIMG_N_MERGE_SIDES] = {[MLIMG_SIDE_BASE] = "the old stack",
+		[MLIMG_SIDE_NEXT] = "the new stack",
+		[MLIMG_SIDE_MINE] = "the user"};
+
+	return r == -EMLINK
+		? mlimg_err_set(err, 0, "/%s of %s is no file, or behind a symbolic link", path,
+			  whose[side])
+		: mlimg_err_set(err, r, "/%s of %s", path, whose[side]);
 }
 
 /* What cannot be merged stays as it would without this. @return 0, -ENOMEM */
@@ -75,11 +94,25 @@ static int read_accounts(const struct planning *p, enum mlimg_merge_side side,
 		int r = read_side(p, side, path, &texts[f], &size);
 
 		if (r < 0 && r != -ENOENT)
-			return mlimg_err_set(err, r, "%s of %s", path,
-				side == MLIMG_SIDE_BASE           ? "the old stack"
-					: side == MLIMG_SIDE_NEXT ? "the new stack"
-								  : "the user");
+			return cannot_read(r, side, path, err);
 		ret->files[f] = (struct mlimg_records_text){texts[f], size};
+	}
+	return 0;
+}
+
+/* The system's accounts are asked for again and again. @return 0, -ENOMEM */
+static int note_owners(struct planning *p)
+{
+	p->owners = calloc(2, SMALL_IDS / 8);
+	if (!p->owners)
+		return no_memory(p, "etc/passwd");
+	for (size_t i = 1; i < p->upper->n_entries; i++) {
+		const struct mlimg_entry *e = &p->upper->entries[i];
+
+		if (e->uid < SMALL_IDS)
+			p->owners[e->uid / 8] |= (uint8_t)(1u << e->uid % 8);
+		if (e->gid < SMALL_IDS)
+			p->owners[(SMALL_IDS + e->gid) / 8] |= (uint8_t)(1u << e->gid % 8);
 	}
 	return 0;
 }
@@ -88,6 +121,8 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 {
 	const struct planning *p = ctx;
 
+	if (id < SMALL_IDS)
+		return p->owners[(is_group * SMALL_IDS + id) / 8] & 1u << id % 8;
 	for (size_t i = 1; i < p->upper->n_entries; i++)
 		if ((is_group ? p->upper->entries[i].gid : p->upper->entries[i].uid) == id)
 			return true;
@@ -100,8 +135,10 @@ static int merge_accounts(struct planning *p, struct databases *d)
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
 	const struct mlimg_accounts_used used = {is_used, p};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = 0;
+	int r = note_owners(p);
 
+	if (r < 0)
+		return r;
 	for (enum mlimg_merge_side s = 0; s < MLIMG_N_MERGE_SIDES && r == 0; s++)
 		r = read_accounts(p, s, texts[s], &sides[s], &err);
 	if (r == 0)
@@ -124,7 +161,10 @@ static int read_package_text(void *ctx, enum mlimg_merge_side side, const char *
 {
 	int r = read_side(ctx, side, path, ret_text, ret_size);
 
-	return r == -EIO ? mlimg_err_set(err, r, "%s", path) : r;
+	/* A configuration file that is asked for may well be a link. */
+	if (r == -EMLINK && mlimg_records_form_of(path) == MLIMG_RECORDS_NONE)
+		return -ENOENT;
+	return r < 0 && r != -ENOENT && r != -ENOMEM ? cannot_read(r, side, path, err) : r;
 }
 
 static enum mlimg_package_verdict package_of(const char *path, void *ctx)

@@ -9,6 +9,9 @@
 
 struct extra {
 	const char *path;
+	const char *
+		lower; /* where the new stack has it: another path only in a directory that was renamed */
+	size_t renamed;                          /* bytes of the path of that directory; else 0 */
 	const struct mlimg_reconcile_text *text; /* or NULL */
 	const struct mlimg_packages_link *link;  /* or NULL */
 	bool is_hidden; /* else, without either, it is one whose owner has moved */
@@ -24,6 +27,8 @@ static int add(struct planning *p, struct extras *extras, struct extra extra)
 	if (mlimg_buffer_reserve(
 		    &extras->all, &extras->room, (extras->n + 1) * sizeof(*extras->all)) < 0)
 		return no_memory(p, extra.path);
+	if (!extra.lower)
+		extra.lower = extra.path;
 	extras->all[extras->n++] = extra;
 	return 0;
 }
@@ -48,12 +53,35 @@ static bool is_new_text(struct planning *p, const struct mlimg_reconcile_text *t
 	return memcmp(digest, next->digest, sizeof(digest)) != 0;
 }
 
+/* At its own path, and wherever a renamed directory shows it. */
+static int add_wherever(struct planning *p, struct extras *extras, const char *lower)
+{
+	int r = add(p, extras, (struct extra){.path = lower});
+
+	for (size_t i = 0; i < p->n_renamed && r == 0; i++) {
+		const struct renamed *renamed = &p->renamed[i];
+		size_t size = strlen(renamed->from), above = strlen(renamed->path);
+		const char *rest = lower + size + 1;
+		char *path;
+
+		if (!size || !mlimg_path_is_below(lower, renamed->from) ||
+			above + 1 + strlen(rest) > MLIMG_PATH_MAX)
+			continue;
+		path = mlimg_arena_alloc(p->arena, above + 1 + strlen(rest) + 1);
+		if (!path)
+			return no_memory(p, lower);
+		mlimg_path_join(path, renamed->path, rest, strlen(rest));
+		r = add(p, extras, (struct extra){.path = path, .lower = lower, .renamed = above});
+	}
+	return r;
+}
+
 static int add_moved(struct planning *p, struct extras *extras)
 {
 	struct mlimg_arena *arena = mlimg_arena_new();
-	int r = 0;
+	int r = arena ? 0 : no_memory(p, "");
 
-	for (size_t i = 1; i < p->in->next->n_entries && r == 0 && arena; i++) {
+	for (size_t i = 1; i < p->in->next->n_entries && r == 0; i++) {
 		const struct mlimg_entry *e = &p->in->next->entries[i];
 		struct mlimg_entry moved;
 		int changed = mlimg_owner_moves_apply(p->in->moved_in_next, e, arena, &moved);
@@ -62,10 +90,8 @@ static int add_moved(struct planning *p, struct extras *extras)
 			r = no_memory(p, e->path);
 		else if (changed && !plan_find_text(p, e->path) && !plan_find_link(p, e->path) &&
 			(e->type != MLIMG_FILE || e->size_bytes == 0 || e->has_digest))
-			r = add(p, extras, (struct extra){.path = e->path});
+			r = add_wherever(p, extras, e->path);
 	}
-	if (!arena)
-		r = no_memory(p, "");
 	mlimg_arena_free(arena);
 	return r;
 }
@@ -180,15 +206,34 @@ static bool has_dir(const struct planning *p, const char *path)
 	return e && e->type == MLIMG_DIR && !(p->fates[e - p->upper->entries] & FATE_GONE);
 }
 
-/* @return whether @path is to be put: all directories on its way show what the new stack has, or can be made */
-static bool is_wanted(const struct planning *p, char *path)
+/* The directory of the new stack that shows at @path, which is above @extra's. */
+static const char *lower_at(
+	const struct extra *extra, const char *path, char buf[MLIMG_PATH_MAX + 1])
 {
+	size_t size = strlen(extra->lower) - (strlen(extra->path) - strlen(path));
+
+	if (!extra->renamed)
+		return path;
+	memcpy(buf, extra->lower, size);
+	buf[size] = '\0';
+	return buf;
+}
+
+/* @return whether @extra is to be put: all directories on its way show what the new stack has, or can be made. @path: its own, to write in */
+static bool is_wanted(const struct planning *p, const struct extra *extra, char *path)
+{
+	char lower[MLIMG_PATH_MAX + 1];
+
 	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		bool shows;
 
 		*slash = '\0';
-		shows = shown_at(p, path, false) == SHOWS &&
-			(has_dir(p, path) || is_dir_of_stack(p, path));
+		if ((size_t)(slash - path) <= extra->renamed)
+			shows = has_dir(p, path);
+		else
+			shows = shown_at(p, path, false) == SHOWS &&
+				(has_dir(p, path) ||
+					is_dir_of_stack(p, lower_at(extra, path, lower)));
 		*slash = '/';
 		if (!shows)
 			return false;
@@ -197,29 +242,35 @@ static bool is_wanted(const struct planning *p, char *path)
 }
 
 /* The directory at @path, unless the upper has it, or it was made for what came @before. */
-static int make_dir(struct planning *p, const char *path, const char *before)
+static int make_dir(
+	struct planning *p, const struct extra *extra, const char *path, const char *before)
 {
+	char buf[MLIMG_PATH_MAX + 1];
+	struct mlimg_entry mapped, made;
 	const struct mlimg_entry *next;
-	struct mlimg_entry buf;
+	const char *lower;
 
 	if (has_dir(p, path) ||
 		(before && (strcmp(before, path) == 0 || mlimg_path_is_below(before, path))))
 		return 0;
-	next = plan_next_at(p, path, &buf);
+	lower = lower_at(extra, path, buf);
+	next = plan_next_at(p, lower, &mapped);
 	if (!next)
-		next = plan_base_at(p, path, &buf);
+		next = plan_base_at(p, lower, &mapped);
 	if (p->has_failed)
 		return no_memory(p, path);
-	return plan_put_op(p, MLIMG_PLAN_MAKE_DIR, path, next, 0);
+	made = *next;
+	made.path = (char *)(uintptr_t)path;
+	return plan_put_op(p, MLIMG_PLAN_MAKE_DIR, path, &made, 0);
 }
 
-static int make_way(struct planning *p, char *path, const char *before)
+static int make_way(struct planning *p, const struct extra *extra, char *path, const char *before)
 {
 	int r = 0;
 
 	for (char *slash = strchr(path, '/'); slash && r == 0; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		r = make_dir(p, path, before);
+		r = make_dir(p, extra, path, before);
 		*slash = '/';
 	}
 	return r;
@@ -234,7 +285,7 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 			.nlink = 1,
 			.mtime_s = p->in->next->entries[0].mtime_s,
 			.mtime_ns = p->in->next->entries[0].mtime_ns};
-	const struct mlimg_entry *next = plan_next_at(p, extra->path, &buf);
+	const struct mlimg_entry *next = plan_next_at(p, extra->lower, &buf);
 
 	/* A configuration file of the old stack's keeps its mode, which may be that of a secret. */
 	if (extra->text && !next)
@@ -254,7 +305,7 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 		return plan_put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, &plain, 0);
 	}
 	if (next->type == MLIMG_DIR)
-		return make_dir(p, extra->path, before);
+		return make_dir(p, extra, extra->path, before);
 	return plan_put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, next, 0);
 }
 
@@ -271,9 +322,9 @@ int plan_extras(struct planning *p)
 			r = no_memory(p, extras.all[i].path);
 			break;
 		}
-		if (!is_wanted(p, path))
+		if (!is_wanted(p, &extras.all[i], path))
 			continue;
-		r = make_way(p, path, before);
+		r = make_way(p, &extras.all[i], path, before);
 		if (r == 0)
 			r = put_extra(p, &extras.all[i], before);
 		before = extras.all[i].path;

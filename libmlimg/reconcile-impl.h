@@ -9,7 +9,6 @@
 #include <errno.h>
 
 #include "libmlimg/accounts.h"
-#include "libmlimg/merge3.h"
 #include "libmlimg/reconcile-plan.h"
 
 /** What has become of an entry of the upper, or-ed. */
@@ -19,6 +18,8 @@ enum fate {
 	FATE_CLOSED =
 		4, /**< a directory that stays, and shows nothing of the stack at its own path */
 };
+
+#define SMALL_IDS 65536u /**< system users have lower numbers */
 
 /** A change of attributes that waits for what becomes of the file's other names. */
 struct linked {
@@ -48,7 +49,9 @@ struct planning {
 	struct renamed *renamed; /**< those that stay, in the order of @p from */
 	size_t n_renamed;
 	size_t texts_size; /**< bytes of texts merged by lines */
-	bool has_failed;   /**< there was no memory where nothing could be returned */
+	uint8_t *
+		owners; /**< bits of SMALL_IDS users, then of groups, that own something; or NULL */
+	bool has_failed; /**< there was no memory where nothing could be returned */
 	struct mlimg_err *err;
 };
 
@@ -62,6 +65,7 @@ struct mine {
 	const char *lower; /**< path in base and next; NULL: nothing lies beneath */
 	size_t at;         /**< in the upper */
 	enum mlimg_path_class class;
+	const char *why; /**< what is told with it unless something else is; or NULL */
 };
 
 /** Look up what lies beneath entry @p at. @return 0, -ENOMEM */

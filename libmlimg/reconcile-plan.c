@@ -8,6 +8,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
 #include "libmlimg/reconcile-impl.h"
+#include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 
 /* --- what lies beneath --- */
@@ -80,7 +81,7 @@ void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verd
 		.class = m->class,
 		.done = done,
 		.generation = p->in->generation,
-		.why = why};
+		.why = why ? why : m->why};
 
 	if (done == MLIMG_DONE_DROPPED || done == MLIMG_DONE_ASIDE)
 		p->fates[m->at] |= FATE_GONE;
@@ -115,35 +116,21 @@ int plan_lower_of(
 }
 
 /*
- * What a redirect names, as a path in the layers.
+ * What a redirect names, as a path in the layers. Apart, since the walk is recursive and a path is long.
  *
  * @param own        where the directory itself lies beneath; NULL: nothing does
- * @param ret_lower  NULL where it names nothing: overlayfs takes a name, or a path that begins with '/'
+ * @param ret_lower  NULL where it names nothing
  */
-static int follow(
+static __attribute__((noinline)) int follow(
 	struct planning *p, const struct mlimg_xattr *x, const char *own, const char **ret_lower)
 {
-	const char *text = (const char *)x->value;
-	char *path;
+	char path[MLIMG_PATH_MAX + 1];
 
 	*ret_lower = NULL;
-	if (x->size < 1 || x->size > MLIMG_PATH_MAX || memchr(text, '\0', x->size))
+	if (!mlimg_redirect_follow(x, own, path))
 		return 0;
-	if (*text == '/') {
-		path = join(p, "", text + 1, x->size - 1);
-	} else if (own && !memchr(text, '/', x->size)) {
-		size_t size = (size_t)(mlimg_path_name(own) - own);
-		char *dir = mlimg_arena_strndup(p->arena, own, size ? size - 1 : 0);
-
-		path = dir ? join(p, dir, text, x->size) : NULL;
-	} else {
-		return 0;
-	}
-	if (!path)
-		return no_memory(p, own ? own : "");
-	if (mlimg_manifest_path_is_valid(path) && strlen(path) <= MLIMG_PATH_MAX)
-		*ret_lower = path;
-	return 0;
+	*ret_lower = mlimg_arena_strndup(p->arena, path, strlen(path));
+	return *ret_lower ? 0 : no_memory(p, own ? own : "");
 }
 
 static bool is_dir(const struct mlimg_entry *e)
@@ -381,6 +368,21 @@ static int plan_all(struct planning *p)
 	return r < 0 ? r : plan_extras(p);
 }
 
+static int read_classes(struct planning *p)
+{
+	const struct mlimg_reconcile_input *in = p->in;
+	const struct mlimg_class_files files = {.stack = in->next,
+		.before = in->base,
+		.mine = p->upper,
+		.upper = in->upper,
+		.read = in->read_next,
+		.read_ctx = in->read_ctx,
+		.left_out = in->left_out,
+		.left_out_ctx = in->left_out_ctx};
+
+	return in->reads_classes ? mlimg_class_files_read(&files, in->classes, p->err) : 0;
+}
+
 static void set_ids(struct mlimg_plan *plan, const struct mlimg_reconcile_input *in)
 {
 	plan->generation = in->generation;
@@ -401,6 +403,8 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	set_ids(&plan, input);
 	p.arena = mlimg_arena_new();
 	r = p.arena ? load(&p) : no_memory(&p, "");
+	if (r == 0)
+		r = read_classes(&p);
 	if (r == 0 && input->merges_databases)
 		r = plan_databases_merge(&p, &databases);
 	if (r == 0)
@@ -412,6 +416,7 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	free(p.unread);
 	free(p.linked);
 	free(p.renamed);
+	free(p.owners);
 	if (r < 0)
 		mlimg_plan_done(&plan);
 	else

@@ -18,7 +18,8 @@
  *     whiteout-gone     dropped
  *     whiteout-changed  stays
  *
- * derived: everything but directories is dropped. keep: everything stays, verdict keep. Where something stays in spite of a conflict, what was changed on
+ * merge: as config, but what a hook makes of the three takes the place of merging by lines; where it cannot or does not want to, as config in
+ * conflict. derived: everything but directories is dropped. keep: everything stays, verdict keep. Where something stays in spite of a conflict, what was changed on
  * one side alone is merged all the same: contents from NEXT with the user's mode are told as conflict when the owner was changed on both sides.
  *
  * What packages decide (packages.h) comes before that: what is the user's version's, or was removed by him, stays as it is; what belongs to a version of
@@ -51,9 +52,10 @@
 #ifndef MLIMG_RECONCILE_PLAN_H
 #define MLIMG_RECONCILE_PLAN_H
 
+#include "libmlimg/class-files.h"
+#include "libmlimg/merge3.h"
 #include "libmlimg/owner-moves.h"
 #include "libmlimg/packages.h"
-#include "libmlimg/path-class.h"
 #include "libmlimg/plan.h"
 #include "libmlimg/reconcile.h"
 #include "libmlimg/report.h"
@@ -83,18 +85,45 @@ struct mlimg_reconcile_text {
 typedef int mlimg_reconcile_read_fn(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE],
 	size_t max, void *ctx, char **ret_data, size_t *ret_size);
 
+/** What a hook is asked (path-class.h, class merge). */
+struct mlimg_reconcile_hook {
+	const char *name;                    /**< which hook */
+	const char *path;                    /**< of the file, as the user sees it */
+	struct mlimg_merge3_text base;       /**< data is NULL when it is not known */
+	struct mlimg_merge3_text mine, next; /**< at most MLIMG_MERGE3_SIZE_MAX bytes, any bytes */
+};
+
+/**
+ * Merge three files into one.
+ *
+ * @param hook      what is asked
+ * @param ctx       the input's
+ * @param ret_text  what came of it; free() it
+ * @param ret_size  its bytes
+ * @return          1 merged; 0 it is a conflict, or could not be done; -ENOMEM ends the planning
+ */
+typedef int mlimg_reconcile_hook_fn(
+	const struct mlimg_reconcile_hook *hook, void *ctx, char **ret_text, size_t *ret_size);
+
 /** What is decided on. What is NULL is not there. */
 struct mlimg_reconcile_input {
-	const struct mlimg_manifest *base;        /**< merged manifest of the old stack */
-	const struct mlimg_manifest *next;        /**< of the new one */
-	struct mlimg_upper_source *upper;         /**< the user's */
-	const struct mlimg_path_classes *classes; /**< the table */
-	uint64_t generation;                      /**< that the change leads to */
-	const char *from, *to;                    /**< stack ids */
+	const struct mlimg_manifest *base;  /**< merged manifest of the old stack */
+	const struct mlimg_manifest *next;  /**< of the new one */
+	struct mlimg_upper_source *upper;   /**< the user's */
+	struct mlimg_path_classes *classes; /**< the table */
+	/** Add to @p classes what the new stack and the user declare (class-files.h), read through the callbacks below and the upper */
+	bool reads_classes;
+	void (*left_out)(const struct mlimg_err *why, void *ctx); /**< as in class-files.h */
+	void *left_out_ctx;                                       /**< handed to @p left_out */
+	uint64_t generation;                                      /**< that the change leads to */
+	const char *from, *to;                                    /**< stack ids */
 	mlimg_reconcile_read_fn
 		*read_base; /**< reads a base text (base-texts.h); @p path means nothing to it */
 	mlimg_reconcile_read_fn *read_next; /**< reads a file of the new stack */
 	void *read_ctx;                     /**< handed to both */
+	mlimg_reconcile_hook_fn *
+		hook; /**< merges what is of class merge; NULL where no program is run: a conflict then, told as "hook" */
+	void *hook_ctx; /**< handed to @p hook */
 	const struct mlimg_owner_moves *
 		moved; /**< numbers of the old stack's users and groups that are others in the new one */
 	const struct mlimg_owner_moves *

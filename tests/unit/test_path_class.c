@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "libmlimg/path-class.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include "libmlimg/cleanup.h"
 #include "tests/lib/test.h"
 
 static struct mlimg_path_classes *fresh(void)
@@ -213,6 +209,15 @@ TEST(what_is_refused)
 	REFUSED("a\n", "x.conf: line 2: no class");
 	REFUSED("a bad\n", "x.conf: line 2: an unknown class");
 	REFUSED("a keep data\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge:\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge:.x\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge:../x\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge:x/y\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge:x y\n", "x.conf: line 2: an unknown class");
+	REFUSED("a merge:"
+		"12345678901234567890123456789012345678901234567890123456789012345\n",
+		"x.conf: line 2: an unknown class");
 	REFUSED("/ keep\n", "x.conf: line 2: an empty glob");
 	REFUSED("a[b keep\n", "x.conf: line 2: a '[' without ']'");
 	REFUSED("a** keep\n", "x.conf: line 2: a '**' that is not a whole component");
@@ -230,43 +235,19 @@ TEST(what_is_refused)
 	free(large);
 }
 
-static void put_file(int dir, const char *name, const char *text)
+TEST(hooks)
 {
-	mlimg_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT, 0644);
-
-	ASSERT(fd >= 0);
-	ASSERT(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-}
-
-static void note(const struct mlimg_err *why, void *ctx)
-{
-	strcat(ctx, why->text);
-	strcat(ctx, ";");
-}
-
-TEST(files_of_a_directory)
-{
+	static const char text[] = "srv merge:a.B_c-9\nsrv/x data\nsrv/y merge:y\n";
 	struct mlimg_path_classes *classes = fresh();
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	mlimg_autoclose int root = open(test_tmpdir(), O_RDONLY | O_DIRECTORY);
-	mlimg_autoclose int dir = -1;
-	char notes[1024] = "";
 
-	ASSERT_EQ(mlimg_path_classes_read(classes, root, "d", note, notes, &err), 0);
-	ASSERT(mkdirat(root, "d", 0755) == 0);
-	dir = openat(root, "d", O_RDONLY | O_DIRECTORY);
-	put_file(dir, "20-b.conf", "a keep\n");
-	put_file(dir, "10-a.conf", "a config\nb config\n");
-	put_file(dir, "30-bad.conf", "a nothing\n");
-	put_file(dir, "40.txt", "a owned\n");
-	put_file(dir, ".hidden.conf", "a owned\n");
-	ASSERT(symlinkat("40.txt", dir, "50-link.conf") == 0);
-	ASSERT(mkfifoat(dir, "60-fifo.conf", 0600) == 0);
-	ASSERT_EQ(mlimg_path_classes_read(classes, root, "d", note, notes, &err), 3);
-	check(classes, "a", "keep");
-	check(classes, "b", "config");
-	ASSERT_STR(notes,
-		"30-bad.conf: line 1: an unknown class;"
-		"50-link.conf: Too many levels of symbolic links;");
+	ASSERT_OK(mlimg_path_classes_add(classes, "a", text, sizeof(text) - 1, &err), err);
+	check(classes, "srv/a", "merge");
+	check(classes, "srv/y", "merge");
+	ASSERT_STR(mlimg_path_class_hook(classes, "srv/a"), "a.B_c-9");
+	ASSERT_STR(mlimg_path_class_hook(classes, "srv/y"), "y");
+	ASSERT(!mlimg_path_class_hook(classes, "srv/x"));
+	ASSERT(!mlimg_path_class_hook(classes, "etc/x"));
+	ASSERT(!mlimg_path_class_hook(classes, "etc/ld.so.cache"));
 	mlimg_path_classes_free(classes);
 }

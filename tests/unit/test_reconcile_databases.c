@@ -152,6 +152,45 @@ TEST(accounts_of_the_three_sides)
 	mlimg_notes_done(&notes);
 }
 
+#define R "r:x:0:0:::"
+
+/* What the user sees where the upper has no such file, or hides that of the stack. */
+TEST(accounts_as_the_user_sees_them)
+{
+	const struct mlimg_reconcile_input in = {.merges_databases = true};
+	static const char base[] = "etc/passwd=T:" R "/d:x:105:0:::",
+			  next[] = "etc/passwd=T:" R "/d:x:105:0:::/n:x:106:0:::";
+
+	/* All of etc is his own, with accounts in it, and without: nothing of the system's is added to what it did not have. */
+	check_with(in, base, next, "etc=o etc/passwd=T:" R "/me:x:1000:0:::",
+		"p etc/passwd=T:" R "/n:x:106:0:::/me:x:1000:0:::", NULL);
+	check_with(in, base, next, "etc=o", "", NULL);
+	/* Another directory in its place. */
+	check_with(in, "old/passwd=T:" R "/d:x:105:0::: etc=d",
+		"old/passwd=T:" R "/d:x:105:0::: etc=d", "etc=r:old", "", NULL);
+}
+
+TEST(accounts_behind_links)
+{
+	static const char *const mine[] = {"etc/passwd=>passwd.mine etc/passwd.mine=T:" R
+					   "/me:x:1000:0:::",
+		"etc=>srv srv/passwd=T:" R "/me:x:1000:0:::"};
+	static const char base[] = "etc/passwd=T:" R "/d:x:105:0:::",
+			  next[] = "etc/passwd=T:" R "/d:x:106:0:::";
+
+	for (size_t i = 0; i < 2; i++) {
+		struct mlimg_notes notes = {.notes = NULL};
+		const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+
+		check_with(in, base, next, mine[i], "", NULL);
+		ASSERT_EQ(notes.n, 1);
+		ASSERT_STR(notes.notes[0].text,
+			"not merged: /etc/passwd of the user is no file, or behind a symbolic "
+			"link");
+		mlimg_notes_done(&notes);
+	}
+}
+
 TEST(accounts_that_cannot_be_read)
 {
 	struct mlimg_notes notes = {.notes = NULL};
@@ -163,8 +202,8 @@ TEST(accounts_that_cannot_be_read)
 	given.lacks_base = false;
 	ASSERT_EQ(notes.n, 1);
 	ASSERT_STR(notes.notes[0].path, "etc/passwd");
-	ASSERT_STR(
-		notes.notes[0].text, "not merged: etc/passwd of the old stack: Input/output error");
+	ASSERT_STR(notes.notes[0].text,
+		"not merged: /etc/passwd of the old stack: Input/output error");
 	mlimg_notes_done(&notes);
 }
 

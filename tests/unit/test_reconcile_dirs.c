@@ -80,6 +80,28 @@ TEST(renamed_directories)
 	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:/usr/../usr/a usr/b/x=A", "", "");
 }
 
+TEST(what_hides_the_place_of_a_renamed_directory_stays)
+{
+	/* A whiteout of the directory itself, of one above, or in a directory that was renamed in its turn. */
+	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "", NULL);
+	check("usr/a/d/x=A", "usr=d", "usr/a=W usr/b=r:/usr/a/d", "", NULL);
+	check("a/b/x=A", "c=d", "a=W c=r:/a c/b=W d=r:/a/b", "", NULL);
+	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:c", "d usr/a", NULL);
+	/* A file, whatever becomes of it. */
+	check("usr=d", "usr/a/x=A", "usr/a=C usr/b=r:a", "", TOLD("type-change", "owned", "stays"));
+	check("usr/a/x=A", "usr/a=C", "usr/a=C usr/b=r:a", "", NULL);
+	check("usr/a/x=A", "usr/a=D", "usr/a=C usr/b=r:a", "", TOLD("conflict", "owned", "stays"));
+	/* A directory that hides what has come there anew. */
+	check("usr=d", "usr/a/x=A", "usr/a=o usr/a/y=B usr/b=r:a", "", NULL);
+	check("usr=d", "usr/a/x=A", "usr/a=o usr/a/y=B", "u usr/a", NULL);
+	/* A directory with such a thing in it, unless what was renamed goes with it. */
+	check("usr/a/x/y=A", "usr/a=B", "usr/a/x=W usr/b=r:/usr/a/x", "",
+		TOLD("conflict", "owned", "stays"));
+	check("usr/a/x/y=A", "usr/a=B", "usr/a/x=W usr/a/z=r:x", "a usr/a; D usr=d", NULL);
+	check("usr/a/x/y=A usr/c=d", "usr/a=B usr/c=C", "usr/a/x=W usr/c/z=r:/usr/a/x",
+		"a usr/a; a usr/c; D usr=d", NULL);
+}
+
 /* --- owners --- */
 
 static const struct mlimg_moved_id five_to_six[] = {{5, 6}};
@@ -118,4 +140,30 @@ TEST(owners_of_the_new_stack_that_are_taken)
 	check_with(in, "var/x=d", "var/x/a=A,u5", "var/x=o", "", NULL);
 	check_with(in, "var/x=d", "var/x=d,u5", "var/x=d", "s var/x=d,u6", NULL);
 	check_with(in, "var/x=d", "var/x=d,u5", "var/x/a=B", "s var/x=d,u6", NULL);
+}
+
+/* usr/b shows what usr/a has: there it is copied up, and its contents are read where they lie. */
+TEST(owners_that_are_taken_in_renamed_directories)
+{
+	const struct mlimg_reconcile_input in = {.moved_in_next = &moved};
+
+	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a", "t usr/b/xusr/a/x=A,u6",
+		NULL);
+	check_with(in, "usr/a/d/x=A", "usr/a/d/x=A,u5", "usr/a=W home/b=r:/usr/a",
+		"m home/b/d=d; t home/b/d/xusr/a/d/x=A,u6", NULL);
+	check_with(in, "usr/a/d/x=A", "usr/a/d=d,u5 usr/a/d/x=A,g5", "usr/a=W usr/b=r:a",
+		"m usr/b/d=d,u6; t usr/b/d/xusr/a/d/x=A,g6", NULL);
+	check_with(in, "usr/a/d/x=A", "usr/a/d/x=A,u5", "usr/a=W usr/b=r:a usr/b/d=d",
+		"t usr/b/d/xusr/a/d/x=A,u6", NULL);
+	/* A renamed directory in a renamed one. */
+	check_with(in, "usr/a/d/x=A", "usr/a/d/x=A,u5", "usr/a=W usr/b=r:a usr/b/d=W usr/b/e=r:d",
+		"t usr/b/e/xusr/a/d/x=A,u6", NULL);
+	/* At both places, where the user sees it at both. */
+	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/b=r:a",
+		"m usr/a=d; t usr/a/x=A,u6; t usr/b/xusr/a/x=A,u6", NULL);
+	/* What the user has in there himself, or hides. */
+	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=W", "", NULL);
+	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=A,u6",
+		"d usr/b/x; t usr/b/xusr/a/x=A,u6", NULL);
+	check_with(in, "usr/a/d/x=A", "usr/a/d/x=A,u5", "usr/a=W usr/b=r:a usr/b/d=o", "", NULL);
 }

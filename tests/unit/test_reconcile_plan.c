@@ -122,6 +122,66 @@ TEST(merged_by_lines)
 	given.lacks_next = false;
 }
 
+/* --- hooks --- */
+
+/* @ctx: how often it was asked. */
+static int hook(const struct mlimg_reconcile_hook *h, void *ctx, char **ret_text, size_t *ret_size)
+{
+	++*(int *)ctx;
+	ASSERT_STR(h->path, strcmp(h->name, "own") == 0 ? "srv/own" : "srv/a");
+	ASSERT(h->mine.size == 2 && memcmp(h->mine.data, "C\n", 2) == 0);
+	ASSERT(h->next.size == 2 && memcmp(h->next.data, "B\n", 2) == 0);
+	if (strcmp(h->name, "own") == 0)
+		ASSERT(!h->base.data && h->base.size == 0);
+	else
+		ASSERT(h->base.size == 2 && memcmp(h->base.data, "A\n", 2) == 0);
+	if (strcmp(h->name, "conflict") == 0)
+		return 0;
+	*ret_text = strdup(strcmp(h->name, "next") == 0 ? "B\n" : "H\n");
+	*ret_size = 2;
+	return 1;
+}
+
+TEST(merged_by_a_hook)
+{
+	int asked = 0;
+	const struct mlimg_reconcile_input in = {.hook = hook, .hook_ctx = &asked};
+
+	more_classes = "srv merge:x\nsrv/own merge:own\n";
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "p srv/a=H",
+		TOLD("merged", "merge", "merged"));
+	check_with(in, "srv/a=A", "srv/a=B,m600", "srv/a=C,u5", "p srv/a=H,m600,u5",
+		TOLD("merged", "merge", "merged"));
+	check_with(in, "srv/a=A", "srv/a=B,m600", "srv/a=C,m640", "p srv/a=H,m640",
+		TOLD("conflict", "merge", "merged"));
+	/* The old stack had none, or its contents are not known. */
+	check_with(in, "srv=d", "srv/own=B", "srv/own=C", "p srv/own=H", NULL);
+	given.lacks_base = true;
+	check_with(in, "srv/own=A", "srv/own=B", "srv/own=C", "p srv/own=H", NULL);
+	given.lacks_base = false;
+	more_classes = "srv merge:next\n";
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "d srv/a; D srv=d",
+		TOLD("same", "merge", "dropped"));
+	more_classes = "srv merge:conflict\n";
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "n srv/a=B",
+		TOLD("conflict", "merge", "beside"));
+	ASSERT_EQ(asked, 7);
+	/* Nobody is asked where there is nothing to decide, or no file. */
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=A", "d srv/a; D srv=d", NULL);
+	check_with(in, "srv/a=A", "srv/a=A", "srv/a=C", "", "");
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=A,m600", "t srv/a=B,m600", NULL);
+	check_with(in, "srv/a=A", "srv=d", "srv/a=C", "", TOLD("conflict", "merge", "stays"));
+	check_with(in, "srv/a=A", "srv/a=>x", "srv/a=C", "", NULL);
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=>x", "n srv/a=B", NULL);
+	given.lacks_next = true;
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "n srv/a=B", NULL);
+	given.lacks_next = false;
+	ASSERT_EQ(asked, 7);
+	/* Where no program is run. */
+	check("srv/a=A", "srv/a=B", "srv/a=C", "n srv/a=B", "\"why\": \"hook\"");
+	more_classes = NULL;
+}
+
 TEST(what_lies_beside_already)
 {
 	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=B", "",
@@ -187,6 +247,18 @@ TEST(classes_of_the_users)
 	check("usr=d", "usr/share/me/x=B", "usr/share/me=o usr/share/me/x=A usr/share/me/y=W", "",
 		"");
 	more_classes = NULL;
+}
+
+TEST(classes_that_are_declared)
+{
+	const struct mlimg_reconcile_input in = {.reads_classes = true};
+	static const char declared[] = "etc/mlimg/reconcile.d/a.conf=T:srv_owned srv/a=B";
+
+	check("srv/a=A", declared, "srv/a=C", "", TOLD("conflict", "data", "stays"));
+	check_with(in, "srv/a=A", declared, "srv/a=C", "a srv/a; D srv=d",
+		TOLD("conflict", "owned", "aside"));
+	check_with(
+		in, "srv/a=A", declared, "srv/a=C etc/mlimg/reconcile.d/0.conf=T:srv_keep", "", "");
 }
 
 /* What comes of a plan that was carried out: base is what next was. */
