@@ -20,13 +20,14 @@ static int add(struct mlimg_lowers *lowers, int dirfd, const char *where, const 
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open '%s%s'", where, name);
 	lowers->fds[lowers->n++] = fd;
+	if (!lowers->has_system)
+		lowers->n_whole = lowers->n;
 	return 0;
 }
 
 int mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *layers,
 	size_t n_layers, struct mlimg_lowers *ret_lowers, struct mlimg_err *err)
 {
-	bool has_system = false;
 	int r;
 
 	memset(ret_lowers, 0, sizeof(*ret_lowers));
@@ -38,9 +39,9 @@ int mlimg_lowers_open(int root_fd, bool is_index, const struct mlimg_mounted *la
 	for (size_t i = n_layers; i-- > 0 && r == 0;) {
 		char where[80];
 
-		if (layers[i].info.kind == MLIMG_PATCH && !has_system) {
+		if (layers[i].info.kind == MLIMG_PATCH && !ret_lowers->has_system) {
 			r = add(ret_lowers, root_fd, "", "system", err);
-			has_system = true;
+			ret_lowers->has_system = true;
 		}
 		snprintf(where, sizeof(where), "%s/", layers[i].where);
 		if (r == 0)

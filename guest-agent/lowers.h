@@ -14,6 +14,8 @@
 struct mlimg_lowers {
 	int fds[MLIMG_BOOT_LAYERS_MAX + 2];
 	size_t n;
+	size_t n_whole;  /**< so many of them show together all that there is */
+	bool has_system; /**< the others are what is beneath /run/mlimg/system */
 };
 
 /**

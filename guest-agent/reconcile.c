@@ -12,6 +12,7 @@
 
 #include "guest-agent/change-stage.h"
 #include "guest-agent/classes.h"
+#include "guest-agent/hook.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
 #include "guest-agent/skipped.h"
@@ -97,6 +98,10 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 	struct mlimg_skipped skipped = {0};
 	struct mlimg_manifest *base;
 	struct mlimg_upper_dir upper;
+	struct mlimg_hooks hooks = {.root_fd = r->root_fd,
+		.lowers = &reading->lowers,
+		.boot = r->boot,
+		.left_ms = MLIMG_HOOKS_MS};
 	struct mlimg_reconcile_input input = {.next = next,
 		.upper = &upper.source,
 		.classes = reading->classes,
@@ -109,6 +114,8 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 		.read_base = read_base,
 		.read_next = read_next,
 		.read_ctx = reading,
+		.hook = mlimg_hooks_merge,
+		.hook_ctx = &hooks,
 		.merges_databases = true,
 		.notes = &report->notes,
 		.skip = skip,
