@@ -228,6 +228,11 @@ int mlimg_reconcile(
 		ret = mlimg_report_init(&report, err);
 	if (ret == 0)
 		ret = plan(r, next, upper_fd, &reading, &report, &planned, err);
+	/* More than can be compared is no reason to stop. */
+	if (ret == -E2BIG) {
+		note_not_begun(r, err);
+		return 1;
+	}
 	if (ret < 0)
 		return ret;
 	mlimg_reported_count(r->boot, &report);

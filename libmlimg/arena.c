@@ -21,6 +21,7 @@ struct mlimg_arena {
 	struct chunk *chunks;
 	char *at; /* free part of the first chunk */
 	size_t room;
+	size_t size;
 };
 
 struct mlimg_arena *mlimg_arena_new(void)
@@ -38,6 +39,7 @@ static void *alloc_apart(struct mlimg_arena *arena, size_t size)
 	c = malloc(sizeof(*c) + size);
 	if (!c)
 		return NULL;
+	arena->size += sizeof(*c) + size;
 	if (arena->chunks) {
 		c->next = arena->chunks->next;
 		arena->chunks->next = c;
@@ -64,6 +66,7 @@ static char *take(struct mlimg_arena *arena, size_t size, size_t padding)
 	c = malloc(sizeof(*c) + CHUNK_SIZE);
 	if (!c)
 		return NULL;
+	arena->size += sizeof(*c) + CHUNK_SIZE;
 	c->next = arena->chunks;
 	arena->chunks = c;
 	arena->at = (char *)c->data + size;
@@ -85,6 +88,11 @@ char *mlimg_arena_strndup(struct mlimg_arena *arena, const char *text, size_t si
 	memcpy(p, text, size);
 	p[size] = '\0';
 	return p;
+}
+
+size_t mlimg_arena_size(const struct mlimg_arena *arena)
+{
+	return arena->size;
 }
 
 void mlimg_arena_free(struct mlimg_arena *arena)

@@ -25,6 +25,9 @@ void *mlimg_arena_alloc(struct mlimg_arena *arena, size_t size);
  */
 char *mlimg_arena_strndup(struct mlimg_arena *arena, const char *text, size_t size);
 
+/** @return the bytes of memory that it takes */
+size_t mlimg_arena_size(const struct mlimg_arena *arena);
+
 /** Free it and all that was taken from it; accepts NULL. */
 void mlimg_arena_free(struct mlimg_arena *arena);
 

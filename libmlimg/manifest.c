@@ -190,6 +190,15 @@ struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct ml
 	return &m->entries[m->n_entries++];
 }
 
+size_t mlimg_manifest_memory(const struct mlimg_manifest *m)
+{
+	size_t room = 16;
+
+	while (room < m->n_entries)
+		room *= 2;
+	return room * sizeof(*m->entries) + mlimg_arena_size(m->arena);
+}
+
 size_t mlimg_manifest_first_from(const struct mlimg_manifest *m, const char *path)
 {
 	size_t low = 0, high = m->n_entries;

@@ -163,6 +163,9 @@ int mlimg_manifest_add_header(
  */
 struct mlimg_entry *mlimg_manifest_add(struct mlimg_manifest *m, const struct mlimg_entry *entry);
 
+/** @return bytes of memory that it takes, headers aside */
+size_t mlimg_manifest_memory(const struct mlimg_manifest *m);
+
 /** Receives text; cannot fail, so a sink that can remembers its failure itself. */
 typedef void mlimg_sink(void *ctx, const char *data, size_t size);
 

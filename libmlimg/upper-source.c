@@ -27,7 +27,8 @@ static int load_dir(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip,
 {
 	const struct mlimg_upper_dir *dir = dir_of(source);
 	struct mlimg_manifest *m;
-	int r = mlimg_walk_manifest_lenient(dir->fd, MLIMG_WALK_ONE_FS, false, skip, ctx, &m, err);
+	int r = mlimg_walk_manifest_lenient(
+		dir->fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_BOUNDED, false, skip, ctx, &m, err);
 
 	if (r < 0)
 		return r;

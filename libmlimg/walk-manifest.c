@@ -25,7 +25,7 @@ struct building {
 	size_t n_inodes, inodes_room;
 	uint32_t *table; /* open addressing; index into inodes plus 1, 0 is free */
 	size_t table_size;
-	bool has_digests;
+	bool has_digests, is_bounded;
 	mlimg_walk_skip_fn *skip;
 	void *skip_ctx;
 };
@@ -143,12 +143,38 @@ static bool take_digest(const struct building *b, struct mlimg_entry *entry)
 	return true;
 }
 
+static size_t xattrs_size(const struct mlimg_entry *e)
+{
+	size_t size = 0;
+
+	for (uint32_t i = 0; i < e->n_xattrs; i++)
+		size += strlen(e->xattrs[i].name) + e->xattrs[i].size;
+	return size;
+}
+
+/* @return 0; 1 when the entry is passed over, and told; -E2BIG */
+static int check_bounds(struct building *b, const struct mlimg_entry *e, struct mlimg_err *err)
+{
+	if (mlimg_manifest_memory(b->m) > MLIMG_WALK_MEMORY_MAX)
+		return mlimg_err_set(err, E2BIG, "names and attributes of more than %u MiB",
+			MLIMG_WALK_MEMORY_MAX >> 20);
+	if (xattrs_size(e) <= MLIMG_WALK_XATTRS_SIZE_MAX)
+		return 0;
+	if (!b->skip)
+		return mlimg_err_set(err, E2BIG, "read extended attributes of '%s'", e->path);
+	b->skip(e->path, -E2BIG, false, b->skip_ctx);
+	return 1;
+}
+
 static int add(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, void *ctx,
 	struct mlimg_err *err)
 {
 	struct building *b = ctx;
 	struct mlimg_entry *entry;
+	int r = b->is_bounded ? check_bounds(b, seen, err) : 0;
 
+	if (r != 0)
+		return r;
 	if (b->m->n_entries >= MLIMG_ENTRIES_MAX)
 		return mlimg_err_set(err, E2BIG, "more than %d entries", MLIMG_ENTRIES_MAX);
 	entry = mlimg_manifest_add(b->m, seen);
@@ -197,6 +223,7 @@ int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests,
 {
 	struct building b = {.m = mlimg_manifest_new(),
 		.has_digests = has_digests,
+		.is_bounded = flags & MLIMG_WALK_BOUNDED,
 		.skip = skip_fn,
 		.skip_ctx = ctx};
 	int r;

@@ -259,8 +259,10 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 		r = open_file(w, dir, name, &fd);
 	if (r == 0)
 		r = read_rest(w, dir, name, fd, &entry);
-	if (r < 0)
-		return skip(w, r, false);
+	if (r < 0) {
+		r = skip(w, r, false);
+		return r < 0 ? r : 1;
+	}
 	at.fd = fd;
 	return w->fn(&entry, &at, w->ctx, w->err);
 }

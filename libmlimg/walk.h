@@ -57,7 +57,16 @@ enum mlimg_walk_flags {
 	MLIMG_WALK_OPEN_FILES = 8,
 	/** A directory whose time has changed when the walk leaves it is an error: names have come or gone meanwhile. */
 	MLIMG_WALK_AT_REST = 16,
+	/**
+	 * Of manifests: at most MLIMG_WALK_MEMORY_MAX bytes of memory (else -E2BIG), and an entry with more than MLIMG_WALK_XATTRS_SIZE_MAX bytes of xattrs
+	 * cannot be walked. For trees of strangers, who could otherwise take all memory that there is.
+	 */
+	MLIMG_WALK_BOUNDED = 32,
 };
+
+#define MLIMG_WALK_MEMORY_MAX (1u << 30) /**< three million entries as they are in a home */
+#define MLIMG_WALK_XATTRS_SIZE_MAX \
+	16384 /**< bytes of names and values: all of an entry that ext4 holds without the feature ea_inode, four times */
 
 /**
  * Walk the tree.
@@ -101,9 +110,9 @@ int mlimg_walk_within(int root_fd, const char *path, const struct stat *st, unsi
 typedef void mlimg_walk_skip_fn(const char *path, int error, bool was_visited, void *ctx);
 
 /**
- * As mlimg_walk(), but what cannot be walked is skipped instead of ending the walk: of an entry
- * whose link or xattrs cannot be read only itself, of a directory that cannot be read what is in
- * it. When the way back out of a directory is lost, the rest of the tree is skipped.
+ * As mlimg_walk(), but what cannot be walked is skipped instead of ending the walk: an entry whose link or xattrs cannot be
+ * read, with all that is in it, since they may say that it is another directory than it seems; of a directory that cannot be
+ * read what is in it. When the way back out of a directory is lost, the rest of the tree is skipped.
  *
  * @param root_fd  as for mlimg_walk()
  * @param flags    as for mlimg_walk()

@@ -15,6 +15,9 @@ static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *i
 	struct building *b = ctx;
 	struct mlimg_entry e = *entry;
 
+	if (mlimg_manifest_memory(b->m) > MLIMG_WALK_MEMORY_MAX)
+		return mlimg_err_set(err, E2BIG, "%s: names and attributes of more than %u MiB",
+			b->name, MLIMG_WALK_MEMORY_MAX >> 20);
 	if (e.nlink == 0)
 		e.nlink = 1;
 	return mlimg_manifest_add(b->m, &e) ? 0 : mlimg_err_set(err, ENOMEM, "%s", b->name);
