@@ -22,8 +22,8 @@
  * Composed entries are those that no layer has: a file whose contents were made out of several layers' (a database of packages, say), and whatever else
  * must be there for it. They act as one layer more, above all others: an entry hides what layers have of that name; a directory merges with theirs
  * and has the entry's attributes; a whiteout hides; directories that are not named show as the layers have them. Contents lie in the index itself.
- * An index's id is the stack's: composed entries must follow from the layers alone, or two indexes of one id would differ. Those of mlimg-index
- * are the databases that the layers' records change.
+ * An index is found by its stack's id (libmlimg/index.h): composed entries must follow from the layers alone, or what a stack shows would be two things.
+ * Those of mlimg-index are the databases that the layers' records change.
  *
  * References of patch layers (libmlimg/patch.h) are followed: such a file has the patch's attributes and the blocks of the layer where its contents
  * lie.
