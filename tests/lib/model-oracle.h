@@ -171,7 +171,8 @@ TEST_UNUSED static void find_renamed_in(struct oracle *o, const char *path, cons
 		own = lower ? model_path(lower, name) : NULL;
 		if (!is_first && is_type_changed(o, e->path, own, e) && !covers(o, e->path, own))
 			continue;
-		to = xattr_text(e, REDIRECT) ? redirected(e, own) : NULL;
+		/* Of both marks overlayfs looks at this one first. */
+		to = xattr_text(e, REDIRECT) && !xattr_text(e, OPAQUE) ? redirected(e, own) : NULL;
 		if (to)
 			ret[(*ret_n)++] = (struct oracle_renamed){to, e->path};
 		find_renamed_in(o, e->path, beneath_of(o, e->path, own, e), is_first, ret, ret_n);
