@@ -277,12 +277,17 @@ static const struct mlimg_cert *find_signer(
 	return NULL;
 }
 
-/* As `openssl x509 -serial` writes it; RFC 5280 has at most 20 bytes. */
+/*
+ * As `openssl x509 -serial` writes it: without the zero byte that DER puts before a number whose
+ * first bit is set. RFC 5280 has at most 20 bytes.
+ */
 static void print_serial(const struct mlimg_der *serial, char ret_text[41])
 {
+	size_t begin = serial->size > 1 && serial->at[0] == 0;
+
 	ret_text[0] = '\0';
-	for (size_t i = 0; i < serial->size && i < 20; i++)
-		sprintf(ret_text + 2 * i, "%02X", serial->at[i]);
+	for (size_t i = begin; i < serial->size && i < begin + 20; i++)
+		sprintf(ret_text + 2 * (i - begin), "%02X", serial->at[i]);
 }
 
 int mlimg_trust_check(const struct mlimg_trust *trust, const uint8_t *signature, size_t size,

@@ -30,7 +30,7 @@ good() {
 	fails 1 "mlimg-agent: v.img: Block device required" mlimg-agent verity --trust "$1" --certs trusted --layer "software:$v=v.img" "${@:2}"
 }
 
-# key NAME [ALGORITHM]: NAME.key and NAME.pem
+# key NAME ALGORITHM [OPTION]…: NAME.key and NAME.pem
 key() {
 	openssl req -new -x509 -newkey "${@:2}" -nodes -keyout "$1.key" -out "$1.pem" -days 30 -subj "/O=layers/CN=$1" 2>/dev/null
 }
@@ -169,8 +169,9 @@ root_of() {
 
 @test "agent verity: signatures that are not taken" {
 	begin
-	key mine rsa:2048
-	key other rsa:2048
+	# One whose first bit is set, before which DER puts a zero byte, and one whose is not.
+	key mine rsa:2048 -set_serial 0x70FFEE00
+	key other rsa:2048 -set_serial 0x80C0FFEE00
 	made
 	fails 3 "mlimg-agent: mlimg.verity=require, but there is no certificate in trusted of the initramfs: \
 put one into that directory of the system, and make the initramfs again" mlimg-agent verity --trust require --certs trusted --layer "software:$v=v.img"
