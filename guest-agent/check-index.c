@@ -36,6 +36,21 @@ static int open_disk(const char *path, char ret_name[NAME_SIZE], struct mlimg_er
 	return fd;
 }
 
+/* A damaged byte of a device over a hash tree is an I/O error, which alone says not what to do. */
+static int read_index(
+	int fd, const char *name, struct mlimg_index *ret_index, struct mlimg_err *err)
+{
+	int r = mlimg_index_read(fd, name, ret_index, err);
+	struct mlimg_err why = *err;
+
+	if (r >= 0 || why.kind == MLIMG_ERR_REFUSED)
+		return r;
+	return mlimg_err_set(err, 0,
+		"the index cannot be read: %.300s: compile it again with mlimg-index, or boot with "
+		"mlimg.union=overlay, which needs none",
+		why.text);
+}
+
 static int compare(const struct check *c, struct mlimg_index_disk *disks, struct mlimg_err *err)
 {
 	mlimg_autofree char(*names)[NAME_SIZE] = calloc(c->n_layers + 1, NAME_SIZE);
@@ -48,7 +63,7 @@ static int compare(const struct check *c, struct mlimg_index_disk *disks, struct
 	index_fd = open_disk(c->index, names[c->n_layers], err);
 	if (index_fd < 0)
 		return index_fd;
-	r = mlimg_index_read(index_fd, names[c->n_layers], index, err);
+	r = read_index(index_fd, names[c->n_layers], index, err);
 	for (size_t i = 0; i < c->n_layers && r == 0; i++) {
 		disks[i].fd = open_disk(c->layers[i], names[i], err);
 		disks[i].name = names[i];
