@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "guest-agent/calls.h"
+#include "libmlimg/walk.h"
 #include "tools/cli.h"
 
 static int add_layer(enum mlimg_kind kind, struct mlimg_expected *layers, size_t *n, size_t max)
@@ -146,7 +147,8 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 		.user.kind = MLIMG_USER,
 		.verity = "off",
 		.fsck_status = -1,
-		.fsck_said = ""};
+		.fsck_said = "",
+		.upper_memory_max = MLIMG_WALK_MEMORY_MAX};
 	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1) {
 		r = take_option(w, opt);
 		if (r >= 0)

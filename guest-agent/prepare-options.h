@@ -27,6 +27,7 @@ struct mlimg_wanted {
 	int fsck_status;       /**< of e2fsck; -1 when it was not run */
 	const char *fsck_said; /**< what it printed, "" for nothing */
 	const char *note;      /**< or NULL */
+	size_t upper_memory_max; /**< of the comparison (reconcile.h): MLIMG_WALK_MEMORY_MAX, no option */
 };
 
 /**
@@ -38,6 +39,14 @@ struct mlimg_wanted {
  * @return            -1 to go on; otherwise the exit code, everything has been printed
  */
 int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted);
+
+/**
+ * Make the boot ready, and print what there is to say.
+ *
+ * @param wanted  of mlimg_prepare_options()
+ * @return        the exit code
+ */
+int mlimg_prepare_run(const struct mlimg_wanted *wanted);
 
 /**
  * List the read-only layers.

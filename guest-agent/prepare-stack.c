@@ -143,6 +143,7 @@ static struct mlimg_reconciling reconciling(struct mlimg_prepare *p)
 		.is_index = mlimg_prepare_is_index(p),
 		.is_unionfs = mlimg_prepare_is_unionfs(p),
 		.is_dry = p->wanted->mode != MLIMG_BOOT_NORMAL,
+		.upper_memory_max = p->wanted->upper_memory_max,
 		.old = &p->old,
 		.next = &p->next,
 		.boot = &p->boot};

@@ -216,7 +216,7 @@ static int prepare(struct mlimg_prepare *p, struct mlimg_err *err)
 	return r < 0 ? r : write_boot(p, err);
 }
 
-static int run(const struct mlimg_wanted *wanted)
+int mlimg_prepare_run(const struct mlimg_wanted *wanted)
 {
 	mlimg_autofree struct mlimg_prepare *p = calloc(1, sizeof(*p));
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -251,5 +251,5 @@ int mlimg_call_prepare(int argc, char **argv)
 	struct mlimg_wanted wanted;
 	int r = mlimg_prepare_options(argc, argv, &wanted);
 
-	return r >= 0 ? r : run(&wanted);
+	return r >= 0 ? r : mlimg_prepare_run(&wanted);
 }

@@ -126,6 +126,7 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 		return ret;
 	input.base = base;
 	mlimg_upper_dir_init(&upper, upper_fd, r->is_unionfs);
+	upper.memory_max = r->upper_memory_max;
 	ret = mlimg_reconcile_plan(&input, report, ret_plan, err);
 	mlimg_manifest_free(base);
 	mlimg_skipped_note(&skipped, r->boot);

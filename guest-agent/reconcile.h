@@ -19,6 +19,7 @@ struct mlimg_reconciling {
 	size_t n_layers;
 	bool is_index, is_unionfs;
 	bool is_dry;                        /**< compare and count, and write nothing */
+	size_t upper_memory_max;            /**< as in struct mlimg_upper_dir */
 	const struct mlimg_boot_state *old; /**< the present state */
 	struct mlimg_boot_state
 		*next; /**< generation and stack are set; what base.h writes is filled in */

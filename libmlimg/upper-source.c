@@ -28,7 +28,7 @@ static int load_dir(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip,
 	const struct mlimg_upper_dir *dir = dir_of(source);
 	struct mlimg_manifest *m;
 	int r = mlimg_walk_manifest_lenient(
-		dir->fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_BOUNDED, false, skip, ctx, &m, err);
+		dir->fd, MLIMG_WALK_ONE_FS, false, dir->memory_max, skip, ctx, &m, err);
 
 	if (r < 0)
 		return r;
@@ -71,7 +71,8 @@ void mlimg_upper_dir_init(struct mlimg_upper_dir *ret_dir, int upper_fd, bool is
 {
 	*ret_dir = (struct mlimg_upper_dir){.source = {load_dir, digest_in_dir, read_in_dir},
 		.fd = upper_fd,
-		.is_unionfs = is_unionfs};
+		.is_unionfs = is_unionfs,
+		.memory_max = MLIMG_WALK_MEMORY_MAX};
 }
 
 /* --- what unionfs-fuse wrote --- */

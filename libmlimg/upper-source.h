@@ -25,7 +25,7 @@ struct mlimg_upper_source {
 	 * @param ctx           handed to @p skip
 	 * @param ret_manifest  mlimg_manifest_free() it
 	 * @param err           names the path
-	 * @return              0; -E2BIG when it would take more than MLIMG_WALK_MEMORY_MAX bytes of memory; other -errno
+	 * @return              0; -E2BIG when it would take more memory than it may; other -errno
 	 */
 	int (*load)(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip, void *ctx,
 		struct mlimg_manifest **ret_manifest, struct mlimg_err *err);
@@ -42,6 +42,7 @@ struct mlimg_upper_dir {
 	struct mlimg_upper_source source;
 	int fd;          /**< the upper */
 	bool is_unionfs; /**< unionfs-fuse wrote it */
+	size_t memory_max; /**< bytes that its entries may take; MLIMG_WALK_MEMORY_MAX unless changed */
 };
 
 /**

@@ -25,7 +25,8 @@ struct building {
 	size_t n_inodes, inodes_room;
 	uint32_t *table; /* open addressing; index into inodes plus 1, 0 is free */
 	size_t table_size;
-	bool has_digests, is_bounded;
+	bool has_digests;
+	size_t memory_max; /* 0: no limits */
 	mlimg_walk_skip_fn *skip;
 	void *skip_ctx;
 };
@@ -155,9 +156,9 @@ static size_t xattrs_size(const struct mlimg_entry *e)
 /* @return 0; 1 when the entry is passed over, and told; -E2BIG */
 static int check_bounds(struct building *b, const struct mlimg_entry *e, struct mlimg_err *err)
 {
-	if (mlimg_manifest_memory(b->m) > MLIMG_WALK_MEMORY_MAX)
-		return mlimg_err_set(err, E2BIG, "names and attributes of more than %u MiB",
-			MLIMG_WALK_MEMORY_MAX >> 20);
+	if (mlimg_manifest_memory(b->m) > b->memory_max)
+		return mlimg_err_set(err, E2BIG, "names and attributes of more than %zu MiB",
+			b->memory_max >> 20);
 	if (xattrs_size(e) <= MLIMG_WALK_XATTRS_SIZE_MAX)
 		return 0;
 	if (!b->skip)
@@ -171,7 +172,7 @@ static int add(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, v
 {
 	struct building *b = ctx;
 	struct mlimg_entry *entry;
-	int r = b->is_bounded ? check_bounds(b, seen, err) : 0;
+	int r = b->memory_max ? check_bounds(b, seen, err) : 0;
 
 	if (r != 0)
 		return r;
@@ -217,13 +218,13 @@ static void skip(const char *path, int error, bool was_visited, void *ctx)
 	b->skip(path, error, was_visited, b->skip_ctx);
 }
 
-int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests,
+int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests, size_t memory_max,
 	mlimg_walk_skip_fn *skip_fn, void *ctx, struct mlimg_manifest **ret_manifest,
 	struct mlimg_err *err)
 {
 	struct building b = {.m = mlimg_manifest_new(),
 		.has_digests = has_digests,
-		.is_bounded = flags & MLIMG_WALK_BOUNDED,
+		.memory_max = memory_max,
 		.skip = skip_fn,
 		.skip_ctx = ctx};
 	int r;
@@ -247,5 +248,5 @@ int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
 {
 	return mlimg_walk_manifest_lenient(
-		root_fd, flags, has_digests, NULL, NULL, ret_manifest, err);
+		root_fd, flags, has_digests, 0, NULL, NULL, ret_manifest, err);
 }

@@ -57,14 +57,10 @@ enum mlimg_walk_flags {
 	MLIMG_WALK_OPEN_FILES = 8,
 	/** A directory whose time has changed when the walk leaves it is an error: names have come or gone meanwhile. */
 	MLIMG_WALK_AT_REST = 16,
-	/**
-	 * Of manifests: at most MLIMG_WALK_MEMORY_MAX bytes of memory (else -E2BIG), and an entry with more than MLIMG_WALK_XATTRS_SIZE_MAX bytes of xattrs
-	 * cannot be walked. For trees of strangers, who could otherwise take all memory that there is.
-	 */
-	MLIMG_WALK_BOUNDED = 32,
 };
 
-#define MLIMG_WALK_MEMORY_MAX (1u << 30) /**< three million entries as they are in a home */
+#define MLIMG_WALK_MEMORY_MAX \
+	(1u << 30) /**< bytes that a stranger's manifest takes: three million entries as in a home */
 #define MLIMG_WALK_XATTRS_SIZE_MAX \
 	16384 /**< bytes of names and values: all of an entry that ext4 holds without the feature ea_inode, four times */
 
@@ -140,18 +136,22 @@ int mlimg_walk_manifest(int root_fd, unsigned flags, bool has_digests,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * The same as mlimg_walk_lenient(): what cannot be walked is not in the manifest.
+ * The same as mlimg_walk_lenient(): what cannot be walked is not in the manifest. With a limit for
+ * trees of strangers, who could otherwise take all memory that there is.
  *
  * @param root_fd       as for mlimg_walk()
  * @param flags         enum mlimg_walk_flags
  * @param has_digests   whether to read all regular files for their digests
+ * @param memory_max    bytes of memory that the manifest may take, MLIMG_WALK_MEMORY_MAX; an entry
+ *                      with more than MLIMG_WALK_XATTRS_SIZE_MAX bytes of xattrs cannot be walked
+ *                      then. 0: no limits
  * @param skip          told of each; NULL to skip nothing
  * @param ctx           handed to @p skip
  * @param ret_manifest  on success a new manifest; free with mlimg_manifest_free()
  * @param err           names the path
- * @return              0 or -errno, as mlimg_walk_lenient()
+ * @return              0; -E2BIG when it would take more; -errno, as mlimg_walk_lenient()
  */
-int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests,
+int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests, size_t memory_max,
 	mlimg_walk_skip_fn *skip, void *ctx, struct mlimg_manifest **ret_manifest,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 

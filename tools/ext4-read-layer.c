@@ -76,6 +76,7 @@ struct group {
 struct manifest_walk {
 	struct mlimg_ext4 *fs;
 	mlimg_ext4_walk_fn *fn;
+	mlimg_walk_skip_fn *skip; /* NULL: nothing may be passed over */
 	void *ctx;
 	bool with_data;
 	uint64_t bytes_left; /* that may be digested */
@@ -233,6 +234,43 @@ static int complete(const struct mlimg_entry *entry, const struct mlimg_ext4_ino
 	return ret < 0 ? ret : m->fn(&full, inode, m->ctx, err);
 }
 
+/* The walk that comes after tells of it. */
+static void pass_over(const char *path, int error, bool was_visited, void *ctx)
+{
+}
+
+static void tell(const char *path, int error, bool was_visited, void *ctx)
+{
+	const struct manifest_walk *m = ctx;
+
+	m->skip(path, error, was_visited, m->ctx);
+}
+
+/* How many names an inode has within the tree is known only after all of it has been seen. */
+static int walk_twice(struct manifest_walk *m, struct mlimg_err *err)
+{
+	struct mlimg_ext4 *fs = m->fs;
+	struct mlimg_ext4_inode root;
+	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(fs->super.kind), "", false, &root, err);
+
+	if (ret == 0)
+		ret = mlimg_ext4_walk_lenient(
+			fs, &root, note_name, m->skip ? pass_over : NULL, m, err);
+	unite_names(m);
+	if (ret == 0)
+		ret = mlimg_ext4_walk_lenient(fs, &root, complete, m->skip ? tell : NULL, m, err);
+	free(m->groups);
+	return ret;
+}
+
+int mlimg_ext4_manifest_walk_lenient(struct mlimg_ext4 *fs, mlimg_ext4_walk_fn *fn,
+	mlimg_walk_skip_fn *skip, void *ctx, struct mlimg_err *err)
+{
+	struct manifest_walk m = {.fs = fs, .fn = fn, .skip = skip, .ctx = ctx};
+
+	return walk_twice(&m, err);
+}
+
 int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, uint64_t holes_max,
 	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
@@ -244,21 +282,14 @@ int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, uint64_t 
 		.holes_max = holes_max,
 		.holes_left = holes_max,
 		.blocks_left = fs->super.n_blocks};
-	struct mlimg_ext4_inode root;
-	int ret = mlimg_ext4_lookup(fs, mlimg_kind_tree(fs->super.kind), "", false, &root, err);
+	int ret;
 
 	if (ext2fs_has_feature_shared_blocks(fs->ext2->super)) {
 		m.shared = ext4_shared_new();
-		if (ret == 0 && !m.shared)
-			ret = ext4_fail(fs, err, ENOMEM, "shared contents");
+		if (!m.shared)
+			return ext4_fail(fs, err, ENOMEM, "shared contents");
 	}
-	/* How many names an inode has within the tree is known only after all of it has been seen. */
-	if (ret == 0)
-		ret = mlimg_ext4_walk(fs, &root, note_name, &m, err);
-	unite_names(&m);
-	if (ret == 0)
-		ret = mlimg_ext4_walk(fs, &root, complete, &m, err);
-	free(m.groups);
+	ret = walk_twice(&m, err);
 	ext4_shared_free(m.shared);
 	return ret;
 }

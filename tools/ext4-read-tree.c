@@ -190,6 +190,7 @@ int mlimg_ext4_lookup(struct mlimg_ext4 *fs, const char *root, const char *path,
 
 struct visitor {
 	mlimg_ext4_walk_fn *fn;
+	mlimg_walk_skip_fn *skip;
 	void *ctx;
 };
 
@@ -201,12 +202,25 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_itree_node 
 	return v->fn(entry, node->inode, v->ctx, err);
 }
 
-int mlimg_ext4_walk(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *root,
-	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err)
+static void pass_over(const char *path, int error, bool was_visited, void *ctx)
+{
+	const struct visitor *v = ctx;
+
+	v->skip(path, error, was_visited, v->ctx);
+}
+
+int mlimg_ext4_walk_lenient(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *root,
+	mlimg_ext4_walk_fn *fn, mlimg_walk_skip_fn *skip, void *ctx, struct mlimg_err *err)
 {
 	const struct mlimg_itree tree = tree_at(fs, "/");
 	const struct mlimg_itree_node node = node_of(root);
-	struct visitor v = {.fn = fn, .ctx = ctx};
+	struct visitor v = {.fn = fn, .skip = skip, .ctx = ctx};
 
-	return mlimg_itree_walk(&tree, &node, visit, &v, err);
+	return mlimg_itree_walk_lenient(&tree, &node, visit, skip ? pass_over : NULL, &v, err);
+}
+
+int mlimg_ext4_walk(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *root,
+	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err)
+{
+	return mlimg_ext4_walk_lenient(fs, root, fn, NULL, ctx, err);
 }

@@ -27,6 +27,7 @@
 #include "libmlimg/manifest.h"
 #include "libmlimg/sha256.h"
 #include "libmlimg/superblock.h"
+#include "libmlimg/walk.h"
 
 #define MLIMG_EXT4_BLOCK 4096              /**< bytes of a block */
 #define MLIMG_EXT4_INODE_MAX 1024          /**< bytes of the largest inode; mlimg-mkfs uses 256 */
@@ -249,6 +250,11 @@ typedef int mlimg_ext4_walk_fn(const struct mlimg_entry *entry,
 int mlimg_ext4_walk(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *root,
 	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** The same, lenient: see mlimg_itree_walk_lenient(). @return as mlimg_ext4_walk() */
+int mlimg_ext4_walk_lenient(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *root,
+	mlimg_ext4_walk_fn *fn, mlimg_walk_skip_fn *skip, void *ctx,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /**
  * Receives a file's contents piece by piece.
  *
@@ -341,5 +347,19 @@ int mlimg_ext4_manifest_stored(struct mlimg_ext4 *fs, const char *build_id, char
  */
 int mlimg_ext4_manifest_walk(struct mlimg_ext4 *fs, uint64_t data_max, uint64_t holes_max,
 	mlimg_ext4_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The same without digests, and what cannot be in a manifest is passed over: as
+ * mlimg_walk_lenient() in a directory.
+ *
+ * @param fs    the image
+ * @param fn    called for each entry, complete, in order
+ * @param skip  as for mlimg_itree_walk_lenient(); told of each once
+ * @param ctx   handed to both
+ * @param err   names image and path
+ * @return      0, what @p fn returned when negative, or -errno
+ */
+int mlimg_ext4_manifest_walk_lenient(struct mlimg_ext4 *fs, mlimg_ext4_walk_fn *fn,
+	mlimg_walk_skip_fn *skip, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

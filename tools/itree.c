@@ -225,6 +225,7 @@ struct walk {
 	const struct mlimg_itree *tree;
 	void *attrs;
 	mlimg_itree_walk_fn *fn;
+	mlimg_walk_skip_fn *skip; /* NULL: nothing may be passed over */
 	void *ctx;
 	struct mlimg_err *err;
 	struct level *levels;
@@ -295,9 +296,13 @@ static int advance(struct walk *w)
 		return 0;
 	}
 	entry = &level->dir.entries[level->next++];
-	if (end + 1 + strlen(entry->name) > MLIMG_PATH_MAX)
-		return refuse(
-			w->tree, w->path, w->err, "a path is longer than %u bytes", MLIMG_PATH_MAX);
+	if (end + (end > 0) + strlen(entry->name) > MLIMG_PATH_MAX) {
+		if (!w->skip)
+			return refuse(w->tree, w->path, w->err, "a path is longer than %u bytes",
+				MLIMG_PATH_MAX);
+		w->skip(w->path, -ENAMETOOLONG, false, w->ctx);
+		return 0;
+	}
 	sprintf(w->path + end, "%s%s", end ? "/" : "", entry->name);
 	ret = read_entry_inode(w->tree, w->path, entry, &inode, &node, w->err);
 	/* Its ".." vouches for every other directory; where the walk began, nobody has looked at that. */
@@ -321,12 +326,18 @@ static int walk(struct walk *w, const struct mlimg_itree_node *root)
 int mlimg_itree_walk(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
 	mlimg_itree_walk_fn *fn, void *ctx, struct mlimg_err *err)
 {
+	return mlimg_itree_walk_lenient(tree, root, fn, NULL, ctx, err);
+}
+
+int mlimg_itree_walk_lenient(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
+	mlimg_itree_walk_fn *fn, mlimg_walk_skip_fn *skip, void *ctx, struct mlimg_err *err)
+{
 	mlimg_autofree struct walk *w = calloc(1, sizeof(*w));
 	const char *outer;
 	int ret;
 
 	if (w)
-		*w = (struct walk){.tree = tree, .fn = fn, .ctx = ctx, .err = err};
+		*w = (struct walk){.tree = tree, .fn = fn, .skip = skip, .ctx = ctx, .err = err};
 	if (!w || !(w->attrs = tree->ops->attrs_new()))
 		return mlimg_err_set(err, ENOMEM, "%.140s: walk", tree->name);
 	outer = tree->ops->at(tree->image, w->path);

@@ -120,6 +120,23 @@ typedef int mlimg_itree_walk_fn(const struct mlimg_entry *entry,
 int mlimg_itree_walk(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
 	mlimg_itree_walk_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * As mlimg_itree_walk(), but what has a path above the limit of manifest.h is passed over with all
+ * that is in it, as mlimg_walk_lenient() does in a directory: it is no damage, since anybody can
+ * make it. What is damaged is refused all the same.
+ *
+ * @param tree  the tree
+ * @param root  where to begin; its path is ""
+ * @param fn    the visitor
+ * @param skip  told of each: the path of its directory, and -ENAMETOOLONG; NULL to refuse it
+ * @param ctx   handed to both
+ * @param err   names the path
+ * @return      0, what @p fn returned when negative, or -errno
+ */
+int mlimg_itree_walk_lenient(const struct mlimg_itree *tree, const struct mlimg_itree_node *root,
+	mlimg_itree_walk_fn *fn, mlimg_walk_skip_fn *skip, void *ctx,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Read a regular file, @p node of a walk or a lookup. Holes come as pieces without data. @return 0, what @p fn returned, or -errno */
 int mlimg_itree_read(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -6,7 +6,9 @@
 
 struct building {
 	struct mlimg_manifest *m;
-	const char *name; /* the image's */
+	const struct mlimg_upper_image *image;
+	mlimg_walk_skip_fn *skip; /* NULL: nothing may be skipped */
+	void *skip_ctx;
 };
 
 static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *inode, void *ctx,
@@ -15,12 +17,21 @@ static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *i
 	struct building *b = ctx;
 	struct mlimg_entry e = *entry;
 
-	if (mlimg_manifest_memory(b->m) > MLIMG_WALK_MEMORY_MAX)
-		return mlimg_err_set(err, E2BIG, "%s: names and attributes of more than %u MiB",
-			b->name, MLIMG_WALK_MEMORY_MAX >> 20);
+	if (mlimg_manifest_memory(b->m) > b->image->memory_max)
+		return mlimg_err_set(err, E2BIG, "%s: names and attributes of more than %zu MiB",
+			mlimg_ext4_name(b->image->fs), b->image->memory_max >> 20);
 	if (e.nlink == 0)
 		e.nlink = 1;
-	return mlimg_manifest_add(b->m, &e) ? 0 : mlimg_err_set(err, ENOMEM, "%s", b->name);
+	return mlimg_manifest_add(b->m, &e)
+		? 0
+		: mlimg_err_set(err, ENOMEM, "%s", mlimg_ext4_name(b->image->fs));
+}
+
+static void skip_one(const char *path, int error, bool was_visited, void *ctx)
+{
+	const struct building *b = ctx;
+
+	b->skip(path, error, was_visited, b->skip_ctx);
 }
 
 static struct mlimg_upper_image *image_of(struct mlimg_upper_source *source)
@@ -33,12 +44,12 @@ static int load(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip, voi
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
 {
 	const struct mlimg_upper_image *image = image_of(source);
-	struct building b = {mlimg_manifest_new(), mlimg_ext4_name(image->fs)};
+	struct building b = {mlimg_manifest_new(), image, skip, ctx};
 	int r;
 
 	if (!b.m)
-		return mlimg_err_set(err, ENOMEM, "%s", b.name);
-	r = mlimg_ext4_manifest_walk(image->fs, 0, 0, add, &b, err);
+		return mlimg_err_set(err, ENOMEM, "%s", mlimg_ext4_name(image->fs));
+	r = mlimg_ext4_manifest_walk_lenient(image->fs, add, skip ? skip_one : NULL, &b, err);
 	if (r == 0 && image->is_unionfs)
 		r = mlimg_upper_from_unionfs(b.m, err);
 	if (r < 0)
@@ -79,7 +90,9 @@ int mlimg_upper_image_init(struct mlimg_upper_image *ret_image, struct mlimg_ext
 		return mlimg_err_refuse(err,
 			"%s: its journal holds changes: mount it once, or run e2fsck",
 			mlimg_ext4_name(fs));
-	*ret_image = (struct mlimg_upper_image){
-		.source = {load, digest, read_file}, .fs = fs, .is_unionfs = is_unionfs};
+	*ret_image = (struct mlimg_upper_image){.source = {load, digest, read_file},
+		.fs = fs,
+		.is_unionfs = is_unionfs,
+		.memory_max = MLIMG_WALK_MEMORY_MAX};
 	return 0;
 }

@@ -14,6 +14,7 @@
 struct mlimg_upper_image {
 	struct mlimg_upper_source source;
 	struct mlimg_ext4 *fs;
+	size_t memory_max; /**< bytes that its entries may take; MLIMG_WALK_MEMORY_MAX unless changed */
 	bool is_unionfs; /**< unionfs-fuse wrote it */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: reconcile-plan [-u] [-o PLAN] BASE NEXT UPPER
+ * usage: reconcile-plan [-su] [-o PLAN] BASE NEXT UPPER
  * Plans a reconcile: BASE and NEXT are manifests, UPPER is an upper's directory, or a user layer's image. Prints how many entries there are of each
- * verdict. -u: unionfs-fuse wrote the upper. -o PLAN: writes the plan instead. No texts are merged.
+ * verdict. -s: passes over what cannot be compared, and names it on stderr. -u: unionfs-fuse wrote the upper. -o PLAN: writes the plan instead. No texts are merged.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -66,10 +66,16 @@ static int write_plan(const struct mlimg_plan *plan, const char *path, struct ml
 	return fflush(f) == 0 && !ferror(f) ? 0 : mlimg_err_set(err, EIO, "%s", path);
 }
 
-static int run(char **argv, bool is_unionfs, const char *out, struct mlimg_err *err)
+static void skip(const char *path, int error, bool was_visited, void *ctx)
+{
+	fprintf(stderr, "not compared: %s: %s\n", path, strerror(-error));
+}
+
+static int run(char **argv, bool skips, bool is_unionfs, const char *out, struct mlimg_err *err)
 {
 	struct mlimg_manifest *base, *next;
-	struct mlimg_reconcile_input in = {.generation = 2, .classes = mlimg_path_classes_new()};
+	struct mlimg_reconcile_input in = {
+		.generation = 2, .classes = mlimg_path_classes_new(), .skip = skips ? skip : NULL};
 	struct mlimg_report report;
 	struct mlimg_plan plan;
 	struct upper upper;
@@ -102,21 +108,22 @@ static int run(char **argv, bool is_unionfs, const char *out, struct mlimg_err *
 int main(int argc, char **argv)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	bool is_unionfs = false;
+	bool is_unionfs = false, skips = false;
 	const char *out = NULL;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "uo:")) != -1) {
+	while ((opt = getopt(argc, argv, "suo:")) != -1) {
 		if (opt == '?')
 			return 2;
 		is_unionfs = is_unionfs || opt == 'u';
+		skips = skips || opt == 's';
 		out = opt == 'o' ? optarg : out;
 	}
 	if (argc - optind != 3) {
-		fputs("usage: reconcile-plan [-u] [-o PLAN] BASE NEXT UPPER\n", stderr);
+		fputs("usage: reconcile-plan [-su] [-o PLAN] BASE NEXT UPPER\n", stderr);
 		return 2;
 	}
-	if (run(argv + optind, is_unionfs, out, &err) < 0) {
+	if (run(argv + optind, skips, is_unionfs, out, &err) < 0) {
 		fprintf(stderr, "reconcile-plan: %s\n", err.text);
 		return err.kind == MLIMG_ERR_REFUSED ? 3 : 1;
 	}

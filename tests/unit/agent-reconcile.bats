@@ -8,6 +8,7 @@ setup() {
 	RUN=$DIR/run/mlimg
 	USER_DIR=$RUN/user
 	UPPER=$USER_DIR/upper
+	PREPARE=(mlimg-agent prepare)
 	OPTIONS=(--union overlay)
 	mkdir -p "$RUN/layers" "$UPPER/etc" "$UPPER/usr/bin" "$USER_DIR/work" "$DIR"/{v1,v2}/{etc,usr/bin,var} "$DIR/empty"
 	local file
@@ -32,7 +33,7 @@ on() {
 	mkdir "$RUN/layers"
 	cp -r "$DIR/layer-$version" "$RUN/layers/0"
 	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
-	works mlimg-agent prepare --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT" "$@"
+	works "${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT" "$@"
 	said=$output
 	works mlimg-agent commit --root "$RUN"
 }
@@ -437,4 +438,21 @@ packaged() {
 	same "told" "user's files on another stack: 1 set aside, 0 with the new one beside it, 1 conflicts in all: see $RUN/user/mlimg/reports/3.txt" "$said"
 	same "report" "$wanted" "$(jq -c '[.from, .to, .done, .entries]' "$USER_DIR/mlimg/reports/3.json")"
 	same "older" mine "$(tail -n 1 "$USER_DIR/mlimg/aside/3/etc/both")"
+}
+
+@test "an upper of more than can be compared: the boot goes on without, and nothing is changed" {
+	local before
+	edit
+	before=$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort)
+	PREPARE=(prepare-limited 1)
+	on v2
+	same "boot.json" '["changed",null]' "$(boot '[.change, .reconcile]')"
+	same "note" "the user layer is not brought into agreement with this stack: compare the user's changes: names and attributes of more than 0 MiB: Argument list too long; the next boot tries again" \
+		"$(boot '.notes[]')"
+	same "upper" "$before" "$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort)"
+	same "files" "base.manifest.1 base.texts.1 layer.json manifest state.json" "$(in_mlimg)"
+	same "state" "1 12.1" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	PREPARE=(mlimg-agent prepare)
+	on v2
+	same "boot.json" '["changed","reconciled",3]' "$(boot '[.change, (.reconcile | .done, .dropped)]')"
 }

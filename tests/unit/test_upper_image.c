@@ -95,6 +95,24 @@ TEST(contents)
 	remove_image();
 }
 
+TEST(more_than_may_be)
+{
+	struct mlimg_ext4 *fs = open_image(user_script);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_upper_image image;
+	struct mlimg_manifest *m;
+	char message[1024];
+
+	ASSERT_OK(mlimg_upper_image_init(&image, fs, false, &err), err);
+	ASSERT_EQ(image.memory_max, MLIMG_WALK_MEMORY_MAX);
+	image.memory_max = 1;
+	snprintf(message, sizeof(message),
+		"%s: names and attributes of more than 0 MiB: Argument list too long", path);
+	ASSERT_FAILS(image.source.load(&image.source, NULL, NULL, &m, &err), err, -E2BIG, message);
+	mlimg_ext4_close(fs);
+	remove_image();
+}
+
 TEST(other_layers_are_refused)
 {
 	struct mlimg_ext4 *fs = open_image(above_script);

@@ -106,6 +106,29 @@ TEST(contents)
 	ASSERT_EQ(dir.source.digest(&dir.source, "../f", digest, &err), -EXDEV);
 }
 
+TEST(more_than_may_be)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_upper_dir dir;
+	struct mlimg_manifest *m;
+	char name[16];
+
+	begin();
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		make_file(name, "");
+	}
+	mlimg_upper_dir_init(&dir, upper_fd, false);
+	ASSERT_EQ(dir.memory_max, MLIMG_WALK_MEMORY_MAX);
+	dir.memory_max = 1 << 20;
+	ASSERT_OK(dir.source.load(&dir.source, NULL, NULL, &m, &err), err);
+	ASSERT_EQ(m->n_entries, 2001);
+	mlimg_manifest_free(m);
+	dir.memory_max = 100000;
+	ASSERT_FAILS(dir.source.load(&dir.source, NULL, NULL, &m, &err), err, -E2BIG,
+		"names and attributes of more than 0 MiB: Argument list too long");
+}
+
 #define META ".unionfs-fuse"
 
 TEST(markers)
