@@ -15,6 +15,7 @@ struct extra {
 	const struct mlimg_reconcile_text *text; /* or NULL */
 	const struct mlimg_packages_link *link;  /* or NULL */
 	bool is_hidden; /* else, without either, it is one whose owner has moved */
+	bool is_cover;  /* hidden with all below: a directory was renamed from there */
 };
 
 struct extras {
@@ -53,10 +54,14 @@ static bool is_new_text(struct planning *p, const struct mlimg_reconcile_text *t
 	return memcmp(digest, next->digest, sizeof(digest)) != 0;
 }
 
-/* At its own path, and wherever a renamed directory shows it. */
-static int add_wherever(struct planning *p, struct extras *extras, const char *lower)
+/* At its own path, and wherever a renamed directory shows it. @like: without its paths */
+static int add_wherever(
+	struct planning *p, struct extras *extras, struct extra like, const char *lower)
 {
-	int r = add(p, extras, (struct extra){.path = lower});
+	int r;
+
+	like.path = like.lower = lower;
+	r = add(p, extras, like);
 
 	for (size_t i = 0; i < p->n_renamed && r == 0; i++) {
 		const struct renamed *renamed = &p->renamed[i];
@@ -71,7 +76,28 @@ static int add_wherever(struct planning *p, struct extras *extras, const char *l
 		if (!path)
 			return no_memory(p, lower);
 		mlimg_path_join(path, renamed->path, rest, strlen(rest));
-		r = add(p, extras, (struct extra){.path = path, .lower = lower, .renamed = above});
+		like.path = path;
+		like.renamed = above;
+		r = add(p, extras, like);
+	}
+	return r;
+}
+
+/*
+ * The places from which directories were renamed. The user may have removed what hid one of them while the stack had nothing there, which
+ * leaves no whiteout.
+ */
+static int add_covers(struct planning *p, struct extras *extras)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_renamed && r == 0; i++) {
+		const char *from = p->renamed[i].from;
+		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, from);
+
+		if (*from && next && next->type == MLIMG_DIR)
+			r = add_wherever(p, extras,
+				(struct extra){.is_hidden = true, .is_cover = true}, from);
 	}
 	return r;
 }
@@ -90,16 +116,19 @@ static int add_moved(struct planning *p, struct extras *extras)
 			r = no_memory(p, e->path);
 		else if (changed && !plan_find_text(p, e->path) && !plan_find_link(p, e->path) &&
 			(e->type != MLIMG_FILE || e->size_bytes == 0 || e->has_digest))
-			r = add_wherever(p, extras, e->path);
+			r = add_wherever(p, extras, (struct extra){.is_hidden = false}, e->path);
 	}
 	mlimg_arena_free(arena);
 	return r;
 }
 
+/* What hides all else there and below comes first. */
 static int by_path(const void *a, const void *b)
 {
-	return mlimg_manifest_path_cmp(
-		((const struct extra *)a)->path, ((const struct extra *)b)->path);
+	const struct extra *x = a, *y = b;
+	int r = mlimg_manifest_path_cmp(x->path, y->path);
+
+	return r ? r : y->is_cover - x->is_cover;
 }
 
 static int collect(struct planning *p, struct extras *extras)
@@ -130,19 +159,23 @@ static int collect(struct planning *p, struct extras *extras)
 	}
 	if (r == 0 && !mlimg_owner_moves_is_empty(p->in->moved_in_next))
 		r = add_moved(p, extras);
+	if (r == 0)
+		r = add_covers(p, extras);
 	if (extras->n)
 		qsort(extras->all, extras->n, sizeof(*extras->all), by_path);
 	return r;
 }
 
-/* The deepest directory of the upper on the way to @path, itself included. */
-static int mark(struct planning *p, const char *path)
+/* The deepest directory of the upper on the way to @path, itself included unless it is to be covered. */
+static int mark(struct planning *p, const char *path, bool is_cover)
 {
 	mlimg_autofree char *dir = strdup(path);
 	char *slash;
 
 	if (!dir)
 		return no_memory(p, path);
+	if (is_cover)
+		dir[mlimg_path_name(dir) > dir ? mlimg_path_name(dir) - dir - 1 : 0] = '\0';
 	for (;;) {
 		const struct mlimg_entry *e = mlimg_manifest_find(p->upper, dir);
 
@@ -163,9 +196,9 @@ int plan_extras_mark(struct planning *p)
 	int r = collect(p, &extras);
 
 	for (size_t i = 0; i < extras.n && r == 0; i++)
-		r = mark(p, extras.all[i].path);
+		r = mark(p, extras.all[i].path, extras.all[i].is_cover);
 	for (size_t i = 0; i < p->n_unread && r == 0; i++)
-		r = mark(p, p->unread[i]);
+		r = mark(p, p->unread[i], false);
 	free(extras.all);
 	return r;
 }
@@ -312,7 +345,7 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 int plan_extras(struct planning *p)
 {
 	struct extras extras = {.all = NULL};
-	const char *before = NULL;
+	const char *before = NULL, *covered = NULL;
 	int r = collect(p, &extras);
 
 	for (size_t i = 0; i < extras.n && r == 0; i++) {
@@ -322,12 +355,15 @@ int plan_extras(struct planning *p)
 			r = no_memory(p, extras.all[i].path);
 			break;
 		}
-		if (!is_wanted(p, &extras.all[i], path))
+		if ((covered &&
+			    (strcmp(path, covered) == 0 || mlimg_path_is_below(path, covered))) ||
+			!is_wanted(p, &extras.all[i], path))
 			continue;
 		r = make_way(p, &extras.all[i], path, before);
 		if (r == 0)
 			r = put_extra(p, &extras.all[i], before);
 		before = extras.all[i].path;
+		covered = extras.all[i].is_cover ? before : covered;
 	}
 	free(extras.all);
 	return r;

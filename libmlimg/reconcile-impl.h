@@ -114,7 +114,7 @@ int plan_renamed_find(struct planning *p) MLIMG_MUST_CHECK;
  * directories with the same files, which overlayfs does not bear.
  *
  * @param p      the planning
- * @param path   in the upper; what was renamed to a place below it goes with it, and does not count
+ * @param path   in the upper; what was renamed to a place below it goes with it, and does not count. NULL: it does
  * @param lower  where it lies beneath, or NULL
  * @return       whether it has to stay
  */

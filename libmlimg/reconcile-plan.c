@@ -186,8 +186,9 @@ int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *re
 		r = plan_mine_find(p, at, lower, &ret->m);
 	if (r < 0)
 		return r;
-	ret->is_opaque =
-		is_marked && (is_dir(ret->m.base) || plan_covers_renamed(p, e->path, ret->own));
+	/* With both marks it is opaque for good: without that one the other would count. */
+	ret->is_opaque = is_marked &&
+		(redirect || is_dir(ret->m.base) || plan_covers_renamed(p, NULL, ret->own));
 	ret->is_joined = is_marked && !ret->is_opaque && is_dir(ret->m.next) &&
 		ret->m.class != MLIMG_CLASS_KEEP;
 	if (ret->is_renamed)

@@ -40,6 +40,7 @@
  * What hides from the user the place from which a directory was renamed stays, whatever its class and verdict, as long as the renamed directory does:
  * whiteouts, files, opaque directories, and directories that are to be set aside with such things in them. Otherwise that directory of the layers would show in
  * two places, and overlayfs takes two directories of the same files for one (reconcile-renamed.c). Verdicts stale, same and whiteout-gone are told as keep then.
+ * Where nothing hides it any more, since the user removed what did on a stack that had nothing there, a whiteout is put (h).
  *
  * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file with several names in the upper are changed only when
  * that is right for all of them; else it stays as it is, and is told (conflict).

@@ -44,7 +44,7 @@ bool plan_covers_renamed(const struct planning *p, const char *path, const char 
 		return false;
 	for (size_t i = find_from(p, lower);
 		i < p->n_renamed && is_at_or_below(p->renamed[i].from, lower); i++)
-		if (!mlimg_path_is_below(p->renamed[i].path, path))
+		if (!path || !mlimg_path_is_below(p->renamed[i].path, path))
 			return true;
 	return false;
 }

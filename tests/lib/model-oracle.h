@@ -125,14 +125,14 @@ TEST_UNUSED static int merge_contents(int base, int next, int mine)
 
 /* --- what was renamed --- */
 
-/* @return whether something that lies beneath at @lower hides from where a directory was renamed that is not below @path itself */
+/* @return whether something that lies beneath at @lower hides from where a directory was renamed that is not below @path itself, if that is given */
 TEST_UNUSED static bool covers(struct oracle *o, const char *path, const char *lower)
 {
 	for (size_t i = 0; lower && i < o->n_renamed; i++) {
 		const struct oracle_renamed *r = &o->renamed[i];
 
 		if ((strcmp(r->from, lower) == 0 || is_under(r->from, lower)) &&
-			!is_under(r->path, path))
+			!(path && is_under(r->path, path)))
 			return true;
 	}
 	return false;
@@ -144,7 +144,8 @@ TEST_UNUSED static bool is_type_changed(
 {
 	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
 
-	return next && !is_a_dir(next) && !xattr_text(mine, REDIRECT) &&
+	return next && !is_a_dir(next) &&
+		(!xattr_text(mine, REDIRECT) || xattr_text(mine, OPAQUE)) &&
 		oracle_class(path) != MLIMG_CLASS_KEEP && !(base && has_equal_contents(base, next));
 }
 
@@ -154,7 +155,7 @@ TEST_UNUSED static const char *beneath_of(
 {
 	if (xattr_text(mine, OPAQUE) &&
 		(is_a_dir(tree_get(o->base, own)) || oracle_class(path) == MLIMG_CLASS_KEEP ||
-			covers(o, path, own)))
+			xattr_text(mine, REDIRECT) || covers(o, NULL, own)))
 		return NULL;
 	return redirected(mine, own);
 }
@@ -208,11 +209,29 @@ TEST_UNUSED static void see(struct oracle *o, const char *path, const struct mli
 		tree_put(o->seen, path, e);
 }
 
+/* @return whether a directory of the new stack shows elsewhere, and so nowhere else */
+TEST_UNUSED static bool is_shown_elsewhere(struct oracle *o, const char *lower)
+{
+	for (size_t i = 0; i < o->n_renamed; i++)
+		if (strcmp(o->renamed[i].from, lower) == 0)
+			return is_a_dir(tree_get(o->next, lower));
+	return false;
+}
+
 /* What the new stack has shows, whatever the user had. */
 TEST_UNUSED static void see_next(struct oracle *o, const char *path, const char *lower)
 {
-	if (lower)
-		show_lower(o->seen, o->next, lower, path);
+	const struct mlimg_entry *e = lower ? tree_get(o->next, lower) : NULL;
+
+	if (!e || is_shown_elsewhere(o, lower))
+		return;
+	see(o, path, e);
+	for (size_t i = 0; i < o->next->n && is_a_dir(e); i++) {
+		const char *name = name_in(o->next->e[i].path, lower);
+
+		if (name)
+			see_next(o, model_path(path, name), o->next->e[i].path);
+	}
 }
 
 TEST_UNUSED static void set_aside(struct oracle *o, const char *path)
@@ -361,7 +380,7 @@ TEST_UNUSED static bool judge_dir(
 {
 	bool is_renamed = xattr_text(mine, REDIRECT), is_opaque = xattr_text(mine, OPAQUE),
 	     is_kept = oracle_class(path) == MLIMG_CLASS_KEEP, holds;
-	const char *lower = redirected(mine, own);
+	const char *lower = is_opaque ? own : redirected(mine, own);
 	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
 	struct mlimg_entry wanted = *mine;
 
@@ -370,7 +389,7 @@ TEST_UNUSED static bool judge_dir(
 		see_next(o, path, lower);
 		return false;
 	}
-	if (is_opaque && (is_a_dir(base) || is_kept || covers(o, path, own))) {
+	if (is_opaque && (is_a_dir(base) || is_kept || is_renamed || covers(o, NULL, own))) {
 		is_renamed = true; /* neither can go */
 		lower = NULL;
 	}
@@ -380,7 +399,10 @@ TEST_UNUSED static bool judge_dir(
 	if (!holds && !is_renamed && !is_kept &&
 		((next && is_equal(&wanted, next)) || (base && is_equal(mine, base)))) {
 		see(o, path, next);
-		return false;
+		if (!lower || !is_shown_elsewhere(o, lower))
+			return false;
+		tree_remove(o->seen, path);
+		return true;
 	}
 	see(o, path, &wanted);
 	return true;

@@ -219,6 +219,15 @@ TEST_UNUSED static void put(struct model *m, const struct mlimg_plan_op *op)
 	set_attrs(tree_put(&m->after, path, &e), op->entry);
 }
 
+TEST_UNUSED static void hide(struct model *m, const char *path)
+{
+	const struct mlimg_entry whiteout = {
+		.path = model_string(path), .type = MLIMG_CHAR, .nlink = 1};
+
+	ASSERT(!tree_get(&m->after, path));
+	tree_put(&m->after, whiteout.path, &whiteout);
+}
+
 TEST_UNUSED static void carry_out_one(struct model *m, const struct mlimg_plan_op *op)
 {
 	struct mlimg_entry *e;
@@ -243,6 +252,11 @@ TEST_UNUSED static void carry_out_one(struct model *m, const struct mlimg_plan_o
 		set_xattr(e, OPAQUE, NULL);
 		break;
 	case MLIMG_PLAN_SET_ATTRS: set_all(m, op); break;
+	case MLIMG_PLAN_HIDE: hide(m, op->path); break;
+	case MLIMG_PLAN_MAKE_DIR:
+		ASSERT(!tree_get(&m->after, op->path));
+		tree_put(&m->after, op->path, op->entry);
+		break;
 	case MLIMG_PLAN_PUT:
 	case MLIMG_PLAN_TAKE_NEXT:
 	case MLIMG_PLAN_PUT_BESIDE: put(m, op); break;

@@ -167,7 +167,7 @@ TEST(accounts_as_the_user_sees_them)
 	check_with(in, base, next, "etc=o", "", NULL);
 	/* Another directory in its place. */
 	check_with(in, "old/passwd=T:" R "/d:x:105:0::: etc=d",
-		"old/passwd=T:" R "/d:x:105:0::: etc=d", "etc=r:old", "", NULL);
+		"old/passwd=T:" R "/d:x:105:0::: etc=d", "old=W etc=r:old", "", NULL);
 }
 
 TEST(accounts_behind_links)

@@ -54,15 +54,15 @@ TEST(renamed_directories)
 	check("usr/a/x=A", "usr/a/x=B", "usr/a=W usr/b=r:a usr/b/x=A,m600",
 		"t usr/b/xusr/a/x=B,m600", NULL);
 	check("etc/a/x=A", "etc/a/x=B", "etc/a=W etc/b=r:a etc/b/x=C", "n etc/b/xetc/a/x=B", NULL);
-	check("usr/a/d/x=A", "usr/a/d/x=B", "usr/b=r:/usr/a usr/b/d=d usr/b/d/x=A",
+	check("usr/a/d/x=A", "usr/a/d/x=B", "usr/a=W usr/b=r:/usr/a usr/b/d=d usr/b/d/x=A",
 		"d usr/b/d/x; D usr/b/d=d", NULL);
 	/* The class is that of where it is now. */
 	check("usr/a/x=A", "usr/a/x=B", "usr/a=W home/b=r:/usr/a home/b/x=C", "",
 		TOLD("conflict", "data", "stays"));
 	/* A second redirect within, and back by name. */
-	check("a/b/x=A", "a/b/x=B", "c=r:/a c/d=r:b c/d/x=A", "d c/d/x", NULL);
+	check("a/b/x=A", "a/b/x=B", "a=W c=r:/a c/b=W c/d=r:b c/d/x=A", "d c/d/x", NULL);
 	/* A renamed directory stays, with the attributes of what it was. */
-	check("usr/a=d", "usr/a=d,m700", "usr/b=r:a", "s usr/b=d,m700",
+	check("usr/a=d", "usr/a=d,m700", "usr/a=W usr/b=r:a", "s usr/b=d,m700",
 		TOLD("stale", "owned", "merged"));
 	/* What it was renamed from is gone, and has become a file. */
 	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "", TOLD("conflict", "owned", "stays"));
@@ -73,8 +73,8 @@ TEST(renamed_directories)
 		"hides what the new stack has");
 	/* Within an opaque directory nothing lies beneath, but for what is named from the root. */
 	check("usr/o/a/x=A", "usr/o/a/x=B", "usr/o=o usr/o/b=r:a usr/o/b/x=A", "", "");
-	check("usr/o=d usr/a/x=A", "usr/o=d usr/a/x=B", "usr/o=o usr/o/b=r:/usr/a usr/o/b/x=A",
-		"d usr/o/b/x", NULL);
+	check("usr/o=d usr/a/x=A", "usr/o=d usr/a/x=B",
+		"usr/a=W usr/o=o usr/o/b=r:/usr/a usr/o/b/x=A", "d usr/o/b/x", NULL);
 	/* What overlayfs would not take. */
 	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:../a usr/b/x=A", "", "");
 	check("usr/a/x=A", "usr/a/x=B", "usr/b=r:/usr/../usr/a usr/b/x=A", "", "");
@@ -100,6 +100,24 @@ TEST(what_hides_the_place_of_a_renamed_directory_stays)
 	check("usr/a/x/y=A", "usr/a=B", "usr/a/x=W usr/a/z=r:x", "a usr/a; D usr=d", NULL);
 	check("usr/a/x/y=A usr/c=d", "usr/a=B usr/c=C", "usr/a/x=W usr/c/z=r:/usr/a/x",
 		"a usr/a; a usr/c; D usr=d", NULL);
+	/* What was renamed into the directory that came in its place counts there. */
+	check("usr=d", "usr/a/x=A", "usr/a=o usr/a/b=r:/usr/a", "", NULL);
+}
+
+TEST(places_of_renamed_directories_that_nothing_hides_any_more)
+{
+	check("usr=d", "usr/a/x=A", "usr/b=r:a", "h usr/a", NULL);
+	check("usr=d", "usr=d", "usr/b=r:a", "", NULL);
+	check("usr=d", "usr/a=A", "usr/b=r:a", "", NULL);
+	check("usr/a/x=A", "usr/a/x=A", "home/b=r:/usr/a", "m usr=d; h usr/a", NULL);
+	check("usr/a/x=A", "usr/a/x=A", "usr=d home/b=r:/usr/a", "h usr/a", NULL);
+	check("usr/a/d/x=A", "usr/a/d/x=A", "usr/b=r:/usr/a/d", "m usr/a=d; h usr/a/d", NULL);
+	/* What is above hides it, too. */
+	check("usr/a/d/x=A", "usr/a/d/x=A", "usr/a=W usr/b=r:/usr/a/d", "", NULL);
+	check("usr/a/d/x=A", "usr/a/d/x=A", "usr/a=o usr/b=r:/usr/a/d", "", NULL);
+	/* In a directory that was renamed itself; of one twice once. */
+	check("a/b/x=A", "a/b/x=A", "a=W c=r:/a d=r:/a/b", "h c/b", NULL);
+	check("a/x=A", "a/x=A", "b=r:/a c=r:/a", "h a", NULL);
 }
 
 /* --- owners --- */
@@ -158,9 +176,9 @@ TEST(owners_that_are_taken_in_renamed_directories)
 	/* A renamed directory in a renamed one. */
 	check_with(in, "usr/a/d/x=A", "usr/a/d/x=A,u5", "usr/a=W usr/b=r:a usr/b/d=W usr/b/e=r:d",
 		"t usr/b/e/xusr/a/d/x=A,u6", NULL);
-	/* At both places, where the user sees it at both. */
-	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/b=r:a",
-		"m usr/a=d; t usr/a/x=A,u6; t usr/b/xusr/a/x=A,u6", NULL);
+	/* But not in the place that is hidden on that occasion. */
+	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/b=r:a", "h usr/a; t usr/b/xusr/a/x=A,u6",
+		NULL);
 	/* What the user has in there himself, or hides. */
 	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=W", "", NULL);
 	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=A,u6",
