@@ -13,8 +13,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/merge.h"
-#include "libmlimg/path.h"
-#include "libmlimg/records.h"
+#include "libmlimg/packages.h"
 #include "libmlimg/text.h"
 
 /* Room for the list of texts in front of them. */
@@ -164,10 +163,7 @@ static size_t max_of(enum mlimg_path_class class, const char *path)
 	case MLIMG_CLASS_MERGE: return MLIMG_BASE_TEXT_MAX;
 	case MLIMG_CLASS_ACCOUNTS: return MLIMG_RECORDS_SIZE_MAX;
 	case MLIMG_CLASS_PACKAGES:
-		return mlimg_records_form_of(path) != MLIMG_RECORDS_NONE ||
-				mlimg_path_is_below(path, "var/lib/dpkg/alternatives")
-			? MLIMG_RECORDS_SIZE_MAX
-			: 0;
+		return mlimg_packages_is_database(path) ? MLIMG_RECORDS_SIZE_MAX : 0;
 	default: return 0;
 	}
 }

@@ -13,7 +13,7 @@
  *     ...                     the contents in the same order, nothing between them
  *
  * In it are the regular files of classes config and merge (path-class.h), of at most MLIMG_BASE_TEXT_MAX bytes each, and databases of at most
- * MLIMG_RECORDS_SIZE_MAX: class accounts, and of class packages those that records.h divides into records, and the alternatives; in the order of the manifest, as long as all of them but the databases have
+ * MLIMG_RECORDS_SIZE_MAX: class accounts, and of class packages those that packages.h merges; in the order of the manifest, as long as all of them but the databases have
  * no more than MLIMG_BASE_TEXTS_SUM_MAX, and all together no more than MLIMG_BASE_TEXTS_MAX. What does not fit is not there, and is
  * then not merged.
  */

@@ -17,11 +17,9 @@ static struct name line_behind(const char *text, const char *end, int n)
 		text, (size_t)((const char *)memchr(text, '\n', (size_t)(end - text)) - text)};
 }
 
-/* Of the two lines by which a stanza is known. */
-static struct name stanza_package(const char *text, const char *end)
+/* The first word of a stanza's field, "Package:". */
+static struct name field_of(const char *field, const char *text, const char *end)
 {
-	static const char field[] = "Package:";
-
 	for (const char *at = text; at < end;
 		at = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1) {
 		if ((size_t)(end - at) <= strlen(field) || strncmp(at, field, strlen(field)) != 0)
@@ -51,14 +49,16 @@ bool mlimg_packages_follow(
 	void *ctx, const char *text, size_t size, enum mlimg_merge_side *ret_side)
 {
 	const struct mlimg_packages_follow *f = ctx;
-	enum mlimg_records_form form = mlimg_records_form_of(f->path);
+	enum mlimg_records_form form = mlimg_packages_form_of(f->path);
 	struct name n = {text, 0};
 	enum mlimg_package_verdict verdict;
 
 	if (form == MLIMG_RECORDS_DIVERSIONS)
 		n = line_behind(text, text + size, 2);
 	else if (form == MLIMG_RECORDS_STANZAS)
-		n = stanza_package(text, text + size);
+		n = field_of("Package:", text, text + size);
+	else if (form == MLIMG_RECORDS_QUESTIONS)
+		n = field_of("Owners:", text, text + size);
 	else if (form == MLIMG_RECORDS_LINES && strstr(f->path, "/triggers/"))
 		n = interested(text, text + size);
 	verdict = mlimg_packages_verdict_of_package(f->merged, n.at, n.size);

@@ -9,6 +9,8 @@
 #include "libmlimg/packages-impl.h"
 
 #define ALTERNATIVES "var/lib/dpkg/alternatives/"
+#define DEBCONF_CONFIG "var/cache/debconf/config.dat"
+#define DEBCONF_TEMPLATES "var/cache/debconf/templates.dat"
 
 const char *mlimg_package_verdict_name(enum mlimg_package_verdict verdict)
 {
@@ -29,11 +31,16 @@ static bool is_alternatives(const char *path)
 	return strncmp(path, ALTERNATIVES, size) == 0 && path[size] && !strchr(path + size, '/');
 }
 
+enum mlimg_records_form mlimg_packages_form_of(const char *path)
+{
+	if (strcmp(path, DEBCONF_CONFIG) == 0 || strcmp(path, DEBCONF_TEMPLATES) == 0)
+		return MLIMG_RECORDS_QUESTIONS;
+	return strncmp(path, "var/", 4) == 0 ? mlimg_records_form_of(path) : MLIMG_RECORDS_NONE;
+}
+
 bool mlimg_packages_is_database(const char *path)
 {
-	return is_alternatives(path) ||
-		(strncmp(path, "var/", 4) == 0 &&
-			mlimg_records_form_of(path) != MLIMG_RECORDS_NONE);
+	return is_alternatives(path) || mlimg_packages_form_of(path) != MLIMG_RECORDS_NONE;
 }
 
 int mlimg_packages_no_memory(const struct mlimg_packages_job *job)
@@ -124,13 +131,39 @@ static int merge_status(struct mlimg_packages_job *job, struct mlimg_merged_text
 	return r < 0 ? r : mlimg_packages_put_status(job, t.texts, ret);
 }
 
+/* Without the user's there is nothing to merge: he removed it, or it cannot be had. */
+static int merge_questions(
+	struct mlimg_packages_job *job, const char *path, struct mlimg_merged_text *ret)
+{
+	struct mlimg_packages_follow follow = {job->merged, path};
+	mlimg_autotexts struct texts t = {.owned = {NULL}};
+	bool is_config = strcmp(path, DEBCONF_CONFIG) == 0;
+	int r = texts_read(job, path, &t);
+
+	if (r == 0 && !t.owned[MLIMG_SIDE_MINE])
+		return 0;
+	if (r == 0)
+		r = mlimg_records_merge(MLIMG_RECORDS_QUESTIONS, path, t.texts,
+			is_config ? NULL : mlimg_packages_follow, &follow, ret, job->notes,
+			job->err);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	return mlimg_notes_add(job->notes, MLIMG_NOTE_BROKEN, path, "debconf", "not merged: %s",
+		       job->err->text) < 0
+		? mlimg_packages_no_memory(job)
+		: 0;
+}
+
 static int merge_one(
 	struct mlimg_packages_job *job, const char *path, struct mlimg_merged_text *ret)
 {
 	struct mlimg_packages_follow follow = {job->merged, path};
 	mlimg_autotexts struct texts t = {.owned = {NULL}};
-	int r = texts_read(job, path, &t);
+	int r;
 
+	if (mlimg_packages_form_of(path) == MLIMG_RECORDS_QUESTIONS)
+		return merge_questions(job, path, ret);
+	r = texts_read(job, path, &t);
 	if (r < 0)
 		return r;
 	if (is_alternatives(path))

@@ -47,6 +47,11 @@
  * var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides changed is on
  * "auto", its links follow from its choices, and are told (`links`).
  *
+ * debconf's questions (var/cache/debconf/config.dat) and templates (templates.dat) are merged by
+ * name. A template that one package owns follows the verdict on it; what the user answered is his.
+ * One of these two that cannot be merged is a note, and stays the user's; packages are merged all
+ * the same. One that he has removed stays away.
+ *
  * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts,
  * Provides, with versions, alternatives and architectures): what holds in mine, and no more in what
  * comes out, is a note of kind MLIMG_NOTE_BROKEN.
@@ -136,6 +141,9 @@ struct mlimg_packages_merged {
 
 /** @return whether @p path of a tree is a database that is merged here */
 bool mlimg_packages_is_database(const char *path);
+
+/** @return the form of such a database: as records.h has it, and of debconf's; else none */
+enum mlimg_records_form mlimg_packages_form_of(const char *path);
 
 /**
  * Merge.

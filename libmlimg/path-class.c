@@ -24,7 +24,8 @@ struct mlimg_path_classes {
 };
 
 /*
- * What dpkg and shadow keep beside their databases (NAME-, NAME-old) they make anew themselves, and nothing reads it: a conflict there would be noise.
+ * What dpkg, debconf and shadow keep beside their databases (NAME-, NAME-old) they make anew
+ * themselves, and nothing reads it: a conflict there would be noise.
  */
 static const char defaults[] = "** data\n"
 			       "etc config\n"
@@ -61,7 +62,10 @@ static const char defaults[] = "** data\n"
 			       "var/lib/dpkg packages\n"
 			       "var/lib/dpkg/*-old keep\n"
 			       "var/lib/dpkg/lock* keep\n"
-			       "var/lib/apt/extended_states packages\n";
+			       "var/lib/apt/extended_states packages\n"
+			       "var/cache/debconf/config.dat packages\n"
+			       "var/cache/debconf/templates.dat packages\n"
+			       "var/cache/debconf/*.dat-old keep\n";
 
 const char *mlimg_path_class_name(enum mlimg_path_class class)
 {

@@ -12,7 +12,7 @@
  *     owned      the new one wins, the user's is set aside                  usr but not usr/local, bin, sbin, lib*, boot, opt
  *     data       the user's stays, and is told                              everything else: var, home, root, srv, usr/local
  *     accounts   merged by record; without a merged text as data            etc/passwd, group, shadow, gshadow, subuid, subgid
- *     packages   merged by record; without a merged text as data            var/lib/dpkg, var/lib/apt/extended_states
+ *     packages   merged by record; without a merged text as data            var/lib/dpkg, var/lib/apt/extended_states, debconf's config and templates
  *     derived    dropped whenever the stack has changed, and rebuilt        what rebuild.h knows: ld.so.cache, mime, icons, ...
  *     keep       the user's stays silently, whatever happened               machine-id, host keys, hostname, resolv.conf, fstab, ...
  *     merge:NAME as config, but merged by the executable NAME instead of    nowhere

@@ -162,7 +162,7 @@ static int read_package_text(void *ctx, enum mlimg_merge_side side, const char *
 	int r = read_side(ctx, side, path, ret_text, ret_size);
 
 	/* A configuration file that is asked for may well be a link. */
-	if (r == -EMLINK && mlimg_records_form_of(path) == MLIMG_RECORDS_NONE)
+	if (r == -EMLINK && mlimg_packages_form_of(path) == MLIMG_RECORDS_NONE)
 		return -ENOENT;
 	return r < 0 && r != -ENOENT && r != -ENOMEM ? cannot_read(r, side, path, err) : r;
 }

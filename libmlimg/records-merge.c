@@ -90,7 +90,7 @@ static int put(struct merge *m, const char *key)
 	if (!is)
 		return r;
 	mlimg_text_put(&m->out, is->text, is->size);
-	if (m->form == MLIMG_RECORDS_STANZAS)
+	if (mlimg_records_is_stanzas(m->form))
 		mlimg_text_put(&m->out, "\n", 1);
 	m->n++;
 	return r;

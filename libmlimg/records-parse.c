@@ -76,16 +76,22 @@ static struct span trim(struct span s)
 	return s;
 }
 
+static const char *key_field(const struct parser *p)
+{
+	return p->form == MLIMG_RECORDS_QUESTIONS ? "Name" : "Package";
+}
+
 static int take_field(struct parser *p, struct span line, struct stanza *s)
 {
-	static const char *const names[] = {"Package", "Architecture", "Status"};
+	const char *const names[] = {key_field(p), "Architecture", "Status"};
 	struct span *const values[] = {&s->package, &s->architecture, &s->status};
+	size_t n = p->form == MLIMG_RECORDS_QUESTIONS ? 1 : sizeof(names) / sizeof(names[0]);
 	const char *colon = memchr(line.at, ':', line.size);
 	size_t size = colon ? (size_t)(colon - line.at) : 0;
 
 	if (!size || memchr(line.at, ' ', size) || memchr(line.at, '\t', size))
 		return mlimg_err_refuse(p->err, "line %zu: not 'Field: value'", p->line);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (size != strlen(names[i]) || strncasecmp(line.at, names[i], size) != 0)
 			continue;
 		if (values[i]->at)
@@ -134,7 +140,7 @@ static int parse_stanza(struct parser *p, struct span line)
 		return r;
 	if (!s.package.size)
 		return mlimg_err_refuse(
-			p->err, "line %zu: a record without 'Package'", record.line);
+			p->err, "line %zu: a record without '%s'", record.line, key_field(p));
 	record.is_gone = is_text(s.status, STATUS_GONE);
 	if (record.is_gone && !p->is_diff)
 		return 0;
@@ -229,7 +235,7 @@ static int parse_record(struct parser *p)
 	if (mlimg_records_is_accounts(p->form))
 		return line.size ? parse_account(p, line) : 0;
 
-	if (p->form == MLIMG_RECORDS_STANZAS)
+	if (mlimg_records_is_stanzas(p->form))
 		return line.size ? parse_stanza(p, line) : 0;
 	if (p->form == MLIMG_RECORDS_DIVERSIONS)
 		return parse_diversion(p, line);

@@ -48,7 +48,9 @@
  * the databases themselves such a stanza says nothing, and is passed over.
  *
  * Not among them: alternatives and info, which are files for each package, and are merged as such;
- * available, which apt does not keep; the debconf databases, which stay files.
+ * available, which apt does not keep; the debconf databases, which stay files of their layers. When
+ * a user's layer comes onto another stack these are merged all the same (mlimg_records_merge()), as
+ * questions: stanzas whose key is Name (debconf.conf(5), the format 822 of its driver File).
  */
 #ifndef MLIMG_RECORDS_H
 #define MLIMG_RECORDS_H
@@ -76,17 +78,24 @@ enum mlimg_records_form {
 	MLIMG_RECORDS_ACCOUNTS,
 	MLIMG_RECORDS_GROUPS,
 	MLIMG_RECORDS_GSHADOWS,
+	MLIMG_RECORDS_QUESTIONS, /**< merged only: has neither marks nor differences */
 };
 
-#define MLIMG_RECORDS_FORM_LAST MLIMG_RECORDS_GSHADOWS /**< for loops over all forms */
+#define MLIMG_RECORDS_FORM_LAST MLIMG_RECORDS_GSHADOWS /**< for loops over all with differences */
 
 /** @return whether the form is that of users or groups */
 static inline bool mlimg_records_is_accounts(enum mlimg_records_form form)
 {
-	return form >= MLIMG_RECORDS_ACCOUNTS;
+	return form >= MLIMG_RECORDS_ACCOUNTS && form <= MLIMG_RECORDS_GSHADOWS;
 }
 
-/** @return the form of the file @p path ("var/lib/dpkg/status") of a tree */
+/** @return whether the form's records are stanzas, between which there are empty lines */
+static inline bool mlimg_records_is_stanzas(enum mlimg_records_form form)
+{
+	return form == MLIMG_RECORDS_STANZAS || form == MLIMG_RECORDS_QUESTIONS;
+}
+
+/** @return the form of the file @p path ("var/lib/dpkg/status") of a tree; never questions */
 enum mlimg_records_form mlimg_records_form_of(const char *path);
 
 /** @return whether the database @p path is root's alone to read, as are records of it */

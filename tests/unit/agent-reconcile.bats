@@ -456,3 +456,29 @@ packaged() {
 	on v2
 	same "boot.json" '["changed","reconciled",3]' "$(boot '[.change, (.reconcile | .done, .dropped)]')"
 }
+
+@test "what debconf knows is merged, of the user's answers and the new system's questions" {
+	local dir=var/cache/debconf
+	question() {
+		printf 'Name: %s\nTemplate: %s\nValue: %s\nOwners: %s\n\n' "$1" "$1" "$2" "${1%%/*}"
+	}
+	mkdir -p "$DIR"/v{1,2}/$dir "$UPPER/$dir"
+	question a/x 1 | tee "$DIR/v1/$dir/config.dat" >"$DIR/v1/$dir/config.dat-old"
+	{ question a/x 2 && question b/y 2; } >"$DIR/v2/$dir/config.dat"
+	printf 'Name: a/x\nDefault: 1\nType: string\nDescription-de.UTF-8: Frage?\\n Mehr.\n\n' | tee "$DIR"/v{1,2}/$dir/templates.dat >"$UPPER/$dir/templates.dat"
+	printf 'Name: m/z\nType: note\n\n' >>"$UPPER/$dir/templates.dat"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	on v1
+	{ question a/x 1 && question m/z 3; } >"$UPPER/$dir/config.dat"
+	echo old >"$UPPER/$dir/config.dat-old"
+	chmod 640 "$UPPER/$dir/config.dat"
+	on v2
+	same "config" "$(question a/x 2 && question m/z 3 && question b/y 2)" "$(cat "$UPPER/$dir/config.dat")"
+	same "mode" 640 "$(stat -c %a "$UPPER/$dir/config.dat")"
+	same "templates" "$(cat "$DIR/v2/$dir/templates.dat" && printf 'Name: m/z\nType: note\n\n')" "$(cat "$UPPER/$dir/templates.dat")"
+	same "notes" "" "$(boot '.notes[]')"
+	same "conflicts" 0 "$(jq '[.entries[] | select(.verdict == "conflict")] | length' "$USER_DIR/mlimg/reports/2.json")"
+	on v1
+	same "config, back" "$(question a/x 1 && question m/z 3)" "$(cat "$UPPER/$dir/config.dat")"
+}

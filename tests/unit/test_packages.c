@@ -198,6 +198,9 @@ TEST(which_files_are_databases)
 	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/alternatives"));
 	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/alternatives/a/b"));
 	ASSERT(!mlimg_packages_is_database("var/lib/dpkg/status-old"));
+	ASSERT(mlimg_packages_is_database("var/cache/debconf/config.dat"));
+	ASSERT(mlimg_packages_is_database("var/cache/debconf/templates.dat"));
+	ASSERT(!mlimg_packages_is_database("var/cache/debconf/config.dat-old"));
 	ASSERT(!mlimg_packages_is_database("etc/passwd"));
 	ASSERT(!mlimg_packages_is_database(INFO "a.list"));
 }
@@ -497,6 +500,54 @@ TEST(what_databases_have_of_a_package_follows_it)
 		"Package: mine\nAuto-Installed: 1\n\n");
 	ASSERT_STR(merge_with_status("var/lib/apt/extended_states"),
 		"Package: mine\nAuto-Installed: 1\n\n");
+}
+
+#define CONFIG "var/cache/debconf/config.dat"
+#define TEMPLATES "var/cache/debconf/templates.dat"
+#define QUESTION(NAME, VALUE) \
+	"Name: " NAME "\nTemplate: " NAME "\nValue: " VALUE "\nVariables:\n A = " VALUE "\n\n"
+#define TEMPLATE(NAME, OWNERS, TEXT) \
+	"Name: " NAME "\nDescription: " TEXT "\nOwners: " OWNERS "\nType: note\n\n"
+
+TEST(what_debconf_knows)
+{
+	/* One of the new stack's, one of the user's, one that is gone, what each has answered, and what both have. */
+	set_all(CONFIG, QUESTION("a", "1") QUESTION("b", "1") QUESTION("c", "1") QUESTION("d", "1"),
+		QUESTION("a", "2") QUESTION("b", "1") QUESTION("d", "2") QUESTION("n", "2"),
+		QUESTION("a", "1") QUESTION("b", "3") QUESTION("c", "1") QUESTION("d", "3")
+			QUESTION("m", "3"));
+	ASSERT_STR(merge(CONFIG),
+		QUESTION("a", "2") QUESTION("b", "3") QUESTION("d", "3") QUESTION("m", "3")
+			QUESTION("n", "2"));
+	ASSERT_STR(told(), "conflict d: changed here and by the system; it stays as it is here\n");
+	/* The user's package is the newer one, and so are its templates. */
+	set_status("mine 1; plain 1; give 1", "mine 2; plain 2; give 3", "mine 3; plain 1; give 2");
+	set_all(TEMPLATES,
+		TEMPLATE("m", "mine", "1") TEMPLATE("p", "plain", "1") TEMPLATE("g", "give", "1"),
+		TEMPLATE("m", "mine", "2") TEMPLATE("p", "plain", "2") TEMPLATE("g", "give", "3"),
+		TEMPLATE("m", "mine", "3") TEMPLATE("p", "plain", "1") TEMPLATE("g", "give", "2"));
+	ASSERT_STR(merge_with_status(TEMPLATES),
+		TEMPLATE("m", "mine", "3") TEMPLATE("p", "plain", "2") TEMPLATE("g", "give", "3"));
+	ASSERT_STR(told(), "told give: 2, installed here, gives way to the system's 3\n");
+	/* What cannot be read keeps nothing else from being merged. */
+	set_status("a 1", "a 2", "a 1");
+	set_all(TEMPLATES, "", "", "Name: a\nName: b\n\n");
+	ASSERT(!merge_with_status(TEMPLATES));
+	ASSERT_STR(told(),
+		"broken debconf: not merged: mine: " TEMPLATES ": line 2: 'Name' is there twice\n");
+	ASSERT(merged.files[1].text.text);
+	set_all(TEMPLATES, "", "", "Type: note\n\n");
+	ASSERT(!merge_with_status(TEMPLATES));
+	ASSERT_STR(told(),
+		"broken debconf: not merged: mine: " TEMPLATES
+		": line 1: a record without 'Name'\n");
+}
+
+TEST(what_debconf_knew_and_the_user_removed)
+{
+	set_all(CONFIG, QUESTION("a", "1"), QUESTION("a", "2") QUESTION("b", "2"), NULL);
+	ASSERT(!merge(CONFIG));
+	ASSERT_STR(told(), "");
 }
 
 #define EDITOR "var/lib/dpkg/alternatives/editor"
