@@ -195,7 +195,7 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 	return r;
 }
 
-static int put_whiteout(struct since *s, const char *path)
+int since_put_whiteout(struct since *s, const char *path)
 {
 	const struct mlimg_entry whiteout = {
 		.path = (char *)(uintptr_t)path, .type = MLIMG_CHAR, .nlink = 1};
@@ -213,7 +213,7 @@ static int hide(struct since *s, const struct mlimg_packages_merged *merged)
 		const struct mlimg_entry *former = mlimg_manifest_find(s->former.manifest, path);
 
 		if (former && former->type != MLIMG_DIR && !mlimg_manifest_find(s->upper, path))
-			r = put_whiteout(s, path);
+			r = since_put_whiteout(s, path);
 	}
 	return r;
 }
@@ -231,7 +231,7 @@ static int put_link(struct since *s, const struct mlimg_packages_link *link)
 	int r;
 
 	if (!link->target)
-		return former && !now ? put_whiteout(s, link->path) : 0;
+		return former && !now ? since_put_whiteout(s, link->path) : 0;
 	if (!now && former && former->type == MLIMG_LINK &&
 		strcmp(former->link, link->target) == 0 && !is_touched(s, link->path))
 		return 0;

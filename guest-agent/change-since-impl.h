@@ -78,6 +78,12 @@ int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 /** Merge packages, if the user has changed any. @return 0, -errno */
 int since_packages(struct since *s) MLIMG_MUST_CHECK;
 
+/** See to it that a path is hidden in the end, unless there is something then. @return 0, -errno */
+int since_put_whiteout(struct since *s, const char *path) MLIMG_MUST_CHECK;
+
+/** Hide what the former stack would show that a renamed directory shows already. @return 0, -errno */
+int since_covers(struct since *s) MLIMG_MUST_CHECK;
+
 /** Note the directory of @p path, whose time a step changes. @return 0, -ENOMEM */
 int since_touch(struct since *s, const char *path) MLIMG_MUST_CHECK;
 

@@ -17,6 +17,7 @@
 #include "libmlimg/path.h"
 #include "libmlimg/rebuild.h"
 #include "libmlimg/upper-source.h"
+#include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 
 int since_give_up(struct since *s, const char *path, const char *name, const struct mlimg_err *why)
@@ -48,9 +49,12 @@ static struct mlimg_entry dir_like(const struct since *s, const char *path)
 {
 	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
 	struct mlimg_entry dir = {.type = MLIMG_DIR, .mode = 0755, .nlink = 1};
+	struct mlimg_seen seen;
 
-	if (!e || e->type != MLIMG_DIR)
-		e = mlimg_manifest_find(s->former.manifest, path);
+	if (!e || e->type != MLIMG_DIR) {
+		mlimg_upper_see(s->upper, s->former.manifest, path, &seen);
+		e = seen.has_lower ? mlimg_manifest_find(s->former.manifest, seen.lower) : NULL;
+	}
 	if (e && e->type == MLIMG_DIR)
 		dir = *e;
 	dir.path = (char *)(uintptr_t)path;
@@ -241,7 +245,9 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 	if (r)
 		return r < 0 ? r : 0;
 	r = since_accounts(s);
-	return r < 0 ? r : since_packages(s);
+	if (r == 0)
+		r = since_packages(s);
+	return r < 0 ? r : since_covers(s);
 }
 
 static void since_done(struct since *s)

@@ -9,7 +9,8 @@
  *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that the user has changed: so that what was there before returns
  *             a  files of a package of his whose version has to give way to the former stack's
  *     then/   i  databases, merged of what the change has left (base), what was before it (next) and what is there now (mine); these and links
- *                take the place of what is there. Directories for them. Whiteouts of what packages of his have not; where nothing is
+ *                take the place of what is there. Directories for them. Whiteouts of what packages of his have not, and of places from
+ *                which directories were renamed; where nothing is
  *             s  owners, where a number means another account on the former stack
  *             t  times of directories, in the end
  *

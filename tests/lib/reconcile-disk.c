@@ -250,39 +250,6 @@ static void check_aside(struct disk *d, struct tree *back)
 	free(asides);
 }
 
-/* @return whether the upper has something at the path, or hides it */
-static bool is_covered(struct tree *upper, const char *path)
-{
-	char *dir = model_string(path), *slash;
-
-	if (tree_get(upper, dir))
-		return true;
-	while ((slash = strrchr(dir, '/'))) {
-		*slash = '\0';
-		if (has_mark(upper, dir) ||
-			(tree_get(upper, dir) && !is_a_dir(tree_get(upper, dir))))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Where a directory was renamed away, the user has made something and removed it since, and the newer stack has nothing there. That leaves no
- * whiteout, so on the older stack the directory shows in two places, which overlayfs cannot do. Nothing puts that whiteout yet.
- */
-static bool is_in_two_places(struct tree *stack, struct tree *upper)
-{
-	for (size_t i = 0; i < upper->n; i++) {
-		const struct mlimg_entry *e = &upper->e[i];
-		const char *lower = is_a_dir(e) ? redirected(e, e->path) : NULL;
-
-		if (lower && xattr_text(e, REDIRECT) && tree_get(stack, lower) &&
-			!is_covered(upper, lower))
-			return true;
-	}
-	return false;
-}
-
 static void check_since(struct disk *d)
 {
 	struct since *s = calloc(1, sizeof(*s));
@@ -296,8 +263,6 @@ static void check_since(struct disk *d)
 	work(&d->next, 1, true);
 	read_tree("run/user/upper", &s->upper);
 	read_union(&d->next, &s->seen);
-	if (is_in_two_places(&d->old.view, &s->upper))
-		return;
 	boot_other(d, &d->old);
 	read_union(&d->old, &s->back);
 	for (size_t t = 0; t < 3; t++)

@@ -138,3 +138,38 @@ mine" ]
 		[ "$(tail -n 1 merged/usr/share/deeper/y)" = again ]
 		umount merged; umount index'
 }
+
+# left_bare: renamed on v1; on v2, which lacks it, something came in its place and went.
+left_bare() {
+	rm -r v2/usr/share/old
+	prepared v1
+	mounted v1 'mv usr/share/old usr/share/moved'
+	prepared v2
+	mounted v2 'mkdir usr/share/old; rmdir usr/share/old'
+	[ ! -e upper/usr/share/old ]
+}
+
+# shows_once VERSION
+shows_once() {
+	[ -c upper/usr/share/old ]
+	mounted "$1" '
+		[ ! -e usr/share/old ]
+		ls usr/share >/dev/null
+		[ "$(cat usr/share/moved/deep/y)" = "usr/share/old/deep/y one" ]
+		echo more >>usr/share/moved/deep/y'
+}
+
+@test "a directory that was renamed shows in one place where nothing hid its own any more" {
+	cp -a v1 v3
+	echo three >v3/usr/share/old/x
+	left_bare
+	prepared v3
+	shows_once v3
+}
+
+@test "a directory that was renamed shows in one place on the way back, too" {
+	left_bare
+	prepared v1
+	same "what was done" rolled-back "$(jq -r .reconcile.done run/boot.json)"
+	shows_once v1
+}
