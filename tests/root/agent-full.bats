@@ -193,7 +193,7 @@ $NO_ROOM the base manifest: free some; the stack is recorded by the next boot" "
 		printf 'trusted.%d="x"\n' {1..1025}
 	} | setfattr --restore=-)
 	on v2 "$V2"
-	same boot "changed 2 $(report "\"$USER_DIR/mlimg/reports/2.json\"" 3)
+	same boot "changed 2 $(report "\"$USER_DIR/mlimg/reports/2.json\"" 2)
 not compared, and kept: user/upper/etc/x\\377: Argument list too long" "$(found)"
 	same report '[["etc/version","conflict"]]' \
 		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"

@@ -430,9 +430,17 @@ or choose another mlimg.union" "$on_index"
 		echo '*overlay*|mount: mounting overlay on /root failed: Stale file handle' >"$T/mount.err"
 		echo '[    4.000000] overlayfs: failed to verify upper root origin' >"$T/kmsg"
 	}
-	stops "the union of 3 read-only layers and the user's cannot be mounted: mount says 'mount: mounting overlay on /root failed: Stale file handle', the kernel 'overlayfs: failed to verify upper root origin'; the options were lowerdir=$(
+	local options what="the union of 3 read-only layers and the user's cannot be mounted"
+	options=lowerdir=$(
 		printf "$BATS_TEST_TMPDIR/machine/run/mlimg/layers/%s/rootfs\n" 2 1 0 | paste -sd :
-	),upperdir=$BATS_TEST_TMPDIR/machine/run/mlimg/user/upper,workdir=$BATS_TEST_TMPDIR/machine/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on"
+	),upperdir=$BATS_TEST_TMPDIR/machine/run/mlimg/user/upper,workdir=$BATS_TEST_TMPDIR/machine/run/mlimg/user/work,index=off,metacopy=off,xino=auto,redirect_dir=on
+	stops "$what: mount says 'mount: mounting overlay on /root failed: Stale file handle', the kernel 'overlayfs: failed to verify upper root origin'; the options were $options"
+	machine() {
+		three_layers
+		echo '*overlay*' >"$T/mount.readonly"
+		echo '[    4.000000] overlayfs: failed to create directory /run/mlimg/user/work/work (errno: 28); mounting read-only' >"$T/kmsg"
+	}
+	stops "$what: it is not rw on $BATS_TEST_TMPDIR/machine/root, the kernel says 'overlayfs: failed to create directory /run/mlimg/user/work/work (errno: 28); mounting read-only'; is the user layer full?; the options were $options"
 }
 
 @test "boot: the stack cannot be recorded" {
@@ -500,12 +508,15 @@ or choose another mlimg.union" "$on_index"
 }
 
 @test "mountinfo: the topmost mount counts; optional fields, another type, another mode" {
-	in_both 0 "yes no no no no yes" "" '
+	in_both 0 "yes no no no no yes no yes" "" '
 		info="36 35 98:0 / /m rw,noatime master:1 shared:2 - ext4 /dev/a rw,errors=continue
 37 36 98:1 / /n rw - ext4 /dev/a rw
 38 37 98:2 / /n ro,nodev - ext4 /dev/b ro
-39 37 98:2 / /o rw - overlay overlay rw"
-		for ask in "/m ext4 /dev/a rw" "/m ext4 /dev/a ro" "/n ext4 /dev/a rw" "/m xfs /dev/a rw" "/x ext4 /dev/a rw" "/n ext4 /dev/b ro"; do
+39 37 98:2 / /o rw - overlay overlay rw
+40 37 0:40 / /p rw,relatime - overlay overlay ro,lowerdir=/l
+41 37 0:41 / /q rw - overlay overlay rw,lowerdir=/l"
+		for ask in "/m ext4 /dev/a rw" "/m ext4 /dev/a ro" "/n ext4 /dev/a rw" "/m xfs /dev/a rw" "/x ext4 /dev/a rw" "/n ext4 /dev/b ro" \
+			"/p overlay overlay rw" "/q overlay overlay rw"; do
 			if echo "$info" | mlimg_mounted $ask; then echo yes; else echo no; fi
 		done | paste -sd " "'
 }
