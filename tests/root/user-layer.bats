@@ -239,8 +239,8 @@ all_of_it() {
 	same "numbers" 2 "$(stat -c %i "$root"/var/log/{btmp,btmp.1} | sort -u | wc -l)"
 }
 
-@test "another system on a file system that is nearly full: all of the change is made, or nothing; and it is taken back" {
-	local i blocks before changed=0 unchanged=0
+@test "another system on a file system that is nearly full: all of the change is made, or nothing; and it is taken back where there is room" {
+	local i blocks before changed=0 unchanged=0 back=0
 	user_layer 16M
 	mkdir -p "$DIR"/v{1,2}/{etc/many,usr/lib}
 	for i in $(seq 150); do
@@ -275,8 +275,14 @@ all_of_it() {
 			same "beside" 40 "$(find "$RUN/user/upper/etc/many" -name '*.mlimg-new' | wc -l)"
 			same "in upper" 80 "$(find "$RUN/user/upper" -type f | wc -l)"
 			agrees v1
-			same "done" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
-			same "upper after all" "$(grep '^\./' <<<"$before")" "$(all_of_it | grep '^\./')"
+			if [ "$(jq -r .reconcile.done "$RUN/boot.json")" = rolled-back ]; then
+				back=$((back + 1))
+				same "upper after all" "$(grep '^\./' <<<"$before")" "$(all_of_it | grep '^\./')"
+			else
+				# The way back wants room of its own; the former stack is then any other stack.
+				jq -r '.notes[]' "$RUN/boot.json" |
+					grep -Eqx 'the last change is not taken back: user/mlimg: [0-9]+ blocks are wanted, and [0-9]+ are free: No space left on device'
+			fi
 		else
 			unchanged=$((unchanged + 1))
 			same "with $blocks blocks" "$before" "$(all_of_it)"
@@ -284,7 +290,8 @@ all_of_it() {
 		umount "$RUN/user"
 		e2fsck -fn "$LOOP" >/dev/null 2>&1
 	done
-	echo "changed $changed, unchanged $unchanged"
+	echo "changed $changed, $back of them taken back, unchanged $unchanged"
 	[ "$changed" -gt 1 ]
+	[ "$back" -gt 1 ]
 	[ "$unchanged" -gt 1 ]
 }
