@@ -479,6 +479,7 @@ packaged() {
 	same "templates" "$(cat "$DIR/v2/$dir/templates.dat" && printf 'Name: m/z\nType: note\n\n')" "$(cat "$UPPER/$dir/templates.dat")"
 	same "notes" "" "$(boot '.notes[]')"
 	same "conflicts" 0 "$(jq '[.entries[] | select(.verdict == "conflict")] | length' "$USER_DIR/mlimg/reports/2.json")"
+	question m/w 4 >>"$UPPER/$dir/config.dat"
 	on v1
-	same "config, back" "$(question a/x 1 && question m/z 3)" "$(cat "$UPPER/$dir/config.dat")"
+	same "config, back" "$(question a/x 1 && question m/z 3 && question m/w 4)" "$(cat "$UPPER/$dir/config.dat")"
 }
