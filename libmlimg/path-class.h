@@ -27,9 +27,8 @@
  * agent runs it, and guest-agent/hook.h says how and with what; who plans on a host runs nothing, and tells where one would be. NAME is of ASCII
  * letters and digits, '.', '_' and '-', and begins with a letter or digit.
  *
- * Lines: "GLOB CLASS", separated by blanks; '#' begins a comment line; empty lines are skipped. A line's end may be CR LF. In a glob '*' and '?'
- * stay within a component, '**' goes over any number of them, '[a-z]' and '[!a-z]' are one byte but '/', and a backslash takes a
- * byte's meaning away (and so a blank's). A slash at the beginning changes nothing. A glob stands for the path and for all that is below it.
+ * Lines: "GLOB CLASS" (path-glob.h), separated by blanks, which a backslash in a glob takes in; '#'
+ * begins a comment line; empty lines are skipped. A line's end may be CR LF.
  *
  * The last line that fits decides, so within a file lines for the particular stand below those for the general. Which files count, and in which order,
  * says class-files.h.
@@ -57,7 +56,6 @@ enum mlimg_path_class {
 #define MLIMG_N_CLASSES 9          /**< one more than the greatest class */
 #define MLIMG_CLASS_FILE_MAX 65536 /**< bytes of one file */
 #define MLIMG_CLASS_LINES_MAX 256  /**< lines of all files: each is asked for each path */
-#define MLIMG_CLASS_GLOB_MAX 1024  /**< bytes of a glob */
 #define MLIMG_CLASS_HOOK_MAX 64    /**< bytes of a hook's name */
 
 /** A table. */
@@ -94,8 +92,5 @@ enum mlimg_path_class mlimg_path_class_of(
 
 /** @return the name of the hook for @p path, or NULL when it is not of class merge */
 const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path);
-
-/** @return whether @p glob stands for @p path; see above */
-bool mlimg_path_is_in_glob(const char *path, const char *glob);
 
 #endif

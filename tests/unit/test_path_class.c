@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "libmlimg/path-class.h"
+#include "libmlimg/path-glob.h"
 
 #include "tests/lib/test.h"
 
