@@ -155,7 +155,10 @@ static void texts_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE])
 	snprintf(ret_name, MLIMG_BASE_NAME_SIZE, MLIMG_TEXTS_PREFIX "%" PRIu64, generation);
 }
 
-/* @return the bytes that a text may have; 0: it is none. Of dpkg's files most are a package's own, and go with it as they are */
+/*
+ * @return the bytes that a text may have; 0: it is none. Of dpkg's files most are a package's own,
+ * and go with it as they are
+ */
 static size_t max_of(enum mlimg_path_class class, const char *path)
 {
 	switch (class) {

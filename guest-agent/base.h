@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file base.h
- * The base manifest: the merged manifest of the stack that a user layer runs on, kept in the user layer
- * as /mlimg/base.manifest.<generation> (libmlimg/boot.h), so that the next stack can be compared with it; and beside it the base texts
- * (libmlimg/base-texts.h).
+ * The base manifest: the merged manifest of the stack that a user layer runs on, kept in the user
+ * layer as /mlimg/base.manifest.<generation> (libmlimg/boot.h), so that the next stack can be
+ * compared with it; and beside it the base texts (libmlimg/base-texts.h).
  */
 #ifndef MLIMG_BASE_H
 #define MLIMG_BASE_H
@@ -32,7 +32,8 @@ void mlimg_base_name(uint64_t generation, char ret_name[MLIMG_BASE_NAME_SIZE]);
  *
  * @param layers    bottom first
  * @param n_layers  1 .. MLIMG_BOOT_LAYERS_MAX
- * @param merged    zeroed to begin with; those that it has already are not read again. mlimg_merged_done() it, also on failure
+ * @param merged    zeroed to begin with; those that it has already are not read again.
+ *                  mlimg_merged_done() it, also on failure
  * @param err       names the layer
  * @return          0, -EUCLEAN, -errno
  */
@@ -44,7 +45,8 @@ int mlimg_base_load(const struct mlimg_mounted *layers, size_t n_layers,
  *
  * @param layers    as above
  * @param n_layers  as above
- * @param composed  manifest of what lies above them (libmlimg/compose.h), or NULL; must live as long as @p merged
+ * @param composed  manifest of what lies above them (libmlimg/compose.h), or NULL; must live as
+ *                  long as @p merged
  * @param merged    as above
  * @param err       as above
  * @return          0, -EUCLEAN, -errno
@@ -75,7 +77,8 @@ int mlimg_base_write(int dir_fd, const struct mlimg_manifest *manifest,
  * @param manifest  the merged manifest
  * @param lowers    the layers that it is of
  * @param classes   whose contents are kept
- * @param state     generation is read; texts_sha256 and texts_size_bytes are set, on failure to nothing
+ * @param state     generation is read; texts_sha256 and texts_size_bytes are set, on failure to
+ *                  nothing
  * @param err       names the file
  * @return          0, -errno
  */
@@ -102,15 +105,19 @@ static inline bool mlimg_is_no_room(int r)
 }
 
 /**
- * Remove base manifests and texts of other generations and temporary files of mlimg_replace_file(): what a boot that ended early has left. A
- * courtesy: what cannot be removed now takes room and does nothing else.
+ * Remove base manifests and texts of other generations and temporary files of mlimg_replace_file():
+ * what a boot that ended early has left. A courtesy: what cannot be removed now takes room and does
+ * nothing else.
  *
  * @param dir_fd      the user layer's /mlimg
  * @param generation  whose base manifest and texts stay; 0 for none
  */
 void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation);
 
-/** @return whether the base manifest that @p state names is there and as long as it must be; its content is not read */
+/**
+ * @return whether the base manifest that @p state names is there and as long as it must be; its
+ * content is not read
+ */
 bool mlimg_base_is_there(int dir_fd, const struct mlimg_boot_state *state);
 
 /**
@@ -126,7 +133,8 @@ int mlimg_base_read(const struct mlimg_mounted *user, const struct mlimg_boot_st
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Read base manifest and texts of a stack that a change has put away, "base.manifest" and "base.texts" in a directory.
+ * Read base manifest and texts of a stack that a change has put away, "base.manifest" and
+ * "base.texts" in a directory.
  *
  * @param user          the user layer
  * @param dir           "mlimg/undo/N"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A log of steps in a directory of reconcile.new, with slots of its own: what a rollback does beside taking steps back. */
+/*
+ * A log of steps in a directory of reconcile.new, with slots of its own: what a rollback does
+ * beside taking steps back.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

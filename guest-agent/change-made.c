@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of the databases (libmlimg/accounts.h, packages.h) as a change leaves them in the upper: without them nobody could tell later what a user
- * has done to them since, so that it could be merged into what they were before.
+ * Copies of the databases (libmlimg/accounts.h, packages.h) as a change leaves them in the upper:
+ * without them nobody could tell later what a user has done to them since, so that it could be
+ * merged into what they were before.
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -135,8 +135,8 @@ int mlimg_change_make_way(int fd, const char *path, mode_t mode)
 /* --- paths of the upper --- */
 
 /*
- * Steps go from one name to the next in a directory, so the last one is kept. It is no other by the next call: what moves a directory has
- * looked for the one that holds it before.
+ * Steps go from one name to the next in a directory, so the last one is kept. It is no other by the
+ * next call: what moves a directory has looked for the one that holds it before.
  */
 static int find(struct mlimg_change *c, const char *path, size_t dir_size)
 {
@@ -166,7 +166,10 @@ int mlimg_change_find(
 	return r;
 }
 
-/* @return the path of a part in the upper, allocated; NULL where it can have none, or without memory */
+/*
+ * @return the path of a part in the upper, allocated; NULL where it can have none, or without
+ * memory
+ */
 static char *part_path(const char *path, enum mlimg_undo_part part, int *ret)
 {
 	char marker[MLIMG_UNIONFS_PATH_MAX + 16], *text = NULL;

@@ -21,7 +21,10 @@ struct mlimg_change {
 	uint64_t generation;                             /**< N of undo/N */
 	bool is_unionfs;
 	bool may_replace; /**< moves take the place of what is there */
-	bool is_lenient; /**< what is put takes the place of a file or a link, and is left out where anything else is */
+	/**
+	 * what is put takes the place of a file or a link, and is left out where anything else is
+	 */
+	bool is_lenient;
 	struct mlimg_entry_reader reader;
 	int parent_fd; /**< the directory in the upper that was looked for last, or -1 */
 	char parent[MLIMG_PATH_MAX + 1];
@@ -61,7 +64,10 @@ int mlimg_change_open_aside_of(const struct mlimg_change *c, uint64_t generation
 int mlimg_change_open_aside(
 	struct mlimg_change *c, uint64_t generation, bool is_made) MLIMG_MUST_CHECK;
 
-/** @return 1 when there is something of that name in the directory, 0 when not; -errno when that cannot be known, which must end the change */
+/**
+ * @return 1 when there is something of that name in the directory, 0 when not; -errno when that
+ * cannot be known, which must end the change
+ */
 int mlimg_change_has(int fd, const char *name) MLIMG_MUST_CHECK;
 
 /** The slot of a part of what step @p n takes or puts. */
@@ -73,7 +79,8 @@ void mlimg_change_slot(size_t n, enum mlimg_undo_part part, char ret_name[MLIMG_
  * @param c          the change
  * @param path       relative to upper; "" is the upper itself, whose name is ""
  * @param ret_place  valid until the next call
- * @return           0, -errno; mlimg_change_is_nowhere() tells what means that there is no such directory
+ * @return           0, -errno; mlimg_change_is_nowhere() tells what means that there is no such
+ *                   directory
  */
 int mlimg_change_find(struct mlimg_change *c, const char *path,
 	struct mlimg_change_place *ret_place) MLIMG_MUST_CHECK;
@@ -84,24 +91,40 @@ static inline bool mlimg_change_is_nowhere(int r)
 	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
 }
 
-/** As mlimg_change_find(), where a part of the thing with that path is. @p ret_place's name: see the path; free() @p ret_text */
+/**
+ * As mlimg_change_find(), where a part of the thing with that path is. @p ret_place's name: see the
+ * path; free() @p ret_text
+ */
 int mlimg_change_find_part(struct mlimg_change *c, const char *path, enum mlimg_undo_part part,
 	char **ret_text, struct mlimg_change_place *ret_place) MLIMG_MUST_CHECK;
 
 /** @return the parts (enum mlimg_undo_part) that are in the upper; -errno */
 int mlimg_change_look(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
 
-/** Open the directory that holds @p path below @p fd. @p ret_name: its name in there. @return a descriptor, -errno */
+/**
+ * Open the directory that holds @p path below @p fd. @p ret_name: its name in there.
+ *
+ * @return a descriptor, -errno
+ */
 int mlimg_change_open_holder(int fd, const char *path, const char **ret_name);
 
 /** Make the directories on the way to @p path below @p fd. @return 0, -errno */
 int mlimg_change_make_way(int fd, const char *path, mode_t mode) MLIMG_MUST_CHECK;
 
-/** Move a part from the upper to its slot in taken, unless the slot is taken already or there is nothing to move. @return 0, -errno */
+/**
+ * Move a part from the upper to its slot in taken, unless the slot is taken already or there is
+ * nothing to move.
+ *
+ * @return 0, -errno
+ */
 int mlimg_change_take(struct mlimg_change *c, size_t n, const char *path,
 	enum mlimg_undo_part part) MLIMG_MUST_CHECK;
 
-/** Move what is at @p path to the same path in aside, unless there is something there. @return 0, -errno */
+/**
+ * Move what is at @p path to the same path in aside, unless there is something there.
+ *
+ * @return 0, -errno
+ */
 int mlimg_change_set_aside(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
 
 /**
@@ -128,13 +151,20 @@ int mlimg_change_set_time(struct mlimg_change *c, const char *path,
 /** Write all of the user layer out. @return 0, -errno */
 int mlimg_change_sync(const struct mlimg_change *c) MLIMG_MUST_CHECK;
 
-/** Remove reconcile.new and what is in undo, but for undo/N; with @p generation 0 all of it. What cannot be removed now takes room, no more. */
+/**
+ * Remove reconcile.new and what is in undo, but for undo/N; with @p generation 0 all of it. What
+ * cannot be removed now takes room, no more.
+ */
 void mlimg_change_clean(int own_fd, uint64_t generation);
 
 /** @return whether @p path is a database of accounts or packages, which are merged by record */
 bool mlimg_change_is_database(const char *path);
 
-/** Write a log of steps (undo-log.h), durably. @return 0, -EFBIG when it is longer than will be read, -errno */
+/**
+ * Write a log of steps (undo-log.h), durably.
+ *
+ * @return 0, -EFBIG when it is longer than will be read, -errno
+ */
 int mlimg_change_write_log(struct mlimg_change *c, int fd, const char *name,
 	const struct mlimg_text *log, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
@@ -148,7 +178,11 @@ struct mlimg_change_needs {
 	uint64_t n_blocks;   /**< blocks that may be wanted besides */
 };
 
-/** Find out whether there is so much room. @param err  tells how many blocks are wanted. @return 0, -ENOSPC, -errno */
+/**
+ * Find out whether there is so much room. @param err tells how many blocks are wanted.
+ *
+ * @return 0, -ENOSPC, -errno
+ */
 int mlimg_change_check_room(const struct mlimg_change *c, const struct mlimg_change_needs *needs,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
@@ -156,11 +190,18 @@ int mlimg_change_check_room(const struct mlimg_change *c, const struct mlimg_cha
 void mlimg_change_needs_add(
 	struct mlimg_change_needs *needs, const struct mlimg_undo_record *record);
 
-/** Give aside/@p generation another name if there is one, so that what lies there stays. @return 0, -errno */
+/**
+ * Give aside/@p generation another name if there is one, so that what lies there stays.
+ *
+ * @return 0, -errno
+ */
 int mlimg_change_clear_aside(
 	struct mlimg_change *c, uint64_t generation, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Remove directories of aside/@p generation that nothing is in: they were made for what was then not set aside. */
+/**
+ * Remove directories of aside/@p generation that nothing is in: they were made for what was then
+ * not set aside.
+ */
 void mlimg_change_tidy_aside(int own_fd, uint64_t generation);
 
 /**
@@ -179,11 +220,16 @@ int mlimg_change_undo_steps(struct mlimg_change *c, struct mlimg_undo_log *log, 
 int mlimg_change_set_back(
 	struct mlimg_change *c, const struct mlimg_undo_record *record) MLIMG_MUST_CHECK;
 
-/** @return 1 when what a step has put is there, and as it was put; 0 also when it is gone; -errno */
+/**
+ * @return 1 when what a step has put is there, and as it was put; 0 also when it is gone; -errno
+ */
 int mlimg_change_is_put_there(
 	struct mlimg_change *c, const struct mlimg_entry *put) MLIMG_MUST_CHECK;
 
-/** @return 1 when a slot of taken has something that is worth keeping, 0 when a directory or a whiteout; -ENOENT, -errno */
+/**
+ * @return 1 when a slot of taken has something that is worth keeping, 0 when a directory or a
+ * whiteout; -ENOENT, -errno
+ */
 int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot) MLIMG_MUST_CHECK;
 
 /** Carry out the steps of a log, with slots in new_fd and taken_fd. @return 0, -errno */

@@ -41,8 +41,8 @@ int mlimg_change_write_state(int fd, const struct mlimg_boot_state *state, struc
 }
 
 /*
- * Moves make directories grow, and one that is split in two takes another block. What ext4 keeps back for itself (s_resv_clusters) is free, but
- * not available.
+ * Moves make directories grow, and one that is split in two takes another block. What ext4 keeps
+ * back for itself (s_resv_clusters) is free, but not available.
  */
 int mlimg_change_check_room(
 	const struct mlimg_change *c, const struct mlimg_change_needs *needs, struct mlimg_err *err)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Accounts and packages that the user has changed since a change, merged into what was before it. */
+/*
+ * Accounts and packages that the user has changed since a change, merged into what was before it.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,8 +174,8 @@ static int set_aside(struct since *s, const char *path)
 }
 
 /*
- * Files of his version of a package that gives way. Whiteouts of its files as well, unless one may hide the place from which a directory was
- * renamed.
+ * Files of his version of a package that gives way. Whiteouts of its files as well, unless one may
+ * hide the place from which a directory was renamed.
  */
 static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 {

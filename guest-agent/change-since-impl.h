@@ -47,7 +47,8 @@ struct since {
 };
 
 /**
- * Read a text of one side: base is as the change has left it, next as it was before, mine as it is now.
+ * Read a text of one side: base is as the change has left it, next as it was before, mine as it is
+ * now.
  *
  * @param s         see there
  * @param side      whose
@@ -68,7 +69,12 @@ int since_clear(struct since *s, const char *path) MLIMG_MUST_CHECK;
 /** Directories on the way to @p path that may be missing in the end. @return 0, -errno */
 int since_make_way(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
-/** See to it that a database has these contents in the end; NULL: those that taking steps back gives it. @return 0, -errno */
+/**
+ * See to it that a database has these contents in the end; NULL: those that taking steps back gives
+ * it.
+ *
+ * @return 0, -errno
+ */
 int since_put_database(
 	struct since *s, const char *path, const struct mlimg_merged_text *text) MLIMG_MUST_CHECK;
 

@@ -30,7 +30,10 @@ static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
 	return r == 0 || r == -ENOMEM ? r : -EIO;
 }
 
-/* Lists of packages' files are not among the texts; without layers to read them from there are none. */
+/*
+ * Lists of packages' files are not among the texts; without layers to read them from there are
+ * none.
+ */
 static int read_of_stack(struct since *s, const struct since_stack *stack, const char *path,
 	char **ret_text, size_t *ret_size)
 {

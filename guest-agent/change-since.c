@@ -83,7 +83,10 @@ int since_make_way(struct since *s, const char *path)
 	return r;
 }
 
-/* Its attributes: as they were before, or are now, or of the former stack's. The time is that of what is newest. */
+/*
+ * Its attributes: as they were before, or are now, or of the former stack's. The time is that of
+ * what is newest.
+ */
 static int database_like(struct since *s, const char *path, struct mlimg_entry *ret)
 {
 	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path), *e = now;
@@ -131,7 +134,10 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 	is_left_alone = !mlimg_path_map_get(&s->put, path, &at) &&
 		!mlimg_path_map_get(&s->taken, path, &at) && has_now;
 	r = has_now && is_changed ? since_clear(s, path) : 0;
-	/* Taking steps back, or the former stack, gives it these contents; but not what the change had left alone, and is gone now. */
+	/*
+	 * Taking steps back, or the former stack, gives it these contents; but not what the change
+	 * had left alone, and is gone now.
+	 */
 	if (r < 0 ||
 		(before && size == text->size && memcmp(before, text->text, size) == 0 &&
 			!(is_left_alone && is_changed)))

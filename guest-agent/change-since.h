@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file change-since.h
- * What a user has written since a change, and what taking steps back would not bring into agreement with the stack before: accounts and packages of his,
- * which are records of files that both stacks have, and caches. Made ready before a rollback is decided. Part of change.h.
+ * What a user has written since a change, and what taking steps back would not bring into agreement
+ * with the stack before: accounts and packages of his, which are records of files that both stacks
+ * have, and caches. Made ready before a rollback is decided. Part of change.h.
  *
- * In reconcile.new there are two directories then, each with a log of steps (undo-log.h), whose slots are in its taken/ and new/:
+ * In reconcile.new there are two directories then, each with a log of steps (undo-log.h), whose
+ * slots are in its taken/ and new/:
  *
  *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that the user has changed: so that what was there before returns
  *             a  files of a package of his whose version has to give way to the former stack's
@@ -14,7 +16,8 @@
  *             s  owners, where a number means another account on the former stack
  *             t  times of directories, in the end
  *
- * first is done before the steps are taken back, then afterwards. Without base manifest or texts of both stacks nothing is merged, and that is told.
+ * first is done before the steps are taken back, then afterwards. Without base manifest or texts of
+ * both stacks nothing is merged, and that is told.
  */
 #ifndef MLIMG_CHANGE_SINCE_H
 #define MLIMG_CHANGE_SINCE_H

@@ -40,10 +40,18 @@ void stage_emit(struct staging *s, const struct mlimg_undo_record *record);
 /** Make an operation ready. @return 0, -errno */
 int stage_op(struct staging *s, const struct mlimg_plan_op *op) MLIMG_MUST_CHECK;
 
-/** Keep a copy of what the steps put at @p path, from its slot, if it is a database. @return 0, -errno */
+/**
+ * Keep a copy of what the steps put at @p path, from its slot, if it is a database.
+ *
+ * @return 0, -errno
+ */
 int stage_keep_made(struct staging *s, const char *slot, const char *path) MLIMG_MUST_CHECK;
 
-/** Keep copies of the databases that the upper has, and that the steps leave alone. @return 0, -errno */
+/**
+ * Keep copies of the databases that the upper has, and that the steps leave alone.
+ *
+ * @return 0, -errno
+ */
 int stage_keep_rest(struct staging *s) MLIMG_MUST_CHECK;
 
 #define stage_no_memory(s) mlimg_err_set((s)->err, ENOMEM, "make the change ready")

@@ -322,7 +322,10 @@ static int put(struct staging *s, const struct mlimg_plan_op *op, char *path)
 	return touch(s, path);
 }
 
-/* @return the name beside @path with that number: NAME.mlimg-new, NAME.mlimg-new.1; NULL where it would be too long, or without memory */
+/*
+ * @return the name beside @path with that number: NAME.mlimg-new, NAME.mlimg-new.1; NULL where it
+ * would be too long, or without memory
+ */
 static char *name_beside(struct staging *s, const char *path, unsigned number, int *ret)
 {
 	char suffix[sizeof(MLIMG_PLAN_NEW_SUFFIX) + 12], *beside = NULL;
@@ -341,8 +344,8 @@ static char *name_beside(struct staging *s, const char *path, unsigned number, i
 }
 
 /*
- * A name that would be too long has no place for another one beside it; the report has the conflict. A directory of that name is somebody's, and
- * stays: the next name is taken.
+ * A name that would be too long has no place for another one beside it; the report has the
+ * conflict. A directory of that name is somebody's, and stays: the next name is taken.
  */
 static int put_beside(struct staging *s, const struct mlimg_plan_op *op)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the operations (change-stage-ops.c) become together: a log, a state, and the room that they need. */
+/*
+ * What the operations (change-stage-ops.c) become together: a log, a state, and the room that they
+ * need.
+ */
 #include "guest-agent/change-stage.h"
 
 #include <fcntl.h>

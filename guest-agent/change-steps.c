@@ -25,7 +25,9 @@ static int take_parts(struct mlimg_change *c, size_t n, const struct mlimg_undo_
 	return r;
 }
 
-/* @return 1, 0, or -errno when it cannot be known; what is not there, or no directory, is not empty */
+/*
+ * @return 1, 0, or -errno when it cannot be known; what is not there, or no directory, is not empty
+ */
 static int is_empty_dir(struct mlimg_change *c, const char *path)
 {
 	struct mlimg_change_place at;

@@ -12,7 +12,10 @@ static bool is_same_value(const struct mlimg_xattr *a, const struct mlimg_xattr 
 	return a->size == b->size && (a->size == 0 || memcmp(a->value, b->value, a->size) == 0);
 }
 
-/* Of an xattr with that name @now has what one of both has. What the kernel changes with the owner or the mode comes last, and has no say. */
+/*
+ * Of an xattr with that name @now has what one of both has. What the kernel changes with the owner
+ * or the mode comes last, and has no say.
+ */
 static bool is_xattr_of(const struct mlimg_entry *now, const struct mlimg_entry *a,
 	const struct mlimg_entry *b, const char *name)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way back. Whether a step was undone is seen as it is with a step: what was taken is in its slot no more, what was put is in a slot
- * of reconcile.new. So nothing is decided twice, although the user's changes are looked at only now.
+ * The way back. Whether a step was undone is seen as it is with a step: what was taken is in its
+ * slot no more, what was put is in a slot of reconcile.new. So nothing is decided twice, although
+ * the user's changes are looked at only now.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +165,10 @@ int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot)
 	return !S_ISDIR(st.st_mode) && !mlimg_stat_is_whiteout(&st);
 }
 
-/* To the first name that is free, for nothing is ever replaced: NAME, NAME.1, and so on. @return 0, -errno */
+/*
+ * To the first name that is free, for nothing is ever replaced: NAME, NAME.1, and so on. @return 0,
+ * -errno
+ */
 static int move_to_free(int from_fd, const char *from, int to_fd, const char *name)
 {
 	char other[MLIMG_NAME_MAX + 16];

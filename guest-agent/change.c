@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A change decided, carried out and ended. Its steps are in change-steps.c, the way back in change-undo.c. */
+/*
+ * A change decided, carried out and ended. Its steps are in change-steps.c, the way back in
+ * change-undo.c.
+ */
 #include "guest-agent/change.h"
 
 #include <errno.h>
@@ -23,8 +26,9 @@
 /* --- the end --- */
 
 /*
- * What has come or gone in the layers, and what the steps have taken away, may let a file show of which something else is a copy: a log that was
- * renamed, say, and an empty one in its place that is now the same as the layer's.
+ * What has come or gone in the layers, and what the steps have taken away, may let a file show of
+ * which something else is a copy: a log that was renamed, say, and an empty one in its place that
+ * is now the same as the layer's.
  */
 static int forget_origins(struct mlimg_change *c, struct mlimg_err *err)
 {

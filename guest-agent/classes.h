@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file classes.h
- * The table of path classes as it is declared on a stack (libmlimg/class-files.h), for whoever does not plan a reconcile, which reads it anyhow.
+ * The table of path classes as it is declared on a stack (libmlimg/class-files.h), for whoever does
+ * not plan a reconcile, which reads it anyhow.
  */
 #ifndef MLIMG_AGENT_CLASSES_H
 #define MLIMG_AGENT_CLASSES_H

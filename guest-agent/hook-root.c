@@ -20,7 +20,8 @@
 /* --- what it sees --- */
 
 /*
- * The same directory in this process' mount namespace: what was opened in another one cannot be mounted here.
+ * The same directory in this process' mount namespace: what was opened in another one cannot be
+ * mounted here.
  *
  * @return a descriptor, or -errno
  */
@@ -42,7 +43,9 @@ static int open_here(int fd)
 	return here.st_dev == there.st_dev && here.st_ino == there.st_ino ? at : -ESTALE;
 }
 
-/* The layers by descriptors: short, and whatever characters their paths have. @return 0 or -errno */
+/*
+ * The layers by descriptors: short, and whatever characters their paths have. @return 0 or -errno
+ */
 static int put_options(const struct mlimg_hooks *hooks, char *ret_options, size_t size)
 {
 	size_t at = (size_t)snprintf(ret_options, size, "lowerdir=");

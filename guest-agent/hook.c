@@ -130,8 +130,8 @@ static int reap(pid_t pid)
 }
 
 /*
- * Goes on in a child. The first process of a process namespace is spared most signals, which programs do not expect; this one ends as its child does, as
- * shells tell it.
+ * Goes on in a child. The first process of a process namespace is spared most signals, which
+ * programs do not expect; this one ends as its child does, as shells tell it.
  */
 static void stand_by(void)
 {
@@ -186,7 +186,10 @@ static void __attribute__((noreturn)) become(const struct mlimg_hooks *hooks,
 	_exit(EXIT_NOT_RUN);
 }
 
-/* As fork(2), into namespaces of its own: the child is the first process of its process namespace, and with it ends all that it has started. */
+/*
+ * As fork(2), into namespaces of its own: the child is the first process of its process namespace,
+ * and with it ends all that it has started.
+ */
 static pid_t fork_apart(void)
 {
 	return (pid_t)syscall(SYS_clone, NAMESPACES | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -220,7 +223,10 @@ static int take_said(struct running *run)
 	return n > 0 || (n < 0 && errno == EINTR);
 }
 
-/* Until it has ended and all that it has printed is read. @return 0, -ETIMEDOUT, -EFBIG, -ENOMEM, other -errno */
+/*
+ * Until it has ended and all that it has printed is read. @return 0, -ETIMEDOUT, -EFBIG, -ENOMEM,
+ * other -errno
+ */
 static int watch(struct running *run, int64_t deadline_ms)
 {
 	struct pollfd fds[] = {{.fd = run->out, .events = POLLIN},

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file hook.h
- * Hooks of a reconcile: executables of the layers that make one file of three where a table cannot say how (libmlimg/path-class.h, class merge).
+ * Hooks of a reconcile: executables of the layers that make one file of three where a table cannot
+ * say how (libmlimg/path-class.h, class merge).
  *
- * Asked when the user and the new stack have both changed the contents of a regular file of that class, none of the three larger than
- * MLIMG_MERGE3_SIZE_MAX. /usr/lib/mlimg/merge.d/NAME is run as
+ * Asked when the user and the new stack have both changed the contents of a regular file of that
+ * class, none of the three larger than MLIMG_MERGE3_SIZE_MAX. /usr/lib/mlimg/merge.d/NAME is run as
  *
  *     argument 1       the file's path, as "/etc/foo.conf"
  *     standard input   /dev/null
@@ -16,12 +17,15 @@
  *     exit status      0 merged; 1 it is a conflict: the user's stays and the new one is put beside, as in class config. All else, a signal, the end of
  *                      its time and too much output are a conflict as well, and boot.json has a note
  *
- * Its root is what the new stack's layers show together, read-only: nothing of the user's but descriptor 4 is in sight, and no symbolic link leads out.
- * There are /proc (of its own processes), /dev (null, zero, random, urandom, fd) and /tmp (in memory, MLIMG_HOOK_TMP bytes) where the layers have
- * these directories. It is root without capabilities other than CAP_DAC_READ_SEARCH, has no network, and no process outlives it. It
- * has MLIMG_HOOK_MS, and all hooks of a boot MLIMG_HOOKS_MS.
+ * Its root is what the new stack's layers show together, read-only: nothing of the user's but
+ * descriptor 4 is in sight, and no symbolic link leads out. There are /proc (of its own processes),
+ * /dev (null, zero, random, urandom, fd) and /tmp (in memory, MLIMG_HOOK_TMP bytes) where the
+ * layers have these directories. It is root without capabilities other than CAP_DAC_READ_SEARCH,
+ * has no network, and no process outlives it. It has MLIMG_HOOK_MS, and all hooks of a boot
+ * MLIMG_HOOKS_MS.
  *
- * That takes Linux' namespaces and, unless there is one layer, overlayfs. Where the kernel lacks them no hook is run.
+ * That takes Linux' namespaces and, unless there is one layer, overlayfs. Where the kernel lacks
+ * them no hook is run.
  */
 #ifndef MLIMG_HOOK_H
 #define MLIMG_HOOK_H

@@ -27,7 +27,8 @@ struct mlimg_wanted {
 	int fsck_status;       /**< of e2fsck; -1 when it was not run */
 	const char *fsck_said; /**< what it printed, "" for nothing */
 	const char *note;      /**< or NULL */
-	size_t upper_memory_max; /**< of the comparison (reconcile.h): MLIMG_WALK_MEMORY_MAX, no option */
+	/** of the comparison (reconcile.h): MLIMG_WALK_MEMORY_MAX, no option */
+	size_t upper_memory_max;
 };
 
 /**

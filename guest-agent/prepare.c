@@ -157,7 +157,9 @@ static int note_rebuild(struct mlimg_prepare *p, struct mlimg_err *err)
 			.upper_fd = upper_fd,
 			.layers = p->layers,
 			.n_layers = p->n_layers,
-			/* A change, and one that was taken back, has left its list with its state. */
+			/*
+			 * A change, and one that was taken back, has left its list with its state.
+			 */
 			.has_changed = p->boot.change != MLIMG_BOOT_NONE && !p->boot.reconciled,
 			.may_write = mode == MLIMG_BOOT_NORMAL},
 		err);

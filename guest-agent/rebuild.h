@@ -35,7 +35,8 @@ struct mlimg_rebuild_boot {
 	int upper_fd;        /**< the user layer's upper */
 	const struct mlimg_mounted *layers;
 	size_t n_layers;
-	bool has_changed; /**< the stack is another one, or the first, and no change has left a list */
+	/** the stack is another one, or the first, and no change has left a list */
+	bool has_changed;
 	bool may_write; /**< into the user layer */
 };
 
@@ -43,8 +44,9 @@ struct mlimg_rebuild_boot {
 void mlimg_rebuild_collect(struct mlimg_text *list, const char *listed);
 
 /**
- * Make ready what a change of the stack lists (change.h): it comes to the user layer's /mlimg together with the new state, so that no stop can
- * lose it. Called again it adds to what it has written.
+ * Make ready what a change of the stack lists (change.h): it comes to the user layer's /mlimg
+ * together with the new state, so that no stop can lose it. Called again it adds to what it has
+ * written.
  *
  * @param own_fd  the user layer's /mlimg, whose present list stays in it
  * @param new_fd  reconcile.new

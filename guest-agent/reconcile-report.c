@@ -92,7 +92,10 @@ void mlimg_reported_count(struct mlimg_boot *boot, const struct mlimg_report *re
 	boot->has_report = true;
 }
 
-/* That somebody's account was moved is in the report; that something no longer fits together he should not have to look for. */
+/*
+ * That somebody's account was moved is in the report; that something no longer fits together he
+ * should not have to look for.
+ */
 void mlimg_reported_note(struct mlimg_boot *boot, const struct mlimg_notes *notes)
 {
 	const struct mlimg_note *first = NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file reconcile-report.h
- * What a change of the stack, or its way back, has to tell: reports/N.json and .txt of the user layer (libmlimg/report.h), and what boot.json has of
- * them. Part of reconcile.h.
+ * What a change of the stack, or its way back, has to tell: reports/N.json and .txt of the user
+ * layer (libmlimg/report.h), and what boot.json has of them. Part of reconcile.h.
  */
 #ifndef MLIMG_AGENT_RECONCILE_REPORT_H
 #define MLIMG_AGENT_RECONCILE_REPORT_H

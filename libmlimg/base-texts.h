@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file base-texts.h
- * Contents of those files of a stack that are merged by lines or by records when both the user and the next stack have changed them. They are
- * kept in the user layer beside the base manifest, from the first boot of a stack on: when that stack is replaced it is there no more, and a
- * user may change a file in the very last hour before.
+ * Contents of those files of a stack that are merged by lines or by records when both the user and
+ * the next stack have changed them. They are kept in the user layer beside the base manifest, from
+ * the first boot of a stack on: when that stack is replaced it is there no more, and a user may
+ * change a file in the very last hour before.
  *
- * /mlimg/base.texts.<generation>, mode 0600, since shadow is among them; state.json has its digest and size (boot.h). Contents are known by their
- * SHA-256, which the base manifest has, so there are no paths in it, and what several files have in common is there once:
+ * /mlimg/base.texts.<generation>, mode 0600, since shadow is among them; state.json has its digest
+ * and size (boot.h). Contents are known by their SHA-256, which the base manifest has, so there are
+ * no paths in it, and what several files have in common is there once:
  *
  *     mlimg base-texts 1 N
  *     SHA256 SIZE             N lines, in the order of the digests: 64 lower-case hexadecimal digits, decimal bytes
  *     ...                     the contents in the same order, nothing between them
  *
- * In it are the regular files of classes config and merge (path-class.h), of at most MLIMG_BASE_TEXT_MAX bytes each, and databases of at most
- * MLIMG_RECORDS_SIZE_MAX: class accounts, and of class packages those that packages.h merges; in the order of the manifest, as long as all of them but the databases have
- * no more than MLIMG_BASE_TEXTS_SUM_MAX, and all together no more than MLIMG_BASE_TEXTS_MAX. What does not fit is not there, and is
- * then not merged.
+ * In it are the regular files of classes config and merge (path-class.h), of at most
+ * MLIMG_BASE_TEXT_MAX bytes each, and databases of at most MLIMG_RECORDS_SIZE_MAX: class accounts,
+ * and of class packages those that packages.h merges; in the order of the manifest, as long as all
+ * of them but the databases have no more than MLIMG_BASE_TEXTS_SUM_MAX, and all together no more
+ * than MLIMG_BASE_TEXTS_MAX. What does not fit is not there, and is then not merged.
  */
 #ifndef MLIMG_BASE_TEXTS_H
 #define MLIMG_BASE_TEXTS_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file boot.h
- * What a boot writes down: /run/mlimg/boot.json for whoever runs later in the guest, and in the user layer
- * /mlimg/state.json, what it last ran on. This module knows the texts; which files are written when is the agent's
- * affair (guest-agent/prepare.c, commit.c) and told here because it is part of the format.
+ * What a boot writes down: /run/mlimg/boot.json for whoever runs later in the guest, and in the
+ * user layer /mlimg/state.json, what it last ran on. This module knows the texts; which files are
+ * written when is the agent's affair (guest-agent/prepare.c, commit.c) and told here because it is
+ * part of the format.
  *
  * boot.json:
  *
@@ -36,35 +37,43 @@
  *                             "merged": 2, "joined": 0 },
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
  *
- * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue" lose them at the end of the boot, and
- * "readonly" has none. These three write nothing into the user layer: a change of the stack is compared and counted but not recorded
- * ("path" of the report is null). A "rescue" has none of the user layer's changes in its root and does not look at its state: "change" is
- * "unknown" and "generation" 0.
+ * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue"
+ * lose them at the end of the boot, and "readonly" has none. These three write nothing into the
+ * user layer: a change of the stack is compared and counted but not recorded ("path" of the report
+ * is null). A "rescue" has none of the user layer's changes in its root and does not look at its
+ * state: "change" is "unknown" and "generation" 0.
  *
  * /run/mlimg is root's alone; a copy of boot.json is /run/mlimg-boot.json, for everybody.
  *
- * "reconcile" is what this boot did in the upper: it brought it into agreement with a new stack, or took the last change back, since the stack
- * is the one before (guest-agent/change.h); "steps" are those of the log, the others entries (report.h, "done"). With "change": "none" it ended
- * what an earlier boot had begun; then the others are 0.
+ * "reconcile" is what this boot did in the upper: it brought it into agreement with a new stack, or
+ * took the last change back, since the stack is the one before (guest-agent/change.h); "steps" are
+ * those of the log, the others entries (report.h, "done"). With "change": "none" it ended what an
+ * earlier boot had begun; then the others are 0.
  *
- * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell no mounts.
+ * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell
+ * no mounts.
  *
- * A full user layer does not stop the boot, nor does an upper that cannot be changed otherwise. When the change cannot be made ready
- * (guest-agent/change.h, 1), a note says so and the upper, state.json and undo stay as they were; "reconcile" is null. The next boot says
- * "changed" and the same generation again and tries again. "path" of the report is null then; its counts are there.
+ * A full user layer does not stop the boot, nor does an upper that cannot be changed otherwise.
+ * When the change cannot be made ready (guest-agent/change.h, 1), a note says so and the upper,
+ * state.json and undo stay as they were; "reconcile" is null. The next boot says "changed" and the
+ * same generation again and tries again. "path" of the report is null then; its counts are there.
  *
- * What of the upper cannot be compared (a path over 4095 bytes, an entry that cannot be read, more xattrs than manifests can have) is
- * skipped and counted as "keep"; notes name the first three, shortened and escaped as in manifests, and the number of the others.
+ * What of the upper cannot be compared (a path over 4095 bytes, an entry that cannot be read, more
+ * xattrs than manifests can have) is skipped and counted as "keep"; notes name the first three,
+ * shortened and escaped as in manifests, and the number of the others.
  *
- * "stack_id" and the topmost patch's "result" tell what the layers show, "stack" what they are. On the old system with a patch the user
- * layer has the stack that it has on the new system's own image, so going from one to the other is no change; state.json is written anew
- * for "stack" alone, as it is for "union".
+ * "stack_id" and the topmost patch's "result" tell what the layers show, "stack" what they are. On
+ * the old system with a patch the user layer has the stack that it has on the new system's own
+ * image, so going from one to the other is no change; state.json is written anew for "stack" alone,
+ * as it is for "union".
  *
- * "composed" is the digest of the composed tree's manifest (compose.h), and missing where nothing is composed. It follows from the layers and
- * from the rules of composing: when these change, the stack counts as changed though its id is the same.
+ * "composed" is the digest of the composed tree's manifest (compose.h), and missing where nothing
+ * is composed. It follows from the layers and from the rules of composing: when these change, the
+ * stack counts as changed though its id is the same.
  *
- * "union" is the union driver. In state.json it is the one that wrote the user layer last, and another one is refused unless both
- * write the same form, as "index" and "overlay" do; "unionfs" writes another (unionfs.h). What converts is guest-agent/convert.h.
+ * "union" is the union driver. In state.json it is the one that wrote the user layer last, and
+ * another one is refused unless both write the same form, as "index" and "overlay" do; "unionfs"
+ * writes another (unionfs.h). What converts is guest-agent/convert.h.
  *
  * state.json:
  *
@@ -72,13 +81,16 @@
  *       "base_sha256": "<64 hex>", "base_size_bytes": 6000000,
  *       "texts_sha256": "<64 hex>", "texts_size_bytes": 2000000 }     these two not where there was no room for the texts
  *
- * Beside it lie /mlimg/base.manifest.<generation>, the merged manifest of that stack, and /mlimg/base.texts.<generation>, what of its contents may
- * have to be merged (base-texts.h). A new stack's have names of their own and are on stable storage before the state that names them
- * replaces the old state; only then the old ones go, to undo/<generation> after a change. So after a power cut at any moment the state and the
- * files it names fit each other, and what lies beside them is a leftover, which the next change removes.
+ * Beside it lie /mlimg/base.manifest.<generation>, the merged manifest of that stack, and
+ * /mlimg/base.texts.<generation>, what of its contents may have to be merged (base-texts.h). A new
+ * stack's have names of their own and are on stable storage before the state that names them
+ * replaces the old state; only then the old ones go, to undo/<generation> after a change. So after
+ * a power cut at any moment the state and the files it names fit each other, and what lies beside
+ * them is a leftover, which the next change removes.
  *
- * The state is written by `mlimg-agent prepare` when the stack has changed, as the last part of the change, and by `mlimg-agent commit`, after the
- * union is mounted, when it is the first one, or the same one of other layers or through another driver.
+ * The state is written by `mlimg-agent prepare` when the stack has changed, as the last part of the
+ * change, and by `mlimg-agent commit`, after the union is mounted, when it is the first one, or the
+ * same one of other layers or through another driver.
  *
  * reports/N.txt is for people. reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
  *                   "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N },
@@ -86,10 +98,12 @@
  *                   "databases": [ { "path": "etc/passwd", "name": "alice", "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
  *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config", "done": "beside",
  *                                  "at": "etc/hosts.mlimg-new", "why": "..." }, ... ], "truncated": false }
- * Verdict "keep" is counted but not listed, unless something was done. Paths are relative to the root and escaped as in manifests (manifest.h),
- * since names need not be UTF-8. "class" (path-class.h) and "done" (report.h) are there when the upper was brought into agreement, not only
- * compared; "at" when something was set aside (then below the user layer's /mlimg) or put beside; "rebuild" when caches were dropped; "databases" when
- * merging accounts or packages has something to tell (notes.h). See report.h.
+ * Verdict "keep" is counted but not listed, unless something was done. Paths are relative to the
+ * root and escaped as in manifests (manifest.h), since names need not be UTF-8. "class"
+ * (path-class.h) and "done" (report.h) are there when the upper was brought into agreement, not
+ * only compared; "at" when something was set aside (then below the user layer's /mlimg) or put
+ * beside; "rebuild" when caches were dropped; "databases" when merging accounts or packages has
+ * something to tell (notes.h). See report.h.
  */
 #ifndef MLIMG_BOOT_H
 #define MLIMG_BOOT_H
@@ -213,8 +227,8 @@ struct mlimg_boot {
 #define MLIMG_UNION_UNIONFS "unionfs"
 
 /**
- * @return whether what one union driver wrote into a user layer is what the other one reads. With an index too it is overlayfs that
- * writes, and in the same form.
+ * @return whether what one union driver wrote into a user layer is what the other one reads. With
+ *         an index too it is overlayfs that writes, and in the same form.
  */
 bool mlimg_boot_is_same_upper(const char *union_driver, const char *other);
 
@@ -239,7 +253,9 @@ void mlimg_boot_note(struct mlimg_boot *boot, const char *fmt, ...)
 void mlimg_boot_add_note(char (*notes)[MLIMG_ERR_TEXT_SIZE], size_t *n_notes, size_t max,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/** @return whether @p word can name a factory reset: 1..64 of [A-Za-z0-9._-], the first alphanumeric */
+/**
+ * @return whether @p word can name a factory reset: 1..64 of [A-Za-z0-9._-], the first alphanumeric
+ */
 bool mlimg_boot_reset_is_valid(const char *word);
 
 /**
@@ -313,7 +329,8 @@ int mlimg_boot_state_to_json(const struct mlimg_boot_state *state, char **ret_te
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Read state.json; a stranger may have written it. Another "format" is refused, unknown keys are ignored.
+ * Read state.json; a stranger may have written it. Another "format" is refused, unknown keys are
+ * ignored.
  *
  * @param text       bytes
  * @param size       their number, at most MLIMG_BOOT_STATE_MAX

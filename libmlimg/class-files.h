@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file class-files.h
- * Which files declare classes (path-class.h): NAME.conf in usr/lib/mlimg/reconcile.d, for who makes a layer, and in etc/mlimg/reconcile.d, for whom it
- * belongs to. All of them come after the defaults, in this order, so that what comes later wins:
+ * Which files declare classes (path-class.h): NAME.conf in usr/lib/mlimg/reconcile.d, for who makes
+ * a layer, and in etc/mlimg/reconcile.d, for whom it belongs to. All of them come after the
+ * defaults, in this order, so that what comes later wins:
  *
  *     1. the layers': those that show on the new stack, usr/lib's first, then etc's, each by the byte order of names
  *     2. the user's own: in the same order
  *
- * A layer's file that a higher layer, or the user, has replaced or removed does not count. The user's copy of what the old or the new stack has at the
- * same path is not his own: it counts as the layer's. Out of manifests and not of directories, so all union drivers see the same.
+ * A layer's file that a higher layer, or the user, has replaced or removed does not count. The
+ * user's copy of what the old or the new stack has at the same path is not his own: it counts as
+ * the layer's. Out of manifests and not of directories, so all union drivers see the same.
  */
 #ifndef MLIMG_CLASS_FILES_H
 #define MLIMG_CLASS_FILES_H

@@ -22,7 +22,8 @@ enum mlimg_disk_state {
 	MLIMG_DISK_EXT4,      /**< a sound superblock, not one of ours */
 	MLIMG_DISK_DAMAGED,   /**< traces of ext4 or of an index, but no sound primary superblock */
 	MLIMG_DISK_TRUNCATED, /**< sound, but the file system is larger than the disk */
-	MLIMG_DISK_BLANK, /**< the first MLIMG_DISK_BLANK_BYTES are zero, or formatting it was cut off */
+	/** the first MLIMG_DISK_BLANK_BYTES are zero, or formatting it was cut off */
+	MLIMG_DISK_BLANK,
 	MLIMG_DISK_OTHER,      /**< none of these */
 	MLIMG_DISK_UNREADABLE, /**< cannot be opened or read */
 };

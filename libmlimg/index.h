@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file index.h
- * An index (tools/index-merge.h says what is in it) beside the layers it was compiled from. Its files are blocks on other disks, so a wrong
- * disk would not fail but show garbage: everything that tells one disk from another is compared before anything is mounted.
+ * An index (tools/index-merge.h says what is in it) beside the layers it was compiled from. Its
+ * files are blocks on other disks, so a wrong disk would not fail but show garbage: everything that
+ * tells one disk from another is compared before anything is mounted.
  *
  * A slot of the device table stands for a layer, bottom first, and says
  *
@@ -11,20 +12,25 @@
  *     places       compared with the superblock's hash seed: two images of one layer, of a directory and of a tar of it, have one build id, but
  *                  their contents may lie elsewhere (tools/ext4-write.h)
  *
- * Disks cost time at boot, each of them. So there is a second form, the joined index (erofs-format.h): index and layers are one disk, and the
- * index's chunks are blocks of that disk.
+ * Disks cost time at boot, each of them. So there is a second form, the joined index
+ * (erofs-format.h): index and layers are one disk, and the index's chunks are blocks of that disk.
  *
  *     the index, layer 0's image, layer 1's image, …      bottom first, each followed by zeros up to a multiple of 4096 bytes
  *
- * Nothing is copied for it: a hypervisor puts the files together (tools/vmdk.h). A slot's mapped_blkaddr is the layer's first block on that disk, the first one's also
- * the number of blocks of the index itself, with its hash tree where it has one (verity.h); superblock's blocks is the number of all. A layer's room, up to the next one's first block, is that of the whole image:
- * more than its file system where a hash tree lies behind that (verity.h), or where it lies on a larger block device.
+ * Nothing is copied for it: a hypervisor puts the files together (tools/vmdk.h). A slot's
+ * mapped_blkaddr is the layer's first block on that disk, the first one's also the number of blocks
+ * of the index itself, with its hash tree where it has one (verity.h); superblock's blocks is the
+ * number of all. A layer's room, up to the next one's first block, is that of the whole image: more
+ * than its file system where a hash tree lies behind that (verity.h), or where it lies on a larger
+ * block device.
  *
- * The index's own UUID begins with the 20 digits that a layer's of the stack's id would have (layer.h): by these it is found. The other 12
- * say which index of that stack it is: they follow from the revision of what compiles it (tools/index-merge.h), and each layer's blocks
- * and places. Where one of these is another, so may inode numbers be, and a user layer has file handles of files that it has copies of (trusted.overlay.origin),
- * which are a UUID and an inode number: overlayfs passes over those of another UUID, and would take any file for the original else.
- * Only superblocks and the device table are read.
+ * The index's own UUID begins with the 20 digits that a layer's of the stack's id would have
+ * (layer.h): by these it is found. The other 12 say which index of that stack it is: they follow
+ * from the revision of what compiles it (tools/index-merge.h), and each layer's blocks and places.
+ * Where one of these is another, so may inode numbers be, and a user layer has file handles of
+ * files that it has copies of (trusted.overlay.origin), which are a UUID and an inode number:
+ * overlayfs passes over those of another UUID, and would take any file for the original else. Only
+ * superblocks and the device table are read.
  */
 #ifndef MLIMG_INDEX_H
 #define MLIMG_INDEX_H
@@ -84,11 +90,14 @@ bool mlimg_index_uuid(const char *stack_id, uint32_t revision, const struct mlim
 /** @return whether the UUID is that of an index of this stack, whichever */
 bool mlimg_index_is_of(const struct mlimg_index *index, const char *stack_id);
 
-/** @return blocks that a layer's image has on the disk of a joined index, from its first_block on */
+/**
+ * @return blocks that a layer's image has on the disk of a joined index, from its first_block on
+ */
 uint64_t mlimg_index_room(const struct mlimg_index *index, size_t layer);
 
 /**
- * Compare disks with the index; with a joined one, these are the images that are to become one disk, and their sizes are compared as well.
+ * Compare disks with the index; with a joined one, these are the images that are to become one
+ * disk, and their sizes are compared as well.
  *
  * @param index       the index
  * @param index_name  what it is called in messages

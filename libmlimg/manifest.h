@@ -207,7 +207,8 @@ int mlimg_manifest_parse(const char *text, size_t size, struct mlimg_manifest **
 struct mlimg_arena;
 
 /**
- * Read the line of one entry. Hard links are taken as they are: whether the names of a group agree is not known here.
+ * Read the line of one entry. Hard links are taken as they are: whether the names of a group agree
+ * is not known here.
  *
  * @param line       bytes, without newline
  * @param size       of @p line
@@ -222,10 +223,16 @@ int mlimg_manifest_parse_line(const char *line, size_t size, struct mlimg_arena 
 /** Copy what an entry points to. @return 0, -ENOMEM; then @p entry is of no use */
 int mlimg_entry_copy_to(struct mlimg_arena *arena, struct mlimg_entry *entry) MLIMG_MUST_CHECK;
 
-/** @return whether @p path can be that of an entry but the root: components of 1..255 bytes, none "." or ".."; its length is the caller's affair */
+/**
+ * @return whether @p path can be that of an entry but the root: components of 1..255 bytes, none
+ * "." or ".."; its length is the caller's affair
+ */
 bool mlimg_manifest_path_is_valid(const char *path);
 
-/** @return the index of the first entry that is not before @p path in the order; n_entries when there is none. Binary search. */
+/**
+ * @return the index of the first entry that is not before @p path in the order; n_entries when
+ * there is none. Binary search.
+ */
 size_t mlimg_manifest_first_from(const struct mlimg_manifest *m, const char *path);
 
 /** @return the entry at @p path ("" is the root), or NULL. Binary search. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file path-class.h
- * What kind of thing lies at a path, which decides what becomes of it when both the user and a new stack have changed it. One table, declared as
- * text: defaults for Debian (below), and lines of files that a system or its user adds (reconcile.d/NAME.conf).
+ * What kind of thing lies at a path, which decides what becomes of it when both the user and a new
+ * stack have changed it. One table, declared as text: defaults for Debian (below), and lines of
+ * files that a system or its user adds (reconcile.d/NAME.conf).
  *
  *     class      both changed it                                            where (the defaults; a path and all that is below it)
  *     ---------+----------------------------------------------------------+-----------------------------------------------------------
@@ -18,20 +19,23 @@
  *     merge:NAME as config, but merged by the executable NAME instead of    nowhere
  *                by lines (below)
  *
- * What needs no class of its own: directories of parts (NAME.d, as ld.so.conf.d, sysctl.d, cron.d, apt's sources.list.d, sudoers.d) are
- * merged by the union itself, a file at a time. So are the links that enable systemd's units (etc/systemd/system/TARGET.wants/UNIT): enabling
- * makes a link, disabling one of the system's leaves a whiteout, and masking makes a link of the unit's own name to /dev/null, which hides
- * it; each is an entry of its own, so what the user enabled, disabled and masked stays so, and what a new system enables comes with it.
+ * What needs no class of its own: directories of parts (NAME.d, as ld.so.conf.d, sysctl.d, cron.d,
+ * apt's sources.list.d, sudoers.d) are merged by the union itself, a file at a time. So are the
+ * links that enable systemd's units (etc/systemd/system/TARGET.wants/UNIT): enabling makes a link,
+ * disabling one of the system's leaves a whiteout, and masking makes a link of the unit's own name
+ * to /dev/null, which hides it; each is an entry of its own, so what the user enabled, disabled and
+ * masked stays so, and what a new system enables comes with it.
  *
- * What a table cannot say, a hook can: an executable that a layer has as usr/lib/mlimg/merge.d/NAME and that makes one file of three. The guest's
- * agent runs it, and guest-agent/hook.h says how and with what; who plans on a host runs nothing, and tells where one would be. NAME is of ASCII
+ * What a table cannot say, a hook can: an executable that a layer has as usr/lib/mlimg/merge.d/NAME
+ * and that makes one file of three. The guest's agent runs it, and guest-agent/hook.h says how and
+ * with what; who plans on a host runs nothing, and tells where one would be. NAME is of ASCII
  * letters and digits, '.', '_' and '-', and begins with a letter or digit.
  *
  * Lines: "GLOB CLASS" (path-glob.h), separated by blanks, which a backslash in a glob takes in; '#'
  * begins a comment line; empty lines are skipped. A line's end may be CR LF.
  *
- * The last line that fits decides, so within a file lines for the particular stand below those for the general. Which files count, and in which order,
- * says class-files.h.
+ * The last line that fits decides, so within a file lines for the particular stand below those for
+ * the general. Which files count, and in which order, says class-files.h.
  */
 #ifndef MLIMG_PATH_CLASS_H
 #define MLIMG_PATH_CLASS_H
@@ -61,13 +65,18 @@ enum mlimg_path_class {
 /** A table. */
 struct mlimg_path_classes;
 
-/** @return the class's name: "config", "owned", "data", "accounts", "packages", "derived", "keep" or "merge" */
+/**
+ * @return the class's name: "config", "owned", "data", "accounts", "packages", "derived", "keep" or
+ * "merge"
+ */
 const char *mlimg_path_class_name(enum mlimg_path_class class);
 
 /** @return the defaults, in the form of a file */
 const char *mlimg_path_class_defaults(void);
 
-/** @return a table of the defaults, or NULL when there is no memory; mlimg_path_classes_free() it */
+/**
+ * @return a table of the defaults, or NULL when there is no memory; mlimg_path_classes_free() it
+ */
 struct mlimg_path_classes *mlimg_path_classes_new(void);
 
 /** Free it; accepts NULL. */
@@ -80,7 +89,8 @@ void mlimg_path_classes_free(struct mlimg_path_classes *classes);
  * @param name     of the file, for messages
  * @param text     its bytes; a stranger's
  * @param size     their number
- * @param err      "NAME: line N: ...": no class, an unknown class, a broken glob, a NUL, more than the limits
+ * @param err      "NAME: line N: ...": no class, an unknown class, a broken glob, a NUL, more than
+ *                 the limits
  * @return         0, -EUCLEAN, -ENOMEM
  */
 int mlimg_path_classes_add(struct mlimg_path_classes *classes, const char *name, const char *text,

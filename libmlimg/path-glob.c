@@ -4,8 +4,9 @@
 #include <string.h>
 
 /*
- * One byte against the piece of a glob that stands for one: [...], an escape, '?', or itself. A bracket without an end stands for itself, as with
- * fnmatch(3); mlimg_path_glob_flaw() tells of that.
+ * One byte against the piece of a glob that stands for one: [...], an escape, '?', or itself. A
+ * bracket without an end stands for itself, as with fnmatch(3); mlimg_path_glob_flaw() tells of
+ * that.
  *
  * @return the glob behind the piece, or NULL when @c is something else
  */
@@ -45,9 +46,10 @@ struct star {
 };
 
 /*
- * Without recursion: a star takes as little as it can, and one more byte whenever what follows does not fit. Of each kind only the last star is
- * remembered, since an earlier one of that kind could do nothing that the later one cannot: what a later '*' must not cross is a slash, and
- * then the last '**' takes more. So the time is the product of the lengths, squared at most.
+ * Without recursion: a star takes as little as it can, and one more byte whenever what follows does
+ * not fit. Of each kind only the last star is remembered, since an earlier one of that kind could
+ * do nothing that the later one cannot: what a later '*' must not cross is a slash, and then the
+ * last '**' takes more. So the time is the product of the lengths, squared at most.
  */
 static bool match(const char *path, const char *glob)
 {

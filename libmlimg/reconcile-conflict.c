@@ -29,7 +29,10 @@ static bool is_text_of(
 static int put_merged(struct planning *p, const struct mine *m,
 	const struct mlimg_merged_entry *merged, enum mlimg_verdict verdict)
 {
-	/* As when the user made the same chmod as the new stack, which changed the contents or the owner as well. */
+	/*
+	 * As when the user made the same chmod as the new stack, which changed the contents or the
+	 * owner as well.
+	 */
 	if (mlimg_reconcile_is_same(&merged->entry, m->next))
 		return plan_drop(p, m, verdict);
 	if (!merged->is_contents_next)

@@ -30,8 +30,9 @@ static int read_of_stack(
 }
 
 /*
- * As the user sees it: where the upper has nothing, what the old stack has. -EMLINK: it is no file, or behind a symbolic link. What a link leads to cannot
- * be replaced by replacing the link, and to take the database for an empty one would undo all that the user has in it.
+ * As the user sees it: where the upper has nothing, what the old stack has. -EMLINK: it is no file,
+ * or behind a symbolic link. What a link leads to cannot be replaced by replacing the link, and to
+ * take the database for an empty one would undo all that the user has in it.
  */
 static int read_of_mine(
 	const struct planning *p, const char *path, char **ret_text, size_t *ret_size)

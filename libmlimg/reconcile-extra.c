@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the upper gets although it has nothing there: databases merged by record, whiteouts, and things of the new stack whose owner has moved. */
+/*
+ * What the upper gets although it has nothing there: databases merged by record, whiteouts, and
+ * things of the new stack whose owner has moved.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,8 +87,8 @@ static int add_wherever(
 }
 
 /*
- * The places from which directories were renamed. The user may have removed what hid one of them while the stack had nothing there, which
- * leaves no whiteout.
+ * The places from which directories were renamed. The user may have removed what hid one of them
+ * while the stack had nothing there, which leaves no whiteout.
  */
 static int add_covers(struct planning *p, struct extras *extras)
 {
@@ -166,7 +169,10 @@ static int collect(struct planning *p, struct extras *extras)
 	return r;
 }
 
-/* The deepest directory of the upper on the way to @path, itself included unless it is to be covered. */
+/*
+ * The deepest directory of the upper on the way to @path, itself included unless it is to be
+ * covered.
+ */
 static int mark(struct planning *p, const char *path, bool is_cover)
 {
 	mlimg_autofree char *dir = strdup(path);
@@ -221,7 +227,9 @@ static enum shown shown_at(const struct planning *p, const char *path, bool is_w
 	return e->type == MLIMG_DIR && !(fate & FATE_CLOSED) ? SHOWS : HIDDEN;
 }
 
-/* A directory of the new stack, or one of the old one alone, which a configuration file may be in. */
+/*
+ * A directory of the new stack, or one of the old one alone, which a configuration file may be in.
+ */
 static bool is_dir_of_stack(const struct planning *p, const char *path)
 {
 	const struct mlimg_entry *e = mlimg_manifest_find(p->in->next, path);
@@ -252,7 +260,10 @@ static const char *lower_at(
 	return buf;
 }
 
-/* @return whether @extra is to be put: all directories on its way show what the new stack has, or can be made. @path: its own, to write in */
+/*
+ * @return whether @extra is to be put: all directories on its way show what the new stack has, or
+ * can be made. @path: its own, to write in
+ */
 static bool is_wanted(const struct planning *p, const struct extra *extra, char *path)
 {
 	char lower[MLIMG_PATH_MAX + 1];

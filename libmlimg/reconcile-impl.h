@@ -106,15 +106,21 @@ bool plan_is_type_change(const struct dir *d);
 /** Pass over what is below @p path. */
 void plan_skip_below(const struct planning *p, size_t *at, const char *path);
 
-/** Find the directories that were renamed, and are not set aside with one that holds them. @return 0, -ENOMEM */
+/**
+ * Find the directories that were renamed, and are not set aside with one that holds them.
+ *
+ * @return 0, -ENOMEM
+ */
 int plan_renamed_find(struct planning *p) MLIMG_MUST_CHECK;
 
 /**
- * Whether something of the upper hides what a directory that was renamed shows from another place. If it went, that would show twice, as two
- * directories with the same files, which overlayfs does not bear.
+ * Whether something of the upper hides what a directory that was renamed shows from another place.
+ * If it went, that would show twice, as two directories with the same files, which overlayfs does
+ * not bear.
  *
  * @param p      the planning
- * @param path   in the upper; what was renamed to a place below it goes with it, and does not count. NULL: it does
+ * @param path   in the upper; what was renamed to a place below it goes with it, and does not
+ *               count. NULL: it does
  * @param lower  where it lies beneath, or NULL
  * @return       whether it has to stay
  */
@@ -123,7 +129,10 @@ bool plan_covers_renamed(const struct planning *p, const char *path, const char 
 /** Why something stays that covers one. */
 #define PLAN_COVERS_WHY "hides the place from which a directory was renamed"
 
-/** @return the entry of the new stack at @p path, mapped into @p buf where need be, or NULL; a lack of memory is noted in @p p */
+/**
+ * @return the entry of the new stack at @p path, mapped into @p buf where need be, or NULL; a lack
+ * of memory is noted in @p p
+ */
 const struct mlimg_entry *plan_next_at(
 	struct planning *p, const char *path, struct mlimg_entry *buf);
 
@@ -162,7 +171,11 @@ int plan_take_next(struct planning *p, const struct mine *m, const struct mlimg_
 /** @return whether attributes wait for plan_linked() */
 bool plan_has_several_names(const struct mlimg_entry *e);
 
-/** Put a change of attributes off until it is known what becomes of the other names. @return 0, -ENOMEM */
+/**
+ * Put a change of attributes off until it is known what becomes of the other names.
+ *
+ * @return 0, -ENOMEM
+ */
 int plan_wait_for_names(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
 	enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
 
@@ -183,16 +196,28 @@ int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_en
 int plan_by_verdict(
 	struct planning *p, struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
 
-/** Decide on what is no directory. @p ret_stays: whether something is there afterwards. @return 0 or -errno */
+/**
+ * Decide on what is no directory. @p ret_stays: whether something is there afterwards.
+ *
+ * @return 0 or -errno
+ */
 int plan_other(struct planning *p, struct mine *m, bool *ret_stays) MLIMG_MUST_CHECK;
 
-/** Carry out, or give up, the changes of attributes of files with several names. @return 0, -ENOMEM */
+/**
+ * Carry out, or give up, the changes of attributes of files with several names.
+ *
+ * @return 0, -ENOMEM
+ */
 int plan_linked(struct planning *p) MLIMG_MUST_CHECK;
 
 /** Mark what has to stay for the sake of what is put below it. @return 0, -ENOMEM */
 int plan_extras_mark(struct planning *p) MLIMG_MUST_CHECK;
 
-/** What the upper lacks: databases, whiteouts, and things whose owner has moved. @return 0, -ENOMEM */
+/**
+ * What the upper lacks: databases, whiteouts, and things whose owner has moved.
+ *
+ * @return 0, -ENOMEM
+ */
 int plan_extras(struct planning *p) MLIMG_MUST_CHECK;
 
 /** @return the database merged by record that lies at @p path, or NULL */
@@ -204,7 +229,11 @@ const struct mlimg_packages_link *plan_find_link(const struct planning *p, const
 /** @return whether @p e is what @p link says; NULL is nothing */
 bool plan_is_link_of(const struct mlimg_entry *e, const struct mlimg_packages_link *link);
 
-/** Put a file with contents of its own. @p like: attributes. @return 0, -ENOMEM; -E2BIG when there are too many contents */
+/**
+ * Put a file with contents of its own. @p like: attributes.
+ *
+ * @return 0, -ENOMEM; -E2BIG when there are too many contents
+ */
 int plan_put_text(struct planning *p, const char *path, const struct mlimg_entry *like,
 	const char *data, size_t size) MLIMG_MUST_CHECK;
 
@@ -216,7 +245,12 @@ struct databases {
 	struct mlimg_reconcile_text *texts;
 };
 
-/** Merge them; @p p goes on with @p d's input, which lasts until plan_databases_done(). What cannot be merged is noted. @return 0, -ENOMEM */
+/**
+ * Merge them; @p p goes on with @p d's input, which lasts until plan_databases_done(). What cannot
+ * be merged is noted.
+ *
+ * @return 0, -ENOMEM
+ */
 int plan_databases_merge(struct planning *p, struct databases *d) MLIMG_MUST_CHECK;
 
 /** Free them; accepts zeroed ones. */

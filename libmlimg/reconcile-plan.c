@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The walk over an upper, and its directories. What is no directory is in reconcile-entry.c, what the upper lacks in reconcile-extra.c. */
+/*
+ * The walk over an upper, and its directories. What is no directory is in reconcile-entry.c, what
+ * the upper lacks in reconcile-extra.c.
+ */
 #include "libmlimg/reconcile-plan.h"
 
 #include <stdlib.h>
@@ -116,7 +119,8 @@ int plan_lower_of(
 }
 
 /*
- * What a redirect names, as a path in the layers. Apart, since the walk is recursive and a path is long.
+ * What a redirect names, as a path in the layers. Apart, since the walk is recursive and a path is
+ * long.
  *
  * @param own        where the directory itself lies beneath; NULL: nothing does
  * @param ret_lower  NULL where it names nothing
@@ -144,7 +148,10 @@ void plan_skip_below(const struct planning *p, size_t *at, const char *path)
 		++*at;
 }
 
-/* The old stack's things that a directory has elsewhere, or the new stack's things that it hides, in ways that its attributes do not tell. */
+/*
+ * The old stack's things that a directory has elsewhere, or the new stack's things that it hides,
+ * in ways that its attributes do not tell.
+ */
 static const char *renamed_why(struct planning *p, const struct dir *d)
 {
 	struct mlimg_entry base_buf, next_buf;
@@ -306,8 +313,8 @@ static int plan_one(struct planning *p, size_t *at, const struct place *place, b
 }
 
 /*
- * What is in one directory; with unionfs-fuse's uppers perhaps not in it itself. The recursion is as deep as the tree, at most MLIMG_PATH_MAX / 2
- * levels of some 1,500 bytes.
+ * What is in one directory; with unionfs-fuse's uppers perhaps not in it itself. The recursion is
+ * as deep as the tree, at most MLIMG_PATH_MAX / 2 levels of some 1,500 bytes.
  */
 static int plan_within(struct planning *p, size_t *at, const struct place *place, bool *ret_stays)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file reconcile-plan.h
- * Decides for a whole upper what becomes of it on another stack: every entry three ways (reconcile.h), and by class where both sides have
- * changed it (path-class.h). Reads through callbacks and changes nothing; plan.h says what is to be done.
+ * Decides for a whole upper what becomes of it on another stack: every entry three ways
+ * (reconcile.h), and by class where both sides have changed it (path-class.h). Reads through
+ * callbacks and changes nothing; plan.h says what is to be done.
  *
- * By verdict and class, for what is no directory (MINE is the user's entry, NEXT what the new stack has):
+ * By verdict and class, for what is no directory (MINE is the user's entry, NEXT what the new stack
+ * has):
  *
  *     verdict            config                owned       data       accounts, packages
  *     -----------------+---------------------+-----------+----------+---------------------
@@ -18,37 +20,50 @@
  *     whiteout-gone     dropped
  *     whiteout-changed  stays
  *
- * merge: as config, but what a hook makes of the three takes the place of merging by lines; where it cannot or does not want to, as config in
- * conflict. derived: everything but directories is dropped. keep: everything stays, verdict keep. Where something stays in spite of a conflict, what was changed on
- * one side alone is merged all the same: contents from NEXT with the user's mode are told as conflict when the owner was changed on both sides.
+ * merge: as config, but what a hook makes of the three takes the place of merging by lines; where
+ * it cannot or does not want to, as config in conflict. derived: everything but directories is
+ * dropped. keep: everything stays, verdict keep. Where something stays in spite of a conflict, what
+ * was changed on one side alone is merged all the same: contents from NEXT with the user's mode are
+ * told as conflict when the owner was changed on both sides.
  *
- * What packages decide (packages.h) comes before that: what is the user's version's, or was removed by him, stays as it is; what belongs to a version of
- * his that gave way is set aside, in class packages dropped, and so are his whiteouts of what the new stack's version has.
+ * What packages decide (packages.h) comes before that: what is the user's version's, or was removed
+ * by him, stays as it is; what belongs to a version of his that gave way is set aside, in class
+ * packages dropped, and so are his whiteouts of what the new stack's version has.
  *
- * Directories: one of the user's own, and one that holds something, stays, with the merged attributes; where both changed one,
- * the user's. Any other, and one whose merged attributes are NEXT's, is dropped (verdict same, stale or merged). When NEXT is something else it is set aside with all below (type-change).
- * An opaque directory hides what the old stack had there and goes on doing so, and nothing below it is compared. But overlayfs makes every new
- * directory opaque (redirect_dir=on), also where there was none to hide: when NEXT has a directory where the old stack had none, both are joined (u),
- * as they would be with unionfs-fuse.
+ * Directories: one of the user's own, and one that holds something, stays, with the merged
+ * attributes; where both changed one, the user's. Any other, and one whose merged attributes are
+ * NEXT's, is dropped (verdict same, stale or merged). When NEXT is something else it is set aside
+ * with all below (type-change). An opaque directory hides what the old stack had there and goes on
+ * doing so, and nothing below it is compared. But overlayfs makes every new directory opaque
+ * (redirect_dir=on), also where there was none to hide: when NEXT has a directory where the old
+ * stack had none, both are joined (u), as they would be with unionfs-fuse.
  *
- * Names in base and next: an entry is compared with what lies beneath it. That is what has the same path, except in a directory that was
- * renamed: trusted.overlay.redirect names where its contents lie in the layers, from their root when it begins with '/', else in the directory
- * that lies beneath its parent; what is below it lies below that. Beneath what is in an opaque directory there is nothing. When the place that
- * a redirect names is no directory in the new stack, what showed through it is gone, and that is told (conflict); so is a directory which the new stack
+ * Names in base and next: an entry is compared with what lies beneath it. That is what has the same
+ * path, except in a directory that was renamed: trusted.overlay.redirect names where its contents
+ * lie in the layers, from their root when it begins with '/', else in the directory that lies
+ * beneath its parent; what is below it lies below that. Beneath what is in an opaque directory
+ * there is nothing. When the place that a redirect names is no directory in the new stack, what
+ * showed through it is gone, and that is told (conflict); so is a directory which the new stack
  * puts where the renamed one lies. Class and owner are always those of the path that the user sees.
  *
- * What hides from the user the place from which a directory was renamed stays, whatever its class and verdict, as long as the renamed directory does:
- * whiteouts, files, opaque directories, and directories that are to be set aside with such things in them. Otherwise that directory of the layers would show in
- * two places, and overlayfs takes two directories of the same files for one (reconcile-renamed.c). Verdicts stale, same and whiteout-gone are told as keep then.
- * Where nothing hides it any more, since the user removed what did on a stack that had nothing there, a whiteout is put (h).
+ * What hides from the user the place from which a directory was renamed stays, whatever its class
+ * and verdict, as long as the renamed directory does: whiteouts, files, opaque directories, and
+ * directories that are to be set aside with such things in them. Otherwise that directory of the
+ * layers would show in two places, and overlayfs takes two directories of the same files for one
+ * (reconcile-renamed.c). Verdicts stale, same and whiteout-gone are told as keep then. Where
+ * nothing hides it any more, since the user removed what did on a stack that had nothing there, a
+ * whiteout is put (h).
  *
- * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file with several names in the upper are changed only when
- * that is right for all of them; else it stays as it is, and is told (conflict).
+ * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file
+ * with several names in the upper are changed only when that is right for all of them; else it
+ * stays as it is, and is told (conflict).
  *
- * Entries with trusted.overlay.metacopy, and those that cannot be read, stay as they are, as do all directories above them.
+ * Entries with trusted.overlay.metacopy, and those that cannot be read, stay as they are, as do all
+ * directories above them.
  *
- * Numbers that have moved: base and mine are mapped with @p moved before they are compared, next with @p moved_in_next; what stays
- * gets the numbers that its owner has in the new stack, verdict keep included.
+ * Numbers that have moved: base and mine are mapped with @p moved before they are compared, next
+ * with @p moved_in_next; what stays gets the numbers that its owner has in the new stack, verdict
+ * keep included.
  */
 #ifndef MLIMG_RECONCILE_PLAN_H
 #define MLIMG_RECONCILE_PLAN_H
@@ -112,7 +127,10 @@ struct mlimg_reconcile_input {
 	const struct mlimg_manifest *next;  /**< of the new one */
 	struct mlimg_upper_source *upper;   /**< the user's */
 	struct mlimg_path_classes *classes; /**< the table */
-	/** Add to @p classes what the new stack and the user declare (class-files.h), read through the callbacks below and the upper */
+	/**
+	 * Add to @p classes what the new stack and the user declare (class-files.h), read through
+	 * the callbacks below and the upper
+	 */
 	bool reads_classes;
 	void (*left_out)(const struct mlimg_err *why, void *ctx); /**< as in class-files.h */
 	void *left_out_ctx;                                       /**< handed to @p left_out */
@@ -129,7 +147,10 @@ struct mlimg_reconcile_input {
 		moved; /**< numbers of the old stack's users and groups that are others in the new one */
 	const struct mlimg_owner_moves *
 		moved_in_next; /**< the new stack's numbers that the user's accounts have already */
-	/** Whose files are to be there (packages.h); asked for what is neither a directory nor of class keep or derived */
+	/**
+	 * Whose files are to be there (packages.h); asked for what is neither a directory nor of
+	 * class keep or derived
+	 */
 	enum mlimg_package_verdict (*package)(const char *path, void *ctx);
 	void *package_ctx; /**< handed to @p package */
 	const struct mlimg_reconcile_text
@@ -142,8 +163,9 @@ struct mlimg_reconcile_input {
 		*links; /**< symbolic links that follow from databases, by path */
 	size_t n_links;
 	/**
-	 * Merge the accounts (accounts.h) and packages (packages.h) of the three sides, as the callbacks above and the upper have them: gives all
-	 * from @p moved to @p links, which need not be set. What cannot be merged is noted, and stays as it would without
+	 * Merge the accounts (accounts.h) and packages (packages.h) of the three sides, as the
+	 * callbacks above and the upper have them: gives all from @p moved to @p links, which need
+	 * not be set. What cannot be merged is noted, and stays as it would without
 	 */
 	bool merges_databases;
 	struct mlimg_notes *notes; /**< what people should know of that */

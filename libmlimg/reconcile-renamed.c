@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Directories that were renamed. overlayfs finds what such a one shows by its path in the layers (trusted.overlay.redirect), and what
- * the upper has at that path does not matter to it (the kernel's fs/overlayfs/namei.c, ovl_lookup()). So whatever hides that path from the user
- * must stay as long as the redirect does.
+ * Directories that were renamed. overlayfs finds what such a one shows by its path in the layers
+ * (trusted.overlay.redirect), and what the upper has at that path does not matter to it (the
+ * kernel's fs/overlayfs/namei.c, ovl_lookup()). So whatever hides that path from the user must stay
+ * as long as the redirect does.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -114,8 +115,8 @@ static bool has_redirects(const struct planning *p)
 }
 
 /*
- * A directory that is set aside takes those with it that are in it; and what hides something for their sake may be set aside then, too. So it is
- * looked again with fewer, until no more goes.
+ * A directory that is set aside takes those with it that are in it; and what hides something for
+ * their sake may be set aside then, too. So it is looked again with fewer, until no more goes.
  */
 int plan_renamed_find(struct planning *p)
 {

@@ -20,7 +20,10 @@ int mlimg_report_init(struct mlimg_report *report, struct mlimg_err *err)
 						: mlimg_err_set(err, ENOMEM, "write the report");
 }
 
-/* The manifest's escapes leave ASCII; of what is left only '"' and the backslash itself mean something to JSON. */
+/*
+ * The manifest's escapes leave ASCII; of what is left only '"' and the backslash itself mean
+ * something to JSON.
+ */
 static void put_path(FILE *f, const char *path)
 {
 	for (const unsigned char *c = (const unsigned char *)path; *c; c++) {

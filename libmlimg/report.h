@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file report.h
- * The report on what a changed stack means for a user's entries: reports/N.json of boot.h. Built line by line, since an upper may hold a million
- * entries; only those that are listed take memory.
+ * The report on what a changed stack means for a user's entries: reports/N.json of boot.h. Built
+ * line by line, since an upper may hold a million entries; only those that are listed take memory.
  */
 #ifndef MLIMG_REPORT_H
 #define MLIMG_REPORT_H
@@ -108,7 +108,8 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 	const char *to, char **ret_text, size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Write it for people: what was done, a line for each entry that is listed, escaped as in manifests.
+ * Write it for people: what was done, a line for each entry that is listed, escaped as in
+ * manifests.
  *
  * @param report    no more is added to it
  * @param title     the first line

@@ -24,7 +24,8 @@
 /** What 1024 bytes turned out to be. */
 enum mlimg_superblock_state {
 	MLIMG_SUPERBLOCK_NONE = 0, /**< no ext magic number */
-	MLIMG_SUPERBLOCK_SOUND, /**< checksum (where the file system has them) and geometry are right */
+	/** checksum (where the file system has them) and geometry are right */
+	MLIMG_SUPERBLOCK_SOUND,
 	MLIMG_SUPERBLOCK_DAMAGED, /**< the magic number, but something else is wrong: see @p flaw */
 };
 

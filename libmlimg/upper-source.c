@@ -134,7 +134,10 @@ static int make_opaque(struct mlimg_arena *arena, struct mlimg_entry *entry)
 	return 0;
 }
 
-/* The place of a marker beside which the branch has nothing. @param file  what the branch had last that is no directory; or NULL */
+/*
+ * The place of a marker beside which the branch has nothing. @param file what the branch had last
+ * that is no directory; or NULL
+ */
 static void put_whiteout(struct conversion *c, char *path, const char *file)
 {
 	if (!file || !mlimg_path_is_below(path, file))

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file upper-source.h
- * An upper as something to read: a directory (the agent, tests), or a user layer's image (tools/upper-image.h). Whoever plans a
- * reconcile does not see which, nor which union driver wrote it.
+ * An upper as something to read: a directory (the agent, tests), or a user layer's image
+ * (tools/upper-image.h). Whoever plans a reconcile does not see which, nor which union driver wrote
+ * it.
  *
- * The neutral form is overlayfs' own (whiteout.h): a whiteout is a character device 0:0, what replaces a directory has
- * trusted.overlay.opaque, a directory that was renamed has trusted.overlay.redirect. unionfs-fuse's markers (unionfs.h) become the first two: a
- * marker beside which the branch has a directory makes it opaque; one beside or above which it has anything else, or that is below what another one
- * hides, says nothing; any other is a whiteout. Its directory need not be there: with unionfs-fuse a whiteout may be in a directory that the upper lacks.
+ * The neutral form is overlayfs' own (whiteout.h): a whiteout is a character device 0:0, what
+ * replaces a directory has trusted.overlay.opaque, a directory that was renamed has
+ * trusted.overlay.redirect. unionfs-fuse's markers (unionfs.h) become the first two: a marker
+ * beside which the branch has a directory makes it opaque; one beside or above which it has
+ * anything else, or that is below what another one hides, says nothing; any other is a whiteout.
+ * Its directory need not be there: with unionfs-fuse a whiteout may be in a directory that the
+ * upper lacks.
  */
 #ifndef MLIMG_UPPER_SOURCE_H
 #define MLIMG_UPPER_SOURCE_H
@@ -32,7 +36,12 @@ struct mlimg_upper_source {
 	/** SHA-256 of the file at @p path. @return 0 or -errno */
 	int (*digest)(struct mlimg_upper_source *source, const char *path,
 		uint8_t ret_digest[MLIMG_SHA256_SIZE], struct mlimg_err *err);
-	/** The contents of the file at @p path; more than @p max bytes: -EFBIG. @p ret_data: free() it. @return 0 or -errno */
+	/**
+	 * The contents of the file at @p path; more than @p max bytes: -EFBIG. @p ret_data: free()
+	 * it.
+	 *
+	 * @return 0 or -errno
+	 */
 	int (*read)(struct mlimg_upper_source *source, const char *path, size_t max,
 		char **ret_data, size_t *ret_size, struct mlimg_err *err);
 };
@@ -42,7 +51,8 @@ struct mlimg_upper_dir {
 	struct mlimg_upper_source source;
 	int fd;          /**< the upper */
 	bool is_unionfs; /**< unionfs-fuse wrote it */
-	size_t memory_max; /**< bytes that its entries may take; MLIMG_WALK_MEMORY_MAX unless changed */
+	/** bytes that its entries may take; MLIMG_WALK_MEMORY_MAX unless changed */
+	size_t memory_max;
 };
 
 /**

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file upper-view.h
- * What shows at a path for whoever sees an upper on a stack, out of their manifests alone: whiteouts, opaque and renamed directories on the way are
- * taken into account, symbolic links are not followed. For the few paths of which one must know this singly; a whole upper is walked (reconcile-plan.h).
+ * What shows at a path for whoever sees an upper on a stack, out of their manifests alone:
+ * whiteouts, opaque and renamed directories on the way are taken into account, symbolic links are
+ * not followed. For the few paths of which one must know this singly; a whole upper is walked
+ * (reconcile-plan.h).
  */
 #ifndef MLIMG_UPPER_VIEW_H
 #define MLIMG_UPPER_VIEW_H
@@ -29,7 +31,8 @@ struct mlimg_seen {
  * Look.
  *
  * @param upper  in the neutral form (upper-source.h)
- * @param base   the stack that the upper was written on: the mark of an opaque directory means something only where that has one
+ * @param base   the stack that the upper was written on: the mark of an opaque directory means
+ *               something only where that has one
  * @param path   as in manifests
  * @param ret    what is there; @p entry belongs to @p upper
  */

@@ -108,7 +108,10 @@ static void level_done(struct level *l)
 		close(l->fd);
 }
 
-/* Goes into the directory @fd, which is closed on failure as well. @param st  as the visitor was told */
+/*
+ * Goes into the directory @fd, which is closed on failure as well. @param st as the visitor was
+ * told
+ */
 static int push(struct walk *w, int fd, const struct stat *st)
 {
 	struct level *l;
@@ -137,8 +140,8 @@ static int push(struct walk *w, int fd, const struct stat *st)
 }
 
 /*
- * Whoever adds, removes or renames a name changes the directory's time. The time of the inode's last change says no more,
- * and overlayfs changes that by itself when a directory is read.
+ * Whoever adds, removes or renames a name changes the directory's time. The time of the inode's
+ * last change says no more, and overlayfs changes that by itself when a directory is read.
  */
 static int check_rest(struct walk *w, const struct level *l)
 {
@@ -267,7 +270,10 @@ static int visit(struct walk *w, int dir, const char *name, const struct stat *s
 	return w->fn(&entry, &at, w->ctx, w->err);
 }
 
-/* Goes into what fstatat() saw to be a directory, if it is still the same one. @opened is closed on failure as well. */
+/*
+ * Goes into what fstatat() saw to be a directory, if it is still the same one. @opened is closed on
+ * failure as well.
+ */
 static int enter(struct walk *w, int opened, const struct stat *seen)
 {
 	mlimg_autoclose int fd = opened;

@@ -20,7 +20,8 @@ struct mlimg_walk_at {
 	int parent_fd; /**< directory that holds it; -1 for the root, whose parent is not known */
 	const char *name; /**< its name in there; "" for the root */
 	int root_fd;      /**< the tree's root */
-	int fd; /**< MLIMG_WALK_OPEN_FILES: a regular file, at its beginning; the walk closes it; else -1 */
+	/** MLIMG_WALK_OPEN_FILES: a regular file, at its beginning; the walk closes it; else -1 */
+	int fd;
 	const struct stat *st; /**< lstat(2)'s answer */
 };
 
@@ -50,12 +51,16 @@ enum mlimg_walk_flags {
 	 */
 	MLIMG_WALK_SKIP_MISSING = 4,
 	/**
-	 * Open regular files for reading before the visitor sees them, and read their xattrs from there, which is quicker
-	 * than by their path. For who reads them anyhow. Somebody may have put another file in the place since @p st was
-	 * asked for: the visitor compares it with fstat(2) when it has read the file.
+	 * Open regular files for reading before the visitor sees them, and read their xattrs from
+	 * there, which is quicker than by their path. For who reads them anyhow. Somebody may have
+	 * put another file in the place since @p st was asked for: the visitor compares it with
+	 * fstat(2) when it has read the file.
 	 */
 	MLIMG_WALK_OPEN_FILES = 8,
-	/** A directory whose time has changed when the walk leaves it is an error: names have come or gone meanwhile. */
+	/**
+	 * A directory whose time has changed when the walk leaves it is an error: names have come
+	 * or gone meanwhile.
+	 */
 	MLIMG_WALK_AT_REST = 16,
 };
 
@@ -80,11 +85,13 @@ int mlimg_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Walk what is in one directory of a tree, as mlimg_walk() of the whole tree would there: so that several threads can share a tree.
+ * Walk what is in one directory of a tree, as mlimg_walk() of the whole tree would there: so that
+ * several threads can share a tree.
  *
  * @param root_fd  the tree's root
  * @param path     the directory, not ""
- * @param st       what lstat(2) said of it: on the tree's own file system; another directory in its place is an error
+ * @param st       what lstat(2) said of it: on the tree's own file system; another directory in its
+ *                 place is an error
  * @param flags    as for mlimg_walk()
  * @param fn       the visitor; the directory itself is not handed out
  * @param ctx      handed to @p fn
@@ -106,9 +113,10 @@ int mlimg_walk_within(int root_fd, const char *path, const struct stat *st, unsi
 typedef void mlimg_walk_skip_fn(const char *path, int error, bool was_visited, void *ctx);
 
 /**
- * As mlimg_walk(), but what cannot be walked is skipped instead of ending the walk: an entry whose link or xattrs cannot be
- * read, with all that is in it, since they may say that it is another directory than it seems; of a directory that cannot be
- * read what is in it. When the way back out of a directory is lost, the rest of the tree is skipped.
+ * As mlimg_walk(), but what cannot be walked is skipped instead of ending the walk: an entry whose
+ * link or xattrs cannot be read, with all that is in it, since they may say that it is another
+ * directory than it seems; of a directory that cannot be read what is in it. When the way back out
+ * of a directory is lost, the rest of the tree is skipped.
  *
  * @param root_fd  as for mlimg_walk()
  * @param flags    as for mlimg_walk()

@@ -47,7 +47,10 @@ static uint32_t ino_of(const void *inode)
 	return ino;
 }
 
-/* @return the name of @path in directory @dir, NULL when it lies deeper; *@is_within: whether it lies beneath at all */
+/*
+ * @return the name of @path in directory @dir, NULL when it lies deeper; *@is_within: whether it
+ * lies beneath at all
+ */
 static const char *name_in(const char *dir, const char *path, bool *is_within)
 {
 	size_t length = strlen(dir);

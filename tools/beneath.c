@@ -225,7 +225,10 @@ int mlimg_beneath_locate(const struct mlimg_beneath *b, const struct mlimg_entry
 	struct mlimg_ext4 *fs;
 	int r;
 
-	/* What shows at a path is the topmost layer's that has it: anything else would have hidden it. */
+	/*
+	 * What shows at a path is the topmost layer's that has it: anything else would have hidden
+	 * it.
+	 */
 	while (i && !e)
 		e = mlimg_manifest_find(b->manifests[--i], entry->path);
 	r = mlimg_reference_follow(

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file beneath.h
- * What a new layer lies over: layer images that make a stack, and the merged tree that they show (libmlimg/merge.h). The
- * entries are those of the layers' stored manifests, which their build ids vouch for; contents are read from the images,
- * and whoever relies on them being what a manifest says compares digests.
+ * What a new layer lies over: layer images that make a stack, and the merged tree that they show
+ * (libmlimg/merge.h). The entries are those of the layers' stored manifests, which their build ids
+ * vouch for; contents are read from the images, and whoever relies on them being what a manifest
+ * says compares digests.
  *
  * Images may be a stranger's: they are read through ext4-read.h. For one thread at a time.
  */
@@ -30,8 +31,9 @@ struct mlimg_beneath;
  * @param images    paths of the images, bottom first: system, patches, software
  * @param n_images  1 or more
  * @param ret       mlimg_beneath_free() it
- * @param err       names the image. Refused: what ext4-read.h refuses, a user layer, a stack that may not be (stack.h), a manifest
- *                  that is not sound or not what layer.json says, one that cannot be merged
+ * @param err       names the image. Refused: what ext4-read.h refuses, a user layer, a stack that
+ *                  may not be (stack.h), a manifest that is not sound or not what layer.json says,
+ *                  one that cannot be merged
  * @return          0, -EUCLEAN when refused, other -errno
  */
 int mlimg_beneath_open(const char *const *images, size_t n_images, struct mlimg_beneath **ret,
@@ -98,7 +100,10 @@ const struct mlimg_entry *mlimg_beneath_find(const struct mlimg_beneath *b, cons
 /** @return whether any file that shows has this size and a digest */
 bool mlimg_beneath_has_size(const struct mlimg_beneath *b, uint64_t size_bytes);
 
-/** @return a regular file that shows and has these contents, of several the one with the shortest path; or NULL */
+/**
+ * @return a regular file that shows and has these contents, of several the one with the shortest
+ * path; or NULL
+ */
 const struct mlimg_entry *mlimg_beneath_find_content(const struct mlimg_beneath *b,
 	uint64_t size_bytes, const uint8_t digest[MLIMG_SHA256_SIZE]);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file bootfiles.h
- * The kernel and initramfs of a system, found in its /boot and copied out, so that a guest always boots with the kernel that its
- * modules belong to. The system is a layer's tree, or what a layer and its patches show (beneath-tree.h).
+ * The kernel and initramfs of a system, found in its /boot and copied out, so that a guest always
+ * boots with the kernel that its modules belong to. The system is a layer's tree, or what a layer
+ * and its patches show (beneath-tree.h).
  */
 #ifndef MLIMG_TOOLS_BOOTFILES_H
 #define MLIMG_TOOLS_BOOTFILES_H
@@ -20,19 +21,22 @@ struct mlimg_bootfiles {
 };
 
 /**
- * Compare two versions as dpkg does (deb-version(7), without epochs): digits by value, letters before all else, '~' before the end.
+ * Compare two versions as dpkg does (deb-version(7), without epochs): digits by value, letters
+ * before all else, '~' before the end.
  *
  * @return below, equal or above 0
  */
 int mlimg_version_cmp(const char *a, const char *b);
 
 /**
- * Find the kernel to boot. Only versions that have both /boot/vmlinuz-VERSION and /boot/initrd.img-VERSION count. The one that
- * the symbolic link /vmlinuz or else /boot/vmlinuz names is taken; without such a link, the newest.
+ * Find the kernel to boot. Only versions that have both /boot/vmlinuz-VERSION and
+ * /boot/initrd.img-VERSION count. The one that the symbolic link /vmlinuz or else /boot/vmlinuz
+ * names is taken; without such a link, the newest.
  *
  * @param tree       of a system
  * @param ret_files  what was found
- * @param err        names what is missing; of kind MLIMG_ERR_REFUSED when there is no kernel to boot
+ * @param err        names what is missing; of kind MLIMG_ERR_REFUSED when there is no kernel to
+ *                   boot
  * @return           0 or -errno
  */
 int mlimg_bootfiles_find(const struct mlimg_itree *tree, struct mlimg_bootfiles *ret_files,
@@ -52,7 +56,8 @@ int mlimg_bootfiles_read(const struct mlimg_itree *tree, uint32_t ino, mlimg_ext
 	void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Copy a boot file out, mode 0600. An existing regular file is replaced; a failure leaves none behind. Not synced: it can be copied again.
+ * Copy a boot file out, mode 0600. An existing regular file is replaced; a failure leaves none
+ * behind. Not synced: it can be copied again.
  *
  * @param tree  the system
  * @param ino   kernel or initrd of what was found

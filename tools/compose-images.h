@@ -19,7 +19,8 @@ struct mlimg_compose_images {
 };
 
 /**
- * Put a layer on top; after the last one, @p c->layers is what libmlimg/compose.h wants. Nothing is owned, and @p c must stay where it is.
+ * Put a layer on top; after the last one, @p c->layers is what libmlimg/compose.h wants. Nothing is
+ * owned, and @p c must stay where it is.
  *
  * @param c         at most MLIMG_STACK_LAYERS_MAX times
  * @param image     open

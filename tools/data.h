@@ -11,7 +11,10 @@
 /** Write to a file descriptor, holes as zeros. @p ctx: const int *. */
 int mlimg_data_to_fd(const void *data, uint64_t size, void *ctx, struct mlimg_err *err);
 
-/** Append to memory, holes as zeros. @p ctx: char **, where the next byte goes; the caller sees to it that there is room. */
+/**
+ * Append to memory, holes as zeros. @p ctx: char **, where the next byte goes; the caller sees to
+ * it that there is room.
+ */
 int mlimg_data_to_memory(const void *data, uint64_t size, void *ctx, struct mlimg_err *err);
 
 /** Add to a running digest. @p ctx: struct mlimg_sha256 *. */

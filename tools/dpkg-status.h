@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file dpkg-status.h
- * The packages that dpkg's database says are installed. Format: deb822(5), dpkg(1). The text may be a stranger's: stanzas without what is
- * needed here are passed over, nothing is an error.
+ * The packages that dpkg's database says are installed. Format: deb822(5), dpkg(1). The text may be
+ * a stranger's: stanzas without what is needed here are passed over, nothing is an error.
  */
 #ifndef MLIMG_TOOLS_DPKG_STATUS_H
 #define MLIMG_TOOLS_DPKG_STATUS_H
@@ -30,7 +30,8 @@ struct mlimg_packages {
 int mlimg_package_cmp(const struct mlimg_package *a, const struct mlimg_package *b);
 
 /**
- * Find the packages in a database: those whose files are there, so neither "not-installed" nor "config-files".
+ * Find the packages in a database: those whose files are there, so neither "not-installed" nor
+ * "config-files".
  *
  * @param text          NUL-terminated; is cut into strings, and must live as long as the result
  * @param ret_packages  free() its packages

@@ -8,7 +8,10 @@
 
 #include "tools/itree.h"
 
-/** A directory with all that is below it; or a single file, when the tree is one. A file with several names counts once, where its first is. */
+/**
+ * A directory with all that is below it; or a single file, when the tree is one. A file with
+ * several names counts once, where its first is.
+ */
 struct mlimg_du_row {
 	const char *path;    /**< relative to where the walk began, "" for that itself */
 	uint64_t used_bytes; /**< of blocks: mlimg_itree_used() */

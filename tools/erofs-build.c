@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the caller adds: inodes, names, extents, xattrs. Checked here, so that layout and writing need not. */
+/*
+ * What the caller adds: inodes, names, extents, xattrs. Checked here, so that layout and writing
+ * need not.
+ */
 #include "tools/erofs-internal.h"
 
 #include <errno.h>
@@ -110,7 +113,10 @@ void mlimg_erofs_leave_room(struct mlimg_erofs *image)
 	image->has_tree = true;
 }
 
-/* As the kernel's new_encode_dev(): 8 bits of the minor, 12 of the major, the other 12 of the minor. */
+/*
+ * As the kernel's new_encode_dev(): 8 bits of the minor, 12 of the major, the other 12 of the
+ * minor.
+ */
 static uint32_t encode_dev(uint32_t major, uint32_t minor)
 {
 	return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12);

@@ -26,8 +26,9 @@ uint64_t mlimg_erofs_n_chunks(const struct inode *inode)
 }
 
 /*
- * A chunk must be contiguous on one device, or a hole. So no place where a run ends and another one begins may lie inside of a chunk: the chunk size is
- * the greatest power of two that divides all of these places.
+ * A chunk must be contiguous on one device, or a hole. So no place where a run ends and another one
+ * begins may lie inside of a chunk: the chunk size is the greatest power of two that divides all of
+ * these places.
  */
 int mlimg_erofs_choose_chunks(
 	const struct mlimg_erofs *image, struct inode *inode, struct mlimg_err *err)

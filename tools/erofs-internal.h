@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file erofs-internal.h
- * The image under construction, shared by erofs-build.c (what the caller adds), erofs-chunks.c (extents),
- * erofs-layout.c (where everything goes) and erofs-write.c (bytes). Not for other modules.
+ * The image under construction, shared by erofs-build.c (what the caller adds), erofs-chunks.c
+ * (extents), erofs-layout.c (where everything goes) and erofs-write.c (bytes). Not for other
+ * modules.
  *
- * Memory: about 100 bytes an inode, 16 a name and its text, 24 an extent; lists are array indexes, so that growing never invalidates them.
+ * Memory: about 100 bytes an inode, 16 a name and its text, 24 an extent; lists are array indexes,
+ * so that growing never invalidates them.
  */
 #ifndef MLIMG_EROFS_INTERNAL_H
 #define MLIMG_EROFS_INTERNAL_H
@@ -138,7 +140,11 @@ void mlimg_erofs_dir_begin(struct dir_iter *it, const struct mlimg_erofs *image,
 bool mlimg_erofs_dir_peek(const struct dir_iter *it, struct dir_entry *ret_entry);
 void mlimg_erofs_dir_step(struct dir_iter *it);
 
-/** Choose the chunk size of a regular file without data of its own. @return 0, -EUCLEAN when that takes too many chunks */
+/**
+ * Choose the chunk size of a regular file without data of its own.
+ *
+ * @return 0, -EUCLEAN when that takes too many chunks
+ */
 int mlimg_erofs_choose_chunks(const struct mlimg_erofs *image, struct inode *inode,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -12,7 +12,10 @@
 /* Chunks of all files: a hostile image must not become an index that fills the disk. */
 #define CHUNKS_ALL_MAX (1u << 26)
 
-/* More than this much of a block behind an inode, and the inode's own block is better left to inodes. */
+/*
+ * More than this much of a block behind an inode, and the inode's own block is better left to
+ * inodes.
+ */
 #define TAIL_MAX 2048u
 
 /* ---- names ---- */
@@ -133,7 +136,10 @@ static int compare_times(const void *pa, const void *pb)
 	return (a->ns > b->ns) - (a->ns < b->ns);
 }
 
-/* The most frequent time becomes the superblock's, so that most inodes can be compact. Among equals the earliest. */
+/*
+ * The most frequent time becomes the superblock's, so that most inodes can be compact. Among equals
+ * the earliest.
+ */
 static int choose_build_time(struct mlimg_erofs *image, struct mlimg_err *err)
 {
 	size_t n = image->inodes.size, best = 0;
@@ -223,7 +229,10 @@ static uint64_t round_up(uint64_t n, uint64_t to)
 	return (n + to - 1) / to * to;
 }
 
-/* Bytes from the beginning of the inode to the end of what lies behind it; decides whether a tail does. */
+/*
+ * Bytes from the beginning of the inode to the end of what lies behind it; decides whether a tail
+ * does.
+ */
 static uint64_t footprint(struct inode *inode, uint64_t room)
 {
 	uint64_t fixed = mlimg_erofs_isize(inode) + inode->xattr_size;
@@ -378,7 +387,10 @@ int mlimg_erofs_layout(struct mlimg_erofs *image, struct mlimg_err *err)
 		r = choose_build_time(image, err);
 	if (r < 0)
 		return r;
-	/* nids count from the beginning of the image, so that none is 0: readdir(3) leaves out entries with d_ino 0. */
+	/*
+	 * nids count from the beginning of the image, so that none is 0: readdir(3) leaves out
+	 * entries with d_ino 0.
+	 */
 	p.at = round_up(EROFS_SB_OFFSET + sizeof(struct erofs_super), EROFS_DEVICE_SLOT_SIZE) +
 		image->devices.size * EROFS_DEVICE_SLOT_SIZE;
 	r = place_all(&p, err);

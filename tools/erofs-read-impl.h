@@ -44,7 +44,10 @@ int erofs_read_at(struct mlimg_erofs_image *image, uint64_t offset, void *data, 
 int erofs_inode_read(struct mlimg_erofs_image *image, uint32_t nid,
 	struct mlimg_erofs_inode *ret_inode, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Read contents that are in the image, of a directory, a symlink, a composed file: @p size bytes from @p offset. */
+/**
+ * Read contents that are in the image, of a directory, a symlink, a composed file: @p size bytes
+ * from @p offset.
+ */
 int erofs_read_own(struct mlimg_erofs_image *image, const struct mlimg_erofs_inode *inode,
 	uint64_t offset, void *data, uint64_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

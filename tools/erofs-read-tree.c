@@ -17,7 +17,10 @@ static int bad_chunk(struct mlimg_erofs_image *image, const struct mlimg_erofs_i
 	return erofs_refuse(image, err, "inode %u: a chunk %s", inode->nid, what);
 }
 
-/* The layer of a block on a joined disk. @return whether there is one: hash trees and the index itself are none */
+/*
+ * The layer of a block on a joined disk. @return whether there is one: hash trees and the index
+ * itself are none
+ */
 static bool find_layer(const struct mlimg_index *index, struct mlimg_erofs_run *run)
 {
 	size_t from = 0, to = index->n_layers;

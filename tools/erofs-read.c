@@ -118,7 +118,10 @@ static int read_super(struct mlimg_erofs_image *image, struct mlimg_err *err)
 
 	if (ret < 0)
 		return ret;
-	/* mlimg_index_read() has seen magic number, checksum and size; the disk may have changed since. */
+	/*
+	 * mlimg_index_read() has seen magic number, checksum and size; the disk may have changed
+	 * since.
+	 */
 	if (pread(image->fd, &sb, sizeof(sb), EROFS_SB_OFFSET) != sizeof(sb))
 		return erofs_refuse(image, err, "its superblock cannot be read");
 	image->size_bytes = image->index.size_bytes;
@@ -193,7 +196,9 @@ bool mlimg_erofs_has_layers(const struct mlimg_erofs_image *image)
 {
 	off_t end = lseek(image->fd, 0, SEEK_END);
 
-	/* All or none: without its end it is taken for an index alone, and layers are to be given. */
+	/*
+	 * All or none: without its end it is taken for an index alone, and layers are to be given.
+	 */
 	return image->index.is_joined && end >= 0 &&
 		(uint64_t)end / EROFS_BLOCK_SIZE >= image->index.disk_blocks;
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file erofs-read.h
- * Reading an index (index-merge.h) without mounting it: exactly what erofs-write.h writes of EROFS (libmlimg/erofs-format.h), nothing else. An index
- * may be a stranger's; as in ext4-read.h nothing is believed until it has been checked, every loop ends, memory is bounded by
- * what is really stored, and an inconsistency is an error of kind MLIMG_ERR_REFUSED that names image, path or inode.
+ * Reading an index (index-merge.h) without mounting it: exactly what erofs-write.h writes of EROFS
+ * (libmlimg/erofs-format.h), nothing else. An index may be a stranger's; as in ext4-read.h nothing
+ * is believed until it has been checked, every loop ends, memory is bounded by what is really
+ * stored, and an inconsistency is an error of kind MLIMG_ERR_REFUSED that names image, path or
+ * inode.
  *
- * Contents of most files lie in the layers' images. They are read through a function that the caller gives; without it all but contents can be read.
+ * Contents of most files lie in the layers' images. They are read through a function that the
+ * caller gives; without it all but contents can be read.
  *
- * In this module "inode" numbers are EROFS' nids. One struct mlimg_erofs_image is for one thread at a time.
+ * In this module "inode" numbers are EROFS' nids. One struct mlimg_erofs_image is for one thread at
+ * a time.
  */
 #ifndef MLIMG_TOOLS_EROFS_READ_H
 #define MLIMG_TOOLS_EROFS_READ_H
@@ -93,8 +97,9 @@ bool mlimg_erofs_has_layers(const struct mlimg_erofs_image *image);
 struct mlimg_itree mlimg_erofs_tree(struct mlimg_erofs_image *image, const char *root);
 
 /**
- * Where the contents of a regular file lie in the layers: ascending, not overlapping, within the layers' sizes; what no run covers is a hole. A file
- * whose contents are in the image itself has none.
+ * Where the contents of a regular file lie in the layers: ascending, not overlapping, within the
+ * layers' sizes; what no run covers is a hole. A file whose contents are in the image itself has
+ * none.
  *
  * @param image     the image
  * @param inode     a regular file

@@ -78,7 +78,10 @@ static void put_dir_block(const struct mlimg_erofs *image, struct dir_iter *it, 
 	}
 }
 
-/* Data that the image itself holds: whole blocks in the data area, the last part behind the inode or in a block of its own. */
+/*
+ * Data that the image itself holds: whole blocks in the data area, the last part behind the inode
+ * or in a block of its own.
+ */
 static void put_own_data(const struct mlimg_erofs *image, uint32_t ino, uint8_t *map, uint8_t *tail)
 {
 	const struct inode *inode = &image->inodes.at[ino];
@@ -225,7 +228,10 @@ int mlimg_erofs_write(struct mlimg_erofs *image, int fd, const uint8_t uuid[16],
 	if (r < 0)
 		return r;
 	size = image->n_blocks * EROFS_BLOCK_SIZE;
-	/* Room first: with a mapping, a full disk would be a signal in the middle instead of an error here. */
+	/*
+	 * Room first: with a mapping, a full disk would be a signal in the middle instead of an
+	 * error here.
+	 */
 	r = posix_fallocate(fd, 0, (off_t)size);
 	if (r)
 		return mlimg_err_set(

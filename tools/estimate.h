@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file estimate.h
- * How much the sources of an image hold, for a progress bar that tells the remaining time. It is found out beside the reading, by
- * a thread that begins only when a bar would be shown: looking at each name of a tree first would make every image later.
+ * How much the sources of an image hold, for a progress bar that tells the remaining time. It is
+ * found out beside the reading, by a thread that begins only when a bar would be shown: looking at
+ * each name of a tree first would make every image later.
  */
 #ifndef MLIMG_TOOLS_ESTIMATE_H
 #define MLIMG_TOOLS_ESTIMATE_H
@@ -15,7 +16,8 @@
 struct mlimg_estimate;
 
 /**
- * Bytes that a source's reader will report: contents of a directory's files, those with several names once; what a file takes on disk.
+ * Bytes that a source's reader will report: contents of a directory's files, those with several
+ * names once; what a file takes on disk.
  *
  * @param path       a directory or a file
  * @param is_ending  looked at for each entry: set it, and the answer is 0 soon
@@ -24,7 +26,8 @@ struct mlimg_estimate;
 uint64_t mlimg_estimate_source(const char *path, const atomic_bool *is_ending);
 
 /**
- * Begin; @p progress gets its total once all sources are known. Without a thread there is no total, and that is no failure.
+ * Begin; @p progress gets its total once all sources are known. Without a thread there is no total,
+ * and that is no failure.
  *
  * @param paths     of the sources; must live until the end
  * @param n         their number

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* All uses of blocks are collected in a list and sorted: so memory follows what is stored, however large the image says it is. */
+/*
+ * All uses of blocks are collected in a list and sorted: so memory follows what is stored, however
+ * large the image says it is.
+ */
 #include "tools/ext4-check.h"
 
 #include <errno.h>

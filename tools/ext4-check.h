@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-check.h
- * Whether a whole image is sound as ext4-read.h sees it: not only the layer's tree, and including what a single read cannot see, such as
- * blocks that belong to two files. What only a writer uses (bitmaps, free counts, hash trees of directories) is e2fsck(8)'s.
+ * Whether a whole image is sound as ext4-read.h sees it: not only the layer's tree, and including
+ * what a single read cannot see, such as blocks that belong to two files. What only a writer uses
+ * (bitmaps, free counts, hash trees of directories) is e2fsck(8)'s.
  */
 #ifndef MLIMG_TOOLS_EXT4_CHECK_H
 #define MLIMG_TOOLS_EXT4_CHECK_H
@@ -17,9 +18,11 @@ struct mlimg_ext4_usage {
 };
 
 /**
- * Walk everything that can be reached from "/". Refused beside what mlimg_ext4_walk() refuses: an extent or a node of an extent tree that
- * is damaged or outside the image, a block with two uses (files, the journal, or the file system's own tables; a block of xattrs may be
- * shared, and with the feature shared_blocks an extent of regular files), a file with more or fewer names than its inode says. Reads no contents. Memory: 24 bytes for each extent.
+ * Walk everything that can be reached from "/". Refused beside what mlimg_ext4_walk() refuses: an
+ * extent or a node of an extent tree that is damaged or outside the image, a block with two uses
+ * (files, the journal, or the file system's own tables; a block of xattrs may be shared, and with
+ * the feature shared_blocks an extent of regular files), a file with more or fewer names than its
+ * inode says. Reads no contents. Memory: 24 bytes for each extent.
  *
  * @param fs         the image
  * @param ret_usage  what was found

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-data-impl.h
- * What the files of ext4-data share among themselves: ext4-data.c puts contents into buffers, ext4-decide.c decides which of them need no blocks.
+ * What the files of ext4-data share among themselves: ext4-data.c puts contents into buffers,
+ * ext4-decide.c decides which of them need no blocks.
  */
 #ifndef MLIMG_TOOLS_EXT4_DATA_IMPL_H
 #define MLIMG_TOOLS_EXT4_DATA_IMPL_H
@@ -44,10 +45,15 @@ void mlimg_data_add_piece(
 /** Begin the present file as one that may need no blocks, if there can be any. */
 void mlimg_data_begin_deciding(struct mlimg_data *d);
 
-/** Hand over the buffer. What is in it of a file that is being decided about goes on in the next one, as long as it fits. */
+/**
+ * Hand over the buffer. What is in it of a file that is being decided about goes on in the next
+ * one, as long as it fits.
+ */
 int mlimg_data_submit(struct mlimg_data *d, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** The present file, which is hashed, has ended: decide about it, or leave it to the hashing thread. */
+/**
+ * The present file, which is hashed, has ended: decide about it, or leave it to the hashing thread.
+ */
 int mlimg_data_end_hashed(struct mlimg_data *d, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

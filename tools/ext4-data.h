@@ -45,7 +45,8 @@ void mlimg_data_free(struct mlimg_data *data);
  * From now on write the contents of files that are to be apart (is_apart) with another writer.
  *
  * @param data   the writer
- * @param apart  is synced with @p data, leaves out what @p data leaves out, and stays the caller's; NULL: none
+ * @param apart  is synced with @p data, leaves out what @p data leaves out, and stays the caller's;
+ *               NULL: none
  */
 void mlimg_data_set_apart(struct mlimg_data *data, struct mlimg_data *apart);
 
@@ -61,8 +62,9 @@ void mlimg_data_go_to(struct mlimg_data *data, uint64_t block);
  * Begin a file.
  *
  * @param data      the writer
- * @param file      gets size, extents and (after mlimg_data_sync()) digest; must stay in place. If it is_captured, it gets its
- *                  bytes, at most MLIMG_CAPTURE_MAX, size and digest, and nothing is written
+ * @param file      gets size, extents and (after mlimg_data_sync()) digest; must stay in place. If
+ *                  it is_captured, it gets its bytes, at most MLIMG_CAPTURE_MAX, size and digest,
+ *                  and nothing is written
  * @param is_hashed whether it gets a digest
  */
 void mlimg_data_begin(struct mlimg_data *data, struct mlimg_file *file, bool is_hashed);
@@ -81,7 +83,11 @@ int mlimg_data_room(struct mlimg_data *data, void **ret_room, size_t *ret_size,
 /** Contents that need not be written. */
 struct mlimg_known {
 	const void *ctx;
-	/** Wait until the others can be asked. @return 0, or -errno when they never can. NULL: they can at once */
+	/**
+	 * Wait until the others can be asked.
+	 *
+	 * @return 0, or -errno when they never can. NULL: they can at once
+	 */
 	int (*wait)(const void *ctx, struct mlimg_err *err);
 	/** @return whether there is nothing to wait for. NULL: there is not */
 	bool (*is_ready)(const void *ctx);
@@ -105,10 +111,12 @@ static inline bool mlimg_known_is_ready(const struct mlimg_known *known)
 }
 
 /**
- * From the next file on leave out known contents: such a file gets size and digest, no extents, and is_left_out.
+ * From the next file on leave out known contents: such a file gets size and digest, no extents, and
+ * is_left_out.
  *
- * Contents of up to a buffer's size (1 MiB) wait in memory until their digest is known. Larger ones are written, and their
- * blocks are taken back in the end, so known contents cost no memory, but time.
+ * Contents of up to a buffer's size (1 MiB) wait in memory until their digest is known. Larger ones
+ * are written, and their blocks are taken back in the end, so known contents cost no memory, but
+ * time.
  *
  * @param data   the writer, of an image without an end (no user layer)
  * @param known  must live as long; NULL: write all again
@@ -116,15 +124,18 @@ static inline bool mlimg_known_is_ready(const struct mlimg_known *known)
 void mlimg_data_leave_out(struct mlimg_data *data, const struct mlimg_known *known);
 
 /**
- * From the next file on let files with the same contents share their blocks. Such a file has size and digest, and no extents until
- * mlimg_data_share(). What is written apart has blocks of its own.
+ * From the next file on let files with the same contents share their blocks. Such a file has size
+ * and digest, and no extents until mlimg_data_share(). What is written apart has blocks of its own.
  *
  * @param data  the writer, of an image without an end
  * @return      0, -ENOMEM
  */
 int mlimg_data_dedupe(struct mlimg_data *data, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Give those files their extents, and end it: a file from now on has blocks of its own. Nothing to do without mlimg_data_dedupe(). */
+/**
+ * Give those files their extents, and end it: a file from now on has blocks of its own. Nothing to
+ * do without mlimg_data_dedupe().
+ */
 int mlimg_data_share(struct mlimg_data *data, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** @return whether any files share blocks */

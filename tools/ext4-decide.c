@@ -17,7 +17,10 @@ void mlimg_data_begin_deciding(struct mlimg_data *d)
 	d->begun.n_pieces = d->now->n_pieces;
 }
 
-/* Hand over what lies before the file that may be known; the rest goes on at the next buffer's beginning. */
+/*
+ * Hand over what lies before the file that may be known; the rest goes on at the next buffer's
+ * beginning.
+ */
 static int submit_before(struct mlimg_data *d, struct mlimg_err *err)
 {
 	struct mlimg_buffer *full = d->now;

@@ -23,7 +23,10 @@ static int errno_of(errcode_t code)
 	case EXT2_ET_BLOCK_ALLOC_FAIL:
 	case EXT2_ET_INODE_ALLOC_FAIL:
 	case EXT2_ET_DIR_NO_SPACE: return ENOSPC;
-	/* The disk is full in the middle of what was to be written; only the next write would be told so. */
+	/*
+	 * The disk is full in the middle of what was to be written; only the next write would be
+	 * told so.
+	 */
 	case EXT2_ET_SHORT_WRITE: return ENOSPC;
 	default: return 0;
 	}

@@ -53,7 +53,10 @@ static void count_buffers(struct mlimg_pipe *p, uint64_t *done, uint64_t n, int 
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* A hole may be so long that hashing it takes hours, which nobody need wait for when all is to stop. */
+/*
+ * A hole may be so long that hashing it takes hours, which nobody need wait for when all is to
+ * stop.
+ */
 static void hash_zeros(struct mlimg_sha256 *sha, uint64_t size, const atomic_bool *is_stopping)
 {
 	static const uint8_t zeros[65536];
@@ -104,9 +107,9 @@ static void *hasher_main(void *arg)
 }
 
 /*
- * What is synced in the end has to go to the disk anyhow. So it goes there at once and past the page cache, which
- * saves a copy and pages to hold it, more time than anything else here takes, and leaves the cache to others. Not
- * every file system can do that.
+ * What is synced in the end has to go to the disk anyhow. So it goes there at once and past the
+ * page cache, which saves a copy and pages to hold it, more time than anything else here takes, and
+ * leaves the cache to others. Not every file system can do that.
  */
 static void begin_direct(struct mlimg_pipe *p)
 {
@@ -142,7 +145,8 @@ static int write_at(struct mlimg_pipe *p, const uint8_t *bytes, size_t size, uin
 }
 
 /*
- * How many buffers from @b on, which are all filled, can be written as one: the slower the disk, the more there are.
+ * How many buffers from @b on, which are all filled, can be written as one: the slower the disk,
+ * the more there are.
  *
  * @param n  filled ones that are not written, at least 1
  */

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-pipe.h
- * The threads behind ext4-data.h: buffers that the caller fills are hashed by one and written by another
- * thread, each in the order in which they were filled, while the caller fills the next ones. They are written past
- * the page cache where the file system can.
+ * The threads behind ext4-data.h: buffers that the caller fills are hashed by one and written by
+ * another thread, each in the order in which they were filled, while the caller fills the next
+ * ones. They are written past the page cache where the file system can.
  */
 #ifndef MLIMG_TOOLS_EXT4_PIPE_H
 #define MLIMG_TOOLS_EXT4_PIPE_H
 
 #include "tools/ext4-data.h"
 
-/** Bytes of a buffer: so large that a write costs little beside its copying, and small enough for a core's second level cache. */
+/**
+ * Bytes of a buffer: so large that a write costs little beside its copying, and small enough for a
+ * core's second level cache.
+ */
 #define MLIMG_BUFFER_SIZE 1048576
 #define MLIMG_PIECES_MAX 4096 /**< of files in a buffer, however small they are */
 

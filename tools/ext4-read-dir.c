@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Directories, read as a plain sequence of blocks: the nodes of a hash tree look like blocks with one unused entry. */
+/*
+ * Directories, read as a plain sequence of blocks: the nodes of a hash tree look like blocks with
+ * one unused entry.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -131,8 +134,8 @@ static int by_physical(const void *a, const void *b)
 }
 
 /*
- * The directory's blocks must be all there, and none of them twice: else a few blocks could pose as a directory of
- * terabytes.
+ * The directory's blocks must be all there, and none of them twice: else a few blocks could pose as
+ * a directory of terabytes.
  */
 static int check_extents(struct dir_reader *r, const struct mlimg_ext4_extent *extents, size_t n)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* An inode as an entry: link target and xattrs, both where ext4 keeps them in the inode and in a block of their own. */
+/*
+ * An inode as an entry: link target and xattrs, both where ext4 keeps them in the inode and in a
+ * block of their own.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -59,8 +62,8 @@ static uint8_t *reserve(struct mlimg_ext4_attrs *attrs, size_t size)
 }
 
 /*
- * On disk (fs/ext4/acl.h) only entries for a named user or group carry an id; in the xattr (linux/posix_acl_xattr.h)
- * all do. Returns false when it is no ACL.
+ * On disk (fs/ext4/acl.h) only entries for a named user or group carry an id; in the xattr
+ * (linux/posix_acl_xattr.h) all do. Returns false when it is no ACL.
  */
 static bool decode_acl(const uint8_t *disk, size_t size, uint8_t *value, size_t *ret_size)
 {
@@ -125,8 +128,8 @@ static const char *add_xattr(
 }
 
 /*
- * Entries begin at `start` of the area and end with four zero bytes; values lie at offsets from `base` of it. Returns NULL, or
- * what is wrong.
+ * Entries begin at `start` of the area and end with four zero bytes; values lie at offsets from
+ * `base` of it. Returns NULL, or what is wrong.
  */
 static const char *parse_xattrs(
 	struct mlimg_ext4_attrs *attrs, const uint8_t *area, size_t size, size_t start, size_t base)

@@ -58,7 +58,10 @@ struct ext4_nodes {
 	size_t n, room;
 };
 
-/** mlimg_ext4_extents() that appends the blocks of the tree's nodes to @p nodes, unless that is NULL. */
+/**
+ * mlimg_ext4_extents() that appends the blocks of the tree's nodes to @p nodes, unless that is
+ * NULL.
+ */
 int ext4_extents_and_nodes(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	struct mlimg_ext4_extent **ret_extents, size_t *ret_n, struct ext4_nodes *nodes,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

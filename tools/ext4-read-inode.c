@@ -19,7 +19,9 @@
 static const uint32_t refused_flags =
 	EXT4_INLINE_DATA_FL | EXT4_ENCRYPT_FL | EXT4_EA_INODE_FL | EXT4_CASEFOLD_FL;
 
-/* Device numbers: i_block[0] holds the 16-bit form; where it is 0, i_block[1] holds the 32-bit one. */
+/*
+ * Device numbers: i_block[0] holds the 16-bit form; where it is 0, i_block[1] holds the 32-bit one.
+ */
 static void decode_device(struct mlimg_ext4_inode *inode)
 {
 	uint32_t old = mlimg_get_le32(inode->block), new = mlimg_get_le32(inode->block + 4);
@@ -232,7 +234,10 @@ static int read_child(
 	return ret < 0 ? ret : read_node(w, node, depth, logical_end);
 }
 
-/* Every node holds at least one extent, and extents ascend: so the walk ends, however nodes point at each other. */
+/*
+ * Every node holds at least one extent, and extents ascend: so the walk ends, however nodes point
+ * at each other.
+ */
 static int read_node(
 	struct extent_walk *w, const uint8_t *node, unsigned depth, uint64_t logical_end)
 {

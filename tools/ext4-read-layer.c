@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What makes a file system a layer: its description, the stored manifest, and the manifest of what is really there. */
+/*
+ * What makes a file system a layer: its description, the stored manifest, and the manifest of what
+ * is really there.
+ */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Digests of contents that several files share (the feature shared_blocks), so that they are read once: else a small image could
- * keep its reader busy for years.
+ * Digests of contents that several files share (the feature shared_blocks), so that they are read
+ * once: else a small image could keep its reader busy for years.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening an image: the superblock is checked here, before libext2fs sees it and allocates by what it says. */
+/*
+ * Opening an image: the superblock is checked here, before libext2fs sees it and allocates by what
+ * it says.
+ */
 #include "tools/ext4-read.h"
 
 #include <errno.h>
@@ -238,7 +241,10 @@ static int open_image(
 	struct stat st;
 	off_t end;
 
-	/* O_NONBLOCK: a FIFO must not keep us waiting. It changes nothing for files and block devices. */
+	/*
+	 * O_NONBLOCK: a FIFO must not keep us waiting. It changes nothing for files and block
+	 * devices.
+	 */
 	fs->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fs->fd < 0 || fstat(fs->fd, &st) < 0)
 		return mlimg_err_set(err, errno, "open image '%s'", path);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-read.h
- * Reading layer images without mounting them. An image may be a stranger's: nothing in it is believed until it has
- * been checked, every loop ends, memory is bounded by what is really stored, and an inconsistency is an error
- * of kind MLIMG_ERR_REFUSED that names image, path or inode, and block.
+ * Reading layer images without mounting them. An image may be a stranger's: nothing in it is
+ * believed until it has been checked, every loop ends, memory is bounded by what is really stored,
+ * and an inconsistency is an error of kind MLIMG_ERR_REFUSED that names image, path or inode, and
+ * block.
  *
- * libext2fs opens the file system, reads inodes and knows the checksums. What hangs off an inode (extent trees, directory blocks,
- * xattrs) is decoded here, since the library's iterators neither order nor bound what they hand out. Format: the kernel's
- * Documentation/filesystems/ext4/ and fs/ext4/{ext4,ext4_extents,xattr,acl}.h.
+ * libext2fs opens the file system, reads inodes and knows the checksums. What hangs off an inode
+ * (extent trees, directory blocks, xattrs) is decoded here, since the library's iterators neither
+ * order nor bound what they hand out. Format: the kernel's Documentation/filesystems/ext4/ and
+ * fs/ext4/{ext4,ext4_extents,xattr,acl}.h.
  *
- * Only what layers are made of is understood: 4096-byte blocks, extents, no inline data, no encryption, no clusters, no xattrs in
- * inodes of their own. A journal is not replayed; is_dirty says that there is something in it.
+ * Only what layers are made of is understood: 4096-byte blocks, extents, no inline data, no
+ * encryption, no clusters, no xattrs in inodes of their own. A journal is not replayed; is_dirty
+ * says that there is something in it.
  *
  * One struct mlimg_ext4 is for one thread at a time.
  */
@@ -86,12 +89,16 @@ struct mlimg_ext4_dir {
 	char *names;
 };
 
-/** Room for the parts of an entry that are not in the inode. Its content lasts until it is used again. */
+/**
+ * Room for the parts of an entry that are not in the inode. Its content lasts until it is used
+ * again.
+ */
 struct mlimg_ext4_attrs;
 
 /**
- * Open an image, or a block device that holds one, read-only. Refused: no ext4, a damaged superblock or group descriptor, a
- * file system larger than the image, features that are not understood, a label that is none of mlimg's.
+ * Open an image, or a block device that holds one, read-only. Refused: no ext4, a damaged
+ * superblock or group descriptor, a file system larger than the image, features that are not
+ * understood, a label that is none of mlimg's.
  *
  * @param path    the image
  * @param ret_fs  mlimg_ext4_close() it
@@ -125,14 +132,18 @@ const struct mlimg_ext4_super *mlimg_ext4_super(const struct mlimg_ext4 *fs);
 /** @return the path it was opened by */
 const char *mlimg_ext4_name(const struct mlimg_ext4 *fs);
 
-/** @return the very file that is open, of mlimg_ext4_open(), for reading what lies behind the file system; lives as long as @p fs */
+/**
+ * @return the very file that is open, of mlimg_ext4_open(), for reading what lies behind the file
+ * system; lives as long as @p fs
+ */
 int mlimg_ext4_fd(const struct mlimg_ext4 *fs);
 
 /** @return where the tree of a layer of @p kind lies in its image: "/rootfs" or "/upper" */
 const char *mlimg_kind_tree(enum mlimg_kind kind);
 
 /**
- * Read an inode. Refused: free or deleted, wrong checksum, no type, numbers out of range, flags not understood.
+ * Read an inode. Refused: free or deleted, wrong checksum, no type, numbers out of range, flags not
+ * understood.
  *
  * @param fs         the image
  * @param ino        its number
@@ -144,8 +155,9 @@ int mlimg_ext4_inode_read(struct mlimg_ext4 *fs, uint32_t ino, struct mlimg_ext4
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * The extents of a file, directory or long symlink, ascending and not overlapping; every block lies within the image. What no extent
- * covers is a hole. There may be extents after the end of the file (preallocated).
+ * The extents of a file, directory or long symlink, ascending and not overlapping; every block lies
+ * within the image. What no extent covers is a hole. There may be extents after the end of the file
+ * (preallocated).
  *
  * @param fs           the image
  * @param inode        a file, directory or symlink
@@ -159,8 +171,8 @@ int mlimg_ext4_extents(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *ino
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Read a directory. Refused: a hole, blocks used twice, an entry that does not fit, a name with '/' or NUL, a name or a
- * subdirectory that is there twice.
+ * Read a directory. Refused: a hole, blocks used twice, an entry that does not fit, a name with '/'
+ * or NUL, a name or a subdirectory that is there twice.
  *
  * @param fs       the image
  * @param inode    a directory
@@ -176,7 +188,8 @@ const struct mlimg_ext4_dirent *mlimg_ext4_dir_find(
 	const struct mlimg_ext4_dir *dir, const char *name);
 
 /**
- * Whether a subdirectory is in there twice. One parent, and in there one name: with a check of ".." this makes directories a tree.
+ * Whether a subdirectory is in there twice. One parent, and in there one name: with a check of ".."
+ * this makes directories a tree.
  *
  * @param dir        the directory
  * @param ret_twice  its inode; set when it is
@@ -196,8 +209,8 @@ MLIMG_DEFINE_CLEANUP(struct mlimg_ext4_attrs, mlimg_ext4_attrs_free)
 #define mlimg_autoext4attrs mlimg_cleanup(mlimg_ext4_attrs_free_cleanup) /**< free it */
 
 /**
- * Make an entry of an inode: attributes, symlink target, xattrs (names with prefix, ACLs in the form that
- * getxattr(2) returns). path, digest, hardlink and nlink are not set: 0.
+ * Make an entry of an inode: attributes, symlink target, xattrs (names with prefix, ACLs in the
+ * form that getxattr(2) returns). path, digest, hardlink and nlink are not set: 0.
  *
  * @param fs         the image
  * @param inode      the inode
@@ -219,7 +232,8 @@ int mlimg_ext4_entry(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode
  * @param follow     whether a symbolic link as last component is followed
  * @param ret_inode  what was found
  * @param err        names the path
- * @return           0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG (kind MLIMG_ERR_FAILED); other -errno
+ * @return           0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG (kind MLIMG_ERR_FAILED); other
+ *                   -errno
  */
 int mlimg_ext4_lookup(struct mlimg_ext4 *fs, const char *root, const char *path, bool follow,
 	struct mlimg_ext4_inode *ret_inode, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -237,8 +251,9 @@ typedef int mlimg_ext4_walk_fn(const struct mlimg_entry *entry,
 	const struct mlimg_ext4_inode *inode, void *ctx, struct mlimg_err *err);
 
 /**
- * Walk a tree. Refused beside what the functions above refuse: a directory that is reached twice or that contains itself, a type
- * that differs between directory and inode, a path or a number of entries above the limits of manifest.h.
+ * Walk a tree. Refused beside what the functions above refuse: a directory that is reached twice or
+ * that contains itself, a type that differs between directory and inode, a path or a number of
+ * entries above the limits of manifest.h.
  *
  * @param fs    the image
  * @param root  where to begin; its path is ""
@@ -267,7 +282,8 @@ int mlimg_ext4_walk_lenient(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode
 typedef int mlimg_ext4_data_fn(const void *data, uint64_t size, void *ctx, struct mlimg_err *err);
 
 /**
- * Read a regular file or a long symlink from its beginning to its end. Holes and unwritten extents come as pieces without data.
+ * Read a regular file or a long symlink from its beginning to its end. Holes and unwritten extents
+ * come as pieces without data.
  *
  * @param fs     the image
  * @param inode  the file
@@ -287,7 +303,11 @@ int mlimg_ext4_copy(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 int mlimg_ext4_digest(struct mlimg_ext4 *fs, const struct mlimg_ext4_inode *inode,
 	uint8_t ret_digest[MLIMG_SHA256_SIZE], struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Read @p n whole blocks from @p first on; those beyond the end of the file system are refused. @return 0 or -errno */
+/**
+ * Read @p n whole blocks from @p first on; those beyond the end of the file system are refused.
+ *
+ * @return 0 or -errno
+ */
 int mlimg_ext4_read_blocks(struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
@@ -307,8 +327,8 @@ int mlimg_ext4_read_file(struct mlimg_ext4 *fs, const char *root, const char *pa
 	char **ret_data, size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * The layer's description. Refused: /mlimg/layer.json is not there or not sound, its kind is not the label's, the UUID is not the
- * build id's.
+ * The layer's description. Refused: /mlimg/layer.json is not there or not sound, its kind is not
+ * the label's, the UUID is not the build id's.
  *
  * @param fs        the image
  * @param ret_info  mlimg_layer_info_done() when done
@@ -333,13 +353,14 @@ int mlimg_ext4_manifest_stored(struct mlimg_ext4 *fs, const char *build_id, char
 
 /**
  * Compute the manifest of the tree as it is: its entries, digests and hard link groups included.
- * Takes time: all contents are read. A reference of a patch (libmlimg/patch.h) has no digest, since its contents
- * lie elsewhere.
+ * Takes time: all contents are read. A reference of a patch (libmlimg/patch.h) has no digest, since
+ * its contents lie elsewhere.
  *
  * @param fs         the image
  * @param data_max   bytes of contents that are digested at most, holes and all, each inode once; a
  *                   tree with more is refused. 0 leaves out the digests, and reads no contents
- * @param holes_max  bytes of holes among them: a file of holes costs its maker nothing and may claim 16 TiB, which take hours
+ * @param holes_max  bytes of holes among them: a file of holes costs its maker nothing and may
+ *                   claim 16 TiB, which take hours
  * @param fn         called for each entry, complete, in order
  * @param ctx        handed to @p fn
  * @param err        names image and path

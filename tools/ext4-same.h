@@ -3,8 +3,9 @@
  * @file ext4-same.h
  * Files of one image with the same contents, found while they are written: part of ext4-data.h.
  *
- * Most files are alone with their size and first block. So these two are compared first, and only where they agree a digest is
- * waited for. Whoever makes many files that begin alike gets no more than CANDIDATES of them compared.
+ * Most files are alone with their size and first block. So these two are compared first, and only
+ * where they agree a digest is waited for. Whoever makes many files that begin alike gets no more
+ * than CANDIDATES of them compared.
  */
 #ifndef MLIMG_TOOLS_EXT4_SAME_H
 #define MLIMG_TOOLS_EXT4_SAME_H
@@ -29,7 +30,10 @@ struct mlimg_same *mlimg_same_new(void);
 /** Free it; accepts NULL. Before the tree. */
 void mlimg_same_free(struct mlimg_same *same);
 
-/** @return a key for a file of @p size_bytes that begins with the @p n bytes at @p head, of which the first block counts */
+/**
+ * @return a key for a file of @p size_bytes that begins with the @p n bytes at @p head, of which
+ * the first block counts
+ */
 uint64_t mlimg_same_key(uint64_t size_bytes, const uint8_t *head, size_t n);
 
 /**

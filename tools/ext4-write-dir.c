@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Directories (the kernel's Documentation/filesystems/ext4/directory.rst): blocks of entries with the type of file, each closed by a
- * tail that carries its checksum. They are read from the beginning, and the kernel lists them in the order of the inodes' numbers, which
- * is good for whoever looks at all entries. With the feature dir_index it would list even the small ones in the order of hashes; so
- * only images with a directory so large that searching it is worse have the feature, and in them only the large ones are hash trees.
+ * Directories (the kernel's Documentation/filesystems/ext4/directory.rst): blocks of entries with
+ * the type of file, each closed by a tail that carries its checksum. They are read from the
+ * beginning, and the kernel lists them in the order of the inodes' numbers, which is good for
+ * whoever looks at all entries. With the feature dir_index it would list even the small ones in the
+ * order of hashes; so only images with a directory so large that searching it is worse have the
+ * feature, and in them only the large ones are hash trees.
  */
 #include "tools/ext4-write-dir.h"
 
@@ -13,7 +15,10 @@
 
 #include "tools/ext4-err.h"
 
-/* About 4,000 names of Debian's length: searching them costs the kernel as much as reading one more block from a disk. */
+/*
+ * About 4,000 names of Debian's length: searching them costs the kernel as much as reading one more
+ * block from a disk.
+ */
 #define LINEAR_BLOCKS_MAX 32
 
 static const uint8_t file_types[] = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-write-dir.h
- * What ext4-write-dir.c and ext4-write-htree.c share: directory entries into blocks, blocks onto the disk.
+ * What ext4-write-dir.c and ext4-write-htree.c share: directory entries into blocks, blocks onto
+ * the disk.
  */
 #ifndef MLIMG_TOOLS_EXT4_WRITE_DIR_H
 #define MLIMG_TOOLS_EXT4_WRITE_DIR_H
@@ -40,7 +41,10 @@ struct mlimg_dir_blocks {
 /** Go to the next block: @p b ->now is zeros to be filled. */
 int mlimg_dir_next_block(struct mlimg_dir_blocks *b, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** The present block is filled: close it, if it is one of entries, and give it its checksum. @p p : NULL for a node of a hash tree */
+/**
+ * The present block is filled: close it, if it is one of entries, and give it its checksum. @p p :
+ * NULL for a node of a hash tree
+ */
 int mlimg_dir_end_block(struct mlimg_dir_blocks *b, const struct mlimg_dir_packer *p,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Large directories as hash trees, so that a name is found in two or three blocks (the kernel's
- * Documentation/filesystems/ext4/directory.rst, "Hash Tree Directories"): block 0 is the root, then come the nodes below it, if one block
- * is not enough for pointers to all leaves, then the leaves, ordinary blocks of entries.
+ * Documentation/filesystems/ext4/directory.rst, "Hash Tree Directories"): block 0 is the root, then
+ * come the nodes below it, if one block is not enough for pointers to all leaves, then the leaves,
+ * ordinary blocks of entries.
  *
- * A leaf has the names whose hashes lie between its own in the node above and the next leaf's. Where names of one hash are spread over
- * leaves, the lowest bit of the hash, which names do not have, marks the leaves that go on.
+ * A leaf has the names whose hashes lie between its own in the node above and the next leaf's.
+ * Where names of one hash are spread over leaves, the lowest bit of the hash, which names do not
+ * have, marks the leaves that go on.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -139,7 +141,10 @@ uint64_t mlimg_htree_blocks(const struct mlimg_htree *t)
 	return 1 + t->n_nodes + t->n_leaves;
 }
 
-/* The pointers of one block; what is less than the first hash belongs to the first as well, which has none. */
+/*
+ * The pointers of one block; what is less than the first hash belongs to the first as well, which
+ * has none.
+ */
 static void fill_pointers(uint8_t *block, size_t at, size_t limit, size_t n, uint32_t first_block,
 	const uint32_t *hashes, size_t step)
 {

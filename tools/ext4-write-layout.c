@@ -216,7 +216,10 @@ static struct geometry least_geometry(const struct mlimg_needs *needs, uint64_t 
 	return g;
 }
 
-/* Divide the wanted blocks. Where nothing is left for the last group, all get fewer, and some blocks remain unused. */
+/*
+ * Divide the wanted blocks. Where nothing is left for the last group, all get fewer, and some
+ * blocks remain unused.
+ */
 static void divide(struct geometry *g, uint64_t blocks)
 {
 	g->blocks_per_group = div_up(div_up(blocks, g->groups), 8) * 8;

@@ -2,8 +2,8 @@
 /**
  * @file ext4-write-parts.h
  * The parts of the ext4 writer among themselves: ext4-write.c (the file system as a whole),
- * ext4-write-layout.c (groups, free blocks), ext4-write-inode.c (inode tables, extents, xattrs), ext4-write-dir.c (directories),
- * ext4-write-htree.c (large ones).
+ * ext4-write-layout.c (groups, free blocks), ext4-write-inode.c (inode tables, extents, xattrs),
+ * ext4-write-dir.c (directories), ext4-write-htree.c (large ones).
  */
 #ifndef MLIMG_TOOLS_EXT4_WRITE_PARTS_H
 #define MLIMG_TOOLS_EXT4_WRITE_PARTS_H
@@ -67,8 +67,8 @@ int mlimg_writer_alloc_linear(
 	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err);
 
 /**
- * Blocks for contents of a user layer, a mlimg_alloc_fn: the free runs between its metadata. They are marked as
- * used later, with their inodes, so the search never goes back to the beginning.
+ * Blocks for contents of a user layer, a mlimg_alloc_fn: the free runs between its metadata. They
+ * are marked as used later, with their inodes, so the search never goes back to the beginning.
  */
 int mlimg_writer_alloc_between(
 	void *ctx, uint64_t *ret_start, uint64_t *ret_count, struct mlimg_err *err);

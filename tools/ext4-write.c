@@ -62,8 +62,8 @@ typedef int inode_fn(struct mlimg_writer *image, struct mlimg_inode *inode,
 	const struct mlimg_node *node, void *ctx, struct mlimg_err *err);
 
 /*
- * Visit every inode once, in the order of their numbers, which are given on the first visit: what a directory
- * holds has consecutive numbers, so that listing it with attributes reads few blocks.
+ * Visit every inode once, in the order of their numbers, which are given on the first visit: what a
+ * directory holds has consecutive numbers, so that listing it with attributes reads few blocks.
  */
 static int for_each_inode(struct mlimg_writer *image, struct mlimg_tree *tree, inode_fn *fn,
 	void *ctx, struct mlimg_err *err)
@@ -177,9 +177,9 @@ static void set_identity(struct mlimg_writer *image, const struct mlimg_writer_i
 	struct ext2_super_block *sb = image->fs->super;
 
 	/*
-	 * A constant, and layer.json has the time that counts: e2fsck calls a superblock from the future damaged, so a
-	 * time of the source could only be used after a look at the clock, and then the bytes would depend on when the
-	 * image was made. libext2fs takes 0 for "now".
+	 * A constant, and layer.json has the time that counts: e2fsck calls a superblock from the
+	 * future damaged, so a time of the source could only be used after a look at the clock, and
+	 * then the bytes would depend on when the image was made. libext2fs takes 0 for "now".
 	 */
 	image->fs->now = 1;
 	sb->s_mkfs_time = sb->s_lastcheck = sb->s_wtime = (uint32_t)image->fs->now;
@@ -196,7 +196,9 @@ static void set_identity(struct mlimg_writer *image, const struct mlimg_writer_i
 	ext2fs_init_csum_seed(image->fs);
 }
 
-/* What libext2fs makes itself: reserved inodes, and in a user layer the journal and room to grow. */
+/*
+ * What libext2fs makes itself: reserved inodes, and in a user layer the journal and room to grow.
+ */
 static int write_own_inodes(struct mlimg_writer *image, struct mlimg_err *err)
 {
 	ext2_filsys fs = image->fs;

@@ -29,7 +29,8 @@ static int set_xattrs(
 }
 
 /*
- * The order: chown(2) takes away set-ID bits and file capabilities, and setting an ACL changes the mode. The time is last.
+ * The order: chown(2) takes away set-ID bits and file capabilities, and setting an ACL changes the
+ * mode. The time is last.
  */
 int extract_set_attributes(
 	struct extract *x, int fd, const struct mlimg_entry *entry, struct mlimg_err *err)

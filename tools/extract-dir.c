@@ -15,7 +15,10 @@
 #include "tools/extract-attrs.h"
 #include "tools/outfile.h"
 
-/* A directory that gets its attributes at the end: before, it must be writable, and what is put into it changes its time. */
+/*
+ * A directory that gets its attributes at the end: before, it must be writable, and what is put
+ * into it changes its time.
+ */
 struct made_dir {
 	dev_t dev;
 	ino_t ino;
@@ -294,7 +297,9 @@ static int put_other(struct extract *x, const struct mlimg_entry *entry,
 	struct stat st;
 	int ret;
 
-	/* Before a large file is written in vain; what comes into being meanwhile shows at the end. */
+	/*
+	 * Before a large file is written in vain; what comes into being meanwhile shows at the end.
+	 */
 	if (!can_replace && fstatat(out->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return mlimg_err_set(err, EEXIST, "not replaced without --force");
 	ret = first ? make_link(out, first, err) : make_entry(x, entry, node, ret_first, err);

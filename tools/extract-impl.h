@@ -50,7 +50,10 @@ struct extract_sink {
 		const struct mlimg_itree_node *node, bool is_leading,
 		const struct extract_first *first, struct extract_first *ret_first,
 		struct mlimg_err *err);
-	/** All entries have come, or it is ended: @p ret says which. Failures of single entries are for extract_note(). */
+	/**
+	 * All entries have come, or it is ended: @p ret says which. Failures of single entries are
+	 * for extract_note().
+	 */
 	int (*end)(struct extract *x, int ret, struct mlimg_err *err);
 };
 
@@ -63,7 +66,11 @@ int extract_note(struct extract *x, const char *path, const struct mlimg_err *fa
 /** @return whether an xattr is written; counts what is left out */
 bool extract_takes_xattr(struct extract *x, const struct mlimg_xattr *xattr);
 
-/** Read a file, for the sink, and tell the progress bar. @return 0, what @p fn returned, or -errno */
+/**
+ * Read a file, for the sink, and tell the progress bar.
+ *
+ * @return 0, what @p fn returned, or -errno
+ */
 int extract_read(struct extract *x, const struct mlimg_itree_node *node, mlimg_ext4_data_fn *fn,
 	void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

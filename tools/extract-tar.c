@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extracting as a tar, in pax format: what ustar has no room for (nanoseconds, long names, xattrs, holes) is
- * in extended headers as GNU tar and bsdtar read them.
+ * Extracting as a tar, in pax format: what ustar has no room for (nanoseconds, long names, xattrs,
+ * holes) is in extended headers as GNU tar and bsdtar read them.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -61,7 +61,10 @@ static int tar_begin(struct extract *x, struct mlimg_err *err)
 	out->entry = archive_entry_new();
 	if (!out->archive || !out->entry)
 		return mlimg_err_set(err, ENOMEM, "extract");
-	/* Names go into the headers as UTF-8; one that is none goes there as it is, marked "hdrcharset=BINARY", with a warning. */
+	/*
+	 * Names go into the headers as UTF-8; one that is none goes there as it is, marked
+	 * "hdrcharset=BINARY", with a warning.
+	 */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (archive_write_set_format_pax(out->archive) != ARCHIVE_OK ||
 		archive_write_set_options(out->archive, "xattrheader=SCHILY") != ARCHIVE_OK ||
@@ -127,8 +130,8 @@ static int describe_xattrs(struct extract *x, struct archive_entry *to,
 }
 
 /*
- * Without any hole there is nothing to say. Of a file with holes and a long name that is not UTF-8, libarchive 3.6 gets the
- * name wrong; it must do without its holes.
+ * Without any hole there is nothing to say. Of a file with holes and a long name that is not UTF-8,
+ * libarchive 3.6 gets the name wrong; it must do without its holes.
  */
 static int describe_holes(struct extract *x, struct archive_entry *to,
 	const struct mlimg_entry *entry, const struct mlimg_itree_node *node, struct mlimg_err *err)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which entries are extracted, hard links, and what becomes of failures. Where they go: extract-dir.c, extract-tar.c. */
+/*
+ * Which entries are extracted, hard links, and what becomes of failures. Where they go:
+ * extract-dir.c, extract-tar.c.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file idmap.h
- * From inode numbers to numbers: which files with several names have been seen, and what was noted of them.
+ * From inode numbers to numbers: which files with several names have been seen, and what was noted
+ * of them.
  */
 #ifndef MLIMG_TOOLS_IDMAP_H
 #define MLIMG_TOOLS_IDMAP_H

@@ -97,7 +97,10 @@ static int describe(
 	return *ret_text ? 0 : mlimg_err_set(err, ENOMEM, "describe the stack");
 }
 
-/* Manifests are read only where there are records: these cost more than all the rest of a small stack. */
+/*
+ * Manifests are read only where there are records: these cost more than all the rest of a small
+ * stack.
+ */
 static int compose(struct job *job, struct mlimg_err *err)
 {
 	struct mlimg_compose_images images = {.layers.n = 0};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file index-compile.h
- * From layer images to an index image: opens the layers, checks that they make a stack, merges (index-merge.h), writes.
+ * From layer images to an index image: opens the layers, checks that they make a stack, merges
+ * (index-merge.h), writes.
  */
 #ifndef MLIMG_TOOLS_INDEX_COMPILE_H
 #define MLIMG_TOOLS_INDEX_COMPILE_H
@@ -26,7 +27,8 @@ struct mlimg_index_result {
 	uint64_t size_bytes;                   /**< without its hash tree */
 	char root_hash[MLIMG_SHA256_HEX_SIZE]; /**< of the hash tree, or "" */
 	size_t n_layers;
-	size_t not_built_over; /**< index of the first layer that was built over something else; 0 for none */
+	/** index of the first layer that was built over something else; 0 for none */
+	size_t not_built_over;
 };
 
 /**
@@ -34,7 +36,8 @@ struct mlimg_index_result {
  *
  * @param images    paths of layer images, bottom first
  * @param n_images  1 or more
- * @param target    where to write it: replaced atomically, durable on return; nothing is left of it on failure
+ * @param target    where to write it: replaced atomically, durable on return; nothing is left of it
+ *                  on failure
  * @param options   how
  * @param ret       what it is; may be NULL
  * @return          0; -EUCLEAN when a layer is refused; other -errno

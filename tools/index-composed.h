@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file index-composed.h
- * The list of composed entries (index-merge.h) as index-merge.c goes through it. Not for other modules.
+ * The list of composed entries (index-merge.h) as index-merge.c goes through it. Not for other
+ * modules.
  */
 #ifndef MLIMG_TOOLS_INDEX_COMPOSED_H
 #define MLIMG_TOOLS_INDEX_COMPOSED_H

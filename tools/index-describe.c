@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What is of the index itself: the directories around the tree, the stack's description, the layers' manifests. */
+/*
+ * What is of the index itself: the directories around the tree, the stack's description, the
+ * layers' manifests.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file index-impl.h
- * Shared by index-merge.c (directories), index-inode.c (one inode) and index-describe.c (the index's own). Not for other modules.
+ * Shared by index-merge.c (directories), index-inode.c (one inode) and index-describe.c (the
+ * index's own). Not for other modules.
  */
 #ifndef MLIMG_TOOLS_INDEX_IMPL_H
 #define MLIMG_TOOLS_INDEX_IMPL_H
@@ -34,8 +35,8 @@ int mlimg_index_add_entry(struct mlimg_index_job *m, const struct mlimg_entry *e
 	uint32_t nlink, uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * m->inode of @p layer and its entry become an inode of the image. A reference gets the blocks of the contents that it leads to, and needs
- * a path; its marks are taken from @p entry.
+ * m->inode of @p layer and its entry become an inode of the image. A reference gets the blocks of
+ * the contents that it leads to, and needs a path; its marks are taken from @p entry.
  */
 int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, struct mlimg_entry *entry,
 	uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -44,7 +45,10 @@ int mlimg_index_add_inode(struct mlimg_index_job *m, size_t layer, struct mlimg_
 int mlimg_index_add_extents(struct mlimg_index_job *m, size_t layer,
 	const struct mlimg_ext4_inode *inode, uint32_t ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Add a directory that is of no layer: the image's root where @p name is NULL, and @p parent does not matter. */
+/**
+ * Add a directory that is of no layer: the image's root where @p name is NULL, and @p parent does
+ * not matter.
+ */
 int mlimg_index_add_own_dir(struct mlimg_index_job *m, uint32_t parent, const char *name,
 	uint32_t *ret_ino, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -123,8 +123,9 @@ static int pending_new(const char *parent, const char *name, uint32_t dir,
 }
 
 /*
- * The directories from part `from` on, down to the first layer that is opaque there or that has something else of that
- * name. Layers without the name do not matter. `top`, if given, is the entry of part `from`: a directory, as its caller knows.
+ * The directories from part `from` on, down to the first layer that is opaque there or that has
+ * something else of that name. Layers without the name do not matter. `top`, if given, is the entry
+ * of part `from`: a directory, as its caller knows.
  */
 static int collect_parts(struct mlimg_index_job *m, const struct mlimg_index_pending *parent,
 	const struct lists *lists, size_t from, const struct mlimg_entry *top, const char *name,
@@ -159,7 +160,10 @@ static int collect_parts(struct mlimg_index_job *m, const struct mlimg_index_pen
 	return 0;
 }
 
-/* A directory that has become inode `ino`, merged from part `from` of its parent on. `top` as above. */
+/*
+ * A directory that has become inode `ino`, merged from part `from` of its parent on. `top` as
+ * above.
+ */
 static int add_directory(struct mlimg_index_job *m, const struct mlimg_index_pending *parent,
 	const struct lists *lists, size_t from, const struct mlimg_entry *top, const char *name,
 	uint32_t ino, struct mlimg_err *err)
@@ -228,7 +232,10 @@ static int add_name(struct mlimg_index_job *m, const struct mlimg_index_pending 
 	return add_directory(m, parent, lists, top, &entry, name, ino, err);
 }
 
-/* The same of a composed entry; `top` is the topmost part that has the name, or the number of parts. */
+/*
+ * The same of a composed entry; `top` is the topmost part that has the name, or the number of
+ * parts.
+ */
 static int add_composed(struct mlimg_index_job *m, const struct mlimg_index_pending *parent,
 	const struct lists *lists, size_t top, const char *name,
 	const struct mlimg_index_composed *composed, struct mlimg_err *err)
@@ -254,7 +261,10 @@ static int add_composed(struct mlimg_index_job *m, const struct mlimg_index_pend
 	return r < 0 ? mlimg_err_wrap(err, r, "composed '/%s'", entry->path) : 0;
 }
 
-/* Bounded as a manifest: directories may have blocks in common, and so more entries than an image has room for. */
+/*
+ * Bounded as a manifest: directories may have blocks in common, and so more entries than an image
+ * has room for.
+ */
 static int read_list(struct mlimg_index_job *m, const struct part *part,
 	struct mlimg_ext4_dir *ret_dir, struct mlimg_err *err)
 {
@@ -343,7 +353,10 @@ static int merge_directory(
 
 /* ---- the whole ---- */
 
-/* The merged root has the topmost layer's attributes. overlayfs never asks whether the root of a lower is opaque: they always merge. */
+/*
+ * The merged root has the topmost layer's attributes. overlayfs never asks whether the root of a
+ * lower is opaque: they always merge.
+ */
 static int add_rootfs(struct mlimg_index_job *m, uint32_t root, struct mlimg_err *err)
 {
 	struct mlimg_index_pending *dir = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file index-seen.h
- * Which inodes of layers are inodes of the index already: a hash table with open addressing. Not for other modules than index-merge.c.
+ * Which inodes of layers are inodes of the index already: a hash table with open addressing. Not
+ * for other modules than index-merge.c.
  */
 #ifndef MLIMG_TOOLS_INDEX_SEEN_H
 #define MLIMG_TOOLS_INDEX_SEEN_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file initrd.h
- * What an initramfs says of itself: the file mlimg-unions, one line with the names of the union drivers that it knows (as "overlay index joined"; the last is no
- * driver, but says that it knows an index on one disk with its layers).
- * It lies in an archive of its own in front of the others, which is never compressed (initramfs/README.md), so that the host
- * can read it without unpacking anything. Other archives, such as a CPU's microcode, may lie before it.
+ * What an initramfs says of itself: the file mlimg-unions, one line with the names of the union
+ * drivers that it knows (as "overlay index joined"; the last is no driver, but says that it knows
+ * an index on one disk with its layers). It lies in an archive of its own in front of the others,
+ * which is never compressed (initramfs/README.md), so that the host can read it without unpacking
+ * anything. Other archives, such as a CPU's microcode, may lie before it.
  *
  * Source of the format: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
  */
@@ -33,7 +34,8 @@ struct mlimg_initrd {
 };
 
 /**
- * Take the next piece of an initramfs, from its beginning. Anything malformed ends the scan: then it says nothing of itself.
+ * Take the next piece of an initramfs, from its beginning. Anything malformed ends the scan: then
+ * it says nothing of itself.
  *
  * @param scan  goes on where the piece before has ended
  * @param data  the piece

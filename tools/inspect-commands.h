@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file inspect-commands.h
- * The commands of mlimg-inspect, and what each is given. mlimg-inspect.c has the tables of commands and options; to add an
- * option, add a row there and a line to the help, and name it with each command that takes it.
+ * The commands of mlimg-inspect, and what each is given. mlimg-inspect.c has the tables of commands
+ * and options; to add an option, add a row there and a line to the help, and name it with each
+ * command that takes it.
  *
  * All print on standard output; who calls them closes it.
  */
@@ -107,18 +108,23 @@ int mlimg_inspect_cat(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUS
 int mlimg_inspect_manifest(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * `verify`: the file system, the description, and every entry of the tree against the stored manifest; of a user layer, whose tree
- * changes, only the first two. Prints a report, in which the first 20 differences are named. -EUCLEAN also when entries differ.
+ * `verify`: the file system, the description, and every entry of the tree against the stored
+ * manifest; of a user layer, whose tree changes, only the first two. Prints a report, in which the
+ * first 20 differences are named. -EUCLEAN also when entries differ.
  */
 int mlimg_inspect_verify(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * `diff`: what has changed from the image to that of the first operand, by their stored manifests. Of contents dpkg's database alone is
- * read. A user layer is wrong usage, since its manifest does not say what is in it.
+ * `diff`: what has changed from the image to that of the first operand, by their stored manifests.
+ * Of contents dpkg's database alone is read. A user layer is wrong usage, since its manifest does
+ * not say what is in it.
  */
 int mlimg_inspect_diff(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** `show`, `manifest` and `verify` of an index. Its own soundness is verified without layers, the tree with all of them. */
+/**
+ * `show`, `manifest` and `verify` of an index. Its own soundness is verified without layers, the
+ * tree with all of them.
+ */
 int mlimg_inspect_index_show(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 int mlimg_inspect_index_manifest(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;
 int mlimg_inspect_index_verify(struct mlimg_inspect *in, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -37,8 +37,8 @@ static struct diff_sums *sums_of(struct diff *d, const struct mlimg_entry *entry
 }
 
 /*
- * Where contents lie tells that they are equal, not that they differ: then size and time of modification must do, as with rsync(1). What is handed on
- * has no digests, since these are none.
+ * Where contents lie tells that they are equal, not that they differ: then size and time of
+ * modification must do, as with rsync(1). What is handed on has no digests, since these are none.
  */
 static unsigned judge_places(unsigned changes, const struct mlimg_entry **old_entry,
 	const struct mlimg_entry **new_entry, struct mlimg_entry *old_copy,
@@ -157,7 +157,10 @@ static int read_packages(struct diff_side *side, struct mlimg_err *err)
 	return ret < 0 ? ret : parse_packages(side, err);
 }
 
-/* Of an index, where the layer that has the database was given; without it packages are not compared. */
+/*
+ * Of an index, where the layer that has the database was given; without it packages are not
+ * compared.
+ */
 static int read_index_packages(struct diff_side *side, struct mlimg_err *err)
 {
 	const struct mlimg_itree *tree = &side->stack->tree;

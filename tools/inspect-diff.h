@@ -23,7 +23,8 @@ struct diff_sums {
 	uint64_t n_added, n_removed, n_changed;
 	uint64_t n_times; /**< that differ in their time only */
 	uint64_t old_bytes,
-		new_bytes; /**< of files that are removed, added or have another content; every name counts */
+		/** of files that are removed, added or have another content; every name counts */
+		new_bytes;
 };
 
 /** One of the two layers, or of two indexes. */
@@ -33,7 +34,8 @@ struct diff_side {
 	struct mlimg_inspect_stack *stack; /**< an index, then the two above are NULL */
 	struct mlimg_manifest *manifest;
 	char *status; /**< dpkg's database, or NULL */
-	bool has_records; /**< it is that of a layer that was made over others: what it has other than those */
+	/** it is that of a layer that was made over others: what it has other than those */
+	bool has_records;
 	struct mlimg_packages packages;
 };
 

@@ -25,7 +25,10 @@ int mlimg_differences_add(struct mlimg_differences *d, unsigned changes, const c
 /** Print them for people, a line each. */
 void mlimg_differences_put(const struct mlimg_differences *d);
 
-/** @return a list of objects with "path" and "changes", json_decref() it; NULL when there is no memory */
+/**
+ * @return a list of objects with "path" and "changes", json_decref() it; NULL when there is no
+ * memory
+ */
 struct json_t *mlimg_differences_json(const struct mlimg_differences *d);
 
 /** Free what it owns. */

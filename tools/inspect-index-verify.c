@@ -72,7 +72,10 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 {
 	struct verify *v = ctx;
 
-	/* In the index itself are files of no layer's; unless the index says which, any of them may be. */
+	/*
+	 * In the index itself are files of no layer's; unless the index says which, any of them may
+	 * be.
+	 */
 	if (new_entry && v->is_own && !v->is_composed) {
 		v->n_composed++;
 		return 0;

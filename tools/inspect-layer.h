@@ -21,7 +21,8 @@ int mlimg_inspect_read_manifest(struct mlimg_ext4 *fs, const struct mlimg_layer_
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Refuse a layer whose layer.json is not what its manifest's header says. The build id vouches for the manifest, nothing for layer.json.
+ * Refuse a layer whose layer.json is not what its manifest's header says. The build id vouches for
+ * the manifest, nothing for layer.json.
  *
  * @param fs    the image
  * @param json  what layer.json says
@@ -33,8 +34,8 @@ int mlimg_inspect_agree(const struct mlimg_ext4 *fs, const struct mlimg_layer_in
 	const struct mlimg_manifest *m, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * @return the bytes of contents that may be read of a layer: one that is never written holds what its description says, a user
- *         layer grows
+ * @return the bytes of contents that may be read of a layer: one that is never written holds what
+ *         its description says, a user layer grows
  */
 uint64_t mlimg_inspect_data_max(const struct mlimg_layer_info *info);
 

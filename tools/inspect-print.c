@@ -123,7 +123,10 @@ static json_t *xattrs_of(const struct mlimg_entry *entry)
 		mlimg_autofree char *value = base64(x->value, x->size);
 		char name[4 * (MLIMG_NAME_MAX + 32) + 1];
 
-		/* json_string(NULL) is NULL, and setting NULL fails: so lack of memory shows in the end. */
+		/*
+		 * json_string(NULL) is NULL, and setting NULL fails: so lack of memory shows in the
+		 * end.
+		 */
 		if (json_object_set_new(
 			    object, mlimg_inspect_escape(x->name, name), json_string(value)) < 0) {
 			json_decref(object);

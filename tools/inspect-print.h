@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file inspect-print.h
- * How mlimg-inspect shows entries and descriptions. Names, link targets and xattr names are always escaped as in manifests
- * (manifest.h), on a terminal or not: so one line is one entry, JSON is valid UTF-8, and no name can steer a terminal.
+ * How mlimg-inspect shows entries and descriptions. Names, link targets and xattr names are always
+ * escaped as in manifests (manifest.h), on a terminal or not: so one line is one entry, JSON is
+ * valid UTF-8, and no name can steer a terminal.
  */
 #ifndef MLIMG_TOOLS_INSPECT_PRINT_H
 #define MLIMG_TOOLS_INSPECT_PRINT_H
@@ -14,7 +15,9 @@
 
 #define MLIMG_ESCAPED_PATH (4 * MLIMG_PATH_MAX + 1) /**< bytes that an escaped path takes at most */
 
-/** @return 0, or -errno when standard output has failed: it may be a pipe that nobody reads any more */
+/**
+ * @return 0, or -errno when standard output has failed: it may be a pipe that nobody reads any more
+ */
 int mlimg_inspect_check_stdout(struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** A list in JSON, one element a line, which is written as it comes. */
@@ -26,7 +29,10 @@ struct mlimg_json_list {
 /** @return @p text escaped in @p buf, which must hold four times its length and a NUL */
 const char *mlimg_inspect_escape(const char *text, char *buf);
 
-/** Print a line as `ls -l` does: type and mode, names, owner, group, size or device, time (UTC), path. */
+/**
+ * Print a line as `ls -l` does: type and mode, names, owner, group, size or device, time (UTC),
+ * path.
+ */
 void mlimg_inspect_put_long(
 	FILE *out, const struct mlimg_entry *entry, uint32_t nlink, const char *name);
 
@@ -34,8 +40,9 @@ void mlimg_inspect_put_long(
 void mlimg_inspect_list_begin(struct mlimg_json_list *list, FILE *out);
 
 /**
- * Add an entry. Keys: path type mode uid gid nlink hardlink size mtime sha256 link device xattrs, each where it applies. mode is four
- * octal digits, mtime "SECONDS.NANOSECONDS", both as strings; values of xattrs are base64.
+ * Add an entry. Keys: path type mode uid gid nlink hardlink size mtime sha256 link device xattrs,
+ * each where it applies. mode is four octal digits, mtime "SECONDS.NANOSECONDS", both as strings;
+ * values of xattrs are base64.
  *
  * @param list   begun
  * @param entry  the entry
@@ -45,7 +52,10 @@ void mlimg_inspect_list_begin(struct mlimg_json_list *list, FILE *out);
 int mlimg_inspect_list_add(
 	struct mlimg_json_list *list, const struct mlimg_entry *entry, const char *path);
 
-/** @return the object that mlimg_inspect_list_add() adds, json_decref() it; NULL when there is no memory */
+/**
+ * @return the object that mlimg_inspect_list_add() adds, json_decref() it; NULL when there is no
+ * memory
+ */
 struct json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const char *path);
 
 /**
@@ -58,7 +68,10 @@ struct json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const c
 int mlimg_inspect_put_report(
 	struct json_t *report, const char *what, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** @return the names of changes (manifest-diff.h) as a list, json_decref() it; NULL when there is no memory */
+/**
+ * @return the names of changes (manifest-diff.h) as a list, json_decref() it; NULL when there is no
+ * memory
+ */
 struct json_t *mlimg_inspect_changes_json(unsigned changes);
 
 /** End a list. */
@@ -69,8 +82,8 @@ void mlimg_inspect_put_info(
 	FILE *out, const struct mlimg_layer_info *info, const struct mlimg_ext4_super *super);
 
 /**
- * Print it as JSON: the keys of layer.json (layer.h), then uuid, label, file_system_bytes, needs_recovery and, where there is a hash
- * tree, verity.
+ * Print it as JSON: the keys of layer.json (layer.h), then uuid, label, file_system_bytes,
+ * needs_recovery and, where there is a hash tree, verity.
  *
  * @param out     where to
  * @param info    of the layer

@@ -27,8 +27,8 @@ struct stack_walk {
 	struct group *list;                 /* group 1 is the first */
 	size_t n_groups, room;
 	/*
-	 * Bytes that may be digested, in the index and in layers: a file of holes costs its maker nothing, and blocks may be named many
-	 * times.
+	 * Bytes that may be digested, in the index and in layers: a file of holes costs its maker
+	 * nothing, and blocks may be named many times.
 	 */
 	uint64_t own_left, layers_left;
 	uint64_t holes_max, holes_left; /* in layers */

@@ -111,7 +111,10 @@ static int check_description(struct mlimg_inspect_stack *stack, struct mlimg_err
 	return 0;
 }
 
-/* By everything that tells one image from another, as a boot compares disks (libmlimg/index.h). Closes @fs, or keeps it. */
+/*
+ * By everything that tells one image from another, as a boot compares disks (libmlimg/index.h).
+ * Closes @fs, or keeps it.
+ */
 static int take_opened(struct mlimg_inspect_stack *stack, struct mlimg_ext4 *opened, bool *is_used,
 	struct mlimg_err *err)
 {

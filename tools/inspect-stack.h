@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file inspect-stack.h
- * An index as mlimg-inspect has it: with its description, and with those of its layers' images that were given.
+ * An index as mlimg-inspect has it: with its description, and with those of its layers' images that
+ * were given.
  */
 #ifndef MLIMG_TOOLS_INSPECT_STACK_H
 #define MLIMG_TOOLS_INSPECT_STACK_H
@@ -22,12 +23,16 @@ struct mlimg_inspect_stack {
 
 /** What the digests of a manifest are to be. */
 enum mlimg_inspect_digests {
-	/** Of the contents as the layers' manifests give them, which takes all layers; without all of them there are none. */
+	/**
+	 * Of the contents as the layers' manifests give them, which takes all layers; without all
+	 * of them there are none.
+	 */
 	MLIMG_DIGESTS_STORED,
 	MLIMG_DIGESTS_COMPUTED, /**< of the contents, which are read */
 	/**
-	 * Of where the contents lie, and in which layers: equal means equal contents, different means nothing. They cost nothing and need no layer.
-	 * Contents in the index itself have that of their bytes.
+	 * Of where the contents lie, and in which layers: equal means equal contents, different
+	 * means nothing. They cost nothing and need no layer. Contents in the index itself have
+	 * that of their bytes.
 	 */
 	MLIMG_DIGESTS_PLACES,
 };
@@ -36,8 +41,8 @@ enum mlimg_inspect_digests {
 bool mlimg_inspect_is_index(const char *path);
 
 /**
- * Open an index, or a disk that begins with a joined one, which has the layers' images itself. Refused: superblock, device table
- * and /mlimg/stack.json disagree.
+ * Open an index, or a disk that begins with a joined one, which has the layers' images itself.
+ * Refused: superblock, device table and /mlimg/stack.json disagree.
  *
  * @param path       the index
  * @param layers     images of layers, in any order; those of other stacks are passed over
@@ -54,12 +59,16 @@ int mlimg_inspect_stack_open(const char *path, const char *const *layers, size_t
 /** Close it; accepts NULL. */
 void mlimg_inspect_stack_close(struct mlimg_inspect_stack *stack);
 
-/** Called for each entry of mlimg_inspect_stack_walk(). @param is_own  its contents are in the index itself */
+/**
+ * Called for each entry of mlimg_inspect_stack_walk(). @param is_own its contents are in the index
+ * itself
+ */
 typedef int mlimg_inspect_stack_fn(
 	const struct mlimg_entry *entry, bool is_own, void *ctx, struct mlimg_err *err);
 
 /**
- * Walk what a guest sees, complete with hard link groups as in merged manifests (libmlimg/merge.h), and digests.
+ * Walk what a guest sees, complete with hard link groups as in merged manifests (libmlimg/merge.h),
+ * and digests.
  *
  * @param stack      the index
  * @param digests    which
@@ -80,7 +89,12 @@ struct mlimg_inspect_merged {
 	struct mlimg_manifest *merged;   /**< of all of them */
 };
 
-/** Read and merge them, which takes all layers. @param ret_merged  mlimg_inspect_merged_done() when done @return 0 or -errno */
+/**
+ * Read and merge them, which takes all layers. @param ret_merged mlimg_inspect_merged_done() when
+ * done
+ *
+ * @return 0 or -errno
+ */
 int mlimg_inspect_stack_merge(struct mlimg_inspect_stack *stack,
 	struct mlimg_inspect_merged *ret_merged, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
@@ -89,7 +103,8 @@ int mlimg_inspect_stack_merge(struct mlimg_inspect_stack *stack,
  *
  * @param stack   with all its layers
  * @param merged  of mlimg_inspect_stack_merge()
- * @param err     names the index. Refused: it is not the same. One that was composed by other rules (libmlimg/compose.h) is not compared
+ * @param err     names the index. Refused: it is not the same. One that was composed by other rules
+ *                (libmlimg/compose.h) is not compared
  * @return        0 or -errno
  */
 int mlimg_inspect_stack_recompose(struct mlimg_inspect_stack *stack,

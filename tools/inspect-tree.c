@@ -15,7 +15,10 @@
 #include "tools/inspect-commands.h"
 #include "tools/inspect-print.h"
 
-/* Whether an entry is the last one of its directory shows only after all that is below it: so lines are kept. */
+/*
+ * Whether an entry is the last one of its directory shows only after all that is below it: so lines
+ * are kept.
+ */
 struct line {
 	const char *text;
 	size_t depth;

@@ -41,7 +41,9 @@ static int take_difference(unsigned changes, const struct mlimg_entry *old_entry
 		&v->differences, changes, new_entry ? new_entry->path : old_entry->path, err);
 }
 
-/* What a reader is sent to from here must be contents beneath a patch, and no others may be here. */
+/*
+ * What a reader is sent to from here must be contents beneath a patch, and no others may be here.
+ */
 static int check_reference(const struct verify *v, const struct mlimg_entry *entry,
 	const struct mlimg_ext4_inode *inode, struct mlimg_err *err)
 {

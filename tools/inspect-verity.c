@@ -11,7 +11,10 @@
 #include "tools/inspect-print.h"
 #include "tools/verity-sign.h"
 
-/* The sidecar has every key of the image's own description: as text they are easily compared, all of them. */
+/*
+ * The sidecar has every key of the image's own description: as text they are easily compared, all
+ * of them.
+ */
 static int compare_info(
 	struct mlimg_inspect *in, const struct mlimg_sidecar *sidecar, struct mlimg_err *err)
 {

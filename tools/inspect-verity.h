@@ -22,8 +22,8 @@ struct mlimg_inspect_verity {
 };
 
 /**
- * Find out what there is, without reading much, and see that it fits: superblock of the tree, sidecar, signature in its file, and what the
- * options want.
+ * Find out what there is, without reading much, and see that it fits: superblock of the tree,
+ * sidecar, signature in its file, and what the options want.
  *
  * @param in          the image
  * @param ret_verity  mlimg_inspect_verity_done() when done
@@ -45,7 +45,8 @@ int mlimg_inspect_verity_check_tree(struct mlimg_inspect *in, struct mlimg_inspe
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Check every block of the file system against the tree, and find out whose those are that are not as in it.
+ * Check every block of the file system against the tree, and find out whose those are that are not
+ * as in it.
  *
  * @param in      the image
  * @param verity  with the tree checked

@@ -12,7 +12,10 @@
 
 #define LINKS_MAX 40 /* as the kernel: MAXSYMLINKS */
 
-/* "IMAGE: " or "IMAGE: ./PATH: " in front; long names are cut, so that what is wrong still finds room. */
+/*
+ * "IMAGE: " or "IMAGE: ./PATH: " in front; long names are cut, so that what is wrong still finds
+ * room.
+ */
 __attribute__((format(printf, 4, 0))) static void format_place(
 	const struct mlimg_itree *tree, const char *at, char *text, const char *fmt, va_list ap)
 {
@@ -305,7 +308,10 @@ static int advance(struct walk *w)
 	}
 	sprintf(w->path + end, "%s%s", end ? "/" : "", entry->name);
 	ret = read_entry_inode(w->tree, w->path, entry, &inode, &node, w->err);
-	/* Its ".." vouches for every other directory; where the walk began, nobody has looked at that. */
+	/*
+	 * Its ".." vouches for every other directory; where the walk began, nobody has looked at
+	 * that.
+	 */
 	if (ret == 0 && node.ino == w->levels[0].ino)
 		return refuse(
 			w->tree, w->path, w->err, "directory inode %u contains itself", node.ino);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file itree.h
- * A tree of files within an image, whatever the image's format: finding a path, walking, reading contents. What is common to
- * all formats is here; a format (ext4-read.h, erofs-read.h) gives the operations on single inodes. As with those the
- * image may be a stranger's. Directories have the form that they have in ext4-read.h.
+ * A tree of files within an image, whatever the image's format: finding a path, walking, reading
+ * contents. What is common to all formats is here; a format (ext4-read.h, erofs-read.h) gives the
+ * operations on single inodes. As with those the image may be a stranger's. Directories have the
+ * form that they have in ext4-read.h.
  */
 #ifndef MLIMG_TOOLS_ITREE_H
 #define MLIMG_TOOLS_ITREE_H
@@ -35,21 +36,32 @@ struct mlimg_itree_run {
 	uint64_t offset, size; /**< bytes within the file; not beyond its end */
 };
 
-/** What a format gives. All return 0 or -errno, check what they read, and name the image in errors. */
+/**
+ * What a format gives. All return 0 or -errno, check what they read, and name the image in errors.
+ */
 struct mlimg_itree_ops {
-	/** Read inode @p ino into @p ret_inode, at most MLIMG_ITREE_INODE_MAX bytes; fill @p ret_node. */
+	/**
+	 * Read inode @p ino into @p ret_inode, at most MLIMG_ITREE_INODE_MAX bytes; fill @p
+	 * ret_node.
+	 */
 	int (*inode)(void *image, uint32_t ino, void *ret_inode, struct mlimg_itree_node *ret_node,
 		struct mlimg_err *err);
-	/** Read a directory; no subdirectory may be in there twice. @p ret_dir is zeroed on failure. */
+	/**
+	 * Read a directory; no subdirectory may be in there twice. @p ret_dir is zeroed on failure.
+	 */
 	int (*dir)(void *image, const void *inode, struct mlimg_ext4_dir *ret_dir,
 		struct mlimg_err *err);
 	/**
-	 * The same for looking up names, one after the other in the same directories: what was read is kept for a while. @p ret_dir is the
-	 * image's, until the next call. NULL where the format has no such thing.
+	 * The same for looking up names, one after the other in the same directories: what was read
+	 * is kept for a while. @p ret_dir is the image's, until the next call. NULL where the
+	 * format has no such thing.
 	 */
 	int (*recent_dir)(void *image, const void *inode, const struct mlimg_ext4_dir **ret_dir,
 		struct mlimg_err *err);
-	/** Make an entry, without path, digest, hardlink and nlink. What it points to lies in @p attrs. */
+	/**
+	 * Make an entry, without path, digest, hardlink and nlink. What it points to lies in @p
+	 * attrs.
+	 */
 	int (*entry)(void *image, const void *inode, void *attrs, struct mlimg_entry *ret_entry,
 		struct mlimg_err *err);
 	/** Read a regular file from its beginning to its end. */
@@ -88,7 +100,8 @@ struct mlimg_itree mlimg_ext4_tree(struct mlimg_ext4 *fs);
  * @param ret_room   what the node's inode lies in
  * @param ret_node   what was found
  * @param err        names the path
- * @return           0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG (kind MLIMG_ERR_FAILED); other -errno
+ * @return           0; -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG (kind MLIMG_ERR_FAILED); other
+ *                   -errno
  */
 int mlimg_itree_lookup(const struct mlimg_itree *tree, const char *path, bool follow,
 	struct mlimg_itree_room *ret_room, struct mlimg_itree_node *ret_node,
@@ -107,8 +120,9 @@ typedef int mlimg_itree_walk_fn(const struct mlimg_entry *entry,
 	const struct mlimg_itree_node *node, void *ctx, struct mlimg_err *err);
 
 /**
- * Walk. Refused beside what the format refuses: a directory that is reached twice or that contains itself, a type that differs between
- * directory and inode, a path or a number of entries above the limits of manifest.h.
+ * Walk. Refused beside what the format refuses: a directory that is reached twice or that contains
+ * itself, a type that differs between directory and inode, a path or a number of entries above the
+ * limits of manifest.h.
  *
  * @param tree  the tree
  * @param root  where to begin; its path is ""
@@ -137,7 +151,11 @@ int mlimg_itree_walk_lenient(const struct mlimg_itree *tree, const struct mlimg_
 	mlimg_itree_walk_fn *fn, mlimg_walk_skip_fn *skip, void *ctx,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Read a regular file, @p node of a walk or a lookup. Holes come as pieces without data. @return 0, what @p fn returned, or -errno */
+/**
+ * Read a regular file, @p node of a walk or a lookup. Holes come as pieces without data.
+ *
+ * @return 0, what @p fn returned, or -errno
+ */
 int mlimg_itree_read(const struct mlimg_itree *tree, const struct mlimg_itree_node *node,
 	mlimg_ext4_data_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
@@ -167,7 +185,8 @@ int mlimg_itree_data(const struct mlimg_itree *tree, const struct mlimg_itree_no
 	struct mlimg_itree_run **ret_runs, size_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * The blocks that are taken by contents, a directory's names, and xattrs. What is shared counts for everybody who has it.
+ * The blocks that are taken by contents, a directory's names, and xattrs. What is shared counts for
+ * everybody who has it.
  *
  * @param tree       the tree
  * @param node       of a walk or a lookup

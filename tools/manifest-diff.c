@@ -7,7 +7,10 @@
 
 #define NOWHERE SIZE_MAX
 
-/* Where each group of hard links has its first name, as an index into the old manifest. Group numbers say nothing across manifests. */
+/*
+ * Where each group of hard links has its first name, as an index into the old manifest. Group
+ * numbers say nothing across manifests.
+ */
 struct groups {
 	size_t *first;
 	size_t n, room; /* numbers seen; room for them */

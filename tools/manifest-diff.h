@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file manifest-diff.h
- * What differs between two lists of entries in the order of manifests. One is a manifest in memory; the other is fed entry by entry, so that it may
- * come from a walk. Not compared: header lines.
+ * What differs between two lists of entries in the order of manifests. One is a manifest in memory;
+ * the other is fed entry by entry, so that it may come from a walk. Not compared: header lines.
  */
 #ifndef MLIMG_TOOLS_MANIFEST_DIFF_H
 #define MLIMG_TOOLS_MANIFEST_DIFF_H

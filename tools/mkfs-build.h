@@ -36,7 +36,10 @@ struct mlimg_build {
 	struct mlimg_owner_map *owners; /**< of the sources' entries; or NULL */
 	/** What the layer lies over, for what sources only refer to; NULL: not known. */
 	const struct mlimg_beneath *beneath;
-	/** Of a software layer, with rules and beneath: only what differs from beneath; filled in. NULL: all of it. */
+	/**
+	 * Of a software layer, with rules and beneath: only what differs from beneath; filled in.
+	 * NULL: all of it.
+	 */
 	struct mlimg_over *over;
 	/** Of a patch: images of the old system, bottom first. */
 	const char *const *bases;
@@ -55,11 +58,12 @@ struct mlimg_build {
 };
 
 /**
- * Make the image, and what belongs beside it (sidecar.h). It is there whole and durable on success, and not at all else.
+ * Make the image, and what belongs beside it (sidecar.h). It is there whole and durable on success,
+ * and not at all else.
  *
  * @param build           what is wanted
- * @param info            kind, name, version, over, instance are given; the rest is filled in. Of a patch, name and version of
- *                        the new system
+ * @param info            kind, name, version, over, instance are given; the rest is filled in. Of a
+ *                        patch, name and version of the new system
  * @param ret_size_bytes  of the image, hash tree included
  */
 int mlimg_build_layer(const struct mlimg_build *build, struct mlimg_layer_info *info,

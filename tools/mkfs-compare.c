@@ -96,7 +96,8 @@ const char *mlimg_compare_path(struct mlimg_compare *c, const struct mlimg_node 
 /* ---- which files with several names are the same ---- */
 
 /*
- * All names of a group have been names of one group beneath, and there are as many: so it is the same group.
+ * All names of a group have been names of one group beneath, and there are as many: so it is the
+ * same group.
  */
 static void compare_name(struct mlimg_compare *c, const struct mlimg_node *node)
 {
@@ -149,7 +150,10 @@ bool mlimg_compare_differs(
 	return old->hardlink || !is_same(&entry, old);
 }
 
-/* The directory of the new tree that has held @path; everything else has ended the comparison above it. */
+/*
+ * The directory of the new tree that has held @path; everything else has ended the comparison above
+ * it.
+ */
 static struct mlimg_node *parent_of(
 	const struct mlimg_compare *c, const char *path, const char **ret_name)
 {

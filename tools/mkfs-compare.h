@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mkfs-compare.h
- * A tree and what shows beneath it, side by side: what layers that hold only differences have in common (mkfs-delta.h, mkfs-over.h). Each
- * walks both trees by itself, and decides what is kept.
+ * A tree and what shows beneath it, side by side: what layers that hold only differences have in
+ * common (mkfs-delta.h, mkfs-over.h). Each walks both trees by itself, and decides what is kept.
  */
 #ifndef MLIMG_TOOLS_MKFS_COMPARE_H
 #define MLIMG_TOOLS_MKFS_COMPARE_H
@@ -43,10 +43,17 @@ bool mlimg_entry_has_same_contents(const struct mlimg_entry *a, const struct mli
 /** @return the node's path, valid until the next call */
 const char *mlimg_compare_path(struct mlimg_compare *c, const struct mlimg_node *node);
 
-/** Find out which files with several names have changed: before all that follows. @return 0, -ENOMEM */
+/**
+ * Find out which files with several names have changed: before all that follows.
+ *
+ * @return 0, -ENOMEM
+ */
 int mlimg_compare_groups(struct mlimg_compare *c) MLIMG_MUST_CHECK;
 
-/** @return whether the node differs in anything from what is at its path beneath; of several names, whether any of them does */
+/**
+ * @return whether the node differs in anything from what is at its path beneath; of several names,
+ * whether any of them does
+ */
 bool mlimg_compare_differs(const struct mlimg_compare *c, const struct mlimg_node *node,
 	const struct mlimg_entry *old);
 
@@ -77,8 +84,9 @@ int mlimg_compare_fetch(struct mlimg_compare *c, struct mlimg_file *file,
 	const struct mlimg_entry *from) MLIMG_MUST_CHECK;
 
 /**
- * What is not kept leaves the tree; what is in the nodes only until a tree is finished is taken back: numbers of groups, and seals, which are
- * among the xattrs now where they count. To be finished again.
+ * What is not kept leaves the tree; what is in the nodes only until a tree is finished is taken
+ * back: numbers of groups, and seals, which are among the xattrs now where they count. To be
+ * finished again.
  */
 void mlimg_compare_prune(struct mlimg_node *top);
 

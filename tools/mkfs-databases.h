@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mkfs-databases.h
- * The databases of dpkg and apt, and users and groups, on their way into a software layer (rules dpkg-status and accounts): what differs from those beneath becomes records
- * (libmlimg/records.h), and the files leave the tree. Their contents do not go through the image: mlimg_databases_judge() lets
- * them be captured.
+ * The databases of dpkg and apt, and users and groups, on their way into a software layer (rules
+ * dpkg-status and accounts): what differs from those beneath becomes records (libmlimg/records.h),
+ * and the files leave the tree. Their contents do not go through the image: mlimg_databases_judge()
+ * lets them be captured.
  */
 #ifndef MLIMG_TOOLS_MKFS_DATABASES_H
 #define MLIMG_TOOLS_MKFS_DATABASES_H
@@ -34,7 +35,8 @@ struct mlimg_databases {
  * @param ret_text  NUL-terminated (the NUL is not counted), empty when there is none; free() it
  * @param ret_size  bytes
  * @param err       names image and path
- * @return          0; -EUCLEAN when it is not in its form, or not what the manifest says; other -errno
+ * @return          0; -EUCLEAN when it is not in its form, or not what the manifest says; other
+ *                  -errno
  */
 int mlimg_databases_beneath(const struct mlimg_beneath *beneath, const char *path, char **ret_text,
 	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -42,8 +44,8 @@ int mlimg_databases_beneath(const struct mlimg_beneath *beneath, const char *pat
 /**
  * Take the captured files out of the tree, and compare them.
  *
- * Refused: what is no such database, or has several names; under the rule older-library, a package that is older than
- * beneath and has shared libraries (dpkg has a file PACKAGE.shlibs of it).
+ * Refused: what is no such database, or has several names; under the rule older-library, a package
+ * that is older than beneath and has shared libraries (dpkg has a file PACKAGE.shlibs of it).
  *
  * @param top            the layer's own tree, finished
  * @param beneath        what it lies over

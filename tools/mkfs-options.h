@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mkfs-options.h
- * The command line of mlimg-mkfs: its options and operands, and what may stand with what. Files are only looked at to see whether two operands are the same
- * one, and those of --over to see whether they are images.
+ * The command line of mlimg-mkfs: its options and operands, and what may stand with what. Files are
+ * only looked at to see whether two operands are the same one, and those of --over to see whether
+ * they are images.
  */
 #ifndef MLIMG_TOOLS_MKFS_OPTIONS_H
 #define MLIMG_TOOLS_MKFS_OPTIONS_H
@@ -34,7 +35,8 @@ struct mlimg_mkfs_request {
  * @param rq        filled in, but for what follows from other things than the command line
  * @param argc      main()'s
  * @param argv      main()'s; must live as long as @p rq
- * @param ret_exit  the exit code, when all is done already: the help was asked for, or an option was wrong and that has been said
+ * @param ret_exit  the exit code, when all is done already: the help was asked for, or an option
+ *                  was wrong and that has been said
  * @param err       what is wrong, of the usage kind
  * @return          0 to go on, 1 when all is done, -errno
  */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file mkfs-rules.h
- * What has no place in a layer that many guests share. Each rule has a name, by which it is reported and by which --allow lifts it.
+ * What has no place in a layer that many guests share. Each rule has a name, by which it is
+ * reported and by which --allow lifts it.
  *
- * Rules that leave files out look at paths only, exactly those below, and only at regular files: directories stay, and so does a
- * symbolic link in such a place. What they leave out is as though no source had it; in a layer made over others neither is
- * it taken for deleted.
+ * Rules that leave files out look at paths only, exactly those below, and only at regular files:
+ * directories stay, and so does a symbolic link in such a place. What they leave out is as though
+ * no source had it; in a layer made over others neither is it taken for deleted.
  *
  *     rule            system, patch  software  what
  *     caches                         leaves out  caches of a whole tree; the layer lists them for rebuilding (libmlimg/rebuild.h)
@@ -21,12 +22,14 @@
  *     older-library                  refuses a shared library that is older than beneath
  *     mass-deletion                  refuses to delete more than half of what lies beneath
  *
- * The last four need the images beneath, and are in mkfs-over.h. A user layer has no rules: it is shared with nobody.
+ * The last four need the images beneath, and are in mkfs-over.h. A user layer has no rules: it is
+ * shared with nobody.
  *
- * machine-id(5), "First boot semantics": where etc/machine-id is missing or says "uninitialized", systemd takes the boot for the first
- * one, enables and disables units by its presets, and asks questions. Where it is empty, systemd only makes an id. What was
- * enabled in a tree of which an image is made was chosen, so a file that holds an id is made empty; a file that is
- * shorter than an id stays as it is.
+ * machine-id(5), "First boot semantics": where etc/machine-id is missing or says "uninitialized",
+ * systemd takes the boot for the first one, enables and disables units by its presets, and asks
+ * questions. Where it is empty, systemd only makes an id. What was enabled in a tree of which an
+ * image is made was chosen, so a file that holds an id is made empty; a file that is shorter than
+ * an id stays as it is.
  */
 #ifndef MLIMG_TOOLS_MKFS_RULES_H
 #define MLIMG_TOOLS_MKFS_RULES_H
@@ -96,20 +99,24 @@ enum mlimg_verdict mlimg_rules_judge(const struct mlimg_rules *rules,
 	const struct mlimg_entry *entry, enum mlimg_rule *ret_rule);
 
 /**
- * mlimg_tree_judge()'s function, with the rules as context: judges, and remembers. A file of a size and time as beneath is left out without a
- * word: nobody has made that cache anew.
+ * mlimg_tree_judge()'s function, with the rules as context: judges, and remembers. A file of a size
+ * and time as beneath is left out without a word: nobody has made that cache anew.
  */
 enum mlimg_verdict mlimg_rules_take(void *ctx, const struct mlimg_entry *entry, bool is_asked);
 
 /**
- * Whether a layer made under these rules would lose what @p source, a layer that it is made of, lists for rebuilding.
+ * Whether a layer made under these rules would lose what @p source, a layer that it is made of,
+ * lists for rebuilding.
  *
  * @param rules   with ->kind and ->allowed
  * @param source  its description
  */
 bool mlimg_rules_loses(const struct mlimg_rules *rules, const struct mlimg_layer_info *source);
 
-/** What has to be rebuilt of a layer that is a source has to be for the new layer too, if that can say so. */
+/**
+ * What has to be rebuilt of a layer that is a source has to be for the new layer too, if that can
+ * say so.
+ */
 void mlimg_rules_carry(struct mlimg_rules *rules, const struct mlimg_layer_info *source);
 
 /**

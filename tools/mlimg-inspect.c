@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* mlimg-inspect: what is in a layer image or an index, read without mounting it. Here is its command line; inspect-commands.h has the rest. */
+/*
+ * mlimg-inspect: what is in a layer image or an index, read without mounting it. Here is its
+ * command line; inspect-commands.h has the rest.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file oci-archive.h
- * The members of a tar that holds container images, by name. Their contents stay where they are; only headers are
- * read, so this costs little for an archive on disk however large it is.
+ * The members of a tar that holds container images, by name. Their contents stay where they are;
+ * only headers are read, so this costs little for an archive on disk however large it is.
  */
 #ifndef MLIMG_TOOLS_OCI_ARCHIVE_H
 #define MLIMG_TOOLS_OCI_ARCHIVE_H

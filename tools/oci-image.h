@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file oci-image.h
- * Which image of a store is meant, and what its layers are. Every document on the way from index.json to the configuration is
- * checked against the digest and size by which the one before names it.
+ * Which image of a store is meant, and what its layers are. Every document on the way from
+ * index.json to the configuration is checked against the digest and size by which the one before
+ * names it.
  */
 #ifndef MLIMG_TOOLS_OCI_IMAGE_H
 #define MLIMG_TOOLS_OCI_IMAGE_H
@@ -18,13 +19,15 @@ struct mlimg_oci_image {
 };
 
 /**
- * Choose an image. An OCI layout comes before manifest.json where both are there, as `docker save` has them.
+ * Choose an image. An OCI layout comes before manifest.json where both are there, as `docker save`
+ * has them.
  *
  * @param store      the store
  * @param choice     platform and tag
  * @param ret_image  mlimg_oci_image_done() when done; zeroed on failure
- * @param err        names the store and what does not fit: no image or several images of that platform and tag, a blob that is
- *                   missing or has another digest, what oci-json.h refuses
+ * @param err        names the store and what does not fit: no image or several images of that
+ *                   platform and tag, a blob that is missing or has another digest, what oci-json.h
+ *                   refuses
  * @return           0; -EUCLEAN; other -errno
  */
 int mlimg_oci_image_choose(struct mlimg_oci_store *store, const struct mlimg_oci_choice *choice,

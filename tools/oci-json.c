@@ -161,8 +161,9 @@ int mlimg_oci_layout_parse(const char *text, size_t size, struct mlimg_err *err)
 }
 
 /*
- * Index and manifest tell themselves apart by mediaType, which may be missing, and by their members. What could pass
- * for both would be one image to one reader and another to the next (CVE-2021-41190).
+ * Index and manifest tell themselves apart by mediaType, which may be missing, and by their
+ * members. What could pass for both would be one image to one reader and another to the next
+ * (CVE-2021-41190).
  */
 static int check_document(
 	const char *what, const json_t *json, enum mlimg_oci_media media, struct mlimg_err *err)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file oci-json.h
- * The JSON documents of container images as plain values. Whoever made an image may be a stranger: every text is
- * bounded before it is read, every field checked, and what two readers could understand differently is refused.
+ * The JSON documents of container images as plain values. Whoever made an image may be a stranger:
+ * every text is bounded before it is read, every field checked, and what two readers could
+ * understand differently is refused.
  *
- * Source of the formats: the OCI image-spec v1.1 (image-layout.md, image-index.md, manifest.md, descriptor.md,
- * config.md); for the media types of Docker, its "Image Manifest Version 2, Schema 2"; for manifest.json, which
- * `docker save` writes, its "Image Specification v1.2", section "Combined Image JSON + Filesystem Changeset Format".
+ * Source of the formats: the OCI image-spec v1.1 (image-layout.md, image-index.md, manifest.md,
+ * descriptor.md, config.md); for the media types of Docker, its "Image Manifest Version 2, Schema
+ * 2"; for manifest.json, which `docker save` writes, its "Image Specification v1.2", section
+ * "Combined Image JSON + Filesystem Changeset Format".
  */
 #ifndef MLIMG_TOOLS_OCI_JSON_H
 #define MLIMG_TOOLS_OCI_JSON_H
@@ -131,7 +133,9 @@ int mlimg_oci_index_parse(const char *what, const char *text, size_t size,
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_oci_index_done(struct mlimg_oci_index *index);
 
-/** Read a manifest; as mlimg_oci_index_parse(). A layer of a type that is not understood is refused. */
+/**
+ * Read a manifest; as mlimg_oci_index_parse(). A layer of a type that is not understood is refused.
+ */
 int mlimg_oci_manifest_parse(const char *what, const char *text, size_t size,
 	struct mlimg_oci_manifest *ret_manifest, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

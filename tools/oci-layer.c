@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two archives of libarchive in a row: the outer one unpacks ("raw"), the inner one reads the tar. Between them and before them
- * the bytes are hashed.
+ * Two archives of libarchive in a row: the outer one unpacks ("raw"), the inner one reads the tar.
+ * Between them and before them the bytes are hashed.
  */
 #include "tools/oci-layer.h"
 

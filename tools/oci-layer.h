@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file oci-layer.h
- * A layer of a container image as a tar that is read once from its first byte to its last, with digests of both what is
- * stored and what it unpacks to. Entries go into the tree before the digests are known; whoever gets an error
- * throws the tree away.
+ * A layer of a container image as a tar that is read once from its first byte to its last, with
+ * digests of both what is stored and what it unpacks to. Entries go into the tree before the
+ * digests are known; whoever gets an error throws the tree away.
  */
 #ifndef MLIMG_TOOLS_OCI_LAYER_H
 #define MLIMG_TOOLS_OCI_LAYER_H
@@ -20,8 +20,9 @@ struct mlimg_oci_layer {
 };
 
 /**
- * Read a layer into the present level of the tree. Refused beside what mlimg_source_read_tar() refuses: wrong
- * digests, another size, compression within compression, or with anything but gzip and zstd.
+ * Read a layer into the present level of the tree. Refused beside what mlimg_source_read_tar()
+ * refuses: wrong digests, another size, compression within compression, or with anything but gzip
+ * and zstd.
  *
  * @param store  where it lies
  * @param layer  which one

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file oci-store.h
- * Where the files of a container image lie: a directory (an OCI image layout), or an archive, whose members are then found
- * by name and read where they are. An archive that is compressed or comes through a pipe is copied first
- * (spool.h).
+ * Where the files of a container image lie: a directory (an OCI image layout), or an archive, whose
+ * members are then found by name and read where they are. An archive that is compressed or comes
+ * through a pipe is copied first (spool.h).
  */
 #ifndef MLIMG_TOOLS_OCI_STORE_H
 #define MLIMG_TOOLS_OCI_STORE_H

@@ -2,10 +2,11 @@
 /**
  * @file outfile.h
  * An output file that is there whole or not at all: written under a temporary name beside its
- * target, synced, then renamed. On failure, and on every signal that a user, a terminal, a closed pipe
- * or a limit on processor time sends, the temporary file is removed; SIGKILL and a fault of the program leave it.
- * Opening one makes the process ignore SIGXFSZ, so that a limit on the size of files is an error of
- * write(2) like a full disk. For small content in memory there is mlimg_replace_file().
+ * target, synced, then renamed. On failure, and on every signal that a user, a terminal, a closed
+ * pipe or a limit on processor time sends, the temporary file is removed; SIGKILL and a fault of
+ * the program leave it. Opening one makes the process ignore SIGXFSZ, so that a limit on the size
+ * of files is an error of write(2) like a full disk. For small content in memory there is
+ * mlimg_replace_file().
  */
 #ifndef MLIMG_TOOLS_OUTFILE_H
 #define MLIMG_TOOLS_OUTFILE_H
@@ -45,7 +46,10 @@ struct mlimg_outfile {
 int mlimg_outfile_open(struct mlimg_outfile *out, const char *path, bool can_replace,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** @return whether both names lead to one regular file that exists: an input must not be replaced by what is made of it */
+/**
+ * @return whether both names lead to one regular file that exists: an input must not be replaced by
+ * what is made of it
+ */
 bool mlimg_outfile_is_input(const char *target, const char *input);
 
 /**
@@ -61,9 +65,10 @@ bool mlimg_outfile_is_input(const char *target, const char *input);
 int mlimg_outfile_commit(struct mlimg_outfile *out, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Commit files that belong together. First all of them are synced; from then on no signal ends the program. What is stale is removed, and
- * the files are renamed one after the other, each of these steps being durable before the next one. When one fails, those before it that
- * cannot replace anything are removed again.
+ * Commit files that belong together. First all of them are synced; from then on no signal ends the
+ * program. What is stale is removed, and the files are renamed one after the other, each of these
+ * steps being durable before the next one. When one fails, those before it that cannot replace
+ * anything are removed again.
  *
  * @param outs     open ones, in the order in which they are to appear; closed in any case
  * @param n        their number, at least 1

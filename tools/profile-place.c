@@ -166,7 +166,10 @@ static int copy_up(const struct mlimg_place *p, uint64_t from, uint64_t n, struc
 	return 0;
 }
 
-/* Move what lies before @end up, where the file system cannot insert: from the end, since both places may overlap. */
+/*
+ * Move what lies before @end up, where the file system cannot insert: from the end, since both
+ * places may overlap.
+ */
 static int move_up(const struct mlimg_place *p, uint64_t end, struct mlimg_err *err)
 {
 	while (end > MLIMG_CONTENTS_START) {
@@ -219,7 +222,9 @@ static int make_room(struct mlimg_place *p, uint64_t end, struct mlimg_err *err)
 
 /* ---- into it ---- */
 
-/* Whole blocks are read, as reading past the cache needs it; of the last one a part is the file's. */
+/*
+ * Whole blocks are read, as reading past the cache needs it; of the last one a part is the file's.
+ */
 static int copy_extent(struct mlimg_place *p, const struct mlimg_file *file,
 	const struct mlimg_extent *e, struct mlimg_err *err)
 {

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file profile-place.h
- * Puts the contents of a profile's files first into a read-only image, one behind the other in the profile's order.
+ * Puts the contents of a profile's files first into a read-only image, one behind the other in the
+ * profile's order.
  *
- * A source is read once and in its own order, and how long the files of the profile are is not known before. So their contents
- * are kept in a file of their own meanwhile. When all sources are read, room is made in front of all other contents: by
- * fallocate(2) with FALLOC_FL_INSERT_RANGE, which moves no data, or where the file system cannot do that, by copying. What
- * the image is in the end does not depend on the way, nor on the form of the source.
+ * A source is read once and in its own order, and how long the files of the profile are is not
+ * known before. So their contents are kept in a file of their own meanwhile. When all sources are
+ * read, room is made in front of all other contents: by fallocate(2) with FALLOC_FL_INSERT_RANGE,
+ * which moves no data, or where the file system cannot do that, by copying. What the image is in
+ * the end does not depend on the way, nor on the form of the source.
  *
- * Of a file with several names, of which the source has another one first than the profile names, the contents are copied from
- * where they are; the blocks there are free for directories.
+ * Of a file with several names, of which the source has another one first than the profile names,
+ * the contents are copied from where they are; the blocks there are free for directories.
  */
 #ifndef MLIMG_TOOLS_PROFILE_PLACE_H
 #define MLIMG_TOOLS_PROFILE_PLACE_H

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file profile.h
- * A list of files in the order in which a boot reads them. mlimg-mkfs puts their contents first into an image, in that order, so
- * that a cold boot reads one run of blocks from the beginning to the end.
+ * A list of files in the order in which a boot reads them. mlimg-mkfs puts their contents first
+ * into an image, in that order, so that a cold boot reads one run of blocks from the beginning to
+ * the end.
  *
- * Format: one path a line, relative to the layer's tree; "./" or "/" may stand before it. Any byte can be written as a backslash and
- * three octal digits, as in manifests (manifest.h); the backslash and the newline, and a '#' at the beginning, have to. Empty lines and
- * lines that begin with '#' are passed over, and so are paths that were there before. Symbolic links are not followed.
+ * Format: one path a line, relative to the layer's tree; "./" or "/" may stand before it. Any byte
+ * can be written as a backslash and three octal digits, as in manifests (manifest.h); the backslash
+ * and the newline, and a '#' at the beginning, have to. Empty lines and lines that begin with '#'
+ * are passed over, and so are paths that were there before. Symbolic links are not followed.
  */
 #ifndef MLIMG_TOOLS_PROFILE_H
 #define MLIMG_TOOLS_PROFILE_H
@@ -29,7 +31,8 @@ struct mlimg_profile;
  * @param size         of @p text
  * @param name         of the list, for messages
  * @param ret_profile  mlimg_profile_free() it
- * @param err          names the line. Refused: a NUL, a path that is too long or has empty components, "." or ".."
+ * @param err          names the line. Refused: a NUL, a path that is too long or has empty
+ *                     components, "." or ".."
  */
 int mlimg_profile_parse(char *text, size_t size, const char *name,
 	struct mlimg_profile **ret_profile, struct mlimg_err *err) MLIMG_MUST_CHECK;

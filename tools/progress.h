@@ -37,7 +37,9 @@ void mlimg_progress_init(struct mlimg_progress *p, const char *what, uint64_t to
 /** Say that @p done_bytes in all are done. Cheap enough to be called for every file. */
 void mlimg_progress_update(struct mlimg_progress *p, uint64_t done_bytes);
 
-/** Say that @p more_bytes have been done, for work in several parts that do not know of each other. */
+/**
+ * Say that @p more_bytes have been done, for work in several parts that do not know of each other.
+ */
 void mlimg_progress_add(struct mlimg_progress *p, uint64_t more_bytes);
 
 /** Wipe the bar away; to be called before anything else is printed. Accepts NULL. */

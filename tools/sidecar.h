@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file sidecar.h
- * The files beside an image, IMAGE.layer.json and IMAGE.p7s (libmlimg/verity.h): writing them together with the image, and
- * reading them.
+ * The files beside an image, IMAGE.layer.json and IMAGE.p7s (libmlimg/verity.h): writing them
+ * together with the image, and reading them.
  *
- * An image never has a sidecar that is another's, whatever stops the program. Old ones are removed before the image is replaced; of a new
- * image they are there before it, and where an image is replaced after it. So a crash can leave an image without its sidecar, or one that
- * waits for an image, which the next attempt reports.
+ * An image never has a sidecar that is another's, whatever stops the program. Old ones are removed
+ * before the image is replaced; of a new image they are there before it, and where an image is
+ * replaced after it. So a crash can leave an image without its sidecar, or one that waits for an
+ * image, which the next attempt reports.
  */
 #ifndef MLIMG_TOOLS_SIDECAR_H
 #define MLIMG_TOOLS_SIDECAR_H
@@ -27,8 +28,8 @@ struct mlimg_sidecar_out {
 	}
 
 /**
- * Begin: see that neither file is there, or that both may be replaced, and create those that will be needed. To be called for
- * every image, since one that was there before may have left a sidecar.
+ * Begin: see that neither file is there, or that both may be replaced, and create those that will
+ * be needed. To be called for every image, since one that was there before may have left a sidecar.
  *
  * @param out            initialised
  * @param image          where the image will be
@@ -69,7 +70,8 @@ struct mlimg_sidecar {
 };
 
 /**
- * Read what lies beside an image. Refused: a sidecar that is none, a signature in a file that is not the one in the sidecar.
+ * Read what lies beside an image. Refused: a sidecar that is none, a signature in a file that is
+ * not the one in the sidecar.
  *
  * @param image        path of the image
  * @param ret_sidecar  mlimg_sidecar_done() when done; that nothing is there is no error

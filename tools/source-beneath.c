@@ -157,7 +157,9 @@ void mlimg_copier_done(struct mlimg_copier *c)
 	free(c->copied);
 }
 
-/* @return whether the directory, or one that it is in, shows nothing of what lies beneath the layer */
+/*
+ * @return whether the directory, or one that it is in, shows nothing of what lies beneath the layer
+ */
 static bool is_sealed(const struct mlimg_node *node, const struct mlimg_node *top)
 {
 	while (node != top && !node->sealed)

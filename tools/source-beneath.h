@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file source-beneath.h
- * Copying from the layers beneath the new one (beneath.h) into its tree: what an upper only refers to.
+ * Copying from the layers beneath the new one (beneath.h) into its tree: what an upper only refers
+ * to.
  */
 #ifndef MLIMG_TOOLS_SOURCE_BENEATH_H
 #define MLIMG_TOOLS_SOURCE_BENEATH_H
@@ -27,8 +28,8 @@ int mlimg_copier_file(struct mlimg_copier *c, const struct mlimg_entry *from,
 	struct mlimg_file *file, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * All that a directory of theirs has, as the tree's present level: it shows where no level above has anything. A
- * directory with is_moved set stands for another one, and is left alone.
+ * All that a directory of theirs has, as the tree's present level: it shows where no level above
+ * has anything. A directory with is_moved set stands for another one, and is left alone.
  *
  * @param c     copies
  * @param from  a directory of theirs
@@ -41,8 +42,9 @@ int mlimg_copier_dir(struct mlimg_copier *c, const struct mlimg_entry *from,
 int mlimg_copier_check(struct mlimg_copier *c, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * When all sources have been read: directories that none of them has itself get the attributes which they have beneath the new layer, unless
- * they hide what is there. Otherwise such a directory would change them. Begins a level.
+ * When all sources have been read: directories that none of them has itself get the attributes
+ * which they have beneath the new layer, unless they hide what is there. Otherwise such a directory
+ * would change them. Begins a level.
  *
  * @param to  the tree; nothing is done when nobody knows what lies beneath
  */

@@ -224,7 +224,10 @@ bool mlimg_comparer_wants(const struct mlimg_comparer *c, const struct stat *st)
 	return c->known->is_ready || c->known->has_size(c->known->ctx, (uint64_t)st->st_size);
 }
 
-/* Of a size that nothing known has. Nobody need read it to say so, but it keeps its place among the others. */
+/*
+ * Of a size that nothing known has. Nobody need read it to say so, but it keeps its place among the
+ * others.
+ */
 static int add_unknown(struct mlimg_comparer *c, struct job *job, struct mlimg_err *err)
 {
 	int r;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file source-compare.h
- * Files of a directory that may have known contents (ext4-data.h): several threads read and hash them while the walk goes on. Only
- * those that turn out to be unknown have to be read again, to be written, so of a tree in which little has changed nothing passes
- * through the one thread that writes.
+ * Files of a directory that may have known contents (ext4-data.h): several threads read and hash
+ * them while the walk goes on. Only those that turn out to be unknown have to be read again, to be
+ * written, so of a tree in which little has changed nothing passes through the one thread that
+ * writes.
  */
 #ifndef MLIMG_TOOLS_SOURCE_COMPARE_H
 #define MLIMG_TOOLS_SOURCE_COMPARE_H
@@ -32,8 +33,9 @@ int mlimg_comparer_new(const struct mlimg_known *known, struct mlimg_comparer **
 void mlimg_comparer_free(struct mlimg_comparer *c);
 
 /**
- * @return whether a file with this stat(2) may be known: its size is, and it has no holes, which are quicker looked for than read. As long as
- *         that can not be said of all files it is said of none, so that which of them are written first does not depend on the time
+ * @return whether a file with this stat(2) may be known: its size is, and it has no holes, which
+ *         are quicker looked for than read. As long as that can not be said of all files it is said
+ *         of none, so that which of them are written first does not depend on the time
  */
 bool mlimg_comparer_wants(const struct mlimg_comparer *c, const struct stat *st);
 
@@ -44,7 +46,8 @@ bool mlimg_comparer_wants(const struct mlimg_comparer *c, const struct stat *st)
  * @param path  for messages, and to find the file again; copied
  * @param fd    the file, at its beginning; a duplicate is taken, whose offset is the same
  * @param st    of the file
- * @param file  when its contents are known it gets size and digest and is_left_out, at the latest in mlimg_comparer_end()
+ * @param file  when its contents are known it gets size and digest and is_left_out, at the latest
+ *              in mlimg_comparer_end()
  * @param err   also what went wrong with a file that was added before
  */
 int mlimg_comparer_add(struct mlimg_comparer *c, const char *path, int fd, const struct stat *st,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file source-cursor.h
- * Entries of a source that comes in the order of manifests, as directories and images do, on their way into the
- * tree: which directory is theirs, and which of them are names of the same file.
+ * Entries of a source that comes in the order of manifests, as directories and images do, on their
+ * way into the tree: which directory is theirs, and which of them are names of the same file.
  */
 #ifndef MLIMG_TOOLS_SOURCE_CURSOR_H
 #define MLIMG_TOOLS_SOURCE_CURSOR_H
@@ -46,9 +46,11 @@ struct mlimg_identity {
  * @param cursor    the source
  * @param entry     its path decides where it goes; "" is the source's root
  * @param id        of the file; not used for directories
- * @param ret_node  the node if it is to be filled; NULL when it is hidden or when its file is there already, and for the root
+ * @param ret_node  the node if it is to be filled; NULL when it is hidden or when its file is there
+ *                  already, and for the root
  * @param err       names the path
- * @return          0; 1 for a directory that is hidden with all that is in it, so that nothing in it must follow; -errno
+ * @return          0; 1 for a directory that is hidden with all that is in it, so that nothing in
+ *                  it must follow; -errno
  */
 int mlimg_cursor_put(struct mlimg_cursor *cursor, const struct mlimg_entry *entry,
 	const struct mlimg_identity *id, struct mlimg_node **ret_node,

@@ -283,8 +283,8 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 }
 
 /*
- * Whoever may not see trusted.* is told that there are none. Setting one is refused before anything else is looked at, and
- * XATTR_REPLACE changes nothing where it is not.
+ * Whoever may not see trusted.* is told that there are none. Setting one is refused before anything
+ * else is looked at, and XATTR_REPLACE changes nothing where it is not.
  */
 static int check_trusted(const char *path, struct mlimg_err *err)
 {
@@ -296,7 +296,10 @@ static int check_trusted(const char *path, struct mlimg_err *err)
 		"read '%s': marks of overlayfs (trusted.overlay.*) show to root only", path);
 }
 
-/* Files that are trusted as they are need not be opened. What lies beneath is opened during the walk, as far as that goes. */
+/*
+ * Files that are trusted as they are need not be opened. What lies beneath is opened during the
+ * walk, as far as that goes.
+ */
 static int walk_trusting(struct reader *rd, int fd, unsigned flags, struct mlimg_err *err)
 {
 	struct mlimg_walk_ahead *ahead;

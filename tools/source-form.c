@@ -41,7 +41,10 @@ bool mlimg_form_of(const char *name, enum mlimg_form *ret_form)
 	return false;
 }
 
-/* Whether a directory has xattrs that only overlayfs gives to uppers. An opaque directory may be a layer's. */
+/*
+ * Whether a directory has xattrs that only overlayfs gives to uppers. An opaque directory may be a
+ * layer's.
+ */
 static bool has_marks(int fd, const char *prefix)
 {
 	mlimg_autofree char *list = malloc(XATTR_LIST_MAX);

@@ -29,18 +29,20 @@ bool mlimg_form_of(const char *name, enum mlimg_form *ret_form);
 /**
  * Read a source. What it is, unless told:
  *
- * - a directory with a file oci-layout: oci; one whose root has marks of overlayfs other than opacity: upper, or upper-userxattr; one with a
- *   directory .unionfs-fuse: unionfs; any other: dir;
- * - a file or block device with an ext4 superblock: user if the label says so, else layer; one that looks like an archive of container images:
- *   oci; any other: tar;
+ * - a directory with a file oci-layout: oci; one whose root has marks of overlayfs other than
+ *   opacity: upper, or upper-userxattr; one with a directory .unionfs-fuse: unionfs; any other:
+ *   dir;
+ * - a file or block device with an ext4 superblock: user if the label says so, else layer; one that
+ *   looks like an archive of container images: oci; any other: tar;
  * - standard input and pipes cannot be looked at twice: tar.
  *
  * @param path            a directory, a file, "-"
  * @param form            what it is
  * @param choice          which image of a container image's archive
  * @param to              where it goes
- * @param ret_is_partial  whether it holds additions only, and tells by whiteouts what is to be gone: uppers, branches, and the images of
- *                        software and user layers do; of others that cannot be seen
+ * @param ret_is_partial  whether it holds additions only, and tells by whiteouts what is to be
+ *                        gone: uppers, branches, and the images of software and user layers do; of
+ *                        others that cannot be seen
  */
 int mlimg_source_read(const char *path, enum mlimg_form form, const struct mlimg_oci_choice *choice,
 	const struct mlimg_source_to *to, bool *ret_is_partial,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file source-oci.h
- * A container image as source: an OCI image layout in a directory, an archive of one, or what `docker save` writes.
+ * A container image as source: an OCI image layout in a directory, an archive of one, or what
+ * `docker save` writes.
  */
 #ifndef MLIMG_TOOLS_SOURCE_OCI_H
 #define MLIMG_TOOLS_SOURCE_OCI_H
@@ -10,9 +11,10 @@
 #include "tools/source.h"
 
 /**
- * Read an image; each of its layers is a level. Layers follow the OCI image-spec's layer.md: ".wh.NAME" hides NAME,
- * ".wh..wh..opq" all of its directory, in the layers beneath. Refused, beside what mlimg_source_read_tar()
- * refuses: what oci-image.h and oci-layer.h refuse, a marker of what cannot be a name, overlayfs' own marks.
+ * Read an image; each of its layers is a level. Layers follow the OCI image-spec's layer.md:
+ * ".wh.NAME" hides NAME, ".wh..wh..opq" all of its directory, in the layers beneath. Refused,
+ * beside what mlimg_source_read_tar() refuses: what oci-image.h and oci-layer.h refuse, a marker of
+ * what cannot be a name, overlayfs' own marks.
  *
  * @param path    a directory, an archive, "-"
  * @param choice  which image

@@ -104,7 +104,9 @@ static bool is_whiteout(const struct mlimg_inode *inode)
 	return inode->type == MLIMG_CHAR && !inode->dev[0] && !inode->dev[1];
 }
 
-/* Whiteouts are of use to a system layer only while there is something of its own sources beneath. */
+/*
+ * Whiteouts are of use to a system layer only while there is something of its own sources beneath.
+ */
 static int check(
 	const struct mlimg_tree *tree, const struct mlimg_entry *entry, struct mlimg_err *err)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hard links of a tar. The target is a name of the same level. If a level above hides that name, or the tree's judge left it out,
- * its contents were passed over, and the link, which may show all the same, gets them in a second reading.
+ * Hard links of a tar. The target is a name of the same level. If a level above hides that name, or
+ * the tree's judge left it out, its contents were passed over, and the link, which may show all the
+ * same, gets them in a second reading.
  */
 #include "tools/source-tar.h"
 

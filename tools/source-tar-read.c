@@ -145,9 +145,9 @@ static int add_entry(struct mlimg_tar_reader *rd, struct archive_entry *from, st
 
 /*
  * The next header. Names have to come as the bytes that they are. libarchive converts those of pax
- * headers from UTF-8 to the locale, composes characters on the way, and only where it fails leaves them
- * alone. In the C locale, which a program that does not call setlocale(3) has, it fails for all that
- * is not ASCII; so that warning is what is wanted, and any other one is an error.
+ * headers from UTF-8 to the locale, composes characters on the way, and only where it fails leaves
+ * them alone. In the C locale, which a program that does not call setlocale(3) has, it fails for
+ * all that is not ASCII; so that warning is what is wanted, and any other one is an error.
  *
  * @return 1 for an entry, 0 at the end, negative for an error
  */

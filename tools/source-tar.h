@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file source-tar.h
- * The parts of the tar reader among themselves: source-tar.c (a tar as source), source-tar-read.c (its
- * entries into the tree), source-tar-path.c (what their paths mean), source-tar-links.c (hard
+ * The parts of the tar reader among themselves: source-tar.c (a tar as source), source-tar-read.c
+ * (its entries into the tree), source-tar-path.c (what their paths mean), source-tar-links.c (hard
  * links to what is hidden), source-tar-entry.c (what libarchive says of an entry, as a struct
  * mlimg_entry). OCI images use it for their layers.
  */
@@ -38,8 +38,8 @@ int mlimg_tar_entry_fill(struct mlimg_tar_entry *te, struct archive_entry *from,
 void mlimg_tar_entry_done(struct mlimg_tar_entry *te);
 
 /**
- * Let an archive be compressed. Filters are named one by one: libarchive's "all" has some that run a program of whatever
- * name, because a stranger's first bytes say so.
+ * Let an archive be compressed. Filters are named one by one: libarchive's "all" has some that run
+ * a program of whatever name, because a stranger's first bytes say so.
  *
  * @return whether libarchive has them
  */
@@ -58,7 +58,8 @@ struct mlimg_tar {
 	/**
 	 * Start at the first byte.
 	 *
-	 * @return 0; 1 when libarchive cannot, and the archive tells why; negative, without an archive
+	 * @return 0; 1 when libarchive cannot, and the archive tells why; negative, without an
+	 *         archive
 	 */
 	int (*open)(struct mlimg_tar *tar, struct archive **ret_archive, struct mlimg_err *err);
 	/**

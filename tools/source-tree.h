@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file source-tree.h
- * The halves of the tree among themselves: source-tree.c (names, directories, memory) and source-put.c
- * (what may stand where, and what sources hide from each other).
+ * The halves of the tree among themselves: source-tree.c (names, directories, memory) and
+ * source-put.c (what may stand where, and what sources hide from each other).
  */
 #ifndef MLIMG_TOOLS_SOURCE_TREE_H
 #define MLIMG_TOOLS_SOURCE_TREE_H
@@ -60,8 +60,8 @@ int mlimg_tree_mark_opaque(struct mlimg_tree *tree, struct mlimg_node *node,
 	const struct mlimg_node *top, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Keep where an upper's directory was before it was renamed. Only who has read the upper's marks may: what other sources have in
- * trusted.overlay.* is not passed on.
+ * Keep where an upper's directory was before it was renamed. Only who has read the upper's marks
+ * may: what other sources have in trusted.overlay.* is not passed on.
  *
  * @param tree      of a user layer
  * @param node      a directory that is not opaque

@@ -80,7 +80,10 @@ static bool has_meaning(const struct mlimg_source_to *to, const char *path)
 	return true;
 }
 
-/* @return the first directory on the way to @path that no source has, its path cut off after it; or NULL */
+/*
+ * @return the first directory on the way to @path that no source has, its path cut off after it; or
+ * NULL
+ */
 static const struct mlimg_node *first_implied(const struct mlimg_source_to *to, char *path)
 {
 	const struct mlimg_node *dir = to->top;

@@ -14,11 +14,12 @@
  * takes away, and each source is read once. Each has a level, 1 is the topmost.
  *
  * - A name that a source above has, as anything but a directory, hides that name.
- * - Directories merge, with the attributes that the topmost source gives; one that a source only has
- *   because of entries in it (is_implied) has none to give. A directory ends at the first level that marks
- *   it opaque, has a whiteout in its place, or something else of that name.
+ * - Directories merge, with the attributes that the topmost source gives; one that a source only
+ *   has because of entries in it (is_implied) has none to give. A directory ends at the first level
+ *   that marks it opaque, has a whiteout in its place, or something else of that name.
  * - In the end whiteouts and opaque directories are left out of a system layer, and stay in the
- *   others. A directory that ended at something of a source is opaque, since that hid what lies beneath the layer too.
+ *   others. A directory that ended at something of a source is opaque, since that hid what lies
+ *   beneath the layer too.
  *
  * A million entries must fit (about 200 bytes each): one allocation a name, one an inode, from an
  * arena; no paths are kept.
@@ -65,17 +66,22 @@ struct mlimg_file {
 			*extents; /**< all of them, when there are several; malloc()ed */
 		char *bytes;      /**< is_captured: the contents and a NUL; malloc()ed */
 	};
-	uint32_t n_extents;  /**< ascending by logical, gaps are holes */
-	bool is_captured;    /**< contents go into memory, not into the image */
-	bool is_apart : 1;   /**< goes to mlimg_data_set_apart()'s, as long as it is not placed */
-	bool is_moved : 1;   /**< placed, or has made room for what is: profile-place.h */
-	bool is_shared : 1;  /**< another file will have the same extents: ext4-same.h */
-	bool is_dropped : 1; /**< not in the tree any more; its extents are freed unless is_shared */
-	bool is_left_out; /**< not written, since these contents are known (mlimg_data_leave_out()) */
+	uint32_t n_extents; /**< ascending by logical, gaps are holes */
+	bool is_captured;   /**< contents go into memory, not into the image */
+	bool is_apart : 1;  /**< goes to mlimg_data_set_apart()'s, as long as it is not placed */
+	bool is_moved : 1;  /**< placed, or has made room for what is: profile-place.h */
+	bool is_shared : 1; /**< another file will have the same extents: ext4-same.h */
+	/** not in the tree any more; its extents are freed unless is_shared */
+	bool is_dropped : 1;
+	/** not written, since these contents are known (mlimg_data_leave_out()) */
+	bool is_left_out;
 	uint8_t digest[MLIMG_SHA256_SIZE]; /**< set when mlimg_data_sync() has returned */
 };
 
-/** @return a file's extents, @p file ->n_extents of them; to change them is for whoever may change the file */
+/**
+ * @return a file's extents, @p file ->n_extents of them; to change them is for whoever may change
+ * the file
+ */
 static inline struct mlimg_extent *mlimg_file_extents(const struct mlimg_file *file)
 {
 	return file->n_extents > 1 ? file->extents : (struct mlimg_extent *)&file->one;
@@ -128,7 +134,8 @@ enum mlimg_verdict {
 
 /**
  * @param ctx       mlimg_tree_judge()'s
- * @param entry     path, type and time are set, and of a file its size: UINT64_MAX where that is not known yet
+ * @param entry     path, type and time are set, and of a file its size: UINT64_MAX where that is
+ *                  not known yet
  * @param is_asked  somebody only wants to know
  */
 typedef enum mlimg_verdict mlimg_judge_fn(
@@ -158,8 +165,8 @@ struct mlimg_node *mlimg_tree_root(struct mlimg_tree *tree);
 void mlimg_tree_begin_level(struct mlimg_tree *tree, bool has_beneath);
 
 /**
- * From now on let a function decide what becomes of entries. What it does not take is checked as any entry, and does not get into
- * the tree; its contents are passed over.
+ * From now on let a function decide what becomes of entries. What it does not take is checked as
+ * any entry, and does not get into the tree; its contents are passed over.
  *
  * @param tree   the tree
  * @param judge  NULL: take all again
@@ -174,8 +181,8 @@ bool mlimg_tree_leaves_out(const struct mlimg_tree *tree, const char *path);
 typedef bool mlimg_choose_fn(void *ctx, const char *path);
 
 /**
- * From now on let a function choose the files whose contents go apart: is_apart of struct mlimg_file. Of a file with several
- * names, the one that comes first is asked for.
+ * From now on let a function choose the files whose contents go apart: is_apart of struct
+ * mlimg_file. Of a file with several names, the one that comes first is asked for.
  *
  * @param tree    the tree
  * @param top     where paths begin
@@ -188,7 +195,9 @@ void mlimg_tree_choose(
 /** @return whether there are levels above the present one */
 bool mlimg_tree_has_above(const struct mlimg_tree *tree);
 
-/** @return whether nothing at or below the path of @p node can come from the present level any more */
+/**
+ * @return whether nothing at or below the path of @p node can come from the present level any more
+ */
 bool mlimg_node_is_closed(const struct mlimg_tree *tree, const struct mlimg_node *node);
 
 /** @return whether @p node is there only because mlimg_tree_hide() was called */
@@ -198,8 +207,8 @@ bool mlimg_node_is_hiding(const struct mlimg_node *node);
 void mlimg_tree_seal(struct mlimg_tree *tree, struct mlimg_node *node);
 
 /**
- * Hide what the levels beneath have at a path, whether the present level itself has something there or not,
- * before or after this call.
+ * Hide what the levels beneath have at a path, whether the present level itself has something there
+ * or not, before or after this call.
  *
  * @param tree    the tree
  * @param parent  a directory
@@ -217,18 +226,19 @@ int mlimg_tree_hide(struct mlimg_tree *tree, struct mlimg_node *parent, const ch
  * @param tree      the tree
  * @param parent    a directory
  * @param name      a valid name
- * @param entry     attributes; its path and size are used in messages and by the judge only. Overlayfs' marks that only bind
- *                  to a former lower are dropped, others checked (mlimg_source_check())
- * @param ret_node  the entry's node; of a regular file, ->inode->file is there and empty. NULL when the
- *                  entry is hidden, or judged
+ * @param entry     attributes; its path and size are used in messages and by the judge only.
+ *                  Overlayfs' marks that only bind to a former lower are dropped, others checked
+ *                  (mlimg_source_check())
+ * @param ret_node  the entry's node; of a regular file, ->inode->file is there and empty. NULL when
+ *                  the entry is hidden, or judged
  */
 int mlimg_tree_put(struct mlimg_tree *tree, struct mlimg_node *parent, const char *name,
 	const struct mlimg_entry *entry, struct mlimg_node **ret_node,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Set the attributes of the root, unless a level above has set them. overlayfs merges roots always, so that a mark of
- * opacity counts for nothing here.
+ * Set the attributes of the root, unless a level above has set them. overlayfs merges roots always,
+ * so that a mark of opacity counts for nothing here.
  *
  * @param tree   the tree
  * @param node   the directory that stands for the sources' roots
@@ -312,7 +322,10 @@ size_t mlimg_xattr_stored_size(const struct mlimg_xattr *xattr);
 /** @return whether an image keeps the xattr; false for marks that bind an upper to its lower */
 bool mlimg_source_keeps_xattr(const char *name);
 
-/** @return whether overlayfs' mark @p mark, its name after the prefix, only binds an upper to its lower */
+/**
+ * @return whether overlayfs' mark @p mark, its name after the prefix, only binds an upper to its
+ * lower
+ */
 bool mlimg_overlay_mark_is_binding(const char *mark);
 
 /** How much sources may hold that they do not store: what packed ones unpack to, and holes. */
@@ -336,14 +349,17 @@ struct mlimg_source_to {
 	const struct mlimg_beneath *beneath; /**< layers beneath the new one, NULL: not known */
 	struct mlimg_rules *rules;           /**< of the layer, or NULL */
 	const struct mlimg_known *known;     /**< contents that need not be written, or NULL */
-	/** Layers whose files are taken to be the source's where path, size, time and attributes are; NULL: contents are read. */
+	/**
+	 * Layers whose files are taken to be the source's where path, size, time and attributes
+	 * are; NULL: contents are read.
+	 */
 	struct mlimg_beneath_later *trusted;
 	const char *spool_dir; /**< where a copy of a source may lie for a while */
 };
 
 /**
- * The directory that holds @p path in the present level; those that are not there are made (0755 root, implied).
- * Refused: one that is no directory.
+ * The directory that holds @p path in the present level; those that are not there are made (0755
+ * root, implied). Refused: one that is no directory.
  *
  * @param to          the tree
  * @param source      the source's name, for messages
@@ -366,7 +382,8 @@ int mlimg_source_spend(const struct mlimg_source_to *to, uint64_t size, const ch
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Take from the budget a hole of a file in a source that is not packed: hashing it takes time, and it costs its maker nothing.
+ * Take from the budget a hole of a file in a source that is not packed: hashing it takes time, and
+ * it costs its maker nothing.
  *
  * @param to    whose budget
  * @param size  its bytes
@@ -377,7 +394,8 @@ int mlimg_source_spend_hole(const struct mlimg_source_to *to, uint64_t size, con
 
 /** What a directory is. */
 enum mlimg_dir_form {
-	MLIMG_DIR_PLAIN, /**< what it looks like; whiteouts and opaque directories as overlayfs has them */
+	/** what it looks like; whiteouts and opaque directories as overlayfs has them */
+	MLIMG_DIR_PLAIN,
 	MLIMG_DIR_UPPER,      /**< an upper of overlayfs: source-upper.h */
 	MLIMG_DIR_UPPER_USER, /**< one of an overlay that was mounted with userxattr */
 	MLIMG_DIR_UNIONFS,    /**< a branch of unionfs-fuse: source-unionfs.h */
@@ -402,8 +420,9 @@ int mlimg_source_read_dir(const char *path, enum mlimg_dir_form form,
  * a hard link to what is not there or is a directory, an end before the end-of-archive mark, more
  * than the budget.
  *
- * The tar is read once. A second time only where a name that shows is a hard link to one that a level above
- * hides; so a tar that cannot be read twice is copied first, unless nothing lies above it.
+ * The tar is read once. A second time only where a name that shows is a hard link to one that a
+ * level above hides; so a tar that cannot be read twice is copied first, unless nothing lies above
+ * it.
  *
  * @param path  the tar; "-" is standard input
  * @param to    where it goes

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file spool.h
- * A copy of what can be read only once, or not at any place: a pipe, or a compressed archive whose members are
- * wanted in another order. The copy is a file without a name, gone with its last descriptor.
+ * A copy of what can be read only once, or not at any place: a pipe, or a compressed archive whose
+ * members are wanted in another order. The copy is a file without a name, gone with its last
+ * descriptor.
  */
 #ifndef MLIMG_TOOLS_SPOOL_H
 #define MLIMG_TOOLS_SPOOL_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file upper-image.h
- * The upper of a user layer's image as something to read for whoever plans a reconcile (libmlimg/upper-source.h), without mounting it. An image may be a
- * stranger's: it is read through ext4-read.h, and what is not sound is refused, not skipped.
+ * The upper of a user layer's image as something to read for whoever plans a reconcile
+ * (libmlimg/upper-source.h), without mounting it. An image may be a stranger's: it is read through
+ * ext4-read.h, and what is not sound is refused, not skipped.
  */
 #ifndef MLIMG_TOOLS_UPPER_IMAGE_H
 #define MLIMG_TOOLS_UPPER_IMAGE_H
@@ -14,7 +15,8 @@
 struct mlimg_upper_image {
 	struct mlimg_upper_source source;
 	struct mlimg_ext4 *fs;
-	size_t memory_max; /**< bytes that its entries may take; MLIMG_WALK_MEMORY_MAX unless changed */
+	/** bytes that its entries may take; MLIMG_WALK_MEMORY_MAX unless changed */
+	size_t memory_max;
 	bool is_unionfs; /**< unionfs-fuse wrote it */
 };
 

@@ -145,8 +145,8 @@ static void digest_of(const struct mlimg_sha256 *start, const uint8_t *block, ui
 }
 
 /*
- * What all levels have in common: blocks, each of which has its digest in the level above. The last block of hashes is filled up with
- * zeros, which its own digest covers.
+ * What all levels have in common: blocks, each of which has its digest in the level above. The last
+ * block of hashes is filled up with zeros, which its own digest covers.
  */
 struct level {
 	struct mlimg_ext4 *fs;

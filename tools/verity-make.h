@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file verity-make.h
- * Making the hash tree of an image with libcryptsetup, whose conventions are known in this module alone: on the file itself,
- * without device-mapper, loop devices or root. What is made is specified in libmlimg/verity.h.
+ * Making the hash tree of an image with libcryptsetup, whose conventions are known in this module
+ * alone: on the file itself, without device-mapper, loop devices or root. What is made is specified
+ * in libmlimg/verity.h.
  */
 #ifndef MLIMG_TOOLS_VERITY_MAKE_H
 #define MLIMG_TOOLS_VERITY_MAKE_H
@@ -10,8 +11,8 @@
 #include "libmlimg/verity.h"
 
 /**
- * Append superblock and hash tree to an image that is a file system and nothing else. Room is taken first, so that a full disk is
- * found before the work is done. Nothing is durable on return.
+ * Append superblock and hash tree to an image that is a file system and nothing else. Room is taken
+ * first, so that a full disk is found before the work is done. Nothing is durable on return.
  *
  * @param fd          the image, complete, readable and writable
  * @param tmp_path    a name of it, for libcryptsetup

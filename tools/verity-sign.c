@@ -73,7 +73,10 @@ struct passphrase {
 	bool is_terminal_missing;
 };
 
-/* libcrypto's own way is to read standard input where there is no terminal; but that may be a source. */
+/*
+ * libcrypto's own way is to read standard input where there is no terminal; but that may be a
+ * source.
+ */
 static int ask_passphrase(char *buf, int size, int is_writing, void *ctx)
 {
 	struct passphrase *p = ctx;
@@ -118,7 +121,9 @@ static int read_cert(const char *path, X509 **ret_cert, struct mlimg_err *err)
 				   path, crypto_reason());
 }
 
-/* What kernels verify: crypto/rsa.c, and the curves of crypto/asymmetric_keys/x509_cert_parser.c. */
+/*
+ * What kernels verify: crypto/rsa.c, and the curves of crypto/asymmetric_keys/x509_cert_parser.c.
+ */
 static int check_key(const EVP_PKEY *key, const char *path, struct mlimg_err *err)
 {
 	char curve[32];
@@ -277,7 +282,10 @@ int mlimg_signature_check(const uint8_t *signature, size_t size,
 	if (!p7)
 		return mlimg_err_refuse(err, "it is no detached PKCS#7 signature");
 	if (!data || PKCS7_verify(p7, certs, NULL, data, NULL, CHECK_FLAGS) != 1) {
-		/* Here the last of the queue is what it means, and those before it which step said so. */
+		/*
+		 * Here the last of the queue is what it means, and those before it which step said
+		 * so.
+		 */
 		const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
 		ERR_clear_error();

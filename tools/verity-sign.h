@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file verity-sign.h
- * Signing root hashes and checking signatures with libcrypto, whose conventions are known in this module alone. What a signature is,
- * libmlimg/verity.h says. It equals that of `openssl smime -sign -nocerts -noattr -binary -outform der` of a file with the 64
- * characters.
+ * Signing root hashes and checking signatures with libcrypto, whose conventions are known in this
+ * module alone. What a signature is, libmlimg/verity.h says. It equals that of `openssl smime -sign
+ * -nocerts -noattr -binary -outform der` of a file with the 64 characters.
  *
- * A signature is checked as the kernel checks it (crypto/asymmetric_keys/pkcs7_trust.c): it holds no certificates, so the signer's own
- * must be among those that are trusted, found by issuer and serial number. Neither its time of validity is looked at nor who
- * issued it.
+ * A signature is checked as the kernel checks it (crypto/asymmetric_keys/pkcs7_trust.c): it holds
+ * no certificates, so the signer's own must be among those that are trusted, found by issuer and
+ * serial number. Neither its time of validity is looked at nor who issued it.
  */
 #ifndef MLIMG_TOOLS_VERITY_SIGN_H
 #define MLIMG_TOOLS_VERITY_SIGN_H
@@ -24,8 +24,8 @@
 struct mlimg_signer;
 
 /**
- * Read key and certificate, and see that they belong together and are of a kind that kernels and guests take: RSA of 2048 to 4096 bits, or EC. A passphrase is asked for
- * at the terminal.
+ * Read key and certificate, and see that they belong together and are of a kind that kernels and
+ * guests take: RSA of 2048 to 4096 bits, or EC. A passphrase is asked for at the terminal.
  *
  * @param key_path    private key, PEM; a pipe will do
  * @param cert_path   certificate, PEM; the first one of the file counts
@@ -44,7 +44,8 @@ MLIMG_DEFINE_CLEANUP(struct mlimg_signer, mlimg_signer_free)
 const char *mlimg_signer_doubt(const struct mlimg_signer *signer);
 
 /**
- * Sign a root hash. With an RSA key the same hash gives the same bytes, with an EC key others each time.
+ * Sign a root hash. With an RSA key the same hash gives the same bytes, with an EC key others each
+ * time.
  *
  * @param signer         key and certificate
  * @param root_hash      64 hexadecimal digits
@@ -65,7 +66,8 @@ int mlimg_signer_sign(const struct mlimg_signer *signer,
  * @param root_hash  what it must be a signature of
  * @param cert_path  the certificates that are trusted, PEM
  * @param ret_name   subject of the signer's certificate (RFC 2253); free() it
- * @param err        of kind MLIMG_ERR_REFUSED when the signature is not good: why. Else names the file of certificates
+ * @param err        of kind MLIMG_ERR_REFUSED when the signature is not good: why. Else names the
+ *                   file of certificates
  * @return           0; -EUCLEAN when it is not good; other -errno
  */
 int mlimg_signature_check(const uint8_t *signature, size_t size,

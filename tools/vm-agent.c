@@ -84,8 +84,9 @@ static int wait_for_mark(struct mlimg_chan *chan, json_int_t mark, uint64_t dead
 }
 
 /*
- * Ids of a former client's requests could be the same as ours: a random mark shows where our conversation begins, and later
- * ids follow from it. The request is repeated, since what a guest has not yet read when a client comes or goes gets lost.
+ * Ids of a former client's requests could be the same as ours: a random mark shows where our
+ * conversation begins, and later ids follow from it. The request is repeated, since what a guest
+ * has not yet read when a client comes or goes gets lost.
  */
 int mlimg_agent_sync(struct mlimg_chan *chan, uint64_t deadline_ms, struct mlimg_err *err)
 {

@@ -38,7 +38,8 @@ const struct mlimg_vm_arch *mlimg_vm_arch_of(const char *name);
 struct mlimg_vm_disk {
 	const char *path;
 	bool is_qcow2;
-	bool is_vmdk; /**< the index only: a descriptor (vmdk.h) of one disk with all read-only layers */
+	/** the index only: a descriptor (vmdk.h) of one disk with all read-only layers */
+	bool is_vmdk;
 	bool is_block_device; /**< of the host, for which QEMU has a driver of its own */
 	const char *id;       /**< build id, or at least its first MLIMG_SHORT_ID digits */
 };

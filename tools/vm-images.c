@@ -13,9 +13,9 @@
 #include "tools/ext4-read.h"
 
 /*
- * QEMU (block/file-posix.c) marks what it may do to an image by read locks on single bytes, from 100 on one for each
- * permission; the one for writing is the second. Whoever holds it will not let a second writer in, but would say so in
- * words that only QEMU's developers understand.
+ * QEMU (block/file-posix.c) marks what it may do to an image by read locks on single bytes, from
+ * 100 on one for each permission; the one for writing is the second. Whoever holds it will not let
+ * a second writer in, but would say so in words that only QEMU's developers understand.
  */
 #define QEMU_WRITE_LOCK_BYTE 101
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-images.h
- * The images of a guest, looked into before it is started: what they are, and whether they make a stack.
+ * The images of a guest, looked into before it is started: what they are, and whether they make a
+ * stack.
  */
 #ifndef MLIMG_VM_IMAGES_H
 #define MLIMG_VM_IMAGES_H
@@ -14,13 +15,15 @@ struct mlimg_vm_images {
 		infos[MLIMG_VM_DISKS_MAX]; /**< system, patches, software, user; bottom first */
 	size_t n;
 	struct mlimg_stack
-		stack;      /**< points into @p infos; without the user when that is a qcow2 */
-	bool is_user_blank; /**< or may be: the guest makes the user layer, of which @p infos tells */
+		stack; /**< points into @p infos; without the user when that is a qcow2 */
+	/** or may be: the guest makes the user layer, of which @p infos tells */
+	bool is_user_blank;
 };
 
 /**
- * Read the descriptions. Refused (kind MLIMG_ERR_REFUSED): an image that is no sound layer, one of another kind than its place
- * asks for, a stack that breaks stack.h's rules. A software layer that was built over something else is only warned of.
+ * Read the descriptions. Refused (kind MLIMG_ERR_REFUSED): an image that is no sound layer, one of
+ * another kind than its place asks for, a stack that breaks stack.h's rules. A software layer that
+ * was built over something else is only warned of.
  *
  * @param options  which images
  * @param ret      mlimg_vm_images_done() when done, also after a failure
@@ -46,7 +49,10 @@ int mlimg_vm_user_check(
 /** Free what is owned. */
 void mlimg_vm_images_done(struct mlimg_vm_images *images);
 
-/** "debian 12.1 + nginx 1.22": the read-only layers, a system with patches as the one that they show, bottom first; cut at @p size. */
+/**
+ * "debian 12.1 + nginx 1.22": the read-only layers, a system with patches as the one that they
+ * show, bottom first; cut at @p size.
+ */
 void mlimg_vm_images_describe(const struct mlimg_vm_images *images, char *ret_text, size_t size);
 
 #endif

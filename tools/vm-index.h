@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-index.h
- * The index of a guest that is to be run: given or kept, and whether it and the read-only layers are one disk of the guest or several.
+ * The index of a guest that is to be run: given or kept, and whether it and the read-only layers
+ * are one disk of the guest or several.
  */
 #ifndef MLIMG_VM_INDEX_H
 #define MLIMG_VM_INDEX_H
@@ -16,8 +17,8 @@ struct mlimg_vm_index {
 };
 
 /**
- * Find or compile the index, and write the descriptor of the joined disk into the guest's directory. With a dry run nothing is written: it is only said
- * where it would be.
+ * Find or compile the index, and write the descriptor of the joined disk into the guest's
+ * directory. With a dry run nothing is written: it is only said where it would be.
  *
  * @param options  which index, which disks
  * @param initrd   what the initramfs says of itself

@@ -12,8 +12,9 @@
 #include "libmlimg/io.h"
 
 /*
- * The largest piece that is written to what says it is ready. A pipe then takes PIPE_BUF (4096) bytes at least, but a terminal
- * is ready with less than 256 bytes waiting, and would make a longer piece wait when it is stopped meanwhile.
+ * The largest piece that is written to what says it is ready. A pipe then takes PIPE_BUF (4096)
+ * bytes at least, but a terminal is ready with less than 256 bytes waiting, and would make a longer
+ * piece wait when it is stopped meanwhile.
  */
 #define PIECE 256
 

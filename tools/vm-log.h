@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-log.h
- * What a guest's serial console and QEMU itself print, written to files of bounded size. A guest can print without end, and by default
- * the files lie in memory (/run): one that reaches MLIMG_VM_LOG_MAX bytes becomes FILE.1, in place of the former FILE.1.
+ * What a guest's serial console and QEMU itself print, written to files of bounded size. A guest
+ * can print without end, and by default the files lie in memory (/run): one that reaches
+ * MLIMG_VM_LOG_MAX bytes becomes FILE.1, in place of the former FILE.1.
  */
 #ifndef MLIMG_VM_LOG_H
 #define MLIMG_VM_LOG_H
@@ -30,21 +31,27 @@ struct mlimg_vm_log {
 		.in = -1, .out = -1 \
 	}
 
-/** Create the file, empty; what is there already and no regular file (a FIFO, a terminal) is only opened. @return 0 or -errno */
+/**
+ * Create the file, empty; what is there already and no regular file (a FIFO, a terminal) is only
+ * opened.
+ *
+ * @return 0 or -errno
+ */
 int mlimg_vm_log_open(
 	struct mlimg_vm_log *log, const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Copy once what has arrived, without waiting for more. What the file does not take (a full disk, a FIFO that is not read) is lost, since a guest must not stop
- * for its log.
+ * Copy once what has arrived, without waiting for more. What the file does not take (a full disk, a
+ * FIFO that is not read) is lost, since a guest must not stop for its log.
  *
  * @return  whether something was copied; at its end `in` is closed and -1
  */
 bool mlimg_vm_log_pump(struct mlimg_vm_log *log);
 
 /**
- * Write what @p fd takes without waiting; the rest is lost. For a descriptor that others share, such as stdout: O_NONBLOCK would be
- * theirs too, so it is asked before each small piece whether it takes one.
+ * Write what @p fd takes without waiting; the rest is lost. For a descriptor that others share,
+ * such as stdout: O_NONBLOCK would be theirs too, so it is asked before each small piece whether it
+ * takes one.
  */
 void mlimg_vm_log_put(int fd, const char *text, size_t size);
 

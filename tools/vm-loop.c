@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One loop around poll(2) for everything that a running guest does: its console and QEMU's messages into their logs,
- * QMP's events, the agent's messages while it boots, the user's signals, and QEMU's end.
+ * One loop around poll(2) for everything that a running guest does: its console and QEMU's messages
+ * into their logs, QMP's events, the agent's messages while it boots, the user's signals, and
+ * QEMU's end.
  */
 #include <errno.h>
 #include <poll.h>
@@ -87,7 +88,10 @@ static void set_phase(struct run *run, enum phase phase, uint64_t limit_ms)
 
 static void qmp_send(struct run *run, const char *command)
 {
-	/* An answer is not waited for; where the command could not be sent, the phase's deadline decides. */
+	/*
+	 * An answer is not waited for; where the command could not be sent, the phase's deadline
+	 * decides.
+	 */
 	if (run->is_negotiated && mlimg_chan_request(&run->qmp, command, NULL, NULL) < 0)
 		run->is_negotiated = false;
 }
@@ -125,7 +129,10 @@ static void press_power_button(struct run *run)
 	qmp_send(run, "system_powerdown");
 }
 
-/* Before its root is there nobody in the guest hears a power button, and nothing is lost by ending it at once. */
+/*
+ * Before its root is there nobody in the guest hears a power button, and nothing is lost by ending
+ * it at once.
+ */
 static void on_signal(struct run *run)
 {
 	struct signalfd_siginfo info;
@@ -213,7 +220,10 @@ static void on_qmp(struct run *run, const json_t *message)
 	}
 }
 
-/* The guest tells its own stack; that it is the one it was given is not taken on trust from the disks alone. */
+/*
+ * The guest tells its own stack; that it is the one it was given is not taken on trust from the
+ * disks alone.
+ */
 static bool is_same_stack(const struct run *run, const json_t *boot)
 {
 	const json_t *stack = json_object_get(boot, "stack"), *layer;
@@ -344,7 +354,9 @@ static void poll_once(struct run *run, int timeout_ms, bool *ret_ended)
 		run->printed_ms = mlimg_now_ms();
 	if (fds[3].revents)
 		mlimg_vm_log_pump(&run->log);
-	/* The guest's own words before QEMU's: what it said came before what then happened to it. */
+	/*
+	 * The guest's own words before QEMU's: what it said came before what then happened to it.
+	 */
 	if (run->agent.fd >= 0 && (fds[4].revents || fds[5].revents))
 		read_chan(run, &run->agent, on_agent);
 	if (fds[5].revents)

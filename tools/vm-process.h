@@ -23,13 +23,15 @@ struct mlimg_process {
 	}
 
 /**
- * Start a program found on PATH. It gets SIGTERM when this process dies. No signal is blocked in it.
+ * Start a program found on PATH. It gets SIGTERM when this process dies. No signal is blocked in
+ * it.
  *
  * @param argv          its arguments, NULL-terminated
- * @param has_terminal  it keeps stdin, stdout and the terminal's process group; else it has a session of its own, so that a
- *                      Ctrl-C reaches only this process, and neither
+ * @param has_terminal  it keeps stdin, stdout and the terminal's process group; else it has a
+ *                      session of its own, so that a Ctrl-C reaches only this process, and neither
  * @param process       the child; mlimg_process_wait() for it
- * @param ret_stderr    what it prints on stderr (and stdout without a terminal), non-blocking; close() it
+ * @param ret_stderr    what it prints on stderr (and stdout without a terminal), non-blocking;
+ *                      close() it
  * @return              0 or -errno; -ENOENT when there is no such program
  */
 int mlimg_process_start(char *const *argv, bool has_terminal, struct mlimg_process *process,
@@ -39,7 +41,8 @@ int mlimg_process_start(char *const *argv, bool has_terminal, struct mlimg_proce
 int mlimg_process_wait(struct mlimg_process *process);
 
 /**
- * From now on SIGINT, SIGTERM and SIGHUP, unless they are ignored, only come from a descriptor, and SIGPIPE does not come at all.
+ * From now on SIGINT, SIGTERM and SIGHUP, unless they are ignored, only come from a descriptor, and
+ * SIGPIPE does not come at all.
  *
  * @return  a non-blocking signalfd(2), or -errno
  */

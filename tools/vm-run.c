@@ -44,7 +44,10 @@ static void prepared_done(struct prepared *p)
 	mlimg_vm_index_done(&p->index);
 }
 
-/* A QEMU built without seccomp refuses the option, whatever its value. One that is not there may have it. */
+/*
+ * A QEMU built without seccomp refuses the option, whatever its value. One that is not there may
+ * have it.
+ */
 static bool has_sandbox(const char *qemu)
 {
 	char *const argv[] = {
@@ -124,7 +127,10 @@ static int extract_boot_files(
 	return ret < 0 ? ret : mlimg_bootfiles_extract(tree, files.initrd, p->initrd, err);
 }
 
-/* What the system layer holds, or shows together with its patches: these may bring another kernel, whose modules they bring too. */
+/*
+ * What the system layer holds, or shows together with its patches: these may bring another kernel,
+ * whose modules they bring too.
+ */
 static int open_system(
 	struct prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
@@ -169,7 +175,9 @@ static bool is_block_device(const char *path)
 	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-/* The guest does it once for each word: a reboot of this guest has the same, another run a new one. */
+/*
+ * The guest does it once for each word: a reboot of this guest has the same, another run a new one.
+ */
 static void name_reset(struct mlimg_vm_spec *spec)
 {
 	uint64_t n = (uint64_t)getpid();
@@ -295,7 +303,10 @@ static int choose_verity(
 	return 0;
 }
 
-/* First all that only looks, so that a mistake leaves nothing behind; then the lock; then what is written. */
+/*
+ * First all that only looks, so that a mistake leaves nothing behind; then the lock; then what is
+ * written.
+ */
 static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct mlimg_err *err)
 {
 	int ret = mlimg_vm_images_load(options, &p->images, err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-run.h
- * The commands of mlimg-vm: run, status, stop. All return the program's exit code; everything has been printed.
+ * The commands of mlimg-vm: run, status, stop. All return the program's exit code; everything has
+ * been printed.
  */
 #ifndef MLIMG_VM_RUN_H
 #define MLIMG_VM_RUN_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-runtime.h
- * The directory of a running guest: its sockets, kernel and console log, and the lock that makes its name its own.
+ * The directory of a running guest: its sockets, kernel and console log, and the lock that makes
+ * its name its own.
  *
  *     BASE/NAME/   0700   lock          held with flock(2) as long as the guest is run; holds the process id
  *                         qmp.sock      QEMU's monitor, used by `mlimg-vm run`
@@ -27,14 +28,16 @@
  *                 $XDG_RUNTIME_DIR/mlimg-vm, else /tmp/mlimg-vm-UID
  * @param name     the guest
  * @param ret_dir  free() it
- * @param err      of kind MLIMG_ERR_USAGE when the name is none, or the path too long for a socket's (unix(7): 107 bytes)
+ * @param err      of kind MLIMG_ERR_USAGE when the name is none, or the path too long for a
+ *                 socket's (unix(7): 107 bytes)
  * @return         0, -EINVAL, -ENOMEM
  */
 int mlimg_runtime_dir(
 	const char *base, const char *name, char **ret_dir, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Create a directory (0700) unless it is there. One that is there must be ours alone: in /tmp anybody might have made it.
+ * Create a directory (0700) unless it is there. One that is there must be ours alone: in /tmp
+ * anybody might have made it.
  *
  * @param path  the directory; the one above it must be there
  * @param err   names it
@@ -47,13 +50,15 @@ int mlimg_runtime_make_dir(const char *path, struct mlimg_err *err) MLIMG_MUST_C
  *
  * @param dir       from mlimg_runtime_dir()
  * @param ret_lock  close() it to let go
- * @param err       when the guest runs already: names the process; -EPERM: the directory is another user's
+ * @param err       when the guest runs already: names the process; -EPERM: the directory is another
+ *                  user's
  * @return          0 or -errno
  */
 int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * The process that runs the guest. Only looks: a guest that is started at the same time does not fail.
+ * The process that runs the guest. Only looks: a guest that is started at the same time does not
+ * fail.
  *
  * @param dir  from mlimg_runtime_dir()
  * @return     its id; 0 when the guest is not running; -errno

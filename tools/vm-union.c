@@ -253,7 +253,9 @@ static bool is_kept_index(const char *name)
 		strcmp(name + 2 * MLIMG_SHORT_ID + 1, ".erofs") == 0;
 }
 
-/* @return a descriptor of the directory, locked; or -1: what is done under it can be done without */
+/*
+ * @return a descriptor of the directory, locked; or -1: what is done under it can be done without
+ */
 static int lock_dir_of(const char *path, int how)
 {
 	mlimg_autofree char *dir = strdup(path);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file vm-union.h
- * How a guest's layers become one tree: the union driver, and for the driver "index" the compiled stack (index-merge.h).
+ * How a guest's layers become one tree: the union driver, and for the driver "index" the compiled
+ * stack (index-merge.h).
  *
  * Compiled indexes are kept, so that a stack is compiled once, in a directory of the user's own:
  *
  *     DIR/STACK-PLACES.erofs    20 hex digits of the stack id, and 20 of a digest of MLIMG_INDEX_REVISION and every layer's size and places (libmlimg/index.h);
  *                               for a joined index also of that, and of every image's size; for one with a hash tree also of that
  *
- * So two images of one layer whose contents lie elsewhere never share an index. A file comes into being whole, by renaming; it may be
- * removed at any time, a running guest keeps what it has open. Whoever compiles one removes those that no guest was started with for
- * MLIMG_INDEX_KEPT_DAYS, by their access times; nothing else is ever removed.
+ * So two images of one layer whose contents lie elsewhere never share an index. A file comes into
+ * being whole, by renaming; it may be removed at any time, a running guest keeps what it has open.
+ * Whoever compiles one removes those that no guest was started with for MLIMG_INDEX_KEPT_DAYS, by
+ * their access times; nothing else is ever removed.
  */
 #ifndef MLIMG_VM_UNION_H
 #define MLIMG_VM_UNION_H
@@ -88,7 +90,8 @@ int mlimg_vm_can_join(const char *index, const struct mlimg_vm_layers *layers,
 /**
  * Decide for MLIMG_UNION_AUTO.
  *
- * @param initrd   what the initramfs says of itself. It was made for its kernel, with this kernel's modules at hand, so it knows of EROFS too
+ * @param initrd   what the initramfs says of itself. It was made for its kernel, with this kernel's
+ *                 modules at hand, so it knows of EROFS too
  * @param ret_why  the reason as one clause
  * @return         any but MLIMG_UNION_AUTO
  */
@@ -109,7 +112,8 @@ int mlimg_vm_index_check(const char *index, const struct mlimg_vm_layers *layers
 /**
  * Where the index of these layers is kept; nothing is created.
  *
- * @param dir       the directory, or NULL for the default: /var/cache/mlimg for root, else $XDG_CACHE_HOME/mlimg, else ~/.cache/mlimg
+ * @param dir       the directory, or NULL for the default: /var/cache/mlimg for root, else
+ *                  $XDG_CACHE_HOME/mlimg, else ~/.cache/mlimg
  * @param layers    the layers
  * @param ret_path  free() it
  * @return          0 or -errno
@@ -118,9 +122,11 @@ int mlimg_vm_index_path(const char *dir, const struct mlimg_vm_layers *layers, c
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Have an index there: take the one that is kept if it fits, else compile it, and remove what was not used for long. Several processes may do so at a time.
+ * Have an index there: take the one that is kept if it fits, else compile it, and remove what was
+ * not used for long. Several processes may do so at a time.
  *
- * @param path    from mlimg_vm_index_path(); its directory is created (0700) and must be nobody else's
+ * @param path    from mlimg_vm_index_path(); its directory is created (0700) and must be nobody
+ *                else's
  * @param layers  the layers
  * @param ret     what is in it
  * @return        0 or -errno

@@ -3,9 +3,10 @@
  * @file vm-verity.h
  * What vouches for a guest's layers: the value of its kernel parameter mlimg.verity.
  *
- * Root hashes come from the sidecars (libmlimg/verity.h), not from the images themselves: whoever can write an image can write its hash tree too. That a
- * sidecar lies in a place where only those write who may is the host's affair. That of the index, which mlimg-vm compiles and keeps in a directory of the
- * user's own, is read from it.
+ * Root hashes come from the sidecars (libmlimg/verity.h), not from the images themselves: whoever
+ * can write an image can write its hash tree too. That a sidecar lies in a place where only those
+ * write who may is the host's affair. That of the index, which mlimg-vm compiles and keeps in a
+ * directory of the user's own, is read from it.
  */
 #ifndef MLIMG_VM_VERITY_H
 #define MLIMG_VM_VERITY_H
@@ -33,13 +34,16 @@ int mlimg_vm_verity_of(
 const char *mlimg_vm_verity_name(enum mlimg_vm_verity verity);
 
 /**
- * Find the value. What the guest would refuse is refused here already, as far as it is seen without reading whole images and without certificates.
+ * Find the value. What the guest would refuse is refused here already, as far as it is seen without
+ * reading whole images and without certificates.
  *
  * @param verity     HASH or REQUIRE
  * @param layers     the layers
- * @param index      file of the index, or NULL; one that is not there, in a dry run, makes a value with "HASH" in place of digits
+ * @param index      file of the index, or NULL; one that is not there, in a dry run, makes a value
+ *                   with "HASH" in place of digits
  * @param ret_value  free() it
- * @param err        names the image; of kind MLIMG_ERR_REFUSED where it has no hash tree, no root hash beside it, no signature
+ * @param err        names the image; of kind MLIMG_ERR_REFUSED where it has no hash tree, no root
+ *                   hash beside it, no signature
  * @return           0 or -errno
  */
 int mlimg_vm_verity_value(enum mlimg_vm_verity verity, const struct mlimg_vm_layers *layers,

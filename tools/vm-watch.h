@@ -53,10 +53,10 @@ void mlimg_watch_done(struct mlimg_watch *watch);
 bool mlimg_watch_message(struct mlimg_watch *watch, const json_t *message);
 
 /**
- * What to ask the agent now. guest-ping until it has answered once. A question
- * may get lost, since the port is opened and closed by every stage of the initramfs; so it is
- * repeated. Then guest-status as soon as the agent announces the default target. guest-status costs the
- * guest three processes, in the middle of its boot and perhaps under emulation; so before that it is
+ * What to ask the agent now. guest-ping until it has answered once. A question may get lost, since
+ * the port is opened and closed by every stage of the initramfs; so it is repeated. Then
+ * guest-status as soon as the agent announces the default target. guest-status costs the guest
+ * three processes, in the middle of its boot and perhaps under emulation; so before that it is
  * asked only now and then, for a guest that announces nothing, and to know what to say of one that
  * does not come up.
  *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several walkers share the tree: one that comes to a directory while another has nothing to do leaves it to that one. What a walker finds
- * is a stream of entries; where it left a directory to another, there is that one's stream, so that the visitor sees all in order.
+ * Several walkers share the tree: one that comes to a directory while another has nothing to do
+ * leaves it to that one. What a walker finds is a stream of entries; where it left a directory to
+ * another, there is that one's stream, so that the visitor sees all in order.
  */
 #include "tools/walk-ahead.h"
 
@@ -215,7 +216,10 @@ static struct chunk *take_chunk(struct mlimg_walk_ahead *a, struct stream *s)
 
 /* ---- walkers ---- */
 
-/* Leave a directory to a walker that has nothing to do. @return whether there was one; not without memory either */
+/*
+ * Leave a directory to a walker that has nothing to do. @return whether there was one; not without
+ * memory either
+ */
 static bool leave_to_another(struct mlimg_walk_ahead *a, struct item *dir)
 {
 	struct stream *s = calloc(1, sizeof(*s));

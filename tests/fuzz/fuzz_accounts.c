@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users and groups merged three ways: texts with lines "%%" between them, passwd of base, next and mine, then group, shadow, gshadow, subuid and
- * subgid. What comes out, merged on the same system again, stays as it is.
+ * Users and groups merged three ways: texts with lines "%%" between them, passwd of base, next and
+ * mine, then group, shadow, gshadow, subuid and subgid. What comes out, merged on the same system
+ * again, stays as it is.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Declarations of carve-outs: what is taken is a path that leads downwards, and lies in no other. */
+/*
+ * Declarations of carve-outs: what is taken is a path that leads downwards, and lies in no other.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Databases of records. The first byte is the form, the rest two databases with a line "%%" between
- * them. A difference must compose to what has no difference; the list of packages comes from the same text.
+ * them. A difference must compose to what has no difference; the list of packages comes from the
+ * same text.
  */
 #include <stdint.h>
 #include <stdlib.h>

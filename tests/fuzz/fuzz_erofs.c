@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading of a hostile index. The input is a list of changes to a sound one that has one of everything: records of five bytes, a
- * little-endian offset (modulo the index's size) and the byte to put there. They are made once to an index beside its layers, and once to a joined one with its
- * layers behind it. The superblock's checksum is made right again, since it would stop
- * every change to block 0 at the door. With FUZZ_SAY in the environment the error is printed.
+ * Reading of a hostile index. The input is a list of changes to a sound one that has one of
+ * everything: records of five bytes, a little-endian offset (modulo the index's size) and the byte
+ * to put there. They are made once to an index beside its layers, and once to a joined one with its
+ * layers behind it. The superblock's checksum is made right again, since it would stop every change
+ * to block 0 at the door. With FUZZ_SAY in the environment the error is printed.
  */
 #include "tests/lib/erofs-base.h"
 

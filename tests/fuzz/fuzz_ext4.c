@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading of a hostile image. The input is a list of changes to a sound image that has one of everything: records of five bytes, a
- * little-endian offset (modulo the image's size) and the byte to put there. The image has no checksums, which would stop nearly every
- * change at the door.
+ * Reading of a hostile image. The input is a list of changes to a sound image that has one of
+ * everything: records of five bytes, a little-endian offset (modulo the image's size) and the byte
+ * to put there. The image has no checksums, which would stop nearly every change at the door.
  */
 #include "tests/lib/ext4-base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An index's superblock and device table, and what lies behind a joined one, as they are and again with a checksum that fits, so that what is not
- * covered by it is reached.
+ * An index's superblock and device table, and what lies behind a joined one, as they are and again
+ * with a checksum that fits, so that what is not covered by it is reached.
  */
 #include <endian.h>
 #include <stdlib.h>

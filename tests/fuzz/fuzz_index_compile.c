@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An index over hostile layers. The input is a list of changes to a sound system layer, a software layer and a patch between them: records of five
- * bytes, a little-endian offset (modulo the size of all, one after the other) and the byte to put there. The images have no checksums, which would stop
- * nearly every change at the door. Whatever they hold, the index is made or an error is said, and three megabytes of layers
- * never become an index without bounds.
+ * An index over hostile layers. The input is a list of changes to a sound system layer, a software
+ * layer and a patch between them: records of five bytes, a little-endian offset (modulo the size of
+ * all, one after the other) and the byte to put there. The images have no checksums, which would
+ * stop nearly every change at the door. Whatever they hold, the index is made or an error is said,
+ * and three megabytes of layers never become an index without bounds.
  */
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reader of manifests; and what it takes, written and read again, must be the same text. Laid over itself it must merge,
- * or be refused: a patch's references are followed.
+ * The reader of manifests; and what it takes, written and read again, must be the same text. Laid
+ * over itself it must merge, or be refused: a patch's references are followed.
  */
 #include <stdio.h>
 #include <stdlib.h>

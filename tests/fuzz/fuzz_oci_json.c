@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON documents of a container image. The first byte says which one it is: l oci-layout, i an index, m a manifest, c a
- * configuration, s docker save's manifest.json; p a platform as people write it.
+ * The JSON documents of a container image. The first byte says which one it is: l oci-layout, i an
+ * index, m a manifest, c a configuration, s docker save's manifest.json; p a platform as people
+ * write it.
  */
 #include <stdint.h>
 #include <stdlib.h>

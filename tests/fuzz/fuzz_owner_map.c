@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The first line is a map of owners, the rest the value of a file's ACL and capability, which begins with its owner too. */
+/*
+ * The first line is a map of owners, the rest the value of a file's ACL and capability, which
+ * begins with its owner too.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

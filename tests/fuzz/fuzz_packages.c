@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dpkg's databases merged three ways. The first byte chooses the database, the rest is texts with lines "%%" between them: base, next, mine, then
- * what next and mine have as any package's list, and as diversions. What comes out, merged on the same system again, stays as it is.
+ * dpkg's databases merged three ways. The first byte chooses the database, the rest is texts with
+ * lines "%%" between them: base, next, mine, then what next and mine have as any package's list,
+ * and as diversions. What comes out, merged on the same system again, stays as it is.
  */
 #include <errno.h>
 #include <stdint.h>

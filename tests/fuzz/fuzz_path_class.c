@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines of reconcile.d: the file up to the first NUL, then paths that are classified, a NUL after each. */
+/*
+ * Lines of reconcile.d: the file up to the first NUL, then paths that are classified, a NUL after
+ * each.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Signatures and certificates: what is taken lies within what was read, and has the sizes that checking relies on. */
+/*
+ * Signatures and certificates: what is taken lies within what was read, and has the sizes that
+ * checking relies on.
+ */
 #include <stdlib.h>
 
 #include "guest-agent/pkcs7.h"

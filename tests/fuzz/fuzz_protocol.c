@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a host sends: however it is cut into pieces there are as many responses; each is one line, a JSON object that holds either "return"
- * or "error". The first byte of the input says how long the pieces are.
+ * What a host sends: however it is cut into pieces there are as many responses; each is one line, a
+ * JSON object that holds either "return" or "error". The first byte of the input says how long the
+ * pieces are.
  */
 #include <stdint.h>
 #include <stdlib.h>

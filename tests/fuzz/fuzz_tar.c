@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stranger's tar into a layer image: as a tar, as layers of a container image, and as the archive of one. It may be refused;
- * of one that is not, the image must be such that the reader takes it and finds the tree in it.
+ * A stranger's tar into a layer image: as a tar, as layers of a container image, and as the archive
+ * of one. It may be refused; of one that is not, the image must be such that the reader takes it
+ * and finds the tree in it.
  */
 #include <archive.h>
 #include <stdint.h>
@@ -94,7 +95,10 @@ static int read_tar(const struct input *in, struct mlimg_source_to *to, struct m
 	return mlimg_source_read_tar(in->file->path, to, err);
 }
 
-/* Without digests, which no mutation would get past: all of it upon all of it, so that markers find something to hide. */
+/*
+ * Without digests, which no mutation would get past: all of it upon all of it, so that markers find
+ * something to hide.
+ */
 static int read_layers(const struct input *in, struct mlimg_source_to *to, struct mlimg_err *err)
 {
 	struct memory_tar m = {.tar = {.name = "layer",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reconcile planned for a hostile user layer. The input is a list of changes to a sound image, as of fuzz_ext4.c; the lowest bit of the third byte
- * says which union driver wrote the upper. What is planned is read back.
+ * A reconcile planned for a hostile user layer. The input is a list of changes to a sound image, as
+ * of fuzz_ext4.c; the lowest bit of the third byte says which union driver wrote the upper. What is
+ * planned is read back.
  */
 #include "tests/lib/ext4-base.h"
 
@@ -12,7 +13,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* As the user's layer was made on, and as it will lie on: whatever is in both, and something besides. */
+/*
+ * As the user's layer was made on, and as it will lie on: whatever is in both, and something
+ * besides.
+ */
 static struct mlimg_manifest *stack_of(const char *text)
 {
 	struct mlimg_manifest *m;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: benchtree [-f FILES] [-b BYTES] [-d DIRECTORIES] [-l LINKS] [-s SAME] [-e EMPTY] DIRECTORY
- * Makes a new directory for benchmarks, the same on every machine: FILES regular files of BYTES in all, in DIRECTORIES nested ones, LINKS
- * symbolic links; of the files the last SAME have the contents of others. EMPTY further files, without contents, lie in one more directory.
+ * Makes a new directory for benchmarks, the same on every machine: FILES regular files of BYTES in
+ * all, in DIRECTORIES nested ones, LINKS symbolic links; of the files the last SAME have the
+ * contents of others. EMPTY further files, without contents, lie in one more directory.
  *
- * Sizes are spread as in the /usr of a Debian 12 with systemd and a kernel (9,114 files): many small files, few large ones that hold most of
- * the bytes. Contents cannot be compressed.
+ * Sizes are spread as in the /usr of a Debian 12 with systemd and a kernel (9,114 files): many
+ * small files, few large ones that hold most of the bytes. Contents cannot be compressed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,9 @@
 #define DIR_PATH_MAX 1024
 #define TIME_S 1700000000 /* of all that is made, so that trees made at different times are equal */
 
-/* Sizes that a part of the files does not exceed; between two of them every size is equally likely. */
+/*
+ * Sizes that a part of the files does not exceed; between two of them every size is equally likely.
+ */
 static const struct {
 	double part;
 	uint64_t size;
@@ -93,7 +96,10 @@ static void make_file(const char *path, uint64_t id, uint64_t size)
 
 static char (*dirs)[DIR_PATH_MAX];
 
-/* Nested as a tree is that grows at random, and prefers to grow near its root: the deepest is some 10 levels down where there are thousands. */
+/*
+ * Nested as a tree is that grows at random, and prefers to grow near its root: the deepest is some
+ * 10 levels down where there are thousands.
+ */
 static void make_dirs(unsigned n)
 {
 	dirs = calloc(n + 1, sizeof(*dirs));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: compose-index [-f] INDEX TREE LAYER…
- * An index over layers, bottom first, with all that is in the directory TREE as composed entries (tools/index-merge.h); with -f all but its
- * directories.
+ * usage: compose-index [-f] INDEX TREE LAYER… An index over layers, bottom first, with all that is
+ * in the directory TREE as composed entries (tools/index-merge.h); with -f all but its directories.
  */
 #include <fcntl.h>
 #include <stdio.h>

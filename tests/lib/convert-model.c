@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: convert-model DIR TO STEPS
- * Converts the user layer mounted on DIR as `mlimg-agent convert` does, but ends the process, as a kill would, before step STEPS, counted from
+ * usage: convert-model DIR TO STEPS Converts the user layer mounted on DIR as `mlimg-agent convert`
+ * does, but ends the process, as a kill would, before step STEPS, counted from
  * 0. Prints "done" when there were not as many.
  */
 #include <fcntl.h>

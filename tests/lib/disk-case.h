@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file disk-case.h
- * A case of the model of reconcile on the disk: stacks of layers, a user layer whose upper the kernel's overlayfs writes, and boots of mlimg-agent.
- * In the working directory, an empty file system of the case's own:
+ * A case of the model of reconcile on the disk: stacks of layers, a user layer whose upper the
+ * kernel's overlayfs writes, and boots of mlimg-agent. In the working directory, an empty file
+ * system of the case's own:
  *
  *     run/                   what mlimg-agent is given as --root
  *     run/STACK/N/           layer N of a stack: rootfs and mlimg
@@ -95,7 +96,8 @@ TEST_UNUSED static void read_tree(const char *path, struct tree *ret)
  * All of a tree as text.
  *
  * @param has_times  else they do not count
- * @param has_notes  else these do not: what the kernel notes in an upper when it is read, and what the agent has copies forget
+ * @param has_notes  else these do not: what the kernel notes in an upper when it is read, and what
+ *                   the agent has copies forget
  */
 TEST_UNUSED static char *list_tree(const char *path, bool has_times, bool has_notes)
 {

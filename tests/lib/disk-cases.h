@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file disk-cases.h
- * Runs cases of disk-case.h: each in a process and a file system of its own, with a seed of its own. One that fails is run again and again without
- * some of what the user did, as long as it still fails.
+ * Runs cases of disk-case.h: each in a process and a file system of its own, with a seed of its
+ * own. One that fails is run again and again without some of what the user did, as long as it still
+ * fails.
  */
 #ifndef MLIMG_TEST_DISK_CASES_H
 #define MLIMG_TEST_DISK_CASES_H

@@ -22,7 +22,10 @@ static bool has_line(const char *text, const char *line, size_t size)
 	return false;
 }
 
-/* What a change leaves that was killed when all was done but cleaning up; it means nothing, and the next change removes it. */
+/*
+ * What a change leaves that was killed when all was done but cleaning up; it means nothing, and the
+ * next change removes it.
+ */
 static bool is_leftover(const char *line)
 {
 	static const char *const names[] = {

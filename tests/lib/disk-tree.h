@@ -64,7 +64,10 @@ static void set_attributes(const char *path, const struct mlimg_entry *e)
 	MUST(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
 }
 
-/** Make a tree of a manifest in @p dir, which is there. Attributes last and from the end, since what is made in a directory changes its time. */
+/**
+ * Make a tree of a manifest in @p dir, which is there. Attributes last and from the end, since what
+ * is made in a directory changes its time.
+ */
 TEST_UNUSED static void make_tree(
 	const char *dir, const struct mlimg_manifest *m, tree_contents_fn *contents)
 {

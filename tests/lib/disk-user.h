@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file disk-user.h
- * What a user does in a merged root: random operations on the few names of the model of reconcile (model-random.h), so that they often meet
- * what the stacks have. Each is what a program does: writes in place, replaces as dpkg and editors do, renames, removes and makes anew. One that cannot
- * be done, for there is nothing, or something else, does nothing: so any of them can be left out, and the others stay the same.
+ * What a user does in a merged root: random operations on the few names of the model of reconcile
+ * (model-random.h), so that they often meet what the stacks have. Each is what a program does:
+ * writes in place, replaces as dpkg and editors do, renames, removes and makes anew. One that
+ * cannot be done, for there is nothing, or something else, does nothing: so any of them can be left
+ * out, and the others stay the same.
  */
 #ifndef MLIMG_TEST_DISK_USER_H
 #define MLIMG_TEST_DISK_USER_H
@@ -20,7 +22,8 @@ enum user_verb {
 	USER_WRITE,  /**< contents, from the beginning */
 	USER_CHANGE, /**< one byte in place */
 	USER_EMPTY,  /**< truncate */
-	USER_APPEND, /**< to what is empty; else opened for writing, no more: a copy, and the same */
+	/** to what is empty; else opened for writing, no more: a copy, and the same */
+	USER_APPEND,
 	USER_REPLACE, /**< a new file is written and renamed over it, as dpkg does */
 	USER_BACKUP,  /**< it is renamed, and a new one takes its place, as editors do */
 	USER_MODE,
@@ -202,7 +205,10 @@ TEST_UNUSED static void user_make(const struct user_op *op, const char *path)
 		FAIL("%s: %s: %s", user_verb_name(op->verb), path, strerror(errno));
 }
 
-/* @return whether the directory that holds it is one, and no link to one: the model's names do not go through links */
+/*
+ * @return whether the directory that holds it is one, and no link to one: the model's names do not
+ * go through links
+ */
 TEST_UNUSED static bool user_has_place(const char *path)
 {
 	char dir[PATH_SIZE];
@@ -217,7 +223,10 @@ TEST_UNUSED static bool user_has_place(const char *path)
 	return true;
 }
 
-/* @return whether a directory would go deeper than the model's: its contents would have names that it has not */
+/*
+ * @return whether a directory would go deeper than the model's: its contents would have names that
+ * it has not
+ */
 TEST_UNUSED static bool user_goes_deeper(const char *from, const char *to)
 {
 	return user_type(from) == S_IFDIR && depth_of(to) > depth_of(from);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file erofs-base.h
- * A small index over two layers, with one of everything, in memory, for tests that damage it; and what they do with it. The programs that make it must
- * be in PATH or beneath the working directory.
+ * A small index over two layers, with one of everything, in memory, for tests that damage it; and
+ * what they do with it. The programs that make it must be in PATH or beneath the working directory.
  */
 #ifndef MLIMG_TEST_EROFS_BASE_H
 #define MLIMG_TEST_EROFS_BASE_H
@@ -133,7 +133,8 @@ static inline int erofs_base_walk(const char *path, struct mlimg_err *err)
  * @param size    its bytes
  * @param layers  paths of its layers
  * @param err     the first error
- * @return        0 when nothing was wrong, else the first error's code; aborts when an error is not one
+ * @return        0 when nothing was wrong, else the first error's code; aborts when an error is not
+ *                one
  */
 static inline int erofs_base_examine(
 	const uint8_t *data, size_t size, char layers[2][64], struct mlimg_err *err)

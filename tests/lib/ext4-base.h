@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-base.h
- * A small layer image that has one of everything, in memory, for tests that damage it, and what they do with it; and two more to lie above. They are made by
- * tests/lib/handmade-layer, which must be in PATH or beneath the working directory.
+ * A small layer image that has one of everything, in memory, for tests that damage it, and what
+ * they do with it; and two more to lie above. They are made by tests/lib/handmade-layer, which must
+ * be in PATH or beneath the working directory.
  */
 #ifndef MLIMG_TEST_EXT4_BASE_H
 #define MLIMG_TEST_EXT4_BASE_H
@@ -53,7 +54,9 @@ static const char base_script[] =
 	"END\n"
 	"handmade-layer -s 1M -d $d/script $d/t $1 -N 256 -O ^has_journal,^resize_inode,$2\n";
 
-/** A software layer above it: merged and opaque directories, whiteouts, another type, hard links. */
+/**
+ * A software layer above it: merged and opaque directories, whiteouts, another type, hard links.
+ */
 static const char above_script[] =
 	"mkdir -p $d/t/etc $d/t/many $d/t/boot $d/t/vmlinuz\n"
 	"echo other >$d/t/etc/motd; echo new >$d/t/etc/new; ln $d/t/etc/new $d/t/many/also-new\n"
@@ -70,7 +73,10 @@ static const char above_script[] =
 	"handmade-layer -k software -s 1M -d $d/script $d/t $1 -N 256 -O "
 	"^has_journal,^resize_inode,$2\n";
 
-/** A patch between the two: references by another path, by their own, of several names, and a file that only the patch has. */
+/**
+ * A patch between the two: references by another path, by their own, of several names, and a file
+ * that only the patch has.
+ */
 static const char patch_script[] =
 	"mkdir -p $d/t/etc $d/t/boot $d/t/deep/er\n"
 	"truncate -s 5 $d/t/etc/moved $d/t/etc/motd $d/t/deep/er/again\n"
@@ -89,7 +95,10 @@ static const char patch_script[] =
 	"handmade-layer -k patch -b $(printf %064d 2) -s 1M -d $d/script $d/t $1 -N 256 -O "
 	"^has_journal,^resize_inode,$2\n";
 
-/** A user layer: copies, whiteouts, an opaque and a renamed directory, hard links, and what unionfs-fuse would have written. */
+/**
+ * A user layer: copies, whiteouts, an opaque and a renamed directory, hard links, and what
+ * unionfs-fuse would have written.
+ */
 static const char user_script[] =
 	"mkdir -p $d/t/etc $d/t/home/opaque $d/t/home/renamed $d/t/.unionfs-fuse/home\n"
 	"echo mine >$d/t/etc/motd; echo one >$d/t/etc/a; ln $d/t/etc/a $d/t/home/b\n"
@@ -213,7 +222,8 @@ static inline void base_take_out(const struct mlimg_itree *tree, struct mlimg_er
  * @param data  the image
  * @param size  its bytes
  * @param err   the first error
- * @return      0 when nothing was wrong, else the first error's code; aborts when an error is not one
+ * @return      0 when nothing was wrong, else the first error's code; aborts when an error is not
+ *              one
  */
 static inline int base_examine(const uint8_t *data, size_t size, struct mlimg_err *err)
 {

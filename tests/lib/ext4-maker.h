@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file ext4-maker.h
- * Images made with the ext4 writer alone, for its tests: begin(), add() what is in it, finish(), check(), done().
+ * Images made with the ext4 writer alone, for its tests: begin(), add() what is in it, finish(),
+ * check(), done().
  */
 #ifndef MLIMG_TESTS_EXT4_MAKER_H
 #define MLIMG_TESTS_EXT4_MAKER_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Plays QEMU with a guest in it, for tests of mlimg-vm: listens on the sockets that its command line names, takes the clients
- * of console, qmp and agent in this order, then does what the file $FAKE_QEMU says, a step a line:
+ * Plays QEMU with a guest in it, for tests of mlimg-vm: listens on the sockets that its command
+ * line names, takes the clients of console, qmp and agent in this order, then does what the file
+ * $FAKE_QEMU says, a step a line:
  *
  *     print TEXT        on the console          warn TEXT      on stderr
  *     agent TEXT        a line on the agent's port; \xHH for a byte

@@ -7,14 +7,17 @@
  *        fsprobe umount DIR
  *        fsprobe partition DEVICE NUMBER START BYTES    tell the kernel of a partition
  *
- * What the depth benchmark does on the host and in a guest that has no other programs than this and busybox; statically linked.
+ * What the depth benchmark does on the host and in a guest that has no other programs than this and
+ * busybox; statically linked.
  *
- * The tree has FILES files, 50 in a directory, 20 directories in a directory, and follows from the numbers alone. Every layer
- * has every directory; each file is in one layer, chosen at random, so all depths show the same merged tree.
+ * The tree has FILES files, 50 in a directory, 20 directories in a directory, and follows from the
+ * numbers alone. Every layer has every directory; each file is in one layer, chosen at random, so
+ * all depths show the same merged tree.
  *
- * Operations: stat, missing (lstat of names that no layer has), list (of directories), read (open, read to the end, close). Each is done
- * COUNT times at most, in an order that follows from SEED, on the file system as it was just mounted, and once more after that. What is found
- * is checked: a benchmark of errors is fast.
+ * Operations: stat, missing (lstat of names that no layer has), list (of directories), read (open,
+ * read to the end, close). Each is done COUNT times at most, in an order that follows from SEED, on
+ * the file system as it was just mounted, and once more after that. What is found is checked: a
+ * benchmark of errors is fast.
  */
 #include <dirent.h>
 #include <errno.h>

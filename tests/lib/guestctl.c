@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The host's end of the tests' command channel: runs a command in a guest, through the unix socket of its virtio-serial
- * port org.mlimg.test.0, and ends with the command's exit code. The protocol is in guest-shell.
+ * The host's end of the tests' command channel: runs a command in a guest, through the unix socket
+ * of its virtio-serial port org.mlimg.test.0, and ends with the command's exit code. The protocol
+ * is in guest-shell.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -110,7 +111,10 @@ static void send_all(struct channel *c, const char *text, size_t size)
 	}
 }
 
-/* Next line without its newline, valid until the next call; NULL when there was none until @until_ms. */
+/*
+ * Next line without its newline, valid until the next call; NULL when there was none until
+ * @until_ms.
+ */
 static char *read_line(struct channel *c, int64_t until_ms)
 {
 	char *end;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: layerdir KIND NAME VERSION TREE OUT [OVER...]
- * Makes in the directory OUT the /mlimg of a layer that holds TREE (layerdir.h). Prints the build id.
+ * usage: layerdir KIND NAME VERSION TREE OUT [OVER...] Makes in the directory OUT the /mlimg of a
+ * layer that holds TREE (layerdir.h). Prints the build id.
  */
 #include "tests/lib/layerdir.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file layerdir.h
- * The /mlimg of a layer in a directory: what is seen of a mounted layer by who does not look at the tree itself.
+ * The /mlimg of a layer in a directory: what is seen of a mounted layer by who does not look at the
+ * tree itself.
  */
 #ifndef MLIMG_TEST_LAYERDIR_H
 #define MLIMG_TEST_LAYERDIR_H

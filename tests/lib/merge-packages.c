@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: merge-packages BASE NEXT MINE OUT
- * Three trees of packages, and a copy of NEXT that becomes what a user of MINE sees on NEXT: what packages.h says of packages' files, and else the
- * simplest there is (what the user changed is his where next left it as it was). MINE is a tree of hard links to BASE in which dpkg has worked: what is
- * another inode there is what an upper would hold. Prints the notes, then "NAME VERDICT" of each package that is not plain.
+ * usage: merge-packages BASE NEXT MINE OUT Three trees of packages, and a copy of NEXT that becomes
+ * what a user of MINE sees on NEXT: what packages.h says of packages' files, and else the simplest
+ * there is (what the user changed is his where next left it as it was). MINE is a tree of hard
+ * links to BASE in which dpkg has worked: what is another inode there is what an upper would hold.
+ * Prints the notes, then "NAME VERDICT" of each package that is not plain.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: merged [-c] IMAGE...
- * Prints the merged manifest of a stack of layer images, bottom first. -c: reads the contents of every file, and fails where they are not
- * those of the manifest.
+ * usage: merged [-c] IMAGE... Prints the merged manifest of a stack of layer images, bottom first.
+ * -c: reads the contents of every file, and fails where they are not those of the manifest.
  */
 #include <stdio.h>
 #include <string.h>

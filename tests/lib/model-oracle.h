@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file model-oracle.h
- * What a user must see after a reconcile, by the words of libmlimg/reconcile.h and libmlimg/reconcile-plan.h, computed apart from the planner and
- * without its plan: path by path, from what the old stack and the new one have there and what he has made of it.
+ * What a user must see after a reconcile, by the words of libmlimg/reconcile.h and
+ * libmlimg/reconcile-plan.h, computed apart from the planner and without its plan: path by path,
+ * from what the old stack and the new one have there and what he has made of it.
  */
 #ifndef MLIMG_TEST_MODEL_ORACLE_H
 #define MLIMG_TEST_MODEL_ORACLE_H
@@ -57,7 +58,10 @@ struct oracle_merge {
 	bool is_conflict, has_content_conflict, has_next_contents;
 };
 
-/* Three ways: @return which of mine (0) and next (1); notes a conflict. "Not in base" is not equal to anything. */
+/*
+ * Three ways: @return which of mine (0) and next (1); notes a conflict. "Not in base" is not equal
+ * to anything.
+ */
 TEST_UNUSED static int choose(
 	bool mine_is_base, bool next_is_base, bool mine_is_next, bool *conflict)
 {
@@ -125,7 +129,10 @@ TEST_UNUSED static int merge_contents(int base, int next, int mine)
 
 /* --- what was renamed --- */
 
-/* @return whether something that lies beneath at @lower hides from where a directory was renamed that is not below @path itself, if that is given */
+/*
+ * @return whether something that lies beneath at @lower hides from where a directory was renamed
+ * that is not below @path itself, if that is given
+ */
 TEST_UNUSED static bool covers(struct oracle *o, const char *path, const char *lower)
 {
 	for (size_t i = 0; lower && i < o->n_renamed; i++) {
@@ -180,7 +187,10 @@ TEST_UNUSED static void find_renamed_in(struct oracle *o, const char *path, cons
 	}
 }
 
-/* What is set aside takes others with it, so that what hides something for their sake may be set aside as well. */
+/*
+ * What is set aside takes others with it, so that what hides something for their sake may be set
+ * aside as well.
+ */
 TEST_UNUSED static void find_renamed(struct oracle *o)
 {
 	static struct oracle_renamed found[TREE_MAX];

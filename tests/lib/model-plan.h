@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file model-plan.h
- * Has the planner of reconcile plan for trees in memory, and carries its plan out there, as libmlimg/plan.h says it.
+ * Has the planner of reconcile plan for trees in memory, and carries its plan out there, as
+ * libmlimg/plan.h says it.
  */
 #ifndef MLIMG_TEST_MODEL_PLAN_H
 #define MLIMG_TEST_MODEL_PLAN_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file model-random.h
- * Random stacks and uppers for the model of reconcile: few names, so that all three sides often have the same paths.
+ * Random stacks and uppers for the model of reconcile: few names, so that all three sides often
+ * have the same paths.
  */
 #ifndef MLIMG_TEST_MODEL_RANDOM_H
 #define MLIMG_TEST_MODEL_RANDOM_H
@@ -257,7 +258,10 @@ TEST_UNUSED static void random_links(struct tree *upper)
 	}
 }
 
-/* What was renamed leaves a whiteout behind, as rename(2) in an overlay does; @return whether the directory of the upper is there for it */
+/*
+ * What was renamed leaves a whiteout behind, as rename(2) in an overlay does; @return whether the
+ * directory of the upper is there for it
+ */
 TEST_UNUSED static bool has_way(struct random_upper *r, const char *path)
 {
 	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {

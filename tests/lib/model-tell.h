@@ -65,8 +65,9 @@ TEST_UNUSED static bool has_anywhere(const struct tree *t, int content)
 }
 
 /**
- * What the user had written, and is neither to be seen nor set aside. Contents that the stacks have may go; to undo, those may that became part of a
- * merged text, that are a derived file's, which is made anew, or the NAME.mlimg-new's of a former change.
+ * What the user had written, and is neither to be seen nor set aside. Contents that the stacks have
+ * may go; to undo, those may that became part of a merged text, that are a derived file's, which is
+ * made anew, or the NAME.mlimg-new's of a former change.
  *
  * @param undo  what is in undo; NULL: it is not known
  * @return      a path of the upper, or NULL

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file model-trees.h
- * Small random trees for the model of reconcile, and what a union shows of two of them. All of it is written to be plainly right: trees are
- * lists that are searched from the beginning. Nothing of libmlimg but the form of an entry, SHA-256 and memory is used.
+ * Small random trees for the model of reconcile, and what a union shows of two of them. All of it
+ * is written to be plainly right: trees are lists that are searched from the beginning. Nothing of
+ * libmlimg but the form of an entry, SHA-256 and memory is used.
  *
  * What is said here of an overlay is from the kernel's Documentation/filesystems/overlayfs.rst.
  */
@@ -140,7 +141,8 @@ TEST_UNUSED static bool is_a_whiteout(const struct mlimg_entry *e)
 /* --- contents --- */
 
 /**
- * Contents 1 to 64 are texts of three lines that may differ, with others between them that do not; 65 to 68 are not text; 0 is nothing.
+ * Contents 1 to 64 are texts of three lines that may differ, with others between them that do not;
+ * 65 to 68 are not text; 0 is nothing.
  */
 #define CONTENTS 69
 
@@ -217,7 +219,10 @@ TEST_UNUSED static bool is_equal(const struct mlimg_entry *a, const struct mlimg
 
 /* --- what a union shows --- */
 
-/** @return where a directory's contents lie in the lower layers; @p lower: where they would if it had not been renamed, or NULL */
+/**
+ * @return where a directory's contents lie in the lower layers; @p lower: where they would if it
+ * had not been renamed, or NULL
+ */
 TEST_UNUSED static const char *redirected(const struct mlimg_entry *dir, const char *lower)
 {
 	const char *to = xattr_text(dir, REDIRECT), *slash;
@@ -251,7 +256,10 @@ TEST_UNUSED static void show_lower(
 	}
 }
 
-/** Show what is in a directory of the union: @p path in the upper, @p lower beneath it, or nothing (NULL). */
+/**
+ * Show what is in a directory of the union: @p path in the upper, @p lower beneath it, or nothing
+ * (NULL).
+ */
 TEST_UNUSED static void show_within(struct tree *ret, struct tree *layer, struct tree *upper,
 	const char *path, const char *lower)
 {

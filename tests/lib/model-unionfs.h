@@ -34,7 +34,9 @@ TEST_UNUSED static void strip_marks(struct mlimg_entry *e)
 			set_xattr(e, e->xattrs[i].name, NULL);
 }
 
-/** The same changes as unionfs-fuse writes them: it makes no directory opaque that hides nothing. */
+/**
+ * The same changes as unionfs-fuse writes them: it makes no directory opaque that hides nothing.
+ */
 TEST_UNUSED static void make_raw(struct tree *base, const struct tree *upper, struct tree *raw)
 {
 	raw->n = 0;
@@ -50,7 +52,10 @@ TEST_UNUSED static void make_raw(struct tree *base, const struct tree *upper, st
 	}
 }
 
-/* The next operation but those by which a directory that is opaque is joined, of which there are more in overlayfs' form. */
+/*
+ * The next operation but those by which a directory that is opaque is joined, of which there are
+ * more in overlayfs' form.
+ */
 TEST_UNUSED static const struct mlimg_plan_op *next_op(const struct mlimg_plan *plan, size_t *at)
 {
 	while (*at < plan->n_ops && plan->ops[*at].verb == MLIMG_PLAN_JOIN)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compares mlimg_manifest_merge() with the kernel: makes random layers on disk, mounts them with overlayfs, walks
- * the mount, and expects of every entry what the merged manifest says. Then makes images of the same layers, compiles them into an
- * index, mounts that, and expects the same again; and mounts the layers with unionfs-fuse, as a boot does, and expects it once more. Needs root, for
- * trusted.* and mount(2).
+ * Compares mlimg_manifest_merge() with the kernel: makes random layers on disk, mounts them with
+ * overlayfs, walks the mount, and expects of every entry what the merged manifest says. Then makes
+ * images of the same layers, compiles them into an index, mounts that, and expects the same again;
+ * and mounts the layers with unionfs-fuse, as a boot does, and expects it once more. Needs root,
+ * for trusted.* and mount(2).
  */
 #include "libmlimg/merge.h"
 
@@ -49,7 +50,9 @@ static struct mlimg_manifest *read_tree(const char *path)
 	return m;
 }
 
-/* A layer on disk. What is read of it must be what it was made from; that is a test of the walker. */
+/*
+ * A layer on disk. What is read of it must be what it was made from; that is a test of the walker.
+ */
 static struct mlimg_manifest *make_layer(const char *path, unsigned flags)
 {
 	struct mlimg_manifest *made = random_manifest(flags), *read;
@@ -169,7 +172,10 @@ static void run(const char *command)
 		FAIL("status %d of: %s", status, command);
 }
 
-/* Images of former versions of the system, each a patch upon those before it. @bases: as options of mlimg-mkfs */
+/*
+ * Images of former versions of the system, each a patch upon those before it. @bases: as options of
+ * mlimg-mkfs
+ */
 static void make_former(size_t n, char *ret_images, char *ret_bases)
 {
 	char command[1000], path[PATH_SIZE];
@@ -186,8 +192,8 @@ static void make_former(size_t n, char *ret_images, char *ret_bases)
 }
 
 /*
- * The same stack once more, compiled: layer images 0.img and up of the directories 0 and up. The system may be made of others by patches, which
- * must make no difference.
+ * The same stack once more, compiled: layer images 0.img and up of the directories 0 and up. The
+ * system may be made of others by patches, which must make no difference.
  */
 static void check_index(size_t n, const struct mlimg_manifest *merged)
 {
@@ -256,7 +262,10 @@ static void check_stack(enum also also)
 
 	for (size_t i = n; i-- > 0;) {
 		snprintf(path, sizeof(path), "%zu", i);
-		/* A system layer has nothing beneath it to hide, and mlimg-mkfs takes no whiteouts there. */
+		/*
+		 * A system layer has nothing beneath it to hide, and mlimg-mkfs takes no whiteouts
+		 * there.
+		 */
 		layers[i] = make_layer(path, with_index && !i ? RANDOM_ANY_NAMES : RANDOM_LAYER);
 		strcat(strcat(options, path), i ? ":" : "");
 	}

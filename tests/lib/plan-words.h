@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cases of the planner (libmlimg/reconcile-plan.h), a line or two each. For the tests of a subject of it, each of which is a program that includes this.
+ * Cases of the planner (libmlimg/reconcile-plan.h), a line or two each. For the tests of a subject
+ * of it, each of which is a program that includes this.
  *
- * Trees are written as words: PATH=WHAT, where WHAT is d (a directory), A, B, ... (a file that has the letter and a newline in it), T:a/b/c (a file of
- * these lines, in which _ is a blank and # a slash), >TARGET (a link), W (a whiteout), o (an opaque directory), r:REDIRECT (a renamed directory), n (a FIFO); then, each behind a comma,
- * mNNN (mode), uN, gN (owner), x=V (the xattr user.x), #N (number of a group of hard links). Directories on the way need not be written. So are plans.
+ * Trees are written as words: PATH=WHAT, where WHAT is d (a directory), A, B, ... (a file that has
+ * the letter and a newline in it), T:a/b/c (a file of these lines, in which _ is a blank and # a
+ * slash), >TARGET (a link), W (a whiteout), o (an opaque directory), r:REDIRECT (a renamed
+ * directory), n (a FIFO); then, each behind a comma, mNNN (mode), uN, gN (owner), x=V (the xattr
+ * user.x), #N (number of a group of hard links). Directories on the way need not be written. So are
+ * plans.
  */
 #ifndef MLIMG_TEST_PLAN_WORDS_H
 #define MLIMG_TEST_PLAN_WORDS_H

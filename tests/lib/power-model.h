@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file power-model.h
- * What powerload does to a guest's root, as numbers: step N of the load and what it leaves follow from N alone. So whoever knows how many steps were
- * promised knows every byte that must be there, in the guest and on the host that looks at its disk after a power cut.
+ * What powerload does to a guest's root, as numbers: step N of the load and what it leaves follow
+ * from N alone. So whoever knows how many steps were promised knows every byte that must be there,
+ * in the guest and on the host that looks at its disk after a power cut.
  *
- * There are objects of four kinds. The system layer has most of them already, so that the load copies up, hides and redirects:
+ * There are objects of four kinds. The system layer has most of them already, so that the load
+ * copies up, hides and redirects:
  *
  *     file   replaced as dpkg does it, appended to, removed
  *     dir    two files; renamed to and fro, one of its files replaced
  *     tree   four files; made elsewhere and renamed to its place, as npm does it; renamed away and removed
  *     page   4096 bytes in the middle of a file, overwritten in place, as a database does it
  *
- * A step changes one object. It is atomic: a power cut in it leaves the object as before or as after it, but for what is appended, of which a part may be
- * there, and for temporary names.
+ * A step changes one object. It is atomic: a power cut in it leaves the object as before or as
+ * after it, but for what is appended, of which a part may be there, and for temporary names.
  */
 #ifndef POWER_MODEL_H
 #define POWER_MODEL_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file power-steps.h
- * The steps of powerload (power-model.h) as a file system sees them. Beneath @p root; what fails ends the program.
+ * The steps of powerload (power-model.h) as a file system sees them. Beneath @p root; what fails
+ * ends the program.
  */
 #ifndef POWER_STEPS_H
 #define POWER_STEPS_H
@@ -126,7 +127,10 @@ static void put_part(const char *path, size_t object, unsigned file, uint32_t pa
 
 /* ---- steps ---- */
 
-/* The order of dpkg: the new file beside the old one and durable, the old one under another name, one for the other. */
+/*
+ * The order of dpkg: the new file beside the old one and durable, the old one under another name,
+ * one for the other.
+ */
 static void replace(const char *path, size_t object, unsigned file, uint32_t part)
 {
 	char fresh[PATH_BYTES + 16], old[PATH_BYTES + 16];

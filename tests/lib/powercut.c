@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: powercut LOG IMAGE CUT CUTS SEED [ATOM]
- * Makes of IMAGE, a copy of a disk as it was when the log of its writes began, what may be on it after a power cut: what a flush has made durable
+ * usage: powercut LOG IMAGE CUT CUTS SEED [ATOM] Makes of IMAGE, a copy of a disk as it was when
+ * the log of its writes began, what may be on it after a power cut: what a flush has made durable
  * before the cut, and of what was written since anything.
  *
- * The log is QEMU's (block driver blklogwrites), in the format of the kernel's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst,
- * drivers/md/dm-log-writes.c; all little-endian): in sectors of the size that the first one names, a superblock, then entries of one
- * sector each with the data of a write behind it.
+ * The log is QEMU's (block driver blklogwrites), in the format of the kernel's dm-log-writes
+ * (Documentation/admin-guide/device-mapper/log-writes.rst, drivers/md/dm-log-writes.c; all
+ * little-endian): in sectors of the size that the first one names, a superblock, then entries of
+ * one sector each with the data of a write behind it.
  *
  *     superblock: u64 magic, u64 version 1, u64 entries, u32 sector size
  *     entry:      u64 sector, u64 sectors, u64 flags (1 flush, 2 FUA, 4 discard, 8 mark), u64 length of a mark's data
  *
- * QEMU logs what is done, in the order in which it was done, and a flush when it has ended. What is written between two flushes may be on the disk or
- * not, in any order, for a disk may hold it in its cache; but a cache keeps the order of what is written to the same place. A disk writes ATOM bytes
- * (4096) as a whole; a longer write may be torn.
+ * QEMU logs what is done, in the order in which it was done, and a flush when it has ended. What is
+ * written between two flushes may be on the disk or not, in any order, for a disk may hold it in
+ * its cache; but a cache keeps the order of what is written to the same place. A disk writes ATOM
+ * bytes (4096) as a whole; a longer write may be torn.
  *
- * A write that ended while a flush was under way is logged before it, and taken for durable, which it need not be: the log cannot tell.
+ * A write that ended while a flush was under way is logged before it, and taken for durable, which
+ * it need not be: the log cannot tell.
  *
- * Cuts are spread over the log: of CUTS the first half between the flushes before the first promise (powerload.c), which is the boot, the others
- * behind. The image's last sector then says how many promises were made before the cut. Cut CUTS is none: the whole log is replayed.
+ * Cuts are spread over the log: of CUTS the first half between the flushes before the first promise
+ * (powerload.c), which is the boot, the others behind. The image's last sector then says how many
+ * promises were made before the cut. Cut CUTS is none: the whole log is replayed.
  */
 #include <endian.h>
 #include <errno.h>
@@ -191,7 +195,10 @@ static uint64_t apply_unflushed(size_t from, size_t end, enum way way)
 	return kept;
 }
 
-/* Intervals between flushes in which something was written; interval i ends before the flush ends[i]. @return their number */
+/*
+ * Intervals between flushes in which something was written; interval i ends before the flush
+ * ends[i]. @return their number
+ */
 static size_t find_intervals(size_t *ends, size_t *ret_n_boot)
 {
 	bool is_written = false, is_boot = true;

@@ -7,10 +7,12 @@
  *
  * DISK is the user layer's disk or its image; without it that of /run/mlimg/user.
  *
- * A load for power cuts: steps (power-model.h) that end with fsync(2), each followed by a promise that it is durable. A promise is two things: the
- * last 512 bytes of the user layer's disk, which are no part of a file system of 4096-byte blocks when the disk's size is no multiple of them, and a line
- * on the virtio-serial port org.mlimg.promise.0, or on stdout where that is missing. The sector is written past the page cache and without a flush: in
- * a log of the disk's writes it stands behind the flush that it speaks of. "run" says on the port
+ * A load for power cuts: steps (power-model.h) that end with fsync(2), each followed by a promise
+ * that it is durable. A promise is two things: the last 512 bytes of the user layer's disk, which
+ * are no part of a file system of 4096-byte blocks when the disk's size is no multiple of them, and
+ * a line on the virtio-serial port org.mlimg.promise.0, or on stdout where that is missing. The
+ * sector is written past the page cache and without a flush: in a log of the disk's writes it
+ * stands behind the flush that it speaks of. "run" says on the port
  *
  *     checked N      N steps were promised, and all that they did is there
  *     promise N      step N is durable
@@ -111,7 +113,10 @@ static bool holds(size_t object, const struct object *o, bool is_prefix_well)
 	}
 }
 
-/* Whether a name that begins with @path's last component is one that @o has now, or may have in the middle of a step. */
+/*
+ * Whether a name that begins with @path's last component is one that @o has now, or may have in the
+ * middle of a step.
+ */
 static bool is_known(const struct object *o, const char *name, bool is_under_way)
 {
 	static const char *const temporary[] = {".dpkg-new", ".dpkg-tmp", ".new", ".old"};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file random-tar.h
- * Random manifests (random-manifest.h) as tars that hold what the manifest says: as overlayfs has its layers, or as OCI images
- * have theirs.
+ * Random manifests (random-manifest.h) as tars that hold what the manifest says: as overlayfs has
+ * its layers, or as OCI images have theirs.
  */
 #ifndef MLIMG_TEST_RANDOM_TAR_H
 #define MLIMG_TEST_RANDOM_TAR_H
@@ -132,8 +132,8 @@ TEST_UNUSED static void random_tar(
 }
 
 /**
- * @return a random manifest that a tar can hold. libarchive reads fractions of seconds before 1970 as
- *         others, and writes xattrs whose names are not ASCII twice, under two names
+ * @return a random manifest that a tar can hold. libarchive reads fractions of seconds before 1970
+ *         as others, and writes xattrs whose names are not ASCII twice, under two names
  */
 TEST_UNUSED static struct mlimg_manifest *random_tar_manifest(unsigned flags)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: randops SEED COUNT DIRECTORY
- * Does COUNT random things to a tree, as its users might: renames directories and files, writes, removes, makes new ones,
- * changes attributes. What cannot be done (a directory into itself) is passed over. Same seed and tree, same result.
+ * usage: randops SEED COUNT DIRECTORY Does COUNT random things to a tree, as its users might:
+ * renames directories and files, writes, removes, makes new ones, changes attributes. What cannot
+ * be done (a directory into itself) is passed over. Same seed and tree, same result.
  */
 #include <errno.h>
 #include <fcntl.h>

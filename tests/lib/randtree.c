@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: randtree SEED ENTRIES DIRECTORY
- * Fills a new directory with a random tree that has everything a layer can hold: all types, odd names, hard links, holes, xattrs, ACLs, times
- * before 1970 and after 2038; for root also devices, owners and capabilities. The same seed makes the same tree.
+ * usage: randtree SEED ENTRIES DIRECTORY Fills a new directory with a random tree that has
+ * everything a layer can hold: all types, odd names, hard links, holes, xattrs, ACLs, times before
+ * 1970 and after 2038; for root also devices, owners and capabilities. The same seed makes the same
+ * tree.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -128,7 +129,9 @@ static void set_acl(const char *path, const char *name)
 
 	for (size_t i = 0; i < 5; i++, p += 8) {
 		p[0] = tags[i];
-		/* The owner's entry becomes his permissions: whoever is not root must still get in. */
+		/*
+		 * The owner's entry becomes his permissions: whoever is not root must still get in.
+		 */
 		p[2] = (uint8_t)(tags[i] == 1 && !is_root ? 7 : rnd(8));
 		memset(p + 4, tags[i] == 2 ? 0x11 : 0xff, 4);
 	}
@@ -173,7 +176,10 @@ static void set_times(const char *path)
 	CHECK(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
 }
 
-/* Changing the owner takes set-id bits and capabilities away, changing an ACL the permissions: so in this order. */
+/*
+ * Changing the owner takes set-id bits and capabilities away, changing an ACL the permissions: so
+ * in this order.
+ */
 static void set_attributes(const char *path, mode_t type)
 {
 	static const uid_t ids[] = {0, 1, 1000, 65535, 65536, 4294967294u};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uppers that the kernel's overlayfs has written (disk-case.h), in other forms: as an image, over an index, and as unionfs-fuse would have written them.
- * What becomes of them is the same. MLIMG_CASES and MLIMG_SEED as for reconcile-disk.c.
+ * Uppers that the kernel's overlayfs has written (disk-case.h), in other forms: as an image, over
+ * an index, and as unionfs-fuse would have written them. What becomes of them is the same.
+ * MLIMG_CASES and MLIMG_SEED as for reconcile-disk.c.
  */
 #define MODEL_DEPTH 4
 #include "tests/lib/disk-check.h"
@@ -146,7 +147,10 @@ static void write_index(const struct stack *s)
 	user_put("run/index/mlimg/stack.json", O_CREAT, text.data, text.size);
 }
 
-/* The same user layer on the same stack through an index: all that is read of the layers is read elsewhere. */
+/*
+ * The same user layer on the same stack through an index: all that is read of the layers is read
+ * elsewhere.
+ */
 static void check_index(struct disk *d)
 {
 	char *wanted;
@@ -186,7 +190,10 @@ static void check_drivers(struct disk *d)
 	path = find_other_op(&overlay->plan, &raw->plan);
 	if (path)
 		FAIL("overlayfs' upper and unionfs-fuse's have different plans from '%s' on", path);
-	/* unionfs-fuse knows no new directory that hides what comes later, which matters in class keep: there overlayfs' stays one. */
+	/*
+	 * unionfs-fuse knows no new directory that hides what comes later, which matters in class
+	 * keep: there overlayfs' stays one.
+	 */
 	for (size_t i = 0; i < d->upper.n; i++)
 		if (!tree_get(&d->old.view, d->upper.e[i].path))
 			set_xattr(&d->upper.e[i], OPAQUE, NULL);

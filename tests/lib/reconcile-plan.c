@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: reconcile-plan [-su] [-o PLAN] BASE NEXT UPPER
- * Plans a reconcile: BASE and NEXT are manifests, UPPER is an upper's directory, or a user layer's image. Prints how many entries there are of each
- * verdict. -s: passes over what cannot be compared, and names it on stderr. -u: unionfs-fuse wrote the upper. -o PLAN: writes the plan instead. No texts are merged.
+ * usage: reconcile-plan [-su] [-o PLAN] BASE NEXT UPPER Plans a reconcile: BASE and NEXT are
+ * manifests, UPPER is an upper's directory, or a user layer's image. Prints how many entries there
+ * are of each verdict. -s: passes over what cannot be compared, and names it on stderr. -u:
+ * unionfs-fuse wrote the upper. -o PLAN: writes the plan instead. No texts are merged.
  */
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: reconnect SOCKET N
- * Connects to an agent N times, each time as soon as the last connection is closed, and each time asks two things: in one piece, in two, with
- * much between them, or leaving half a request behind. Prints how many were answered; the exit code is 0 when all were.
+ * usage: reconnect SOCKET N Connects to an agent N times, each time as soon as the last connection
+ * is closed, and each time asks two things: in one piece, in two, with much between them, or
+ * leaving half a request behind. Prints how many were answered; the exit code is 0 when all were.
  */
 #include <errno.h>
 #include <poll.h>

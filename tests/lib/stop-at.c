@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: stop-at CALLS PROGRAM [ARGUMENT...]
- * Runs the program and kills it when it has made so many calls that change a file system (stop-at.h); "-": it is left to its end. Writes
- * how many it made to file descriptor 3. Exits as the program did; 137 when it was killed.
+ * usage: stop-at CALLS PROGRAM [ARGUMENT...] Runs the program and kills it when it has made so many
+ * calls that change a file system (stop-at.h); "-": it is left to its end. Writes how many it made
+ * to file descriptor 3. Exits as the program did; 137 when it was killed.
  */
 #include "tests/lib/stop-at.h"
 

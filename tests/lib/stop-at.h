@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file stop-at.h
- * A process that is killed at one of the system calls by which it changes a file system or has it written out. The same process makes the same calls,
- * so a number says where. What the calls before have done stays, for the kernel's memory does; what a power cut takes away is powercut.c's.
+ * A process that is killed at one of the system calls by which it changes a file system or has it
+ * written out. The same process makes the same calls, so a number says where. What the calls before
+ * have done stays, for the kernel's memory does; what a power cut takes away is powercut.c's.
  *
- * A seccomp filter stops the process at these calls alone (seccomp(2), SECCOMP_RET_TRACE; ptrace(2), PTRACE_O_TRACESECCOMP), so that one that is not
- * killed takes little longer than usual.
+ * A seccomp filter stops the process at these calls alone (seccomp(2), SECCOMP_RET_TRACE;
+ * ptrace(2), PTRACE_O_TRACESECCOMP), so that one that is not killed takes little longer than usual.
  */
 #ifndef MLIMG_TEST_STOP_AT_H
 #define MLIMG_TEST_STOP_AT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: treelist DIRECTORY
- * Prints the manifest of a directory as the kernel shows it, without header lines: what an image's manifest is compared with.
+ * usage: treelist DIRECTORY Prints the manifest of a directory as the kernel shows it, without
+ * header lines: what an image's manifest is compared with.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -67,7 +67,10 @@ static bool nobody(void *ctx, bool is_group, uint32_t id)
 
 static const struct mlimg_accounts_used unused = {nobody, NULL};
 
-/* The merge of one file of three texts is @wanted, and of what comes out with next again nothing else. */
+/*
+ * The merge of one file of three texts is @wanted, and of what comes out with next again nothing
+ * else.
+ */
 static void check(enum mlimg_accounts_file file, const char *b, const char *n, const char *m,
 	const char *wanted, enum mlimg_merged_from from)
 {
@@ -218,7 +221,9 @@ TEST(an_account_that_the_system_has_no_more)
 	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT);
 	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "root:*:1::::::\n");
 	ASSERT_STR(merged.files[MLIMG_GROUP].text, "root:x:0:\n");
-	/* Its files would be nobody's, or worse, somebody else's. With it stays its primary group. */
+	/*
+	 * Its files would be nobody's, or worse, somebody else's. With it stays its primary group.
+	 */
 	merge(&used);
 	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT MAN);
 	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "root:*:1::::::\nman:*:1::::::\n");
@@ -318,7 +323,10 @@ TEST(an_id_of_next_that_is_another_s_here)
 		"id 30 is that of 'me' here; it has 997 instead");
 	check_ids("", "sys:1000", "me:1000 you:1001", "sys:1002 me:1000 you:1001", "", "1000>1002",
 		"id 1000 is that of 'me' here; it has 1002 instead");
-	/* One that moved stays where it was, and if somebody else of next is there, is given a new one. */
+	/*
+	 * One that moved stays where it was, and if somebody else of next is there, is given a new
+	 * one.
+	 */
 	check_ids("a:100", "a:101", "a:100 me:101", "a:100 me:101", "", "101>100",
 		"id 101 is that of 'me' here; it has 100 instead");
 	check_ids("a:100", "b:100 a:101", "a:100 me:101", "b:100 a:999 me:101", "100>999",
@@ -418,7 +426,8 @@ TEST(what_is_refused)
 }
 
 /*
- * Random sides: names a to p, each there or not, with ids out of a few, each used once on a side. What must hold whatever they are.
+ * Random sides: names a to p, each there or not, with ids out of a few, each used once on a side.
+ * What must hold whatever they are.
  */
 
 #define N_NAMES 16
@@ -471,11 +480,16 @@ static void check_merged(const unsigned b[N_NAMES], const unsigned n[N_NAMES],
 	const unsigned m[N_NAMES], const unsigned is[N_NAMES])
 {
 	for (int i = 0; i < N_NAMES; i++) {
-		/* Who is there. Nothing is known of what is used, so what the system dropped stays. */
+		/*
+		 * Who is there. Nothing is known of what is used, so what the system dropped stays.
+		 */
 		ASSERT_EQ(is[i] != 0, m[i] || (n[i] && !b[i]));
 		for (int k = 0; is[i] && k < i; k++)
 			ASSERT(is[i] != is[k]);
-		/* The user's own and what he changed keep their ids; others have the system's, if nobody has it. */
+		/*
+		 * The user's own and what he changed keep their ids; others have the system's, if
+		 * nobody has it.
+		 */
 		if (m[i] && !b[i] && !n[i])
 			ASSERT_EQ(is[i], m[i]);
 		if (m[i] && b[i] && m[i] != b[i])

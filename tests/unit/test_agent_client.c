@@ -143,7 +143,9 @@ TEST(nesting_is_bounded)
 	mlimg_chan_close(&chan);
 }
 
-/* A line of @size bytes, newline not counted, that would be a good one; read while it is written. */
+/*
+ * A line of @size bytes, newline not counted, that would be a good one; read while it is written.
+ */
 static void send_long(struct mlimg_chan *chan, size_t size)
 {
 	char *text = malloc(size + 1);

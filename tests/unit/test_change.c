@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A change of the stack in a user layer, carried out and taken back: on directories, with plans written here. */
+/*
+ * A change of the stack in a user layer, carried out and taken back: on directories, with plans
+ * written here.
+ */
 #include "tests/lib/change-user.h"
 
 static void check_contents(const char *dir, const char *user)

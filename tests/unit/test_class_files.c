@@ -85,7 +85,10 @@ TEST(the_users)
 	check_x(two, two, "etc/mlimg=r:other", "data");
 	/* A directory of the user's, with which the new stack's will be joined. */
 	check_x("etc=d", two, "etc/mlimg=o " ETC "c.conf=T:y_keep", "keep");
-	/* A copy is not his own, and so does not come last: neither of the old one nor of the new one. */
+	/*
+	 * A copy is not his own, and so does not come last: neither of the old one nor of the new
+	 * one.
+	 */
 	check_x(ETC "a.conf=T:x_data", two, ETC "a.conf=T:x_data", "keep");
 	check_x(old, two, ETC "a.conf=T:x_owned", "keep");
 	check_x(two, ETC "b.conf=T:x_keep", ETC "a.conf=T:x_owned", "keep");

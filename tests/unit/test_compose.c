@@ -182,8 +182,9 @@ static void refused(struct stack *s, const char *why)
 /* ---- the oracle ---- */
 
 /*
- * From the bottom up: a tree as the layers make it one after the other, which the library never has. A path that shows has a type; one of a
- * database its text, and whether records have had a part in it.
+ * From the bottom up: a tree as the layers make it one after the other, which the library never
+ * has. A path that shows has a type; one of a database its text, and whether records have had a
+ * part in it.
  */
 struct shown {
 	uint8_t dirs[N_DIRS]; /* type, or 0 */
@@ -214,7 +215,9 @@ static bool has_line(const char *text, const char *line, size_t size)
 	return false;
 }
 
-/* @text with the lines of @records: "-x" takes the line "x" away, "x" is there behind the others. */
+/*
+ * @text with the lines of @records: "-x" takes the line "x" away, "x" is there behind the others.
+ */
 static void change_lines(char text[TEXT], const char *records)
 {
 	char line[TEXT], old[TEXT];
@@ -371,7 +374,10 @@ static bool is_composed_file(const struct mlimg_composed *c, const char *path)
 	return e && e->type == MLIMG_FILE;
 }
 
-/* As a layer on top the tree changes nothing but what is composed: no attribute of a directory, no other file. */
+/*
+ * As a layer on top the tree changes nothing but what is composed: no attribute of a directory, no
+ * other file.
+ */
 static void check_merged(struct stack *s, const struct mlimg_composed *c)
 {
 	struct mlimg_manifest *plain = merge(s, NULL), *with = merge(s, c->manifest);

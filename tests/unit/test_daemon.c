@@ -72,7 +72,9 @@ TEST(a_client_that_does_not_read_loses_its_responses)
 	/* What was asked is thrown away, so that there is room again though nothing was read. */
 	ASSERT_EQ(poll(&p, 1, 6 * MLIMG_SEND_TIMEOUT_MS), 1);
 	for (int i = 0; i < 60; i++) {
-		/* The first may be thrown away with the flood; the first response begins with 0xFF. */
+		/*
+		 * The first may be thrown away with the flood; the first response begins with 0xFF.
+		 */
 		ASSERT_EQ(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
 		if (memmem(buffer, receive(fd, buffer, sizeof(buffer)), wanted, sizeof(wanted) - 1))
 			return;

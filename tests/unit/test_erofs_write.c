@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits of tools/erofs-write.h. That its images are right is shown by mounting them (tests/root/index.bats). */
+/*
+ * Limits of tools/erofs-write.h. That its images are right is shown by mounting them
+ * (tests/root/index.bats).
+ */
 #include "tools/erofs-write.h"
 
 #include <sys/stat.h>

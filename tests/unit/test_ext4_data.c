@@ -53,8 +53,8 @@ static void put_twins(int fd, size_t n_empty, const uint8_t *bytes, const uint8_
 }
 
 /*
- * The first twin's end comes into the buffer that the second one fills when the one before has as many pieces as one takes: then the second
- * one is decided about in a buffer that is full.
+ * The first twin's end comes into the buffer that the second one fills when the one before has as
+ * many pieces as one takes: then the second one is decided about in a buffer that is full.
  */
 TEST(a_file_that_fills_a_buffer_is_the_same_as_the_one_before)
 {

@@ -48,7 +48,10 @@ static void check_names(const struct maker *m, const struct mlimg_node *dir)
 	mlimg_ext4_dir_done(&found);
 }
 
-/* An image whose directory /d has @n long names. @return what debugfs says of levels; -1: no hash tree */
+/*
+ * An image whose directory /d has @n long names. @return what debugfs says of levels; -1: no hash
+ * tree
+ */
 static int levels_of(enum mlimg_kind kind, unsigned n)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -111,7 +114,10 @@ static int by_hash(const void *a, const void *b)
 	return x->i < y->i ? -1 : x->i > y->i;
 }
 
-/* Names with the same hash in pairs; an odd number goes into a block, so that many pairs are divided. */
+/*
+ * Names with the same hash in pairs; an odd number goes into a block, so that many pairs are
+ * divided.
+ */
 TEST(names_of_one_hash_in_two_blocks)
 {
 	enum { TRIED = 1500000, WANTED = 600 };

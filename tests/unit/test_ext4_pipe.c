@@ -181,7 +181,10 @@ TEST(joins_what_is_contiguous_and_nothing_else)
 	ASSERT_OK(put(&im, 3000, BS, true), im.err);
 	for (size_t i = 0; i < 7; i++)
 		check(&im, blocks[i], sizes[i]);
-	/* The held one; 256 to 1023; 2000 to 2260; 2261, which follows on the disk but not in memory; 3000. */
+	/*
+	 * The held one; 256 to 1023; 2000 to 2260; 2261, which follows on the disk but not in
+	 * memory; 3000.
+	 */
 	ASSERT_EQ(fs.n_calls, 5);
 	ASSERT_EQ(fs.largest, 3 * 256 * BS);
 	end(&im);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Damage at random: whatever an image holds, reading it ends with an answer. Named cases are in inspect-damage.bats. */
+/*
+ * Damage at random: whatever an image holds, reading it ends with an answer. Named cases are in
+ * inspect-damage.bats.
+ */
 #include "tests/lib/test.h"
 
 #include <fcntl.h>

@@ -37,7 +37,9 @@ static struct mlimg_file *write_pieces(struct maker *m, unsigned n_pieces)
 	return file;
 }
 
-/* 4 extents fit into an inode, 340 into a block: so the limits of no, one and two levels of blocks. */
+/*
+ * 4 extents fit into an inode, 340 into a block: so the limits of no, one and two levels of blocks.
+ */
 TEST(extent_trees)
 {
 	static const unsigned pieces[] = {0, 1, 4, 5, 340, 341, 1360, 1361, 3000};

@@ -30,7 +30,10 @@ static const char *at(const char *name)
 
 static const struct mlimg_erofs_attr root = {.mode = 040755, .nlink = 2};
 
-/* An index as the tools write it, over @n layers of 512 blocks; @tags has one for each. @rooms: of a joined one */
+/*
+ * An index as the tools write it, over @n layers of 512 blocks; @tags has one for each. @rooms: of
+ * a joined one
+ */
 static void make(const char *const *tags, unsigned n, const char *label, const uint64_t *rooms)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -173,7 +176,9 @@ TEST(one_flipped_bit_is_damage)
 		   "layers\n");
 }
 
-/* A field of the superblock with another value, once with a wrong and once with a right checksum. */
+/*
+ * A field of the superblock with another value, once with a wrong and once with a right checksum.
+ */
 static void check_field(uint64_t field, const char *value, size_t size, const char *flaw)
 {
 	char line[200], message[100];
@@ -243,7 +248,10 @@ TEST(truncated_and_others)
 	check_refused("vda: no index of mlimg-index");
 }
 
-/* ext4 wins only with a sound primary superblock: what lies further back is what was on the disk before. */
+/*
+ * ext4 wins only with a sound primary superblock: what lies further back is what was on the disk
+ * before.
+ */
 TEST(an_index_over_an_old_ext4)
 {
 	char command[700];

@@ -392,7 +392,9 @@ TEST(references_that_mislead_are_refused)
 	misleads("layer 3 of 3: 'g': refers to contents at 'a/f', where there is no file beneath",
 		LAYERS(system, OF_PATCH "./a" OF_DIR " tags=xattr:trusted.overlay.opaque:eQ==\n",
 			OF_PATCH "./g" OF_DATA("0644", ONES) " tags=" REDIRECT("L2EvZg==") "\n"));
-	/* out of the tree, relative, on a directory, a redirect alone, nothing beneath the lowest */
+	/*
+	 * out of the tree, relative, on a directory, a redirect alone, nothing beneath the lowest
+	 */
 	misleads("layer 2 of 2: 'g': trusted.overlay.redirect is no path to a file",
 		LAYERS(system,
 			OF_PATCH

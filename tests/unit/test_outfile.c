@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that belong together: what is left when one of them cannot be put in place. That signals leave nothing, mkfs.bats shows. */
+/*
+ * Files that belong together: what is left when one of them cannot be put in place. That signals
+ * leave nothing, mkfs.bats shows.
+ */
 #include "tools/outfile.h"
 
 #include <fcntl.h>
@@ -74,7 +77,10 @@ TEST(all_in_place)
 	ASSERT(a.fd < 0 && b.fd < 0);
 }
 
-/* Somebody puts a file in the way of the last one: those before it go, but for one that took the place of another. */
+/*
+ * Somebody puts a file in the way of the last one: those before it go, but for one that took the
+ * place of another.
+ */
 TEST(one_in_the_way)
 {
 	struct mlimg_outfile a = MLIMG_OUTFILE_INIT, b = MLIMG_OUTFILE_INIT, c = MLIMG_OUTFILE_INIT;

@@ -3,7 +3,10 @@
 
 #include "tests/lib/test.h"
 
-/* As in linux/posix_acl_xattr.h: version 2; user::7, user:100:6, group::5, group:100:4, mask, other. */
+/*
+ * As in linux/posix_acl_xattr.h: version 2; user::7, user:100:6, group::5, group:100:4, mask,
+ * other.
+ */
 #define ACL(user, group)                                                                           \
 	{                                                                                          \
 		2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 6, 0, user, 0, 0, 0, 4, 0, 5, 0, \

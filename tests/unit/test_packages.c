@@ -484,7 +484,10 @@ static const char *merge_with_status(const char *path)
 
 TEST(what_databases_have_of_a_package_follows_it)
 {
-	/* The user's stays, though next has dropped its own; what he removed does not come back; what gave way is next's. */
+	/*
+	 * The user's stays, though next has dropped its own; what he removed does not come back;
+	 * what gave way is next's.
+	 */
 	set_status("mine 1; gone 1; plain 1", "gone 2; give 2; plain 2", "mine 2; give 1; plain 1");
 	set_all("var/lib/dpkg/triggers/File", "/m mine/noawait\n/g gone\n/p plain\n",
 		"/g2 gone\n/i give\n/p plain\n", "/m mine/noawait\n/i0 give\n/p plain\n");
@@ -511,7 +514,10 @@ TEST(what_databases_have_of_a_package_follows_it)
 
 TEST(what_debconf_knows)
 {
-	/* One of the new stack's, one of the user's, one that is gone, what each has answered, and what both have. */
+	/*
+	 * One of the new stack's, one of the user's, one that is gone, what each has answered, and
+	 * what both have.
+	 */
 	set_all(CONFIG, QUESTION("a", "1") QUESTION("b", "1") QUESTION("c", "1") QUESTION("d", "1"),
 		QUESTION("a", "2") QUESTION("b", "1") QUESTION("d", "2") QUESTION("n", "2"),
 		QUESTION("a", "1") QUESTION("b", "3") QUESTION("c", "1") QUESTION("d", "3")

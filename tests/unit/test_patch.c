@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Patch layers of random pairs of systems: the old one and its patches must show exactly the new one. */
+/*
+ * Patch layers of random pairs of systems: the old one and its patches must show exactly the new
+ * one.
+ */
 #include "libmlimg/patch.h"
 
 #include "libmlimg/merge.h"
@@ -230,7 +233,10 @@ static struct mlimg_manifest *parsed(const char *text)
 	return m;
 }
 
-/* A system with a/b, a patch that has @middle, and above it one that refers to /a/b. @return mlimg_manifest_merge()'s */
+/*
+ * A system with a/b, a patch that has @middle, and above it one that refers to /a/b. @return
+ * mlimg_manifest_merge()'s
+ */
 static int merge_with(const char *middle, struct mlimg_err *err)
 {
 	char text[512];

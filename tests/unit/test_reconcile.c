@@ -144,8 +144,9 @@ TEST(empty_files_need_no_digest)
 }
 
 /*
- * Every combination of what a file consists of, in base, next and mine: contents, mode, owner, and two xattrs that may be missing. A side is a number
- * that says all of it, a digit for each. What has to come of it is found here for the digits, one by one.
+ * Every combination of what a file consists of, in base, next and mine: contents, mode, owner, and
+ * two xattrs that may be missing. A side is a number that says all of it, a digit for each. What
+ * has to come of it is found here for the digits, one by one.
  */
 #define N_PARTS 5
 static const int n_values[N_PARTS] = {3, 3, 2, 3, 2};

@@ -126,7 +126,10 @@ TEST(what_is_to_be_hidden)
 
 /* --- databases of the three sides --- */
 
-/* The accounts as a machine has them, one line each; '/' is a line's end in words, so homes and shells are left out. */
+/*
+ * The accounts as a machine has them, one line each; '/' is a line's end in words, so homes and
+ * shells are left out.
+ */
 TEST(accounts_of_the_three_sides)
 {
 	struct mlimg_notes notes = {.notes = NULL};
@@ -161,7 +164,10 @@ TEST(accounts_as_the_user_sees_them)
 	static const char base[] = "etc/passwd=T:" R "/d:x:105:0:::",
 			  next[] = "etc/passwd=T:" R "/d:x:105:0:::/n:x:106:0:::";
 
-	/* All of etc is his own, with accounts in it, and without: nothing of the system's is added to what it did not have. */
+	/*
+	 * All of etc is his own, with accounts in it, and without: nothing of the system's is added
+	 * to what it did not have.
+	 */
 	check_with(in, base, next, "etc=o etc/passwd=T:" R "/me:x:1000:0:::",
 		"p etc/passwd=T:" R "/n:x:106:0:::/me:x:1000:0:::", NULL);
 	check_with(in, base, next, "etc=o", "", NULL);
@@ -208,7 +214,8 @@ TEST(accounts_that_cannot_be_read)
 }
 
 /*
- * The user has installed a package, and removed one of the system's, of which the new stack has another version.
+ * The user has installed a package, and removed one of the system's, of which the new stack has
+ * another version.
  */
 TEST(packages_of_the_three_sides)
 {

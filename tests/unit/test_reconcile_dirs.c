@@ -82,7 +82,10 @@ TEST(renamed_directories)
 
 TEST(what_hides_the_place_of_a_renamed_directory_stays)
 {
-	/* A whiteout of the directory itself, of one above, or in a directory that was renamed in its turn. */
+	/*
+	 * A whiteout of the directory itself, of one above, or in a directory that was renamed in
+	 * its turn.
+	 */
 	check("usr/a/x=A", "usr=d", "usr/a=W usr/b=r:a", "", NULL);
 	check("usr/a/d/x=A", "usr=d", "usr/a=W usr/b=r:/usr/a/d", "", NULL);
 	check("a/b/x=A", "c=d", "a=W c=r:/a c/b=W d=r:/a/b", "", NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The planner of reconcile against a model of it: random stacks and uppers, what the user must see computed apart (model-oracle.h), and laws that
- * hold whatever the trees are. All in memory; uppers that the kernel has written are tests/root/reconcile.bats'.
+ * The planner of reconcile against a model of it: random stacks and uppers, what the user must see
+ * computed apart (model-oracle.h), and laws that hold whatever the trees are. All in memory; uppers
+ * that the kernel has written are tests/root/reconcile.bats'.
  *
  * MLIMG_CASES is the number of cases of each law, MLIMG_SEED repeats a run.
  */
@@ -67,8 +68,8 @@ static void check_nothing_lost(struct model *m)
 }
 
 /*
- * @return in how many places an upper shows what the layers have at @lower, whether or not they have it. @at: a directory of the upper, @beneath: in
- * the layers, or nothing
+ * @return in how many places an upper shows what the layers have at @lower, whether or not they
+ *         have it. @at: a directory of the upper, @beneath: in the layers, or nothing
  */
 static int places_of(struct tree *upper, const char *lower, const char *at, const char *beneath)
 {
@@ -94,7 +95,10 @@ static int places_of(struct tree *upper, const char *lower, const char *at, cons
 	return n;
 }
 
-/* Where a directory of the layers was renamed to shows it, and no other place does that did not before. */
+/*
+ * Where a directory of the layers was renamed to shows it, and no other place does that did not
+ * before.
+ */
 static void check_renamed(struct model *m)
 {
 	for (size_t i = 0; i < m->after.n; i++) {

@@ -82,7 +82,10 @@ TEST(merged_by_component)
 		TOLD("merged", "config", "dropped"));
 	check("var/a=d", "var/a=d,m700,u5", "var/a=d,m700", "D var/a=d,m700; D var=d",
 		TOLD("merged", "data", "dropped"));
-	/* What both changed is mine, and the rest is merged all the same; where the new one wins, mine is set aside. */
+	/*
+	 * What both changed is mine, and the rest is merged all the same; where the new one wins,
+	 * mine is set aside.
+	 */
 	check("etc/a=A", "etc/a=B,m600", "etc/a=A,m640", "t etc/a=B,m640",
 		TOLD("conflict", "config", "merged"));
 	check("var/a=A", "var/a=B,m600", "var/a=C", "s var/a=f,m600",

@@ -115,7 +115,10 @@ TEST(many_files)
 	free(files);
 }
 
-/* What is known is known from the moment on when a file is asked for whose number is at least ready_at. */
+/*
+ * What is known is known from the moment on when a file is asked for whose number is at least
+ * ready_at.
+ */
 static int ready_at;
 static atomic_int asked;
 
@@ -150,7 +153,10 @@ static int take_in_order(const char *path, const struct stat *st, struct mlimg_f
 	return 0;
 }
 
-/* Which files turn out to be unknown, in their order; some of them are larger than any known one. @param at  when what is known gets known */
+/*
+ * Which files turn out to be unknown, in their order; some of them are larger than any known one.
+ * @param at when what is known gets known
+ */
 static char *unknown_of(int at)
 {
 	struct mlimg_file *files = calloc(FILES, sizeof(*files));

@@ -11,7 +11,10 @@
 #include "tools/ext4-data.h"
 #include "tools/source.h"
 
-/* What happens to the file when the first block for its contents is asked for: it has been opened then. */
+/*
+ * What happens to the file when the first block for its contents is asked for: it has been opened
+ * then.
+ */
 struct change {
 	char path[300];
 	void (*fn)(const char *path);
@@ -45,7 +48,9 @@ static void rewrite_secretly(const char *path)
 	ASSERT_EQ(utimensat(AT_FDCWD, path, (struct timespec[]){st.st_atim, st.st_mtim}, 0), 0);
 }
 
-/* Something else gets its name; what was opened is as it was, but for the time of its last change. */
+/*
+ * Something else gets its name; what was opened is as it was, but for the time of its last change.
+ */
 static void replace(const char *path)
 {
 	char other[310];
@@ -189,7 +194,10 @@ static void make_file(const char *name, size_t size)
 	close(fd);
 }
 
-/* In the present directory: a source whose names will be exchanged with links that lead out of it, and a FIFO. */
+/*
+ * In the present directory: a source whose names will be exchanged with links that lead out of it,
+ * and a FIFO.
+ */
 static void make_traps(void)
 {
 	ASSERT_EQ(mkdir("outside", 0700), 0);

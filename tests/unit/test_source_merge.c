@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sources that are merged into one layer, beside the merged manifest of layers made of each of them. */
+/*
+ * Sources that are merged into one layer, beside the merged manifest of layers made of each of
+ * them.
+ */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -230,7 +233,9 @@ static FILE *open_text(const char *layout, const char *name, char ret_path[2 * P
 	return f;
 }
 
-/* Write the layer twice, to know the digest of what it unpacks to: the second time as it is stored. */
+/*
+ * Write the layer twice, to know the digest of what it unpacks to: the second time as it is stored.
+ */
 static void write_layer(
 	const struct mlimg_manifest *m, const char *layout, FILE *layers, FILE *config)
 {

@@ -115,7 +115,10 @@ TEST(one_flipped_bit_is_damage)
 		close(fd);
 		flipped = byte ^ (uint8_t)(1 << bit % 8);
 		put(1024 + (uint64_t)bit / 8, &flipped, 1);
-		/* Without its magic number (bytes 0x38 and 0x39) it is no superblock, without the feature bit there is no checksum. */
+		/*
+		 * Without its magic number (bytes 0x38 and 0x39) it is no superblock, without the
+		 * feature bit there is no checksum.
+		 */
 		if (bit / 8 != 0x38 && bit / 8 != 0x39 && probe().state != MLIMG_DISK_DAMAGED)
 			FAIL("bit %d of byte %#x", bit % 8, bit / 8);
 		put(1024 + (uint64_t)bit / 8, &byte, 1);

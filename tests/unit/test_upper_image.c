@@ -24,7 +24,10 @@ static struct mlimg_ext4 *open_image(const char *script)
 	return fs;
 }
 
-/* Every entry: its path, and '/' for a directory, '!' for an opaque one, '>' for a renamed one, '-' for a whiteout, '@' and the number of a group. */
+/*
+ * Every entry: its path, and '/' for a directory, '!' for an opaque one, '>' for a renamed one, '-'
+ * for a whiteout, '@' and the number of a group.
+ */
 static void check(struct mlimg_ext4 *fs, bool is_unionfs, const char *wanted)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;

@@ -30,7 +30,10 @@ static void make_file(const char *path, const char *text)
 	ASSERT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 }
 
-/* Every entry: its path, and '/' for a directory, '!' for an opaque one, '-' for a whiteout, '@' and the number of a group of hard links. */
+/*
+ * Every entry: its path, and '/' for a directory, '!' for an opaque one, '-' for a whiteout, '@'
+ * and the number of a group of hard links.
+ */
 static char *words_of(bool is_unionfs)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;

@@ -3,7 +3,10 @@
 
 #include "tests/lib/plan-words.h"
 
-/* @wanted: U (the upper's), L (a symbolic link on the way), '-', or a path of the stack; behind U and a colon where it lies beneath */
+/*
+ * @wanted: U (the upper's), L (a symbolic link on the way), '-', or a path of the stack; behind U
+ * and a colon where it lies beneath
+ */
 static void see(const char *mine, const char *path, const char *wanted)
 {
 	struct mlimg_manifest *upper = tree_of(mine), *base = tree_of("a/b/c=A d=d");
@@ -70,7 +73,10 @@ TEST(paths_that_grow_too_long)
 	for (size_t i = 0; i < MLIMG_PATH_MAX; i++)
 		path[i] = i % 2 ? '/' : 'a';
 	path[MLIMG_PATH_MAX] = '\0';
-	/* In the place of the last name of one byte there is just no room for 200; in a shorter path there is. */
+	/*
+	 * In the place of the last name of one byte there is just no room for 200; in a shorter
+	 * path there is.
+	 */
 	ASSERT(!mlimg_redirect_follow(&redirect, path, lower));
 	path[MLIMG_PATH_MAX - 200] = '\0';
 	ASSERT(mlimg_redirect_follow(&redirect, path, lower));

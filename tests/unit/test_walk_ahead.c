@@ -137,7 +137,10 @@ TEST(a_visitor_that_fails)
 	is_alike((struct script){.fails = "d39/e9/link"});
 }
 
-/* A path that is too long is an error by itself, also for root; it comes when all before it has been visited. */
+/*
+ * A path that is too long is an error by itself, also for root; it comes when all before it has
+ * been visited.
+ */
 TEST(an_error_in_the_middle)
 {
 	mlimg_autoclose int dir = open_tmpdir();
@@ -162,7 +165,9 @@ TEST(an_error_in_the_middle)
 	is_alike((struct script){0});
 }
 
-/* More than may wait: the walkers stop for the visitor, but never the one whose entries it wants. */
+/*
+ * More than may wait: the walkers stop for the visitor, but never the one whose entries it wants.
+ */
 TEST(more_than_may_wait)
 {
 	mlimg_autoclose int dir = open_tmpdir();
