@@ -14,20 +14,32 @@
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
 
-bool mlimg_change_find_former(
-	int own_fd, const struct mlimg_boot_state *state, struct mlimg_boot_state *ret_former)
+/* What lies there was not made by a change. */
+static bool is_foreign(int r)
+{
+	return mlimg_change_is_nowhere(r) || r == -EXDEV || r == -EISDIR || r == -ENXIO ||
+		r == -EFBIG || r == -EUCLEAN;
+}
+
+int mlimg_change_find_former(int own_fd, const struct mlimg_boot_state *state,
+	struct mlimg_boot_state *ret_former, struct mlimg_err *err)
 {
 	char name[MLIMG_CHANGE_NAME_SIZE];
 	mlimg_autofree char *text = NULL;
 	mlimg_autoclose int fd = -1;
 	size_t size;
+	int r;
 
 	snprintf(
 		name, sizeof(name), MLIMG_CHANGE_UNDO "/%" PRIu64 "/state.json", state->generation);
-	fd = mlimg_open_beneath_strict(own_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	return fd >= 0 && mlimg_read_fd(fd, name, MLIMG_BOOT_STATE_MAX, &text, &size, NULL) == 0 &&
-		mlimg_boot_state_from_json(text, size, ret_former, NULL) == 0 &&
-		ret_former->generation < state->generation &&
+	r = fd = mlimg_open_beneath_strict(own_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0)
+		r = mlimg_read_fd(fd, name, MLIMG_BOOT_STATE_MAX, &text, &size, NULL);
+	if (r == 0)
+		r = mlimg_boot_state_from_json(text, size, ret_former, NULL);
+	if (r < 0)
+		return is_foreign(r) ? 0 : mlimg_err_set(err, r, "read 'user/mlimg/%s'", name);
+	return ret_former->generation < state->generation &&
 		mlimg_boot_is_same_upper(ret_former->stack.union_driver, state->stack.union_driver);
 }
 

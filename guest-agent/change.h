@@ -150,10 +150,12 @@ int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err) M
  * @param own_fd      the user layer's /mlimg
  * @param state       the present state
  * @param ret_former  the state that a rollback would return to, its generation included
- * @return            whether there is one, in the form that the upper has
+ * @param err         names the file
+ * @return            1 when there is one, in the form that the upper has; 0 when not, or when it is damaged; -errno when that cannot be known,
+ *                    which must stop the boot: a change in its place would take away what there is to take back
  */
-bool mlimg_change_find_former(
-	int own_fd, const struct mlimg_boot_state *state, struct mlimg_boot_state *ret_former);
+int mlimg_change_find_former(int own_fd, const struct mlimg_boot_state *state,
+	struct mlimg_boot_state *ret_former, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Take the last change back.

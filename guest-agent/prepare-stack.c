@@ -184,9 +184,12 @@ static int roll_back(struct mlimg_prepare *p, struct mlimg_err *err)
 
 	if (!former)
 		return mlimg_err_set(err, ENOMEM, "prepare");
-	if (p->wanted->mode != MLIMG_BOOT_NORMAL ||
-		!mlimg_change_find_former(p->dir_fd, &p->old, former) ||
-		!mlimg_boot_stack_shows_same(&former->stack, &p->boot.stack))
+	if (p->wanted->mode != MLIMG_BOOT_NORMAL)
+		return 1;
+	r = mlimg_change_find_former(p->dir_fd, &p->old, former, err);
+	if (r < 0)
+		return r;
+	if (r == 0 || !mlimg_boot_stack_shows_same(&former->stack, &p->boot.stack))
 		return 1;
 	r = mlimg_reconcile_roll_back(&reconciling_, former, err);
 	if (r || mlimg_boot_stack_is_same(&p->next.stack, &p->boot.stack))

@@ -60,7 +60,10 @@ static int roll_back(struct rollback *b, const char *dir, struct mlimg_err *err)
 	own_fd = openat(b->user.fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (own_fd < 0)
 		return mlimg_err_set(err, errno, "open 'mlimg'");
-	if (!mlimg_change_find_former(own_fd, &b->state, &b->former))
+	r = mlimg_change_find_former(own_fd, &b->state, &b->former, err);
+	if (r < 0)
+		return r;
+	if (r == 0)
 		return mlimg_err_set(err, 0,
 			"there is no change to take back: the last one was taken back already, "
 			"or was none of a stack, or the union driver is another one since");

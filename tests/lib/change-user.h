@@ -279,7 +279,7 @@ TEST_UNUSED static int back(const char *dir, const char *user)
 	if (now.generation == 7)
 		return 0;
 	own_fd = openat(user_fd, "mlimg", O_RDONLY | O_DIRECTORY);
-	ASSERT(mlimg_change_find_former(own_fd, &now, &former));
+	ASSERT_EQ(mlimg_change_find_former(own_fd, &now, &former, &err), 1);
 	ASSERT_EQ(former.generation, 5);
 	return mlimg_change_roll_back(&call, &now, &former, &err);
 }

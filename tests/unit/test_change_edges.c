@@ -269,6 +269,23 @@ TEST(a_list_of_caches_is_there_as_soon_as_the_state_is)
 	mlimg_plan_done(&plan);
 }
 
+/* --- the way back --- */
+
+TEST(what_cannot_be_read_is_not_taken_for_no_change)
+{
+	const char *dir = test_tmpdir();
+	mlimg_autoclose int own_fd = -1;
+	struct mlimg_boot_state now = state_of(6), former;
+
+	shell("mkdir -p %s/mlimg/undo/6", dir);
+	own_fd = open_dir(dir, "mlimg");
+	ASSERT_EQ(mlimg_change_find_former(own_fd, &now, &former, &err), 0);
+	shell("echo nonsense >%s/mlimg/undo/6/state.json", dir);
+	ASSERT_EQ(mlimg_change_find_former(own_fd, &now, &former, &err), 0);
+	ASSERT_EQ(mlimg_change_find_former(-1, &now, &former, &err), -EBADF);
+	ASSERT_STR(err.text, "read 'user/mlimg/undo/6/state.json': Bad file descriptor");
+}
+
 /* --- what is too long --- */
 
 TEST(a_log_that_could_not_be_read_again_is_refused_before_anything_is_done)
