@@ -100,6 +100,19 @@ int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *re
 /** @return where what is in the directory lies beneath */
 struct place plan_place_of(const struct dir *d);
 
+/**
+ * Plan for what is in one directory; with unionfs-fuse's uppers perhaps not in it itself. The
+ * recursion is as deep as the tree, at most MLIMG_PATH_MAX / 2 levels of some 1,500 bytes.
+ *
+ * @param p          planning
+ * @param at         the first entry in it; becomes the first one behind it
+ * @param place      the directory
+ * @param ret_stays  set when something in it stays; else left as it is
+ * @return           0 or -errno
+ */
+int plan_within(struct planning *p, size_t *at, const struct place *place,
+	bool *ret_stays) MLIMG_MUST_CHECK;
+
 /** @return whether it is to be set aside because the new stack has something else there */
 bool plan_is_type_change(const struct dir *d);
 
