@@ -27,16 +27,6 @@ static int read_accounts(struct since *s, enum mlimg_merge_side side,
 	return 0;
 }
 
-static bool is_used(void *ctx, bool is_group, uint32_t id)
-{
-	const struct since *s = ctx;
-
-	for (size_t i = 1; i < s->upper->n_entries; i++)
-		if ((is_group ? s->upper->entries[i].gid : s->upper->entries[i].uid) == id)
-			return true;
-	return false;
-}
-
 /* @return whether taking the steps back gives it its owners of before */
 static bool is_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_err *err)
 {
@@ -51,6 +41,39 @@ static bool is_set_back(struct since *s, const struct mlimg_entry *e, struct mli
 		return false;
 	now.size_bytes = record.fresh.size_bytes;
 	return mlimg_entry_has_same_attrs(&now, &record.fresh);
+}
+
+static uint32_t owner_of(const struct mlimg_entry *e, bool is_group)
+{
+	return is_group ? e->gid : e->uid;
+}
+
+/* @return whether taking the steps back takes it away, or gives it another owner; what cannot be known stays as it is */
+static bool loses_owner(struct since *s, const struct mlimg_entry *e, bool is_group)
+{
+	struct mlimg_undo_record record;
+	size_t n;
+
+	if (mlimg_path_map_get(&s->put, e->path, &n))
+		return mlimg_undo_log_get(s->log, n, &record, s->err) == 0 &&
+			mlimg_change_is_put_there(s->c, &record.entry) > 0;
+	return mlimg_path_map_get(&s->set, e->path, &n) && is_set_back(s, e, s->err) &&
+		mlimg_undo_log_get(s->log, n, &record, s->err) == 0 &&
+		owner_of(&record.entry, is_group) != owner_of(e, is_group);
+}
+
+/* By what is there when the steps were taken back. What these bring back is of the former stack's accounts. */
+static bool is_used(void *ctx, bool is_group, uint32_t id)
+{
+	struct since *s = ctx;
+
+	for (size_t i = 1; i < s->upper->n_entries; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+
+		if (owner_of(e, is_group) == id && !loses_owner(s, e, is_group))
+			return true;
+	}
+	return false;
 }
 
 /* Until now all that the upper has is in the numbers of the stack that goes. */

@@ -295,6 +295,36 @@ accounts_of_stacks() {
 	same "owners" "106:106 1001:1001 106:106" "$(stat -c %u:%g "$UPPER"/var/{before,later,since} | xargs)"
 }
 
+@test "taken back, an account of the newer stack goes with the files that the change gave it, unless they are the user's since" {
+	need root
+	local how
+	for how in untouched written attributes; do
+		accounts_of_stacks
+		echo new >"$DIR/v2/usr/bin/program"
+		[ $how != attributes ] || cp "$DIR/v1/usr/bin/program" "$DIR/v2/usr/bin/"
+		chown 107:107 "$DIR/v2/usr/bin/program"
+		layers
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER/usr/bin" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		cp "$DIR/v1/usr/bin/program" "$UPPER/usr/bin/"
+		chmod 700 "$UPPER/usr/bin/program"
+		[ $how != attributes ] || echo mine >"$UPPER/usr/bin/program"
+		on v2
+		same "owner on v2" 107:107 "$(stat -c %u:%g "$UPPER/usr/bin/program")"
+		mkdir -p "$UPPER/etc"
+		printf '%s\n' $D6 $N7 $LATER >"$UPPER/etc/passwd"
+		[ $how != written ] || echo mine >>"$UPPER/usr/bin/program"
+		on v1
+		if [ $how != written ]; then
+			same "accounts" "$D5 $LATER" "$(xargs <"$UPPER/etc/passwd")"
+		else
+			same "accounts" "$D5 $N7 $LATER" "$(xargs <"$UPPER/etc/passwd")"
+		fi
+	done
+}
+
 @test "taken back, accounts of before and since are both there, whatever the change had done to the file" {
 	local how
 	for how in merged alone; do
