@@ -201,6 +201,21 @@ static bool is_written(struct tree *then, struct tree *now, const char *path)
 	return false;
 }
 
+/* @return whether it is, or was before the change, one file with something that is_written() */
+static bool is_written_by_name(
+	struct tree *before, struct tree *then, struct tree *now, const char *path)
+{
+	const struct mlimg_entry *entry = tree_get(before, path);
+
+	if (is_written(then, now, path))
+		return true;
+	for (size_t i = 0; entry && entry->hardlink && i < before->n; i++)
+		if (before->e[i].hardlink == entry->hardlink &&
+			is_written(then, now, before->e[i].path))
+			return true;
+	return false;
+}
+
 /* What has become of a change, and of what was written since. */
 struct since {
 	struct tree made, upper; /* the upper after the change, and before it is taken back */
@@ -213,7 +228,7 @@ static void check_path_back(struct disk *d, struct since *s, const char *path)
 	struct mlimg_entry *was = tree_get(&d->before, path), *is = tree_get(&s->back, path),
 			   *since = tree_get(&s->seen, path);
 
-	if (!is_written(&s->made, &s->upper, path)) {
+	if (!is_written_by_name(&d->upper, &s->made, &s->upper, path)) {
 		if (is_equal(was, is) ||
 			((is_a_dir(was) || is_a_dir(is)) &&
 				is_written_below(&s->made, &s->upper, path)))
