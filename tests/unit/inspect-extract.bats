@@ -325,7 +325,7 @@ mlimg-inspect: damaged.img: not everything was extracted: 1 failure" ]]
 		[ -z "$(find out -name '.mlimg*' 2>/dev/null)" ] || break
 	done
 	kill "$pid" 2>/dev/null || true
-	run wait "$pid"
+	wait "$pid" || true # not by run, which would do so in a shell that it is no child of
 	left_nothing
 }
 
