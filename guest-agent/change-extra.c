@@ -165,15 +165,6 @@ static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log,
 	return r;
 }
 
-static int read_log(int fd, struct mlimg_undo_log *ret, struct mlimg_err *err)
-{
-	char *text;
-	size_t size;
-	int r = mlimg_read_beneath(fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
-
-	return r < 0 ? r : mlimg_undo_log_parse(text, size, ret, err);
-}
-
 int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
 	struct mlimg_path_map *ret_taken, struct mlimg_err *err)
 {
@@ -187,7 +178,7 @@ int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
 	taken_fd = new_fd < 0 ? new_fd : open_dir(dir, "taken");
 	if (taken_fd < 0)
 		return mlimg_err_set(err, taken_fd, "open 'reconcile.new/%s'", name);
-	r = read_log(dir, &log, err);
+	r = mlimg_undo_log_read(dir, &log, err);
 	if (r == 0) {
 		c->new_fd = new_fd;
 		c->taken_fd = taken_fd;

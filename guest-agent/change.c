@@ -94,12 +94,8 @@ static int finish(struct mlimg_change *c, uint64_t base, bool is_back, struct ml
 
 int mlimg_change_read_log(struct mlimg_change *c, struct mlimg_undo_log *ret, struct mlimg_err *err)
 {
-	char *text = NULL;
-	size_t size;
-	int r = mlimg_read_beneath(c->undo_fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
+	int r = mlimg_undo_log_read(c->undo_fd, ret, err);
 
-	if (r == 0)
-		r = mlimg_undo_log_parse(text, size, ret, err);
 	if (r < 0)
 		return mlimg_err_wrap(
 			err, r, "user/mlimg/" MLIMG_CHANGE_UNDO "/%" PRIu64, c->generation);

@@ -9,6 +9,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/manifest-lex.h"
 
 #define HEAD "mlimg undo 1 "
@@ -266,6 +267,15 @@ int mlimg_undo_log_parse(
 	else
 		*ret_log = log;
 	return r;
+}
+
+int mlimg_undo_log_read(int dir_fd, struct mlimg_undo_log *ret_log, struct mlimg_err *err)
+{
+	char *text;
+	size_t size;
+	int r = mlimg_read_beneath(dir_fd, "log", MLIMG_UNDO_LOG_MAX, &text, &size, err);
+
+	return r < 0 ? r : mlimg_undo_log_parse(text, size, ret_log, err);
 }
 
 int mlimg_undo_log_get(struct mlimg_undo_log *log, size_t n, struct mlimg_undo_record *ret_record,

@@ -85,6 +85,17 @@ int mlimg_undo_log_parse(char *text, size_t size, struct mlimg_undo_log *ret_log
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Read the file "log" of a directory, at most MLIMG_UNDO_LOG_MAX bytes.
+ *
+ * @param dir_fd   the directory
+ * @param ret_log  see mlimg_undo_log_parse()
+ * @param err      names the file, or "undo log: ..."
+ * @return         0; -errno of reading it, -EUCLEAN, -ENOMEM
+ */
+int mlimg_undo_log_read(
+	int dir_fd, struct mlimg_undo_log *ret_log, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Hand out a record.
  *
  * @param log         of mlimg_undo_log_parse()
