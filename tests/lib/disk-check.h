@@ -76,11 +76,10 @@ TEST_UNUSED static void check_oracle(struct disk *d)
 
 /* --- kills --- */
 
-/* unionfs-fuse's own directories, and its markers' times, are seen by nobody. */
-TEST_UNUSED static char *list_neutral(void)
+/** An upper in unionfs-fuse's form, as one of overlayfs. */
+TEST_UNUSED static void read_neutral(struct tree *ret)
 {
 	mlimg_autoclose int fd = open("run/user/upper", O_RDONLY | O_DIRECTORY);
-	struct mlimg_text text = {0};
 	struct mlimg_manifest *m;
 	struct mlimg_upper_dir dir;
 
@@ -93,10 +92,27 @@ TEST_UNUSED static char *list_neutral(void)
 		e->has_digest = e->type == MLIMG_FILE;
 		if (e->has_digest)
 			ASSERT_OK(dir.source.digest(&dir.source, e->path, e->digest, &err), err);
+		ASSERT(ret->n < TREE_MAX);
+		ret->e[ret->n++] = *e;
+	}
+}
+
+/* unionfs-fuse's own directories, and its markers' times, are seen by nobody. */
+TEST_UNUSED static char *list_neutral(void)
+{
+	struct tree *upper = calloc(1, sizeof(*upper));
+	struct mlimg_text text = {0};
+
+	ASSERT(upper);
+	read_neutral(upper);
+	for (size_t i = 0; i < upper->n; i++) {
+		struct mlimg_entry *e = &upper->e[i];
+
 		if (is_a_whiteout(e))
 			*e = (struct mlimg_entry){.path = e->path, .type = MLIMG_CHAR, .nlink = 1};
 		mlimg_manifest_put_entry(e, mlimg_text_put, &text);
 	}
+	free(upper);
 	mlimg_text_put(&text, "", 1);
 	ASSERT(!text.has_failed);
 	return text.data;

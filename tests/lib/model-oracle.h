@@ -275,6 +275,16 @@ TEST_UNUSED static void put_beside(
 		tree_put(o->beside, name, next);
 }
 
+/* @return whether the agent has the text of a file of the old stack: base-texts.h, by contents */
+TEST_UNUSED static bool is_text_kept(struct tree *base, const struct mlimg_entry *e)
+{
+	for (size_t i = 0; i < base->n; i++)
+		if (base->e[i].type == MLIMG_FILE && has_equal_contents(&base->e[i], e) &&
+			oracle_class(base->e[i].path) == MLIMG_CLASS_CONFIG)
+			return true;
+	return false;
+}
+
 TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const char *lower,
 	const struct mlimg_entry *base, const struct mlimg_entry *next,
 	const struct mlimg_entry *mine)
@@ -282,7 +292,8 @@ TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const
 	struct oracle_merge m = merge_entries(base, next, mine);
 	int merged = -1;
 
-	if (m.has_content_conflict && base && base->type == MLIMG_FILE && mine->type == MLIMG_FILE)
+	if (m.has_content_conflict && base && base->type == MLIMG_FILE &&
+		mine->type == MLIMG_FILE && is_text_kept(o->base, base))
 		merged = merge_contents(content_of(base), content_of(next), content_of(mine));
 	if (m.is_conflict && oracle_class(path) == MLIMG_CLASS_OWNED) {
 		if (covers(o, path, lower))

@@ -8,6 +8,7 @@
 #define MLIMG_TEST_MODEL_PLAN_H
 
 #include "libmlimg/reconcile-plan.h"
+#include "tests/lib/model-oracle.h"
 #include "tests/lib/model-trees.h"
 
 #define MODEL_ID "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -97,13 +98,29 @@ TEST_UNUSED static int read_mine(struct mlimg_upper_source *source, const char *
 	return give(content_of(tree_get(memory_of(source)->upper, path)), ret_data, ret_size);
 }
 
-TEST_UNUSED static int read_stack(const char *path, const uint8_t wanted[MLIMG_SHA256_SIZE],
-	size_t max, void *ctx, char **ret_data, size_t *ret_size)
+TEST_UNUSED static int content_with(const char *path, const uint8_t wanted[MLIMG_SHA256_SIZE])
 {
 	for (int i = 0; i < CONTENTS; i++)
 		if (memcmp(model_contents[i].digest, wanted, MLIMG_SHA256_SIZE) == 0)
-			return give(i, ret_data, ret_size);
+			return i;
 	FAIL("'%s' has contents that nobody made", path);
+}
+
+TEST_UNUSED static int read_stack(const char *path, const uint8_t wanted[MLIMG_SHA256_SIZE],
+	size_t max, void *ctx, char **ret_data, size_t *ret_size)
+{
+	return give(content_with(path, wanted), ret_data, ret_size);
+}
+
+/* What the agent keeps of the old stack; @ctx: its tree */
+TEST_UNUSED static int read_kept(const char *path, const uint8_t wanted[MLIMG_SHA256_SIZE],
+	size_t max, void *ctx, char **ret_data, size_t *ret_size)
+{
+	struct mlimg_entry e = {.type = MLIMG_FILE};
+	int content = content_with(path, wanted);
+
+	set_content(&e, content);
+	return is_text_kept(ctx, &e) ? give(content, ret_data, ret_size) : -ENOENT;
 }
 
 /* --- a case --- */
@@ -131,8 +148,9 @@ TEST_UNUSED static void plan_for(struct model *m, struct mlimg_upper_source *upp
 		.generation = 2,
 		.from = MODEL_ID,
 		.to = MODEL_ID,
-		.read_base = read_stack,
-		.read_next = read_stack};
+		.read_base = read_kept,
+		.read_next = read_stack,
+		.read_ctx = &m->base};
 
 	ASSERT_OK(mlimg_report_init(&m->report, &err), err);
 	ASSERT_OK(mlimg_reconcile_plan(&in, &m->report, &m->plan, &err), err);

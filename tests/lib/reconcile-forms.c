@@ -93,26 +93,6 @@ static void plan_upper(struct disk *d, bool is_unionfs, struct model *ret)
 	plan_for(ret, &dir.source);
 }
 
-/* In the form that shown() knows. */
-static void read_raw(struct tree *ret)
-{
-	mlimg_autoclose int fd = open("run/user/upper", O_RDONLY | O_DIRECTORY);
-	struct mlimg_manifest *m;
-	struct mlimg_upper_dir dir;
-
-	ASSERT(fd >= 0);
-	mlimg_upper_dir_init(&dir, fd, true);
-	ASSERT_OK(dir.source.load(&dir.source, NULL, NULL, &m, &err), err);
-	for (size_t i = 1; i < m->n_entries; i++) {
-		struct mlimg_entry *e = &m->entries[i];
-
-		e->has_digest = e->type == MLIMG_FILE;
-		if (e->has_digest)
-			ASSERT_OK(dir.source.digest(&dir.source, e->path, e->digest, &err), err);
-		ret->e[ret->n++] = *e;
-	}
-}
-
 /* --- an index --- */
 
 /* What a mounted index has in its /mlimg, and the view in the place of its tree. */
@@ -198,7 +178,7 @@ static void check_drivers(struct disk *d)
 		if (!tree_get(&d->old.view, d->upper.e[i].path))
 			set_xattr(&d->upper.e[i], OPAQUE, NULL);
 	boot_other(d, &d->next);
-	read_raw(after);
+	read_neutral(after); /* the form that shown() knows */
 	d->seen = *shown(&d->next.view, after);
 	check_oracle(d);
 }

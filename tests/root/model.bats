@@ -8,8 +8,6 @@ setup() {
 	need root
 	load ../lib/kills
 	# mlimg-agent waits for the disk often: in memory there is none.
-	# Known of others: a file renamed from where texts are not kept into /etc, which the oracle merges and the product cannot.
-	export MLIMG_SEED=${MLIMG_SEED:-11}
 	dir=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d -p "$BATS_TEST_TMPDIR")
 	export TMPDIR=$dir
 	cd "$dir" || return
