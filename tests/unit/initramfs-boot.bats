@@ -439,6 +439,7 @@ or choose another mlimg.union" "$on_index"
 		three_layers
 		echo '*overlay*' >"$T/mount.readonly"
 		echo '[    4.000000] overlayfs: failed to create directory /run/mlimg/user/work/work (errno: 28); mounting read-only' >"$T/kmsg"
+		echo '[    4.000001] overlayfs: "xino" feature enabled using 32 upper inode bits.' >>"$T/kmsg"
 	}
 	stops "$what: it is not rw on $BATS_TEST_TMPDIR/machine/root, the kernel says 'overlayfs: failed to create directory /run/mlimg/user/work/work (errno: 28); mounting read-only'; is the user layer full?; the options were $options"
 }

@@ -47,6 +47,29 @@ volatile='volatile: changes are kept in memory, and lost at the end of this boot
 rescue="rescue: the user layer's changes are not in this root; changes are kept in memory, and lost"
 readonly='readonly: nothing can be changed in this root'
 
+@test "while the union is mounted, what ext4 keeps back of the user layer is at hand" {
+	local kept="$BATS_TEST_TMPDIR/machine/sys/fs/ext4/vda/reserved_clusters"
+	machine() {
+		two_layers
+		mkdir -p "$T/sys/fs/ext4/vda"
+		echo 81 >"$T/sys/fs/ext4/vda/reserved_clusters"
+	}
+	boots "$cmdline"
+	same "at the mount" "kept back: 0" "$(grep '^kept back' "$T/log")"
+	same "afterwards" 81 "$(cat "$kept")"
+	boots "$cmdline mlimg.readonly" "mlimg: $readonly"
+	same "at a mount that writes nothing" "kept back: 81" "$(grep '^kept back' "$T/log")"
+
+	machine() {
+		two_layers
+		mkdir -p "$T/sys/fs/ext4/vda"
+		echo 81 >"$T/sys/fs/ext4/vda/reserved_clusters"
+		echo '*overlay*' >"$T/mount.readonly"
+	}
+	run in_both 0 "" "" "mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
+	same "after a mount that failed" "1 81" "$status $(cat "$kept")"
+}
+
 @test "modes: volatile: the user's upper is a lower, and changes go to a tmpfs" {
 	boots "$cmdline mlimg.volatile" "mlimg: $volatile"
 	same "what was done" "e2fsck -p /dev/vda
@@ -159,9 +182,9 @@ write_protected() {
 		write_protected
 	}
 	in_both 1 "" "mlimg: the user layer $user on /dev/vda is read-only: attach it writable, or boot with mlimg.readonly or mlimg.volatile" \
-		"MLIMG_SYS=\$T/sys; mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
+		"mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
 	same "mounts of it" "" "$(grep '/user$' "$T/log" || :)"
-	in_both 0 "" "mlimg: $readonly" "MLIMG_SYS=\$T/sys; mlimg_boot '$cmdline mlimg.readonly' \"\$T/root\" /sbin/init"
+	in_both 0 "" "mlimg: $readonly" "mlimg_boot '$cmdline mlimg.readonly' \"\$T/root\" /sbin/init"
 	same "mounts of it" "mount -t ext4 -o ro,nosuid,nodev /dev/vda T/run/mlimg/user" "$(log | grep '/user$')"
 }
 
@@ -173,7 +196,7 @@ write_protected() {
 		echo '*ro,nosuid,nodev /dev/vda*|mount: cannot' >"$T/mount.err"
 	}
 	in_both 0 "" "mlimg: $readonly
-mlimg: $note" "MLIMG_SYS=\$T/sys; mlimg_boot '$cmdline mlimg.readonly' \"\$T/root\" /sbin/init"
+mlimg: $note" "mlimg_boot '$cmdline mlimg.readonly' \"\$T/root\" /sbin/init"
 	same "what was done" "mount -t ext4 -o ro,nosuid,nodev /dev/vda T/run/mlimg/user
 mount -t ext4 -o ro,noload,nosuid,nodev /dev/vda T/run/mlimg/user
 $prepare --mode readonly --note $note" "$(log | sed -n 1,3p)"
