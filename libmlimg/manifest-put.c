@@ -2,6 +2,7 @@
 /* The writer of manifests: the canonical form that manifest.h specifies. */
 #include "libmlimg/manifest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,20 @@ static void put_escaped(struct out *o, const char *text, const char *more)
 			put_digits(o, *p, 8, 3);
 		}
 	}
+}
+
+const char *mlimg_manifest_escape(const char *text, char *buf)
+{
+	char *out = buf;
+
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+		if (mlimg_manifest_is_plain(*p))
+			*out++ = (char)*p;
+		else
+			out += sprintf(out, "\\%03o", *p);
+	}
+	*out = '\0';
+	return buf;
 }
 
 static void put_base64(struct out *o, const uint8_t *data, size_t size)

@@ -137,6 +137,11 @@ static inline bool mlimg_manifest_is_plain(unsigned char c)
 		c != '?' && c != '[';
 }
 
+#define MLIMG_ESCAPED_SIZE (4 * MLIMG_PATH_MAX + 1) /**< of an escaped path, NUL included */
+
+/** @return @p text escaped as paths are, in @p buf, which holds four times its length and a NUL */
+const char *mlimg_manifest_escape(const char *text, char *buf);
+
 /**
  * @return an empty manifest to build on, or NULL when there is no memory; mlimg_manifest_free() it
  */

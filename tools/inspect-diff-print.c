@@ -59,13 +59,13 @@ void diff_put_entry(
 	unsigned changes, const struct mlimg_entry *old_entry, const struct mlimg_entry *new_entry)
 {
 	const char *path = new_entry ? new_entry->path : old_entry->path, *comma = ": ";
-	char escaped[MLIMG_ESCAPED_PATH];
+	char escaped[MLIMG_ESCAPED_SIZE];
 
 	printf("%c %s%s",
 		!old_entry           ? '+'
 			: !new_entry ? '-'
 				     : '~',
-		path[0] ? "./" : ".", mlimg_inspect_escape(path, escaped));
+		path[0] ? "./" : ".", mlimg_manifest_escape(path, escaped));
 	for (unsigned bit = 2; bit < MLIMG_N_CHANGES; bit++) {
 		if (!(changes & 1u << bit))
 			continue;
@@ -81,7 +81,7 @@ static void put_escaped(const char *text, struct mlimg_err *err, int *ret)
 	mlimg_autofree char *escaped = malloc(4 * strlen(text) + 1);
 
 	if (escaped)
-		fputs(mlimg_inspect_escape(text, escaped), stdout);
+		fputs(mlimg_manifest_escape(text, escaped), stdout);
 	else
 		*ret = mlimg_err_set(err, ENOMEM, "print packages");
 }
@@ -120,7 +120,8 @@ static void put_sums(const struct diff_sums *sums)
 	printf("%8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %10s %10s  %s\n", sums->n_added,
 		sums->n_removed, sums->n_changed, sums->n_times,
 		mlimg_cli_format_size(sums->old_bytes, old_size),
-		mlimg_cli_format_size(sums->new_bytes, new_size), mlimg_inspect_escape(text, name));
+		mlimg_cli_format_size(sums->new_bytes, new_size),
+		mlimg_manifest_escape(text, name));
 }
 
 static bool has_sums(const struct diff_sums *s)
@@ -202,8 +203,8 @@ int diff_json_entry(const struct diff *d, unsigned changes, const struct mlimg_e
 	const struct mlimg_entry *new_entry, struct mlimg_err *err)
 {
 	const char *path = new_entry ? new_entry->path : old_entry->path;
-	char escaped[MLIMG_ESCAPED_PATH];
-	json_t *object = json_pack("{s:s, s:o}", "path", mlimg_inspect_escape(path, escaped),
+	char escaped[MLIMG_ESCAPED_SIZE];
+	json_t *object = json_pack("{s:s, s:o}", "path", mlimg_manifest_escape(path, escaped),
 		"changes", mlimg_inspect_changes_json(changes));
 
 	/* Setting a value that could not be made fails. */
@@ -228,7 +229,7 @@ static int set_escaped(json_t *object, const char *key, const char *text)
 
 	if (!escaped)
 		return -1;
-	return json_object_set_new(object, key, json_string(mlimg_inspect_escape(text, escaped)));
+	return json_object_set_new(object, key, json_string(mlimg_manifest_escape(text, escaped)));
 }
 
 static int json_package(const struct mlimg_package *old_package,
@@ -257,7 +258,7 @@ static int json_sums(const struct diff_sums *s, struct mlimg_err *err)
 	snprintf(text, sizeof(text), "%.*s", s->name_size, s->name);
 	return put_json(
 		json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "directory",
-			mlimg_inspect_escape(text, name), "added", (json_int_t)s->n_added,
+			mlimg_manifest_escape(text, name), "added", (json_int_t)s->n_added,
 			"removed", (json_int_t)s->n_removed, "changed", (json_int_t)s->n_changed,
 			"time", (json_int_t)s->n_times, "old_bytes", (json_int_t)s->old_bytes,
 			"new_bytes", (json_int_t)s->new_bytes),

@@ -13,10 +13,10 @@
 int mlimg_differences_add(
 	struct mlimg_differences *d, unsigned changes, const char *path, struct mlimg_err *err)
 {
-	char escaped[MLIMG_ESCAPED_PATH];
+	char escaped[MLIMG_ESCAPED_SIZE];
 
 	if (d->n < MLIMG_DIFFERENCES_SHOWN_MAX) {
-		char *copy = strdup(mlimg_inspect_escape(path, escaped));
+		char *copy = strdup(mlimg_manifest_escape(path, escaped));
 
 		if (!copy)
 			return mlimg_err_set(err, ENOMEM, "verify");

@@ -12,22 +12,22 @@
 
 static void put_row(const struct mlimg_du_row *row, const char *top)
 {
-	char used[MLIMG_CLI_SIZE_TEXT], size[MLIMG_CLI_SIZE_TEXT], escaped[MLIMG_ESCAPED_PATH];
+	char used[MLIMG_CLI_SIZE_TEXT], size[MLIMG_CLI_SIZE_TEXT], escaped[MLIMG_ESCAPED_SIZE];
 
 	printf("%10s %10s %9" PRIu64 "  %s\n", mlimg_cli_format_size(row->used_bytes, used),
 		mlimg_cli_format_size(row->size_bytes, size), row->n_entries,
-		mlimg_inspect_escape(row->path[0] ? row->path : top, escaped));
+		mlimg_manifest_escape(row->path[0] ? row->path : top, escaped));
 }
 
 static int put_json(const struct mlimg_du *du, const char *top, struct mlimg_err *err)
 {
-	char escaped[MLIMG_ESCAPED_PATH];
+	char escaped[MLIMG_ESCAPED_SIZE];
 
 	putchar('[');
 	for (size_t i = 0; i < du->n_rows; i++) {
 		const struct mlimg_du_row *row = &du->rows[i];
 		json_t *object = json_pack("{s:s, s:I, s:I, s:I}", "path",
-			mlimg_inspect_escape(row->path[0] ? row->path : top, escaped), "used",
+			mlimg_manifest_escape(row->path[0] ? row->path : top, escaped), "used",
 			(json_int_t)row->used_bytes, "size", (json_int_t)row->size_bytes, "entries",
 			(json_int_t)row->n_entries);
 		mlimg_autofree char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;

@@ -16,13 +16,13 @@
 static json_t *failures_of(const struct mlimg_extract_result *result)
 {
 	json_t *list = json_array();
-	char escaped[MLIMG_ESCAPED_PATH], reason[4 * MLIMG_ERR_TEXT_SIZE];
+	char escaped[MLIMG_ESCAPED_SIZE], reason[4 * MLIMG_ERR_TEXT_SIZE];
 
 	for (size_t i = 0; list && i < MLIMG_EXTRACT_NAMED_MAX && i < result->n_failed; i++) {
 		const struct mlimg_extract_failure *f = &result->failures[i];
 		json_t *object =
-			json_pack("{s:s, s:s}", "path", mlimg_inspect_escape(f->path, escaped),
-				"reason", mlimg_inspect_escape(f->reason, reason));
+			json_pack("{s:s, s:s}", "path", mlimg_manifest_escape(f->path, escaped),
+				"reason", mlimg_manifest_escape(f->reason, reason));
 
 		if (json_array_append_new(list, object) < 0) {
 			json_decref(list);

@@ -21,7 +21,7 @@ static int list_entry(const struct mlimg_entry *entry, const struct mlimg_itree_
 	bool is_top = entry->path[0] == '\0';
 	bool is_json = mlimg_inspect_has(l->in, MLIMG_INSPECT_JSON);
 	const char *name = is_top ? mlimg_inspect_operand(l->in, 0) : entry->path;
-	char escaped[MLIMG_ESCAPED_PATH];
+	char escaped[MLIMG_ESCAPED_SIZE];
 	int ret;
 
 	/* A directory is listed by what is in it; anything else by itself. */
@@ -32,7 +32,7 @@ static int list_entry(const struct mlimg_entry *entry, const struct mlimg_itree_
 	if (!is_json && mlimg_inspect_has(l->in, MLIMG_INSPECT_LONG))
 		mlimg_inspect_put_long(stdout, entry, node->nlink, name);
 	else if (!is_json)
-		printf("%s\n", mlimg_inspect_escape(name, escaped));
+		printf("%s\n", mlimg_manifest_escape(name, escaped));
 	ret = mlimg_inspect_check_stdout(err);
 	return ret < 0 ? ret : !mlimg_inspect_has(l->in, MLIMG_INSPECT_RECURSIVE);
 }

@@ -18,20 +18,6 @@ int mlimg_inspect_check_stdout(struct mlimg_err *err)
 	return ferror(stdout) ? mlimg_err_set(err, errno, "write to standard output") : 0;
 }
 
-const char *mlimg_inspect_escape(const char *text, char *buf)
-{
-	char *out = buf;
-
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		if (mlimg_manifest_is_plain(*p))
-			*out++ = (char)*p;
-		else
-			out += sprintf(out, "\\%03o", *p);
-	}
-	*out = '\0';
-	return buf;
-}
-
 /* As ls(1) writes it: set-id and sticky bits over the execute bits. */
 static void format_mode(const struct mlimg_entry *entry, char ret_text[11])
 {
@@ -67,7 +53,7 @@ static bool is_device(const struct mlimg_entry *entry)
 void mlimg_inspect_put_long(
 	FILE *out, const struct mlimg_entry *entry, uint32_t nlink, const char *name)
 {
-	char mode[11], when[32], size[32], escaped[MLIMG_ESCAPED_PATH];
+	char mode[11], when[32], size[32], escaped[MLIMG_ESCAPED_SIZE];
 
 	format_mode(entry, mode);
 	format_time(entry->mtime_s, when);
@@ -76,9 +62,9 @@ void mlimg_inspect_put_long(
 	else
 		snprintf(size, sizeof(size), "%" PRIu64, entry->size_bytes);
 	fprintf(out, "%s%c %3u %5u %5u %10s %s %s", mode, entry->n_xattrs ? '+' : ' ', nlink,
-		entry->uid, entry->gid, size, when, mlimg_inspect_escape(name, escaped));
+		entry->uid, entry->gid, size, when, mlimg_manifest_escape(name, escaped));
 	if (entry->link)
-		fprintf(out, " -> %s", mlimg_inspect_escape(entry->link, escaped));
+		fprintf(out, " -> %s", mlimg_manifest_escape(entry->link, escaped));
 	fputc('\n', out);
 }
 
@@ -128,7 +114,7 @@ static json_t *xattrs_of(const struct mlimg_entry *entry)
 		 * end.
 		 */
 		if (json_object_set_new(
-			    object, mlimg_inspect_escape(x->name, name), json_string(value)) < 0) {
+			    object, mlimg_manifest_escape(x->name, name), json_string(value)) < 0) {
 			json_decref(object);
 			return NULL;
 		}
@@ -138,14 +124,14 @@ static json_t *xattrs_of(const struct mlimg_entry *entry)
 
 json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const char *path)
 {
-	char text[MLIMG_ESCAPED_PATH], mode[8], mtime[40], hex[MLIMG_SHA256_HEX_SIZE];
+	char text[MLIMG_ESCAPED_SIZE], mode[8], mtime[40], hex[MLIMG_SHA256_HEX_SIZE];
 	json_t *object = json_object();
 	int failed = 0;
 
 	snprintf(mode, sizeof(mode), "%04o", entry->mode);
 	snprintf(mtime, sizeof(mtime), "%" PRId64 ".%09" PRIu32, entry->mtime_s, entry->mtime_ns);
 	failed |=
-		json_object_set_new(object, "path", json_string(mlimg_inspect_escape(path, text)));
+		json_object_set_new(object, "path", json_string(mlimg_manifest_escape(path, text)));
 	failed |= json_object_set_new(object, "type", json_string(mlimg_type_name(entry->type)));
 	failed |= json_object_set_new(object, "mode", json_string(mode));
 	failed |= json_object_set_new(object, "uid", json_integer(entry->uid));
@@ -164,7 +150,7 @@ json_t *mlimg_inspect_entry_json(const struct mlimg_entry *entry, const char *pa
 	}
 	if (entry->link)
 		failed |= json_object_set_new(
-			object, "link", json_string(mlimg_inspect_escape(entry->link, text)));
+			object, "link", json_string(mlimg_manifest_escape(entry->link, text)));
 	if (is_device(entry))
 		failed |= json_object_set_new(object, "device",
 			json_pack("[ii]", (int)entry->dev_major, (int)entry->dev_minor));

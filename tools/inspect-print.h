@@ -13,8 +13,6 @@
 
 #include "tools/ext4-read.h"
 
-#define MLIMG_ESCAPED_PATH (4 * MLIMG_PATH_MAX + 1) /**< bytes that an escaped path takes at most */
-
 /**
  * @return 0, or -errno when standard output has failed: it may be a pipe that nobody reads any more
  */
@@ -25,9 +23,6 @@ struct mlimg_json_list {
 	FILE *out;
 	bool has_elements;
 };
-
-/** @return @p text escaped in @p buf, which must hold four times its length and a NUL */
-const char *mlimg_inspect_escape(const char *text, char *buf);
 
 /**
  * Print a line as `ls -l` does: type and mode, names, owner, group, size or device, time (UTC),

@@ -47,7 +47,7 @@ static const char *name_of(const struct drawing *d, const struct mlimg_entry *en
 /* What it is, where the name alone does not say so; whiteouts and opaque directories above all. */
 static void describe(const struct mlimg_entry *entry, char *text, size_t size)
 {
-	char escaped[MLIMG_ESCAPED_PATH];
+	char escaped[MLIMG_ESCAPED_SIZE];
 
 	text[0] = '\0';
 	if (mlimg_entry_is_whiteout(entry))
@@ -55,7 +55,7 @@ static void describe(const struct mlimg_entry *entry, char *text, size_t size)
 	else if (entry->type == MLIMG_DIR)
 		snprintf(text, size, "/%s", mlimg_entry_is_opaque(entry) ? " (opaque)" : "");
 	else if (entry->type == MLIMG_LINK)
-		snprintf(text, size, " -> %s", mlimg_inspect_escape(entry->link, escaped));
+		snprintf(text, size, " -> %s", mlimg_manifest_escape(entry->link, escaped));
 	else if (entry->type == MLIMG_CHAR || entry->type == MLIMG_BLOCK)
 		snprintf(text, size, " (%s %u, %u)", mlimg_type_name(entry->type), entry->dev_major,
 			entry->dev_minor);
@@ -67,13 +67,13 @@ static void describe(const struct mlimg_entry *entry, char *text, size_t size)
 
 static int keep_line(struct drawing *d, const struct mlimg_entry *entry, struct mlimg_err *err)
 {
-	char text[2 * MLIMG_ESCAPED_PATH + 8], escaped[MLIMG_ESCAPED_PATH];
-	char what[MLIMG_ESCAPED_PATH + 8];
+	char text[2 * MLIMG_ESCAPED_SIZE + 8], escaped[MLIMG_ESCAPED_SIZE];
+	char what[MLIMG_ESCAPED_SIZE + 8];
 	const char *kept;
 
 	describe(entry, what, sizeof(what));
-	snprintf(
-		text, sizeof(text), "%s%s", mlimg_inspect_escape(name_of(d, entry), escaped), what);
+	snprintf(text, sizeof(text), "%s%s", mlimg_manifest_escape(name_of(d, entry), escaped),
+		what);
 	kept = mlimg_arena_strndup(d->arena, text, strlen(text));
 	if (!kept ||
 		mlimg_buffer_reserve(&d->lines, &d->room, (d->n_lines + 1) * sizeof(*d->lines)) < 0)

@@ -161,7 +161,7 @@ static int search_entry(const struct mlimg_entry *entry, const struct mlimg_ext4
 {
 	struct search *s = ctx;
 	mlimg_autofree struct mlimg_ext4_extent *extents = NULL;
-	char escaped[MLIMG_ESCAPED_PATH];
+	char escaped[MLIMG_ESCAPED_SIZE];
 	size_t n = 0;
 	int r = 0;
 
@@ -170,7 +170,7 @@ static int search_entry(const struct mlimg_entry *entry, const struct mlimg_ext4
 	for (size_t i = 0; r == 0 && i < s->n; i++) {
 		if (s->v->owners[i] || !is_block_of(inode, extents, n, s->v->flaws.blocks[i]))
 			continue;
-		if (asprintf(&s->v->owners[i], "/%s", mlimg_inspect_escape(entry->path, escaped)) <
+		if (asprintf(&s->v->owners[i], "/%s", mlimg_manifest_escape(entry->path, escaped)) <
 			0) {
 			s->v->owners[i] = NULL;
 			return mlimg_err_set(err, ENOMEM, "verify");
