@@ -11,28 +11,17 @@
  * that both changed alike takes these; any other is a conflict. Changes that touch without a line
  * between them that both have kept fall into one chunk, so two lines inserted at one place, or
  * changes of adjacent lines, are a conflict, as they are to GNU diff3 (tests/unit/test_merge3.c).
- * Comparing is E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica 1,
- * 1986, in its linear-space variation; which of several shortest differences is found is not
- * specified but is always the same.
- *
- * A line is its bytes with its newline. So a last line without newline differs from the same line
- * with one, and lines that end in CR LF from those that end in LF: both are kept as they are.
+ * How texts are compared, and what a line is, says lines.h; ends of lines are kept as they are.
  */
 #ifndef MLIMG_MERGE3_H
 #define MLIMG_MERGE3_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "libmlimg/lines.h"
 
-#include "libmlimg/err.h"
-
-#define MLIMG_MERGE3_SIZE_MAX 262144 /**< bytes of each text: that of base texts (base-texts.h) */
-#define MLIMG_MERGE3_LINE_MAX 65536  /**< bytes of a line: beyond that it is hardly a text */
-/**
- * Lines that differ between the base and a side. The time of comparing grows with their square:
- * some tenths of a second at the limit. Beyond it is a conflict.
- */
-#define MLIMG_MERGE3_EDITS_MAX 4096
+#define MLIMG_MERGE3_SIZE_MAX MLIMG_LINES_SIZE_MAX /**< bytes of each text */
+#define MLIMG_MERGE3_LINE_MAX MLIMG_LINES_LINE_MAX /**< bytes of a line */
+/** Lines that differ between the base and a side. Beyond it is a conflict. */
+#define MLIMG_MERGE3_EDITS_MAX MLIMG_LINES_EDITS_MAX
 
 /** What came of it. */
 enum mlimg_merge3_result {
