@@ -55,7 +55,7 @@ DESTDIR ?=
 LIB_SRC := $(wildcard libmlimg/*.c)
 TOOL_MAIN := $(wildcard tools/mlimg-*.c)
 TOOL_SRC := $(filter-out $(TOOL_MAIN),$(wildcard tools/*.c))
-AGENT_MAIN := guest-agent/mlimg-agent.c
+AGENT_MAIN := $(wildcard guest-agent/mlimg-agent.c guest-agent/mlimg.c)
 AGENT_SRC := $(filter-out $(AGENT_MAIN),$(wildcard guest-agent/*.c))
 UNIT_MAIN := $(wildcard tests/unit/test_*.c)
 FUZZ_MAIN := $(wildcard tests/fuzz/fuzz_*.c)
@@ -68,7 +68,7 @@ LIBMLIMG := $(B)/libmlimg.a
 LIBTOOLS := $(B)/libtools.a
 LIBAGENT := $(B)/libagent.a
 TOOLS := $(patsubst tools/%.c,$(B)/bin/%,$(TOOL_MAIN))
-AGENT := $(B)/bin/mlimg-agent
+AGENT := $(patsubst guest-agent/%.c,$(B)/bin/%,$(AGENT_MAIN))
 UNITS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT_MAIN))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(FUZZ_MAIN))
 TESTLIBS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(TESTLIB_MAIN))
@@ -79,7 +79,7 @@ LIB_LIBS := -ljansson -lhogweed -lnettle -lgmp
 # A program needs only those that it uses: libcryptsetup alone brings eight more.
 TOOL_LIBS := -Wl,--as-needed -lext2fs -lcom_err -larchive -lcryptsetup -lcrypto -lpthread
 
-all: $(TOOLS) $(if $(wildcard $(AGENT_MAIN)),$(AGENT))
+all: $(TOOLS) $(AGENT)
 
 # Without this a machine that has not got the libraries would show a page of errors, not the way out.
 HEADERS := ext2fs/ext2fs.h archive.h libcryptsetup.h openssl/pkcs7.h jansson.h nettle/sha2.h
@@ -109,8 +109,9 @@ $(TOOLS): $(B)/bin/%: $(B)/tools/%.o $(LIBTOOLS) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
-# Of the host's parts the agent takes the command line (tools/cli.h) alone.
-$(AGENT): $(call obj,$(AGENT_MAIN)) $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
+# Of the host's parts the agent takes the command line (tools/cli.h) alone; the user's command what
+# writes files, too.
+$(AGENT): $(B)/bin/%: $(B)/guest-agent/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(AGENT_STATIC) $(AGENT_LINK) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
@@ -185,10 +186,12 @@ install-host: all
 # The agent is in every initramfs, which is unpacked at every boot: without symbols it is two thirds as large.
 install-guest: $(AGENT)
 	@[ "$(PREFIX)" = /usr ] || { echo "install-guest: PREFIX must be /usr: initramfs-tools, systemd and the scripts look there" >&2; exit 1; }
-	install -D -m 0755 -s --strip-program=$(STRIP) -t $(DESTDIR)$(SBINDIR) $(AGENT)
+	install -D -m 0755 -s --strip-program=$(STRIP) -t $(DESTDIR)$(SBINDIR) $(B)/bin/mlimg-agent
+	install -D -m 0755 -s --strip-program=$(STRIP) -t $(DESTDIR)$(BINDIR) $(B)/bin/mlimg
 	$(call install-each,guest-agent/*.service,$(SYSTEMDDIR),0644)
 	$(call install-each,guest-agent/*.rules,$(UDEVDIR),0644)
 	$(call install-each,guest-agent/*.8,$(MANDIR)/man8,0644)
+	$(call install-each,guest-agent/*.1,$(MANDIR)/man1,0644)
 	$(call install-each,initramfs/*.7,$(MANDIR)/man7,0644)
 	$(call install-each,guest-agent/completion/*,$(COMPLETIONDIR),0644)
 	$(call install-each,initramfs/lib/*,$(LIBEXECDIR),0644)

@@ -29,9 +29,12 @@ installed() {
 644 usr/lib/systemd/system/systemd-remount-fs.service.d/50-mlimg.conf
 644 usr/lib/udev/rules.d/59-mlimg-layers.rules
 644 usr/lib/udev/rules.d/60-mlimg-agent.rules
+644 usr/share/bash-completion/completions/mlimg
 644 usr/share/bash-completion/completions/mlimg-agent
+644 usr/share/man/man1/mlimg.1
 644 usr/share/man/man7/mlimg-boot.7
 644 usr/share/man/man8/mlimg-agent.8
+755 usr/bin/mlimg
 755 usr/lib/dracut/modules.d/90mlimg/mlimg-mount.sh
 755 usr/lib/dracut/modules.d/90mlimg/mlimg-root.sh
 755 usr/lib/dracut/modules.d/90mlimg/module-setup.sh
@@ -47,9 +50,9 @@ installed() {
 @test "install: every program has a manual page, a completion and --help" {
 	local program name
 	installed install >/dev/null
-	for program in "$BATS_TEST_TMPDIR"/root/usr/sbin/*; do
+	for program in "$BATS_TEST_TMPDIR"/root/usr/*bin/*; do
 		name=${program##*/}
-		[ -e "$BATS_TEST_TMPDIR/root/usr/share/man/man8/$name.8" ] || echo "$name: no manual page"
+		[ -e "$BATS_TEST_TMPDIR/root/usr/share/man/man8/$name.8" ] || [ -e "$BATS_TEST_TMPDIR/root/usr/share/man/man1/$name.1" ] || echo "$name: no manual page"
 		[ -e "$BATS_TEST_TMPDIR/root/usr/share/bash-completion/completions/$name" ] || echo "$name: no completion"
 		"$program" --help >"$BATS_TEST_TMPDIR/help" 2>"$BATS_TEST_TMPDIR/err" || echo "$name: --help ends with $?"
 		[ ! -s "$BATS_TEST_TMPDIR/err" ] || echo "$name: --help says something on stderr"

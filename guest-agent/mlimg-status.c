@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* `mlimg status`: what this guest's root is made of, and how it came to be. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "guest-agent/mlimg-cmd.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "tools/cli.h"
+
+#define QUEUE_MAX (16u << 20) /* bytes of the queue that is counted */
+
+/* Operations that wait for the next boot: a line each. @return false when that cannot be known */
+static bool count_pending(const struct mlimg_view *view, uint64_t *ret_n)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r;
+
+	*ret_n = 0;
+	if (view->user_fd < 0)
+		return false;
+	r = mlimg_read_beneath(view->user_fd, "mlimg/queue", QUEUE_MAX, &text, &size, NULL);
+	for (size_t i = 0; r == 0 && i < size; i++)
+		*ret_n += text[i] == '\n';
+	return r == 0 || r == -ENOENT;
+}
+
+/* Of the file system that takes changes. */
+struct room {
+	uint64_t size_bytes, free_bytes, used_bytes;
+};
+
+/* As root of the user layer's own; for everybody else the merged root's, which passes it on. */
+static bool find_room(const struct mlimg_view *view, struct room *ret)
+{
+	struct statvfs st;
+
+	if (fstatvfs(view->user_fd >= 0 ? view->user_fd : view->merged_fd, &st) < 0)
+		return false;
+	ret->size_bytes = (uint64_t)st.f_blocks * st.f_frsize;
+	ret->free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	ret->used_bytes = (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
+	return true;
+}
+
+/* --- JSON --- */
+
+static json_t *pack_room(const struct mlimg_view *view)
+{
+	struct room room;
+
+	if (!find_room(view, &room))
+		return json_null();
+	return json_pack("{s:I,s:I,s:I}", "size_bytes", (json_int_t)room.size_bytes, "used_bytes",
+		(json_int_t)room.used_bytes, "free_bytes", (json_int_t)room.free_bytes);
+}
+
+static int put_json(const struct mlimg_view *view, struct mlimg_err *err)
+{
+	uint64_t pending;
+	bool is_known = view->boot && count_pending(view, &pending);
+
+	return mlimg_cmd_put_json(
+		json_pack("{s:b,s:O,s:o,s:o}", "booted_by_mlimg", view->boot != NULL, "boot",
+			view->boot ? view->boot : json_null(), "pending",
+			is_known ? json_integer((json_int_t)pending) : json_null(), "room",
+			view->boot ? pack_room(view) : json_null()),
+		JSON_INDENT(2), err);
+}
+
+/* --- text --- */
+
+static void put_key(const char *key)
+{
+	printf("%-12s", key);
+}
+
+static const char *text_of(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	return text ? text : "";
+}
+
+static long long number_of(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+static void put_mode(const struct mlimg_cmd *cmd)
+{
+	static const char *const meanings[] = {
+		[MLIMG_BOOT_NORMAL] = "changes are kept in the user layer",
+		[MLIMG_BOOT_VOLATILE] = "changes are lost at the end of this boot",
+		[MLIMG_BOOT_READONLY] = "nothing can be changed",
+		[MLIMG_BOOT_RESCUE] = "without what is in the user layer; changes are lost",
+	};
+	enum mlimg_boot_mode mode = cmd->view->mode;
+
+	put_key("mode");
+	mlimg_cmd_paint(cmd, mode == MLIMG_BOOT_NORMAL ? MLIMG_COLOR_GREEN : MLIMG_COLOR_YELLOW);
+	fputs(mlimg_boot_mode_name(mode), stdout);
+	mlimg_cmd_paint(cmd, MLIMG_COLOR_NONE);
+	printf(": %s\n", meanings[mode]);
+}
+
+static void put_layers(const struct mlimg_view *view)
+{
+	const char *user = text_of(json_object_get(view->boot, "user"), "name");
+
+	put_key("layers");
+	if (*user) {
+		fputs("user      ", stdout);
+		mlimg_cli_put_safe(stdout, user);
+		printf("\n%12s", "");
+	}
+	for (size_t i = view->stack.n_layers; i-- > 0;) {
+		const struct mlimg_boot_layer *layer = &view->stack.layers[i];
+
+		printf("%-9s ", mlimg_kind_name(layer->kind));
+		mlimg_cli_put_safe(stdout, layer->name);
+		putchar(' ');
+		mlimg_cli_put_safe(stdout, layer->version);
+		printf("  %.20s\n", layer->build_id);
+		if (i > 0)
+			printf("%12s", "");
+	}
+	put_key("union");
+	mlimg_cli_put_safe(stdout, view->stack.union_driver);
+	putchar('\n');
+}
+
+static void put_change(const struct mlimg_view *view)
+{
+	const json_t *done = json_object_get(view->boot, "reconcile");
+	const char *change = text_of(view->boot, "change"), *how = text_of(done, "done");
+
+	put_key("last boot");
+	if (strcmp(how, "reconciled") == 0)
+		printf("another stack: %lld dropped, %lld set aside, %lld beside, %lld merged, "
+		       "%lld joined; see 'mlimg reports %" PRIu64 "'\n",
+			number_of(done, "dropped"), number_of(done, "aside"),
+			number_of(done, "beside"), number_of(done, "merged"),
+			number_of(done, "joined"), view->generation);
+	else if (strcmp(how, "rolled-back") == 0)
+		printf("the former stack again: the last change was taken back (%lld steps)\n",
+			number_of(done, "steps"));
+	else if (strcmp(change, "first") == 0)
+		puts("the first one of this user layer");
+	else if (strcmp(change, "none") == 0)
+		puts("the same stack as before");
+	else if (strcmp(change, "changed") == 0)
+		puts("another stack, with which your changes were not brought into agreement");
+	else
+		puts("nobody has looked at the user layer");
+}
+
+static void put_room(const struct mlimg_view *view)
+{
+	char used[MLIMG_CLI_SIZE_TEXT], left[MLIMG_CLI_SIZE_TEXT], size[MLIMG_CLI_SIZE_TEXT];
+	struct room room;
+
+	if (!find_room(view, &room))
+		return;
+	put_key("room");
+	printf("%s used, %s free of %s\n", mlimg_cli_format_size(room.used_bytes, used),
+		mlimg_cli_format_size(room.free_bytes, left),
+		mlimg_cli_format_size(room.size_bytes, size));
+}
+
+static void put_pending(const struct mlimg_view *view)
+{
+	uint64_t n;
+
+	put_key("next boot");
+	if (!count_pending(view, &n))
+		puts(geteuid() == 0 ? "not known" : "not known: this needs root");
+	else if (n == 0)
+		puts("nothing waits for it");
+	else
+		printf("%" PRIu64 " %s\n", n,
+			mlimg_cli_noun(n, "operation waits for it", "operations wait for it"));
+}
+
+static void put_notes(const struct mlimg_cmd *cmd)
+{
+	const json_t *notes = json_object_get(cmd->view->boot, "notes"), *note;
+	size_t i;
+
+	json_array_foreach(notes, i, note)
+	{
+		put_key(i == 0 ? "notes" : "");
+		mlimg_cmd_paint(cmd, MLIMG_COLOR_YELLOW);
+		mlimg_cli_put_safe(stdout, json_is_string(note) ? json_string_value(note) : "");
+		mlimg_cmd_paint(cmd, MLIMG_COLOR_NONE);
+		putchar('\n');
+	}
+}
+
+int mlimg_cmd_status(struct mlimg_cmd *cmd, struct mlimg_err *err)
+{
+	const struct mlimg_view *view = cmd->view;
+
+	cmd->has_failed = !view->boot;
+	if (mlimg_cmd_has(cmd, MLIMG_CMD_JSON))
+		return put_json(view, err);
+	if (!view->boot) {
+		puts("This system was not booted by mlimg.");
+		return 0;
+	}
+	put_mode(cmd);
+	put_key("generation");
+	printf("%" PRIu64 "\n", view->generation);
+	put_layers(view);
+	put_change(view);
+	put_pending(view);
+	put_room(view);
+	put_notes(cmd);
+	return 0;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mlimg: what a guest's user sees and steers of the layers under him. Here is its command line;
+ * mlimg-cmd.h has the rest.
+ */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest-agent/mlimg-cmd.h"
+#include "tools/cli.h"
+
+#define PROG MLIMG_CMD_PROG
+
+static const char help_text[] =
+	"Usage: mlimg [OPTION]... COMMAND [OPERAND]...\n"
+	"What this guest's root is made of, and what you have changed in it.\n"
+	"\n"
+	"Commands that look:\n"
+	"  status          the layers, what the last boot did, what waits for the next\n"
+	"                  one, and how much room there is\n"
+	"\n"
+	"Options:\n"
+	"      --json      print JSON (default: text)\n"
+	"      --root DIR  where the layers are mounted (default: " MLIMG_VIEW_ROOT ")\n"
+	"      --merged DIR  the root that is made of them (default: /)\n"
+	"  -h, --help      print this help\n"
+	"      --version   print the version\n"
+	"\n"
+	"Names are printed with every byte that could be mistaken as \\ooo (octal).\n"
+	"There are colours on a terminal, unless NO_COLOR is set.\n"
+	"\n"
+	"Exit status: 0 done, 1 failed, 2 wrong usage, 3 something of mlimg's own is\n"
+	"damaged.\n";
+
+/* getopt's values of options without a letter: above all letters. */
+#define OPT_BASE 256
+enum { OPT_HELP = 'h', OPT_VERSION = OPT_BASE + MLIMG_CMD_N_OPTIONS };
+
+#define ROW(option) OPT_BASE + MLIMG_CMD_##option
+static const struct option long_options[] = {
+	{"json", no_argument, NULL, ROW(JSON)},
+	{"root", required_argument, NULL, ROW(ROOT)},
+	{"merged", required_argument, NULL, ROW(MERGED)},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{0},
+};
+#undef ROW
+
+#define BIT(option) (1u << MLIMG_CMD_##option)
+#define ANY (BIT(JSON) | BIT(ROOT) | BIT(MERGED))
+
+struct command {
+	const char *name;
+	mlimg_cmd_fn *fn;
+	bool is_loaded; /* the upper is read before */
+	int operands_min, operands_max;
+	const char *operand; /* "a path": what is missing when there are too few */
+	unsigned options;    /* that it takes: bits */
+};
+
+static const struct command commands[] = {
+	{"status", mlimg_cmd_status, false, 0, 0, NULL, ANY},
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/* 0, or the exit code of a mistake that has been reported. */
+static int parse_operands(
+	struct mlimg_cmd *cmd, int argc, char **argv, const struct command **ret_command)
+{
+	const struct command *command;
+
+	if (argc < 1)
+		return mlimg_cli_usage(PROG, "what is to be done?");
+	command = find_command(argv[0]);
+	if (!command)
+		return mlimg_cli_usage(PROG, "no command '%s'", argv[0]);
+	cmd->operands = argv + 1;
+	cmd->n_operands = argc - 1;
+	if (cmd->n_operands > command->operands_max)
+		return mlimg_cli_usage(PROG, "%s: unexpected operand '%s'", command->name,
+			cmd->operands[command->operands_max]);
+	if (cmd->n_operands < command->operands_min)
+		return mlimg_cli_usage(PROG, "'%s' needs %s", command->name, command->operand);
+	for (const struct option *row = long_options; row->val != OPT_HELP; row++)
+		if ((cmd->given & ~command->options) >> (row->val - OPT_BASE) & 1)
+			return mlimg_cli_usage(
+				PROG, "option '--%s' is not for '%s'", row->name, command->name);
+	*ret_command = command;
+	return 0;
+}
+
+static bool wants_color(void)
+{
+	const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return !(none && *none) && !(term && strcmp(term, "dumb") == 0) &&
+		isatty(STDOUT_FILENO) == 1;
+}
+
+static int run(struct mlimg_cmd *cmd, const struct command *command, struct mlimg_err *err)
+{
+	const char *root = cmd->values[MLIMG_CMD_ROOT], *merged = cmd->values[MLIMG_CMD_MERGED];
+	int r = mlimg_view_open(
+		root ? root : MLIMG_VIEW_ROOT, merged ? merged : "/", cmd->view, err);
+
+	if (r == 0 && command->is_loaded)
+		r = mlimg_view_load(cmd->view, err);
+	return r < 0 ? r : command->fn(cmd, err);
+}
+
+int main(int argc, char **argv)
+{
+	mlimg_autofree struct mlimg_view *view = calloc(1, sizeof(*view));
+	struct mlimg_cmd cmd = {.view = view, .has_color = wants_color()};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	const struct command *command;
+	int opt, code;
+
+	if (!view && mlimg_err_set(&err, ENOMEM, "begin") < 0)
+		return mlimg_cli_fail(PROG, &err);
+	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "h", long_options)) != -1) {
+		switch (opt) {
+		case OPT_HELP: return mlimg_cli_help(PROG, help_text);
+		case OPT_VERSION: return mlimg_cli_version(PROG);
+		case '?': return MLIMG_EXIT_USAGE;
+		}
+		cmd.given |= 1u << (opt - OPT_BASE);
+		cmd.values[opt - OPT_BASE] = optarg;
+	}
+	code = parse_operands(&cmd, argc - optind, argv + optind, &command);
+	if (code)
+		return code;
+	if (run(&cmd, command, &err) < 0) {
+		mlimg_view_close(view);
+		return mlimg_cli_fail(PROG, &err);
+	}
+	mlimg_view_close(view);
+	code = mlimg_cli_close_stdout(PROG);
+	return code == MLIMG_EXIT_DONE && cmd.has_failed ? MLIMG_EXIT_FAILED : code;
+}

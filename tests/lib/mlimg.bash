@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# For tests of mlimg over directories in place of mounted layers. Sourced after common.
+
+# mlimg_setup: in the directory $DIR the system debian 12.1 ($DIR/system) and the software nginx 1.0 ($DIR/software), and a user, alice.
+mlimg_setup() {
+	DIR=$BATS_TEST_TMPDIR
+	RUN=$DIR/run/mlimg
+	USER_DIR=$RUN/user
+	UPPER=$USER_DIR/upper
+	# For the tests.
+	# shellcheck disable=SC2034
+	MLIMG=(mlimg --root "$RUN" --merged "$DIR/merged")
+	mkdir -p "$RUN/layers" "$UPPER" "$USER_DIR/work" "$DIR"/{system,software,empty,merged}
+}
+
+# mlimg_boot [OPTION…]: prepare and commit over what is in these trees now; OPTIONs are prepare's.
+mlimg_boot() {
+	local ids
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	ids=("$(layerdir system debian "${SYSTEM_VERSION:-12.1}" "$DIR/system" "$RUN/layers/0")")
+	ids+=("$(layerdir software nginx 1.0 "$DIR/software" "$RUN/layers/1" "${ids[0]}")")
+	ln -s "$DIR/system" "$RUN/layers/0/rootfs"
+	ln -s "$DIR/software" "$RUN/layers/1/rootfs"
+	[ -n "${TENANT:-}" ] || TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	works mlimg-agent prepare --root "$RUN" --union "${UNION:-overlay}" --system "${ids[0]}" --software "${ids[1]}" --user "$TENANT" "$@"
+	works mlimg-agent commit --root "$RUN"
+}

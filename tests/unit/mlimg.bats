@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# mlimg: its command line and `status`, over directories in place of mounted layers.
+load ../lib/common
+load ../lib/mlimg
+
+setup() {
+	mlimg_setup
+}
+
+usage() {
+	fails 2 "mlimg: $1
+Try 'mlimg --help' for more information." mlimg "${@:2}"
+}
+
+@test "mlimg: help and version" {
+	works mlimg --help
+	same "first line" "Usage: mlimg [OPTION]... COMMAND [OPERAND]..." "${lines[0]}"
+	same "long lines" "" "$(awk 'length > 80' <<<"$output")"
+	works mlimg --version
+	[[ $output =~ ^mlimg\ \(mlimg\)\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+}
+
+@test "mlimg: wrong usage is named" {
+	usage "what is to be done?"
+	usage "no command 'dance'" dance
+	usage "unknown option '--dance'" status --dance
+	usage "status: unexpected operand 'x'" status x
+}
+
+@test "mlimg: every command and option is in help, manual page and completion" {
+	local help word page completion
+	help=$(mlimg --help)
+	page=$(mandoc -T ascii "$MLIMG_TOP/guest-agent/mlimg.1" | col -bx)
+	completion=$(cat "$MLIMG_TOP/guest-agent/completion/mlimg")
+	for word in $(sed -n 's/^  \([a-z-]\{2,\}\)  *[A-Za-z].*/\1/p; s/^.*\(--[a-z]*\).*/\1/p' <<<"$help"); do
+		grep -qe "$word" <<<"$page" || echo "$word: not in the manual page"
+		grep -qe "$word" <<<"$completion" || echo "$word: not in the completion"
+	done >"$DIR/missing"
+	same "what is missing" "" "$(cat "$DIR/missing")"
+}
+
+@test "mlimg status: a system that mlimg has not booted" {
+	run --separate-stderr "${MLIMG[@]}" status
+	same "status" "1 This system was not booted by mlimg. " "$status $output $stderr"
+	run --separate-stderr "${MLIMG[@]}" --json status
+	same "status" '1 {"booted_by_mlimg":false,"boot":null,"pending":null,"room":null} ' "$status $(jq -c . <<<"$output") $stderr"
+}
+
+@test "mlimg status" {
+	mlimg_boot
+	works "${MLIMG[@]}" status
+	same "status" "mode        normal: changes are kept in the user layer
+generation  1
+layers      user      alice
+            software  nginx 1.0  $(jq -r '.stack[1].build_id[:20]' "$RUN/boot.json")
+            system    debian 12.1  $(jq -r '.stack[0].build_id[:20]' "$RUN/boot.json")
+union       overlay
+last boot   the first one of this user layer
+next boot   nothing waits for it" "$(grep -v '^room' <<<"$output")"
+	[[ $output =~ room\ {8}[0-9.]+\ [KMGT]?i?B\ used,\ [0-9.]+\ [KMGT]?i?B\ free\ of\ [0-9.]+\ [KMGT]?i?B$ ]]
+	works "${MLIMG[@]}" --json status
+	same "JSON" '[true,0,true,["free_bytes","size_bytes","used_bytes"]]' \
+		"$(jq -c --slurpfile boot "$RUN/boot.json" '[.booted_by_mlimg, .pending, .boot == $boot[0], (.room | keys)]' <<<"$output")"
+}
+
+@test "mlimg status: after another stack, with something that waits, and a note" {
+	echo old >"$DIR/system/file"
+	mlimg_boot
+	echo mine >"$UPPER/file"
+	echo new >"$DIR/system/file"
+	SYSTEM_VERSION=12.2 mlimg_boot --note "a note"
+	printf 'reset a\nreset b\n' >"$USER_DIR/mlimg/queue"
+	works "${MLIMG[@]}" status
+	same "status" "generation  2
+last boot   another stack: 0 dropped, 0 set aside, 0 beside, 0 merged, 0 joined; see 'mlimg reports 2'
+next boot   2 operations wait for it
+notes       a note" "$(grep -E '^(generation|last|next|notes)' <<<"$output")"
+	works "${MLIMG[@]}" --json status
+	same "pending" 2 "$(jq .pending <<<"$output")"
+}
+
+@test "mlimg status: boot.json that is damaged" {
+	mkdir -p "$RUN"
+	echo '{"mode": "sideways"}' >"$RUN/boot.json"
+	fails 3 "mlimg: boot.json: 'mode' is 'sideways'" "${MLIMG[@]}" status
+	echo '{' >"$RUN/boot.json"
+	run --separate-stderr "${MLIMG[@]}" status
+	[ "$status" -eq 3 ] && [[ $stderr == "mlimg: boot.json: line "* ]]
+}
+
+@test "mlimg status: who is not root reads the copy for everybody" {
+	need root
+	mlimg_boot
+	chmod 0711 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$DIR" "$DIR/run"
+	chmod 0700 "$RUN"
+	cp "$MLIMG_BUILD/bin/mlimg" "$DIR/mlimg"
+	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/mlimg" --root "$RUN" status
+	same "status" "0 " "$status $stderr"
+	same "next boot" "next boot   not known: this needs root" "$(grep '^next' <<<"$output")"
+}
