@@ -20,8 +20,12 @@ static const char help_text[] =
 	"Commands that look:\n"
 	"  status          the layers, what the last boot did, what waits for the next\n"
 	"                  one, and how much room there is\n"
+	"  diff [PATH]     what you have changed, all of it or at and below PATH, and\n"
+	"                  which layer has what it covers\n"
 	"\n"
 	"Options:\n"
+	"  -u, --text      diff: also what differs in texts\n"
+	"      --all       diff: also directories that only hold what was changed\n"
 	"      --json      print JSON (default: text)\n"
 	"      --root DIR  where the layers are mounted (default: " MLIMG_VIEW_ROOT ")\n"
 	"      --merged DIR  the root that is made of them (default: /)\n"
@@ -41,6 +45,8 @@ enum { OPT_HELP = 'h', OPT_VERSION = OPT_BASE + MLIMG_CMD_N_OPTIONS };
 #define ROW(option) OPT_BASE + MLIMG_CMD_##option
 static const struct option long_options[] = {
 	{"json", no_argument, NULL, ROW(JSON)},
+	{"all", no_argument, NULL, ROW(ALL)},
+	{"text", no_argument, NULL, ROW(TEXT)},
 	{"root", required_argument, NULL, ROW(ROOT)},
 	{"merged", required_argument, NULL, ROW(MERGED)},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -63,6 +69,7 @@ struct command {
 
 static const struct command commands[] = {
 	{"status", mlimg_cmd_status, false, 0, 0, NULL, ANY},
+	{"diff", mlimg_cmd_diff, true, 0, 1, NULL, BIT(ALL) | BIT(TEXT) | ANY},
 };
 
 static const struct command *find_command(const char *name)
@@ -123,13 +130,14 @@ int main(int argc, char **argv)
 	mlimg_autofree struct mlimg_view *view = calloc(1, sizeof(*view));
 	struct mlimg_cmd cmd = {.view = view, .has_color = wants_color()};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const struct command *command;
+	const struct command *command = NULL;
 	int opt, code;
 
 	if (!view && mlimg_err_set(&err, ENOMEM, "begin") < 0)
 		return mlimg_cli_fail(PROG, &err);
-	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "h", long_options)) != -1) {
+	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "uh", long_options)) != -1) {
 		switch (opt) {
+		case 'u': opt = OPT_BASE + MLIMG_CMD_TEXT; break;
 		case OPT_HELP: return mlimg_cli_help(PROG, help_text);
 		case OPT_VERSION: return mlimg_cli_version(PROG);
 		case '?': return MLIMG_EXIT_USAGE;

@@ -59,8 +59,9 @@ int mlimg_view_at(const struct mlimg_view_tree *tree, struct mlimg_entry_reader 
 		return e != NULL;
 	}
 	snprintf(dir, sizeof(dir), "%.*s", (int)(name > path ? name - path - 1 : 0), path);
-	dir_fd = mlimg_open_beneath_strict(
-		tree->fd, dir[0] ? dir : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+	/* The root's own xattrs are asked for by the descriptor. */
+	dir_fd = mlimg_open_beneath_strict(tree->fd, dir[0] ? dir : ".",
+		(*name ? O_PATH : O_RDONLY) | O_DIRECTORY | O_NOFOLLOW);
 	r = dir_fd < 0 ? dir_fd : mlimg_entry_at_read(reader, dir_fd, name, path, false, ret_entry);
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EXDEV || r == -ENAMETOOLONG)
 		return 0;
@@ -222,11 +223,10 @@ static int push(struct mlimg_view_cursor *c, const char *name, size_t size, size
 	return r;
 }
 
-/* Make the last level that of the directory in which @path is. */
-static int go_to(struct mlimg_view_cursor *c, const char *path)
+/* Make the last level that of the directory whose path are the first bytes of @path. */
+static int go_to(struct mlimg_view_cursor *c, const char *path, size_t dir_size)
 {
-	const char *name = mlimg_path_name(path);
-	size_t dir_size = name > path ? (size_t)(name - path - 1) : 0, at;
+	size_t at;
 	int r = 0;
 
 	while (c->n > 1) {
@@ -252,8 +252,9 @@ int mlimg_view_beneath(struct mlimg_view_cursor *c, const char *path, struct mli
 	struct mlimg_err *err)
 {
 	const char *name = mlimg_path_name(path);
+	size_t dir_size = name > path ? (size_t)(name - path - 1) : 0;
 	const struct places *in;
-	int r = go_to(c, path);
+	int r = go_to(c, path, dir_size);
 
 	ret->tree = NULL;
 	if (r < 0)
@@ -271,6 +272,24 @@ int mlimg_view_beneath(struct mlimg_view_cursor *c, const char *path, struct mli
 			continue;
 		ret->tree = mlimg_entry_is_whiteout(&ret->entry) ? NULL : tree;
 		return 0;
+	}
+	return 0;
+}
+
+int mlimg_view_dir_beneath(struct mlimg_view_cursor *c, const char *path,
+	char ret_path[MLIMG_PATH_MAX + 1], struct mlimg_err *err)
+{
+	int r = go_to(c, path, strlen(path));
+	const struct places *in = &c->levels[c->n - 1];
+
+	ret_path[0] = '\0';
+	if (r < 0)
+		return mlimg_err_set(err, r, "look for '/%s' in the layers", path);
+	for (size_t i = 0; i < in->n; i++) {
+		if (in->at[i].tree == 0)
+			continue;
+		strcpy(ret_path, in->at[i].path);
+		break;
 	}
 	return 0;
 }

@@ -151,6 +151,18 @@ int mlimg_view_beneath(struct mlimg_view_cursor *cursor, const char *path,
 	struct mlimg_view_found *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Look where the layers have what shows in a directory of the upper.
+ *
+ * @param cursor    as above
+ * @param path      of the directory; the root is no answer's
+ * @param ret_path  where, in the topmost tree that has anything to show there; "" none
+ * @param err       names the path
+ * @return          0, -errno
+ */
+int mlimg_view_dir_beneath(struct mlimg_view_cursor *cursor, const char *path,
+	char ret_path[MLIMG_PATH_MAX + 1], struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * The trees, one by one. With an index these are what it was compiled from, by their manifests.
  *
  * @param view       loaded
