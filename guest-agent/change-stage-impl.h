@@ -25,6 +25,7 @@ struct staging {
 	struct mlimg_text log;
 	size_t n;                     /**< number of the next step */
 	struct mlimg_path_map gone;   /**< what a step before has taken away */
+	struct mlimg_path_map made;   /**< what a step before has put there: enum mlimg_type */
 	struct mlimg_path_map beside; /**< what a step before has put beside the user's */
 	struct mlimg_path_map timed;  /**< directories: their place in times */
 	struct stage_time *times;

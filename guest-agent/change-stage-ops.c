@@ -55,6 +55,33 @@ static int is_dir(struct staging *s, const char *path)
 	return S_ISDIR(st.st_mode);
 }
 
+/*
+ * That @path can be put there by a step: it has a directory, and no step before has put something
+ * at it. When the steps are carried out it is too late to find that out. unionfs-fuse's marks need
+ * no directory.
+ *
+ * @return 0, -EUCLEAN, -errno
+ */
+static int check_place(
+	struct staging *s, const struct mlimg_plan_op *op, const char *path, bool is_marker)
+{
+	size_t size = (size_t)(mlimg_path_name(path) - path), type;
+	mlimg_autofree char *dir = strndup(path, size ? size - 1 : 0);
+	int r = 1;
+
+	if (!dir)
+		return stage_no_memory(s);
+	if (mlimg_path_map_get(&s->made, path, &type))
+		return refuse(s, op, "an operation before has put");
+	if (mlimg_path_map_get(&s->made, dir, &type))
+		r = type == MLIMG_DIR;
+	else if (size && !is_marker)
+		r = mlimg_path_map_covers(&s->gone, dir) ? 0 : is_dir(s, dir);
+	if (r < 0)
+		return r;
+	return r ? 0 : refuse(s, op, "has no directory");
+}
+
 /* --- times --- */
 
 static int add_time(struct staging *s, const char *path, struct mlimg_undo_time old_time,
@@ -142,16 +169,22 @@ static int make_other(int fd, const char *slot, const struct mlimg_entry *entry)
 static int make_slot(
 	struct staging *s, const struct mlimg_plan_op *op, const struct mlimg_entry *entry)
 {
+	bool is_marker = s->c.is_unionfs && mlimg_entry_is_whiteout(entry);
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	struct mlimg_change *c = &s->c;
-	int r = mlimg_change_step(c);
+	int r = check_place(s, op, entry->path, is_marker);
 
+	if (r < 0)
+		return r;
+	if (mlimg_path_map_set(&s->made, entry->path, entry->type) < 0)
+		return stage_no_memory(s);
+	r = mlimg_change_step(c);
 	if (r < 0)
 		return mlimg_err_set(s->err, r, "stopped");
 	mlimg_change_slot(s->n, MLIMG_UNDO_MAIN, slot);
 	if (entry->type == MLIMG_FILE)
 		r = make_file(s, slot, op);
-	else if (c->is_unionfs && mlimg_entry_is_whiteout(entry))
+	else if (is_marker)
 		r = mknodat(c->new_fd, slot, S_IFREG | 0600, 0) < 0
 			? mlimg_err_set(s->err, errno, "make '/%s'", entry->path)
 			: 0;
@@ -376,9 +409,12 @@ static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
 	struct mlimg_undo_record record = {.op = 'i', .path = op->path, .entry = *op->entry};
 	const struct mlimg_undo_time time = {op->entry->mtime_s, op->entry->mtime_ns};
 	int parts = parts_at(s, op->path), r;
+	size_t type;
 
 	if (parts < 0)
 		return parts;
+	if (mlimg_path_map_get(&s->made, op->path, &type) && type == MLIMG_DIR)
+		return 0;
 	if (parts & MLIMG_UNDO_MAIN) {
 		r = is_dir(s, op->path);
 		return r ? (r < 0 ? r : 0) : refuse(s, op, "is something else");

@@ -63,8 +63,32 @@ static int keep_all(struct mlimg_packages_job *job, const struct mlimg_stanza *s
 	return r;
 }
 
+static int file_cmp(const void *a, const void *b)
+{
+	const struct mlimg_packages_file *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+/* One that has moved from one package to another is still named by the first, as obsolete. */
+static void drop_repeated(struct mlimg_packages_merged *m, size_t first)
+{
+	size_t n = first;
+
+	if (m->n_files > first)
+		qsort(m->files + first, m->n_files - first, sizeof(*m->files), file_cmp);
+	for (size_t i = first; i < m->n_files; i++) {
+		if (n > first && file_cmp(&m->files[n - 1], &m->files[i]) == 0)
+			free(m->files[i].text.text);
+		else
+			m->files[n++] = m->files[i];
+	}
+	m->n_files = n;
+}
+
 int mlimg_packages_keep_conffiles(struct mlimg_packages_job *job)
 {
+	size_t first = job->merged->n_files;
 	int r = 0;
 
 	for (size_t i = 0; i < job->n_entries && r == 0; i++) {
@@ -74,5 +98,6 @@ int mlimg_packages_keep_conffiles(struct mlimg_packages_job *job)
 			e->side[MLIMG_SIDE_MINE]->conffiles)
 			r = keep_all(job, e->side[MLIMG_SIDE_MINE]);
 	}
+	drop_repeated(job->merged, first);
 	return r;
 }

@@ -205,7 +205,24 @@ static int link_cmp(const void *a, const void *b)
 {
 	const struct mlimg_packages_link *x = a, *y = b;
 
-	return strcmp(x->path, y->path);
+	int r = strcmp(x->path, y->path);
+
+	if (r == 0 && (!x->target || !y->target))
+		return (y->target != NULL) - (x->target != NULL);
+	return r ? r : strcmp(x->target, y->target);
+}
+
+/* One that two groups have is there if one of them says so, and where both do, the lesser target. */
+static void sort_links(struct mlimg_packages_merged *m)
+{
+	size_t n = 0;
+
+	if (m->n_links)
+		qsort(m->links, m->n_links, sizeof(*m->links), link_cmp);
+	for (size_t i = 0; i < m->n_links; i++)
+		if (n == 0 || strcmp(m->links[n - 1].path, m->links[i].path) != 0)
+			m->links[n++] = m->links[i];
+	m->n_links = n;
 }
 
 static int merge_all(struct mlimg_packages_job *job)
@@ -225,8 +242,7 @@ static int merge_all(struct mlimg_packages_job *job)
 	r = merge_files(job);
 	if (r == 0)
 		r = mlimg_packages_keep_conffiles(job);
-	if (m->n_links)
-		qsort(m->links, m->n_links, sizeof(*m->links), link_cmp);
+	sort_links(m);
 	return r;
 }
 

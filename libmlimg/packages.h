@@ -126,10 +126,13 @@ struct mlimg_packages_table;
 
 /** What comes out. */
 struct mlimg_packages_merged {
-	struct mlimg_packages_file *
-		files; /**< as the paths of the input; then configuration files to be kept, which are not in next */
+	/**
+	 * as the paths of the input; then configuration files to be kept, which are not in next,
+	 * each once
+	 */
+	struct mlimg_packages_file *files;
 	size_t n_files;
-	struct mlimg_packages_link *links; /**< sorted by path */
+	struct mlimg_packages_link *links; /**< sorted by path, each once */
 	size_t n_links;
 	const char **hidden; /**< paths of files of next, sorted by mlimg_manifest_path_cmp() */
 	size_t n_hidden;

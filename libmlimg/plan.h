@@ -40,7 +40,8 @@
  *
  * The form is canonical: what is read and written again is the same bytes. Of the order only this
  * is relied on: operations on one path stand in the order in which they make sense, a directory's
- * `m` before and its `D` or `s` behind all that is in it.
+ * `m` before and its `D` or `s` behind all that is in it. Of h, p, t, n and m there is at most one
+ * for a path.
  */
 #ifndef MLIMG_PLAN_H
 #define MLIMG_PLAN_H

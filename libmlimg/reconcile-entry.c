@@ -57,9 +57,13 @@ static int by_text_path(const void *key, const void *text)
 
 const struct mlimg_reconcile_text *plan_find_text(const struct planning *p, const char *path)
 {
-	return p->in->n_texts
+	const struct mlimg_reconcile_text *text = p->in->n_texts
 		? bsearch(path, p->in->texts, p->in->n_texts, sizeof(*p->in->texts), by_text_path)
 		: NULL;
+
+	while (text && text > p->in->texts && strcmp(text[-1].path, path) == 0)
+		text--;
+	return text;
 }
 
 static int plan_database(
@@ -84,9 +88,13 @@ static int by_link_path(const void *key, const void *link)
 
 const struct mlimg_packages_link *plan_find_link(const struct planning *p, const char *path)
 {
-	return p->in->n_links
+	const struct mlimg_packages_link *link = p->in->n_links
 		? bsearch(path, p->in->links, p->in->n_links, sizeof(*p->in->links), by_link_path)
 		: NULL;
+
+	while (link && link > p->in->links && strcmp(link[-1].path, path) == 0)
+		link--;
+	return link;
 }
 
 bool plan_is_link_of(const struct mlimg_entry *e, const struct mlimg_packages_link *link)

@@ -125,13 +125,28 @@ static int add_moved(struct planning *p, struct extras *extras)
 	return r;
 }
 
-/* What hides all else there and below comes first. */
+/*
+ * Which of several at one path is put. What hides all else there and below comes first; then what
+ * databases say is there, contents before a link; then what must not show. A thing whose owner has
+ * moved comes last: none of these shows it.
+ */
+static int rank(const struct extra *extra)
+{
+	return extra->is_cover ? 0 : extra->text ? 1 : extra->is_hidden ? 3 : extra->link ? 2 : 4;
+}
+
 static int by_path(const void *a, const void *b)
 {
 	const struct extra *x = a, *y = b;
 	int r = mlimg_manifest_path_cmp(x->path, y->path);
 
-	return r ? r : y->is_cover - x->is_cover;
+	return r ? r : rank(x) - rank(y);
+}
+
+/* Of several alike at one path, which lie side by side, only the first counts. */
+static bool is_again(const char *path, const char *before)
+{
+	return before && strcmp(path, before) == 0;
 }
 
 static int collect(struct planning *p, struct extras *extras)
@@ -139,7 +154,8 @@ static int collect(struct planning *p, struct extras *extras)
 	int r = 0;
 
 	for (size_t i = 0; i < p->in->n_texts && r == 0; i++)
-		if (is_new_text(p, &p->in->texts[i]))
+		if (!is_again(p->in->texts[i].path, i ? p->in->texts[i - 1].path : NULL) &&
+			is_new_text(p, &p->in->texts[i]))
 			r = add(p, extras,
 				(struct extra){
 					.path = p->in->texts[i].path, .text = &p->in->texts[i]});
@@ -154,7 +170,8 @@ static int collect(struct planning *p, struct extras *extras)
 		const struct mlimg_packages_link *link = &p->in->links[i];
 		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, link->path);
 
-		if (!plan_is_link_of(next, link) && !(next && next->type == MLIMG_DIR))
+		if (!is_again(link->path, i ? link[-1].path : NULL) &&
+			!plan_is_link_of(next, link) && !(next && next->type == MLIMG_DIR))
 			r = add(p, extras,
 				(struct extra){.path = link->path,
 					.link = link,
@@ -353,10 +370,17 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 	return plan_put_op(p, MLIMG_PLAN_TAKE_NEXT, extra->path, next, 0);
 }
 
+static bool is_dir(const struct planning *p, const struct extra *extra)
+{
+	return rank(extra) == 4 &&
+		mlimg_manifest_find(p->in->next, extra->lower)->type == MLIMG_DIR;
+}
+
+/* One thing at each path, and nothing below what is no directory. */
 int plan_extras(struct planning *p)
 {
 	struct extras extras = {.all = NULL};
-	const char *before = NULL, *covered = NULL;
+	const char *before = NULL, *closed = NULL;
 	int r = collect(p, &extras);
 
 	for (size_t i = 0; i < extras.n && r == 0; i++) {
@@ -366,15 +390,14 @@ int plan_extras(struct planning *p)
 			r = no_memory(p, extras.all[i].path);
 			break;
 		}
-		if ((covered &&
-			    (strcmp(path, covered) == 0 || mlimg_path_is_below(path, covered))) ||
+		if (is_again(path, before) || (closed && mlimg_path_is_below(path, closed)) ||
 			!is_wanted(p, &extras.all[i], path))
 			continue;
 		r = make_way(p, &extras.all[i], path, before);
 		if (r == 0)
 			r = put_extra(p, &extras.all[i], before);
 		before = extras.all[i].path;
-		covered = extras.all[i].is_cover ? before : covered;
+		closed = is_dir(p, &extras.all[i]) ? closed : before;
 	}
 	free(extras.all);
 	return r;

@@ -30,6 +30,9 @@
  * by him, stays as it is; what belongs to a version of his that gave way is set aside, in class
  * packages dropped, and so are his whiteouts of what the new stack's version has.
  *
+ * What is put where the upper has nothing (texts, links, what is to be hidden, things whose owner
+ * has moved) is one thing at a path: in this order, the first that wants to be there.
+ *
  * Directories: one of the user's own, and one that holds something, stays, with the merged
  * attributes; where both changed one, the user's. Any other, and one whose merged attributes are
  * NEXT's, is dropped (verdict same, stale or merged). When NEXT is something else it is set aside

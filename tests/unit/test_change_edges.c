@@ -309,3 +309,72 @@ TEST(a_log_that_could_not_be_read_again_is_refused_before_anything_is_done)
 	ASSERT_STR(found, before);
 	mlimg_plan_done(&plan);
 }
+
+/* --- plans that do not fit --- */
+
+/* Nothing was done, and a plan that fits can be. */
+static void check_refused(const char *dir, struct mlimg_plan *plan, const char *why)
+{
+	mlimg_autofree char *before = NULL, *found = NULL;
+	struct mlimg_plan other;
+
+	before = upper_of(dir, "user");
+	ASSERT_EQ(change(dir, "user", plan), -EUCLEAN);
+	ASSERT_STR(err.text, why);
+	ASSERT(err.kind == MLIMG_ERR_REFUSED);
+	shell("cd %s/user/mlimg && [ ! -e reconcile.plan ] && [ ! -e reconcile.new ]", dir);
+	found = upper_of(dir, "user");
+	ASSERT_STR(found, before);
+	mlimg_plan_done(plan);
+	ASSERT_OK(mlimg_plan_init(&other, &err), err);
+	add(&other, 'd', "etc/stale", NULL);
+	ASSERT_OK(change(dir, "user", &other), err);
+	mlimg_plan_done(&other);
+}
+
+TEST(two_things_at_one_path_are_refused_before_anything_is_done)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+
+	for (int turn = 0; turn < 3; turn++) {
+		start(dir, &plan);
+		add_file(&plan, turn == 2 ? 'p' : 't', "etc/takes", "takes\n");
+		if (turn == 0)
+			add_file(&plan, 't', "etc/takes", "takes\n");
+		else
+			add(&plan, turn == 1 ? 'h' : 'm', "etc/takes",
+				turn == 1 ? NULL : "type=dir mode=0750 uid=0 gid=0 time=1.000000000");
+		if (turn == 2)
+			ASSERT_OK(mlimg_plan_add_blob(&plan, "takes\n", 6, &(uint32_t){0}, &err),
+				err);
+		check_refused(dir, &plan,
+			turn == 0 ? "the plan does not fit: 't' of '/etc/takes', which an "
+				    "operation before has put"
+				: turn == 1
+				? "the plan does not fit: 'h' of '/etc/takes', which an operation "
+				  "before has put"
+				: "the plan does not fit: 'm' of '/etc/takes', which an operation "
+				  "before has put");
+	}
+}
+
+TEST(what_has_no_directory_is_refused_before_anything_is_done)
+{
+	static const char why[] = "the plan does not fit: 'h' of '/etc/%s', which has no directory";
+	static const char *const paths[] = {"none/x", "other/x", "takes/x", "asidedir/x"};
+	const char *dir = test_tmpdir();
+	struct mlimg_plan plan;
+
+	for (size_t i = 0; i < 4; i++) {
+		char path[64], text[128];
+
+		start(dir, &plan);
+		add(&plan, 'a', "etc/asidedir", NULL);
+		add_file(&plan, 't', "etc/takes", "takes\n");
+		snprintf(path, sizeof(path), "etc/%s", paths[i]);
+		add(&plan, 'h', path, NULL);
+		snprintf(text, sizeof(text), why, paths[i]);
+		check_refused(dir, &plan, text);
+	}
+}

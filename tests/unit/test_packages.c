@@ -393,6 +393,22 @@ TEST(configuration_that_is_in_the_old_system_alone)
 	ASSERT_EQ(merge_status(), 1);
 }
 
+/* It has moved from one to the other, and the first still names it. */
+TEST(configuration_that_two_packages_name)
+{
+#define OF_TWO(VERSION)                                                                           \
+	CONF(VERSION)                                                                             \
+	"Package: b\nStatus: install ok installed\nArchitecture: amd64\nConffiles:\n /etc/b 00\n" \
+	" /etc/a 00\nVersion: " VERSION "\n\n"
+	set_all(STATUS, OF_TWO("1"), "", OF_TWO("2"));
+	set_all("etc/a", "text\n", NULL, "text\n");
+	set_all("etc/b", "other\n", NULL, "other\n");
+	ASSERT_EQ(merge_status(), 3);
+	ASSERT_STR(merged.files[1].path, "etc/a");
+	ASSERT_STR(merged.files[2].path, "etc/b");
+	ASSERT_STR(merged.files[2].text.text, "other\n");
+}
+
 static void depends(const char *fields, const char *next_more, const char *note)
 {
 	char mine[512], next[512];
@@ -599,6 +615,31 @@ TEST(alternatives)
 	ASSERT_STR(merge(EDITOR), "auto\n");
 	ASSERT_STR(told(),
 		"conflict editor: not in update-alternatives' form; it stays as it is here\n");
+}
+
+/* update-alternatives itself refuses to make such a slave. */
+TEST(a_link_of_two_groups)
+{
+	static const char *const paths[] = {EDITOR, "var/lib/dpkg/alternatives/pager"};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+#define SLAVES(LINK, CHOICE, X, Y) "auto\n" LINK "\nx\n/x\ny\n/y\n\n" CHOICE "\n" X "\n" Y "\n"
+	set_all(EDITOR, SLAVES("/e", "/bin/a\n1", "/1", "") "\n",
+		SLAVES("/e", "/bin/a\n2", "/1", "") "\n",
+		SLAVES("/e", "/bin/a\n1", "/1", "") "/bin/b\n0\n\n\n\n");
+	set_all(paths[1], SLAVES("/p", "/bin/c\n1", "/2", "/3") "\n",
+		SLAVES("/p", "/bin/c\n2", "/2", "/3") "\n",
+		SLAVES("/p", "/bin/c\n1", "/2", "/3") "/bin/d\n0\n\n\n\n");
+	for (int turn = 0; turn < 2; turn++) {
+		const char *both[] = {paths[turn], paths[!turn]};
+
+		ASSERT_OK(merge_paths(both, 2, &err), err);
+		ASSERT_EQ(merged.n_links, 4);
+		ASSERT_STR(merged.links[2].path, "etc/alternatives/x");
+		ASSERT_STR(merged.links[2].target, "/1");
+		ASSERT_STR(merged.links[3].path, "etc/alternatives/y");
+		ASSERT_STR(merged.links[3].target, "/3");
+	}
 }
 
 TEST(what_is_refused)

@@ -124,6 +124,40 @@ TEST(what_is_to_be_hidden)
 	check_with(in, "usr/share/a=A", "usr/share/a=A", "usr/share=o", "", "");
 }
 
+/* Only one thing can be put at a path, and nothing below one that is no directory. */
+TEST(what_several_things_want_to_be_put)
+{
+	static const struct mlimg_reconcile_text texts[] = {
+		{"etc/a", "M\n", 2}, {"etc/a", "N\n", 2}, {"etc/b/c", "M\n", 2}};
+	static const struct mlimg_packages_link links[] = {
+		{"etc/a", "X"}, {"etc/b", "X"}, {"etc/b", "Y"}, {"usr/c", NULL}, {"usr/c", "Z"}};
+	static const char *const hidden[] = {"etc/a", "usr/c", "usr/c", "usr/d"};
+	const struct mlimg_reconcile_input in = {.texts = texts,
+		.n_texts = 3,
+		.links = links,
+		.n_links = 5,
+		.hidden = hidden,
+		.n_hidden = 4};
+
+	check_with(in, "etc/b=d", "etc/a=A usr/c=B usr/d=C", "etc=d usr=d",
+		"p etc/a=M; t etc/b=>X; h usr/c; h usr/d", NULL);
+	/* What was put stays the next time. */
+	check_with(in, "etc/a=A usr/c=B usr/d=C", "etc/a=A usr/c=B usr/d=C",
+		"etc/a=M etc/b=>X usr/c=W usr/d=W", "", NULL);
+}
+
+/* The user's version has not got it, and its owner's number is the user's account's. */
+TEST(what_is_to_be_hidden_is_not_put_for_its_owner)
+{
+	static const char *const hidden[] = {"usr/n"};
+	struct mlimg_reconcile_input in = {.hidden = hidden, .n_hidden = 1};
+	const struct mlimg_moved_id uid = {105, 999};
+	const struct mlimg_owner_moves moves = {.uids = &uid, .n_uids = 1};
+
+	in.moved_in_next = &moves;
+	check_with(in, "", "usr/n=A,u105 usr/o=A,u105", "usr=d", "h usr/n; t usr/o=A,u999", NULL);
+}
+
 /* --- databases of the three sides --- */
 
 /*
