@@ -146,8 +146,9 @@ testing: all $(UNITS) $(FUZZERS) $(TESTLIBS) $(GUESTS)
 
 RUN := MLIMG_BUILD=$(abspath $(B)) tests/run
 
+# Built by all processors, unless this make was told how many jobs there may be.
 check: deps bench-deps
-	+$(MAKE) testing
+	+$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) testing
 	$(RUN) unit root vm
 
 check-unit: testing
