@@ -62,6 +62,18 @@ sums() {
 	sums "1 passed, 2 failed" 1
 }
 
+@test "run: what says that it lasts long begins first, and a file that is not there is a failure" {
+	local name
+	for name in a:0 b:20 c:100 d:; do
+		printf '%s\n' "# lasts ${name#*:}" "load $MLIMG_TOP/tests/lib/common" "@test \"${name%:*}\" { true; }" >"$BATS_TEST_TMPDIR/${name%:*}.bats"
+	done
+	MLIMG_BUILD=$BATS_TEST_TMPDIR/build MLIMG_MUST='' run "$MLIMG_TOP/tests/run" -j 1 "$BATS_TEST_TMPDIR"/{a,b,c,d}.bats
+	same "order" "c b a d" "$(sed -nE 's/^ok +[a-z].bats: ([a-z]) .*/\1/p' <<<"$output" | xargs)"
+	sums "4 passed, 0 failed" 0
+	MLIMG_BUILD=$BATS_TEST_TMPDIR/build MLIMG_MUST='' run "$MLIMG_TOP/tests/run" "$BATS_TEST_TMPDIR"/{a,none}.bats
+	sums "1 passed, 1 failed" 1
+}
+
 @test "run: wrong usage" {
 	local try=$'\n'"Try 'tests/run --help' for more information."
 	fails 2 "tests/run: no tier given$try" "$MLIMG_TOP/tests/run"
