@@ -9,16 +9,19 @@ load "$MLIMG_TOP/tests/lib/layers"
 # small_flavour DIR FLAVOUR: the small system in DIR boots with this one's initramfs: stand-alone, which small-root has made, initramfs-tools,
 # dracut, or dracut-systemd, which has systemd in it. All know unionfs-fuse.
 small_flavour() {
+	local made
 	case $2 in
-		stand-alone) ;;
-		initramfs-tools) cp "$(debian-tree unionfs)"/boot/initrd.img-* "$1/boot/" ;;
-		dracut) cp "$(debian-tree dracut)"/plain/boot/* "$1/boot/" ;;
-		dracut-systemd) cp "$(debian-tree dracut)"/systemd/boot/* "$1/boot/" ;;
+		stand-alone) return ;;
+		initramfs-tools) made=$(debian-tree unionfs) ;;
+		dracut) made=$(debian-tree dracut)/plain ;;
+		dracut-systemd) made=$(debian-tree dracut)/systemd ;;
 		*)
 			echo "MLIMG_FLAVOUR: what is '$2'? stand-alone, initramfs-tools, dracut or dracut-systemd" >&2
 			return 1
 			;;
 	esac
+	made=$(echo "$made"/boot/initrd.img-*)
+	unpacked "$made" >"$1/boot/${made##*/}"
 }
 
 # small_make DIR [OPTION-OF-mlimg-mkinitramfs…]: the images that all rows of a file share: system.img, system2.img, and those of layers_make.
