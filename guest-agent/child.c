@@ -17,6 +17,13 @@
 /* What a shell says for a program that cannot be run. */
 #define EXIT_NOT_FOUND 127
 
+static int cancel_fd = -1;
+
+void mlimg_child_cancel_with(int fd)
+{
+	cancel_fd = fd;
+}
+
 static void __attribute__((noreturn)) become(const char *const argv[], int out)
 {
 	int null = open("/dev/null", O_RDWR);
@@ -53,13 +60,14 @@ static bool take_output(int fd, char *out, size_t size, size_t *used)
  */
 static int watch(int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t size)
 {
-	struct pollfd fds[] = {{.fd = pipe_fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = pipe_fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN},
+		{.fd = cancel_fd}};
 	size_t used = 0;
 
 	out[0] = '\0';
 	for (;;) {
 		int64_t left = deadline_ms - mlimg_clock_ms();
-		int n = left > 0 ? poll(fds, 2, (int)left) : 0;
+		int n = left > 0 ? poll(fds, 3, (int)left) : 0;
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -67,6 +75,8 @@ static int watch(int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t 
 			return -ETIMEDOUT;
 		if (n < 0)
 			continue;
+		if (fds[2].revents)
+			return -ECANCELED;
 		if (fds[0].revents && !take_output(pipe_fd, out, size, &used))
 			fds[0].fd = -1;
 		out[used] = '\0';

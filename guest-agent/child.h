@@ -22,9 +22,18 @@
  * @param out_size    bytes of @p ret_out
  * @param ret_status  its exit status; 128 and the signal's number when a signal ended it
  * @param err         names the program
- * @return            0, -ETIMEDOUT, or another -errno when it could not be run
+ * @return            0, -ETIMEDOUT, -ECANCELED (below), or another -errno when it could not be
+ *                    run
  */
 int mlimg_child_run(const char *const argv[], int timeout_ms, char *ret_out, size_t out_size,
 	int *ret_status, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * From now on, programs that this process runs are killed as soon as the other end of a socket is
+ * closed.
+ *
+ * @param fd  this end; -1 for none
+ */
+void mlimg_child_cancel_with(int fd);
 
 #endif

@@ -2,121 +2,45 @@
 #include "guest-agent/daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "guest-agent/line.h"
-#include "guest-agent/port.h"
+#include "guest-agent/client.h"
+#include "guest-agent/clock.h"
+#include "guest-agent/daemon-open.h"
+#include "guest-agent/freeze.h"
 #include "guest-agent/status.h"
 #include "libmlimg/cleanup.h"
 
-/* What a client is served with. */
-struct channel {
-	int fd;
-	bool is_open; /* somebody was at the other end when it was last looked at */
-	bool owes_resync; /* a response broke off: the client's next line would begin in the middle of it */
-	bool is_deaf;       /* and what it had asked until then is not answered any more */
-	bool has_announced; /* that the default target is reached */
-	const struct mlimg_agent *agent;
-	struct mlimg_line line;
+/* What the loop waits for beside clients, whose numbers are 0 (the port) to MLIMG_CLIENTS_MAX. */
+enum source { FROM_HOST = 0x1000, FROM_LOCAL, FROM_SIGNALS, FROM_MARKS };
+
+#define PORT 0
+#define N_CLIENTS (MLIMG_CLIENTS_MAX + 1)
+
+struct daemon {
+	struct mlimg_agent *agent;
+	struct mlimg_daemon_fds fds;
+	int epoll_fd;
+	struct mlimg_client *clients[N_CLIENTS]; /* NULL: none */
+	bool is_ready[N_CLIENTS];                /* has more to do */
+	bool has_target;                         /* the default target is reached */
+	bool is_to_end;
 };
 
-static bool send_response(struct channel *channel, const char *response, size_t size)
+static int watch(struct daemon *daemon, int fd, uint32_t events, uint64_t what)
 {
-	int r = 0;
+	struct epoll_event event = {.events = events, .data.u64 = what};
 
-	if (channel->owes_resync)
-		r = mlimg_port_write(
-			channel->fd, "\xff", 1, MLIMG_SEND_TIMEOUT_MS, MLIMG_ABSENT_MS);
-	if (r == 0)
-		r = mlimg_port_write(
-			channel->fd, response, size, MLIMG_SEND_TIMEOUT_MS, MLIMG_ABSENT_MS);
-	channel->owes_resync = channel->is_deaf = r < 0;
-	return r == 0;
+	return fd < 0 ? 0 : epoll_ctl(daemon->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-static bool answer(const char *text, size_t size, void *ctx)
-{
-	struct channel *channel = ctx;
-	size_t response_size;
-	mlimg_autofree char *response =
-		mlimg_protocol_answer(channel->agent, text, size, &response_size);
-
-	return !response || send_response(channel, response, response_size);
-}
-
-/*
- * Read until there is no more. What a client that does not read its responses has asked meanwhile
- * is thrown away, since to answer each of its requests would take the time limit of each.
- *
- * @return 0; 1 when the other end is closed; -errno when the port itself is gone
- */
-static int drain(struct channel *channel)
-{
-	char data[4096];
-
-	channel->is_deaf = false;
-	for (;;) {
-		ssize_t n = read(channel->fd, data, sizeof(data));
-
-		if (n > 0 && channel->is_deaf)
-			mlimg_line_reset(&channel->line);
-		else if (n > 0)
-			mlimg_line_feed(&channel->line, data, (size_t)n, answer, channel);
-		else if (n == 0 || errno == ECONNRESET)
-			return 1;
-		else if (errno == EAGAIN)
-			return 0;
-		else if (errno != EINTR)
-			return -errno;
-	}
-}
-
-/*
- * The directory in which the mark of the default target will appear; -1 where a boot by mlimg has
- * not made it.
- */
-static int watch_marks(const struct mlimg_agent *agent)
-{
-	mlimg_autoclose int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	char dir[PATH_MAX];
-
-	snprintf(dir, sizeof(dir), "%s/mlimg", agent->run_dir);
-	if (fd < 0 || inotify_add_watch(fd, dir, IN_CREATE | IN_ONLYDIR) < 0)
-		return -1;
-	return mlimg_steal_fd(&fd);
-}
-
-/*
- * Once, whether the mark was there before the watch or after it; under another init there is
- * nothing to wait for. A client that is not there misses it.
- */
-static void announce_default_target(struct channel *channel, int marks_fd)
-{
-	static const char event[] = "{\"event\":\"default-target\",\"data\":{}}\n";
-	char path[PATH_MAX], dropped[4096];
-
-	while (marks_fd >= 0 && read(marks_fd, dropped, sizeof(dropped)) > 0)
-		;
-	if (channel->has_announced)
-		return;
-	snprintf(path, sizeof(path), "%s/mlimg/default-target", channel->agent->run_dir);
-	if (mlimg_status_is_systemd(channel->agent) && access(path, F_OK) < 0)
-		return;
-	channel->has_announced = true;
-	send_response(channel, event, sizeof(event) - 1);
-}
+/* --- clients --- */
 
 /*
  * Edge-triggered: a port whose other end is closed is "readable" and "hung up" all the time, so
@@ -124,108 +48,241 @@ static void announce_default_target(struct channel *channel, int marks_fd)
  * come and whenever the host opens or closes its end, and an edge is kept for us while we do
  * something else; so after reading until nothing is left there is nothing to miss.
  */
-static int watch_edges(int fd, int marks_fd, struct mlimg_err *err)
+static int add_client(struct daemon *daemon, unsigned number, int fd, enum mlimg_client_kind kind,
+	enum mlimg_who who)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
-	mlimg_autoclose int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	struct mlimg_client *client = malloc(sizeof(*client));
 
-	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ||
-		(marks_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, marks_fd, &event) < 0))
-		return mlimg_err_set(err, errno, "wait for the port");
-	return mlimg_steal_fd(&epoll_fd);
-}
-
-static int wait_edge(int epoll_fd, struct mlimg_err *err)
-{
-	struct epoll_event event;
-
-	if (epoll_wait(epoll_fd, &event, 1, -1) < 0 && errno != EINTR)
-		return mlimg_err_set(err, errno, "wait for the port");
+	if (!client || watch(daemon, fd, EPOLLIN | EPOLLOUT | EPOLLET, number) < 0) {
+		free(client);
+		close(fd);
+		return -ENOMEM;
+	}
+	/* Not all of it: a line that is not needed takes no memory. */
+	client->line.size = client->line.is_too_long = 0;
+	memset((char *)client + sizeof(client->line), 0, sizeof(*client) - sizeof(client->line));
+	client->fd = fd;
+	client->job_fd = -1;
+	client->kind = kind;
+	client->who = who;
+	client->number = number;
+	client->epoll_fd = daemon->epoll_fd;
+	client->agent = daemon->agent;
+	daemon->clients[number] = client;
+	daemon->is_ready[number] = true;
 	return 0;
 }
 
-/*
- * That a port's other end is closed ends nothing: the news comes another way than the data, so that
- * the next client's first bytes may be here before it. What the last client left unfinished, the
- * next one clears away with 0xFF.
- *
- * @return 0 when @p until_closed and the client has gone; else only on failure
- */
-static int serve(struct channel *channel, bool until_closed, struct mlimg_err *err)
+static void remove_client(struct daemon *daemon, unsigned number)
 {
-	mlimg_autoclose int marks_fd = watch_marks(channel->agent);
-	mlimg_autoclose int epoll_fd = watch_edges(channel->fd, marks_fd, err);
-	int r = epoll_fd;
+	mlimg_client_close(daemon->clients[number]);
+	free(mlimg_steal(&daemon->clients[number]));
+	daemon->is_ready[number] = false;
+}
 
-	while (r >= 0) {
-		announce_default_target(channel, marks_fd);
-		r = drain(channel);
-		if (r < 0)
-			return mlimg_err_set(err, r, "read from the port");
-		if (r == 1 && until_closed)
+static unsigned count_clients(const struct daemon *daemon)
+{
+	unsigned n = 0;
+
+	for (unsigned i = PORT + 1; i < N_CLIENTS; i++)
+		n += daemon->clients[i] != NULL;
+	return n;
+}
+
+static void turn_away(int fd)
+{
+	static const char line[] =
+		"{\"error\":{\"class\":\"Busy\",\"desc\":\"too many clients\"}}\n";
+
+	if (send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		errno = 0; /* it is told what it can be told */
+	close(fd);
+}
+
+static enum mlimg_who who_is(int fd)
+{
+	struct ucred cred = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+		return MLIMG_WHO_USER;
+	return cred.uid == 0 ? MLIMG_WHO_ROOT : MLIMG_WHO_USER;
+}
+
+static void take_in(struct daemon *daemon, int listener)
+{
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		enum mlimg_who who = listener == daemon->fds.host ? MLIMG_WHO_HOST : who_is(fd);
+		unsigned room = MLIMG_CLIENTS_MAX - count_clients(daemon), number = PORT + 1;
+
+		while (number < N_CLIENTS && daemon->clients[number])
+			number++;
+		if (room <= (who == MLIMG_WHO_USER ? MLIMG_CLIENTS_OF_ROOT : 0))
+			turn_away(fd);
+		else if (add_client(daemon, number, fd, MLIMG_CLIENT_SOCKET, who) < 0)
+			return;
+	}
+}
+
+/* --- the default target --- */
+
+/* Under another init than systemd there is nothing to wait for. */
+static void look_for_target(struct daemon *daemon)
+{
+	char path[PATH_MAX], dropped[4096];
+
+	while (daemon->fds.marks >= 0 && read(daemon->fds.marks, dropped, sizeof(dropped)) > 0)
+		;
+	snprintf(path, sizeof(path), "%s/mlimg/default-target", daemon->agent->run_dir);
+	daemon->has_target = daemon->has_target || !mlimg_status_is_systemd(daemon->agent) ||
+		access(path, F_OK) == 0;
+}
+
+/* Once to each client, the port being one. Who is not there misses it. */
+static void announce(struct daemon *daemon, struct mlimg_client *client)
+{
+	static const char event[] = "{\"event\":\"default-target\",\"data\":{}}\n";
+
+	if (daemon->has_target && client->who == MLIMG_WHO_HOST && !client->has_announced)
+		client->has_announced = mlimg_client_announce(client, event);
+}
+
+/* --- the loop --- */
+
+static int go(struct daemon *daemon, unsigned number, struct mlimg_err *err)
+{
+	struct mlimg_client *client = daemon->clients[number];
+	enum mlimg_client_next next;
+
+	announce(daemon, client);
+	next = mlimg_client_go(client, mlimg_clock_ms());
+	daemon->is_ready[number] = next == MLIMG_CLIENT_IS_READY;
+	if (next != MLIMG_CLIENT_IS_GONE)
+		return 0;
+	remove_client(daemon, number);
+	return number == PORT ? mlimg_err_set(err, ENODEV, "the port is gone") : 0;
+}
+
+/* How long to wait; -1: for ever. */
+static int get_timeout(const struct daemon *daemon)
+{
+	int64_t now_ms = mlimg_clock_ms(), soonest_ms = 0;
+
+	for (unsigned i = 0; i < N_CLIENTS; i++) {
+		int64_t deadline_ms =
+			daemon->clients[i] ? mlimg_client_deadline(daemon->clients[i]) : 0;
+
+		if (daemon->is_ready[i])
 			return 0;
-		r = wait_edge(epoll_fd, err);
+		if (deadline_ms && (!soonest_ms || deadline_ms < soonest_ms))
+			soonest_ms = deadline_ms;
+	}
+	if (!soonest_ms)
+		return -1;
+	return soonest_ms > now_ms ? (int)(soonest_ms - now_ms) : 0;
+}
+
+static void take_event(struct daemon *daemon, const struct epoll_event *event)
+{
+	unsigned number = (unsigned)(event->data.u64 & ~(uint64_t)MLIMG_DAEMON_JOB);
+
+	switch (event->data.u64) {
+	case FROM_HOST: take_in(daemon, daemon->fds.host); return;
+	case FROM_LOCAL: take_in(daemon, daemon->fds.local); return;
+	case FROM_SIGNALS: daemon->is_to_end = true; return;
+	case FROM_MARKS:
+		look_for_target(daemon);
+		memset(daemon->is_ready, true, sizeof(daemon->is_ready));
+		return;
+	}
+	if (number >= N_CLIENTS || !daemon->clients[number])
+		return;
+	daemon->is_ready[number] = true;
+	/* It cannot take the answer of what it has asked, so that nobody need go on. */
+	if (!(event->data.u64 & MLIMG_DAEMON_JOB) && event->events & EPOLLHUP &&
+		daemon->clients[number]->kind == MLIMG_CLIENT_SOCKET &&
+		daemon->clients[number]->job_fd >= 0)
+		remove_client(daemon, number);
+}
+
+/* Whoever has something to do, and whose deadline may be over. */
+static int go_on(struct daemon *daemon, struct mlimg_err *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < N_CLIENTS && r == 0; i++) {
+		bool has_deadline = daemon->clients[i] && mlimg_client_deadline(daemon->clients[i]);
+
+		if (daemon->clients[i] && (daemon->is_ready[i] || has_deadline))
+			r = go(daemon, i, err);
+		else
+			daemon->is_ready[i] = false;
 	}
 	return r;
 }
 
-int mlimg_daemon_serve_port(
-	const char *path, const struct mlimg_agent *agent, struct mlimg_err *err)
+static bool is_needed(const struct daemon *daemon)
 {
-	mlimg_autofree struct channel *channel = calloc(1, sizeof(*channel));
-	mlimg_autoclose int fd = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-	if (!channel)
-		return mlimg_err_set(err, ENOMEM, "serve %s", path);
-	if (fd < 0)
-		return mlimg_err_set(err, errno, "open %s", path);
-	channel->fd = fd;
-	channel->agent = agent;
-	signal(SIGPIPE, SIG_IGN);
-	return mlimg_err_wrap(err, serve(channel, false, err), "%s", path);
+	return !daemon->fds.is_passed || daemon->clients[PORT] || count_clients(daemon);
 }
 
-static int listen_on(const char *path, struct mlimg_err *err)
+static int serve(struct daemon *daemon, struct mlimg_err *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mlimg_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct stat st;
-	mode_t mask;
+	struct epoll_event events[N_CLIENTS];
+	int n = 0, r = 0;
+
+	while (r == 0 && !daemon->is_to_end) {
+		n = epoll_wait(daemon->epoll_fd, events, N_CLIENTS, get_timeout(daemon));
+		if (n < 0 && errno != EINTR)
+			return mlimg_err_set(err, errno, "wait for clients");
+		for (int i = 0; i < n; i++)
+			take_event(daemon, &events[i]);
+		r = go_on(daemon, err);
+		daemon->is_to_end = daemon->is_to_end || !is_needed(daemon);
+	}
+	return r;
+}
+
+static int begin(struct daemon *daemon, struct mlimg_err *err)
+{
+	int r = 0;
+
+	daemon->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (daemon->epoll_fd < 0 || watch(daemon, daemon->fds.host, EPOLLIN, FROM_HOST) < 0 ||
+		watch(daemon, daemon->fds.local, EPOLLIN, FROM_LOCAL) < 0 ||
+		watch(daemon, daemon->fds.signals, EPOLLIN, FROM_SIGNALS) < 0 ||
+		watch(daemon, daemon->fds.marks, EPOLLIN, FROM_MARKS) < 0)
+		return mlimg_err_set(err, errno, "wait for clients");
+	look_for_target(daemon);
+	if (daemon->fds.port >= 0)
+		r = add_client(daemon, PORT, mlimg_steal_fd(&daemon->fds.port), MLIMG_CLIENT_PORT,
+			MLIMG_WHO_HOST);
+	return r < 0 ? mlimg_err_set(err, r, "serve the port") : 0;
+}
+
+int mlimg_daemon_run(const struct mlimg_daemon_options *options, struct mlimg_agent *agent,
+	struct mlimg_err *err)
+{
+	mlimg_autofree struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int r;
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return mlimg_err_set(err, ENAMETOOLONG, "socket %s", path);
-	strcpy(address.sun_path, path);
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
-	mask = umask(0177);
-	r = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&address, sizeof(address));
-	umask(mask);
-	if (r < 0 || listen(fd, 4) < 0)
-		return mlimg_err_set(err, errno, "listen on %s", path);
-	return mlimg_steal_fd(&fd);
-}
-
-int mlimg_daemon_serve_unix(
-	const char *path, const struct mlimg_agent *agent, struct mlimg_err *err)
-{
-	mlimg_autofree struct channel *channel = malloc(sizeof(*channel));
-	mlimg_autoclose int listener = listen_on(path, err);
-	int r = listener;
-
-	if (!channel)
-		return mlimg_err_set(err, ENOMEM, "serve %s", path);
-	signal(SIGPIPE, SIG_IGN);
-	while (r >= 0) {
-		mlimg_autoclose int fd =
-			accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0)
-			return mlimg_err_set(err, errno, "accept on %s", path);
-		memset(channel, 0, sizeof(*channel));
-		channel->fd = fd;
-		channel->agent = agent;
-		r = serve(channel, true, err);
-	}
+	if (!daemon)
+		return mlimg_err_set(err, ENOMEM, "serve");
+	daemon->agent = agent;
+	daemon->epoll_fd = -1;
+	r = mlimg_daemon_open(options, agent, &daemon->fds, err);
+	if (r == 0)
+		r = begin(daemon, err);
+	if (r == 0)
+		r = serve(daemon, err);
+	for (unsigned i = 0; i < N_CLIENTS; i++)
+		if (daemon->clients[i])
+			remove_client(daemon, i);
+	mlimg_freeze_end(agent);
+	if (daemon->epoll_fd >= 0)
+		close(daemon->epoll_fd);
+	mlimg_daemon_close(&daemon->fds);
 	return r;
 }

@@ -28,7 +28,7 @@ static void append(struct mlimg_line *line, char c)
 		line->text[line->size++] = c;
 }
 
-void mlimg_line_feed(
+size_t mlimg_line_feed(
 	struct mlimg_line *line, const char *data, size_t size, mlimg_line_fn *fn, void *ctx)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -37,6 +37,7 @@ void mlimg_line_feed(
 		else if (data[i] != '\n')
 			append(line, data[i]);
 		else if (!finish(line, fn, ctx))
-			return;
+			return i + 1;
 	}
+	return size;
 }

@@ -27,7 +27,7 @@ struct mlimg_line {
  * @param text  the line without its newline, not NUL-terminated; NULL for one that was longer than
  *              MLIMG_LINE_MAX
  * @param size  bytes of @p text
- * @return      false to stop: the rest of what was fed is thrown away
+ * @return      false to stop: what is behind this line is not taken
  */
 typedef bool mlimg_line_fn(const char *text, size_t size, void *ctx);
 
@@ -39,8 +39,9 @@ typedef bool mlimg_line_fn(const char *text, size_t size, void *ctx);
  * @param size  their number
  * @param fn    gets each line
  * @param ctx   handed to @p fn
+ * @return      bytes that were taken: all, unless @p fn said to stop
  */
-void mlimg_line_feed(
+size_t mlimg_line_feed(
 	struct mlimg_line *line, const char *data, size_t size, mlimg_line_fn *fn, void *ctx);
 
 /** Forget the unfinished line. */

@@ -8,47 +8,45 @@
 
 #include "guest-agent/calls.h"
 #include "guest-agent/daemon.h"
-#include "guest-agent/port.h"
+#include "guest-agent/health.h"
 #include "tools/cli.h"
-
-static int serve(const char *port, const struct mlimg_agent *agent, struct mlimg_err *err)
-{
-	char found[MLIMG_PORT_PATH_SIZE];
-	int r;
-
-	if (port && strncmp(port, "unix:", 5) == 0)
-		return mlimg_daemon_serve_unix(port + 5, agent, err);
-	if (!port) {
-		r = mlimg_port_find(MLIMG_PORT_SYSFS, found, err);
-		if (r < 0)
-			return r;
-		port = found;
-	}
-	return mlimg_daemon_serve_port(port, agent, err);
-}
 
 int mlimg_call_daemon(int argc, char **argv)
 {
 	static const struct option options[] = {{"port", required_argument, NULL, 'p'},
-		{"run", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
-	struct mlimg_agent agent = {.run_dir = MLIMG_RUN_DIR};
+		{"socket", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
+		{"health", required_argument, NULL, 'H'}, {"init", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	struct mlimg_agent agent = {.run_dir = MLIMG_RUN_DIR,
+		.health_dir = MLIMG_HEALTH_DIR,
+		.init_pid = -1,
+		.freeze_fd = -1};
+	struct mlimg_daemon_options daemon = {.port = NULL};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const char *port = NULL;
 	int opt;
 
 	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
 		switch (opt) {
-		case 'p': port = optarg; break;
+		case 'p': daemon.port = optarg; break;
+		case 's': daemon.socket = optarg; break;
 		case 'r': agent.run_dir = optarg; break;
+		case 'H': agent.health_dir = optarg; break;
+		case 'i': agent.init_pid = (pid_t)strtol(optarg, NULL, 10); break;
 		case 'h': return mlimg_call_help();
 		default: return MLIMG_EXIT_USAGE;
 		}
 	if (optind < argc)
 		return mlimg_cli_usage(
 			MLIMG_AGENT_PROG, "daemon: unexpected argument '%s'", argv[optind]);
-	return serve(port, &agent, &err) < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err)
-					     : MLIMG_EXIT_FAILED;
+	if (agent.init_pid == 0)
+		return mlimg_cli_usage(MLIMG_AGENT_PROG, "daemon: --init takes a process id");
+	/* A daemon that looks at another directory than a guest's is not to end this system. */
+	if (agent.init_pid < 0)
+		agent.init_pid = strcmp(agent.run_dir, MLIMG_RUN_DIR) == 0;
+	if (daemon.port && strncmp(daemon.port, "unix:", 5) == 0)
+		daemon.host = daemon.port + 5;
+	return mlimg_daemon_run(&daemon, &agent, &err) < 0 ? mlimg_cli_fail(MLIMG_AGENT_PROG, &err)
+							   : MLIMG_EXIT_DONE;
 }
 
 static const struct {
@@ -60,6 +58,7 @@ static const struct {
 	{"convert", mlimg_call_convert},
 	{"daemon", mlimg_call_daemon},
 	{"format", mlimg_call_format},
+	{"health", mlimg_call_health},
 	{"identify", mlimg_call_identify},
 	{"prepare", mlimg_call_prepare},
 	{"rebuild", mlimg_call_rebuild},

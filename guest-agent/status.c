@@ -9,12 +9,14 @@
 
 #include "guest-agent/child.h"
 #include "guest-agent/clock.h"
+#include "guest-agent/health.h"
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
 /* 100 names of at most 255 bytes, and what systemctl prints beside them. */
 #define OUTPUT_SIZE 65536
+#define QUEUE_MAX 0x1000000 /* 16 MiB; a longer queue counts as none */
 
 /* Three questions to systemd. When it does not answer one in time, the others are not asked. */
 struct systemd {
@@ -115,7 +117,7 @@ bool mlimg_status_is_systemd(const struct mlimg_agent *agent)
  * Under another init nobody can be asked; that it has come to starting the agent is the nearest
  * thing.
  */
-static json_t *get_init(bool is_systemd)
+json_t *mlimg_status_init(bool is_systemd)
 {
 	struct systemd systemd = {.is_mute = false};
 	json_t *init;
@@ -132,15 +134,48 @@ static json_t *get_init(bool is_systemd)
 	return init;
 }
 
-json_t *mlimg_status_command(
-	const struct mlimg_agent *agent, json_t *arguments, struct mlimg_failure *failure)
+/* What is queued for the next boot is a line each; there may be no such file. */
+static json_int_t count_pending(const struct mlimg_agent *agent)
 {
-	json_t *boot = get_boot(agent, failure), *status, *init;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *text = NULL, *root = NULL;
+	mlimg_autoclose int root_fd = -1;
+	json_int_t n = 0;
+	size_t size;
+
+	if (asprintf(&root, "%s/mlimg", agent->run_dir) < 0)
+		return 0;
+	root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0 ||
+		mlimg_read_beneath(root_fd, "user/mlimg/queue", QUEUE_MAX, &text, &size, &err) < 0)
+		return 0;
+	for (size_t i = 0; i < size; i++)
+		n += text[i] == '\n';
+	return n;
+}
+
+/* In a word; mlimg-health tells the rest. */
+static const char *judge(const struct mlimg_agent *agent, const json_t *init)
+{
+	if (!json_is_true(json_object_get(init, "default_target_reached")))
+		return "starting";
+	return json_array_size(json_object_get(init, "failed_units")) ||
+			mlimg_health_has_failed(agent)
+		? "bad"
+		: "good";
+}
+
+json_t *mlimg_status_command(struct mlimg_call *call)
+{
+	json_t *boot = get_boot(call->agent, &call->failure), *status, *init;
 
 	if (!boot)
 		return NULL;
-	status = json_pack("{s:s,s:o}", "agent_version", MLIMG_VERSION, "boot", boot);
-	init = get_init(mlimg_status_is_systemd(agent));
+	status = json_pack("{s:s,s:O?,s:O?,s:I,s:o}", "agent_version", MLIMG_VERSION, "union",
+		json_object_get(boot, "union"), "generation", json_object_get(boot, "generation"),
+		"pending_operations", count_pending(call->agent), "boot", boot);
+	init = mlimg_status_init(mlimg_status_is_systemd(call->agent));
+	json_object_set_new(status, "health", json_string(judge(call->agent, init)));
 	json_object_update(status, init);
 	json_decref(init);
 	json_object_set_new(status, "uptime_ms", json_integer(mlimg_clock_ms()));

@@ -15,8 +15,15 @@
 /** @return whether systemd is the guest's init */
 bool mlimg_status_is_systemd(const struct mlimg_agent *agent);
 
+/**
+ * What init says.
+ *
+ * @param is_systemd  whether that is systemd; other inits say nothing
+ * @return            object with "init", "system_state", "default_target_reached", "failed_units"
+ */
+json_t *mlimg_status_init(bool is_systemd);
+
 /** The command `guest-status`. */
-json_t *mlimg_status_command(
-	const struct mlimg_agent *agent, json_t *arguments, struct mlimg_failure *failure);
+json_t *mlimg_status_command(struct mlimg_call *call);
 
 #endif

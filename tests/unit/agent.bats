@@ -59,12 +59,12 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 
 @test "help and version" {
 	works mlimg-agent --help
-	[ "${lines[0]}" = "Usage: mlimg-agent daemon [--port PORT] [--run DIR]" ]
+	[ "${lines[0]}" = "Usage: mlimg-agent daemon [--port PORT] [--socket PATH] [--run DIR] [OPTION]..." ]
 	local help=$output line call
 	while read -r line; do
 		[ "${#line}" -le 80 ]
 	done <<<"$help"
-	for call in check-index daemon identify stage; do
+	for call in check-index daemon health identify stage; do
 		works mlimg-agent "$call" --help
 		same "help of $call" "$help" "$output"
 	done
@@ -78,6 +78,8 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	usage "unknown option '--dance'" --dance
 	usage "unknown option '--dance'" daemon --dance
 	usage "daemon: unexpected argument 'x'" daemon x
+	usage "daemon: --init takes a process id" daemon --init me
+	usage "health: unexpected argument 'x'" health x
 	usage "stage: which stage?" stage
 	usage "stage: no stage 'party'" stage party
 	usage "stage: more than a stage and a detail" stage disks a b
@@ -107,7 +109,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	local listed documented
 	listed=$(printf '{"execute":"guest-info"}\n' | ask | jq -r '.return.supported_commands[].name' | sort)
 	# shellcheck disable=SC2016 # the backticks are the table's
-	documented=$(sed -n 's/^| `\(guest-[a-z-]*\)` .*/\1/p' "$MLIMG_TOP/guest-agent/PROTOCOL.md" | sort)
+	documented=$(sed -n 's/^| `\([gm][a-z]*-[a-z-]*\)` .*/\1/p' "$MLIMG_TOP/guest-agent/PROTOCOL.md" | sort)
 	same commands "$documented" "$listed"
 }
 
@@ -129,28 +131,16 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	daemon
 	run ask < <(
 		head -c 100000 /dev/zero | tr '\0' x
-		printf '\n\001\002\003\n{"execute":"guest-shutdown"}\n{"execute":"guest-ping"}\n'
+		printf '\n\001\002\003\n{"execute":"guest-dance"}\n{"execute":"guest-ping"}\n'
 	)
 	same responses '{"error":{"class":"RequestTooLong","desc":"the request is longer than 65536 bytes"}}
 {"error":{"class":"MalformedRequest","desc":"request: line 1: '"'[' or '{' expected near '?'"'"}}
-{"error":{"class":"CommandNotFound","desc":"no command '"'guest-shutdown'"'"}}
+{"error":{"class":"CommandNotFound","desc":"no command '"'guest-dance'"'"}}
 {"return":{}}' "$output"
 	head -c 3000000 /dev/urandom | tr -d '\n' | ask >"$DIR/out"
 	[ ! -s "$DIR/out" ]
 	run ask <<<'{"execute":"guest-ping"}'
 	same response '{"return":{}}' "$output"
-}
-
-@test "a second client waits for the first" {
-	daemon
-	first_client
-	ask <<<'{"execute":"guest-ping","id":2}' >"$DIR/second.out" 7>&- 3>&- &
-	local second=$!
-	sleep 0.5
-	[ ! -s "$DIR/second.out" ]
-	exec 7>&-
-	wait "$first" "$second"
-	same "second response" '{"return":{},"id":2}' "$(cat "$DIR/second.out")"
 }
 
 @test "guest-status without systemd: a default target is nothing to wait for" {
@@ -159,7 +149,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	run status
 	same announcement '{"event":"default-target","data":{}}' "${lines[0]}"
 	output=${lines[1]}
-	same status '{"agent_version":"0.1.0","boot":null,"init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
+	same status '{"agent_version":"0.1.0","union":null,"generation":null,"pending_operations":0,"boot":null,"health":"good","init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
 		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
 	[ "$(jq '.return.uptime_ms > 0' <<<"$output")" = true ]
 }
@@ -186,10 +176,12 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 "is-active default.target") echo active ;;
 "list-units --state=failed --plain --no-legend") echo "a.service loaded failed failed A"; echo "b.mount loaded failed failed" ;;
 *) exit 99 ;;'
-	echo '{"format":1,"nested":{"a":[1,2]}}' >"$DIR/run/mlimg/boot.json"
+	echo '{"format":1,"union":"index","generation":3,"nested":{"a":[1,2]}}' >"$DIR/run/mlimg/boot.json"
+	mkdir -p "$DIR/run/mlimg/user/mlimg"
+	printf '1\n2\n' >"$DIR/run/mlimg/user/mlimg/queue"
 	daemon
 	run status
-	same status '{"agent_version":"0.1.0","boot":{"format":1,"nested":{"a":[1,2]}},"init":"systemd","system_state":"degraded","default_target_reached":true,"failed_units":["a.service","b.mount"]}' \
+	same status '{"agent_version":"0.1.0","union":"index","generation":3,"pending_operations":2,"boot":{"format":1,"union":"index","generation":3,"nested":{"a":[1,2]}},"health":"bad","init":"systemd","system_state":"degraded","default_target_reached":true,"failed_units":["a.service","b.mount"]}' \
 		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "guest-agent/client.h"
 #include "guest-agent/daemon.h"
 
 #include <fcntl.h>
@@ -19,10 +20,11 @@ static int connect_to_daemon(void)
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/port", dir);
 	if (fork() == 0) {
-		const struct mlimg_agent agent = {.run_dir = "/nonexistent"};
+		struct mlimg_agent agent = {.run_dir = dir, .init_pid = getpid(), .freeze_fd = -1};
+		const struct mlimg_daemon_options options = {.host = address.sun_path};
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(mlimg_daemon_serve_unix(address.sun_path, &agent, NULL) < 0);
+		_exit(mlimg_daemon_run(&options, &agent, NULL) < 0);
 	}
 	for (int i = 0; i < 1000; i++) {
 		if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)

@@ -88,11 +88,23 @@ TEST(a_receiver_that_stops_gets_no_more)
 	ASSERT_EQ(line.size, 0);
 }
 
-static void check_answer(const char *request, const char *expected)
+static char *answer_to(
+	enum mlimg_who who, const char *request, size_t request_size, size_t *ret_size)
 {
-	static const struct mlimg_agent agent = {.run_dir = "/nonexistent"};
+	static struct mlimg_agent agent = {.run_dir = "/nonexistent", .freeze_fd = -1};
+	struct mlimg_call call = {.agent = &agent, .who = who};
+	char *line = NULL;
+
+	if (mlimg_call_read(&call, request, request_size))
+		line = mlimg_call_answer(&call, ret_size);
+	mlimg_call_done(&call);
+	return line;
+}
+
+static void check_answer_to(enum mlimg_who who, const char *request, const char *expected)
+{
 	size_t size = 0;
-	char *line = mlimg_protocol_answer(&agent, request, strlen(request), &size), *text;
+	char *line = answer_to(who, request, strlen(request), &size), *text;
 
 	if (!expected) {
 		ASSERT(!line);
@@ -103,6 +115,11 @@ static void check_answer(const char *request, const char *expected)
 	ASSERT_STR(text, expected);
 	free(text);
 	free(line);
+}
+
+static void check_answer(const char *request, const char *expected)
+{
+	check_answer_to(MLIMG_WHO_HOST, request, expected);
 }
 
 TEST(id_of_every_type_is_echoed)
@@ -177,10 +194,59 @@ TEST(arguments)
 		PARAMETER("guest-sync takes no argument 'to'"));
 }
 
+TEST(arguments_are_as_the_table_says)
+{
+	check_answer("{\"execute\":\"guest-shutdown\",\"arguments\":{\"mode\":\"dance\"}}",
+		PARAMETER("guest-shutdown: the argument 'mode' is one of: powerdown reboot halt"));
+	check_answer("{\"execute\":\"guest-shutdown\",\"arguments\":{\"mode\":\"boot\"}}",
+		PARAMETER("guest-shutdown: the argument 'mode' is one of: powerdown reboot halt"));
+	check_answer("{\"execute\":\"guest-shutdown\",\"arguments\":{\"mode\":\"reboot halt\"}}",
+		PARAMETER("guest-shutdown: the argument 'mode' is one of: powerdown reboot halt"));
+	check_answer("{\"execute\":\"guest-shutdown\",\"arguments\":{\"mode\":1}}",
+		PARAMETER("guest-shutdown: the argument 'mode' is one of: powerdown reboot halt"));
+	check_answer("{\"execute\":\"guest-fsfreeze-freeze\",\"arguments\":{\"timeout-ms\":60001}}",
+		PARAMETER("guest-fsfreeze-freeze: 'timeout-ms' is 60001, not within 1 and 60000"));
+	check_answer("{\"execute\":\"guest-fsfreeze-freeze\",\"arguments\":{\"timeout-ms\":0}}",
+		PARAMETER("guest-fsfreeze-freeze: 'timeout-ms' is 0, not within 1 and 60000"));
+	check_answer("{\"execute\":\"guest-fsfreeze-freeze\",\"arguments\":{\"timeout-ms\":\"1\"}}",
+		PARAMETER("guest-fsfreeze-freeze takes the argument 'timeout-ms', an integer"));
+	check_answer("{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":-1}}",
+		PARAMETER("guest-set-time: 'time' is -1, not within 0 and 9223372036854775807"));
+}
+
+#define DENIED(desc) "{\"error\":{\"class\":\"PermissionDenied\",\"desc\":\"" desc "\"}}"
+
+TEST(who_may)
+{
+	check_answer_to(MLIMG_WHO_ROOT, "{\"execute\":\"guest-shutdown\"}",
+		DENIED("guest-shutdown is not for the guest"));
+	check_answer_to(MLIMG_WHO_USER, "{\"execute\":\"guest-set-time\"}",
+		DENIED("guest-set-time is not for users other than root"));
+	check_answer_to(MLIMG_WHO_USER, "{\"execute\":\"guest-fsfreeze-freeze\"}",
+		DENIED("guest-fsfreeze-freeze is not for users other than root"));
+	check_answer_to(MLIMG_WHO_USER, "{\"execute\":\"mlimg-health\"}",
+		DENIED("mlimg-health is not for users other than root"));
+	check_answer_to(MLIMG_WHO_USER, "{\"execute\":\"mlimg-report\"}",
+		DENIED("mlimg-report is not for users other than root"));
+	check_answer("{\"execute\":\"mlimg-view\"}", DENIED("mlimg-view is not for the host"));
+	check_answer_to(MLIMG_WHO_USER, "{\"execute\":\"guest-ping\"}", "{\"return\":{}}");
+}
+
+TEST(an_id_that_is_too_long_is_not_echoed)
+{
+	static char request[MLIMG_ID_MAX + 100], expected[MLIMG_ID_MAX + 100], id[MLIMG_ID_MAX + 1];
+
+	memset(id, 'x', MLIMG_ID_MAX);
+	sprintf(request, "{\"execute\":\"guest-ping\",\"id\":\"%s\"}", id + 2);
+	sprintf(expected, "{\"return\":{},\"id\":\"%s\"}", id + 2);
+	check_answer(request, expected);
+	sprintf(request, "{\"execute\":\"guest-ping\",\"id\":\"%s\"}", id + 1);
+	check_answer(request, PARAMETER("the member 'id' is longer than 4096 bytes"));
+}
+
 /* The request itself is the first level; brackets within strings are none. */
 static void check_depth(int depth, bool in_string, const char *expected_start)
 {
-	static const struct mlimg_agent agent = {.run_dir = "/nonexistent"};
 	char request[400] = "{\"execute\":\"guest-ping\",\"id\":", *line;
 	size_t size;
 
@@ -190,7 +256,7 @@ static void check_depth(int depth, bool in_string, const char *expected_start)
 	for (int i = 1; i < depth && !in_string; i++)
 		strcat(request, "]");
 	strcat(request, in_string ? "\"}" : "}");
-	line = mlimg_protocol_answer(&agent, request, strlen(request), &size);
+	line = answer_to(MLIMG_WHO_HOST, request, strlen(request), &size);
 	ASSERT(line);
 	if (strncmp(line, expected_start, strlen(expected_start)) != 0)
 		FAIL("depth %d: %.*s", depth, (int)size, line);
@@ -222,9 +288,8 @@ TEST(a_long_name_is_cut_and_stays_utf8)
 
 TEST(a_line_that_was_too_long)
 {
-	static const struct mlimg_agent agent = {.run_dir = "/nonexistent"};
 	size_t size;
-	char *line = mlimg_protocol_answer(&agent, NULL, 0, &size);
+	char *line = answer_to(MLIMG_WHO_HOST, NULL, 0, &size);
 
 	ASSERT(line);
 	line[size - 1] = '\0';

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file freeze.h
+ * The user file system is frozen while the host takes a snapshot of its disk, FIFREEZE of ioctl(2)
+ * (the kernel's fs/super.c): all that was written before is on the disk, its journal is empty, and
+ * whoever writes waits.
+ *
+ * A process of its own (worker.h) freezes, keeps the freeze and thaws: when it is told to, when its
+ * time is over, and when the daemon closes its end of their socket or is no more, whatever ended
+ * it. All of its memory is locked, for a program that lies on unionfs-fuse would need the very file
+ * system that waits.
+ */
+#ifndef MLIMG_FREEZE_H
+#define MLIMG_FREEZE_H
+
+#include "guest-agent/protocol.h"
+
+#define MLIMG_FREEZE_MS 10000     /**< how long a freeze lasts at most, by default */
+#define MLIMG_FREEZE_MAX_MS 60000 /**< and at most: programs in the guest stand still */
+
+/** The command `guest-fsfreeze-freeze`. */
+json_t *mlimg_freeze_command(struct mlimg_call *call);
+
+/** The command `guest-fsfreeze-thaw`. */
+json_t *mlimg_freeze_thaw_command(struct mlimg_call *call);
+
+/** The command `guest-fsfreeze-status`. */
+json_t *mlimg_freeze_status_command(struct mlimg_call *call);
+
+/** @return whether there is a freeze, or one is on its way */
+bool mlimg_freeze_is_on(struct mlimg_agent *agent);
+
+/** @return whether it is, and this client has asked for it */
+bool mlimg_freeze_is_of(struct mlimg_agent *agent, unsigned client);
+
+/** Thaw, if there is a freeze. It is not waited for. */
+void mlimg_freeze_end(struct mlimg_agent *agent);
+
+#endif

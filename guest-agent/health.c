@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/health.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest-agent/calls.h"
+#include "guest-agent/child.h"
+#include "guest-agent/clock.h"
+#include "guest-agent/freeze.h"
+#include "guest-agent/status.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/json.h"
+#include "tools/cli.h"
+
+#define HEALTH_JSON "mlimg/health.json"
+#define UNIT "mlimg-health.service"
+
+/* --- the executables --- */
+
+static int is_check(const struct dirent *entry)
+{
+	static const char characters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+
+	return entry->d_name[strspn(entry->d_name, characters)] == '\0';
+}
+
+/* Not alphasort(), which asks the locale. */
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* What it prints may be anything: JSON has text only. */
+static void make_text(char *out)
+{
+	for (char *c = out; *c; c++)
+		if (*c & 0x80 || (*c < ' ' && *c != '\n' && *c != '\t'))
+			*c = '?';
+}
+
+/* @return NULL when there is nothing to run */
+static json_t *run_check(const char *dir, const char *name, int64_t deadline_ms)
+{
+	int64_t left_ms = deadline_ms - mlimg_clock_ms();
+	char out[MLIMG_HEALTH_OUTPUT_SIZE] = "";
+	mlimg_autofree char *path = NULL;
+	const char *argv[2] = {NULL, NULL};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct stat st;
+	int status, r = -ETIMEDOUT;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return NULL;
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return NULL;
+	argv[0] = path;
+	if (left_ms > MLIMG_HEALTH_CHECK_MS)
+		left_ms = MLIMG_HEALTH_CHECK_MS;
+	if (left_ms > 0)
+		r = mlimg_child_run(argv, (int)left_ms, out, sizeof(out), &status, &err);
+	make_text(out);
+	return json_pack("{s:s,s:o,s:s}", "name", name, "status",
+		r < 0 ? json_null() : json_integer(status), "output",
+		r < 0 && r != -ETIMEDOUT ? err.text : out);
+}
+
+/* @return what health.json has; NULL without memory */
+static json_t *run_checks(const char *dir)
+{
+	int64_t deadline_ms = mlimg_clock_ms() + MLIMG_HEALTH_ALL_MS;
+	json_t *checks = json_array();
+	struct dirent **entries = NULL;
+	int n = scandir(dir, &entries, is_check, compare_names);
+	bool is_healthy = true;
+
+	for (int i = 0; i < n; i++) {
+		json_t *check = i < MLIMG_HEALTH_CHECKS_MAX
+			? run_check(dir, entries[i]->d_name, deadline_ms)
+			: NULL;
+		const json_t *status = json_object_get(check, "status");
+
+		is_healthy = is_healthy &&
+			(!check || (json_is_integer(status) && json_integer_value(status) == 0));
+		if (check)
+			json_array_append_new(checks, check);
+		free(entries[i]);
+	}
+	free(entries);
+	return json_pack("{s:b,s:o}", "is_healthy", is_healthy, "checks", checks);
+}
+
+int mlimg_call_health(int argc, char **argv)
+{
+	static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
+		{"run", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
+	const char *dir = MLIMG_HEALTH_DIR, *run = MLIMG_RUN_DIR;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *path = NULL, *text = NULL;
+	mlimg_autojson json_t *health = NULL;
+	int opt;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
+		switch (opt) {
+		case 'd': dir = optarg; break;
+		case 'r': run = optarg; break;
+		case 'h': return mlimg_call_help();
+		default: return MLIMG_EXIT_USAGE;
+		}
+	if (optind < argc)
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "health: unexpected argument '%s'", argv[optind]);
+	health = run_checks(dir);
+	text = health ? json_dumps(health, JSON_COMPACT) : NULL;
+	if (!text || asprintf(&path, "%s/" HEALTH_JSON, run) < 0)
+		return MLIMG_EXIT_FAILED;
+	if (mlimg_replace_file(AT_FDCWD, path, text, strlen(text), 0600, &err) < 0)
+		return mlimg_cli_fail(MLIMG_AGENT_PROG, &err);
+	return json_is_true(json_object_get(health, "is_healthy")) ? MLIMG_EXIT_DONE
+								   : MLIMG_EXIT_FAILED;
+}
+
+/* --- the command --- */
+
+static json_t *read_health(const struct mlimg_agent *agent, struct mlimg_err *err)
+{
+	mlimg_autofree char *path = NULL, *text = NULL;
+	json_t *health;
+	size_t size;
+
+	if (asprintf(&path, "%s/" HEALTH_JSON, agent->run_dir) < 0)
+		return NULL;
+	if (mlimg_read_file(AT_FDCWD, path, MLIMG_HEALTH_JSON_MAX, &text, &size, err) < 0 ||
+		mlimg_json_load(HEALTH_JSON, text, size, &health, err) < 0)
+		return NULL;
+	return health;
+}
+
+bool mlimg_health_has_failed(const struct mlimg_agent *agent)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autojson json_t *health = read_health(agent, &err);
+
+	return json_is_false(json_object_get(health, "is_healthy"));
+}
+
+static json_t *run_unit(const struct mlimg_agent *agent, struct mlimg_err *err)
+{
+	const char *const argv[] = {"systemctl", "start", UNIT, NULL};
+	char out[64];
+	int status, r;
+
+	if (mlimg_child_run(argv, MLIMG_HEALTH_ALL_MS + MLIMG_SYSTEMCTL_TIMEOUT_MS, out,
+		    sizeof(out), &status, err) < 0)
+		return NULL;
+	if (status == 0)
+		return read_health(agent, err);
+	r = mlimg_err_set(err, 0, "systemctl start " UNIT " ended with %d", status);
+	return r < 0 ? NULL : NULL;
+}
+
+json_t *mlimg_health_command(struct mlimg_call *call)
+{
+	bool is_systemd = mlimg_status_is_systemd(call->agent);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	json_t *health, *init;
+
+	if (mlimg_freeze_is_on(call->agent))
+		return mlimg_fail(&call->failure, MLIMG_CLASS_BUSY,
+			"the user file system is frozen: what has to write waits");
+	health = is_systemd ? run_unit(call->agent, &err) : run_checks(call->agent->health_dir);
+	if (!health)
+		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", err.text);
+	init = mlimg_status_init(is_systemd);
+	json_object_update(health, init);
+	if (!json_is_true(json_object_get(init, "default_target_reached")) ||
+		json_array_size(json_object_get(init, "failed_units")))
+		json_object_set_new(health, "is_healthy", json_false());
+	json_decref(init);
+	return health;
+}
