@@ -29,7 +29,9 @@ struct mlimg_upper_source {
 	 * @param ctx           handed to @p skip
 	 * @param ret_manifest  mlimg_manifest_free() it
 	 * @param err           names the path
-	 * @return              0; -E2BIG when it would take more memory than it may; other -errno
+	 * @return              0; when there are more entries than MLIMG_ENTRIES_MAX, or they would
+	 *                      take more memory than they may, -E2BIG of a directory, and an image
+	 *                      is refused (-EUCLEAN); other -errno
 	 */
 	int (*load)(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip, void *ctx,
 		struct mlimg_manifest **ret_manifest, struct mlimg_err *err);

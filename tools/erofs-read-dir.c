@@ -34,7 +34,8 @@ static int add_name(struct dir_reader *r, const char *name, size_t size, uint32_
 	struct mlimg_ext4_dir *dir = &r->dir;
 
 	if (dir->n_entries == MLIMG_ENTRIES_MAX)
-		return bad(r, "too many entries");
+		return erofs_refuse(r->image, r->err, "inode %u: directory: more than %d entries",
+			r->inode->nid, MLIMG_ENTRIES_MAX);
 	if (mlimg_buffer_reserve(&dir->entries, &r->entries_room,
 		    (dir->n_entries + 1) * sizeof(*dir->entries)) < 0 ||
 		mlimg_buffer_reserve(&dir->names, &r->names_room, r->names_size + size + 1) < 0)

@@ -59,7 +59,8 @@ static int add_name(struct dir_reader *r, const uint8_t *raw, uint8_t length)
 	int ret;
 
 	if (dir->n_entries == MLIMG_ENTRIES_MAX)
-		return bad_block(r, "too many entries");
+		return ext4_refuse(r->fs, r->err, "inode %u: directory: more than %d entries",
+			r->inode->ino, MLIMG_ENTRIES_MAX);
 	ret = grow(r, (void **)&dir->entries, &r->entries_room, dir->n_entries + 1,
 		sizeof(*dir->entries));
 	if (ret == 0)

@@ -18,7 +18,7 @@ static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *i
 	struct mlimg_entry e = *entry;
 
 	if (mlimg_manifest_memory(b->m) > b->image->memory_max)
-		return mlimg_err_set(err, E2BIG, "%s: names and attributes of more than %zu MiB",
+		return mlimg_err_refuse(err, "%s: names and attributes of more than %zu MiB",
 			mlimg_ext4_name(b->image->fs), b->image->memory_max >> 20);
 	if (e.nlink == 0)
 		e.nlink = 1;

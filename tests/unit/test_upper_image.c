@@ -109,9 +109,10 @@ TEST(more_than_may_be)
 	ASSERT_OK(mlimg_upper_image_init(&image, fs, false, &err), err);
 	ASSERT_EQ(image.memory_max, MLIMG_WALK_MEMORY_MAX);
 	image.memory_max = 1;
-	snprintf(message, sizeof(message),
-		"%s: names and attributes of more than 0 MiB: Argument list too long", path);
-	ASSERT_FAILS(image.source.load(&image.source, NULL, NULL, &m, &err), err, -E2BIG, message);
+	snprintf(message, sizeof(message), "%s: names and attributes of more than 0 MiB", path);
+	ASSERT_FAILS(
+		image.source.load(&image.source, NULL, NULL, &m, &err), err, -EUCLEAN, message);
+	ASSERT_EQ(err.kind, MLIMG_ERR_REFUSED);
 	mlimg_ext4_close(fs);
 	remove_image();
 }
