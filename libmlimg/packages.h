@@ -32,7 +32,7 @@
  *     mine     the user's version is there: his entry stays as it is, also when it is the same as in base or next
  *     next     his version gave way: his entry has to go, whether or not next has something there; but not below etc, where his
  *              configuration may be. So too where next's package is new: a whiteout there was meant for another's file
- *     removed  he removed the package: his entry stays, whiteout or not
+ *     removed  he removed the package: his entry stays, also a whiteout, but for one of what next has not
  *
  * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs
  * there, unless the upper has something of its own. Paths are real ones: those of a merged /usr

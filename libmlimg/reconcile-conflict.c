@@ -102,6 +102,7 @@ int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_en
 	int r;
 
 	mlimg_sha256_of(data, size, digest);
+	merged->entry.size_bytes = size;
 	if (is_text_of(m->next, digest, size) &&
 		mlimg_entry_has_same_attrs(&merged->entry, m->next))
 		r = plan_drop(p, m, MLIMG_SAME);

@@ -142,6 +142,11 @@ static enum mlimg_verdict verdict_of(const struct mine *m)
 	return mlimg_reconcile_decide(m->base, m->next, &m->mapped);
 }
 
+static bool is_whiteout_of_nothing(const struct mine *m)
+{
+	return !m->next && mlimg_entry_is_whiteout(m->entry);
+}
+
 static int plan_entry(struct planning *p, struct mine *m)
 {
 	const struct mlimg_reconcile_text *text = plan_find_text(p, m->entry->path);
@@ -155,7 +160,8 @@ static int plan_entry(struct planning *p, struct mine *m)
 		return plan_derived(p, m);
 	if (p->in->package)
 		package = p->in->package(m->entry->path, p->in->package_ctx);
-	if (package == MLIMG_FILES_MINE || package == MLIMG_FILES_REMOVED)
+	if (package == MLIMG_FILES_MINE ||
+		(package == MLIMG_FILES_REMOVED && !is_whiteout_of_nothing(m)))
 		return plan_keep(p, m, MLIMG_KEEP);
 	if (text && package == MLIMG_FILES_PLAIN && is_file(m->entry))
 		return plan_database(p, m, text);

@@ -17,6 +17,8 @@ TEST(databases_merged_by_record)
 	/* The text is one that is there. */
 	check_with(in, "etc/passwd=A", "etc/passwd=N etc/group=M", "etc/passwd=C",
 		"d etc/passwd; D etc=d", NULL);
+	check_with(in, "etc/passwd=A", "etc/passwd=N etc/group=M", "etc/passwd=T:longer",
+		"d etc/passwd; D etc=d", NULL);
 	check_with(in, "etc/passwd=A", "etc/passwd=B etc/group=M", "etc/passwd=N", "", NULL);
 	/* Where the upper has nothing. */
 	check_with(in, "", "etc/passwd=B etc/group=M", "", "m etc=d; p etc/passwd=N", NULL);
@@ -59,7 +61,9 @@ TEST(packages)
 	check_with(in, "usr/m=A usr/m2=A", "usr/m=B usr/m2=B", "usr/m=C usr/m2=A", "", "");
 	check_with(in, "usr/m=A", "usr/m=B", "usr/m=B", "", "");
 	check_with(in, "usr/m=A", "usr=d", "usr/m=W", "", "");
-	check_with(in, "usr/r=A", "usr=d", "usr/r=W", "", "");
+	check_with(in, "usr/r=A", "usr/r=B", "usr/r=W", "", "");
+	check_with(in, "usr/r=A", "usr=d", "usr/r=W", "d usr/r; D usr=d",
+		TOLD("whiteout-gone", "owned", "dropped"));
 	check_with(in, "etc/m=A", "etc/m=B", "etc/m=C", "", "");
 	/* The new stack's version: none of the user's is left. */
 	check_with(in, "usr=d", "usr/n=B", "usr/n=A", "a usr/n; D usr=d", NULL);
