@@ -144,6 +144,10 @@ int mlimg_change_give_back(struct mlimg_change *c, int fd, const char *name, con
 int mlimg_change_rename(struct mlimg_change *c, int from_fd, const char *from, int to_fd,
 	const char *to) MLIMG_MUST_CHECK;
 
+/** Mark a directory as overlayfs' opaque one, or take the mark away. @return 0, -errno */
+int mlimg_change_set_opaque(
+	struct mlimg_change *c, const char *path, bool is_opaque) MLIMG_MUST_CHECK;
+
 /** Set the time of a directory of the upper, where it is. @return 0, -errno */
 int mlimg_change_set_time(struct mlimg_change *c, const char *path,
 	const struct mlimg_undo_time *time) MLIMG_MUST_CHECK;

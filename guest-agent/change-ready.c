@@ -67,9 +67,9 @@ void mlimg_change_needs_add(
 	unsigned marks = record->parts & ~(unsigned)MLIMG_UNDO_MAIN;
 
 	needs->names_size += strlen(mlimg_path_name(record->path)) + 32;
-	needs->n_blocks += record->op == 's';
+	needs->n_blocks += strchr("suc", record->op) != NULL; /* of xattrs */
 	/* Directories of unionfs-fuse's marks, which it removes when they are empty. */
-	for (const char *c = record->path; marks && *c; c++)
+	for (const char *c = record->path; (marks || record->op == 'c') && *c; c++)
 		needs->n_blocks += *c == '/';
 }
 

@@ -323,6 +323,25 @@ static int join(struct staging *s, const struct mlimg_plan_op *op)
 	return 0;
 }
 
+static int close_dir(struct staging *s, const struct mlimg_plan_op *op)
+{
+	struct mlimg_undo_record record = {.op = 'c', .path = op->path};
+	const struct mlimg_entry marker = {.path = op->path, .type = MLIMG_CHAR, .nlink = 1};
+	int parts = parts_at(s, op->path), r;
+
+	if (parts < 0)
+		return parts;
+	r = parts & MLIMG_UNDO_MAIN ? is_dir(s, op->path) : 0;
+	if (r <= 0)
+		return r < 0 ? r : refuse(s, op, "is no directory");
+	if (parts & MLIMG_UNDO_MARKER)
+		return 0;
+	r = s->c.is_unionfs ? make_slot(s, op, &marker) : 0;
+	if (r == 0)
+		stage_emit(s, &record);
+	return r;
+}
+
 /* @path: in the upper, which is not always the entry's */
 static int put(struct staging *s, const struct mlimg_plan_op *op, char *path)
 {
@@ -435,6 +454,7 @@ int stage_op(struct staging *s, const struct mlimg_plan_op *op)
 	case MLIMG_PLAN_DROP_DIR: return drop_dir(s, op);
 	case MLIMG_PLAN_SET_ASIDE: return set_aside(s, op);
 	case MLIMG_PLAN_JOIN: return join(s, op);
+	case MLIMG_PLAN_CLOSE: return close_dir(s, op);
 	case MLIMG_PLAN_HIDE: return hide(s, op);
 	case MLIMG_PLAN_SET_ATTRS: return set_attributes(s, op);
 	case MLIMG_PLAN_PUT_BESIDE: return put_beside(s, op);

@@ -100,22 +100,41 @@ static int set(struct mlimg_change *c, const struct mlimg_entry *entry)
 	return c->is_lenient && (r == -ESTALE || mlimg_change_is_nowhere(r)) ? 0 : r;
 }
 
-/* To be opaque no more. */
-static int join(struct mlimg_change *c, size_t n, const char *path)
+int mlimg_change_set_opaque(struct mlimg_change *c, const char *path, bool is_opaque)
 {
 	char name[64 + MLIMG_NAME_MAX];
 	struct mlimg_change_place at;
-	int r;
+	int r = mlimg_change_find(c, path, &at);
 
-	if (c->is_unionfs)
-		return mlimg_change_take(c, n, path, MLIMG_UNDO_MARKER);
-	r = mlimg_change_find(c, path, &at);
 	if (r == 0)
 		r = mlimg_change_step(c);
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d/%.255s", at.fd, at.name);
+	if (is_opaque)
+		return lsetxattr(name, MLIMG_XATTR_OPAQUE, "y", 1, 0) < 0 ? -errno : 0;
 	return lremovexattr(name, MLIMG_XATTR_OPAQUE) < 0 && errno != ENODATA ? -errno : 0;
+}
+
+/* To be opaque no more. */
+static int join(struct mlimg_change *c, size_t n, const char *path)
+{
+	return c->is_unionfs ? mlimg_change_take(c, n, path, MLIMG_UNDO_MARKER)
+			     : mlimg_change_set_opaque(c, path, false);
+}
+
+static int close_dir(struct mlimg_change *c, size_t n, const char *path)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	int r;
+
+	if (!c->is_unionfs) {
+		r = mlimg_change_set_opaque(c, path, true);
+		return c->is_lenient && mlimg_change_is_nowhere(r) ? 0 : r;
+	}
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	r = mlimg_change_has(c->new_fd, slot);
+	return r <= 0 ? r : mlimg_change_give_back(c, c->new_fd, slot, path, MLIMG_UNDO_MARKER);
 }
 
 static int carry_out(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
@@ -127,6 +146,7 @@ static int carry_out(struct mlimg_change *c, size_t n, const struct mlimg_undo_r
 	case 'i': return put(c, n, &record->entry);
 	case 's': return set(c, &record->fresh);
 	case 'u': return join(c, n, record->path);
+	case 'c': return close_dir(c, n, record->path);
 	default: return mlimg_change_set_time(c, record->path, &record->new_time);
 	}
 }

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "guest-agent/base.h"
@@ -280,33 +279,59 @@ static int return_aside(struct undoing *u, size_t n, const struct mlimg_undo_rec
 
 /* --- opaque directories --- */
 
-static int part_again(struct undoing *u, size_t n, const char *path)
+/* @return 1 when a directory is there; 0, -errno */
+static int is_dir(struct mlimg_change *c, const char *path)
 {
-	struct mlimg_change *c = u->c;
-	char name[64 + MLIMG_NAME_MAX], slot[MLIMG_CHANGE_SLOT_SIZE];
 	struct mlimg_change_place at;
 	struct stat st;
 	int r = mlimg_change_find(c, path, &at);
 
 	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
-	if (r < 0 || !S_ISDIR(st.st_mode))
+	if (r < 0)
 		return mlimg_change_is_nowhere(r) ? 0 : r;
-	if (c->is_unionfs) {
-		mlimg_change_slot(n, MLIMG_UNDO_MARKER, slot);
-		r = mlimg_change_look(c, path);
-		if (r < 0 || r & MLIMG_UNDO_MARKER)
-			return r < 0 ? r : 0;
-		r = mlimg_change_has(c->taken_fd, slot);
-		return r <= 0
-			? r
-			: mlimg_change_give_back(c, c->taken_fd, slot, path, MLIMG_UNDO_MARKER);
-	}
-	r = mlimg_change_step(c);
-	snprintf(name, sizeof(name), "/proc/self/fd/%d/%.255s", at.fd, at.name);
-	if (r == 0 && lsetxattr(name, MLIMG_XATTR_OPAQUE, "y", 1, 0) < 0)
-		r = -errno;
-	return r;
+	return S_ISDIR(st.st_mode);
+}
+
+static int part_again(struct undoing *u, size_t n, const char *path)
+{
+	struct mlimg_change *c = u->c;
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	int r = is_dir(c, path);
+
+	if (r <= 0)
+		return r;
+	if (!c->is_unionfs)
+		return mlimg_change_set_opaque(c, path, true);
+	mlimg_change_slot(n, MLIMG_UNDO_MARKER, slot);
+	r = mlimg_change_look(c, path);
+	if (r < 0 || r & MLIMG_UNDO_MARKER)
+		return r < 0 ? r : 0;
+	r = mlimg_change_has(c->taken_fd, slot);
+	return r <= 0 ? r : mlimg_change_give_back(c, c->taken_fd, slot, path, MLIMG_UNDO_MARKER);
+}
+
+/* The marker goes back to the slot from which it was put. */
+static int open_again(struct undoing *u, size_t n, const char *path)
+{
+	struct mlimg_change *c = u->c;
+	mlimg_autofree char *text = NULL;
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	struct mlimg_change_place at;
+	int r = is_dir(c, path);
+
+	if (r <= 0)
+		return r;
+	if (!c->is_unionfs)
+		return mlimg_change_set_opaque(c, path, false);
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	r = mlimg_change_has(c->new_fd, slot);
+	if (r)
+		return r < 0 ? r : 0;
+	r = mlimg_change_find_part(c, path, MLIMG_UNDO_MARKER, &text, &at);
+	if (r < 0)
+		return mlimg_change_is_nowhere(r) ? 0 : r;
+	return mlimg_change_rename(c, at.fd, at.name, c->new_fd, slot);
 }
 
 /* --- all of it --- */
@@ -320,6 +345,7 @@ static int undo(struct undoing *u, size_t n, const struct mlimg_undo_record *rec
 	case 'i': return remove_put(u, n, &record->entry);
 	case 's': return mlimg_change_set_back(u->c, record);
 	case 'u': return part_again(u, n, record->path);
+	case 'c': return open_again(u, n, record->path);
 	default: return 0; /* in reconcile.new/then */
 	}
 }

@@ -37,7 +37,7 @@
  *     o a e          nothing is at its place     what was there goes to aside/N+1, and is told
  *     i              what was put is unchanged   it stays
  *     s              the attributes are the new  they stay
- *     u              it is a directory           it stays
+ *     u c            it is a directory           it stays
  *     t              the time is the new one     it is set to what it was when the rollback began
  *
  * Something in the place of what a step has taken, or gone from the place of what one has put, is the user's since. The upper is

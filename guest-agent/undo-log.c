@@ -82,7 +82,8 @@ void mlimg_undo_log_put(const struct mlimg_undo_record *record, mlimg_sink *sink
 		put_time(sink, ctx, &record->old_time);
 		put_time(sink, ctx, &record->new_time);
 		break;
-	case 'u': break;
+	case 'u':
+	case 'c': break;
 	default: put_parts(sink, ctx, record->parts);
 	}
 	sink(ctx, record->path, strlen(record->path) + 1);
@@ -174,7 +175,8 @@ static int parse_plain(const char *text, struct mlimg_undo_record *ret, struct m
 	if (ret->op == 't')
 		is_right = parse_time(&rest, &ret->old_time) && parse_time(&rest, &ret->new_time);
 	else
-		is_right = ret->op == 'u' || parse_parts(mlimg_span_cut(&rest, ' '), &ret->parts);
+		is_right = strchr("uc", ret->op) ||
+			parse_parts(mlimg_span_cut(&rest, ' '), &ret->parts);
 	if (!is_right || !is_path(rest.at, ret->op == 't'))
 		return mlimg_err_refuse(err, "malformed");
 	ret->path = rest.at;
@@ -188,7 +190,7 @@ static int parse_record(struct mlimg_arena *memory, const char *text, struct mli
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	if (!text[0] || !strchr("oaeisut", text[0]) || text[1] != ' ')
+	if (!text[0] || !strchr("oaeisuct", text[0]) || text[1] != ' ')
 		return mlimg_err_refuse(err, "no step of a known kind");
 	ret->op = text[0];
 	text += 2;

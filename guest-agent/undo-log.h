@@ -14,6 +14,7 @@
  *     e PARTS ENTRY   take the directory away, to taken/N, if nothing is left in it
  *     i ENTRY         put what is ready in /mlimg/reconcile.new/N; a whiteout becomes what it is in the form of the marks
  *     u PATH          the directory is opaque no more; a marker goes to taken/N.h
+ *     c PATH          the directory becomes opaque; of unionfs-fuse's form a marker is ready in reconcile.new/N
  *     s OLD NEW       set the attributes of what is there: two entries of one path, times included
  *     t OLD NEW PATH  set the time of the directory, which the steps before have changed: "SECONDS.NANOSECONDS"
  *

@@ -34,7 +34,7 @@
  *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
  *                                      "whiteout-gone": 0, "whiteout-changed": 0, "merged": 0 } },
  *       "reconcile": null | { "done": "reconciled" | "rolled-back", "steps": 12, "dropped": 3, "aside": 1, "beside": 0,
- *                             "merged": 2, "joined": 0 },
+ *                             "merged": 2, "joined": 0, "closed": 0 },
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
  *
  * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue"
@@ -93,7 +93,7 @@
  * same one of other layers or through another driver.
  *
  * reports/N.txt is for people. reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
- *                   "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N },
+ *                   "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N, "closed": N },
  *                   "rebuild": [ "etc/ld.so.cache" ],
  *                   "databases": [ { "path": "etc/passwd", "name": "alice", "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
  *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config", "done": "beside",

@@ -28,6 +28,7 @@ static enum fields fields_of(char verb)
 	case MLIMG_PLAN_DROP:
 	case MLIMG_PLAN_SET_ASIDE:
 	case MLIMG_PLAN_JOIN:
+	case MLIMG_PLAN_CLOSE:
 	case MLIMG_PLAN_HIDE: return PATH_ONLY;
 	case MLIMG_PLAN_DROP_DIR:
 	case MLIMG_PLAN_SET_ATTRS:

@@ -17,6 +17,7 @@
  *     d PATH            drop: what is there goes to undo. Anything but a directory; a whiteout, too
  *     a PATH            set aside, with all that is below
  *     u PATH            the directory is opaque no more: what lies beneath shows again
+ *     c PATH            the directory becomes opaque: what lies beneath does not show
  *     D PATH ENTRY      the directory goes when nothing is left in it. Comes after all that is in it. ENTRY is what it is
  *                       now, with overlayfs' own xattrs, so that it can be made again
  *     h PATH            put a whiteout. What was there has gone away by an operation before
@@ -65,6 +66,7 @@ enum mlimg_plan_verb {
 	MLIMG_PLAN_DROP_DIR = 'D',
 	MLIMG_PLAN_SET_ASIDE = 'a',
 	MLIMG_PLAN_JOIN = 'u',
+	MLIMG_PLAN_CLOSE = 'c',
 	MLIMG_PLAN_HIDE = 'h',
 	MLIMG_PLAN_SET_ATTRS = 's',
 	MLIMG_PLAN_PUT = 'p',
@@ -76,7 +78,7 @@ enum mlimg_plan_verb {
 /** An operation. */
 struct mlimg_plan_op {
 	char *path;
-	struct mlimg_entry *entry; /**< NULL for d, a, u, h */
+	struct mlimg_entry *entry; /**< NULL for d, a, u, c, h */
 	uint32_t blob;             /**< p: its number; else 0 */
 	uint8_t verb;              /**< enum mlimg_plan_verb */
 };

@@ -90,6 +90,25 @@ static int merge_dir(struct planning *p, struct dir *d)
 	return 0;
 }
 
+/*
+ * What a directory that the user has made shows of one that the new stack alone has is told by its
+ * class, and by what was renamed: whether the kernel has marked it as opaque depends on the union
+ * driver, and on whether the one above it was merged when he made it.
+ */
+static void find_opacity(
+	const struct planning *p, bool is_marked, const struct mlimg_xattr *redirect, struct dir *d)
+{
+	bool is_new = is_dir(d->m.next) && !is_dir(d->m.base);
+
+	/* With both marks it is opaque for good: without that one the other would count. */
+	d->is_opaque = is_marked &&
+		(redirect || is_dir(d->m.base) || d->m.class == MLIMG_CLASS_KEEP ||
+			plan_covers_renamed(p, NULL, d->own));
+	d->is_joined = is_marked && !d->is_opaque && is_new;
+	d->is_closed = !is_marked && !redirect && is_new &&
+		(d->m.class == MLIMG_CLASS_KEEP || plan_is_renamed_from(p, d->own));
+}
+
 int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *ret)
 {
 	const struct mlimg_entry *e = &p->upper->entries[at];
@@ -107,11 +126,7 @@ int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *re
 		r = plan_mine_find(p, at, lower, &ret->m);
 	if (r < 0)
 		return r;
-	/* With both marks it is opaque for good: without that one the other would count. */
-	ret->is_opaque = is_marked &&
-		(redirect || is_dir(ret->m.base) || plan_covers_renamed(p, NULL, ret->own));
-	ret->is_joined = is_marked && !ret->is_opaque && is_dir(ret->m.next) &&
-		ret->m.class != MLIMG_CLASS_KEEP;
+	find_opacity(p, is_marked, redirect, ret);
 	if (ret->is_renamed)
 		ret->why = renamed_why(p, ret);
 	return p->has_failed ? no_memory(p, e->path) : merge_dir(p, ret);
@@ -122,7 +137,7 @@ static bool is_droppable(const struct planning *p, const struct dir *d)
 {
 	const struct mine *m = &d->m;
 
-	if (d->is_opaque || d->is_renamed || m->class == MLIMG_CLASS_KEEP ||
+	if (d->is_opaque || d->is_closed || d->is_renamed || m->class == MLIMG_CLASS_KEEP ||
 		p->fates[m->at] & FATE_NEEDED)
 		return false;
 	return (m->next && mlimg_reconcile_is_same(&d->merged, m->next)) ||
@@ -149,18 +164,19 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 	const struct mine *m = &d->m;
 	int r = 0;
 
-	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined) || d->is_renamed)
+	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined) || d->is_closed || d->is_renamed)
 		p->fates[m->at] |= FATE_CLOSED;
 	if (m->class == MLIMG_CLASS_KEEP)
 		verdict = MLIMG_KEEP;
 	else if (d->why)
 		verdict = MLIMG_CONFLICT;
-	if (!d->is_joined)
+	if (!d->is_joined && !d->is_closed)
 		return plan_set_attrs(p, m, &d->merged, verdict, d->why);
 	if (!mlimg_entry_has_same_attrs(m->entry, &d->merged))
 		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &d->merged, 0);
 	if (r == 0)
-		plan_tell(p, m, verdict, MLIMG_DONE_JOINED, d->why);
+		plan_tell(p, m, verdict, d->is_joined ? MLIMG_DONE_JOINED : MLIMG_DONE_CLOSED,
+			d->why);
 	return r;
 }
 
@@ -168,7 +184,7 @@ struct place plan_place_of(const struct dir *d)
 {
 	struct place place = {d->m.entry->path, d->m.lower};
 
-	if (d->is_opaque || (mlimg_entry_is_opaque(d->m.entry) && d->m.class == MLIMG_CLASS_KEEP))
+	if (d->is_opaque || d->is_closed)
 		place.lower = NULL;
 	else if (place.lower && strcmp(place.lower, place.path) == 0)
 		place.lower = place.path;
@@ -200,8 +216,9 @@ static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_s
 		plan_tell(p, &d.m, verdict, MLIMG_DONE_ASIDE, NULL);
 		return plan_put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
 	}
-	if (d.is_joined)
-		r = plan_put_op(p, MLIMG_PLAN_JOIN, d.m.entry->path, NULL, 0);
+	if (d.is_joined || d.is_closed)
+		r = plan_put_op(p, d.is_joined ? MLIMG_PLAN_JOIN : MLIMG_PLAN_CLOSE,
+			d.m.entry->path, NULL, 0);
 	place = plan_place_of(&d);
 	if (r == 0)
 		r = plan_within(p, at, &place, &holds);

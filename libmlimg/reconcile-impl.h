@@ -90,7 +90,9 @@ struct dir {
 	bool is_renamed; /**< by a redirect that counts */
 	bool is_opaque;  /**< and hides a directory of the old stack, or what another one shows */
 	bool is_joined;  /**< opaque, and hides nothing but what is new */
-	const char *why; /**< it is a conflict whatever its attributes are */
+	/** not opaque, and would show a directory of the new stack that it must not: it becomes so */
+	bool is_closed;
+	const char *why;           /**< it is a conflict whatever its attributes are */
 	struct mlimg_entry merged; /**< what it is to be if it stays */
 };
 
@@ -138,6 +140,9 @@ int plan_renamed_find(struct planning *p) MLIMG_MUST_CHECK;
  * @return       whether it has to stay
  */
 bool plan_covers_renamed(const struct planning *p, const char *path, const char *lower);
+
+/** @return whether a directory of the layers that lies at @p lower shows elsewhere */
+bool plan_is_renamed_from(const struct planning *p, const char *lower);
 
 /** Why something stays that covers one. */
 #define PLAN_COVERS_WHY "hides the place from which a directory was renamed"

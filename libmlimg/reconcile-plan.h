@@ -39,7 +39,9 @@
  * with all below (type-change). An opaque directory hides what the old stack had there and goes on
  * doing so, and nothing below it is compared. But overlayfs makes every new directory opaque
  * (redirect_dir=on), also where there was none to hide: when NEXT has a directory where the old
- * stack had none, both are joined (u), as they would be with unionfs-fuse.
+ * stack had none, both are joined (u), as they would be with unionfs-fuse. In class keep they are
+ * not: such a directory stays as the user has made it, and becomes opaque (c) where it is not,
+ * whatever the union driver.
  *
  * Names in base and next: an entry is compared with what lies beneath it. That is what has the same
  * path, except in a directory that was renamed: trusted.overlay.redirect names where its contents
@@ -55,7 +57,7 @@
  * layers would show in two places, and overlayfs takes two directories of the same files for one
  * (reconcile-renamed.c). Verdicts stale, same and whiteout-gone are told as keep then. Where
  * nothing hides it any more, since the user removed what did on a stack that had nothing there, a
- * whiteout is put (h).
+ * whiteout is put (h); where he has made a directory there since, that becomes opaque (c).
  *
  * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file
  * with several names in the upper are changed only when that is right for all of them; else it

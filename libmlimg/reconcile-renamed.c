@@ -12,6 +12,8 @@
 #include "libmlimg/reconcile-impl.h"
 #include "libmlimg/whiteout.h"
 
+#define ROUNDS_MAX 16 /* that users' own uppers need are three, of which the last finds no change */
+
 static int by_from(const void *a, const void *b)
 {
 	return mlimg_manifest_path_cmp(
@@ -48,6 +50,13 @@ bool plan_covers_renamed(const struct planning *p, const char *path, const char 
 		if (!path || !mlimg_path_is_below(p->renamed[i].path, path))
 			return true;
 	return false;
+}
+
+bool plan_is_renamed_from(const struct planning *p, const char *lower)
+{
+	size_t i = find_from(p, lower);
+
+	return i < p->n_renamed && strcmp(p->renamed[i].from, lower) == 0;
 }
 
 /* A scan: the directories that were renamed, given those that an earlier one has found to stay. */
@@ -116,7 +125,9 @@ static bool has_redirects(const struct planning *p)
 
 /*
  * A directory that is set aside takes those with it that are in it; and what hides something for
- * their sake may be set aside then, too. So it is looked again with fewer, until no more goes.
+ * their sake may be set aside then, too. So it is looked again with fewer, until no more goes. A
+ * stranger can have one go each time, or come back: after ROUNDS_MAX there may be some too many, so
+ * that something stays which could have gone.
  */
 int plan_renamed_find(struct planning *p)
 {
@@ -127,8 +138,8 @@ int plan_renamed_find(struct planning *p)
 
 	if (!has_redirects(p))
 		return 0;
-	for (bool is_first = true; r == 0; is_first = false) {
-		struct scan s = {.p = p, .is_first = is_first};
+	for (unsigned round = 0; r == 0 && round < ROUNDS_MAX; round++) {
+		struct scan s = {.p = p, .is_first = round == 0};
 		size_t at = p->upper->n_entries && !p->upper->entries[0].path[0];
 
 		before = p->n_renamed;
@@ -138,7 +149,7 @@ int plan_renamed_find(struct planning *p)
 		p->n_renamed = s.n;
 		if (s.n > 1)
 			qsort(s.found, s.n, sizeof(*s.found), by_from);
-		if (!is_first && s.n == before)
+		if (round > 0 && s.n >= before)
 			break;
 	}
 	return r;

@@ -45,6 +45,7 @@ const char *mlimg_done_name(enum mlimg_done done)
 		[MLIMG_DONE_BESIDE] = "beside",
 		[MLIMG_DONE_MERGED] = "merged",
 		[MLIMG_DONE_JOINED] = "joined",
+		[MLIMG_DONE_CLOSED] = "closed",
 	};
 
 	return names[done];
@@ -288,6 +289,7 @@ static const char explanation[] =
 	"beside   yours is used; the new system's lies beside it as NAME" MLIMG_PLAN_NEW_SUFFIX "\n"
 	"merged   your changes and the new system's are both in it\n"
 	"joined   a directory of yours shows what the new system has there, too\n"
+	"closed   a directory of yours hides what the new system has there\n"
 	"stays    yours is used\n\n";
 
 int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **ret_text,

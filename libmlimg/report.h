@@ -26,11 +26,12 @@ enum mlimg_done {
 	MLIMG_DONE_BESIDE,      /**< it stays, and the new file was put beside as NAME.mlimg-new */
 	MLIMG_DONE_MERGED,      /**< it was changed: attributes, contents, or both */
 	MLIMG_DONE_JOINED,      /**< a directory that hid one of the layers is joined with it */
+	MLIMG_DONE_CLOSED,      /**< a directory hides one of the layers that is new */
 };
 
-#define MLIMG_N_DONE 6 /**< one more than the greatest */
+#define MLIMG_N_DONE 7 /**< one more than the greatest */
 
-/** @return "stays", "dropped", "aside", "beside", "merged", "joined" */
+/** @return "stays", "dropped", "aside", "beside", "merged", "joined", "closed" */
 const char *mlimg_done_name(enum mlimg_done done);
 
 /** An entry of a report. */

@@ -115,9 +115,10 @@ TEST_UNUSED static void make_start(const char *dir)
 	      "echo beside >etc/beside && echo new >srv/new/file",
 		dir);
 	snprintf(upper, sizeof(upper), "%s/start/upper", dir);
-	shell("cd %s/etc && mkdir empties full asidedir asidedir/below attrdir opaque && "
+	shell("cd %s/etc && mkdir empties full asidedir asidedir/below attrdir opaque closed && "
 	      "for f in stale empties/x full/x full/y asidedir/a asidedir/below/b asidefile attr "
-	      "both takes beside beside.mlimg-new opaque/mine other; do echo mine $f >$f; done && "
+	      "both takes beside beside.mlimg-new opaque/mine closed/mine other; do echo mine $f "
+	      ">$f; done && "
 	      "ln -s here link && chmod 0700 attr && ln other otherlink",
 		upper);
 	hide(upper, "etc/hidden");
@@ -208,8 +209,10 @@ TEST_UNUSED static void make_plan(struct mlimg_plan *plan)
 	add(plan, 'm', "srv", dir);
 	add(plan, 'm', "srv/new", dir);
 	add_file(plan, 't', "srv/new/file", "new\n");
-	if (is_unionfs || can_trusted())
-		add(plan, 'u', "etc/opaque", NULL);
+	if (!is_unionfs && !can_trusted())
+		return;
+	add(plan, 'u', "etc/opaque", NULL);
+	add(plan, 'c', "etc/closed", NULL);
 }
 
 /* --- carrying it out --- */

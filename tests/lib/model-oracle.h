@@ -156,15 +156,32 @@ TEST_UNUSED static bool is_type_changed(
 		oracle_class(path) != MLIMG_CLASS_KEEP && !(base && has_equal_contents(base, next));
 }
 
+/*
+ * @return whether a directory shows nothing of the layers: it did not, and must not begin to. One
+ * of class keep shows what it did; and what was renamed from there shows elsewhere
+ */
+TEST_UNUSED static bool is_closed(
+	struct oracle *o, const char *path, const char *own, const struct mlimg_entry *mine)
+{
+	bool is_kept = oracle_class(path) == MLIMG_CLASS_KEEP;
+
+	if (xattr_text(mine, OPAQUE))
+		return is_a_dir(tree_get(o->base, own)) || is_kept || xattr_text(mine, REDIRECT) ||
+			covers(o, NULL, own);
+	if (xattr_text(mine, REDIRECT) || is_a_dir(tree_get(o->base, own)) ||
+		!is_a_dir(tree_get(o->next, own)))
+		return false;
+	for (size_t i = 0; i < o->n_renamed; i++)
+		if (strcmp(o->renamed[i].from, own) == 0)
+			return true;
+	return is_kept;
+}
+
 /* @return where what is in a directory lies beneath */
 TEST_UNUSED static const char *beneath_of(
 	struct oracle *o, const char *path, const char *own, const struct mlimg_entry *mine)
 {
-	if (xattr_text(mine, OPAQUE) &&
-		(is_a_dir(tree_get(o->base, own)) || oracle_class(path) == MLIMG_CLASS_KEEP ||
-			xattr_text(mine, REDIRECT) || covers(o, NULL, own)))
-		return NULL;
-	return redirected(mine, own);
+	return is_closed(o, path, own, mine) ? NULL : redirected(mine, own);
 }
 
 TEST_UNUSED static void find_renamed_in(struct oracle *o, const char *path, const char *lower,
@@ -399,9 +416,9 @@ TEST_UNUSED static bool judge_within(struct oracle *o, const char *path, const c
 TEST_UNUSED static bool judge_dir(
 	struct oracle *o, const char *path, const char *own, const struct mlimg_entry *mine)
 {
-	bool is_renamed = xattr_text(mine, REDIRECT), is_opaque = xattr_text(mine, OPAQUE),
+	bool is_renamed = xattr_text(mine, REDIRECT),
 	     is_kept = oracle_class(path) == MLIMG_CLASS_KEEP, holds;
-	const char *lower = is_opaque ? own : redirected(mine, own);
+	const char *lower = xattr_text(mine, OPAQUE) ? own : redirected(mine, own);
 	const struct mlimg_entry *base = tree_get(o->base, lower), *next = tree_get(o->next, lower);
 	struct mlimg_entry wanted = *mine;
 
@@ -410,7 +427,7 @@ TEST_UNUSED static bool judge_dir(
 		see_next(o, path, lower);
 		return false;
 	}
-	if (is_opaque && (is_a_dir(base) || is_kept || is_renamed || covers(o, NULL, own))) {
+	if (is_closed(o, path, own, mine)) {
 		is_renamed = true; /* neither can go */
 		lower = NULL;
 	}

@@ -249,6 +249,8 @@ TEST_UNUSED static void hide(struct model *m, const char *path)
 
 TEST_UNUSED static void carry_out_one(struct model *m, const struct mlimg_plan_op *op)
 {
+	/* The plan's memory is gone before the tree is. */
+	const struct mlimg_entry dir = {.type = MLIMG_DIR, .nlink = 1};
 	struct mlimg_entry *e;
 
 	switch (op->verb) {
@@ -270,11 +272,16 @@ TEST_UNUSED static void carry_out_one(struct model *m, const struct mlimg_plan_o
 		ASSERT(xattr_text(e, OPAQUE));
 		set_xattr(e, OPAQUE, NULL);
 		break;
+	case MLIMG_PLAN_CLOSE:
+		e = there(m, op->path);
+		ASSERT(is_a_dir(e) && !xattr_text(e, OPAQUE));
+		set_xattr(e, OPAQUE, "y");
+		break;
 	case MLIMG_PLAN_SET_ATTRS: set_all(m, op); break;
 	case MLIMG_PLAN_HIDE: hide(m, op->path); break;
 	case MLIMG_PLAN_MAKE_DIR:
 		ASSERT(!tree_get(&m->after, op->path));
-		tree_put(&m->after, op->path, op->entry);
+		set_attrs(tree_put(&m->after, op->path, &dir), op->entry);
 		break;
 	case MLIMG_PLAN_PUT:
 	case MLIMG_PLAN_TAKE_NEXT:

@@ -268,6 +268,8 @@ TEST_UNUSED static bool has_way(struct random_upper *r, const char *path)
 		char *dir = mlimg_arena_strndup(model_memory, path, (size_t)(slash - path));
 		struct mlimg_entry *e = tree_get(r->upper, dir);
 
+		if (!e && !is_a_dir(tree_get(r->base, dir)))
+			return false;
 		if (!e)
 			e = tree_put(r->upper, dir, tree_get(r->base, dir));
 		if (e->type != MLIMG_DIR || xattr_text(e, OPAQUE) || xattr_text(e, REDIRECT))
@@ -283,6 +285,27 @@ TEST_UNUSED static void random_covers(struct random_upper *r)
 	for (size_t i = 0; i < r->n_renamed; i++)
 		if (!one_in(4) && !tree_get(r->upper, r->renamed[i]) && has_way(r, r->renamed[i]))
 			tree_put(r->upper, r->renamed[i], &whiteout);
+}
+
+/** Some directories that were renamed on a stack before get others in their places. */
+TEST_UNUSED static void random_remake(struct tree *base, struct tree *upper)
+{
+	struct random_upper r = {.base = base, .upper = upper};
+	size_t n = upper->n;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *from = xattr_text(&upper->e[i], REDIRECT);
+		struct mlimg_entry *there, e = random_dir();
+
+		if (!from || *from++ != '/' || tree_get(base, from) || one_in(3))
+			continue;
+		there = tree_get(upper, from);
+		if ((there && !is_a_whiteout(there)) || !has_way(&r, from))
+			continue;
+		tree_put(upper, from, &e);
+		e = random_other();
+		tree_put(upper, model_path(from, model_names[test_random(MODEL_NAMES)]), &e);
+	}
 }
 
 /** An upper in overlayfs' form, as a user might have written it on @p base. */

@@ -64,6 +64,16 @@ TEST_UNUSED static bool has_anywhere(const struct tree *t, int content)
 	return false;
 }
 
+/* @return whether a text of the user's says nothing that the new stack's at the same path does not */
+TEST_UNUSED static bool is_merged_in(
+	struct tree *base, struct tree *next, const char *path, int content)
+{
+	const struct mlimg_entry *b = tree_get(base, path), *n = tree_get(next, path);
+
+	return b && n && b->type == MLIMG_FILE && n->type == MLIMG_FILE &&
+		merge_contents(content_of(b), content_of(n), content) == content_of(n);
+}
+
 /**
  * What the user had written, and is neither to be seen nor set aside. Contents that the stacks have
  * may go; to undo, those may that became part of a merged text, that are a derived file's, which is
@@ -85,7 +95,8 @@ TEST_UNUSED static const char *find_lost(struct tree *base, struct tree *next, s
 		if ((!undo || has_content(undo, e->path, content)) &&
 			(oracle_class(e->path) == MLIMG_CLASS_DERIVED ||
 				(oracle_class(e->path) == MLIMG_CLASS_CONFIG &&
-					tree_get(seen, e->path))))
+					(tree_get(seen, e->path) ||
+						is_merged_in(base, next, e->path, content)))))
 			continue;
 		return e->path;
 	}

@@ -54,11 +54,12 @@ TEST_UNUSED static void make_raw(struct tree *base, const struct tree *upper, st
 
 /*
  * The next operation but those by which a directory that is opaque is joined, of which there are
- * more in overlayfs' form.
+ * more in overlayfs' form, or another one becomes opaque, of which there are more in the other one.
  */
 TEST_UNUSED static const struct mlimg_plan_op *next_op(const struct mlimg_plan *plan, size_t *at)
 {
-	while (*at < plan->n_ops && plan->ops[*at].verb == MLIMG_PLAN_JOIN)
+	while (*at < plan->n_ops &&
+		(plan->ops[*at].verb == MLIMG_PLAN_JOIN || plan->ops[*at].verb == MLIMG_PLAN_CLOSE))
 		++*at;
 	return *at < plan->n_ops ? &plan->ops[(*at)++] : NULL;
 }

@@ -170,13 +170,6 @@ static void check_drivers(struct disk *d)
 	path = find_other_op(&overlay->plan, &raw->plan);
 	if (path)
 		FAIL("overlayfs' upper and unionfs-fuse's have different plans from '%s' on", path);
-	/*
-	 * unionfs-fuse knows no new directory that hides what comes later, which matters in class
-	 * keep: there overlayfs' stays one.
-	 */
-	for (size_t i = 0; i < d->upper.n; i++)
-		if (!tree_get(&d->old.view, d->upper.e[i].path))
-			set_xattr(&d->upper.e[i], OPAQUE, NULL);
 	boot_other(d, &d->next);
 	read_neutral(after); /* the form that shown() knows */
 	d->seen = *shown(&d->next.view, after);

@@ -135,7 +135,7 @@ user_files() {
 		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"
 	same "report's head" "{\"format\":1,\"generation\":2,\"from\":\"$from\",\"to\":\"$(boot .stack_id)\",\"truncated\":false}" \
 		"$(jq -c 'del(.entries, .counts, .done)' "$USER_DIR/mlimg/reports/2.json")"
-	same "report's numbers" '{"stays":5,"dropped":2,"aside":0,"beside":1,"merged":0,"joined":0}' \
+	same "report's numbers" '{"stays":5,"dropped":2,"aside":0,"beside":1,"merged":0,"joined":0,"closed":0}' \
 		"$(jq -c .done "$USER_DIR/mlimg/reports/2.json")"
 	same "report's counts" "$(boot .report.counts)" "$(jq -c .counts "$USER_DIR/mlimg/reports/2.json")"
 	same "state" "2 12.2" "$(state '"\(.generation) \(.stack[0].version)"')"

@@ -25,7 +25,7 @@ static void check_contents(const char *dir, const char *user)
 		dir, user);
 	if (is_unionfs)
 		shell("cd %s/%s/upper/.unionfs-fuse/etc && "
-		      "[ \"$(ls)\" = newhidden_HIDDEN~ ]",
+		      "[ \"$(ls)\" = 'closed_HIDDEN~\nnewhidden_HIDDEN~' ]",
 			dir, user);
 	else
 		shell("[ -c %s/%s/upper/etc/newhidden ]", dir, user);

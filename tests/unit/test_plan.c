@@ -16,10 +16,11 @@
 #define DIR_LINE(path) "./" path " type=dir mode=0755 uid=0 gid=0 time=1.000000000"
 #define HEAD(ops, blobs) "mlimg reconcile 1 2 " ID_A " " ID_B " " ops " " blobs "\n"
 
-static const char whole[] = HEAD("10",
+static const char whole[] = HEAD("11",
 	"2") "d etc/a\0"
 	     "a etc/b b\0"
 	     "u etc/c\0"
+	     "c etc/cc\0"
 	     "m etc/d\0 " DIR_LINE(
 		     "etc/d") "\0"
 			      "h etc/d/x\0"
@@ -64,20 +65,20 @@ TEST(all_is_read)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_plan plan;
-	const char *verbs = "daumhsptnD";
+	const char *verbs = "daucmhsptnD";
 
 	ASSERT_OK(mlimg_plan_parse(whole, sizeof(whole) - 1, &plan, &err), err);
 	ASSERT_EQ(plan.generation, 2);
 	ASSERT_STR(plan.from, ID_A);
 	ASSERT_STR(plan.to, ID_B);
-	ASSERT_EQ(plan.n_ops, 10);
+	ASSERT_EQ(plan.n_ops, 11);
 	for (size_t i = 0; i < plan.n_ops; i++)
 		ASSERT_EQ(plan.ops[i].verb, verbs[i]);
 	ASSERT_STR(plan.ops[1].path, "etc/b b");
 	ASSERT(!plan.ops[1].entry);
-	ASSERT_STR(plan.ops[5].entry->link, "x");
-	ASSERT_EQ(plan.ops[6].blob, 1);
-	ASSERT_STR(plan.ops[7].entry->path, "was/g");
+	ASSERT_STR(plan.ops[6].entry->link, "x");
+	ASSERT_EQ(plan.ops[7].blob, 1);
+	ASSERT_STR(plan.ops[8].entry->path, "was/g");
 	ASSERT_EQ(plan.n_blobs, 2);
 	ASSERT_EQ(plan.blobs[0].size, 0);
 	ASSERT_EQ(plan.blobs[1].size, 4);

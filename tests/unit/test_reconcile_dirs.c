@@ -123,6 +123,41 @@ TEST(places_of_renamed_directories_that_nothing_hides_any_more)
 	check("a/x=A", "a/x=A", "b=r:/a c=r:/a", "h a", NULL);
 }
 
+/* Where nothing but the user's own directory is, which overlayfs has not marked. */
+TEST(a_directory_made_in_the_place_of_a_renamed_one_becomes_opaque)
+{
+	check("usr=d", "usr/a/x=A", "usr/a=d usr/a/y=B usr/b=r:a", "c usr/a",
+		TOLD("keep", "owned", "closed"));
+	check("usr=d", "usr/a/y=A", "usr/a=d usr/a/y=B usr/b=r:a", "c usr/a", NULL);
+	check("usr=d", "usr/a/x=A", "usr/a=d usr/b=r:a", "c usr/a", NULL);
+	check("usr=d", "usr/a=d,m700 usr/a/x=A", "usr/a=d usr/b=r:a", "c usr/a",
+		TOLD("conflict", "owned", "closed"));
+	check("a=d", "a/b/x=A", "a=W c=r:/a c/b=d d=r:/a/b", "c c/b", NULL);
+	/* Not where the new stack has none, or the old one had one as well. */
+	check("usr=d", "usr=d", "usr/a=d usr/a/y=B usr/b=r:a", "", NULL);
+	check("usr/a/x=A", "usr/a/x=A", "usr/a=d usr/a/y=B usr/b=r:a", "", NULL);
+	check("usr=d", "usr/a/x=A", "usr/a=d usr/a/y=B usr/b=r:c", "", NULL);
+	/* What the new stack has further below is hidden there. */
+	check("usr=d", "usr/a/d/x=A", "usr/a=d usr/a/y=B usr/b=r:/usr/a/d", "h usr/a/d", NULL);
+}
+
+/* As the user has made them, whether or not they are marked. */
+TEST(directories_that_are_kept_show_nothing_of_the_new_stack)
+{
+	check("etc=d", "etc/machine-id/x=A", "etc/machine-id=d etc/machine-id/y=B",
+		"c etc/machine-id", TOLD("keep", "keep", "closed"));
+	check("etc=d", "etc/machine-id/x=A", "etc/machine-id=o etc/machine-id/y=B", "", "");
+	check("etc/machine-id/x=A", "etc/machine-id/x=C", "etc/machine-id=d etc/machine-id/y=B", "",
+		"");
+	check("etc=d", "etc=d", "etc/machine-id=d etc/machine-id/y=B", "", "");
+}
+
+/* The place from which it was renamed shows only if it does not: a stranger's. */
+TEST(a_redirect_that_hides_what_it_shows)
+{
+	check("usr=d", "usr/a/q/x=A", "usr/a=o usr/a/p=r:q", "", NULL);
+}
+
 /* --- owners --- */
 
 static const struct mlimg_moved_id five_to_six[] = {{5, 6}};

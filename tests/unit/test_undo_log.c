@@ -29,10 +29,10 @@ TEST(records)
 	struct mlimg_undo_log log;
 
 	ASSERT_OK(PARSE("o mt a/b\0e m " DIR_LINE "\0s " FILE_LINE "\0" FILE_LINE
-			"\0t -1.500000000 7.000000002 \0u d\0i " FILE_LINE "\0a h x",
+			"\0t -1.500000000 7.000000002 \0u d\0i " FILE_LINE "\0a h x\0c y/z",
 			  &log, &err),
 		err);
-	ASSERT_EQ(log.n_records, 7);
+	ASSERT_EQ(log.n_records, 8);
 	ASSERT(!log.is_unionfs);
 	ASSERT_OK(mlimg_undo_log_get(&log, 0, &r, &err), err);
 	ASSERT_EQ(r.parts, MLIMG_UNDO_MAIN | MLIMG_UNDO_MARKERS);
@@ -48,6 +48,9 @@ TEST(records)
 	ASSERT_OK(mlimg_undo_log_get(&log, 6, &r, &err), err);
 	ASSERT_EQ(r.op, 'a');
 	ASSERT_EQ(r.parts, MLIMG_UNDO_MARKER);
+	ASSERT_OK(mlimg_undo_log_get(&log, 7, &r, &err), err);
+	ASSERT_EQ(r.op, 'c');
+	ASSERT_STR(r.path, "y/z");
 	mlimg_undo_log_done(&log);
 }
 
@@ -77,6 +80,7 @@ TEST(what_is_refused)
 	REFUSED("o m /a", "step 0: malformed");
 	REFUSED("o m ", "step 0: malformed");
 	REFUSED("u ", "step 0: malformed");
+	REFUSED("c ", "step 0: malformed");
 	REFUSED("t 0.0 0.000000000 a", "step 0: malformed");
 	REFUSED("t -0.000000000 0.000000000 a", "step 0: malformed");
 	REFUSED("e x " DIR_LINE, "step 0: malformed");
@@ -88,7 +92,7 @@ TEST(what_is_refused)
 TEST(written_as_it_was_read)
 {
 	static const char record[] = "s " DIR_LINE "\0" DIR_LINE "\0o mht a\0t 1.000000000 "
-				     "2.000000000 x\0e mh " DIR_LINE;
+				     "2.000000000 x\0c b\0u c\0e mh " DIR_LINE;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_undo_record r;
 	struct mlimg_text text = {0};
