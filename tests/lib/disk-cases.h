@@ -28,6 +28,13 @@ static void tell_case(void)
 	if (user_type("run/user/upper") && case_disk->driver[0] != 'u')
 		read_tree("run/user/upper", &upper);
 	print_tree("upper", &upper);
+	if (!has_databases)
+		return;
+	print_file("run/boot.json");
+	print_databases("old stack", &case_disk->old.databases);
+	print_databases("new stack", &case_disk->next.databases);
+	print_databases("the user's", &case_disk->mine);
+	print_databases("after", &case_disk->after);
 }
 
 /* In the case's own process. */

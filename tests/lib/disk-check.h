@@ -74,6 +74,14 @@ TEST_UNUSED static void check_oracle(struct disk *d)
 	free(o);
 }
 
+TEST_UNUSED static void check_databases(struct disk *d)
+{
+	const struct records r = {&d->old.databases, &d->next.databases, &d->mine, &d->after};
+
+	if (has_databases)
+		check_records(&r);
+}
+
 /* --- kills --- */
 
 /** An upper in unionfs-fuse's form, as one of overlayfs. */

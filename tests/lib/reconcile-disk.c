@@ -12,12 +12,13 @@
 
 /* --- what the user sees --- */
 
-/* Without the directories that lead to what is set aside. */
+/* Without the directories that lead to what is set aside, packages' files among it. */
 static void check_oracle_aside(struct disk *d)
 {
 	for (size_t i = d->aside.n; i-- > 0;)
 		if (is_a_dir(&d->aside.e[i]) && !tree_get(&d->wanted_aside, d->aside.e[i].path) &&
-			tree_has_below(&d->wanted_aside, d->aside.e[i].path))
+			(tree_has_below(&d->wanted_aside, d->aside.e[i].path) ||
+				depth_of(d->aside.e[i].path) == 1))
 			d->aside.e[i] = d->aside.e[--d->aside.n];
 	fail_unless(is_same_tree("what is set aside", &d->wanted_aside, &d->aside),
 		"what is set aside");
@@ -100,20 +101,27 @@ static void check_twice(struct disk *d)
 		"a second time something is done");
 }
 
+static void check_change(struct disk *d)
+{
+	boot_other(d, &d->next);
+	read_changed(d);
+	check_oracle(d);
+	check_oracle_aside(d);
+	check_paths(d);
+	check_lost(d);
+	check_databases(d);
+	if (one_in(3))
+		check_twice(d);
+	d->old = d->next;
+}
+
 static void check_seen(struct disk *d)
 {
+	has_databases = true;
 	begin_case(d, "overlay");
 	for (unsigned turn = 0; turn < 3; turn++) {
 		begin_turn(d, turn, true);
-		boot_other(d, &d->next);
-		read_changed(d);
-		check_oracle(d);
-		check_oracle_aside(d);
-		check_paths(d);
-		check_lost(d);
-		if (one_in(3))
-			check_twice(d);
-		d->old = d->next;
+		check_change(d);
 	}
 }
 
@@ -122,10 +130,73 @@ TEST(the_user_sees_what_the_model_says_and_loses_nothing)
 	each_case(300, check_seen);
 }
 
+/* --- a stack that comes back --- */
+
+/* @return a directory of the stack that is in another but a top one, or NULL */
+static char *deep_dir(struct tree *view)
+{
+	size_t first = test_random(view->n);
+
+	for (size_t i = 0; i < view->n; i++) {
+		const struct mlimg_entry *e = &view->e[(first + i) % view->n];
+
+		if (is_a_dir(e) && depth_of(e->path) > 2)
+			return e->path;
+	}
+	return NULL;
+}
+
+/* In the union of @s; @is_made: it is made before, with something in it */
+static void move_dir(const struct stack *s, const char *from, const char *to, bool is_made)
+{
+	mlimg_autofree char *path = path_of(USER_ROOT, from, ""),
+			    *other = path_of(USER_ROOT, to, ""),
+			    *within = path_of(USER_ROOT, from, "/d");
+
+	mount_union(s, true, 0);
+	if (is_made && mkdir(path, 0755) == 0)
+		user_write(within, (unsigned)test_random(CONTENTS), 0);
+	if (user_type(path) == S_IFDIR) /* it may be gone, or have no place to go */
+		(void)!rename(path, other);
+	unmount();
+}
+
+/*
+ * The user renames a directory; a stack comes that has it not, nor what it is in; there he makes
+ * one in its place, which overlayfs does not mark, for what it is in is his own; and the first
+ * stack comes back.
+ */
+static void check_returned(struct disk *d)
+{
+	struct stack *first = malloc(sizeof(*first));
+	char *from, *parent, *made;
+
+	begin_case(d, "overlay");
+	*first = d->old;
+	from = deep_dir(&d->old.view);
+	if (!from)
+		return;
+	parent = mlimg_arena_strndup(model_memory, from, (size_t)(strrchr(from, '/') - from));
+	made = model_path(parent, "made");
+	move_dir(&d->old, from, model_path(parent, "moved"), false);
+	begin_turn_like(d, 0, true, &d->old, parent);
+	check_change(d);
+	move_dir(&d->old, made, from, true);
+	begin_turn_like(d, 1, true, first, NULL);
+	check_change(d);
+	free(first);
+}
+
+TEST(a_stack_that_comes_back_shows_nothing_twice)
+{
+	each_case(60, check_returned);
+}
+
 /* --- stopped --- */
 
 static void check_stopped(struct disk *d)
 {
+	has_databases = true;
 	begin_case(d, "overlay");
 	begin_turn(d, 0, true);
 	check_stops(d, &d->next, 4);
@@ -142,6 +213,7 @@ static void check_back(struct disk *d)
 {
 	char *before;
 
+	has_databases = true;
 	begin_case(d, "overlay");
 	begin_turn(d, 0, true);
 	before = list_tree("run/user/upper", true, false);
@@ -152,7 +224,7 @@ static void check_back(struct disk *d)
 		"the upper is not what it was");
 	/* Once more it is a change as any other. */
 	boot_other(d, &d->next);
-	read_union(&d->next, &d->wanted);
+	read_union(&d->next, &d->wanted, NULL);
 	fail_unless(is_same_tree("the new stack again", &d->seen, &d->wanted), "the view");
 }
 
@@ -265,6 +337,19 @@ static void check_aside(struct disk *d, struct tree *back)
 	free(asides);
 }
 
+/* Accounts that the user has made since. */
+static void check_accounts_back(struct disk *d)
+{
+	for (size_t i = 0; i < d->mine.n_accounts; i++) {
+		const struct disk_account *a = &d->mine.accounts[i];
+
+		if (!find_account(&d->old.databases, a->name) &&
+			!find_account(&d->next.databases, a->name) &&
+			!find_account(&d->after, a->name))
+			FAIL("account '%s' is lost", a->name);
+	}
+}
+
 static void check_since(struct disk *d)
 {
 	struct since *s = calloc(1, sizeof(*s));
@@ -277,13 +362,14 @@ static void check_since(struct disk *d)
 	read_tree("run/user/upper", &s->made);
 	work(&d->next, 1, true);
 	read_tree("run/user/upper", &s->upper);
-	read_union(&d->next, &s->seen);
+	read_union(&d->next, &s->seen, &d->mine);
 	boot_other(d, &d->old);
-	read_union(&d->old, &s->back);
+	read_union(&d->old, &s->back, &d->after);
 	for (size_t t = 0; t < 3; t++)
 		for (size_t i = 0; i < trees[t]->n; i++)
 			check_path_back(d, s, trees[t]->e[i].path);
 	check_aside(d, &s->back);
+	check_accounts_back(d);
 	free(s);
 }
 

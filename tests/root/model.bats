@@ -27,6 +27,10 @@ law() {
 	law reconcile-disk the_user_sees_what_the_model_says_and_loses_nothing
 }
 
+@test "a stack that comes back shows nothing twice" {
+	law reconcile-disk a_stack_that_comes_back_shows_nothing_twice
+}
+
 @test "killed at any call that writes and begun again it ends the same" {
 	law reconcile-disk killed_anywhere_and_begun_again_it_ends_the_same
 }

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file disk-databases.h
+ * Accounts and packages for the model of reconcile on the disk (disk-case.h): passwd, group and
+ * shadow, dpkg's status and lists, and a file for each package that says its version. The system
+ * layer of a stack has them, and the user changes them as useradd(8) and dpkg(1) do: a new file
+ * takes the place of the old one. What they say must be what disk-records.h says.
+ */
+#ifndef MLIMG_TEST_DISK_DATABASES_H
+#define MLIMG_TEST_DISK_DATABASES_H
+
+#include "tests/lib/disk-tree.h"
+#include "tests/lib/disk-user.h"
+
+#define RECORDS_MAX 32
+#define SYSTEM_ID 100 /* the first of SYSTEM_IDS, so few that both sides often take the same */
+#define SYSTEM_IDS 10
+
+/** An account: of each value there are few. */
+struct disk_account {
+	char name[4];
+	unsigned id, comment, shell, password;
+};
+
+/** A package. */
+struct disk_package {
+	char name[4];
+	unsigned version;
+	bool is_held;
+};
+
+struct databases {
+	struct disk_account accounts[RECORDS_MAX];
+	size_t n_accounts;
+	struct disk_package packages[RECORDS_MAX];
+	size_t n_packages;
+};
+
+static bool has_databases; /**< whether the stacks of this process' cases have any */
+
+/** @return whether a path of a tree belongs to this, and not to the trees of the model */
+TEST_UNUSED static bool is_of_databases(const char *path)
+{
+	static const char *const all[] = {
+		"etc/passwd", "etc/group", "etc/shadow", "usr/share", "var/lib"};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (strncmp(path, all[i], strlen(all[i])) == 0)
+			return true;
+	return false;
+}
+
+TEST_UNUSED static struct disk_account *find_account(struct databases *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_accounts; i++)
+		if (strcmp(d->accounts[i].name, name) == 0)
+			return &d->accounts[i];
+	return NULL;
+}
+
+TEST_UNUSED static struct disk_account *find_id(struct databases *d, unsigned id)
+{
+	for (size_t i = 0; i < d->n_accounts; i++)
+		if (d->accounts[i].id == id)
+			return &d->accounts[i];
+	return NULL;
+}
+
+TEST_UNUSED static struct disk_package *find_package(struct databases *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_packages; i++)
+		if (strcmp(d->packages[i].name, name) == 0)
+			return &d->packages[i];
+	return NULL;
+}
+
+TEST_UNUSED static void print_databases(const char *what, const struct databases *d)
+{
+	fprintf(stderr, "%s:", what);
+	for (size_t i = 0; i < d->n_accounts; i++)
+		fprintf(stderr, " %s=%u,c%u,s%u,p%u", d->accounts[i].name, d->accounts[i].id,
+			d->accounts[i].comment, d->accounts[i].shell, d->accounts[i].password);
+	for (size_t i = 0; i < d->n_packages; i++)
+		fprintf(stderr, " %s=%u%s", d->packages[i].name, d->packages[i].version,
+			d->packages[i].is_held ? ",held" : "");
+	fputc('\n', stderr);
+}
+
+/* --- random ones --- */
+
+static void add_account(struct databases *d, char kind, unsigned first_id)
+{
+	struct disk_account a = {.comment = (unsigned)test_random(3),
+		.shell = (unsigned)test_random(3),
+		.password = (unsigned)test_random(3)};
+
+	sprintf(a.name, "%c%u", kind, (unsigned)test_random(5));
+	a.id = first_id + (unsigned)test_random(SYSTEM_IDS);
+	if (!find_account(d, a.name) && !find_id(d, a.id) && d->n_accounts < RECORDS_MAX)
+		d->accounts[d->n_accounts++] = a;
+}
+
+static void remove_account(struct databases *d)
+{
+	size_t last = d->n_accounts - 1;
+
+	if (last == 0) /* root stays */
+		return;
+	d->accounts[1 + test_random(last)] = d->accounts[last];
+	d->n_accounts = last;
+}
+
+static void change_account(struct databases *d)
+{
+	struct disk_account *a = &d->accounts[test_random(d->n_accounts)];
+
+	switch (test_random(3)) {
+	case 0: a->comment = (unsigned)test_random(3); break;
+	case 1: a->shell = (unsigned)test_random(3); break;
+	default: a->password = (unsigned)test_random(3);
+	}
+}
+
+static void move_account(struct databases *d)
+{
+	unsigned id = SYSTEM_ID + (unsigned)test_random(SYSTEM_IDS);
+
+	if (d->n_accounts > 1 && !find_id(d, id))
+		d->accounts[1 + test_random(d->n_accounts - 1)].id = id;
+}
+
+static void set_package(struct databases *d, char kind)
+{
+	struct disk_package *there, p = {.version = 1 + (unsigned)test_random(4)};
+
+	sprintf(p.name, "%c%u", kind, (unsigned)test_random(5));
+	there = find_package(d, p.name);
+	if (there)
+		there->version = p.version;
+	else if (d->n_packages < RECORDS_MAX)
+		d->packages[d->n_packages++] = p;
+}
+
+static void remove_package(struct databases *d)
+{
+	size_t n = d->n_packages;
+
+	if (n == 0)
+		return;
+	d->packages[test_random(n)] = d->packages[n - 1];
+	d->n_packages = n - 1;
+}
+
+TEST_UNUSED static void change_system(struct databases *d)
+{
+	switch (test_random(7)) {
+	case 0:
+	case 1: add_account(d, 's', SYSTEM_ID); break;
+	case 2: remove_account(d); break;
+	case 3: change_account(d); break;
+	case 4: move_account(d); break;
+	case 5: remove_package(d); break;
+	default: set_package(d, 'p');
+	}
+}
+
+TEST_UNUSED static void random_databases(struct databases *d)
+{
+	*d = (struct databases){.accounts = {{.name = "r"}}, .n_accounts = 1};
+	for (int i = 0; i < 8; i++) {
+		add_account(d, 's', SYSTEM_ID);
+		set_package(d, 'p');
+	}
+}
+
+/** What a user does with them. */
+TEST_UNUSED static void change_by_user(struct databases *d)
+{
+	switch (test_random(9)) {
+	case 0: add_account(d, 'u', 1000); break;
+	case 1: add_account(d, 't', SYSTEM_ID); break;
+	case 2: add_account(d, 's', SYSTEM_ID); break;
+	case 3: remove_account(d); break;
+	case 4: change_account(d); break;
+	case 5: remove_package(d); break;
+	case 6:
+		if (d->n_packages)
+			d->packages[test_random(d->n_packages)].is_held = one_in(2);
+		break;
+	case 7: set_package(d, 'q'); break;
+	default: set_package(d, 'p');
+	}
+}
+
+/* --- on the disk --- */
+
+static char *path_of(const char *root, const char *path, const char *suffix)
+{
+	char *whole;
+
+	ASSERT(asprintf(&whole, "%s/%s%s", root, path, suffix) > 0);
+	return whole;
+}
+
+static bool has_text(const char *path, const char *text)
+{
+	mlimg_autofree char *there = NULL;
+	size_t size;
+
+	return mlimg_read_file(AT_FDCWD, path, 1 << 20, &there, &size, NULL) == 0 &&
+		strcmp(there, text) == 0;
+}
+
+/* A new file takes the place of the old one. */
+static void put_text(const char *root, const char *name, const char *suffix, const char *text)
+{
+	mlimg_autofree char *path = path_of(root, name, suffix), *fresh = path_of(root, name, "+");
+
+	user_put(fresh, O_CREAT | O_EXCL, text, strlen(text));
+	MUST(rename(fresh, path));
+}
+
+static void put_accounts(const char *root, const struct databases *d)
+{
+	char passwd[4096] = "", group[4096] = "", shadow[4096] = "";
+
+	for (size_t i = 0; i < d->n_accounts; i++) {
+		const struct disk_account *a = &d->accounts[i];
+
+		sprintf(passwd + strlen(passwd), "%s:x:%u:%u:c%u:/:/bin/%u\n", a->name, a->id,
+			a->id, a->comment, a->shell);
+		sprintf(group + strlen(group), "%s:x:%u:\n", a->name, a->id);
+		sprintf(shadow + strlen(shadow), "%s:$%u:19000:0:99999:7:::\n", a->name,
+			a->password);
+	}
+	put_text(root, "etc/passwd", "", passwd);
+	put_text(root, "etc/group", "", group);
+	put_text(root, "etc/shadow", "", shadow);
+}
+
+#define FILE_DIR "usr/share/packages"
+#define LIST_DIR "var/lib/dpkg/info"
+
+static char *file_of(const char *root, const char *name, char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "%s/" FILE_DIR "/%s", root, name);
+	return path;
+}
+
+static char *list_of(const char *root, const char *name, char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "%s/" LIST_DIR "/%s.list", root, name);
+	return path;
+}
+
+static void put_package(const char *root, const struct disk_package *p)
+{
+	char text[128], path[64];
+
+	sprintf(path, FILE_DIR "/%s", p->name);
+	sprintf(text, "%s %u\n", p->name, p->version);
+	put_text(root, path, "", text);
+	sprintf(text, "/.\n/usr\n/usr/share\n/" FILE_DIR "\n/%s\n", path);
+	sprintf(path, LIST_DIR "/%s", p->name);
+	put_text(root, path, ".list", text);
+}
+
+static void remove_files_of(const char *root, const char *name)
+{
+	char path[PATH_SIZE];
+
+	unlink(file_of(root, name, path));
+	unlink(list_of(root, name, path));
+}
+
+/* Files are written for another version alone, but all of them then, and the status always. */
+static void put_packages(const char *root, struct databases *old, const struct databases *d)
+{
+	char status[8192] = "";
+
+	for (size_t i = 0; i < d->n_packages; i++) {
+		const struct disk_package *p = &d->packages[i],
+					  *was = old ? find_package(old, p->name) : NULL;
+
+		if (!was || was->version != p->version)
+			put_package(root, p);
+		sprintf(status + strlen(status),
+			"Package: %s\nStatus: %s ok installed\nArchitecture: all\nVersion: %u\n\n",
+			p->name, p->is_held ? "hold" : "install", p->version);
+	}
+	put_text(root, "var/lib/dpkg/status", "", status);
+}
+
+/** Write them into a root. @param old  what is there, or NULL: nothing, not even directories */
+TEST_UNUSED static void write_databases(
+	const char *root, struct databases *old, struct databases *d)
+{
+	static const char *const dirs[] = {
+		"etc", "usr", "usr/share", FILE_DIR, "var", "var/lib", "var/lib/dpkg", LIST_DIR};
+
+	for (size_t i = 0; !old && i < sizeof(dirs) / sizeof(*dirs); i++) {
+		mlimg_autofree char *path = path_of(root, dirs[i], "");
+
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			FAIL("%s: %s", path, strerror(errno));
+	}
+	if (!old || old->n_accounts != d->n_accounts ||
+		memcmp(old->accounts, d->accounts, sizeof(d->accounts)) != 0)
+		put_accounts(root, d);
+	if (!old || old->n_packages != d->n_packages ||
+		memcmp(old->packages, d->packages, sizeof(d->packages)) != 0)
+		put_packages(root, old, d);
+	for (size_t i = 0; old && i < old->n_packages; i++)
+		if (!find_package(d, old->packages[i].name))
+			remove_files_of(root, old->packages[i].name);
+}
+
+#endif
