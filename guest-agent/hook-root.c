@@ -123,7 +123,8 @@ int mlimg_hook_enter(const struct mlimg_hooks *hooks, const char **ret_what)
 	*ret_what = "make mounts private";
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	*ret_what = "mount the layers";
+	*ret_what =
+		hooks->lowers->n_whole > 1 ? "mount the layers by overlayfs" : "mount the layer";
 	r = mount_layers(hooks);
 	if (r < 0)
 		return r;

@@ -273,11 +273,16 @@ static const char *said_of(struct running *run, char ret_text[SAID_SIZE + 2])
 	return ret_text;
 }
 
-static void note(const struct mlimg_hooks *hooks, const struct mlimg_reconcile_hook *hook,
+static void note(struct mlimg_hooks *hooks, const struct mlimg_reconcile_hook *hook,
 	const char *why, const char *more)
 {
 	char shown[160];
 
+	if (++hooks->n_notes == MLIMG_HOOK_NOTES)
+		mlimg_boot_note(hooks->boot,
+			"more hooks failed: the report has their files, as conflicts (hook)");
+	if (hooks->n_notes >= MLIMG_HOOK_NOTES)
+		return;
 	snprintf(shown, sizeof(shown), "%s", hook->path);
 	for (char *c = shown; *c; c++)
 		if (*c < ' ' || *c > '~')
@@ -286,7 +291,7 @@ static void note(const struct mlimg_hooks *hooks, const struct mlimg_reconcile_h
 }
 
 /* @r: watch()'s. @return as mlimg_hooks_merge() */
-static int judge(const struct mlimg_hooks *hooks, const struct mlimg_reconcile_hook *hook,
+static int judge(struct mlimg_hooks *hooks, const struct mlimg_reconcile_hook *hook,
 	struct running *run, int r, int status)
 {
 	char said[SAID_SIZE + 2], why[64];

@@ -24,8 +24,11 @@
  * has no network, and no process outlives it. It has MLIMG_HOOK_MS, and all hooks of a boot
  * MLIMG_HOOKS_MS.
  *
- * That takes Linux' namespaces and, unless there is one layer, overlayfs. Where the kernel lacks
- * them no hook is run.
+ * That takes Linux' namespaces and, unless there is one layer or an index, overlayfs, whatever the
+ * union driver. Where the kernel lacks them no hook is run, and each file is a conflict with a note.
+ *
+ * A boot has room for few notes (boot.h), and others than hooks need it: those of hooks are
+ * MLIMG_HOOK_NOTES at most. Of all files the report says which were a conflict in spite of a hook.
  */
 #ifndef MLIMG_HOOK_H
 #define MLIMG_HOOK_H
@@ -39,6 +42,7 @@
 #define MLIMG_HOOKS_MS 60000           /**< that of all */
 #define MLIMG_HOOK_MEMORY (256u << 20) /**< bytes that it may allocate */
 #define MLIMG_HOOK_TMP (16u << 20)     /**< bytes in /tmp */
+#define MLIMG_HOOK_NOTES 8             /**< notes of all; the last one is that there are more */
 
 /** What running hooks takes. */
 struct mlimg_hooks {
@@ -46,6 +50,7 @@ struct mlimg_hooks {
 	const struct mlimg_lowers *lowers; /**< the layers' trees */
 	struct mlimg_boot *boot;           /**< gets notes */
 	int64_t left_ms;                   /**< MLIMG_HOOKS_MS to begin with */
+	size_t n_notes;                    /**< hooks that failed; 0 to begin with */
 };
 
 /** Ask one: mlimg_reconcile_hook_fn. @param ctx  struct mlimg_hooks */

@@ -167,6 +167,21 @@ new=1" "$(cat "$UPPER/srv/f")"
 hook hook for '/srv/f': exit status 3: no such ?key" "$found"
 }
 
+@test "many that fail leave room for other notes" {
+	local name
+	echo 'exit 3' | hook
+	for name in a b c d e g h i j; do
+		echo old >"$DIR/v1/srv/$name"
+		echo new >"$DIR/v2/srv/$name"
+	done
+	prepare v1
+	for name in a b c d e f g h i j; do echo mine >"$UPPER/srv/$name"; done
+	prepare v2
+	same "notes" "$(printf "hook hook for '/srv/%s': exit status 3\n" a b c d e f g)
+more hooks failed: the report has their files, as conflicts (hook)" "$(jq -r '.notes[]' "$RUN/boot.json")"
+	same "report" 10 "$(grep -c '^beside  *conflict  */srv/.  (hook)$' "$RUN/user/mlimg/reports/2.txt")"
+}
+
 @test "a signal" {
 	echo 'exec /bin/busybox dd if=/dev/zero of=/tmp/x bs=1M count=17' | hook
 	changes
