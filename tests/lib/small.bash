@@ -5,6 +5,7 @@
 export vms=${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}
 load "$MLIMG_TOP/tests/lib/vm"
 load "$MLIMG_TOP/tests/lib/layers"
+load "$MLIMG_TOP/tests/lib/hooks"
 
 # small_flavour DIR FLAVOUR: the small system in DIR boots with this one's initramfs: stand-alone, which small-root has made, initramfs-tools,
 # dracut, or dracut-systemd, which has systemd in it. All know unionfs-fuse.
@@ -36,8 +37,10 @@ small_make() {
 	chmod 0755 "$images/tree/sbin/other"
 	echo 1 | tee "$images/tree/srv/version" "$images/tree/usr/share/hidden" "$images/tree/usr/share/kept" \
 		"$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
+	hooks_put "$images/tree" 1
 	mlimg-mkfs --quiet --kind system --name small --version 1 "$images/tree" "$images/system.img"
 	echo 2 | tee "$images/tree/srv/version" "$images/tree/usr/share/changed" "$images/tree/usr/share/deleted" >/dev/null
+	hooks_put "$images/tree" 2
 	mlimg-mkfs --quiet --kind system --name small --version 2 "$images/tree" "$images/system2.img"
 	layers_make "$images" usr/share/hidden
 }

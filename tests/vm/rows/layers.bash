@@ -67,16 +67,18 @@ report_says() {
 system_replaced() {
 	status_fits t first "$system"
 	vm_do t 'echo mine >/srv/mine; echo mine >>/usr/share/kept; echo mine >>/usr/share/changed; rm /usr/share/deleted'
+	hooks_change fails floods hangs merges writes
 	vm_stop t
 	system=$images/system2.img row_start
 	vm_up t
 	status_fits t changed "$images/system2.img"
+	hooks_ran fails floods hangs merges writes
 	same "new version" 2 "$(vm_do t 'cat /srv/version')"
 	same "own changes, and what the new system changed too" $'mine\n1\nmine\n2' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
 	same "set aside" $'1\nmine' "$(vm_do t 'cat /run/mlimg/user/mlimg/aside/2/usr/share/changed')"
 	fails 1 "" vm_do t 'test -e /usr/share/deleted'
-	same "counts" '1 1' "$(boot '.report.counts | "\(.conflict) \(."whiteout-changed")"')"
-	report_says $'usr/share/changed conflict\nusr/share/deleted whiteout-changed'
+	same "counts" '5 1' "$(boot '.report.counts | "\(.conflict) \(."whiteout-changed")"')"
+	report_says $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' usr/share
 	vm_stop t
 	vm_clean "$user"
 	# And back: the change is taken back.
@@ -85,6 +87,7 @@ system_replaced() {
 	same "done" "rolled-back 3" "$(boot '"\(.reconcile.done) \(.generation)"')"
 	same "old version" 1 "$(vm_do t 'cat /srv/version')"
 	same "own changes" $'mine\n1\nmine\n1\nmine' "$(vm_do t 'cat /srv/mine /usr/share/kept /usr/share/changed')"
+	hooks_back fails floods hangs merges writes
 }
 
 # make_more DIR: more1.img to more64.img
@@ -126,10 +129,13 @@ replaced_beneath_32() {
 	fails 1 "" vm_do t 'test -e /srv/whiteout'
 	vm_do t 'for f in /srv/merged/more-*; do test "$f" = "/srv/merged/more-$(cat "$f")" || exit; done'
 	vm_do t 'echo mine >/srv/last; echo mine >>/usr/share/changed; rm /srv/merged/more-7 /usr/share/deleted; mv /srv/opaque /srv/moved'
+	# What waits for its end is in other rows.
+	hooks_change fails floods merges writes
 	vm_stop t
 	system=$images/system2.img row_start
 	vm_up t
 	status_fits t changed "$images/system2.img" "${layers[@]}"
+	hooks_ran fails floods merges writes
 	same "new version" 2 "$(vm_do t 'cat /srv/version')"
 	same "own changes" $'mine\n2\nabove' "$(vm_do t 'cat /srv/last /usr/share/changed; ls /srv/moved')"
 	same "a merged directory" 31 "$(vm_do t 'ls /srv/merged | wc -l')"

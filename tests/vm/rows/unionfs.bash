@@ -30,10 +30,14 @@ unionfs_keeps() {
 	same "merged tree" "${wanted}1" "$(layers_show t)"
 	same "attributes" "600 2" "$(vm_do t 'echo $(stat -c %a /srv/file-a) $(stat -c %h /srv/linked)')"
 	status_fits t none "$system" "$images"/{a,b,c}.img
+	hooks_change fails merges
 	vm_stop t
 	vm_clean "$user"
+	# A kernel that has no overlayfs, by which several layers are shown to hooks.
+	field[append]=module_blacklist=overlay
 	system=$images/system2.img row_start
 	vm_up t
+	hooks_not_run fails merges
 	same "merged tree" "${wanted}2" "$(layers_show t)"
 	status_fits t changed "$images"/{system2,a,b,c}.img
 	report_says $'usr/share/changed conflict\nusr/share/deleted whiteout-changed' usr/share
