@@ -46,7 +46,8 @@ struct mlimg_cmd {
 /** A command. @return 0; -EUCLEAN when something is damaged; other -errno */
 typedef int mlimg_cmd_fn(struct mlimg_cmd *cmd, struct mlimg_err *err);
 
-mlimg_cmd_fn mlimg_cmd_status, mlimg_cmd_diff;
+mlimg_cmd_fn mlimg_cmd_status, mlimg_cmd_diff, mlimg_cmd_why, mlimg_cmd_du, mlimg_cmd_reports,
+	mlimg_cmd_conflicts, mlimg_cmd_pin, mlimg_cmd_unpin;
 
 /** @return whether the option was given */
 static inline bool mlimg_cmd_has(const struct mlimg_cmd *cmd, enum mlimg_cmd_option option)

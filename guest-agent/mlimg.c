@@ -22,10 +22,21 @@ static const char help_text[] =
 	"                  one, and how much room there is\n"
 	"  diff [PATH]     what you have changed, all of it or at and below PATH, and\n"
 	"                  which layer has what it covers\n"
+	"  why PATH        which layers have it, which one shows, since when\n"
+	"  du [PATH]       how much room your layer takes, by directory, and for what\n"
+	"  reports [N]     what became of your files when the stack changed; of\n"
+	"                  generation N all of it\n"
+	"  conflicts       what was set aside or put beside then, and is still there\n"
+	"\n"
+	"Commands that change something:\n"
+	"  pin PATH...     leave it as it is whenever the stack changes; without PATH\n"
+	"                  list what is pinned\n"
+	"  unpin PATH...   no longer\n"
 	"\n"
 	"Options:\n"
 	"  -u, --text      diff: also what differs in texts\n"
 	"      --all       diff: also directories that only hold what was changed\n"
+	"      --depth N   du: at most N levels below PATH (default: 2)\n"
 	"      --json      print JSON (default: text)\n"
 	"      --root DIR  where the layers are mounted (default: " MLIMG_VIEW_ROOT ")\n"
 	"      --merged DIR  the root that is made of them (default: /)\n"
@@ -47,6 +58,7 @@ static const struct option long_options[] = {
 	{"json", no_argument, NULL, ROW(JSON)},
 	{"all", no_argument, NULL, ROW(ALL)},
 	{"text", no_argument, NULL, ROW(TEXT)},
+	{"depth", required_argument, NULL, ROW(DEPTH)},
 	{"root", required_argument, NULL, ROW(ROOT)},
 	{"merged", required_argument, NULL, ROW(MERGED)},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -70,6 +82,12 @@ struct command {
 static const struct command commands[] = {
 	{"status", mlimg_cmd_status, false, 0, 0, NULL, ANY},
 	{"diff", mlimg_cmd_diff, true, 0, 1, NULL, BIT(ALL) | BIT(TEXT) | ANY},
+	{"why", mlimg_cmd_why, true, 1, 1, "a path", ANY},
+	{"du", mlimg_cmd_du, true, 0, 1, NULL, BIT(DEPTH) | ANY},
+	{"reports", mlimg_cmd_reports, false, 0, 1, NULL, ANY},
+	{"conflicts", mlimg_cmd_conflicts, false, 0, 0, NULL, ANY},
+	{"pin", mlimg_cmd_pin, false, 0, INT_MAX, NULL, ANY},
+	{"unpin", mlimg_cmd_unpin, false, 1, INT_MAX, "a path", ANY},
 };
 
 static const struct command *find_command(const char *name)

@@ -126,13 +126,19 @@ static int step(struct mlimg_view_cursor *c, const struct places *in, const char
 	memcpy(own, name, size);
 	own[size] = '\0';
 	for (size_t i = 0; i < in->n && r >= 0; i++) {
+		const struct mlimg_view_tree *tree = &c->view->trees[in->at[i].tree];
 		const struct mlimg_xattr *redirect;
 		struct mlimg_entry e;
+		int found;
 
 		if (!join(path, in->at[i].path, own, strlen(own)))
 			continue;
-		r = mlimg_view_at(&c->view->trees[in->at[i].tree], &c->reader, path, &e);
-		if (r <= 0)
+		found = mlimg_view_at(tree, &c->reader, path, &e);
+		/* What unionfs-fuse hides may be in a directory that its branch lacks. */
+		if (found == 0 && c->view->is_unionfs && tree->manifest)
+			found = add_place(ret, in->at[i].tree, path);
+		r = found < 0 ? found : 0;
+		if (found <= 0)
 			continue;
 		if (e.type != MLIMG_DIR)
 			break;

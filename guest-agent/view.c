@@ -209,14 +209,30 @@ static int add_layers(struct mlimg_view *view, struct mlimg_err *err)
 	return r;
 }
 
-int mlimg_view_load(struct mlimg_view *view, struct mlimg_err *err)
+static int need_root(const struct mlimg_view *view, struct mlimg_err *err)
 {
-	int r;
-
 	if (!view->boot)
 		return mlimg_err_set(err, 0, "this system was not booted by mlimg");
-	if (view->root_fd < 0)
-		return mlimg_err_set(err, EACCES, "open '%s': this needs root", view->root);
+	return view->root_fd < 0
+		? mlimg_err_set(err, EACCES, "open '%s': this needs root", view->root)
+		: 0;
+}
+
+int mlimg_view_need_user(const struct mlimg_view *view, struct mlimg_err *err)
+{
+	int r = need_root(view, err);
+
+	if (r == 0 && view->user_fd < 0)
+		return mlimg_err_set(err, 0, "this boot is without the user layer");
+	return r;
+}
+
+int mlimg_view_load(struct mlimg_view *view, struct mlimg_err *err)
+{
+	int r = need_root(view, err);
+
+	if (r < 0)
+		return r;
 	r = add_uppers(view, err);
 	return r < 0 ? r : add_layers(view, err);
 }

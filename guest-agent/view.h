@@ -92,6 +92,15 @@ int mlimg_view_open(const char *root, const char *merged, struct mlimg_view *ret
  */
 int mlimg_view_load(struct mlimg_view *view, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Say why there is no user layer to look into, if so.
+ *
+ * @param view  open
+ * @param err   not booted by mlimg, not root, a boot without a user layer
+ * @return      0, -errno
+ */
+int mlimg_view_need_user(const struct mlimg_view *view, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Close it; accepts a zeroed one. */
 void mlimg_view_close(struct mlimg_view *view);
 

@@ -134,6 +134,32 @@ int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **
 int mlimg_report_read_counts(const char *text, size_t size, uint64_t ret_counts[MLIMG_N_VERDICTS],
 	uint64_t ret_done[MLIMG_N_DONE]) MLIMG_MUST_CHECK;
 
+/** An entry of a report that is read: texts as they stand there, of later versions perhaps. */
+struct mlimg_report_read {
+	const char *path; /**< of the entry; any bytes */
+	const char *verdict;
+	const char *class, *done; /**< NULL where it was only compared */
+	const char *at;           /**< where what lost is now; or NULL */
+	const char *why;          /**< or NULL */
+};
+
+/** Called for each. @return 0, or a negative errno to stop */
+typedef int mlimg_report_read_fn(
+	const struct mlimg_report_read *entry, void *ctx, struct mlimg_err *err);
+
+/**
+ * Read the entries of a report that was written as JSON.
+ *
+ * @param text  the text; may be a stranger's
+ * @param size  its bytes, at most MLIMG_REPORT_MAX
+ * @param fn    told of each entry, in the order of the report
+ * @param ctx   handed to @p fn
+ * @param err   "report: ..."
+ * @return      0, what @p fn returned, -EUCLEAN, -ENOMEM
+ */
+int mlimg_report_read_entries(const char *text, size_t size, mlimg_report_read_fn *fn, void *ctx,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Free what it holds; accepts a zeroed one. */
 void mlimg_report_done(struct mlimg_report *report);
 

@@ -67,3 +67,58 @@ deleted    /usr/share/old  (of software nginx 1.0)" "$output"
 -usr/share/old/deep/y of system
 +mine" "$(tail -n +2 <<<"$output")"
 }
+
+# states PATH: what why tells of it, without attributes.
+states() {
+	run --separate-stderr "${MLIMG[@]}" why "$1"
+	same "stderr" "" "$stderr"
+	sed 's/  \(file\|dir\|link\|fifo\) [0-7]* [0-9:]* *[0-9.]* *K*i*B*, [0-9-]* [0-9:]*//; /^since\|^class/d' <<<"$output"
+}
+
+@test "mlimg why: what overlayfs writes" {
+	user 'cd merged
+		rm usr/bin/tool
+		mv usr/share/old usr/share/moved
+		echo mine >usr/share/moved/x
+		mv usr/share/moved/deep usr/share/moved/deeper
+		rm -r usr/share/doc
+		mkdir usr/share/doc
+		rm etc/link
+		mkdir etc/link'
+	same "deleted" "/usr/bin/tool  (nothing shows there)
+  deletes yours
+  hidden  system debian 12.1" "$(states /usr/bin/tool)"
+	same "in a renamed directory" "/usr/share/moved/x
+  shows   yours
+  hidden  system debian 12.1  (/usr/share/old/x)" "$(states /usr/share/moved/x)"
+	same "only beneath it" "/usr/share/moved/z
+  shows   software nginx 1.0  (/usr/share/old/z)" "$(states /usr/share/moved/z)"
+	same "in one that was renamed in it" "/usr/share/moved/deeper/y
+  shows   system debian 12.1  (/usr/share/old/deep/y)" "$(states /usr/share/moved/deeper/y)"
+	same "the renamed directory" "/usr/share/moved
+  shows   yours
+  merges  software nginx 1.0  (/usr/share/old)
+  merges  system debian 12.1  (/usr/share/old)" "$(states /usr/share/moved)"
+	same "where it was" "/usr/share/old/x  (nothing shows there)
+  deletes yours  (/usr/share/old)
+  hidden  system debian 12.1" "$(states /usr/share/old/x)"
+	same "opaque" "/usr/share/doc/doc  (nothing shows there)
+  ends    yours  (/usr/share/doc)
+  hidden  system debian 12.1" "$(states /usr/share/doc/doc)"
+	same "replaced" "/etc/link
+  shows   yours, opaque
+  hidden  system debian 12.1" "$(states /etc/link)"
+}
+
+@test "mlimg why: links on the way are followed, the last is not" {
+	user 'ln -s etc merged/conf; m why /conf/hosts | head -n 1; m why conf/../etc/./link/ | head -n 1'
+	same "paths" "/etc/hosts
+/etc/link" "$output"
+}
+
+@test "mlimg pin in the merged root" {
+	user 'm pin /etc/hosts; m pin; m unpin /etc/hosts; ls -A merged/etc/mlimg/reconcile.d'
+	same "output" "/etc/hosts: pinned: when the stack changes it stays as it is
+/etc/hosts
+/etc/hosts: no longer pinned: the next change of the stack treats it like any other" "$output"
+}

@@ -91,8 +91,7 @@ attributes /usr/share/nginx/nginx  (time; over software nginx 1.0)" "$output"
 }
 
 @test "mlimg diff: what unionfs-fuse has hidden" {
-	UNION=unionfs
-	mlimg_boot
+	UNION=unionfs mlimg_boot
 	mkdir -p "$UPPER/.unionfs-fuse/etc" "$UPPER/.unionfs-fuse/usr/share/doc" "$UPPER/usr/share/doc" "$UPPER/etc"
 	: >"$UPPER/.unionfs-fuse/etc/system_HIDDEN~"
 	: >"$UPPER/.unionfs-fuse/etc/nothing_HIDDEN~"
@@ -108,8 +107,7 @@ added      /usr/share/doc/mine" "$output"
 }
 
 @test "mlimg diff: what is above the path" {
-	UNION=unionfs
-	mlimg_boot
+	UNION=unionfs mlimg_boot
 	mkdir -p "$UPPER/.unionfs-fuse"
 	: >"$UPPER/.unionfs-fuse/usr_HIDDEN~"
 	works "${MLIMG[@]}" diff /usr/share/doc/tool
@@ -120,12 +118,12 @@ added      /usr/share/doc/mine" "$output"
 	mlimg_boot
 	mine
 	mkdir -p "$RUN/volatile/upper/etc"
-	printf 'one\nTWO\nthree\nfour\n' >"$RUN/volatile/upper/etc/both"
+	cp -a "$UPPER/etc/both" "$RUN/volatile/upper/etc/both"
 	echo other >"$RUN/volatile/upper/etc/new file"
 	mlimg_boot --mode volatile
 	works "${MLIMG[@]}" diff
 	same "diff" "same       /etc/both  (over yours)
-changed    /etc/new\040file  (over yours)" "$(sed 's/attributes \(.*\)(time; /same       \1(/' <<<"$output")"
+changed    /etc/new\040file  (over yours)" "$output"
 }
 
 @test "mlimg diff: not booted by mlimg, and who is not root" {

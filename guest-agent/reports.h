@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file reports.h
+ * The reports in the user layer, mlimg/reports/GENERATION.json and .txt (libmlimg/boot.h), for the
+ * user's command.
+ */
+#ifndef MLIMG_REPORTS_H
+#define MLIMG_REPORTS_H
+
+#include <time.h>
+
+#include "guest-agent/view.h"
+
+/** Reports that are there. Zero it to begin with. */
+struct mlimg_reports {
+	int dir_fd;            /**< where they are; -1: there are none */
+	uint64_t *generations; /**< the oldest first */
+	size_t n, room;        /**< room: bytes, private */
+};
+
+/**
+ * List them.
+ *
+ * @param view  open; a user layer is wanted
+ * @param ret   mlimg_reports_close() it, also on failure
+ * @param err   this needs root, or a user layer
+ * @return      0, -errno
+ */
+int mlimg_reports_open(const struct mlimg_view *view, struct mlimg_reports *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Close the list. */
+void mlimg_reports_close(struct mlimg_reports *reports);
+
+/**
+ * Read one.
+ *
+ * @param reports     the list
+ * @param generation  whose
+ * @param suffix      "json" or "txt"
+ * @param ret_text    free() it
+ * @param ret_size    bytes
+ * @param err         names it
+ * @return            0, -ENOENT, -errno
+ */
+int mlimg_reports_read(const struct mlimg_reports *reports, uint64_t generation, const char *suffix,
+	char **ret_text, size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return when it was made; 0 when that is not known */
+struct timespec mlimg_reports_time(const struct mlimg_reports *reports, uint64_t generation);
+
+#endif
