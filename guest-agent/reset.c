@@ -14,9 +14,8 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
-#define LAST "reset"        /* the last word, and a newline */
-#define BEGUN "reset-begun" /* the word of what is under way, and a line with the name in aside */
-#define NEW "reset-new"     /* what is under way */
+#define LAST "reset"    /* the last word, and a newline */
+#define NEW "reset-new" /* what is under way */
 
 #define ASIDE_TRIES 1000000
 #define BEGUN_MAX (MLIMG_BOOT_RESET_MAX + MLIMG_BOOT_RESET_ASIDE_SIZE + 1)
@@ -47,7 +46,7 @@ static int make_dir(int dirfd, const char *name, mode_t mode, struct mlimg_err *
 	return fd < 0 ? fd : mlimg_steal_fd(&fd);
 }
 
-/* Reads LAST or BEGUN. A file that is not what this module writes is as good as none. */
+/* Reads LAST or MLIMG_RESET_BEGUN. A file that is not what this module writes is as good as none. */
 static void read_reset(int own_fd, const char *name, struct mlimg_boot_reset *ret)
 {
 	mlimg_autofree char *text = NULL;
@@ -169,8 +168,8 @@ static int carry_out(
 	if (syncfs(user_fd) < 0)
 		return mlimg_err_set(err, errno, "write what was set aside");
 	r = write_lines(own_fd, LAST, reset->word, "", err);
-	if (r == 0 && unlinkat(own_fd, BEGUN, 0) < 0 && errno != ENOENT)
-		r = mlimg_err_set(err, errno, "remove '" BEGUN "'");
+	if (r == 0 && unlinkat(own_fd, MLIMG_RESET_BEGUN, 0) < 0 && errno != ENOENT)
+		r = mlimg_err_set(err, errno, "remove '" MLIMG_RESET_BEGUN "'");
 	return r;
 }
 
@@ -178,7 +177,7 @@ bool mlimg_reset_is_pending(int own_fd)
 {
 	struct mlimg_boot_reset begun;
 
-	read_reset(own_fd, BEGUN, &begun);
+	read_reset(own_fd, MLIMG_RESET_BEGUN, &begun);
 	return begun.word[0] != '\0';
 }
 
@@ -192,7 +191,7 @@ int mlimg_reset(
 	memset(ret_done, 0, sizeof(*ret_done));
 	if (own_fd < 0)
 		return own_fd;
-	read_reset(own_fd, BEGUN, &reset);
+	read_reset(own_fd, MLIMG_RESET_BEGUN, &reset);
 	if (reset.word[0])
 		r = carry_out(user_fd, own_fd, &reset, err);
 	if (r < 0)
@@ -204,7 +203,7 @@ int mlimg_reset(
 	strcpy(reset.word, word);
 	r = name_aside(own_fd, &reset, err);
 	if (r == 0)
-		r = write_lines(own_fd, BEGUN, reset.word, reset.aside, err);
+		r = write_lines(own_fd, MLIMG_RESET_BEGUN, reset.word, reset.aside, err);
 	if (r == 0)
 		r = carry_out(user_fd, own_fd, &reset, err);
 	if (r == 0)

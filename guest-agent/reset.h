@@ -23,6 +23,9 @@
 
 #include "libmlimg/boot.h"
 
+/** in the user layer's /mlimg: the word of what is under way, and a line with the name in aside */
+#define MLIMG_RESET_BEGUN "reset-begun"
+
 /**
  * End a factory reset that was cut off, then carry out the one that is asked for, unless it was
  * already. Durable on return.

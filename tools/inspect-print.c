@@ -218,8 +218,8 @@ static void put_lists(FILE *out, const struct mlimg_layer_info *info)
 	}
 }
 
-void mlimg_inspect_put_info(
-	FILE *out, const struct mlimg_layer_info *info, const struct mlimg_ext4_super *super)
+void mlimg_inspect_put_info(FILE *out, const struct mlimg_layer_info *info,
+	const struct mlimg_ext4_super *super, const char *pending)
 {
 	char uuid[MLIMG_UUID_TEXT_SIZE], when[32];
 
@@ -246,6 +246,8 @@ void mlimg_inspect_put_info(
 	if (super->is_dirty)
 		put_line(out, "state",
 			"in use or not cleanly unmounted; its journal holds changes not seen here");
+	if (pending)
+		fprintf(out, "%-12s %s was interrupted; the next boot ends it\n", "state", pending);
 }
 
 int mlimg_inspect_put_report(json_t *report, const char *what, struct mlimg_err *err)
@@ -260,7 +262,8 @@ int mlimg_inspect_put_report(json_t *report, const char *what, struct mlimg_err 
 }
 
 int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
-	const struct mlimg_ext4_super *super, json_t *verity, struct mlimg_err *err)
+	const struct mlimg_ext4_super *super, const char *pending, json_t *verity,
+	struct mlimg_err *err)
 {
 	mlimg_autofree char *layer = NULL, *text = NULL;
 	mlimg_autojson json_t *object = NULL, *taken = verity;
@@ -277,6 +280,7 @@ int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
 		json_object_set_new(object, "file_system_bytes",
 			json_integer((json_int_t)(super->n_blocks * MLIMG_EXT4_BLOCK))) == 0 &&
 		json_object_set_new(object, "needs_recovery", json_boolean(super->is_dirty)) == 0 &&
+		(!pending || json_object_set_new(object, "pending", json_string(pending)) == 0) &&
 		(json_is_null(taken) || json_object_set(object, "verity", taken) == 0))
 		text = json_dumps(object, JSON_INDENT(2));
 	if (!text)

@@ -72,23 +72,31 @@ struct json_t *mlimg_inspect_changes_json(unsigned changes);
 /** End a list. */
 void mlimg_inspect_list_end(struct mlimg_json_list *list);
 
-/** Print the description of a layer for people. */
-void mlimg_inspect_put_info(
-	FILE *out, const struct mlimg_layer_info *info, const struct mlimg_ext4_super *super);
+/**
+ * Print the description of a layer for people.
+ *
+ * @param out      where to
+ * @param info     of the layer
+ * @param super    of its file system
+ * @param pending  what a guest has begun in it and not ended (user-pending.h), or NULL
+ */
+void mlimg_inspect_put_info(FILE *out, const struct mlimg_layer_info *info,
+	const struct mlimg_ext4_super *super, const char *pending);
 
 /**
  * Print it as JSON: the keys of layer.json (layer.h), then uuid, label, file_system_bytes,
- * needs_recovery and, where there is a hash tree, verity.
+ * needs_recovery, pending where something is, and verity where there is a hash tree.
  *
- * @param out     where to
- * @param info    of the layer
- * @param super   of its file system
- * @param verity  taken over; null where there is no hash tree, NULL where there was no memory
- * @param err     that there is no memory
- * @return        0, -ENOMEM
+ * @param out      where to
+ * @param info     of the layer
+ * @param super    of its file system
+ * @param pending  as above
+ * @param verity   taken over; null where there is no hash tree, NULL where there was no memory
+ * @param err      that there is no memory
+ * @return         0, -ENOMEM
  */
 int mlimg_inspect_put_info_json(FILE *out, const struct mlimg_layer_info *info,
-	const struct mlimg_ext4_super *super, struct json_t *verity,
+	const struct mlimg_ext4_super *super, const char *pending, struct json_t *verity,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

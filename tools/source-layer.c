@@ -15,6 +15,7 @@
 #include "tools/owner-map.h"
 #include "tools/source-cursor.h"
 #include "tools/source-upper.h"
+#include "tools/user-pending.h"
 
 MLIMG_DEFINE_CLEANUP(struct mlimg_upper, mlimg_upper_free)
 MLIMG_DEFINE_CLEANUP(struct mlimg_manifest, mlimg_manifest_free)
@@ -196,14 +197,10 @@ static int read_layer(struct reader *rd, const struct mlimg_layer_info *info, st
 static int read_upper(struct reader *rd, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_upper_free_cleanup) struct mlimg_upper *upper = NULL;
-	int r;
+	int r = mlimg_user_check_settled(rd->fs, err);
 
-	if (mlimg_ext4_super(rd->fs)->is_dirty)
-		return mlimg_err_refuse(err,
-			"%.200s: its journal holds changes (a guest is using it, or stopped "
-			"without "
-			"unmounting it; then 'e2fsck -p' writes them)",
-			rd->name);
+	if (r < 0)
+		return r;
 	r = mlimg_upper_new(&rd->cursor, MLIMG_UPPER_TRUSTED, &upper, err);
 	if (r < 0)
 		return r;

@@ -15,7 +15,7 @@
  * Of a system or software layer, every entry is compared with the stored manifest, and every digest
  * once the contents are hashed; what differs is refused. A user layer changes after its manifest
  * was written, so of that only the upper is taken, as source-upper.h takes one; it is refused while
- * its journal holds changes.
+ * its journal holds changes, or whose upper is being changed (user-pending.h).
  *
  * @param path      the image
  * @param is_user   whether a user layer is wanted; the other kinds are refused then, and it is else

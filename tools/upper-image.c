@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "tools/user-pending.h"
+
 struct building {
 	struct mlimg_manifest *m;
 	const struct mlimg_upper_image *image;
@@ -82,14 +84,14 @@ int mlimg_upper_image_init(struct mlimg_upper_image *ret_image, struct mlimg_ext
 	bool is_unionfs, struct mlimg_err *err)
 {
 	const struct mlimg_ext4_super *super = mlimg_ext4_super(fs);
+	int r;
 
 	if (super->kind != MLIMG_USER)
 		return mlimg_err_refuse(err, "%s: is a %s layer, not a user layer",
 			mlimg_ext4_name(fs), mlimg_kind_name(super->kind));
-	if (super->is_dirty)
-		return mlimg_err_refuse(err,
-			"%s: its journal holds changes: mount it once, or run e2fsck",
-			mlimg_ext4_name(fs));
+	r = mlimg_user_check_settled(fs, err);
+	if (r < 0)
+		return r;
 	*ret_image = (struct mlimg_upper_image){.source = {load, digest, read_file},
 		.fs = fs,
 		.is_unionfs = is_unionfs,

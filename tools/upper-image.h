@@ -21,13 +21,14 @@ struct mlimg_upper_image {
 };
 
 /**
- * Make a source of an image. Refused: a layer of another kind, and one whose journal holds changes.
+ * Make a source of an image. Refused: a layer of another kind, one whose journal holds changes, and
+ * one whose upper is being changed (user-pending.h).
  *
  * @param ret_image   the source; nothing is to be freed
  * @param fs          the image; stays open as long as the source is used
  * @param is_unionfs  unionfs-fuse wrote it, as state.json in it tells (libmlimg/boot.h)
  * @param err         names the image
- * @return            0, -EUCLEAN
+ * @return            0, -EUCLEAN, -errno
  */
 int mlimg_upper_image_init(struct mlimg_upper_image *ret_image, struct mlimg_ext4 *fs,
 	bool is_unionfs, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -113,6 +113,26 @@ file system  16.0 MiB (16777216 bytes)" "$output"
 	same contents hello "$output"
 }
 
+@test "show says what a guest has begun in a user layer and not ended" {
+	local name what
+	works mlimg-inspect --json user.img
+	same pending null "$(jq .pending <<<"$output")"
+	while read -r name what; do
+		cp user.img begun.img
+		debugfs -w -R "symlink /mlimg/$name x" begun.img >/dev/null 2>&1
+		works mlimg-inspect begun.img
+		same state "state        $what was interrupted; the next boot ends it" "${lines[-1]}"
+		same pending "$what" "$(mlimg-inspect --json begun.img | jq -r .pending)"
+	done <<-'END'
+		reconcile.plan a change of the stack
+		convert.plan a conversion for another union driver
+		reset-begun a factory reset
+	END
+	cp system.img begun.img
+	debugfs -w -R "symlink /mlimg/reconcile.plan x" begun.img >/dev/null 2>&1
+	same "not of a system" null "$(mlimg-inspect --json begun.img | jq .pending)"
+}
+
 @test "ls lists a directory, sorted and escaped" {
 	works mlimg-inspect system.img ls
 	same output "absolute

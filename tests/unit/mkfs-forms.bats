@@ -126,6 +126,19 @@ pure_layer() {
 	refused 3 "u.img: its journal holds changes (a guest is using it, or stopped without unmounting it; then 'e2fsck -p' writes them)" u.img
 }
 
+@test "mkfs: a user layer that a guest was changing when it stopped" {
+	local name what
+	while read -r name what; do
+		works mlimg-mkfs --quiet --force --kind user --size 16M --name u u.img
+		debug u.img 'cd /mlimg' "mkdir $name"
+		refused 3 "u.img: $what was interrupted, so that its upper shows it in part: boot a guest with it once, which ends that" u.img
+	done <<-'END'
+		reconcile.plan a change of the stack
+		convert.plan a conversion for another union driver
+		reset-begun a factory reset
+	END
+}
+
 # upper: a directory that looks like the upper of an overlay mounted with userxattr, which needs no root
 upper() {
 	rm -rf u
