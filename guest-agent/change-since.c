@@ -207,6 +207,8 @@ static int load_upper(struct since *s)
 	struct mlimg_upper_dir upper;
 
 	mlimg_upper_dir_init(&upper, s->c->upper_fd, s->c->is_unionfs);
+	if (s->c->call->upper_memory_max)
+		upper.memory_max = s->c->call->upper_memory_max;
 	return upper.source.load(&upper.source, pass_over, NULL, &s->upper, s->err);
 }
 

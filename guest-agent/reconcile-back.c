@@ -95,6 +95,7 @@ int mlimg_reconcile_roll_back(
 		return ret;
 	}
 	call.lowers = &lowers;
+	call.upper_memory_max = r->upper_memory_max;
 	ret = mlimg_change_roll_back(&call, r->old, former, err);
 	if (ret == 0) {
 		*r->next = *former;
@@ -124,8 +125,8 @@ static void recall_counts(int dir_fd, uint64_t generation, struct mlimg_boot *bo
 	size_t size;
 
 	snprintf(name, sizeof(name), "reports/%" PRIu64 ".json", generation);
-	boot->is_report_lost =
-		mlimg_read_beneath(dir_fd, name, MLIMG_REPORT_MAX, &text, &size, NULL) < 0 ||
+	boot->is_report_lost = mlimg_read_beneath_head(dir_fd, name, MLIMG_REPORT_HEAD_MAX, &text,
+				       &size, NULL) < 0 ||
 		mlimg_report_read_counts(text, size, boot->counts, boot->done) < 0;
 	boot->has_report = true;
 }
@@ -134,6 +135,7 @@ static void take_resumed(
 	struct mlimg_change_call *call, struct rolling *rolling, struct mlimg_boot *boot)
 {
 	boot->steps = call->n_steps;
+	boot->generation = call->generation;
 	boot->reconciled = call->is_rollback ? MLIMG_BOOT_ROLLED_BACK : MLIMG_BOOT_RECONCILED;
 	if (call->is_rollback) {
 		mlimg_reported_count(boot, &rolling->report);

@@ -97,8 +97,7 @@ int mlimg_read_fd(int fd, const char *name, size_t max, char **ret_data, size_t 
 }
 
 /* @fd: open, or a negative errno */
-static int read_regular(int fd, const char *path, size_t max, char **ret_data, size_t *ret_size,
-	struct mlimg_err *err)
+static int check_regular(int fd, const char *path, struct mlimg_err *err)
 {
 	struct stat st;
 
@@ -109,7 +108,15 @@ static int read_regular(int fd, const char *path, size_t max, char **ret_data, s
 	if (!S_ISREG(st.st_mode))
 		return mlimg_err_set(err, S_ISDIR(st.st_mode) ? EISDIR : EINVAL,
 			"read '%s', which is no regular file", path);
-	return mlimg_read_fd(fd, path, max, ret_data, ret_size, err);
+	return 0;
+}
+
+static int read_regular(int fd, const char *path, size_t max, char **ret_data, size_t *ret_size,
+	struct mlimg_err *err)
+{
+	int r = check_regular(fd, path, err);
+
+	return r < 0 ? r : mlimg_read_fd(fd, path, max, ret_data, ret_size, err);
 }
 
 /* O_NONBLOCK: a FIFO in a file's place must not keep us waiting for a writer. */
@@ -129,6 +136,31 @@ int mlimg_read_beneath(int rootfd, const char *path, size_t max, char **ret_data
 	mlimg_autoclose int fd = mlimg_open_beneath_strict(rootfd, path, READ_FLAGS);
 
 	return read_regular(fd, path, max, ret_data, ret_size, err);
+}
+
+int mlimg_read_beneath_head(int rootfd, const char *path, size_t max, char **ret_data,
+	size_t *ret_size, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = mlimg_open_beneath_strict(rootfd, path, READ_FLAGS);
+	int r = check_regular(fd, path, err);
+	mlimg_autofree char *data = r < 0 ? NULL : malloc(max + 1);
+	size_t size = 0;
+	ssize_t n = 1;
+
+	if (r < 0)
+		return r;
+	if (!data)
+		return mlimg_err_set(err, ENOMEM, "read '%s'", path);
+	while (size < max && n != 0) {
+		n = read(fd, data + size, max - size);
+		if (n < 0 && errno != EINTR)
+			return mlimg_err_set(err, errno, "read '%s'", path);
+		size += n > 0 ? (size_t)n : 0;
+	}
+	data[size] = '\0';
+	*ret_data = mlimg_steal(&data);
+	*ret_size = size;
+	return 0;
 }
 
 /* Creates a file of a new name in @dir; the name goes into @name (at least 32 bytes). */

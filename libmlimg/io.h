@@ -106,6 +106,14 @@ int mlimg_open_beneath_strict(int rootfd, const char *path, int flags);
 int mlimg_read_beneath(int rootfd, const char *path, size_t max, char **ret_data, size_t *ret_size,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * As mlimg_read_beneath(), but of a longer file only the beginning.
+ *
+ * @param max  bytes that are read at most
+ */
+int mlimg_read_beneath_head(int rootfd, const char *path, size_t max, char **ret_data,
+	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** @return whether a + b fits, and the sum */
 static inline bool mlimg_add_fits(uint64_t a, uint64_t b, uint64_t *ret_sum)
 {

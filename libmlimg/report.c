@@ -11,6 +11,8 @@
 #include "libmlimg/manifest.h"
 #include "libmlimg/plan.h"
 
+#define DONE_LINE "\n  \"done\": {" /* the last of the numbers */
+
 int mlimg_report_init(struct mlimg_report *report, struct mlimg_err *err)
 {
 	memset(report, 0, sizeof(*report));
@@ -135,7 +137,7 @@ static void put_counts(FILE *f, const struct mlimg_report *report)
 	for (enum mlimg_verdict v = MLIMG_KEEP; v < MLIMG_N_VERDICTS; v++)
 		fprintf(f, "%s\"%s\": %" PRIu64, v == MLIMG_KEEP ? "" : ", ", mlimg_verdict_name(v),
 			report->counts[v]);
-	fputs("},\n  \"done\": {", f);
+	fputs("}," DONE_LINE, f);
 	for (enum mlimg_done d = MLIMG_DONE_NOTHING; d < MLIMG_N_DONE; d++)
 		fprintf(f, "%s\"%s\": %" PRIu64, d == MLIMG_DONE_NOTHING ? "" : ", ",
 			mlimg_done_name(d), report->done[d]);
@@ -152,14 +154,35 @@ static bool read_number(const json_t *object, const char *name, uint64_t *ret)
 	return true;
 }
 
+/* What mlimg_report_to_json() has up to the numbers, made an object. @return false: it has none */
+static bool cut_head(const char *text, size_t size, char ret_head[MLIMG_REPORT_HEAD_MAX + 1])
+{
+	char *line, *comma;
+
+	size = size < MLIMG_REPORT_HEAD_MAX ? size : MLIMG_REPORT_HEAD_MAX;
+	memcpy(ret_head, text, size);
+	ret_head[size] = '\0';
+	line = strstr(ret_head, DONE_LINE);
+	comma = line ? strstr(line, "},\n") : NULL;
+	if (!comma)
+		return false;
+	strcpy(comma, "}}");
+	return true;
+}
+
 int mlimg_report_read_counts(const char *text, size_t size, uint64_t ret_counts[MLIMG_N_VERDICTS],
 	uint64_t ret_done[MLIMG_N_DONE])
 {
 	uint64_t counts[MLIMG_N_VERDICTS] = {0}, done[MLIMG_N_DONE] = {0};
+	char head[MLIMG_REPORT_HEAD_MAX + 1];
 	mlimg_autojson json_t *json = NULL;
+	int r;
 
-	if (mlimg_json_load("report", text, size, &json, NULL) < 0)
+	if (!cut_head(text, size, head))
 		return -EUCLEAN;
+	r = mlimg_json_load("report", head, strlen(head), &json, NULL);
+	if (r < 0)
+		return r;
 	for (enum mlimg_verdict v = MLIMG_KEEP; v < MLIMG_N_VERDICTS; v++)
 		if (!read_number(
 			    json_object_get(json, "counts"), mlimg_verdict_name(v), &counts[v]))

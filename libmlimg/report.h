@@ -18,6 +18,9 @@
 
 #define MLIMG_REPORT_MAX (64u << 20) /**< bytes of a report that a reader accepts */
 
+/** bytes at the beginning of a report as JSON that have its numbers; they take some 600 */
+#define MLIMG_REPORT_HEAD_MAX 4096
+
 /** What is done about an entry. */
 enum mlimg_done {
 	MLIMG_DONE_NOTHING = 0, /**< it stays as it is */
@@ -123,13 +126,14 @@ int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **
 	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Read the numbers of a report that was written as JSON.
+ * Read the numbers of a report that was written as JSON. They come before all that may be long, so
+ * that a boot which has to tell them need not read a report of 100,000 entries.
  *
- * @param text        the text; may be a stranger's
- * @param size        its bytes, at most MLIMG_REPORT_MAX
+ * @param text        its beginning, or all of it; may be a stranger's
+ * @param size        bytes; what is behind the first MLIMG_REPORT_HEAD_MAX is not looked at
  * @param ret_counts  by verdict; untouched on failure, as the next one
  * @param ret_done    by what was done
- * @return            0, -EUCLEAN
+ * @return            0; -EUCLEAN when they are not there in that form; -ENOMEM
  */
 int mlimg_report_read_counts(const char *text, size_t size, uint64_t ret_counts[MLIMG_N_VERDICTS],
 	uint64_t ret_done[MLIMG_N_DONE]) MLIMG_MUST_CHECK;

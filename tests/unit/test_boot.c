@@ -245,13 +245,42 @@ TEST(reports)
 
 TEST(numbers_of_a_strangers_report)
 {
-	static const char *const texts[] = {
-		"", "[]", "{\"counts\": {}}", "{\"counts\": 1, \"done\": 1}"};
+	static const char *const texts[] = {"", "[]", "{\"counts\": {}}",
+		"{\"counts\": 1, \"done\": 1}", "{\n  \"done\": {}", "{\n  \"done\": {},\n",
+		"{\"counts\": {},\n  \"done\": {\"stays\": 1},\n"};
 	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE];
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		ASSERT_EQ(mlimg_report_read_counts(texts[i], strlen(texts[i]), counts, done),
 			-EUCLEAN);
+}
+
+/* With the longest ids there are, whatever follows, and whole or cut. */
+TEST(numbers_are_in_the_head_of_a_report)
+{
+	static const char id[] = ID_A;
+	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE];
+	mlimg_cleanup(mlimg_report_done) struct mlimg_report report;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *text;
+	size_t size;
+
+	ASSERT_OK(mlimg_report_init(&report, &err), err);
+	for (size_t i = MLIMG_KEEP; i < MLIMG_N_VERDICTS; i++)
+		report.counts[i] = INT64_MAX - 1000;
+	for (size_t i = 0; i < MLIMG_N_DONE; i++)
+		report.done[i] = INT64_MAX;
+	for (size_t i = 0; i < 1000; i++)
+		mlimg_report_add(&report, "etc/file", MLIMG_STALE);
+	ASSERT_OK(mlimg_report_to_json(
+			  &report, MLIMG_BOOT_GENERATION_MAX, id, id, &text, &size, &err),
+		err);
+	ASSERT(size > MLIMG_REPORT_HEAD_MAX);
+	ASSERT_OK(mlimg_report_read_counts(text, MLIMG_REPORT_HEAD_MAX, counts, done), err);
+	ASSERT_MEM(counts, report.counts, sizeof(counts));
+	ASSERT_MEM(done, report.done, sizeof(done));
+	ASSERT_OK(mlimg_report_read_counts(text, size, counts, done), err);
+	free(text);
 }
 
 TEST(reports_of_what_is_done)
