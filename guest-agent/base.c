@@ -118,9 +118,8 @@ void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation)
 static int refuse(const char *name, const char *what, struct mlimg_err *err)
 {
 	return mlimg_err_refuse(err,
-		"user/mlimg/%s %s, so that the user's changes cannot be compared with this stack; "
-		"remove "
-		"it and boot once with the former stack, which writes it anew",
+		"user/mlimg/%s %s: remove it and boot once with the former stack, which writes it "
+		"anew",
 		name, what);
 }
 

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest-agent/calls.h"
 #include "guest-agent/convert.h"
+#include "guest-agent/reconcile.h"
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
 
@@ -29,16 +31,27 @@ static int open_user(const char *dir, struct mlimg_mounted *user, struct mlimg_e
 	return r;
 }
 
+/* What a boot would have in boot.json and on the console. */
+static void tell(const struct mlimg_boot *boot, const char *dir)
+{
+	for (size_t i = 0; i < boot->n_notes; i++)
+		printf("%s: %s\n", dir, boot->notes[i]);
+	mlimg_reconcile_print(boot, dir);
+}
+
 static int run(const char *dir, const char *to)
 {
+	mlimg_autofree struct mlimg_boot *boot = calloc(1, sizeof(*boot));
 	struct mlimg_mounted user = {.fd = -1};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	uint64_t n;
-	int r = open_user(dir, &user, &err);
+	int r = boot ? open_user(dir, &user, &err) : mlimg_err_set(&err, ENOMEM, "convert");
 
 	if (r == 0)
-		r = mlimg_convert(&user, to, NULL, NULL, &n, &err);
+		r = mlimg_convert(&user, to, NULL, NULL, boot, &n, &err);
 	mlimg_mounted_close(&user);
+	if (boot)
+		tell(boot, dir);
 	if (r < 0) {
 		(void)!mlimg_err_wrap(&err, r, "%s", dir);
 		return mlimg_cli_fail(MLIMG_AGENT_PROG, &err);

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest-agent/change.h"
 #include "guest-agent/convert-impl.h"
+#include "guest-agent/reconcile.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
@@ -160,7 +160,7 @@ bool mlimg_convert_is_pending(int dir_fd)
 }
 
 int mlimg_convert(const struct mlimg_mounted *user, const char *to, mlimg_convert_step_fn *step_fn,
-	void *ctx, uint64_t *ret_n, struct mlimg_err *err)
+	void *ctx, struct mlimg_boot *boot, uint64_t *ret_n, struct mlimg_err *err)
 {
 	mlimg_autofree struct mlimg_boot_state *state = malloc(sizeof(*state));
 	struct mlimg_conversion c = {.user = user,
@@ -170,13 +170,12 @@ int mlimg_convert(const struct mlimg_mounted *user, const char *to, mlimg_conver
 		.dir_fd = -1,
 		.step = step_fn,
 		.ctx = ctx};
-	struct mlimg_change_call change = {.user_fd = user->fd};
 	int r = state ? open_all(&c, err) : mlimg_err_set(err, ENOMEM, "convert");
 
 	*ret_n = 0;
 	/* Its steps are in the present form. */
 	if (r == 0)
-		r = mlimg_change_resume(&change, err);
+		r = mlimg_reconcile_resume(user->fd, boot, err);
 	while (r == 0) {
 		r = read_state(&c, state, err);
 		if (r == 1) {

@@ -27,6 +27,7 @@
 #define MLIMG_CONVERT_H
 
 #include "guest-agent/mounted.h"
+#include "libmlimg/boot.h"
 
 #define MLIMG_CONVERT_PLAN "convert.plan" /**< in the user layer's /mlimg */
 #define MLIMG_CONVERT_PLAN_MAX \
@@ -83,12 +84,14 @@ int mlimg_convert_make_plan(const struct mlimg_mounted *user, const struct mlimg
 typedef int mlimg_convert_step_fn(void *ctx);
 
 /**
- * Convert, or end a conversion that was stopped.
+ * Convert, or end a conversion that was stopped. A change of the stack that was stopped is ended
+ * before (change.h).
  *
  * @param user        the user layer; its file system is mounted, the union is not
  * @param to          MLIMG_UNION_OVERLAY or MLIMG_UNION_UNIONFS
  * @param step        or NULL
  * @param ctx         handed to @p step
+ * @param boot        zeroed; gets what there is to tell of a change that was ended, also on failure
  * @param ret_n       marks that were converted; 0 also when the layer was in that form already, or
  *                    has never run
  * @param err         names the path
@@ -96,7 +99,8 @@ typedef int mlimg_convert_step_fn(void *ctx);
  *                    -errno
  */
 int mlimg_convert(const struct mlimg_mounted *user, const char *to, mlimg_convert_step_fn *step,
-	void *ctx, uint64_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	void *ctx, struct mlimg_boot *boot, uint64_t *ret_n,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** @param dir_fd  the user layer's /mlimg. @return whether a conversion was stopped */
 bool mlimg_convert_is_pending(int dir_fd);

@@ -232,7 +232,7 @@ int mlimg_prepare_run(const struct mlimg_wanted *wanted)
 	p->root_fd = p->dir_fd = p->user.fd = -1;
 	r = prepare(p, &err);
 	if (r == 0)
-		mlimg_reconcile_print(&p->boot);
+		mlimg_reconcile_print(&p->boot, NULL);
 	if (r < 0 && p->root_fd >= 0)
 		r = mlimg_err_wrap(&err, r, "%s", wanted->root);
 	for (size_t i = 0; i < p->n_layers; i++)

@@ -20,6 +20,8 @@
 #include "libmlimg/io.h"
 #include "libmlimg/reconcile-plan.h"
 
+MLIMG_DEFINE_CLEANUP(struct mlimg_manifest, mlimg_manifest_free)
+
 /* What the planner reads through. */
 struct reading {
 	struct mlimg_lowers lowers;
@@ -91,18 +93,19 @@ static void skip(const char *path, int error, bool was_visited, void *ctx)
 	mlimg_skipped_add(ctx, path, error);
 }
 
-static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, int upper_fd,
-	struct reading *reading, struct mlimg_report *report, struct mlimg_plan *ret_plan,
-	struct mlimg_err *err)
+static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
+	const struct mlimg_manifest *next, int upper_fd, struct reading *reading,
+	struct mlimg_report *report, struct mlimg_plan *ret_plan, struct mlimg_err *err)
 {
 	struct mlimg_skipped skipped = {0};
-	struct mlimg_manifest *base;
+	int ret;
 	struct mlimg_upper_dir upper;
 	struct mlimg_hooks hooks = {.root_fd = r->root_fd,
 		.lowers = &reading->lowers,
 		.boot = r->boot,
 		.left_ms = MLIMG_HOOKS_MS};
-	struct mlimg_reconcile_input input = {.next = next,
+	struct mlimg_reconcile_input input = {.base = base,
+		.next = next,
 		.upper = &upper.source,
 		.classes = reading->classes,
 		.reads_classes = true,
@@ -120,15 +123,10 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *next, 
 		.notes = &report->notes,
 		.skip = skip,
 		.skip_ctx = &skipped};
-	int ret = mlimg_base_read(r->user, r->old, &base, err);
 
-	if (ret < 0)
-		return ret;
-	input.base = base;
 	mlimg_upper_dir_init(&upper, upper_fd, r->is_unionfs);
 	upper.memory_max = r->upper_memory_max;
 	ret = mlimg_reconcile_plan(&input, report, ret_plan, err);
-	mlimg_manifest_free(base);
 	mlimg_skipped_note(&skipped, r->boot);
 	mlimg_reported_note(r->boot, &report->notes);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "compare the user's changes") : 0;
@@ -218,19 +216,27 @@ int mlimg_reconcile(
 	mlimg_cleanup(mlimg_report_done) struct mlimg_report report = {0};
 	mlimg_cleanup(mlimg_plan_done) struct mlimg_plan planned = {0};
 	mlimg_cleanup(reading_done) struct reading reading = {.classes = NULL};
+	mlimg_cleanup(mlimg_manifest_free_cleanup) struct mlimg_manifest *base = NULL;
 	mlimg_autoclose int upper_fd =
 		openat(r->user->fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool has_base = false;
 	int ret;
 
 	if (upper_fd < 0)
 		return mlimg_err_set(err, errno, "open user/upper");
-	ret = begin_reading(r, &reading, err);
+	ret = mlimg_base_read(r->user, r->old, &base, err);
+	has_base = ret == 0;
+	if (ret == 0)
+		ret = begin_reading(r, &reading, err);
 	if (ret == 0)
 		ret = mlimg_report_init(&report, err);
 	if (ret == 0)
-		ret = plan(r, next, upper_fd, &reading, &report, &planned, err);
-	/* More than can be compared is no reason to stop. */
-	if (ret == -E2BIG) {
+		ret = plan(r, base, next, upper_fd, &reading, &report, &planned, err);
+	/*
+	 * Nothing to compare with, or more than can be compared, is no reason to stop: the user
+	 * gets at what he has, and nothing of it is touched.
+	 */
+	if (ret == -E2BIG || (ret < 0 && ret != -ENOMEM && !has_base)) {
 		note_not_begun(r, err);
 		return 1;
 	}
@@ -241,7 +247,7 @@ int mlimg_reconcile(
 	return r->is_dry ? 0 : carry_out(r, next, &reading, &report, &planned, err);
 }
 
-void mlimg_reconcile_print(const struct mlimg_boot *boot)
+void mlimg_reconcile_print(const struct mlimg_boot *boot, const char *user)
 {
 	uint64_t conflicts = boot->counts[MLIMG_CONFLICT] + boot->counts[MLIMG_TYPE_CHANGE];
 
@@ -251,6 +257,7 @@ void mlimg_reconcile_print(const struct mlimg_boot *boot)
 	       " with the new one beside it, %" PRIu64 " conflicts in all",
 		boot->done[MLIMG_DONE_ASIDE], boot->done[MLIMG_DONE_BESIDE], conflicts);
 	if (!boot->is_report_lost)
-		printf(": see %s/user/mlimg/reports/%" PRIu64 ".txt", boot->root, boot->generation);
+		printf(": see %s%s/mlimg/reports/%" PRIu64 ".txt", user ? user : boot->root,
+			user ? "" : "/user", boot->generation);
 	putchar('\n');
 }

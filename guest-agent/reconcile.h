@@ -54,8 +54,8 @@ int mlimg_reconcile_roll_back(struct mlimg_reconciling *r, const struct mlimg_bo
  * @param r     see there
  * @param next  merged manifest of the new stack
  * @param err   names the place
- * @return      0; 1: it could not be begun, a note says why, and nothing was changed; -EUCLEAN when
- *              the base manifest is missing or damaged; -errno
+ * @return      0; 1: it could not be begun, for want of room or of the base manifest say, a note
+ *              says why, and nothing was changed; -errno
  */
 int mlimg_reconcile(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -63,7 +63,10 @@ int mlimg_reconcile(struct mlimg_reconciling *r, const struct mlimg_manifest *ne
 /**
  * Print one line for the console where something of the user's was set aside, or both sides had
  * changed it; else nothing.
+ *
+ * @param boot  what was done
+ * @param user  where the user layer is mounted; NULL: on "user" in boot's root
  */
-void mlimg_reconcile_print(const struct mlimg_boot *boot);
+void mlimg_reconcile_print(const struct mlimg_boot *boot, const char *user);
 
 #endif

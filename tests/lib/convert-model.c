@@ -23,6 +23,7 @@ static int step(void *ctx)
 int main(int argc, char **argv)
 {
 	struct mlimg_mounted user = {.where = ".", .manifest = ""};
+	static struct mlimg_boot boot;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	long left;
 	uint64_t n;
@@ -31,7 +32,7 @@ int main(int argc, char **argv)
 		return 2;
 	left = atol(argv[3]);
 	user.fd = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (mlimg_convert(&user, argv[2], step, &left, &n, &err) < 0) {
+	if (mlimg_convert(&user, argv[2], step, &left, &boot, &n, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}

@@ -470,6 +470,22 @@ packaged() {
 	same "older" mine "$(tail -n 1 "$USER_DIR/mlimg/aside/3/etc/both")"
 }
 
+@test "a rollback that was stopped and is ended by a conversion is reported and told" {
+	edit
+	on v2
+	echo newer >"$UPPER/etc/both"
+	mkdir -p "$USER_DIR/mlimg/reconcile.new" "$USER_DIR/mlimg/aside/3/etc"
+	jq -c '.generation = 3' "$USER_DIR/mlimg/undo/2/state.json" >"$USER_DIR/mlimg/reconcile.new/state.json"
+	echo "mlimg rollback 1 3 2" >"$USER_DIR/mlimg/reconcile.plan"
+	works mlimg-agent convert --to overlay "$USER_DIR"
+	same "told" "$USER_DIR: the rollback to generation 3, which an earlier boot had begun, was ended
+user's files on another stack: 1 set aside, 0 with the new one beside it, 1 conflicts in all: see $USER_DIR/mlimg/reports/3.txt
+$USER_DIR: the user layer is in the form of 'overlay'; marks converted: 0" "$output"
+	same "report" '[["etc/both","aside","written since"]]' "$(jq -c '.entries | map([.path, .done, .why])' "$USER_DIR/mlimg/reports/3.json")"
+	works mlimg-agent convert --to overlay "$USER_DIR"
+	same "told once" "$USER_DIR: the user layer is in the form of 'overlay'; marks converted: 0" "$output"
+}
+
 @test "an upper of more than can be compared: the boot goes on without, and nothing is changed" {
 	local before
 	edit
@@ -485,6 +501,24 @@ packaged() {
 	PREPARE=(mlimg-agent prepare)
 	on v2
 	same "boot.json" '["changed","reconciled",3]' "$(boot '[.change, (.reconcile | .done, .dropped)]')"
+}
+
+@test "an upper of more than can be compared is not taken back either" {
+	local before
+	edit
+	on v2
+	before=$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort)
+	PREPARE=(prepare-limited 1)
+	on v1
+	same "boot.json" '["changed",null]' "$(boot '[.change, .reconcile]')"
+	same "notes" "the last change is not taken back: user/mlimg: names and attributes of more than 0 MiB: Argument list too long
+the user layer is not brought into agreement with this stack: compare the user's changes: names and attributes of more than 0 MiB: Argument list too long; the next boot tries again" \
+		"$(boot '.notes[]')"
+	same "upper" "$before" "$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort)"
+	same "state" "2 12.2" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	PREPARE=(mlimg-agent prepare)
+	on v1
+	same "boot.json" '["changed","rolled-back"]' "$(boot '[.change, .reconcile.done]')"
 }
 
 @test "what debconf knows is merged, of the user's answers and the new system's questions" {

@@ -144,6 +144,23 @@ agent convert --to unionfs T/run/mlimg/user
 agent prepare --root T/run/mlimg --union unionfs --system $sys --software $sw --software $sw2 --user $user --user-dev /dev/vda --fsck 0 --fsck-said mlimg-user: clean" "$(log | sed -n '/reconcile/,/prepare/p')"
 }
 
+@test "boot: what a conversion ends besides is on the console and in boot.json" {
+	machine() {
+		with_fuse
+		printf '%s\n' "the change was ended" "1 set aside" "converted" >"$T/convert.out"
+	}
+	in_both 0 "" "mlimg: the change was ended
+mlimg: 1 set aside
+mlimg: converted" "mlimg_boot '$cmdline mlimg.union=unionfs mlimg.convert' \"\$T/root\" /sbin/init"
+	same "what was done" "agent stage reconcile
+agent convert --to unionfs T/run/mlimg/user
+agent stage reconcile the change was ended
+agent stage reconcile 1 set aside
+agent stage reconcile converted
+agent prepare --root T/run/mlimg --union unionfs --system $sys --software $sw --software $sw2 --user $user --user-dev /dev/vda --fsck 0 --fsck-said mlimg-user: clean --note the change was ended; 1 set aside" \
+		"$(log | sed -n '/reconcile/,/prepare/p')"
+}
+
 @test "boot: unionfs in the modes that keep no changes" {
 	machine() {
 		with_fuse
