@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest-agent/base.h"
 #include "guest-agent/change-since.h"
 #include "guest-agent/path-map.h"
 #include "libmlimg/cleanup.h"
@@ -172,6 +173,30 @@ static int make_places(struct mlimg_change *c, struct mlimg_undo_log *log, uint6
 
 /* --- all of it --- */
 
+/* What is of no use from the decision on goes before the first step (mlimg_change_give_room()). */
+static void count_freed(const struct mlimg_change *c, struct mlimg_change_needs *needs)
+{
+	char name[MLIMG_CHANGE_NAME_SIZE];
+	struct stat st;
+
+	snprintf(name, sizeof(name), MLIMG_TEXTS_PREFIX "%" PRIu64, c->generation);
+	if (fstatat(c->own_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		st.st_nlink == 1)
+		needs->freed_bytes = (uint64_t)st.st_blocks * 512;
+}
+
+int mlimg_change_give_room(struct mlimg_change *c)
+{
+	char name[MLIMG_CHANGE_NAME_SIZE];
+	int r = mlimg_change_step(c);
+
+	snprintf(name, sizeof(name), MLIMG_TEXTS_PREFIX "%" PRIu64, c->generation);
+	if (r == 0 && unlinkat(c->own_fd, name, 0) < 0 && errno != ENOENT)
+		r = -errno;
+	/* ext4 gives freed blocks out again when that they are free is on the disk. */
+	return r < 0 ? r : mlimg_change_sync(c);
+}
+
 static int prepare_rollback(struct mlimg_change *c, const struct mlimg_boot_state *state,
 	const struct mlimg_boot_state *former, const struct mlimg_boot_state *next,
 	struct mlimg_err *err)
@@ -188,8 +213,10 @@ static int prepare_rollback(struct mlimg_change *c, const struct mlimg_boot_stat
 		r = mlimg_change_since(c, &log, state, former, &needs, err);
 	if (r == 0 && c->call->ready)
 		r = c->call->ready(c->call, c->new_fd, err);
-	if (r == 0)
+	if (r == 0) {
+		count_freed(c, &needs);
 		r = mlimg_change_check_room(c, &needs, err);
+	}
 	return r < 0 ? mlimg_err_wrap(err, r, "user/mlimg") : 0;
 }
 

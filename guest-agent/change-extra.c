@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "guest-agent/change-since.h"
+#include "guest-agent/lowers.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
-#include "libmlimg/rebuild.h"
 #include "libmlimg/whiteout.h"
 
 /* --- made ready --- */
@@ -31,24 +31,28 @@ static int open_made(int fd, const char *name)
 	return mkdirat(fd, name, 0700) < 0 ? -errno : open_dir(fd, name);
 }
 
-int mlimg_change_extra_open(struct mlimg_change *c, const char *name,
-	struct mlimg_change_extra *ret, struct mlimg_err *err)
+void mlimg_change_extra_init(
+	struct mlimg_change *c, const char *name, struct mlimg_change_extra *ret)
 {
-	*ret = (struct mlimg_change_extra){
-		.c = c, .name = name, .fd = -1, .new_fd = -1, .taken_fd = -1};
-	ret->fd = open_made(c->new_fd, name);
-	if (ret->fd >= 0)
-		ret->new_fd = open_made(ret->fd, "new");
-	if (ret->new_fd >= 0)
-		ret->taken_fd = open_made(ret->fd, "taken");
+	*ret = (struct mlimg_change_extra){.c = c, .name = name, .fd = -1, .new_fd = -1};
 	mlimg_undo_log_put_head(c->is_unionfs, mlimg_text_put, &ret->log);
-	if (ret->taken_fd >= 0)
-		return 0;
-	return mlimg_err_set(err,
-		ret->fd < 0               ? ret->fd
-			: ret->new_fd < 0 ? ret->new_fd
-					  : ret->taken_fd,
-		"make 'reconcile.new/%s'", name);
+}
+
+/* Directories are made when something is to be in them: each takes a block. */
+static int make_dir(struct mlimg_change_extra *extra)
+{
+	if (extra->fd < 0)
+		extra->fd = open_made(extra->c->new_fd, extra->name);
+	return extra->fd < 0 ? extra->fd : 0;
+}
+
+static int make_new(struct mlimg_change_extra *extra)
+{
+	int r = extra->new_fd < 0 ? make_dir(extra) : 0;
+
+	if (r == 0 && extra->new_fd < 0)
+		r = extra->new_fd = open_made(extra->fd, "new");
+	return r < 0 ? r : 0;
 }
 
 void mlimg_change_extra_add(
@@ -56,22 +60,38 @@ void mlimg_change_extra_add(
 {
 	mlimg_undo_log_put(record, mlimg_text_put, &extra->log);
 	mlimg_change_needs_add(&extra->needs, record);
+	extra->takes |= strchr("oae", record->op) != NULL;
 	extra->n++;
 }
 
-static int make_file(int fd, const char *slot, const char *data, size_t size)
-{
-	mlimg_autoclose int file = openat(fd, slot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+/* Contents of a file: data, or those of one of the former stack. */
+struct contents {
+	const char *data;
+	size_t size;
+	const struct mlimg_entry *former; /* or NULL */
+};
 
-	return file < 0 ? -errno : mlimg_write_all(file, data, size);
+static int make_file(
+	struct mlimg_change_extra *extra, const char *slot, const struct contents *contents)
+{
+	mlimg_autoclose int file =
+		openat(extra->new_fd, slot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (file < 0)
+		return -errno;
+	return contents->former
+		? mlimg_lowers_copy(extra->c->call->lowers, contents->former, file, NULL)
+		: mlimg_write_all(file, contents->data, contents->size);
 }
 
 static int make_slot(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
-	const char *data, size_t size)
+	const struct contents *contents)
 {
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	int r = 0;
+	int r = make_new(extra);
 
+	if (r < 0)
+		return r;
 	mlimg_change_slot(extra->n, MLIMG_UNDO_MAIN, slot);
 	if (mlimg_entry_is_whiteout(entry)) {
 		mode_t type = extra->c->is_unionfs ? S_IFREG : S_IFCHR;
@@ -79,7 +99,7 @@ static int make_slot(struct mlimg_change_extra *extra, const struct mlimg_entry 
 		return mknodat(extra->new_fd, slot, type | 0600, 0) < 0 ? -errno : 0;
 	}
 	if (entry->type == MLIMG_FILE)
-		r = make_file(extra->new_fd, slot, data, size);
+		r = make_file(extra, slot, contents);
 	else if (entry->type == MLIMG_LINK)
 		r = symlinkat(entry->link, extra->new_fd, slot) < 0 ? -errno : 0;
 	else
@@ -87,8 +107,8 @@ static int make_slot(struct mlimg_change_extra *extra, const struct mlimg_entry 
 	return r < 0 ? r : mlimg_entry_at_set(&extra->c->reader, extra->new_fd, slot, entry);
 }
 
-int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
-	const char *data, size_t size, struct mlimg_err *err)
+static int put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const struct contents *contents, struct mlimg_err *err)
 {
 	struct mlimg_undo_record record = {.op = 'i', .path = entry->path, .entry = *entry};
 	mlimg_autofree struct mlimg_xattr *xattrs = calloc(entry->n_xattrs + 1, sizeof(*xattrs));
@@ -98,26 +118,50 @@ int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_
 	e->nlink = 1;
 	e->hardlink = 0;
 	e->has_digest = e->type == MLIMG_FILE;
-	e->size_bytes = e->type == MLIMG_FILE ? size : 0;
+	e->size_bytes = e->type == MLIMG_FILE ? contents->size : 0;
 	e->xattrs = xattrs;
 	e->n_xattrs = 0;
-	if (e->has_digest)
-		mlimg_sha256_of(data, size, e->digest);
+	if (e->has_digest && contents->former)
+		memcpy(e->digest, contents->former->digest, sizeof(e->digest));
+	else if (e->has_digest)
+		mlimg_sha256_of(contents->data, contents->size, e->digest);
 	for (uint32_t i = 0; i < entry->n_xattrs && r == 0; i++)
 		if (!mlimg_xattr_is_overlay(entry->xattrs[i].name))
 			xattrs[e->n_xattrs++] = entry->xattrs[i];
 	if (r == 0)
-		r = make_slot(extra, e, data, size);
+		r = make_slot(extra, e, contents);
 	if (r < 0)
 		return mlimg_err_set(err, r, "make '/%s'", entry->path);
 	mlimg_change_extra_add(extra, &record);
 	return 0;
 }
 
+int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const char *data, size_t size, struct mlimg_err *err)
+{
+	const struct contents contents = {.data = data, .size = size};
+
+	return put(extra, entry, &contents, err);
+}
+
+int mlimg_change_extra_copy(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const struct mlimg_entry *former, struct mlimg_err *err)
+{
+	const struct contents contents = {.size = former->size_bytes, .former = former};
+
+	return put(extra, entry, &contents, err);
+}
+
 int mlimg_change_extra_write(struct mlimg_change_extra *extra, struct mlimg_err *err)
 {
-	int r = mlimg_change_write_log(extra->c, extra->fd, "log", &extra->log, err);
+	int r = extra->n ? make_dir(extra) : 0;
 
+	if (r == 0 && extra->takes && mkdirat(extra->fd, "taken", 0700) < 0)
+		r = -errno;
+	if (r < 0)
+		return mlimg_err_set(err, r, "make 'reconcile.new/%s'", extra->name);
+	if (extra->n)
+		r = mlimg_change_write_log(extra->c, extra->fd, "log", &extra->log, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "reconcile.new/%s", extra->name) : 0;
 }
 
@@ -125,7 +169,6 @@ void mlimg_change_extra_done(struct mlimg_change_extra *extra)
 {
 	mlimg_cleanup_close(&extra->fd);
 	mlimg_cleanup_close(&extra->new_fd);
-	mlimg_cleanup_close(&extra->taken_fd);
 	free(extra->log.data);
 	extra->log = (struct mlimg_text){.data = NULL};
 }
@@ -134,8 +177,6 @@ void mlimg_change_extra_done(struct mlimg_change_extra *extra)
 
 static void tell(struct mlimg_change *c, const struct mlimg_undo_record *record)
 {
-	char listed[MLIMG_LAYER_PATH_MAX + 1];
-
 	if (!c->call->told)
 		return;
 	if (record->op == 'i' && record->entry.type == MLIMG_FILE)
@@ -143,7 +184,7 @@ static void tell(struct mlimg_change *c, const struct mlimg_undo_record *record)
 	else if (record->op == 'a')
 		c->call->told(
 			record->path, MLIMG_CHANGE_IS_ASIDE, c->call->generation, c->call->ctx);
-	else if (record->op == 'o' && mlimg_rebuild_is_cache(record->path, listed))
+	else if (record->op == 'o' && !mlimg_change_is_database(record->path))
 		c->call->told(
 			record->path, MLIMG_CHANGE_DROPPED, c->call->generation, c->call->ctx);
 }
@@ -175,9 +216,10 @@ int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
 	if (dir == -ENOENT)
 		return 0;
 	new_fd = dir < 0 ? dir : open_dir(dir, "new");
-	taken_fd = new_fd < 0 ? new_fd : open_dir(dir, "taken");
-	if (taken_fd < 0)
-		return mlimg_err_set(err, taken_fd, "open 'reconcile.new/%s'", name);
+	taken_fd = dir < 0 ? dir : open_dir(dir, "taken");
+	r = new_fd < 0 && new_fd != -ENOENT ? new_fd : taken_fd;
+	if (r < 0 && r != -ENOENT)
+		return mlimg_err_set(err, r, "open 'reconcile.new/%s'", name);
 	r = mlimg_undo_log_read(dir, &log, err);
 	if (r == 0) {
 		c->new_fd = new_fd;

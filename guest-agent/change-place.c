@@ -159,8 +159,11 @@ int mlimg_change_find(
 	if (strlen(path) > MLIMG_PATH_MAX)
 		return -ENAMETOOLONG;
 	*ret_place = (struct mlimg_change_place){.fd = c->upper_fd, .name = path};
-	if (!slash)
+	if (!slash) {
+		mlimg_cleanup_close(&c->parent_fd); /* it may be this one, that is to be moved */
+		c->parent_fd = -1;
 		return 0;
+	}
 	r = find(c, path, (size_t)(slash - path));
 	*ret_place = (struct mlimg_change_place){.fd = c->parent_fd, .name = slash + 1};
 	return r;

@@ -178,8 +178,9 @@ int mlimg_change_write_state(
 
 /** Room that steps need, all of which are renames or changes of attributes. */
 struct mlimg_change_needs {
-	uint64_t names_size; /**< bytes of all names that directories will get */
-	uint64_t n_blocks;   /**< blocks that may be wanted besides */
+	uint64_t names_size;  /**< bytes of all names that directories will get */
+	uint64_t n_blocks;    /**< blocks that may be wanted besides */
+	uint64_t freed_bytes; /**< that are given back before the first step */
 };
 
 /**
@@ -189,6 +190,14 @@ struct mlimg_change_needs {
  */
 int mlimg_change_check_room(const struct mlimg_change *c, const struct mlimg_change_needs *needs,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Remove the texts of the stack that a rollback leaves, which nobody will ask for, when that is
+ * decided: what they take the steps may need.
+ *
+ * @return 0, -errno
+ */
+int mlimg_change_give_room(struct mlimg_change *c) MLIMG_MUST_CHECK;
 
 /** Add what a record of a log needs. */
 void mlimg_change_needs_add(

@@ -15,6 +15,7 @@
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
 #include "libmlimg/text.h"
+#include "libmlimg/whiteout.h"
 
 #define BLOCKS_MIN \
 	16 /* for what each change writes besides: directories of its own that grow, xattrs of the log's file */
@@ -48,17 +49,33 @@ int mlimg_change_check_room(
 	const struct mlimg_change *c, const struct mlimg_change_needs *needs, struct mlimg_err *err)
 {
 	struct statvfs st;
-	uint64_t wanted;
+	uint64_t wanted, free;
 
 	if (fstatvfs(c->own_fd, &st) < 0)
 		return mlimg_err_set(err, errno, "look for room");
 	wanted = BLOCKS_MIN + needs->n_blocks +
 		2 * needs->names_size / (st.f_frsize ? st.f_frsize : 4096);
-	return st.f_bavail < wanted
+	free = st.f_bavail + needs->freed_bytes / (st.f_frsize ? st.f_frsize : 4096);
+	return free < wanted
 		? mlimg_err_set(err, ENOSPC,
-			  "%" PRIu64 " blocks are wanted, and %" PRIu64 " are free", wanted,
-			  (uint64_t)st.f_bavail)
+			  "%" PRIu64 " blocks are wanted, and %" PRIu64 " are free", wanted, free)
 		: 0;
+}
+
+/*
+ * Where they differ in extended attributes another block may be wanted for these, be it for fewer
+ * of them: ext4's files share such blocks. A mode is part of an ACL.
+ */
+static bool may_take_block(const struct mlimg_undo_record *record)
+{
+	struct mlimg_entry like = record->entry;
+
+	like.mode = record->fresh.mode;
+	like.uid = record->fresh.uid;
+	like.gid = record->fresh.gid;
+	like.size_bytes = record->fresh.size_bytes;
+	return !mlimg_entry_has_same_attrs(&like, &record->fresh) ||
+		mlimg_entry_xattr(&like, "system.posix_acl_access");
 }
 
 void mlimg_change_needs_add(
@@ -67,7 +84,8 @@ void mlimg_change_needs_add(
 	unsigned marks = record->parts & ~(unsigned)MLIMG_UNDO_MAIN;
 
 	needs->names_size += strlen(mlimg_path_name(record->path)) + 32;
-	needs->n_blocks += strchr("suc", record->op) != NULL; /* of xattrs */
+	needs->n_blocks += record->op == 's' ? may_take_block(record)
+					     : strchr("uc", record->op) != NULL; /* of xattrs */
 	/* Directories of unionfs-fuse's marks, which it removes when they are empty. */
 	for (const char *c = record->path; (marks || record->op == 'c') && *c; c++)
 		needs->n_blocks += *c == '/';

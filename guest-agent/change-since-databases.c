@@ -77,12 +77,14 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 }
 
 /* Until now all that the upper has is in the numbers of the stack that goes. */
-static int move_owners(struct since *s, const struct mlimg_owner_moves *moves)
+int since_move_owners(struct since *s)
 {
+	const struct mlimg_owner_moves *moves = &s->accounts.upper;
 	struct mlimg_arena *arena = mlimg_arena_new();
+	size_t n = mlimg_owner_moves_is_empty(moves) ? 0 : s->upper->n_entries, at;
 	int r = arena ? 0 : since_no_memory(s);
 
-	for (size_t i = 1; i < s->upper->n_entries && r == 0; i++) {
+	for (size_t i = 1; i < n && r == 0; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
 		struct mlimg_undo_record record = {.op = 's', .path = e->path, .entry = *e};
 		int moved = mlimg_entry_is_whiteout(e)
@@ -91,7 +93,8 @@ static int move_owners(struct since *s, const struct mlimg_owner_moves *moves)
 
 		if (moved < 0)
 			r = since_no_memory(s);
-		if (moved <= 0 || is_set_back(s, e, s->err))
+		if (moved <= 0 || is_set_back(s, e, s->err) ||
+			mlimg_path_map_get(&s->adapted, e->path, &at))
 			continue;
 		record.entry.hardlink = record.fresh.hardlink = 0;
 		record.entry.nlink = record.fresh.nlink = 1;
@@ -107,13 +110,11 @@ static int put_accounts(struct since *s, const struct mlimg_accounts_merged *mer
 
 	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
 		r = since_put_database(s, mlimg_accounts_path(f), &merged->files[f]);
-	return r < 0 || mlimg_owner_moves_is_empty(&merged->upper) ? r
-								   : move_owners(s, &merged->upper);
+	return r;
 }
 
 static int merge_accounts(struct since *s)
 {
-	mlimg_cleanup(mlimg_accounts_merged_done) struct mlimg_accounts_merged merged = {0};
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
 	const struct mlimg_accounts_used used = {is_used, s};
@@ -124,11 +125,12 @@ static int merge_accounts(struct since *s)
 		r = read_accounts(s, side, texts[side], &sides[side], &err);
 	if (r == 0)
 		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
-			&sides[MLIMG_SIDE_MINE], &used, &merged, s->c->call->notes, &err);
+			&sides[MLIMG_SIDE_MINE], &used, &s->accounts, s->c->call->notes, &err);
 	for (size_t side = 0; side < MLIMG_N_MERGE_SIDES; side++)
 		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 			free(texts[side][f]);
-	return r < 0 ? since_give_up(s, "etc/passwd", "accounts", &err) : put_accounts(s, &merged);
+	return r < 0 ? since_give_up(s, "etc/passwd", "accounts", &err)
+		     : put_accounts(s, &s->accounts);
 }
 
 /* A change that cannot be told is given up for all: they belong together. @return 1, 0, -ENOMEM */
@@ -196,13 +198,17 @@ static int set_aside(struct since *s, const char *path)
 	return since_touch(s, path);
 }
 
-/*
- * Files of his version of a package that gives way. Whiteouts of its files as well, unless one may
- * hide the place from which a directory was renamed.
- */
+/* @return whether a whiteout may hide the place from which a directory was renamed */
+static bool may_cover(const struct since *s, const struct mlimg_entry *whiteout)
+{
+	const struct mlimg_entry *former = mlimg_manifest_find(s->former.manifest, whiteout->path);
+
+	return former && former->type == MLIMG_DIR && has_redirects(s);
+}
+
+/* Files of his version of a package that gives way. Whiteouts of its files as well. */
 static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 {
-	bool is_plain = !has_redirects(s) && !s->c->is_unionfs;
 	int r = 0;
 
 	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++) {
@@ -214,7 +220,7 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 			continue;
 		if (!mlimg_entry_is_whiteout(e))
 			r = set_aside(s, e->path);
-		else if (is_plain)
+		else if (!may_cover(s, e))
 			r = since_clear(s, e->path);
 	}
 	return r;

@@ -24,11 +24,17 @@ struct since_taken {
 	char op;
 };
 
+/** A copy of which the user has changed attributes alone, or a directory. */
+struct since_adaptable {
+	const char *path, *lower; /**< in the upper, and in the stacks */
+};
+
 /** What is looked at, and the logs that come of it. */
 struct since {
 	struct mlimg_change *c;
 	struct mlimg_undo_log *log;
-	struct mlimg_manifest *upper; /**< as it is now, in the neutral form */
+	/** as it is now, in the neutral form; then without copies that go */
+	struct mlimg_manifest *upper;
 	struct since_stack now, former;
 	struct mlimg_path_map taken; /**< by 'o' or 'a': its place in takens */
 	struct since_taken *takens;
@@ -40,8 +46,14 @@ struct since {
 	char **touched; /**< directories in which something is done; of @p arena */
 	size_t n_touched, touched_room;
 	struct mlimg_arena *arena;
-	int made_fd, aside_fd;     /**< undo/N/made, aside/N; or -1 */
-	struct mlimg_text rebuild; /**< caches that are to be made anew, a line each */
+	int made_fd, aside_fd;                 /**< undo/N/made, aside/N; or -1 */
+	struct mlimg_text rebuild;             /**< caches that are to be made anew, a line each */
+	struct mlimg_accounts_merged accounts; /**< zero unless they were merged */
+	struct since_adaptable *adaptables;
+	size_t n_adaptables, adaptables_room;
+	struct mlimg_path_map adapted; /**< those whose attributes are in the logs */
+	/** something of the former stack's layers was to be read, and there are none */
+	bool lacks_layers;
 	struct mlimg_change_extra first, then;
 	struct mlimg_err *err;
 };
@@ -63,7 +75,7 @@ int since_read(struct since *s, enum mlimg_merge_side side, const char *path, ch
 /** @return 1 when the user has changed that file since, 0, -EIO, -ENOMEM */
 int since_is_changed(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
-/** What is there now goes before steps are taken back. @return 0, -ENOMEM */
+/** What is there now, no directory, goes before steps are taken back. @return 0, -ENOMEM */
 int since_clear(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
 /** Directories on the way to @p path that may be missing in the end. @return 0, -errno */
@@ -78,8 +90,44 @@ int since_make_way(struct since *s, const char *path) MLIMG_MUST_CHECK;
 int since_put_database(
 	struct since *s, const char *path, const struct mlimg_merged_text *text) MLIMG_MUST_CHECK;
 
-/** Merge accounts, and map owners, if the user has changed any. @return 0, -errno */
+/** Have copies go that are not changed, and note what else is new. @return 0, -errno */
+int since_copies(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * @return whether anything of the newer stack can lie beneath a thing of the upper that is no
+ *         renamed directory, and its path there
+ */
+bool since_lower_of(const struct since *s, const char *path, char ret_lower[MLIMG_PATH_MAX + 1]);
+
+/** Note a copy for since_adapt(). @param path  the upper's. @return 0, -ENOMEM */
+int since_note_adaptable(struct since *s, const char *path, const char *lower) MLIMG_MUST_CHECK;
+
+/** Have what was noted follow the former stack in what the user did not change. @return 0, -errno */
+int since_adapt(struct since *s) MLIMG_MUST_CHECK;
+
+/** Give the former stack's things owners that had to give way to the user's. @return 0, -errno */
+int since_lowers(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * See to it that there is a copy of something of the former stack in the end.
+ *
+ * @param s       see there
+ * @param wanted  path in the upper, and attributes
+ * @param former  of the same type, in the former stack; what is no directory, file or link is left
+ *                alone
+ * @return        0, -errno
+ */
+int since_put_of_stack(struct since *s, const struct mlimg_entry *wanted,
+	const struct mlimg_entry *former) MLIMG_MUST_CHECK;
+
+/** What a directory that is missing is to be like. */
+struct mlimg_entry since_dir_like(const struct since *s, const char *path);
+
+/** Merge accounts if the user has changed any. @return 0, -errno */
 int since_accounts(struct since *s) MLIMG_MUST_CHECK;
+
+/** Map owners where numbers have moved between accounts that were merged. @return 0, -errno */
+int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
 
 /** Merge packages, if the user has changed any. @return 0, -errno */
 int since_packages(struct since *s) MLIMG_MUST_CHECK;

@@ -59,6 +59,7 @@ static int read_of_stack(struct since *s, const struct since_stack *stack, const
 			lowers, path, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
 	if (r == 0 || r == -ENOMEM)
 		return r;
+	s->lacks_layers |= stack == &s->former && !lowers;
 	return mlimg_change_is_database(path) ? -EIO : -ENOENT;
 }
 

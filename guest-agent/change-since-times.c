@@ -29,7 +29,10 @@ static int time_now(struct since *s, const char *path, struct mlimg_undo_time *r
 static int put_time(struct since *s, struct mlimg_undo_record *record)
 {
 	struct mlimg_undo_time now;
-	int r = time_now(s, record->path, &now);
+	size_t at;
+	int r = mlimg_path_map_get(&s->first_done, record->path, &at)
+		? 0
+		: time_now(s, record->path, &now);
 
 	if (r < 0)
 		return r;
@@ -41,12 +44,20 @@ static int put_time(struct since *s, struct mlimg_undo_record *record)
 	return 0;
 }
 
-/* Directories in which something else is done are as the user has left them. */
+/* Directories in which something else is done are as the user has left them, or as they are made. */
 static int put_present(struct since *s, const char *path)
 {
 	struct mlimg_undo_record record = {.op = 't', .path = path};
-	int r = time_now(s, path, &record.new_time);
+	struct mlimg_entry made;
+	size_t at;
+	int r = mlimg_path_map_get(&s->first_done, path, &at) ? 0
+							      : time_now(s, path, &record.new_time);
 
+	if (r == 0 && mlimg_path_map_get(&s->dirs_done, path, &at)) {
+		made = since_dir_like(s, path);
+		record.new_time = (struct mlimg_undo_time){made.mtime_s, made.mtime_ns};
+		r = 1;
+	}
 	record.old_time = record.new_time;
 	if (r > 0)
 		mlimg_change_extra_add(&s->then, &record);

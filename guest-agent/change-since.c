@@ -33,9 +33,12 @@ int since_give_up(struct since *s, const char *path, const char *name, const str
 
 int since_clear(struct since *s, const char *path)
 {
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
 	struct mlimg_undo_record record = {.op = 'o', .path = path, .parts = MLIMG_UNDO_MAIN};
 	size_t at;
 
+	if (s->c->is_unionfs && e && mlimg_entry_is_whiteout(e))
+		record.parts = MLIMG_UNDO_MARKER;
 	if (mlimg_path_map_get(&s->first_done, path, &at))
 		return 0;
 	mlimg_change_extra_add(&s->first, &record);
@@ -45,7 +48,7 @@ int since_clear(struct since *s, const char *path)
 }
 
 /* As it is there now, or else as the former stack has it. */
-static struct mlimg_entry dir_like(const struct since *s, const char *path)
+struct mlimg_entry since_dir_like(const struct since *s, const char *path)
 {
 	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
 	struct mlimg_entry dir = {.type = MLIMG_DIR, .mode = 0755, .nlink = 1};
@@ -73,7 +76,7 @@ int since_make_way(struct since *s, const char *path)
 
 		*slash = '\0';
 		if (!mlimg_path_map_get(&s->dirs_done, dir, &at)) {
-			entry = dir_like(s, dir);
+			entry = since_dir_like(s, dir);
 			r = mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
 			if (r == 0 && mlimg_path_map_set(&s->dirs_done, dir, 0) < 0)
 				r = since_no_memory(s);
@@ -146,6 +149,21 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 	if (r == 0)
 		r = database_like(s, path, &like);
 	return r < 0 ? r : mlimg_change_extra_put(&s->then, &like, text->text, text->size, s->err);
+}
+
+int since_put_of_stack(
+	struct since *s, const struct mlimg_entry *wanted, const struct mlimg_entry *former)
+{
+	switch (former->type) {
+	case MLIMG_DIR:
+	case MLIMG_LINK: return mlimg_change_extra_put(&s->then, wanted, NULL, 0, s->err);
+	case MLIMG_FILE:
+		if (s->c->call->lowers)
+			return mlimg_change_extra_copy(&s->then, wanted, former, s->err);
+		s->lacks_layers = true;
+		return 0;
+	default: return 0;
+	}
 }
 
 /* --- caches --- */
@@ -252,9 +270,21 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 
 	if (r)
 		return r < 0 ? r : 0;
-	r = since_accounts(s);
+	r = since_copies(s);
+	if (r == 0)
+		r = since_accounts(s);
 	if (r == 0)
 		r = since_packages(s);
+	if (r == 0)
+		r = since_adapt(s);
+	if (r == 0)
+		r = since_move_owners(s);
+	if (r == 0)
+		r = since_lowers(s);
+	if (r == 0 && s->lacks_layers)
+		r = mlimg_err_set(s->err, 0,
+			"the former stack's layers are needed for what was written since: mount "
+			"them beneath one directory, and name it with --root");
 	return r < 0 ? r : since_covers(s);
 }
 
@@ -271,6 +301,8 @@ static void since_done(struct since *s)
 	mlimg_path_map_done(&s->first_done);
 	mlimg_path_map_done(&s->dirs_done);
 	mlimg_path_map_done(&s->timed);
+	mlimg_path_map_done(&s->adapted);
+	mlimg_accounts_merged_done(&s->accounts);
 	mlimg_arena_free(s->arena);
 	free(s->touched);
 	mlimg_cleanup_close(&s->made_fd);
@@ -279,6 +311,7 @@ static void since_done(struct since *s)
 	mlimg_change_extra_done(&s->then);
 	free(s->rebuild.data);
 	free(s->takens);
+	free(s->adaptables);
 	free(s);
 }
 
@@ -295,15 +328,10 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 	s->log = log;
 	s->err = err;
 	s->made_fd = s->aside_fd = -1;
-	s->first.fd = s->first.new_fd = s->first.taken_fd = -1;
-	s->then.fd = s->then.new_fd = s->then.taken_fd = -1;
+	mlimg_change_extra_init(c, MLIMG_CHANGE_FIRST, &s->first);
+	mlimg_change_extra_init(c, MLIMG_CHANGE_THEN, &s->then);
 	s->arena = mlimg_arena_new();
-	r = s->arena ? mlimg_change_extra_open(c, MLIMG_CHANGE_FIRST, &s->first, err)
-		     : since_no_memory(s);
-	if (r == 0)
-		r = mlimg_change_extra_open(c, MLIMG_CHANGE_THEN, &s->then, err);
-	if (r == 0)
-		r = open_dirs(s);
+	r = s->arena ? open_dirs(s) : since_no_memory(s);
 	if (r == 0)
 		r = note_steps(s);
 	if (r == 0)

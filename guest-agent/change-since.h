@@ -8,12 +8,15 @@
  * In reconcile.new there are two directories then, each with a log of steps (undo-log.h), whose
  * slots are in its taken/ and new/:
  *
- *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that the user has changed: so that what was there before returns
+ *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that the user has changed: so that what was there before returns.
+ *                Copies that nobody has changed, and whiteouts of what is not there (change.h)
+ *             e  directories in which that was all
  *             a  files of a package of his whose version has to give way to the former stack's
  *     then/   i  databases, merged of what the change has left (base), what was before it (next) and what is there now (mine); these and links
  *                take the place of what is there. Directories for them. Whiteouts of what packages of his have not, and of places from
  *                which directories were renamed; where nothing is
- *             s  owners, where a number means another account on the former stack
+ *                Things of the former stack whose owner has to give way to an account of the user's; or whose mode he has changed
+ *             s  owners, where a number means another account on the former stack; attributes of directories that follow it
  *             t  times of directories, in the end
  *
  * first is done before the steps are taken back, then afterwards. Without base manifest or texts of
@@ -44,15 +47,16 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 struct mlimg_change_extra {
 	struct mlimg_change *c;
 	const char *name;
-	int fd, new_fd, taken_fd;
+	int fd, new_fd; /**< or -1: not made yet */
+	bool takes;     /**< a step takes something away */
 	struct mlimg_text log;
 	size_t n;
 	struct mlimg_change_needs needs;
 };
 
-/** Begin one. @return 0, -errno; mlimg_change_extra_done() it all the same */
-int mlimg_change_extra_open(struct mlimg_change *c, const char *name,
-	struct mlimg_change_extra *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+/** Begin one; nothing is made of it as long as it has no steps. mlimg_change_extra_done() it */
+void mlimg_change_extra_init(
+	struct mlimg_change *c, const char *name, struct mlimg_change_extra *ret);
 
 /** Append a step. */
 void mlimg_change_extra_add(
@@ -71,7 +75,19 @@ void mlimg_change_extra_add(
 int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
 	const char *data, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Write the log, durably. @return 0, -errno */
+/**
+ * The same with the contents of a file of the former stack.
+ *
+ * @param extra   the log, of a call that has lowers
+ * @param entry   as above
+ * @param former  the file in the former stack, whose size and digest the contents have
+ * @param err     names the path
+ * @return        0, -EUCLEAN when the layers do not have them, -errno
+ */
+int mlimg_change_extra_copy(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const struct mlimg_entry *former, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Write the log, durably, if it has steps. @return 0, -errno */
 int mlimg_change_extra_write(
 	struct mlimg_change_extra *extra, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "guest-agent/base.h"
 #include "guest-agent/change-stage-impl.h"
+#include "guest-agent/upper-list.h"
 #include "libmlimg/cleanup.h"
 
 static void emit_times(struct staging *s)
@@ -24,6 +26,19 @@ static void emit_times(struct staging *s)
 	}
 }
 
+/* Without it the way back knows less of copies; it is none the worse for the rest. */
+static int write_paths(struct staging *s)
+{
+	struct mlimg_change_call *call = s->c.call;
+	int r;
+
+	if (!call->had)
+		return 0;
+	r = mlimg_upper_list_write(call->had, s->c.undo_fd, MLIMG_CHANGE_PATHS, s->err);
+	call->is_had_lost = mlimg_is_no_room(r);
+	return call->is_had_lost ? 0 : r;
+}
+
 static int write_all(
 	struct staging *s, const struct mlimg_boot_state *old, const struct mlimg_boot_state *next)
 {
@@ -33,6 +48,8 @@ static int write_all(
 	if (s->log.has_failed)
 		return stage_no_memory(s);
 	r = mlimg_change_write_log(&s->c, s->c.undo_fd, "log", &s->log, s->err);
+	if (r == 0)
+		r = write_paths(s);
 	if (r == 0)
 		r = mlimg_change_write_state(s->c.undo_fd, old, s->err);
 	if (r == 0)

@@ -167,6 +167,11 @@ static int carry_out_rollback(struct mlimg_change *c, uint64_t to, struct mlimg_
 	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
 	int r = mlimg_change_read_log(c, &log, err);
 
+	if (r == 0) {
+		r = mlimg_change_give_room(c);
+		if (r < 0)
+			r = mlimg_err_set(err, r, "user/mlimg: make room");
+	}
 	if (r == 0)
 		r = mlimg_change_undo_steps(c, &log, to, err);
 	if (r == 0) {

@@ -6,11 +6,13 @@
  *
  * In the user layer's /mlimg, while the change that makes generation N of M is under way:
  *
- *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of generation N; rebuild (rebuild.h)
+ *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of generation N; rebuild (rebuild.h);
+ *                        notes (libmlimg/notes.h): what the boot that ends it has to tell if the one that began it was stopped
  *     undo/N/log         the steps (undo-log.h)
  *     undo/N/state.json  the state of generation M
  *     undo/N/taken/      what the steps take away; later also base.manifest and base.texts of M beside it
  *     undo/N/made/       copies of the databases of the upper as the steps leave them (libmlimg/accounts.h, packages.h), at their paths
+ *     undo/N/paths       which paths the upper had before (upper-list.h). Where there is no room for it the change does without
  *     aside/N/           what they set aside, each at its path. One that is there already becomes aside/N.1, and so on
  *     reconcile.plan     one line, "mlimg change 1 N M" or "mlimg rollback 1 N+1 N": it is decided
  *
@@ -40,10 +42,31 @@
  *     u c            it is a directory           it stays
  *     t              the time is the new one     it is set to what it was when the rollback began
  *
+ * Before all that goes what came into the upper since, which nobody has changed: neither was it there before the change and stayed, nor
+ * did a step put it. It would show the newer stack's contents over the former system.
+ *
+ *     a copy (contents, mode, owner, xattrs are the newer stack's)      goes, whether the former stack has one or not
+ *     a directory that is the same, when nothing is left in it          goes
+ *     a directory in which something stays                              gets the attributes that the former stack has, where the user
+ *                                                                       did not change them
+ *     a file or link of which he has changed attributes alone           becomes the former stack's with what he has changed; if that
+ *                                                                       has none there it stays
+ *     a whiteout of what the former stack has not                       goes; others stay: he has removed it
+ *     opaque and renamed directories; what is of class keep             stay (libmlimg/path-class.h)
+ *
+ * A time alone is no change, as nowhere in a reconcile. So what a step has taken returns where there is but such a copy. Without a whole list in
+ * undo/N/paths, and without base manifests of both stacks, nothing of this is done. Where the former stack's contents are needed,
+ * its layers are; without them there is no rollback (mlimg-agent rollback).
+ *
  * Something in the place of what a step has taken, or gone from the place of what one has put, is the user's since. The upper is
  * then what it was before the change, byte for byte, times included, but for what was written since, and for directories in which that
  * was. Databases that he has changed since are merged into what they were; caches that were made since go, and all that the change or the
  * rollback has touched are made anew. This leaves nothing to undo: the newer stack again is a change as any other.
+ *
+ * When a rollback is decided base.texts.N goes first, which nobody will ask for, so that its blocks are there for the steps. What must be free for 1
+ * is a block each for the new state, the list of steps and its directory, the caches' list and the notes as far as there are any; directories of aside/N+1 for
+ * what may find no place; databases that are merged, and contents that a changed mode is on. For the rest, 16 blocks, two bytes for each byte of
+ * a name that moves, and a block for each change of extended attributes, those of base.texts.N count as well.
  */
 #ifndef MLIMG_CHANGE_H
 #define MLIMG_CHANGE_H
@@ -60,7 +83,9 @@
 #define MLIMG_CHANGE_UNDO "undo"
 #define MLIMG_CHANGE_ASIDE "aside"
 #define MLIMG_CHANGE_MADE "made"   /* in undo/N */
-#define MLIMG_CHANGE_FIRST "first" /* in reconcile.new, as the next one */
+#define MLIMG_CHANGE_PATHS "paths" /* in undo/N */
+#define MLIMG_CHANGE_NOTES "notes" /* in reconcile.new, as the next ones */
+#define MLIMG_CHANGE_FIRST "first"
 #define MLIMG_CHANGE_THEN "then"
 #define MLIMG_CHANGE_NAME_SIZE 64 /**< "undo/999999999/base.manifest" and the like, NUL included */
 
@@ -71,7 +96,7 @@ typedef int mlimg_change_step_fn(void *ctx);
 enum mlimg_change_told {
 	MLIMG_CHANGE_IS_ASIDE, /**< it was not put back because the user has written there since */
 	MLIMG_CHANGE_MERGED, /**< a database has what was in it before, and what the user has put there since */
-	MLIMG_CHANGE_DROPPED, /**< a cache that was made since is gone */
+	MLIMG_CHANGE_DROPPED, /**< a cache or a copy that was made since is gone, or a whiteout of what is not there */
 };
 
 /**
@@ -87,6 +112,7 @@ typedef void mlimg_change_told_fn(
 
 struct mlimg_change_call;
 struct mlimg_lowers;
+struct mlimg_upper_list;
 
 /**
  * Called when the steps of a rollback are done and all is told, before its state is the user layer's: to write the report. Called again when
@@ -122,6 +148,7 @@ struct mlimg_change_call {
 	mlimg_change_report_fn *report;    /**< or NULL */
 	void *ctx;                         /**< handed to step and told */
 	const struct mlimg_lowers *lowers; /**< the former stack's, for a rollback; or NULL */
+	struct mlimg_upper_list *had;      /**< paths of the upper, for a change; or NULL */
 	struct mlimg_notes *notes; /**< what merging databases in a rollback has to tell; or NULL */
 	size_t upper_memory_max;   /**< as in struct mlimg_upper_dir; 0: MLIMG_WALK_MEMORY_MAX */
 	size_t log_max; /**< bytes that a log may have; 0: MLIMG_UNDO_LOG_MAX. For tests */
@@ -131,6 +158,7 @@ struct mlimg_change_call {
 	uint64_t generation; /**< that was made */
 	uint64_t n_steps;    /**< of the log */
 	uint64_t n_aside;    /**< things set aside */
+	bool is_had_lost;    /**< there was no room for the list of paths */
 };
 
 /** @param own_fd  the user layer's /mlimg. @return whether a change was stopped, or that cannot be known */

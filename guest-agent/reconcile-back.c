@@ -18,6 +18,7 @@
 /* A rollback on its way. */
 struct rolling {
 	struct mlimg_report report;
+	struct mlimg_path_classes *classes;
 	int dir_fd;
 	const struct mlimg_mounted
 		*layers; /* of the stack that it leads to, where they are there */
@@ -30,19 +31,17 @@ static void tell(const char *path, enum mlimg_change_told what, uint64_t generat
 	struct rolling *rolling = ctx;
 	struct mlimg_report_entry entry = {.path = path,
 		.verdict = MLIMG_CONFLICT,
-		.class = MLIMG_CLASS_DATA,
+		.class = mlimg_path_class_of(rolling->classes, path),
 		.done = MLIMG_DONE_ASIDE,
 		.generation = generation,
 		.why = "written since"};
 
 	if (what == MLIMG_CHANGE_MERGED) {
 		entry.verdict = MLIMG_MERGED;
-		entry.class =
-			strncmp(path, "var/", 4) == 0 ? MLIMG_CLASS_PACKAGES : MLIMG_CLASS_ACCOUNTS;
 		entry.done = MLIMG_DONE_MERGED;
 	} else if (what == MLIMG_CHANGE_DROPPED) {
 		entry.verdict = MLIMG_STALE;
-		entry.class = MLIMG_CLASS_DERIVED;
+		entry.why = "made since";
 		entry.done = MLIMG_DONE_DROPPED;
 	}
 	mlimg_report_add_entry(&rolling->report, &entry);
@@ -60,22 +59,38 @@ static int report_rollback(struct mlimg_change_call *call, const struct mlimg_bo
 	return 0;
 }
 
-static int list_rebuild(struct mlimg_change_call *call, int new_fd, struct mlimg_err *err)
+static int make_ready(struct mlimg_change_call *call, int new_fd, struct mlimg_err *err)
 {
 	struct rolling *rolling = call->ctx;
+	int r = mlimg_reported_keep_notes(rolling->dir_fd, &rolling->report.notes, err);
 
-	return mlimg_rebuild_stage_layers(
-		rolling->dir_fd, new_fd, rolling->layers, rolling->n_layers, &rolling->report, err);
+	return r < 0 ? r
+		     : mlimg_rebuild_stage_layers(rolling->dir_fd, new_fd, rolling->layers,
+			       rolling->n_layers, &rolling->report, err);
 }
 
 static struct mlimg_change_call call_of(struct rolling *rolling, int user_fd)
 {
 	return (struct mlimg_change_call){.user_fd = user_fd,
 		.told = tell,
-		.ready = list_rebuild,
+		.ready = make_ready,
 		.report = report_rollback,
 		.ctx = rolling,
 		.notes = &rolling->report.notes};
+}
+
+static int rolling_init(struct rolling *rolling, struct mlimg_err *err)
+{
+	int r = mlimg_report_init(&rolling->report, err);
+
+	rolling->classes = mlimg_path_classes_new();
+	return r < 0 || rolling->classes ? r : mlimg_err_set(err, ENOMEM, "roll back");
+}
+
+static void rolling_done(struct rolling *rolling)
+{
+	mlimg_report_done(&rolling->report);
+	mlimg_path_classes_free(rolling->classes);
 }
 
 int mlimg_reconcile_roll_back(
@@ -85,13 +100,13 @@ int mlimg_reconcile_roll_back(
 	struct rolling rolling = {
 		.dir_fd = r->dir_fd, .layers = r->layers, .n_layers = r->n_layers};
 	struct mlimg_change_call call = call_of(&rolling, r->user->fd);
-	int ret = mlimg_report_init(&rolling.report, err);
+	int ret = rolling_init(&rolling, err);
 
 	if (ret == 0)
 		ret = mlimg_lowers_open(
 			r->root_fd, r->is_index, r->layers, r->n_layers, &lowers, err);
 	if (ret < 0) {
-		mlimg_report_done(&rolling.report);
+		rolling_done(&rolling);
 		return ret;
 	}
 	call.lowers = &lowers;
@@ -111,7 +126,7 @@ int mlimg_reconcile_roll_back(
 	} else {
 		ret = mlimg_err_wrap(err, ret, "take the last change back");
 	}
-	mlimg_report_done(&rolling.report);
+	rolling_done(&rolling);
 	return ret;
 }
 
@@ -143,6 +158,7 @@ static void take_resumed(
 	} else {
 		recall_counts(rolling->dir_fd, call->generation, boot);
 	}
+	mlimg_reported_note(boot, &rolling->report.notes);
 	mlimg_boot_note(boot,
 		"%s generation %" PRIu64 ", which an earlier boot had begun, was ended",
 		call->is_rollback ? "the rollback to" : "the change to", call->generation);
@@ -154,12 +170,14 @@ int mlimg_reconcile_resume(int user_fd, struct mlimg_boot *boot, struct mlimg_er
 		openat(user_fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct rolling rolling = {.dir_fd = dir_fd};
 	struct mlimg_change_call call = call_of(&rolling, user_fd);
-	int r = mlimg_report_init(&rolling.report, err);
+	int r = rolling_init(&rolling, err);
 
+	if (r == 0 && mlimg_reported_recall_notes(dir_fd, &rolling.report.notes) < 0)
+		r = mlimg_err_set(err, ENOMEM, "read what is to be told");
 	if (r == 0)
 		r = mlimg_change_resume(&call, err);
 	if (r == 0 && call.is_done)
 		take_resumed(&call, &rolling, boot);
-	mlimg_report_done(&rolling.report);
+	rolling_done(&rolling);
 	return r < 0 ? mlimg_err_wrap(err, r, "end a change that was interrupted") : 0;
 }

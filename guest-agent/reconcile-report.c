@@ -5,13 +5,16 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest-agent/base.h"
+#include "guest-agent/change.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/text.h"
 
 static int open_reports(int dir_fd, struct mlimg_err *err)
 {
@@ -90,6 +93,34 @@ void mlimg_reported_count(struct mlimg_boot *boot, const struct mlimg_report *re
 	memcpy(boot->counts, report->counts, sizeof(boot->counts));
 	memcpy(boot->done, report->done, sizeof(boot->done));
 	boot->has_report = true;
+}
+
+#define NOTES_PATH MLIMG_CHANGE_NEW "/" MLIMG_CHANGE_NOTES
+
+int mlimg_reported_keep_notes(int dir_fd, const struct mlimg_notes *notes, struct mlimg_err *err)
+{
+	struct mlimg_text text = {.data = NULL};
+	int r = 0;
+
+	if (notes->n) {
+		mlimg_notes_put(notes, mlimg_text_put, &text);
+		r = text.has_failed
+			? mlimg_err_set(err, ENOMEM, "write '" NOTES_PATH "'")
+			: mlimg_replace_file(dir_fd, NOTES_PATH, text.data, text.size, 0600, err);
+	}
+	free(text.data);
+	return r;
+}
+
+int mlimg_reported_recall_notes(int dir_fd, struct mlimg_notes *notes)
+{
+	mlimg_autofree char *text = NULL;
+	size_t size;
+	int r = mlimg_read_beneath(dir_fd, NOTES_PATH, MLIMG_NOTES_SIZE_MAX, &text, &size, NULL);
+
+	if (r == 0)
+		r = mlimg_notes_parse(text, size, notes);
+	return r == -ENOMEM ? r : 0;
 }
 
 /*

@@ -35,6 +35,20 @@ void mlimg_reported_remove(int dir_fd, uint64_t generation);
 /** Take a report's numbers into boot.json. */
 void mlimg_reported_count(struct mlimg_boot *boot, const struct mlimg_report *report);
 
+/**
+ * Keep notes in reconcile.new, for the boot that ends a change which was stopped.
+ *
+ * @param dir_fd  the user layer's /mlimg
+ * @param notes   none: nothing is written
+ * @param err     names the file
+ * @return        0, -errno
+ */
+int mlimg_reported_keep_notes(
+	int dir_fd, const struct mlimg_notes *notes, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Read what was kept, as far as it can be read. @return 0, -ENOMEM */
+int mlimg_reported_recall_notes(int dir_fd, struct mlimg_notes *notes) MLIMG_MUST_CHECK;
+
 /** Note what no longer fits together after databases were merged. */
 void mlimg_reported_note(struct mlimg_boot *boot, const struct mlimg_notes *notes);
 

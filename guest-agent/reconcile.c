@@ -16,6 +16,7 @@
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
 #include "guest-agent/skipped.h"
+#include "guest-agent/upper-list.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/reconcile-plan.h"
@@ -27,6 +28,7 @@ struct reading {
 	struct mlimg_lowers lowers;
 	struct mlimg_base_texts texts;
 	struct mlimg_path_classes *classes; /* with what is declared, once there is a plan */
+	struct mlimg_upper_list had;        /* what the upper has */
 };
 
 /* --- what the planner reads --- */
@@ -63,6 +65,7 @@ static void reading_done(struct reading *reading)
 	mlimg_lowers_close(&reading->lowers);
 	mlimg_base_texts_done(&reading->texts);
 	mlimg_path_classes_free(reading->classes);
+	mlimg_upper_list_done(&reading->had);
 }
 
 static int begin_reading(
@@ -93,6 +96,11 @@ static void skip(const char *path, int error, bool was_visited, void *ctx)
 	mlimg_skipped_add(ctx, path, error);
 }
 
+static int note_paths(const struct mlimg_manifest *upper, void *ctx)
+{
+	return mlimg_upper_list_add_all(ctx, upper);
+}
+
 static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
 	const struct mlimg_manifest *next, int upper_fd, struct reading *reading,
 	struct mlimg_report *report, struct mlimg_plan *ret_plan, struct mlimg_err *err)
@@ -111,6 +119,8 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
 		.reads_classes = true,
 		.left_out = mlimg_classes_left_out,
 		.left_out_ctx = r->boot,
+		.loaded = r->is_dry ? NULL : note_paths,
+		.loaded_ctx = &reading->had,
 		.generation = r->boot->generation,
 		.from = r->old->stack.stack_id,
 		.to = r->boot->stack.stack_id,
@@ -159,6 +169,8 @@ static int make_ready(struct mlimg_reconciling *r, const struct mlimg_manifest *
 			call, plan, &reading->lowers, r->is_unionfs, r->old, r->next, err);
 	if (ret == 0)
 		ret = stage_rebuild(r, report, err);
+	if (ret == 0)
+		ret = mlimg_reported_keep_notes(r->dir_fd, &report->notes, err);
 	return ret < 0
 		? ret
 		: mlimg_reported_write(&(struct mlimg_reported){r->dir_fd, r->boot->generation,
@@ -185,7 +197,7 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 	struct reading *reading, struct mlimg_report *report, const struct mlimg_plan *plan,
 	struct mlimg_err *err)
 {
-	struct mlimg_change_call call = {.user_fd = r->user->fd};
+	struct mlimg_change_call call = {.user_fd = r->user->fd, .had = &reading->had};
 	int ret = make_ready(r, next, reading, report, plan, &call, err);
 
 	/* What an earlier change keeps to be taken back gives its room to this one. */
@@ -207,6 +219,10 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 	}
 	r->boot->reconciled = MLIMG_BOOT_RECONCILED;
 	r->boot->steps = call.n_steps;
+	if (call.is_had_lost)
+		mlimg_boot_note(r->boot,
+			"no room to list what the user layer holds: should this change be taken "
+			"back, copies that were made since stay as they are");
 	return 0;
 }
 

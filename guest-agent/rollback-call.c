@@ -8,27 +8,52 @@
 
 #include "guest-agent/calls.h"
 #include "guest-agent/change.h"
+#include "guest-agent/lowers.h"
 #include "guest-agent/mounted.h"
+#include "guest-agent/rebuild.h"
+#include "guest-agent/reconcile-report.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/rebuild.h"
 #include "tools/cli.h"
 
 struct rollback {
-	struct mlimg_mounted user;
+	const char *root; /* beneath which the former stack's layers are mounted, or NULL */
+	struct mlimg_mounted user, layers[MLIMG_BOOT_LAYERS_MAX];
+	size_t n_layers;
+	struct mlimg_lowers lowers;
 	struct mlimg_boot_state state, former;
+	struct mlimg_notes notes;
+	int own_fd; /* the user layer's /mlimg */
 };
 
 static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
 {
+	char listed[MLIMG_LAYER_PATH_MAX + 1];
+
 	if (what == MLIMG_CHANGE_IS_ASIDE)
 		printf("written since, so the older one is in mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64
 		       ": /",
 			generation);
+	else if (what == MLIMG_CHANGE_MERGED)
+		fputs("written since, and merged: /", stdout);
 	else
-		fputs(what == MLIMG_CHANGE_MERGED ? "written since, and merged: /"
-						  : "a cache, to be made anew: /",
+		fputs(mlimg_rebuild_is_cache(path, listed)
+				? "a cache, to be made anew: /"
+				: "of the newer stack and not changed, dropped: /",
 			stdout);
 	mlimg_cli_put_safe(stdout, path);
 	putchar('\n');
+}
+
+static void tell_notes(const struct mlimg_notes *notes)
+{
+	for (size_t i = 0; i < notes->n; i++) {
+		printf("%s: ", mlimg_note_kind_name(notes->notes[i].kind));
+		mlimg_cli_put_safe(stdout, notes->notes[i].name);
+		fputs(": ", stdout);
+		mlimg_cli_put_safe(stdout, notes->notes[i].text);
+		putchar('\n');
+	}
 }
 
 static int read_state(struct rollback *b, struct mlimg_err *err)
@@ -41,41 +66,138 @@ static int read_state(struct rollback *b, struct mlimg_err *err)
 	return r < 0 ? r : mlimg_boot_state_from_json(text, size, &b->state, err);
 }
 
-static int roll_back(struct rollback *b, const char *dir, struct mlimg_err *err)
+/* --- layers of the former stack --- */
+
+static int open_mounted(struct rollback *b, int root_fd, const struct mlimg_expected *expected,
+	struct mlimg_err *err)
 {
-	struct mlimg_change_call call = {.told = tell};
-	mlimg_autoclose int own_fd = -1;
+	size_t n = b->former.stack.n_layers;
 	int r;
 
+	if (strcmp(b->former.stack.union_driver, MLIMG_UNION_INDEX) == 0) {
+		r = mlimg_mounted_open_index(root_fd, expected, n, b->layers, err);
+		b->n_layers = r < 0 ? 0 : n;
+		return r;
+	}
+	for (; b->n_layers < n; b->n_layers++) {
+		char where[32];
+
+		snprintf(where, sizeof(where), "layers/%zu", b->n_layers);
+		r = mlimg_mounted_open(
+			root_fd, where, &expected[b->n_layers], &b->layers[b->n_layers], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_layers(struct rollback *b, struct mlimg_err *err)
+{
+	const struct mlimg_boot_stack *stack = &b->former.stack;
+	struct mlimg_expected expected[MLIMG_BOOT_LAYERS_MAX];
+	mlimg_autoclose int root_fd = open(b->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (root_fd < 0)
+		return mlimg_err_set(err, errno, "open '%s'", b->root);
+	for (size_t i = 0; i < stack->n_layers; i++)
+		expected[i] = (struct mlimg_expected){
+			.kind = stack->layers[i].kind, .id = stack->layers[i].build_id};
+	r = open_mounted(b, root_fd, expected, err);
+	if (r == 0)
+		r = mlimg_lowers_open(root_fd, strcmp(stack->union_driver, MLIMG_UNION_INDEX) == 0,
+			b->layers, b->n_layers, &b->lowers, err);
+	return r < 0 ? mlimg_err_wrap(err, r, "%s", b->root) : 0;
+}
+
+/* --- the way back --- */
+
+static int make_ready(struct mlimg_change_call *call, int new_fd, struct mlimg_err *err)
+{
+	const struct mlimg_report none = {.n_rebuild = 0};
+	struct rollback *b = call->ctx;
+	int r = mlimg_reported_keep_notes(b->own_fd, &b->notes, err);
+
+	return r < 0
+		? r
+		: mlimg_rebuild_stage_layers(b->own_fd, new_fd, b->layers, b->n_layers, &none, err);
+}
+
+static int open_user(struct rollback *b, const char *dir, struct mlimg_err *err)
+{
 	b->user.fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (b->user.fd < 0)
 		return mlimg_err_set(err, errno, "open");
 	snprintf(b->user.where, sizeof(b->user.where), ".");
-	call.user_fd = b->user.fd;
-	r = mlimg_change_resume(&call, err);
+	b->own_fd = openat(b->user.fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return b->own_fd < 0 ? mlimg_err_set(err, errno, "open 'mlimg'") : 0;
+}
+
+static int find_former(struct rollback *b, struct mlimg_err *err)
+{
+	int r = read_state(b, err);
+
 	if (r == 0)
-		r = read_state(b, err);
-	if (r < 0)
-		return r;
-	own_fd = openat(b->user.fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (own_fd < 0)
-		return mlimg_err_set(err, errno, "open 'mlimg'");
-	r = mlimg_change_find_former(own_fd, &b->state, &b->former, err);
+		r = mlimg_change_find_former(b->own_fd, &b->state, &b->former, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return mlimg_err_set(err, 0,
 			"there is no change to take back: the last one was taken back already, "
 			"or was none of a stack, or the union driver is another one since");
-	r = mlimg_change_roll_back(&call, &b->state, &b->former, err);
-	if (r == 0)
-		printf("%s: generation %" PRIu64 ", the stack of generation %" PRIu64
-		       "; steps taken back: %" PRIu64 "\n",
-			dir, call.generation, b->former.generation, call.n_steps);
+	return b->root ? open_layers(b, err) : 0;
+}
+
+/* What a boot or a call had begun comes first. */
+static int resume(struct rollback *b, struct mlimg_change_call *call, struct mlimg_err *err)
+{
+	int r = mlimg_reported_recall_notes(b->own_fd, &b->notes);
+
+	if (r < 0)
+		return mlimg_err_set(err, r, "read what is to be told");
+	r = mlimg_change_resume(call, err);
+	if (r == 0 && call->is_done)
+		tell_notes(&b->notes);
+	mlimg_notes_done(&b->notes);
 	return r;
 }
 
-static int run(const char *dir)
+static int roll_back(struct rollback *b, const char *dir, struct mlimg_err *err)
+{
+	struct mlimg_change_call call = {
+		.told = tell, .ready = make_ready, .ctx = b, .notes = &b->notes};
+	int r = open_user(b, dir, err);
+
+	if (r < 0)
+		return r;
+	call.user_fd = b->user.fd;
+	r = resume(b, &call, err);
+	if (r == 0)
+		r = find_former(b, err);
+	if (r < 0)
+		return r;
+	call.lowers = b->root ? &b->lowers : NULL;
+	r = mlimg_change_roll_back(&call, &b->state, &b->former, err);
+	if (r < 0)
+		return r;
+	tell_notes(&b->notes);
+	printf("%s: generation %" PRIu64 ", the stack of generation %" PRIu64
+	       "; steps taken back: %" PRIu64 "\n",
+		dir, call.generation, b->former.generation, call.n_steps);
+	return 0;
+}
+
+static void rollback_done(struct rollback *b)
+{
+	mlimg_lowers_close(&b->lowers);
+	while (b->n_layers > 0)
+		mlimg_mounted_close(&b->layers[--b->n_layers]);
+	mlimg_mounted_close(&b->user);
+	mlimg_cleanup_close(&b->own_fd);
+	mlimg_notes_done(&b->notes);
+}
+
+static int run(const char *dir, const char *root)
 {
 	mlimg_autofree struct rollback *b = calloc(1, sizeof(*b));
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -85,9 +207,10 @@ static int run(const char *dir)
 		r = mlimg_err_set(&err, ENOMEM, "rollback");
 		return mlimg_cli_fail(MLIMG_AGENT_PROG, &err);
 	}
-	b->user.fd = -1;
+	b->root = root;
+	b->user.fd = b->own_fd = -1;
 	r = roll_back(b, dir, &err);
-	mlimg_mounted_close(&b->user);
+	rollback_done(b);
 	if (r < 0) {
 		(void)!mlimg_err_wrap(&err, r, "%s", dir);
 		return mlimg_cli_fail(MLIMG_AGENT_PROG, &err);
@@ -97,17 +220,19 @@ static int run(const char *dir)
 
 int mlimg_call_rollback(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option options[] = {{"root", required_argument, NULL, 'r'},
 		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	const char *root = NULL;
 	int opt;
 
 	while ((opt = mlimg_cli_getopt(MLIMG_AGENT_PROG, argc, argv, "h", options)) != -1)
 		switch (opt) {
+		case 'r': root = optarg; break;
 		case 'h': return mlimg_call_help();
 		default: return MLIMG_EXIT_USAGE;
 		}
 	if (argc - optind != 1)
 		return mlimg_cli_usage(MLIMG_AGENT_PROG,
 			"rollback: the directory of one mounted user layer is wanted");
-	return run(argv[optind]);
+	return run(argv[optind], root);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/manifest-lex.h"
+
 const char *mlimg_note_kind_name(enum mlimg_note_kind kind)
 {
 	static const char *const names[] = {
@@ -56,6 +58,80 @@ int mlimg_notes_add(struct mlimg_notes *notes, enum mlimg_note_kind kind, const 
 		return -ENOMEM;
 	notes->notes[notes->n++] = note;
 	return 0;
+}
+
+/* --- kept for another boot --- */
+
+#define HEAD "mlimg notes 1 "
+
+void mlimg_notes_put(const struct mlimg_notes *notes, mlimg_sink *sink, void *ctx)
+{
+	char line[sizeof(HEAD) + 24];
+
+	snprintf(line, sizeof(line), HEAD "%zu\n", notes->n_more);
+	sink(ctx, line, strlen(line));
+	for (size_t i = 0; i < notes->n; i++) {
+		const struct mlimg_note *note = &notes->notes[i];
+		const char *const fields[] = {note->path, note->name, note->text};
+
+		sink(ctx, mlimg_note_kind_name(note->kind), 1);
+		sink(ctx, " ", 1);
+		for (size_t k = 0; k < 3; k++)
+			sink(ctx, fields[k], strlen(fields[k]) + 1);
+	}
+}
+
+/* @return the kind, 0 for none */
+static enum mlimg_note_kind kind_of(const char *text)
+{
+	for (enum mlimg_note_kind kind = MLIMG_NOTE_TOLD; kind <= MLIMG_NOTE_BROKEN; kind++)
+		if (*text == *mlimg_note_kind_name(kind) && text[1] == ' ')
+			return kind;
+	return 0;
+}
+
+/* @return the NUL-terminated field at @at, which is moved behind it; NULL at the end */
+static const char *cut_field(const char **at, const char *end)
+{
+	const char *field = *at;
+
+	if (field >= end || !memchr(field, '\0', (size_t)(end - field)))
+		return NULL;
+	*at += strlen(field) + 1;
+	return field;
+}
+
+static int parse_note(const char **at, const char *end, struct mlimg_notes *notes)
+{
+	enum mlimg_note_kind kind = end - *at > 2 ? kind_of(*at) : 0;
+	const char *fields[3];
+
+	*at += 2;
+	for (size_t i = 0; i < 3 && kind; i++) {
+		fields[i] = cut_field(at, end);
+		if (!fields[i])
+			kind = 0;
+	}
+	return kind ? mlimg_notes_add(notes, kind, fields[0], fields[1], "%s", fields[2])
+		    : -EUCLEAN;
+}
+
+int mlimg_notes_parse(const char *text, size_t size, struct mlimg_notes *notes)
+{
+	const char *at = memchr(text, '\n', size), *end = text + size;
+	struct mlimg_span number = {text + strlen(HEAD), 0};
+	uint64_t n_more;
+	int r = 0;
+
+	if (!at || (size_t)(at - text) < strlen(HEAD) || memcmp(text, HEAD, strlen(HEAD)) != 0)
+		return -EUCLEAN;
+	number.size = (size_t)(at++ - number.at);
+	if (!mlimg_lex_number(number, UINT32_MAX, &n_more))
+		return -EUCLEAN;
+	while (at < end && r == 0)
+		r = parse_note(&at, end, notes);
+	notes->n_more += n_more;
+	return r;
 }
 
 void mlimg_notes_done(struct mlimg_notes *notes)

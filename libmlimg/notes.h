@@ -11,8 +11,11 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/err.h"
+#include "libmlimg/manifest.h"
 
 #define MLIMG_NOTES_MAX 10000 /**< notes that are kept; more are counted only */
+#define MLIMG_NOTES_SIZE_MAX \
+	(16u << 20) /**< bytes of what mlimg_notes_put() writes: as many as are kept, with long paths */
 
 /** How much a note matters. */
 enum mlimg_note_kind {
@@ -54,6 +57,26 @@ const char *mlimg_note_kind_name(enum mlimg_note_kind kind);
 int mlimg_notes_add(struct mlimg_notes *notes, enum mlimg_note_kind kind, const char *path,
 	const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6))) MLIMG_MUST_CHECK;
+
+/**
+ * Write them, for a later boot to tell: a line "mlimg notes 1 MORE", where MORE is n_more; then for
+ * each note the first letter of its kind's name, a space, path, name and text, each with a NUL.
+ *
+ * @param notes  see there
+ * @param sink   gets the text
+ * @param ctx    handed to @p sink
+ */
+void mlimg_notes_put(const struct mlimg_notes *notes, mlimg_sink *sink, void *ctx);
+
+/**
+ * Read what was so written, by a stranger perhaps.
+ *
+ * @param text   a NUL is behind it
+ * @param size   its bytes
+ * @param notes  gets them
+ * @return       0; -EUCLEAN, after what was well formed; -ENOMEM
+ */
+int mlimg_notes_parse(const char *text, size_t size, struct mlimg_notes *notes) MLIMG_MUST_CHECK;
 
 /** Free what they own. */
 void mlimg_notes_done(struct mlimg_notes *notes);

@@ -116,6 +116,8 @@ static int load(struct planning *p)
 
 	if (r == 0 && p->has_failed)
 		r = no_memory(p, "");
+	if (r == 0 && p->in->loaded && p->in->loaded(p->upper, p->in->loaded_ctx) < 0)
+		r = no_memory(p, "");
 	if (r < 0)
 		return r;
 	p->fates = calloc(p->upper->n_entries + 1, sizeof(*p->fates));

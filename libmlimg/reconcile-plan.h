@@ -139,8 +139,14 @@ struct mlimg_reconcile_input {
 	bool reads_classes;
 	void (*left_out)(const struct mlimg_err *why, void *ctx); /**< as in class-files.h */
 	void *left_out_ctx;                                       /**< handed to @p left_out */
-	uint64_t generation;                                      /**< that the change leads to */
-	const char *from, *to;                                    /**< stack ids */
+	/**
+	 * Told of all that the upper has, before anything is decided; or NULL. @return 0, -ENOMEM,
+	 * which ends the planning
+	 */
+	int (*loaded)(const struct mlimg_manifest *upper, void *ctx);
+	void *loaded_ctx;      /**< handed to @p loaded */
+	uint64_t generation;   /**< that the change leads to */
+	const char *from, *to; /**< stack ids */
 	mlimg_reconcile_read_fn
 		*read_base; /**< reads a base text (base-texts.h); @p path means nothing to it */
 	mlimg_reconcile_read_fn *read_next; /**< reads a file of the new stack */

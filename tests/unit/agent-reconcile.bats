@@ -2,45 +2,12 @@
 # SPDX-License-Identifier: MIT
 # mlimg-agent prepare on another stack: the upper is brought into agreement, and back. Over directories in place of mounted layers.
 load ../lib/common
+load ../lib/agent
+load ../lib/stacks
 
 setup() {
-	DIR=$BATS_TEST_TMPDIR
-	RUN=$DIR/run/mlimg
-	USER_DIR=$RUN/user
-	UPPER=$USER_DIR/upper
-	PREPARE=(mlimg-agent prepare)
-	OPTIONS=(--union overlay)
-	mkdir -p "$RUN/layers" "$UPPER/etc" "$UPPER/usr/bin" "$USER_DIR/work" "$DIR"/{v1,v2}/{etc,usr/bin,var} "$DIR/empty"
-	local file
-	for file in stale conf both; do
-		printf '%s one\nb\nc\nd\ne\n' $file >"$DIR/v1/etc/$file"
-		printf '%s two\nb\nc\nd\ne\n' $file >"$DIR/v2/etc/$file"
-	done
-	echo program 1 >"$DIR/v1/usr/bin/program"
-	echo program 2 >"$DIR/v2/usr/bin/program"
-	echo gone >"$DIR/v1/etc/gone"
-	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
-	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
-	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
-}
-
-# on VERSION OPTION…: prepare on that system; commit too.
-on() {
-	local version=$1 id=$V1
-	shift
-	[ "$version" = v1 ] || id=$V2
-	rm -rf "$RUN/layers"
-	mkdir "$RUN/layers"
-	cp -r "$DIR/layer-$version" "$RUN/layers/0"
-	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
-	works "${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT" "$@"
-	said=$output
-	works mlimg-agent commit --root "$RUN"
-}
-
-# boot FILTER: out of boot.json
-boot() {
-	jq -rc "$1" "$RUN/boot.json"
+	stacks_setup
+	said=
 }
 
 # A user's changes on v1: a copy of what is there, an edit that fits the new one, one that does not, a program replaced, and a file of his own.
@@ -239,12 +206,6 @@ me:x:1000:1000::/:/bin/sh" "$(cat "$UPPER/etc/passwd")"
 me:x:1000:1000::/:/bin/sh" "$(cat "$UPPER/etc/passwd")"
 }
 
-# layers: V1 and V2 of v1/ and v2/ as they are now
-layers() {
-	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
-	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
-}
-
 D5=d:x:105:105::/:/bin/false
 D6=d:x:106:106::/:/bin/false
 N7=n:x:107:107::/:/bin/false
@@ -367,21 +328,6 @@ accounts_of_stacks() {
 	same "boot.json" '["none",3,null]' "$(boot '[.change, .generation, .reconcile]')"
 }
 
-# stanza NAME VERSION
-stanza() {
-	printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: %s\nMaintainer: m\nDescription: d\n\n' "$1" "$2"
-}
-
-# package VERSION: a system with dpkg's database of one package, tool
-packaged() {
-	local dir=$DIR/$1 info
-	info=$dir/var/lib/dpkg/info
-	mkdir -p "$info" "$dir/usr/share/tool"
-	stanza tool "$2" >"$dir/var/lib/dpkg/status"
-	echo "$2" >"$dir/usr/share/tool/version"
-	printf '%s\n' /. /usr /usr/share /usr/share/tool /usr/share/tool/version >"$info/tool.list"
-}
-
 @test "taken back, a package that came since is in the former status, and one that was removed is not" {
 	local dpkg=$UPPER/var/lib/dpkg
 	packaged v1 1
@@ -498,6 +444,7 @@ $USER_DIR: the user layer is in the form of 'overlay'; marks converted: 0" "$out
 	same "upper" "$before" "$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort)"
 	same "files" "base.manifest.1 base.texts.1 layer.json manifest state.json" "$(in_mlimg)"
 	same "state" "1 12.1" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	# shellcheck disable=SC2034 # of stacks.bash
 	PREPARE=(mlimg-agent prepare)
 	on v2
 	same "boot.json" '["changed","reconciled",3]' "$(boot '[.change, (.reconcile | .done, .dropped)]')"

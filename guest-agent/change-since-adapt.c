@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the former stack's things are to be like, where the user has changed no more than attributes
+ * of the newer one's since, or has copied a directory of it for the sake of what is in it; and where
+ * their owners have to give way to accounts of his.
+ */
+#include <string.h>
+
+#include "guest-agent/change-since-impl.h"
+#include "libmlimg/path.h"
+#include "libmlimg/reconcile.h"
+#include "libmlimg/upper-view.h"
+#include "libmlimg/whiteout.h"
+
+int since_note_adaptable(struct since *s, const char *path, const char *lower)
+{
+	struct since_adaptable *a;
+
+	if (mlimg_buffer_reserve(
+		    &s->adaptables, &s->adaptables_room, (s->n_adaptables + 1) * sizeof(*a)) < 0)
+		return since_no_memory(s);
+	a = &s->adaptables[s->n_adaptables];
+	a->path = path;
+	a->lower = mlimg_arena_strndup(s->arena, lower, strlen(lower));
+	if (!a->lower)
+		return since_no_memory(s);
+	s->n_adaptables++;
+	return 0;
+}
+
+/* @return @e with the numbers of the former stack */
+static int map(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena,
+	struct mlimg_entry *ret)
+{
+	return mlimg_owner_moves_apply(&s->accounts.upper, e, arena, ret) < 0 ? since_no_memory(s)
+									      : 0;
+}
+
+/* With the former stack's contents, in the place of the copy. */
+static int renew(struct since *s, const struct since_adaptable *a, const struct mlimg_entry *wanted,
+	const struct mlimg_entry *former)
+{
+	int r = since_clear(s, a->path);
+
+	if (r == 0)
+		r = since_make_way(s, a->path);
+	return r < 0 ? r : since_put_of_stack(s, wanted, former);
+}
+
+static int set(struct since *s, const struct mlimg_entry *e, const struct mlimg_entry *wanted)
+{
+	struct mlimg_undo_record record = {
+		.op = 's', .path = e->path, .entry = *e, .fresh = *wanted};
+
+	if (mlimg_entry_has_same_attrs(e, wanted))
+		return 0;
+	record.fresh.mtime_s = e->mtime_s;
+	record.fresh.mtime_ns = e->mtime_ns;
+	mlimg_change_extra_add(&s->then, &record);
+	return 0;
+}
+
+static int adapt(struct since *s, const struct since_adaptable *a, struct mlimg_arena *arena)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, a->path),
+				 *now = mlimg_manifest_find(s->now.manifest, a->lower),
+				 *former = mlimg_manifest_find(s->former.manifest, a->lower);
+	struct mlimg_entry base, mine;
+	struct mlimg_merged_entry merged;
+	size_t at;
+	int r;
+
+	/* What a step has taken from there is told as what has no place; names share attributes. */
+	if (!e || !former || former->type != e->type || e->hardlink ||
+		mlimg_path_map_get(&s->taken, a->path, &at) || mlimg_change_is_database(a->path))
+		return 0;
+	r = map(s, now, arena, &base);
+	if (r == 0)
+		r = map(s, e, arena, &mine);
+	if (r == 0 && mlimg_reconcile_merge(&base, former, &mine, arena, &merged) < 0)
+		r = since_no_memory(s);
+	if (r < 0)
+		return r;
+	if (mlimg_path_map_set(&s->adapted, a->path, 0) < 0)
+		return since_no_memory(s);
+	return merged.is_contents_next ? renew(s, a, &merged.entry, former)
+				       : set(s, e, &merged.entry);
+}
+
+int since_adapt(struct since *s)
+{
+	struct mlimg_arena *arena = mlimg_arena_new();
+	int r = arena ? 0 : since_no_memory(s);
+
+	for (size_t i = 0; i < s->n_adaptables && r == 0; i++)
+		r = adapt(s, &s->adaptables[i], arena);
+	mlimg_arena_free(arena);
+	return r;
+}
+
+/* --- owners in the former stack --- */
+
+/* @return whether the former stack's @e shows at its own path when the steps are taken back */
+static bool shows(const struct since *s, const struct mlimg_entry *e)
+{
+	struct mlimg_seen seen;
+
+	mlimg_upper_see(s->upper, s->former.manifest, e->path, &seen);
+	return seen.kind == MLIMG_SEEN_STACK && seen.has_lower &&
+		strcmp(seen.lower, e->path) == 0 && !mlimg_path_map_covers(&s->taken, e->path);
+}
+
+static int move_one(
+	struct since *s, const struct mlimg_entry *former, const struct mlimg_entry *wanted)
+{
+	int r = since_make_way(s, former->path);
+
+	if (r == 0 && former->type == MLIMG_DIR &&
+		mlimg_path_map_set(&s->dirs_done, former->path, 0) < 0)
+		r = since_no_memory(s);
+	return r < 0 ? r : since_put_of_stack(s, wanted, former);
+}
+
+int since_lowers(struct since *s)
+{
+	struct mlimg_arena *arena = mlimg_arena_new();
+	int r = arena ? 0 : since_no_memory(s);
+
+	for (size_t i = 1; i < s->former.manifest->n_entries && r == 0 &&
+		!mlimg_owner_moves_is_empty(&s->accounts.lower);
+		i++) {
+		const struct mlimg_entry *e = &s->former.manifest->entries[i];
+		struct mlimg_entry wanted;
+		int moved = mlimg_owner_moves_apply(&s->accounts.lower, e, arena, &wanted);
+
+		if (moved < 0)
+			r = since_no_memory(s);
+		else if (moved && !mlimg_change_is_database(e->path) && shows(s, e))
+			r = move_one(s, e, &wanted);
+	}
+	mlimg_arena_free(arena);
+	return r;
+}

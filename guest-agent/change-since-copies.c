@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies that the user has made since and has not changed, as a program does that opens a file for
+ * writing, or sets a mode that it has: on the former stack they would show what the newer one has.
+ * What he has changed of others are attributes alone (change-since-adapt.c).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-agent/change-since-impl.h"
+#include "guest-agent/lowers.h"
+#include "guest-agent/upper-list.h"
+#include "libmlimg/class-files.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/path.h"
+#include "libmlimg/reconcile.h"
+#include "libmlimg/upper-view.h"
+#include "libmlimg/whiteout.h"
+
+struct copies {
+	struct since *s;
+	struct mlimg_upper_list had; /* what the upper had before the change */
+	struct mlimg_path_map gone;  /* what the change has taken away */
+	struct mlimg_upper_dir upper;
+	struct mlimg_path_classes *classes;
+	const char *kept; /* what was looked at last and stays: the next one in the manifest */
+};
+
+/* @return 0; 1 when it is not known what the upper had, so that nothing is new; -ENOMEM */
+static int read_list(struct copies *c)
+{
+	mlimg_autofree char *text = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t size;
+	int r = mlimg_read_beneath(
+		c->s->c->undo_fd, MLIMG_CHANGE_PATHS, MLIMG_UPPER_LIST_MAX, &text, &size, &err);
+
+	if (r == 0)
+		r = mlimg_upper_list_parse(text, size, &c->had, &err);
+	if (r == -ENOMEM)
+		return since_no_memory(c->s);
+	return r < 0;
+}
+
+/* Of the former stack, whose layers need not be there: its texts are. */
+static int read_former(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
+	void *ctx, char **ret_data, size_t *ret_size)
+{
+	const struct since *s = ctx;
+	const struct mlimg_base_text *text = mlimg_base_texts_find(&s->former.texts, digest);
+
+	if (!text)
+		return s->c->call->lowers ? mlimg_lowers_read(s->c->call->lowers, path, digest, max,
+						    ret_data, ret_size)
+					  : -ENOENT;
+	if (text->size > max)
+		return -EFBIG;
+	*ret_data = strndup(text->data, text->size);
+	*ret_size = text->size;
+	return *ret_data ? 0 : -ENOMEM;
+}
+
+static int read_classes(struct copies *c)
+{
+	struct since *s = c->s;
+	const struct mlimg_class_files files = {.stack = s->former.manifest,
+		.before = s->now.manifest,
+		.mine = s->upper,
+		.upper = &c->upper.source,
+		.read = read_former,
+		.read_ctx = s};
+
+	c->classes = mlimg_path_classes_new();
+	return c->classes ? mlimg_class_files_read(&files, c->classes, s->err) : since_no_memory(s);
+}
+
+/* @return whether the step has taken it away; a directory only if nothing was left in it */
+static int is_gone(struct since *s, size_t n, const struct mlimg_undo_record *record)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+
+	if (record->op != 'e')
+		return record->op == 'o' || record->op == 'a';
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	return mlimg_change_has(s->c->taken_fd, slot);
+}
+
+static int note_gone(struct copies *c)
+{
+	struct mlimg_undo_record record;
+	struct since *s = c->s;
+	int r = 0;
+
+	for (size_t n = 0; n < s->log->n_records && r >= 0; n++) {
+		r = mlimg_undo_log_get(s->log, n, &record, s->err);
+		if (r < 0)
+			return r;
+		r = is_gone(s, n, &record);
+		if (r < 0)
+			return mlimg_err_set(s->err, r, "look at what was '/%s'", record.path);
+		if (r > 0 && mlimg_path_map_set(&c->gone, record.path, n) < 0)
+			return since_no_memory(s);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* @return whether the upper has it since the change */
+static bool is_new(const struct copies *c, const char *path)
+{
+	size_t n;
+
+	return !mlimg_path_map_get(&c->s->put, path, &n) &&
+		(!mlimg_upper_list_has(&c->had, path) || mlimg_path_map_covers(&c->gone, path));
+}
+
+bool since_lower_of(const struct since *s, const char *path, char ret_lower[MLIMG_PATH_MAX + 1])
+{
+	const char *name = mlimg_path_name(path);
+	char dir[MLIMG_PATH_MAX + 1];
+	struct mlimg_seen seen = {.has_lower = true};
+
+	if (name > path) {
+		memcpy(dir, path, (size_t)(name - path - 1));
+		dir[name - path - 1] = '\0';
+		mlimg_upper_see(s->upper, s->now.manifest, dir, &seen);
+	}
+	if (!seen.has_lower || strlen(seen.lower) + 1 + strlen(name) > MLIMG_PATH_MAX)
+		return false;
+	mlimg_path_join(ret_lower, seen.lower, name, strlen(name));
+	return true;
+}
+
+/* --- what goes --- */
+
+static int take(struct since *s, const struct mlimg_entry *e)
+{
+	struct mlimg_undo_record record = {
+		.op = 'e', .path = e->path, .entry = *e, .parts = MLIMG_UNDO_MAIN};
+
+	if (e->type != MLIMG_DIR)
+		return since_clear(s, e->path);
+	mlimg_change_extra_add(&s->first, &record);
+	if (mlimg_path_map_set(&s->first_done, e->path, 0) < 0)
+		return since_no_memory(s);
+	return since_touch(s, e->path);
+}
+
+/* @return 1 when it has the contents of the newer stack's, which are read if need be; 0; -ENOMEM */
+static int has_same_contents(struct copies *c, struct mlimg_entry *e, const struct mlimg_entry *now)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r;
+
+	if (!now || now->type != e->type || now->size_bytes != e->size_bytes)
+		return 0;
+	if (e->type == MLIMG_FILE && e->size_bytes) {
+		if (!now->has_digest)
+			return 0;
+		r = c->upper.source.digest(&c->upper.source, e->path, e->digest, &err);
+		if (r < 0)
+			return r == -ENOMEM ? since_no_memory(c->s) : 0;
+		e->has_digest = true;
+	}
+	return mlimg_reconcile_has_same_contents(e, now);
+}
+
+/* A directory in which something stays does, too; and what makes it another than the stack's. */
+static bool is_plain_dir(const struct copies *c, const struct mlimg_entry *e)
+{
+	return !mlimg_entry_is_opaque(e) && !mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT) &&
+		!(c->kept && mlimg_path_is_below(c->kept, e->path));
+}
+
+/* @return 1 when what is new in the upper goes, 0 when it stays, -ENOMEM */
+static int judge(struct copies *c, struct mlimg_entry *e)
+{
+	struct since *s = c->s;
+	char lower[MLIMG_PATH_MAX + 1];
+	const struct mlimg_entry *now;
+	int r;
+
+	if (!since_lower_of(s, e->path, lower) ||
+		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP)
+		return 0;
+	/* Whether a database is to be there the merge decides. */
+	if (mlimg_entry_is_whiteout(e))
+		return !mlimg_change_is_database(e->path) &&
+			!mlimg_manifest_find(s->former.manifest, lower);
+	now = mlimg_manifest_find(s->now.manifest, lower);
+	r = e->type == MLIMG_DIR ? now && now->type == MLIMG_DIR : has_same_contents(c, e, now);
+	if (r <= 0)
+		return r;
+	if (mlimg_entry_has_same_attrs(e, now) && (e->type != MLIMG_DIR || is_plain_dir(c, e)))
+		return 1;
+	return since_note_adaptable(s, e->path, lower);
+}
+
+/* From the end, so that a directory comes after all that is in it. What goes is no more in the manifest then. */
+static int judge_all(struct copies *c)
+{
+	struct mlimg_manifest *upper = c->s->upper;
+	mlimg_autofree bool *goes = calloc(upper->n_entries + 1, sizeof(*goes));
+	size_t n = 0, at;
+	int r = goes ? 0 : since_no_memory(c->s);
+
+	for (size_t i = upper->n_entries; i-- > 0 && r == 0;) {
+		struct mlimg_entry *e = &upper->entries[i];
+
+		if (mlimg_path_map_get(&c->s->first_done, e->path, &at)) {
+			goes[i] = true;
+			continue;
+		}
+		r = *e->path && is_new(c, e->path) ? judge(c, e) : 0;
+		if (r > 0) {
+			goes[i] = true;
+			r = take(c->s, e);
+		} else {
+			c->kept = e->path;
+		}
+	}
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < upper->n_entries; i++)
+		if (!goes[i])
+			upper->entries[n++] = upper->entries[i];
+	upper->n_entries = n;
+	return 0;
+}
+
+int since_copies(struct since *s)
+{
+	struct copies c = {.s = s};
+	int r = read_list(&c);
+
+	if (r)
+		return r < 0 ? r : 0;
+	mlimg_upper_dir_init(&c.upper, s->c->upper_fd, s->c->is_unionfs);
+	r = read_classes(&c);
+	if (r == 0)
+		r = note_gone(&c);
+	if (r == 0)
+		r = judge_all(&c);
+	mlimg_path_classes_free(c.classes);
+	mlimg_upper_list_done(&c.had);
+	mlimg_path_map_done(&c.gone);
+	return r;
+}

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Two versions of a system as directories in place of mounted layers, and a user layer that mlimg-agent prepares on them. With agent.bash.
+
+stacks_setup() {
+	DIR=$BATS_TEST_TMPDIR
+	RUN=$DIR/run/mlimg
+	USER_DIR=$RUN/user
+	UPPER=$USER_DIR/upper
+	PREPARE=(mlimg-agent prepare)
+	OPTIONS=(--union overlay)
+	mkdir -p "$RUN/layers" "$UPPER/etc" "$UPPER/usr/bin" "$USER_DIR/work" "$DIR"/{v1,v2}/{etc,usr/bin,var} "$DIR/empty"
+	local file
+	for file in stale conf both; do
+		printf '%s one\nb\nc\nd\ne\n' $file >"$DIR/v1/etc/$file"
+		printf '%s two\nb\nc\nd\ne\n' $file >"$DIR/v2/etc/$file"
+	done
+	echo program 1 >"$DIR/v1/usr/bin/program"
+	echo program 2 >"$DIR/v2/usr/bin/program"
+	echo gone >"$DIR/v1/etc/gone"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+}
+
+# on VERSION OPTION…: prepare on that system; commit too.
+on() {
+	local version=$1 id=$V1
+	shift
+	[ "$version" = v1 ] || id=$V2
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	cp -r "$DIR/layer-$version" "$RUN/layers/0"
+	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
+	works "${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT" "$@"
+	# shellcheck disable=SC2154,SC2034 # works sets the one, and a test looks at the other
+	said=$output
+	commit
+}
+
+# layers: V1 and V2 of v1/ and v2/ as they are now
+layers() {
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+}
+
+# stanza NAME VERSION
+stanza() {
+	printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: %s\nMaintainer: m\nDescription: d\n\n' "$1" "$2"
+}
+
+# package VERSION: a system with dpkg's database of one package, tool
+packaged() {
+	local dir=$DIR/$1 info
+	info=$dir/var/lib/dpkg/info
+	mkdir -p "$info" "$dir/usr/share/tool"
+	stanza tool "$2" >"$dir/var/lib/dpkg/status"
+	echo "$2" >"$dir/usr/share/tool/version"
+	printf '%s\n' /. /usr /usr/share /usr/share/tool /usr/share/tool/version >"$info/tool.list"
+}

@@ -1,0 +1,267 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The last change of the stack taken back, when the user has copied, removed or merged things since.
+load ../lib/common
+load ../lib/agent
+load ../lib/stacks
+
+setup() {
+	stacks_setup
+}
+
+# copy PATH…: of v2, into the upper, as overlayfs copies what is opened for writing
+copy() {
+	local path time
+	time=$(stat -c %.Y "$UPPER")
+	for path; do
+		(cd "$DIR/v2" && cp -a --parents "$path" "$UPPER")
+	done
+	touch -d "@$time" "$UPPER"
+}
+
+# hide PATH: as the driver does it
+hide() {
+	if [ "${OPTIONS[1]}" = unionfs ]; then
+		mkdir -p "$UPPER/.unionfs-fuse/$(dirname "$1")"
+		: >"$UPPER/.unionfs-fuse/$1_HIDDEN~"
+	else
+		mkdir -p "$UPPER/$(dirname "$1")"
+		mknod "$UPPER/$1" c 0 0
+	fi
+}
+
+# upper: what is in it, but for directories of marks
+upper() {
+	(cd "$UPPER" && find . -mindepth 1 ! \( -path './.unionfs-fuse*' -type d \) -printf '%P\n' | sort | xargs)
+}
+
+# What only v2 has: a directory with two files, and one in /etc; d is another directory in each.
+copies_of_stacks() {
+	mkdir -p "$DIR"/v{1,2}/usr/share/d "$DIR/v2/usr/share/new"
+	echo new | tee "$DIR/v2/etc/new" "$DIR/v2/usr/share/new/a" >"$DIR/v2/usr/share/new/b"
+	echo 1 >"$DIR/v1/usr/share/d/file"
+	echo 2 >"$DIR/v2/usr/share/d/file"
+	chmod 700 "$DIR/v1/usr/share/d"
+	chmod 750 "$DIR/v2/usr/share/d"
+	echo 127.0.0.1 >"$DIR/v1/etc/hostname"
+	echo 127.0.0.2 >"$DIR/v2/etc/hostname"
+	rm -rf "${UPPER:?}"/*
+	layers
+}
+
+@test "taken back, copies of the newer stack that nobody changed do not stay" {
+	need root
+	local driver
+	copies_of_stacks
+	for driver in overlay unionfs; do
+		OPTIONS=(--union "$driver")
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		on v2
+		# Opened for writing; touched; in a directory that v1 has not; the same mode again; a name that stays the user's in any case.
+		copy etc/conf etc/new usr/bin/program usr/share/new/a usr/share/d/file etc/hostname
+		touch -d @5 "$UPPER/etc/conf"
+		on v1
+		same "upper on v1 ($driver)" "etc etc/hostname" "$(upper)"
+		same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+		same "boot.json" '["rolled-back",5,[]]' "$(boot '[.reconcile.done, .reconcile.dropped, .notes]')"
+		same "report" '[["etc/conf","stale","config","dropped"],["etc/new","stale","config","dropped"],["usr/bin/program","stale","owned","dropped"]]' \
+			"$(jq -c '.entries | map([.path, .verdict, .class, .done]) | sort | [.[] | select(.[0] | startswith("usr/share") | not)]' "$USER_DIR/mlimg/reports/3.json")"
+	done
+}
+
+@test "taken back, what the user wrote stays, and is on what the former stack has" {
+	need root
+	copies_of_stacks
+	on v1
+	on v2
+	copy etc/conf usr/share/new/a usr/share/new/b usr/share/d/file
+	echo mine >>"$UPPER/etc/conf"
+	echo mine >"$UPPER/usr/share/new/b"
+	echo mine >"$UPPER/usr/share/d/own"
+	# v1's other contents with the mode that the user gave it; and the directory as v1 has it.
+	copy usr/bin/program
+	chmod 4711 "$UPPER/usr/bin/program"
+	on v1
+	same "upper on v1" "etc etc/conf usr usr/bin usr/bin/program usr/share usr/share/d usr/share/d/own usr/share/new usr/share/new/b" "$(upper)"
+	same "contents" "mine mine mine program 1" "$(cd "$UPPER" && tail -qn 1 etc/conf usr/share/new/b usr/share/d/own usr/bin/program | xargs)"
+	same "modes" "4711 700" "$(cd "$UPPER" && stat -c %a usr/bin/program usr/share/d | xargs)"
+	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+	same "notes" "[]" "$(boot .notes)"
+}
+
+@test "taken back, what the change had set aside or dropped returns where there is but an unchanged copy" {
+	local before
+	on v1
+	echo mine >"$UPPER/usr/bin/program"
+	cp "$DIR/v1/etc/stale" "$UPPER/etc/stale"
+	before=$(treelist "$UPPER")
+	on v2
+	same "aside on v2" mine "$(cat "$USER_DIR/mlimg/aside/2/usr/bin/program")"
+	copy usr/bin/program etc/stale
+	on v1
+	same "upper" "$before" "$(treelist "$UPPER")"
+	same "aside" "" "$(find "$USER_DIR/mlimg/aside/2" -type f)"
+}
+
+@test "taken back, whiteouts of what only the newer stack had go, others stay" {
+	need root
+	local driver hidden
+	copies_of_stacks
+	for driver in overlay unionfs; do
+		OPTIONS=(--union "$driver")
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		on v2
+		hide etc/new
+		hide etc/conf
+		on v1
+		hidden="etc etc/conf"
+		[ $driver = overlay ] || hidden=.unionfs-fuse/etc/conf_HIDDEN~
+		same "upper on v1 ($driver)" "$hidden" "$(upper)"
+	done
+}
+
+@test "taken back without a whole list of what the upper had, copies stay as they are" {
+	local how
+	for how in missing damaged; do
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		on v2
+		copy etc/conf
+		if [ $how = missing ]; then
+			rm "$USER_DIR/mlimg/undo/2/paths"
+		else
+			printf x >>"$USER_DIR/mlimg/undo/2/paths"
+		fi
+		on v1
+		same "upper, list $how" "etc etc/conf" "$(upper)"
+		same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	done
+}
+
+D5=d:x:105:105::/:/bin/false
+MY5=my:x:105:105::/:/bin/false
+
+@test "taken back, files of an account that has to give way to the user's get its number" {
+	need root
+	echo $D5 >"$DIR/v1/etc/passwd"
+	echo d:x:105: >"$DIR/v1/etc/group"
+	: >"$DIR/v2/etc/passwd"
+	: >"$DIR/v2/etc/group"
+	mkdir -p "$DIR/v1/var/lib/d/below"
+	echo d >"$DIR/v1/var/lib/d/below/file"
+	ln -s file "$DIR/v1/var/lib/d/below/link"
+	chown -hR 105:105 "$DIR/v1/var/lib/d"
+	layers
+	on v1
+	on v2
+	mkdir -p "$UPPER/etc"
+	echo $MY5 >"$UPPER/etc/passwd"
+	echo my:x:105: >"$UPPER/etc/group"
+	echo mine >"$UPPER/etc/own"
+	chown 105:105 "$UPPER/etc/own"
+	on v1
+	same "accounts" "d:x:999:999::/:/bin/false $MY5" "$(sort "$UPPER/etc/passwd" | xargs)"
+	same "owners" "105:105 999:999 999:999 999:999 999:999" \
+		"$(cd "$UPPER" && stat -c %u:%g etc/own var/lib/d var/lib/d/below var/lib/d/below/file var/lib/d/below/link | xargs)"
+	same "contents" "d file" "$(cat "$UPPER/var/lib/d/below/file") $(readlink "$UPPER/var/lib/d/below/link")"
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+}
+
+# packages_of_stacks: both have a package, gone, besides
+packages_of_stacks() {
+	local i
+	packaged v1 1
+	packaged v2 2
+	for i in 1 2; do
+		mkdir -p "$DIR/v$i/usr/share/gone"
+		stanza gone $i >>"$DIR/v$i/var/lib/dpkg/status"
+		echo $i >"$DIR/v$i/usr/share/gone/file"
+		printf '%s\n' /. /usr /usr/share /usr/share/gone /usr/share/gone/file >"$DIR/v$i/var/lib/dpkg/info/gone.list"
+	done
+	echo only in 1 >"$DIR/v1/usr/share/gone/old"
+	echo /usr/share/gone/old >>"$DIR/v1/var/lib/dpkg/info/gone.list"
+	layers
+}
+
+# new_package: on v2 the user installs a package and purges another
+new_package() {
+	local dpkg=$UPPER/var/lib/dpkg
+	mkdir -p "$dpkg/info" "$UPPER/usr/share"/{new,gone}
+	{
+		stanza tool 2
+		stanza new 1
+	} >"$dpkg/status"
+	echo new >"$UPPER/usr/share/new/file"
+	printf '%s\n' /. /usr /usr/share /usr/share/new /usr/share/new/file >"$dpkg/info/new.list"
+	mknod "$UPPER/usr/share/gone/file" c 0 0
+	mknod "$dpkg/info/gone.list" c 0 0
+}
+
+@test "mlimg-agent rollback: what needs the former layers is refused without them, and done with them" {
+	local before
+	need root
+	packages_of_stacks
+	on v1
+	on v2
+	new_package
+	before=$(treelist "$UPPER" && find "$USER_DIR/mlimg" | sort)
+	fails 1 "mlimg-agent: $USER_DIR: user/mlimg: the former stack's layers are needed for what was written since: mount them beneath one directory, and name it with --root" \
+		mlimg-agent rollback "$USER_DIR"
+	same "user layer" "$before" "$(treelist "$UPPER" && find "$USER_DIR/mlimg" | sort)"
+	fails 3 "mlimg-agent: $USER_DIR: $RUN: layers/0: id $V1 is wanted, this is 'debian' 12.2 with id $V2" \
+		mlimg-agent rollback --root "$RUN" "$USER_DIR"
+	rm -rf "$RUN/layers/0"
+	cp -r "$DIR/layer-v1" "$RUN/layers/0"
+	ln -s "$DIR/v1" "$RUN/layers/0/rootfs"
+	works mlimg-agent rollback --root "$RUN" "$USER_DIR"
+	[[ $output == *"written since, and merged: /var/lib/dpkg/status"* ]]
+	same "packages" "tool 1 new 1" "$(awk '/^(Package|Version)/ { print $2 }' "$UPPER/var/lib/dpkg/status" | xargs)"
+	same "hidden" "file old" "$(cd "$UPPER/usr/share/gone" && find . -type c -printf '%P\n' | sort | xargs)"
+	on v1
+	same "boot.json" '["none",3,null]' "$(boot '[.change, .generation, .reconcile]')"
+}
+
+# killed CALLS COMMAND…: stopped at that call that writes
+killed() {
+	local status=0
+	stop-at "$1" "${@:2}" 3>/dev/null >/dev/null 2>&1 || status=$?
+	[ "$status" -eq 137 ] || [ "$status" -eq 0 ]
+}
+
+@test "what merging has to tell is told by the boot that ends a change or its way back" {
+	local wanted calls at n=0
+	need root
+	packages_of_stacks
+	on v1
+	on v2
+	new_package
+	# A package that the former stack cannot have.
+	sed -i 's/^Package: new$/&\nDepends: tool (>= 2)/' "$UPPER/var/lib/dpkg/status"
+	cp -a "$USER_DIR" "$DIR/start"
+	on v1
+	wanted=$(boot '.notes[]')
+	[[ $wanted == *tool* ]]
+	rm -rf "$USER_DIR"
+	cp -a "$DIR/start" "$USER_DIR"
+	calls=$(stop-at - mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT" 3>&1 >/dev/null)
+	for at in $((calls / 2)) $((calls * 5 / 8)) $((calls * 3 / 4)) $((calls * 7 / 8)); do
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
+		killed "$at" mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT"
+		[ -e "$USER_DIR/mlimg/reconcile.plan" ] || continue
+		n=$((n + 1))
+		on v1
+		same "notes, stopped at call $at of $calls" "$wanted
+the rollback to generation 3, which an earlier boot had begun, was ended" "$(boot '.notes[]')"
+		grep -q "tool (>= 2)" "$USER_DIR/mlimg/reports/3.txt"
+	done
+	[ $n -gt 0 ]
+}
