@@ -27,15 +27,20 @@ static const char help_text[] =
 	"  reports [N]     what became of your files when the stack changed; of\n"
 	"                  generation N all of it\n"
 	"  conflicts       what was set aside or put beside then, and is still there\n"
+	"  export FILE     what you have changed as a tar, of which mlimg-mkfs makes a\n"
+	"                  software layer; '-' is standard output\n"
 	"\n"
 	"Commands that change something:\n"
 	"  pin PATH...     leave it as it is whenever the stack changes; without PATH\n"
 	"                  list what is pinned\n"
 	"  unpin PATH...   no longer\n"
+	"  copy-up PATH... make a copy of your own of what a layer has there\n"
 	"\n"
 	"Options:\n"
 	"  -u, --text      diff: also what differs in texts\n"
 	"      --all       diff: also directories that only hold what was changed\n"
+	"  -r, --recursive  copy-up: also what is below PATH\n"
+	"      --force     export: replace FILE (default: refuse)\n"
 	"      --depth N   du: at most N levels below PATH (default: 2)\n"
 	"      --json      print JSON (default: text)\n"
 	"      --root DIR  where the layers are mounted (default: " MLIMG_VIEW_ROOT ")\n"
@@ -59,6 +64,8 @@ static const struct option long_options[] = {
 	{"all", no_argument, NULL, ROW(ALL)},
 	{"text", no_argument, NULL, ROW(TEXT)},
 	{"depth", required_argument, NULL, ROW(DEPTH)},
+	{"recursive", no_argument, NULL, ROW(RECURSIVE)},
+	{"force", no_argument, NULL, ROW(FORCE)},
 	{"root", required_argument, NULL, ROW(ROOT)},
 	{"merged", required_argument, NULL, ROW(MERGED)},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -87,6 +94,8 @@ static const struct command commands[] = {
 	{"reports", mlimg_cmd_reports, false, 0, 1, NULL, ANY},
 	{"conflicts", mlimg_cmd_conflicts, false, 0, 0, NULL, ANY},
 	{"pin", mlimg_cmd_pin, false, 0, INT_MAX, NULL, ANY},
+	{"export", mlimg_cmd_export, true, 1, 1, "a file", BIT(FORCE) | ANY},
+	{"copy-up", mlimg_cmd_copy_up, false, 1, INT_MAX, "a path", BIT(RECURSIVE) | ANY},
 	{"unpin", mlimg_cmd_unpin, false, 1, INT_MAX, "a path", ANY},
 };
 
@@ -153,9 +162,10 @@ int main(int argc, char **argv)
 
 	if (!view && mlimg_err_set(&err, ENOMEM, "begin") < 0)
 		return mlimg_cli_fail(PROG, &err);
-	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "uh", long_options)) != -1) {
+	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "urh", long_options)) != -1) {
 		switch (opt) {
 		case 'u': opt = OPT_BASE + MLIMG_CMD_TEXT; break;
+		case 'r': opt = OPT_BASE + MLIMG_CMD_RECURSIVE; break;
 		case OPT_HELP: return mlimg_cli_help(PROG, help_text);
 		case OPT_VERSION: return mlimg_cli_version(PROG);
 		case '?': return MLIMG_EXIT_USAGE;

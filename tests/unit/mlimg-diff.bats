@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# mlimg diff over directories in place of mounted layers; with the kernel's overlay: ../root/mlimg.bats.
+# mlimg diff over directories in place of mounted layers; with the kernel's overlay: ../root/user-command.bats.
 load ../lib/common
 load ../lib/mlimg
 

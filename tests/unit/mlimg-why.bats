@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# mlimg why, du, reports, conflicts, pin and unpin over directories in place of mounted layers; with the kernel's overlay: ../root/mlimg.bats.
+# mlimg why, du, reports, conflicts, pin and unpin over directories in place of mounted layers; with the kernel's overlay: ../root/user-command.bats.
 load ../lib/common
 load ../lib/mlimg
 
@@ -35,6 +35,7 @@ in_conflict() {
 
 # since: output without what the clock says.
 since() {
+	# shellcheck disable=SC2001
 	sed 's/[0-9]\{4\}-[0-9][0-9]-[0-9][0-9] [0-9:]\{8\}/TIME/' <<<"$output"
 }
 
