@@ -14,8 +14,6 @@
 #include "libmlimg/path.h"
 #include "libmlimg/whiteout.h"
 
-#define BESIDE_MAX 100 /* names that are tried for a new file beside the user's */
-
 static int refuse(struct staging *s, const struct mlimg_plan_op *op, const char *why)
 {
 	return mlimg_err_refuse(
@@ -56,30 +54,29 @@ static int is_dir(struct staging *s, const char *path)
 }
 
 /*
- * That @path can be put there by a step: it has a directory, and no step before has put something
- * at it. When the steps are carried out it is too late to find that out. unionfs-fuse's marks need
- * no directory.
+ * A step will put something at the operation's path, if that can be: it has a directory, and no
+ * step before has put something there. When the steps are carried out it is too late to find that
+ * out. unionfs-fuse's marks need no directory.
  *
  * @return 0, -EUCLEAN, -errno
  */
-static int check_place(
-	struct staging *s, const struct mlimg_plan_op *op, const char *path, bool is_marker)
+static int claim(struct staging *s, const struct mlimg_plan_op *op, enum mlimg_type type)
 {
-	size_t size = (size_t)(mlimg_path_name(path) - path), type;
-	mlimg_autofree char *dir = strndup(path, size ? size - 1 : 0);
+	size_t size = (size_t)(mlimg_path_name(op->path) - op->path), was;
+	mlimg_autofree char *dir = strndup(op->path, size ? size - 1 : 0);
 	int r = 1;
 
 	if (!dir)
 		return stage_no_memory(s);
-	if (mlimg_path_map_get(&s->made, path, &type))
+	if (mlimg_path_map_get(&s->made, op->path, &was))
 		return refuse(s, op, "an operation before has put");
-	if (mlimg_path_map_get(&s->made, dir, &type))
-		r = type == MLIMG_DIR;
-	else if (size && !is_marker)
+	if (mlimg_path_map_get(&s->made, dir, &was))
+		r = was == MLIMG_DIR;
+	else if (size && !(s->c.is_unionfs && op->verb == MLIMG_PLAN_HIDE))
 		r = mlimg_path_map_covers(&s->gone, dir) ? 0 : is_dir(s, dir);
-	if (r < 0)
-		return r;
-	return r ? 0 : refuse(s, op, "has no directory");
+	if (r <= 0)
+		return r < 0 ? r : refuse(s, op, "has no directory");
+	return mlimg_path_map_set(&s->made, op->path, type) < 0 ? stage_no_memory(s) : 0;
 }
 
 /* --- times --- */
@@ -169,22 +166,16 @@ static int make_other(int fd, const char *slot, const struct mlimg_entry *entry)
 static int make_slot(
 	struct staging *s, const struct mlimg_plan_op *op, const struct mlimg_entry *entry)
 {
-	bool is_marker = s->c.is_unionfs && mlimg_entry_is_whiteout(entry);
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	struct mlimg_change *c = &s->c;
-	int r = check_place(s, op, entry->path, is_marker);
+	int r = mlimg_change_step(c);
 
-	if (r < 0)
-		return r;
-	if (mlimg_path_map_set(&s->made, entry->path, entry->type) < 0)
-		return stage_no_memory(s);
-	r = mlimg_change_step(c);
 	if (r < 0)
 		return mlimg_err_set(s->err, r, "stopped");
 	mlimg_change_slot(s->n, MLIMG_UNDO_MAIN, slot);
 	if (entry->type == MLIMG_FILE)
 		r = make_file(s, slot, op);
-	else if (is_marker)
+	else if (c->is_unionfs && mlimg_entry_is_whiteout(entry))
 		r = mknodat(c->new_fd, slot, S_IFREG | 0600, 0) < 0
 			? mlimg_err_set(s->err, errno, "make '/%s'", entry->path)
 			: 0;
@@ -261,7 +252,9 @@ static int hide(struct staging *s, const struct mlimg_plan_op *op)
 		return refuse(s, op, "is still there");
 	if (parts & MLIMG_UNDO_MARKER)
 		return 0;
-	r = make_slot(s, op, &record.entry);
+	r = claim(s, op, record.entry.type);
+	if (r == 0)
+		r = make_slot(s, op, &record.entry);
 	if (r < 0)
 		return r;
 	stage_emit(s, &record);
@@ -289,13 +282,9 @@ static int set_attributes(struct staging *s, const struct mlimg_plan_op *op)
 	const struct mlimg_entry *e = op->entry;
 	struct mlimg_undo_record record = {.op = 's', .path = op->path};
 	struct mlimg_change_place at;
-	size_t was;
 	int r = mlimg_path_map_covers(&s->gone, op->path) ? -ENOENT
 							  : mlimg_change_find(&s->c, op->path, &at);
 
-	/* What it was meant for has given way to a newer one, which has its attributes already. */
-	if (mlimg_path_map_get(&s->beside, op->path, &was))
-		return 0;
 	if (r == 0)
 		r = mlimg_entry_at_read(
 			&s->c.reader, at.fd, at.name, op->path, false, &record.entry);
@@ -342,14 +331,17 @@ static int close_dir(struct staging *s, const struct mlimg_plan_op *op)
 	return r;
 }
 
-/* @path: in the upper, which is not always the entry's */
-static int put(struct staging *s, const struct mlimg_plan_op *op, char *path)
+/* What is there gives way, but not to what is only to lie beside something else. */
+static int put(struct staging *s, const struct mlimg_plan_op *op)
 {
+	char *path = op->path; /* in the upper, which is not always the entry's */
 	struct mlimg_undo_record record = {.op = 'i', .path = path, .entry = *op->entry};
 	int parts = parts_at(s, path), r;
 
 	if (parts < 0)
 		return parts;
+	if (parts & MLIMG_UNDO_MAIN && op->verb == MLIMG_PLAN_PUT_BESIDE)
+		return refuse(s, op, "is still there");
 	parts &= ~MLIMG_UNDO_MARKERS;
 	r = parts ? is_dir(s, path) : 0;
 	if (r)
@@ -367,60 +359,13 @@ static int put(struct staging *s, const struct mlimg_plan_op *op, char *path)
 		record.entry.has_digest = true;
 		memcpy(record.entry.digest, blob->digest, sizeof(blob->digest));
 	}
-	r = make_slot(s, op, &record.entry);
+	r = claim(s, op, record.entry.type);
+	if (r == 0)
+		r = make_slot(s, op, &record.entry);
 	if (r < 0)
 		return r;
 	stage_emit(s, &record);
 	return touch(s, path);
-}
-
-/*
- * @return the name beside @path with that number: NAME.mlimg-new, NAME.mlimg-new.1; NULL where it
- * would be too long, or without memory
- */
-static char *name_beside(struct staging *s, const char *path, unsigned number, int *ret)
-{
-	char suffix[sizeof(MLIMG_PLAN_NEW_SUFFIX) + 12], *beside = NULL;
-
-	snprintf(suffix, sizeof(suffix),
-		number ? MLIMG_PLAN_NEW_SUFFIX ".%u" : MLIMG_PLAN_NEW_SUFFIX, number);
-	*ret = 0;
-	if (strlen(mlimg_path_name(path)) + strlen(suffix) > MLIMG_NAME_MAX ||
-		strlen(path) + strlen(suffix) > MLIMG_PATH_MAX)
-		return NULL;
-	if (asprintf(&beside, "%s%s", path, suffix) < 0) {
-		*ret = stage_no_memory(s);
-		return NULL;
-	}
-	return beside;
-}
-
-/*
- * A name that would be too long has no place for another one beside it; the report has the
- * conflict. A directory of that name is somebody's, and stays: the next name is taken.
- */
-static int put_beside(struct staging *s, const struct mlimg_plan_op *op)
-{
-	int r = 1;
-
-	for (unsigned number = 0; number < BESIDE_MAX; number++) {
-		mlimg_autofree char *path = name_beside(s, op->path, number, &r);
-
-		if (!path)
-			return r;
-		r = parts_at(s, path);
-		if (r > 0)
-			r = is_dir(s, path);
-		if (r < 0)
-			return r;
-		if (r > 0)
-			continue;
-		r = put(s, op, path);
-		if (r == 0 && mlimg_path_map_set(&s->beside, path, 0) < 0)
-			r = stage_no_memory(s);
-		return r;
-	}
-	return 0;
 }
 
 static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
@@ -439,7 +384,9 @@ static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
 		return r ? (r < 0 ? r : 0) : refuse(s, op, "is something else");
 	}
 	record.entry.path = op->path;
-	r = make_slot(s, op, &record.entry);
+	r = claim(s, op, record.entry.type);
+	if (r == 0)
+		r = make_slot(s, op, &record.entry);
 	if (r < 0)
 		return r;
 	stage_emit(s, &record);
@@ -457,8 +404,7 @@ int stage_op(struct staging *s, const struct mlimg_plan_op *op)
 	case MLIMG_PLAN_CLOSE: return close_dir(s, op);
 	case MLIMG_PLAN_HIDE: return hide(s, op);
 	case MLIMG_PLAN_SET_ATTRS: return set_attributes(s, op);
-	case MLIMG_PLAN_PUT_BESIDE: return put_beside(s, op);
 	case MLIMG_PLAN_MAKE_DIR: return make_dir(s, op);
-	default: return put(s, op, op->path);
+	default: return put(s, op);
 	}
 }

@@ -72,7 +72,6 @@ static bool take_further(struct reader *rd, struct mlimg_span *ret)
 static int take_path(struct reader *rd, struct mlimg_plan_op *op)
 {
 	struct mlimg_span s;
-	size_t name_size;
 
 	if (!take_field(rd, &s) || s.size < 3 || s.at[1] != ' ')
 		return refuse_op(rd, "malformed");
@@ -81,11 +80,6 @@ static int take_path(struct reader *rd, struct mlimg_plan_op *op)
 		return refuse_op(rd, "an unknown letter");
 	if (s.size - 2 > MLIMG_PATH_MAX || !mlimg_manifest_path_is_valid(s.at + 2))
 		return refuse_op(rd, "malformed path");
-	name_size = strlen(mlimg_path_name(s.at + 2));
-	if (op->verb == MLIMG_PLAN_PUT_BESIDE &&
-		(name_size + strlen(MLIMG_PLAN_NEW_SUFFIX) > MLIMG_NAME_MAX ||
-			s.size - 2 + strlen(MLIMG_PLAN_NEW_SUFFIX) > MLIMG_PATH_MAX))
-		return refuse_op(rd, "a path that is too long to put something beside");
 	op->path = mlimg_arena_strndup(rd->plan->arena, s.at + 2, s.size - 2);
 	return op->path ? 0 : no_memory(rd);
 }

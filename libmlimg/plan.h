@@ -26,15 +26,16 @@
  *     t PATH ENTRY      put what the new stack has, with ENTRY's attributes: a file, whose contents are copied from the layers
  *                       and have ENTRY's digest; or a link, a device, a FIFO or a socket, which ENTRY describes whole. What is there
  *                       goes to undo, unless it is a directory: that was set aside by an operation before
- *     n PATH ENTRY      put the new stack's file beside: PATH and ".mlimg-new". One that is there goes to undo
+ *     n PATH ENTRY      put the new stack's file beside the user's. PATH is the user's with ".mlimg-new", or ".mlimg-new.1" to
+ *                       ".mlimg-new.99" where that name is taken. What was there has gone away by an operation before
  *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and the upper lacks, and for those whose
  *                       owner has moved. Never opaque
  *
  * PATH is relative to the upper, of raw bytes, and never the upper itself. ENTRY is a line of
  * manifest.h without the newline: no hard links; xattrs in trusted.overlay.* or user.overlay.* in
- * D's only. Its path is PATH, except below a directory that was renamed (overlayfs' redirect):
- * there ENTRY of t and n has the path that the thing has in the new stack, which is where its
- * contents are read.
+ * D's only. Its path is PATH, but for t and n: there it is the path that the thing has in the new
+ * stack, which is where its contents are read. With t it is another one than PATH below a directory
+ * that was renamed (overlayfs' redirect).
  *
  * Then the blobs, each a line "SIZE SHA256" (64 hexadecimal digits) and so many bytes. That ends
  * the file.
@@ -58,7 +59,7 @@
 #define MLIMG_PLAN_OPS_MAX 67108864 /**< operations: some for each entry of MLIMG_ENTRIES_MAX */
 #define MLIMG_PLAN_BLOBS_MAX 4096   /**< blobs */
 #define MLIMG_PLAN_BLOB_MAX (64u << 20)    /**< bytes of one: MLIMG_RECORDS_SIZE_MAX */
-#define MLIMG_PLAN_NEW_SUFFIX ".mlimg-new" /**< what operation n appends */
+#define MLIMG_PLAN_NEW_SUFFIX ".mlimg-new" /**< in the names of what operation n puts */
 
 /** Operations, by their letters. */
 enum mlimg_plan_verb {

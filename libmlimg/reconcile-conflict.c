@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
-#include "libmlimg/path.h"
 #include "libmlimg/reconcile-impl.h"
 
 static bool is_file(const struct mlimg_entry *e)
@@ -44,47 +43,15 @@ static int put_merged(struct planning *p, const struct mine *m,
 
 /* --- conflicts --- */
 
-/* @return whether what would be put beside is there already, from a change before */
-static bool is_beside(struct planning *p, const struct mine *m, const char *path)
-{
-	const struct mlimg_entry *e = mlimg_manifest_find(p->upper, path);
-	uint8_t digest[MLIMG_SHA256_SIZE];
-
-	if (!is_file(e) || e->size_bytes != m->next->size_bytes)
-		return false;
-	if (e->size_bytes == 0)
-		return true;
-	return p->in->upper->digest(p->in->upper, path, digest, NULL) == 0 &&
-		memcmp(digest, m->next->digest, sizeof(digest)) == 0;
-}
-
 /* Mine stays with its merged attributes, and next's file is put beside. */
-static int put_beside(struct planning *p, const struct mine *m,
-	const struct mlimg_merged_entry *merged, enum mlimg_verdict verdict)
+static int put_beside(struct planning *p, struct mine *m, const struct mlimg_merged_entry *merged,
+	enum mlimg_verdict verdict)
 {
-	const char *path = m->entry->path;
-	char beside[MLIMG_PATH_MAX + 1];
-	struct mlimg_entry e;
-	int r = 0;
+	int r = plan_put_beside(p, m, &m->beside);
 
-	if (!is_file(m->next) || (m->next->size_bytes && !m->next->has_digest) ||
-		strlen(mlimg_path_name(path)) + strlen(MLIMG_PLAN_NEW_SUFFIX) > MLIMG_NAME_MAX ||
-		strlen(path) + strlen(MLIMG_PLAN_NEW_SUFFIX) > MLIMG_PATH_MAX)
-		return plan_set_attrs(p, m, &merged->entry, verdict, NULL);
-	strcpy(stpcpy(beside, path), MLIMG_PLAN_NEW_SUFFIX);
-	if (!is_beside(p, m, beside)) {
-		e = *m->next;
-		e.path = (char *)(uintptr_t)m->lower;
-		r = plan_put_op(p, MLIMG_PLAN_PUT_BESIDE, path, &e, 0);
-	}
-	if (r == 0 && !mlimg_entry_has_same_attrs(m->entry, &merged->entry)) {
-		if (plan_has_several_names(m->entry))
-			return plan_wait_for_names(p, m, &merged->entry, verdict);
-		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, path, &merged->entry, 0);
-	}
-	if (r == 0)
-		plan_tell(p, m, verdict, MLIMG_DONE_BESIDE, NULL);
-	return r;
+	if (r < 0)
+		return r;
+	return plan_set_attrs(p, m, &merged->entry, verdict, NULL);
 }
 
 static int64_t later_ns(const struct mlimg_entry *a, const struct mlimg_entry *b)

@@ -239,6 +239,11 @@ static int plan_one(struct planning *p, size_t *at, const struct place *place, b
 		return r;
 	if (e->type == MLIMG_DIR)
 		return plan_dir(p, at, lower, ret_stays);
+	/* Made way for what is put beside another file. */
+	if (p->fates[*at] & FATE_GONE) {
+		++*at;
+		return 0;
+	}
 	r = plan_mine_find(p, (*at)++, lower, &m);
 	return r < 0 ? r : plan_other(p, &m, ret_stays);
 }

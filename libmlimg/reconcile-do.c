@@ -58,7 +58,7 @@ int plan_wait_for_names(struct planning *p, const struct mine *m, const struct m
 			&p->linked, &p->linked_room, (p->n_linked + 1) * sizeof(*p->linked)) < 0)
 		return no_memory(p, m->entry->path);
 	*copy = *wanted;
-	p->linked[p->n_linked++] = (struct linked){m->at, copy, verdict, m->class};
+	p->linked[p->n_linked++] = (struct linked){m->at, copy, verdict, m->class, m->beside};
 	return 0;
 }
 
@@ -158,8 +158,10 @@ int plan_linked(struct planning *p)
 		is_agreed = agree(p, &p->linked[i], n);
 		for (size_t k = i; k < i + n && r == 0; k++) {
 			const struct linked *l = &p->linked[k];
-			const struct mine m = {
-				.entry = &p->upper->entries[l->at], .at = l->at, .class = l->class};
+			const struct mine m = {.entry = &p->upper->entries[l->at],
+				.at = l->at,
+				.class = l->class,
+				.beside = l->beside};
 
 			if (is_agreed)
 				r = plan_put_op(

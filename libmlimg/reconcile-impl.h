@@ -27,6 +27,7 @@ struct linked {
 	const struct mlimg_entry *entry;
 	enum mlimg_verdict verdict;
 	enum mlimg_path_class class;
+	const char *beside; /**< as in struct mine */
 };
 
 /** A directory of the upper that shows one of the layers' from another place. */
@@ -66,6 +67,8 @@ struct mine {
 	size_t at;         /**< in the upper */
 	enum mlimg_path_class class;
 	const char *why; /**< what is told with it unless something else is; or NULL */
+	/** where the new stack's file lies beside it, so that it is told as that; or NULL */
+	const char *beside;
 };
 
 /** Look up what lies beneath entry @p at. @return 0, -ENOMEM */
@@ -166,7 +169,11 @@ int plan_put_op(struct planning *p, enum mlimg_plan_verb verb, const char *path,
 void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verdict,
 	enum mlimg_done done, const char *why);
 
-/** Set attributes unless they are as they ought to be; tells of it. @return 0, -ENOMEM */
+/**
+ * Set attributes unless they are as they ought to be; tells of it, and of what lies beside.
+ *
+ * @return 0, -ENOMEM
+ */
 int plan_set_attrs(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
 	enum mlimg_verdict verdict, const char *why) MLIMG_MUST_CHECK;
 
@@ -209,6 +216,20 @@ int plan_wait_for_names(struct planning *p, const struct mine *m, const struct m
  */
 int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_entry *merged,
 	const char *data, size_t size) MLIMG_MUST_CHECK;
+
+#define PLAN_BESIDE_MAX 100 /**< names that are tried for a new file beside the user's */
+
+/**
+ * Have the new stack's file put beside the user's, unless it lies there. What has the name that it
+ * gets makes way: it is dropped where it is what a change before has put, else set aside.
+ *
+ * @param p         the planning
+ * @param m         the user's; the new stack has something there
+ * @param ret_name  where it will be; NULL: it is no file, or no name is free or short enough
+ * @return          0, -ENOMEM
+ */
+int plan_put_beside(
+	struct planning *p, const struct mine *m, const char **ret_name) MLIMG_MUST_CHECK;
 
 /** Do what follows from verdict and class. @return 0, -ENOMEM */
 int plan_by_verdict(

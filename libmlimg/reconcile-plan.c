@@ -81,7 +81,8 @@ void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verd
 	struct mlimg_report_entry e = {.path = m->entry->path,
 		.verdict = verdict,
 		.class = m->class,
-		.done = done,
+		.done = m->beside ? MLIMG_DONE_BESIDE : done,
+		.at = m->beside,
 		.generation = p->in->generation,
 		.why = why ? why : m->why};
 

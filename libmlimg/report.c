@@ -77,14 +77,23 @@ void mlimg_report_add(struct mlimg_report *report, const char *path, enum mlimg_
 	putc('}', report->entries);
 }
 
+static void put_plain(FILE *f, const char *path)
+{
+	for (const unsigned char *c = (const unsigned char *)path; *c; c++)
+		fprintf(f, mlimg_manifest_is_plain(*c) ? "%c" : "\\%03o", *c);
+}
+
 static void put_line(struct mlimg_report *report, const struct mlimg_report_entry *entry)
 {
 	FILE *f = report->lines;
 
 	fprintf(f, "%-8s %-16s /", mlimg_done_name(entry->done),
 		mlimg_verdict_name(entry->verdict));
-	for (const unsigned char *c = (const unsigned char *)entry->path; *c; c++)
-		fprintf(f, mlimg_manifest_is_plain(*c) ? "%c" : "\\%03o", *c);
+	put_plain(f, entry->path);
+	if (entry->done == MLIMG_DONE_BESIDE) {
+		fputs("  the new one: /", f);
+		put_plain(f, entry->at);
+	}
 	if (entry->why)
 		fprintf(f, "  (%s)", entry->why);
 	putc('\n', f);
@@ -108,8 +117,8 @@ void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_repo
 		putc('"', f);
 	} else if (entry->done == MLIMG_DONE_BESIDE) {
 		fputs(", \"at\": \"", f);
-		put_path(f, entry->path);
-		fputs(MLIMG_PLAN_NEW_SUFFIX "\"", f);
+		put_path(f, entry->at);
+		putc('"', f);
 	}
 	if (entry->why)
 		fprintf(f, ", \"why\": \"%s\"", entry->why);
@@ -309,7 +318,7 @@ static const char explanation[] =
 	"\n"
 	"dropped  what was yours is the same as in the old or the new system; the new one's shows\n"
 	"aside    the new system's is used; yours lies in /run/mlimg/user/mlimg/aside/N\n"
-	"beside   yours is used; the new system's lies beside it as NAME" MLIMG_PLAN_NEW_SUFFIX "\n"
+	"beside   yours is used; the new system's lies beside it\n"
 	"merged   your changes and the new system's are both in it\n"
 	"joined   a directory of yours shows what the new system has there, too\n"
 	"closed   a directory of yours hides what the new system has there\n"

@@ -26,7 +26,7 @@ enum mlimg_done {
 	MLIMG_DONE_NOTHING = 0, /**< it stays as it is */
 	MLIMG_DONE_DROPPED,     /**< it is gone: what the layers have shows */
 	MLIMG_DONE_ASIDE,       /**< it was set aside, with all that is below */
-	MLIMG_DONE_BESIDE,      /**< it stays, and the new file was put beside as NAME.mlimg-new */
+	MLIMG_DONE_BESIDE,      /**< it stays, and the new file lies beside as NAME.mlimg-new */
 	MLIMG_DONE_MERGED,      /**< it was changed: attributes, contents, or both */
 	MLIMG_DONE_JOINED,      /**< a directory that hid one of the layers is joined with it */
 	MLIMG_DONE_CLOSED,      /**< a directory hides one of the layers that is new */
@@ -44,6 +44,7 @@ struct mlimg_report_entry {
 	enum mlimg_path_class class;
 	enum mlimg_done done;
 	uint64_t generation; /**< that the change leads to: names the place of what is set aside */
+	const char *at;      /**< beside: the path of the new file */
 	const char *
 		why; /**< more than verdict and class say, in a few words without quotes; or NULL */
 };

@@ -178,6 +178,14 @@ TEST_UNUSED static void add_file(
 	add(plan, verb, path, line);
 }
 
+/* @at: in the new stack, where @content is */
+TEST_UNUSED static void add_beside(
+	struct mlimg_plan *plan, const char *path, const char *at, const char *content)
+{
+	add_file(plan, 'n', at, content);
+	plan->ops[plan->n_ops - 1].path = strdup(path);
+}
+
 TEST_UNUSED static void make_plan(struct mlimg_plan *plan)
 {
 	char dir[128];
@@ -205,7 +213,8 @@ TEST_UNUSED static void make_plan(struct mlimg_plan *plan)
 	add_file(plan, 'p', "etc/both", "merged\n");
 	add_file(plan, 't', "etc/takes", "takes\n");
 	add(plan, 't', "etc/link", "type=link mode=0777 uid=0 gid=0 time=5.000000000 link=there");
-	add_file(plan, 'n', "etc/beside", "beside\n");
+	add(plan, 'a', "etc/beside.mlimg-new", NULL);
+	add_beside(plan, "etc/beside.mlimg-new", "etc/beside", "beside\n");
 	add(plan, 'm', "srv", dir);
 	add(plan, 'm', "srv/new", dir);
 	add_file(plan, 't', "srv/new/file", "new\n");

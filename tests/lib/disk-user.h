@@ -259,7 +259,9 @@ TEST_UNUSED static void user_do(const struct user_op *op, bool has_redirects)
 {
 	char path[PATH_SIZE], other[PATH_SIZE];
 
-	snprintf(path, sizeof(path), USER_ROOT "/%s", op->path);
+	/* Now and then where a change puts new files, or has put them. */
+	snprintf(path, sizeof(path), USER_ROOT "/%s%s", op->path,
+		op->n / 64 % 16 || !strchr(op->path, '/') ? "" : ".mlimg-new");
 	snprintf(other, sizeof(other), USER_ROOT "/%s", op->other);
 	if (!user_has_place(path))
 		return;

@@ -280,16 +280,23 @@ TEST_UNUSED static bool stay(struct oracle *o, const char *path, const struct ml
 	return true;
 }
 
-TEST_UNUSED static void put_beside(
-	struct oracle *o, const char *path, const struct mlimg_entry *next)
+/* What lies there already is another change's when it is what the old stack has. */
+TEST_UNUSED static void put_beside(struct oracle *o, const char *path,
+	const struct mlimg_entry *base, const struct mlimg_entry *next)
 {
 	char *name = mlimg_arena_alloc(model_memory, strlen(path) + 16);
-	const struct mlimg_entry *there;
+	const struct mlimg_entry *there = NULL;
 
+	if (next->type != MLIMG_FILE)
+		return;
 	sprintf(name, "%s.mlimg-new", path);
-	there = tree_get(o->upper, name);
-	if (next->type == MLIMG_FILE && !(there && has_equal_contents(there, next)))
-		tree_put(o->beside, name, next);
+	for (int i = 1; is_a_dir(there = tree_get(o->upper, name)); i++)
+		sprintf(name, "%s.mlimg-new.%d", path, i);
+	if (there && has_equal_contents(there, next))
+		return;
+	tree_put(o->beside, name, next);
+	if (there && !is_a_whiteout(there) && !(base && has_equal_contents(there, base)))
+		tree_put(o->aside, name, there);
 }
 
 /* @return whether the agent has the text of a file of the old stack: base-texts.h, by contents */
@@ -323,7 +330,7 @@ TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const
 		set_content(&m.e, merged);
 		m.has_next_contents = merged != content_of(mine);
 	} else if (oracle_class(path) == MLIMG_CLASS_CONFIG && m.has_content_conflict) {
-		put_beside(o, path, next);
+		put_beside(o, path, base, next);
 	}
 	if (!is_equal(&m.e, next) && !m.has_next_contents)
 		return stay(o, path, mine, &m.e);
@@ -334,7 +341,8 @@ TEST_UNUSED static bool judge_conflict(struct oracle *o, const char *path, const
 }
 
 TEST_UNUSED static bool judge_type_change(struct oracle *o, const char *path, const char *lower,
-	const struct mlimg_entry *next, const struct mlimg_entry *mine)
+	const struct mlimg_entry *base, const struct mlimg_entry *next,
+	const struct mlimg_entry *mine)
 {
 	if (next->type == MLIMG_DIR || oracle_class(path) == MLIMG_CLASS_OWNED) {
 		if (covers(o, path, lower))
@@ -344,7 +352,7 @@ TEST_UNUSED static bool judge_type_change(struct oracle *o, const char *path, co
 		return false;
 	}
 	if (oracle_class(path) == MLIMG_CLASS_CONFIG)
-		put_beside(o, path, next);
+		put_beside(o, path, base, next);
 	return stay(o, path, mine, mine);
 }
 
@@ -381,7 +389,7 @@ TEST_UNUSED static bool judge_other(
 	if (!next || (mine->type != next->type && base && has_equal_contents(base, next)))
 		return stay(o, path, mine, mine);
 	if (mine->type != next->type)
-		return judge_type_change(o, path, lower, next, mine);
+		return judge_type_change(o, path, lower, base, next, mine);
 	return judge_conflict(o, path, lower, base, next, mine);
 }
 
@@ -455,8 +463,11 @@ TEST_UNUSED static void grant_wishes(struct oracle *o)
 		const struct oracle_wish *w = &o->wishes[i];
 		uint32_t n = 0;
 
+		if (tree_get(o->beside, w->path))
+			continue;
 		for (size_t k = 0; k < o->n_wishes; k++)
-			n += o->wishes[k].mine.hardlink == w->mine.hardlink &&
+			n += !tree_get(o->beside, o->wishes[k].path) &&
+				o->wishes[k].mine.hardlink == w->mine.hardlink &&
 				is_equal(&o->wishes[k].wanted, &w->wanted);
 		if (w->mine.hardlink && n != w->mine.nlink)
 			see(o, w->path, &w->mine);

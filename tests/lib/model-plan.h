@@ -224,10 +224,8 @@ TEST_UNUSED static void put(struct model *m, const struct mlimg_plan_op *op)
 		ASSERT_MEM(e.digest, m->plan.blobs[op->blob].digest, sizeof(e.digest));
 	else if (!next || !has_equal_contents(next, &e))
 		FAIL("'%s': the new stack has not got '%s'", path, e.path);
-	if (op->verb == MLIMG_PLAN_PUT_BESIDE) {
-		path = mlimg_arena_alloc(model_memory, strlen(op->path) + 16);
-		sprintf(path, "%s%s", op->path, MLIMG_PLAN_NEW_SUFFIX);
-	}
+	if (op->verb == MLIMG_PLAN_PUT_BESIDE)
+		ASSERT(!tree_get(&m->after, path));
 	ASSERT(!is_a_dir(tree_get(&m->after, path)));
 	take(m, &m->undo, path);
 	e.link = e.link ? model_string(e.link) : NULL;

@@ -308,6 +308,24 @@ TEST_UNUSED static void random_remake(struct tree *base, struct tree *upper)
 	}
 }
 
+/** The user writes where a change puts new files, or has put them. */
+TEST_UNUSED static void random_beside(struct tree *upper)
+{
+	for (size_t i = 0, n = upper->n; i < n; i++) {
+		const char *path = upper->e[i].path;
+		struct mlimg_entry e = one_in(6) ? random_dir() : random_other();
+
+		if (strncmp(path, "etc/", 4) != 0 || is_a_dir(&upper->e[i]) || !one_in(8))
+			continue;
+		if (!strstr(path, ".mlimg-new"))
+			path = strcat(
+				strcpy(mlimg_arena_alloc(model_memory, strlen(path) + 16), path),
+				".mlimg-new");
+		if (!is_a_dir(tree_get(upper, path)))
+			tree_put(upper, path, &e);
+	}
+}
+
 /** An upper in overlayfs' form, as a user might have written it on @p base. */
 TEST_UNUSED static void random_user(
 	struct tree *base, struct tree *next, bool has_redirects, struct tree *ret)
@@ -325,6 +343,7 @@ TEST_UNUSED static void random_user(
 		random_within(&r, model_tops[i], model_tops[i]);
 	}
 	random_covers(&r);
+	random_beside(ret);
 	random_links(ret);
 }
 

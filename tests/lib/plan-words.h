@@ -310,7 +310,8 @@ static void put_entry(
 		[MLIMG_FILE] = 0644, [MLIMG_DIR] = 0755, [MLIMG_LINK] = 0777, [MLIMG_FIFO] = 0755};
 	const struct mlimg_entry *e = op->entry;
 
-	if (strcmp(e->path, op->path) != 0)
+	if (strcmp(e->path, op->path) != 0 &&
+		(op->verb != MLIMG_PLAN_PUT_BESIDE || strncmp(e->path, op->path, strlen(e->path))))
 		put(to, "%s", e->path);
 	put(to, "=");
 	switch (e->type) {

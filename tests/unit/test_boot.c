@@ -288,7 +288,7 @@ TEST(reports_of_what_is_done)
 	mlimg_cleanup(mlimg_report_done) struct mlimg_report report;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	struct mlimg_report_entry e = {
-		"etc/a b", MLIMG_KEEP, MLIMG_CLASS_CONFIG, MLIMG_DONE_NOTHING, 2, NULL};
+		"etc/a b", MLIMG_KEEP, MLIMG_CLASS_CONFIG, MLIMG_DONE_NOTHING, 2, NULL, NULL};
 
 	ASSERT_OK(mlimg_report_init(&report, &err), err);
 	mlimg_report_add_entry(&report, &e);
@@ -296,6 +296,7 @@ TEST(reports_of_what_is_done)
 	mlimg_report_add_entry(&report, &e);
 	e.verdict = MLIMG_CONFLICT;
 	e.done = MLIMG_DONE_BESIDE;
+	e.at = "etc/a b.mlimg-new.1";
 	mlimg_report_add_entry(&report, &e);
 	e.done = MLIMG_DONE_ASIDE;
 	e.class = MLIMG_CLASS_OWNED;
@@ -317,7 +318,7 @@ TEST(reports_of_what_is_done)
 		"a\\\\040b\",\"verdict\":\"keep\",\"class\":\"config\",\"done\":\"merged\"},"
 		"{\"path\":\"etc/"
 		"a\\\\040b\",\"verdict\":\"conflict\",\"class\":\"config\",\"done\":\"beside\","
-		"\"at\":\"etc/a\\\\040b.mlimg-new\"},"
+		"\"at\":\"etc/a\\\\040b.mlimg-new.1\"},"
 		"{\"path\":\"etc/"
 		"a\\\\040b\",\"verdict\":\"conflict\",\"class\":\"owned\",\"done\":\"aside\","
 		"\"at\":\"aside/2/etc/a\\\\040b\",\"why\":\"because of "

@@ -148,7 +148,7 @@ static void check_written_since(bool of_unionfs)
 	told[0] = '\0';
 	ASSERT_OK(back(dir, "back"), err);
 	ASSERT_STR(told,
-		"aside/7/etc/beside.mlimg-new;aside/7/etc/link;aside/7/etc/takes;aside/7/etc/both;"
+		"aside/6/etc/beside.mlimg-new;aside/7/etc/link;aside/7/etc/takes;aside/7/etc/both;"
 		"aside/6/etc/asidefile;aside/6/etc/asidedir;aside/7/etc/stale;");
 	shell("cd %s/back/upper/etc && [ \"$(cat stale both takes asidefile beside.mlimg-new "
 	      "asidedir/a full/z ../srv/new/more | uniq)\" = since ] && "

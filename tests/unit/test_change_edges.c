@@ -183,45 +183,30 @@ TEST(what_has_come_into_aside_meanwhile_stays)
 
 /* --- what is in the way --- */
 
-static void make_beside(const char *dir, struct mlimg_plan *plan)
-{
-	start(dir, plan);
-	add_file(plan, 'n', "etc/beside", "beside\n");
-}
-
-TEST(an_older_new_file_gives_way_whatever_was_to_become_of_it)
+TEST(what_has_the_name_of_a_new_file_was_set_aside_or_it_is_refused)
 {
 	const char *dir = test_tmpdir();
-	struct mlimg_plan plan;
 	mlimg_autofree char *before = NULL, *found = NULL;
+	struct mlimg_plan plan;
 
-	make_beside(dir, &plan);
-	add_file(&plan, 's', "etc/beside.mlimg-new", "mine beside.mlimg-new\n");
+	start(dir, &plan);
+	add_beside(&plan, "etc/beside.mlimg-new", "etc/beside", "beside\n");
+	ASSERT_EQ(change(dir, "user", &plan), -EUCLEAN);
+	ASSERT_STR(err.text,
+		"the plan does not fit: 'n' of '/etc/beside.mlimg-new', which is still there");
+	mlimg_plan_done(&plan);
+	start(dir, &plan);
+	add(&plan, 'a', "etc/beside.mlimg-new", NULL);
+	add_beside(&plan, "etc/beside.mlimg-new", "etc/beside", "beside\n");
 	ASSERT_OK(change(dir, "user", &plan), err);
-	shell("cd %s/user/upper/etc && [ \"$(cat beside beside.mlimg-new)\" = 'mine "
-	      "beside\nbeside' ]",
+	shell("cd %s/user/upper/etc && [ \"$(cat beside beside.mlimg-new "
+	      "../../mlimg/aside/6/etc/beside.mlimg-new)\" = 'mine beside\nbeside\nmine "
+	      "beside.mlimg-new' ]",
 		dir);
 	ASSERT_OK(back(dir, "user"), err);
 	before = upper_of(dir, "start");
 	found = upper_of(dir, "user");
 	assert_same("upper", 0, before, found);
-	mlimg_plan_done(&plan);
-}
-
-TEST(a_directory_of_that_name_stays_and_the_new_file_has_another)
-{
-	const char *dir = test_tmpdir();
-	struct mlimg_plan plan;
-
-	make_beside(dir, &plan);
-	shell("cd %s/user/upper/etc && rm beside.mlimg-new && mkdir beside.mlimg-new && "
-	      "echo in >beside.mlimg-new/in && mkdir beside.mlimg-new.1",
-		dir);
-	ASSERT_OK(change(dir, "user", &plan), err);
-	shell("cd %s/user/upper/etc && "
-	      "[ \"$(cat beside beside.mlimg-new/in beside.mlimg-new.2)\" = 'mine "
-	      "beside\nin\nbeside' ]",
-		dir);
 	mlimg_plan_done(&plan);
 }
 
@@ -344,7 +329,8 @@ TEST(two_things_at_one_path_are_refused_before_anything_is_done)
 			add_file(&plan, 't', "etc/takes", "takes\n");
 		else
 			add(&plan, turn == 1 ? 'h' : 'm', "etc/takes",
-				turn == 1 ? NULL : "type=dir mode=0750 uid=0 gid=0 time=1.000000000");
+				turn == 1 ? NULL
+					  : "type=dir mode=0750 uid=0 gid=0 time=1.000000000");
 		if (turn == 2)
 			ASSERT_OK(mlimg_plan_add_blob(&plan, "takes\n", 6, &(uint32_t){0}, &err),
 				err);

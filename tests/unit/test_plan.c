@@ -188,26 +188,3 @@ TEST(what_is_refused)
 	REFUSED(HEAD("0", "1") "5 " DIGEST_NEW "\nnew\n", "blob 0: cut off");
 	REFUSED(HEAD("0", "1") "4 " DIGEST_EMPTY "\nnew\n", "blob 0: another digest");
 }
-
-/* 245 bytes and ".mlimg-new" make a name that is just long enough. */
-TEST(names_that_leave_no_room_beside_them)
-{
-	static const char head[] = HEAD("1", "0");
-	char name[257], text[1024];
-	int size;
-
-	memset(name, 'x', sizeof(name));
-	for (size_t n = 245; n <= 246; n++) {
-		name[n] = '\0';
-		size = snprintf(text, sizeof(text),
-			"%sn %s%c ./%s type=file" ATTRS
-			"size=4 time=1.000000000 sha256digest=" DIGEST_NEW "%c",
-			head, name, 0, name, 0);
-		if (n == 245)
-			check_round(text, (size_t)size);
-		else
-			check_refused(text, (size_t)size,
-				"operation 1: a path that is too long to put something beside");
-		name[n] = 'x';
-	}
-}

@@ -33,8 +33,8 @@ TEST(opaque_directories)
 	check("etc/a/b=A", "etc/a=A", "etc/a=o etc/a/b=B", "a etc/a; D etc=d",
 		TOLD("type-change", "config", "aside"));
 	/* One that hid nothing is joined with what has come. */
-	check("etc=d", "etc/a/b=B etc/a/c=C", "etc/a=o etc/a/b=A etc/a/d=D", "u etc/a; n etc/a/b=B",
-		TOLD("keep", "config", "joined"));
+	check("etc=d", "etc/a/b=B etc/a/c=C", "etc/a=o etc/a/b=A etc/a/d=D",
+		"u etc/a; n etc/a/b.mlimg-new=B", TOLD("keep", "config", "joined"));
 	check("usr=d", "usr/a/b=B", "usr/a=o usr/a/b=A usr/a/d=D", "u usr/a; a usr/a/b",
 		TOLD("keep", "owned", "joined"));
 	check("etc=d", "etc/a=d,m700", "etc/a=o", "u etc/a", TOLD("conflict", "config", "joined"));
@@ -53,7 +53,8 @@ TEST(renamed_directories)
 	check("usr/a/x=A", "usr/a/x=B", "usr/a=W usr/b=r:/usr/a usr/b/x=A", "d usr/b/x", NULL);
 	check("usr/a/x=A", "usr/a/x=B", "usr/a=W usr/b=r:a usr/b/x=A,m600",
 		"t usr/b/xusr/a/x=B,m600", NULL);
-	check("etc/a/x=A", "etc/a/x=B", "etc/a=W etc/b=r:a etc/b/x=C", "n etc/b/xetc/a/x=B", NULL);
+	check("etc/a/x=A", "etc/a/x=B", "etc/a=W etc/b=r:a etc/b/x=C",
+		"n etc/b/x.mlimg-newetc/a/x=B", NULL);
 	check("usr/a/d/x=A", "usr/a/d/x=B", "usr/a=W usr/b=r:/usr/a usr/b/d=d usr/b/d/x=A",
 		"d usr/b/d/x; D usr/b/d=d", NULL);
 	/* The class is that of where it is now. */

@@ -266,6 +266,7 @@ static void check_changes(struct model *m)
 		m->base = m->next;
 		m->upper = m->after;
 		random_remake(&m->base, &m->upper);
+		random_beside(&m->upper);
 		random_next(one_in(2) ? first : &m->base, &m->next);
 	}
 	free(first);

@@ -20,7 +20,8 @@ TEST(what_one_side_changed)
 
 TEST(both_changed_the_same_of_it)
 {
-	check("etc/a=A", "etc/a=B", "etc/a=C", "n etc/a=B", TOLD("conflict", "config", "beside"));
+	check("etc/a=A", "etc/a=B", "etc/a=C", "n etc/a.mlimg-new=B",
+		TOLD("conflict", "config", "beside"));
 	check("usr/a=A", "usr/a=B", "usr/a=C", "a usr/a; D usr=d",
 		TOLD("conflict", "owned", "aside"));
 	check("var/a=A", "var/a=B", "var/a=C", "", TOLD("conflict", "data", "stays"));
@@ -32,7 +33,8 @@ TEST(both_changed_the_same_of_it)
 	check("etc/fstab=A", "etc/fstab=B", "etc/fstab=A", "", "");
 	check("etc/fstab=A", "", "etc/fstab=W", "", "");
 	/* Both made it. */
-	check("etc=d", "etc/a=B", "etc/a=C", "n etc/a=B", TOLD("conflict", "config", "beside"));
+	check("etc=d", "etc/a=B", "etc/a=C", "n etc/a.mlimg-new=B",
+		TOLD("conflict", "config", "beside"));
 	/* It is gone from the new stack. */
 	check("etc/a=A", "etc=d", "etc/a=C", "", TOLD("conflict", "config", "stays"));
 	check("usr/a=A", "usr=d", "usr/a=C", "a usr/a; D usr=d",
@@ -90,7 +92,7 @@ TEST(merged_by_component)
 		TOLD("conflict", "config", "merged"));
 	check("var/a=A", "var/a=B,m600", "var/a=C", "s var/a=f,m600",
 		TOLD("conflict", "data", "merged"));
-	check("etc/a=A", "etc/a=B,m600", "etc/a=C", "n etc/a=B,m600; s etc/a=f,m600",
+	check("etc/a=A", "etc/a=B,m600", "etc/a=C", "n etc/a.mlimg-new=B,m600; s etc/a=f,m600",
 		TOLD("conflict", "config", "beside"));
 	check("usr/a=A", "usr/a=B,m600", "usr/a=A,m640", "a usr/a; D usr=d",
 		TOLD("conflict", "owned", "aside"));
@@ -104,7 +106,7 @@ TEST(merged_by_lines)
 		TOLD("merged", "config", "merged"));
 	check("etc/a=T:1/2/3", "etc/a=T:1/2/x,m600", "etc/a=T:y/2/3,m640", "p etc/a=T:y/2/x,m640",
 		TOLD("conflict", "config", "merged"));
-	check("etc/a=T:1/2/3", "etc/a=T:1/x/3", "etc/a=T:y/2/3", "n etc/a=T:1/x/3",
+	check("etc/a=T:1/2/3", "etc/a=T:1/x/3", "etc/a=T:y/2/3", "n etc/a.mlimg-new=T:1/x/3",
 		TOLD("conflict", "config", "beside"));
 	/* One has all that the other has. */
 	check("etc/a=T:1/2/3", "etc/a=T:1/2/x", "etc/a=T:y/2/x", "", "");
@@ -116,11 +118,11 @@ TEST(merged_by_lines)
 		TOLD("conflict", "data", "stays"));
 	/* Without one of the texts. */
 	given.lacks_base = true;
-	check("etc/a=T:1/2/3", "etc/a=T:1/2/x", "etc/a=T:y/2/3", "n etc/a=T:1/2/x",
+	check("etc/a=T:1/2/3", "etc/a=T:1/2/x", "etc/a=T:y/2/3", "n etc/a.mlimg-new=T:1/2/x",
 		TOLD("conflict", "config", "beside"));
 	given.lacks_base = false;
 	given.lacks_next = true;
-	check("etc/a=T:1/2/3", "etc/a=T:1/2/x", "etc/a=T:y/2/3", "n etc/a=T:1/2/x",
+	check("etc/a=T:1/2/3", "etc/a=T:1/2/x", "etc/a=T:y/2/3", "n etc/a.mlimg-new=T:1/2/x",
 		TOLD("conflict", "config", "beside"));
 	given.lacks_next = false;
 }
@@ -166,7 +168,7 @@ TEST(merged_by_a_hook)
 	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "d srv/a; D srv=d",
 		TOLD("same", "merge", "dropped"));
 	more_classes = "srv merge:conflict\n";
-	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "n srv/a=B",
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "n srv/a.mlimg-new=B",
 		TOLD("conflict", "merge", "beside"));
 	ASSERT_EQ(asked, 7);
 	/* Nobody is asked where there is nothing to decide, or no file. */
@@ -175,13 +177,13 @@ TEST(merged_by_a_hook)
 	check_with(in, "srv/a=A", "srv/a=B", "srv/a=A,m600", "t srv/a=B,m600", NULL);
 	check_with(in, "srv/a=A", "srv=d", "srv/a=C", "", TOLD("conflict", "merge", "stays"));
 	check_with(in, "srv/a=A", "srv/a=>x", "srv/a=C", "", NULL);
-	check_with(in, "srv/a=A", "srv/a=B", "srv/a=>x", "n srv/a=B", NULL);
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=>x", "n srv/a.mlimg-new=B", NULL);
 	given.lacks_next = true;
-	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "n srv/a=B", NULL);
+	check_with(in, "srv/a=A", "srv/a=B", "srv/a=C", "n srv/a.mlimg-new=B", NULL);
 	given.lacks_next = false;
 	ASSERT_EQ(asked, 7);
 	/* Where no program is run. */
-	check("srv/a=A", "srv/a=B", "srv/a=C", "n srv/a=B", "\"why\": \"hook\"");
+	check("srv/a=A", "srv/a=B", "srv/a=C", "n srv/a.mlimg-new=B", "\"why\": \"hook\"");
 	more_classes = NULL;
 }
 
@@ -189,17 +191,78 @@ TEST(what_lies_beside_already)
 {
 	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=B", "",
 		TOLD("conflict", "config", "beside"));
-	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=D", "n etc/a=B",
-		TOLD("conflict", "config", "beside"));
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=W",
+		"d etc/a.mlimg-new; n etc/a.mlimg-new=B", TOLD("conflict", "config", "beside"));
+	/* What an earlier change has put is the old stack's. */
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=A",
+		"d etc/a.mlimg-new; n etc/a.mlimg-new=B", TOLD("stale", "config", "dropped"));
+}
+
+/* What the user has written there is his. */
+TEST(what_lies_beside_and_is_the_users)
+{
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=D",
+		"a etc/a.mlimg-new; n etc/a.mlimg-new=B",
+		TOLD("conflict", "config", "aside") ", \"at\": \"aside/2/etc/a.mlimg-new\", "
+						    "\"why\": \"the new stack's file takes "
+						    "this name\"");
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=>x",
+		"a etc/a.mlimg-new; n etc/a.mlimg-new=B", TOLD("conflict", "config", "aside"));
+	given.unread = "etc/a.mlimg-new";
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=A",
+		"a etc/a.mlimg-new; n etc/a.mlimg-new=B", TOLD("conflict", "config", "aside"));
+	given.unread = NULL;
+	/* In other names of the file nothing changes. */
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=D,#1 etc/b=D,#1",
+		"a etc/a.mlimg-new; n etc/a.mlimg-new=B", NULL);
+}
+
+TEST(what_lies_beside_and_stays)
+{
+	/* A directory, what the user pinned, what the new stack has there. */
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new/x=D", "n etc/a.mlimg-new.1=B",
+		TOLD("conflict", "config", "beside") ", \"at\": \"etc/a.mlimg-new.1\"");
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=o etc/a.mlimg-new.1=A",
+		"d etc/a.mlimg-new.1; n etc/a.mlimg-new.1=B", NULL);
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=o etc/a.mlimg-new.1=B", "",
+		TOLD("conflict", "config", "beside") ", \"at\": \"etc/a.mlimg-new.1\"");
+	check("etc/a=A", "etc/a=B etc/a.mlimg-new=F", "etc/a=C", "n etc/a.mlimg-new.1=B", NULL);
+	more_classes = "etc/*.mlimg-new keep\n";
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=D", "n etc/a.mlimg-new.1=B", NULL);
+	more_classes = NULL;
+}
+
+/* 245 bytes and ".mlimg-new" make a name that is just long enough. */
+TEST(names_that_leave_no_room_beside_them)
+{
+	char name[300], base[512], next[512], mine[1024], wanted[1024];
+
+	for (int n = 243; n <= 246; n++) {
+		snprintf(name, sizeof(name), "etc/%0*d", n, 0);
+		snprintf(base, sizeof(base), "%s=A", name);
+		snprintf(next, sizeof(next), "%s=B", name);
+		snprintf(mine, sizeof(mine), "%s=C", name);
+		snprintf(wanted, sizeof(wanted), "n %s.mlimg-new=B", name);
+		check(base, next, mine, n < 246 ? wanted : "",
+			n < 246 ? TOLD("conflict", "config", "beside")
+				: TOLD("conflict", "config", "stays"));
+		if (n > 245)
+			continue;
+		/* With that name taken: two bytes more. */
+		snprintf(mine, sizeof(mine), "%s=C %s.mlimg-new=o", name, name);
+		snprintf(wanted, sizeof(wanted), "n %s.mlimg-new.1=B", name);
+		check(base, next, mine, n < 244 ? wanted : "", NULL);
+	}
 }
 
 TEST(types)
 {
 	check("etc/a=A", "etc/a=>x", "etc/a=B", "", TOLD("type-change", "config", "stays"));
-	check("etc/a=>x", "etc/a=B", "etc/a=>y", "n etc/a=B",
+	check("etc/a=>x", "etc/a=B", "etc/a=>y", "n etc/a.mlimg-new=B",
 		TOLD("type-change", "config", "beside"));
-	check("etc/a=>x", "etc/a=A", "etc/a=B", "n etc/a=A", TOLD("conflict", "config", "beside"));
-	check("etc/a=A", "etc/a=B", "etc/a=>x", "n etc/a=B",
+	check("etc/a=>x", "etc/a=A", "etc/a=B", "n etc/a.mlimg-new=A",
+		TOLD("conflict", "config", "beside"));
+	check("etc/a=A", "etc/a=B", "etc/a=>x", "n etc/a.mlimg-new=B",
 		TOLD("type-change", "config", "beside"));
 	check("usr/a=A", "usr/a=>x", "usr/a=B", "a usr/a; D usr=d",
 		TOLD("type-change", "owned", "aside"));
@@ -232,6 +295,14 @@ TEST(hard_links)
 		"has other names");
 	check("var/a=A var/b=A", "var/a=A,m600 var/b=A,m640", "var/a=B,#1 var/b=B,#1", "",
 		"has other names");
+	/* What is put beside is told as that, whatever becomes of the attributes. */
+	check("etc/a=A etc/b=A", "etc/a=D,m600 etc/b=D,m600", "etc/a=B,#1 etc/b=B,#1",
+		"n etc/a.mlimg-new=D,m600; n etc/b.mlimg-new=D,m600; s etc/a=f,m600; s "
+		"etc/b=f,m600",
+		TOLD("conflict", "config", "beside") ", \"at\": \"etc/a.mlimg-new\"");
+	check("etc/a=A", "etc/a=D,m600", "etc/a=B,#1 etc/b=B,#1", "n etc/a.mlimg-new=D,m600",
+		TOLD("conflict", "config",
+			"beside") ", \"at\": \"etc/a.mlimg-new\", \"why\": \"has other names");
 }
 
 TEST(what_cannot_be_read_stays)
