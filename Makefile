@@ -22,6 +22,12 @@ STD := -std=gnu11
 CPP_ALL := -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DMLIMG_VERSION='"$(VERSION)"'
 
 comma := ,
+# nettle's choice of code for this processor, which SHA-256 needs, refers to all of AES (20 KB). The agent encrypts
+# nothing: to the linker these are there, so that it does not look for them, and nobody calls them.
+UNUSED_CIPHERS := $(foreach k,aesni c,$(foreach w,128 192 256,$(foreach f,aes$(w)_encrypt aes$(w)_decrypt \
+	cbc_aes$(w)_encrypt,-Wl$(comma)--defsym=_nettle_$(f)_$k=0))) $(foreach f,set_key_pclmul update_pclmul \
+	set_key_c update_table,-Wl$(comma)--defsym=_nettle_ghash_$f=0)
+
 SAN ?=
 ifneq ($(SAN),)
 B := build/san-$(subst $(comma),-,$(SAN))
@@ -36,12 +42,6 @@ AGENT_STATIC := -static
 SMALL := -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 AGENT_LINK := -Wl,--gc-sections $(UNUSED_CIPHERS)
 endif
-
-# nettle's choice of code for this processor, which SHA-256 needs, refers to all of AES (20 KB). The agent encrypts
-# nothing: to the linker these are there, so that it does not look for them, and nobody calls them.
-UNUSED_CIPHERS := $(foreach k,aesni c,$(foreach w,128 192 256,$(foreach f,aes$(w)_encrypt aes$(w)_decrypt \
-	cbc_aes$(w)_encrypt,-Wl$(comma)--defsym=_nettle_$(f)_$k=0))) $(foreach f,set_key_pclmul update_pclmul \
-	set_key_c update_table,-Wl$(comma)--defsym=_nettle_ghash_$f=0)
 
 C_ALL = $(STD) $(WARN) $(WERROR) $(CPP_ALL) -fstack-protector-strong -fno-strict-aliasing \
 	-ffile-prefix-map=$(CURDIR)=. $(SMALL) $(SANFLAGS) $(CFLAGS)

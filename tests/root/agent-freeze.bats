@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What the agent's daemon does with a real user file system: it freezes it, and gives views of it to users.
+
+# shellcheck disable=SC2030,SC2031 # each test has its own daemon
+
+load ../lib/common
+
+setup() {
+	need root
+	DIR=$BATS_TEST_TMPDIR
+	mkdir -p "$DIR/run/mlimg/user" "$DIR/run/mlimg/layers"/{0,1}/rootfs/etc
+	truncate -s 32M "$DIR/user.img"
+	mke2fs -q -t ext4 -F "$DIR/user.img"
+	chmod 0755 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR"/test "$DIR" "$DIR/run" 2>/dev/null || true
+	chmod 0700 "$DIR/run/mlimg"
+	mount -o loop "$DIR/user.img" "$DIR/run/mlimg/user"
+	mkdir -p "$DIR/run/mlimg/user"/{upper/etc,upper/root,mlimg}
+	chmod 0700 "$DIR/run/mlimg/user/upper/root"
+	mlimg-agent daemon --port "unix:$DIR/host" --run "$DIR/run" 3>&- &
+	DAEMON=$!
+	until [ -S "$DIR/run/mlimg-agent.sock" ]; do sleep 0.1; done
+}
+
+teardown() {
+	[ -z "${DAEMON:-}" ] || kill "$DAEMON" || true
+	# Whatever went wrong: nothing can be unmounted, nor its disk detached, while it is frozen.
+	fsfreeze -u "$DIR/run/mlimg/user" 2>/dev/null || true
+	umount "$DIR/run/mlimg/user" || true
+}
+
+# ask REQUEST…: of the host; what it hears, but for the announcement.
+ask() {
+	printf '%s\n' "$@" | timeout 60 socat -t 60 - "UNIX-CONNECT:$DIR/host" | grep -v '^{"event"'
+}
+
+# stay: a client of the host that stays; asked by descriptor 7, what it hears is in heard. Sets $stays.
+stay() {
+	mkfifo "$DIR/asks"
+	timeout 120 socat - "UNIX-CONNECT:$DIR/host" <"$DIR/asks" >"$DIR/heard" 3>&- &
+	stays=$!
+	exec 7>"$DIR/asks"
+}
+
+# hears LINE: waits for the last thing that it hears.
+hears() {
+	local _
+	for _ in $(seq 300); do
+		[ "$(tail -n 1 "$DIR/heard")" = "$1" ] && return
+		sleep 0.1
+	done
+	same "what the client hears last" "$1" "$(tail -n 1 "$DIR/heard")"
+}
+
+# writes FILE: a writer in the background, which waits while the file system is frozen. Sets $writer.
+writes() {
+	sh -c 'echo written >"$1"' sh "$DIR/run/mlimg/user/$1" 3>&- 7>&- &
+	writer=$!
+}
+
+is_frozen() {
+	same "state" '{"return":"frozen"}' "$(ask '{"execute":"guest-fsfreeze-status"}')"
+	writes "$1"
+	sleep 0.5
+	[ ! -s "$DIR/run/mlimg/user/$1" ]
+	kill -0 "$writer"
+}
+
+is_thawed() {
+	wait "$writer"
+	same "what was written" written "$(cat "$DIR/run/mlimg/user/$1")"
+	same "state" '{"return":"thawed"}' "$(ask '{"execute":"guest-fsfreeze-status"}')"
+}
+
+@test "freeze: writers wait, others are answered, and the disk is clean; thaw" {
+	echo before >"$DIR/run/mlimg/user/before"
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","id":[1]}' >&7
+	hears '{"return":1,"id":[1]}'
+	is_frozen one
+	cp "$DIR/user.img" "$DIR/copy.img"
+	run e2fsck -fn "$DIR/copy.img"
+	same "e2fsck, which said: $output" 0 "$status"
+	same "needs recovery" "" "$(dumpe2fs -h "$DIR/copy.img" 2>/dev/null | grep -o needs_recovery || :)"
+	same "what was written before" before "$(debugfs -R 'cat before' "$DIR/copy.img" 2>/dev/null)"
+	same "again" '{"error":{"class":"Busy","desc":"the user file system is frozen already"},"id":2}' "$(ask '{"execute":"guest-fsfreeze-freeze","id":2}')"
+	same "health" Busy "$(ask '{"execute":"mlimg-health"}' | jq -r .error.class)"
+	same "status" other "$(ask '{"execute":"guest-status"}' | jq -r .return.init)"
+	# Another client may thaw, too.
+	same "thaw" '{"return":1,"id":{"x":3}}' "$(ask '{"execute":"guest-fsfreeze-thaw","id":{"x":3}}')"
+	is_thawed one
+	same "thaw again" '{"return":0}' "$(ask '{"execute":"guest-fsfreeze-thaw"}')"
+	echo '{"execute":"guest-fsfreeze-freeze","id":4}' >&7
+	hears '{"return":1,"id":4}'
+	echo '{"execute":"guest-fsfreeze-thaw","id":5}' >&7
+	hears '{"return":1,"id":5}'
+	kill "$stays"
+}
+
+@test "freeze: it ends by itself when its time is over, and thaw says so" {
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":5000}}' >&7
+	hears '{"return":1}'
+	is_frozen one
+	is_thawed one
+	echo '{"execute":"guest-fsfreeze-thaw"}' >&7
+	hears '{"return":0}'
+	kill "$stays"
+}
+
+@test "freeze: it ends when the client that asked for it has gone" {
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
+	hears '{"return":1}'
+	is_frozen one
+	kill "$stays"
+	is_thawed one
+}
+
+@test "freeze: it ends with the daemon, however that ends" {
+	local signal
+	for signal in TERM KILL; do
+		rm -f "$DIR/asks"
+		stay
+		echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
+		hears '{"return":1}'
+		is_frozen "$signal"
+		kill "-$signal" "$DAEMON"
+		wait "$DAEMON" || true
+		wait "$writer"
+		same "what was written" written "$(cat "$DIR/run/mlimg/user/$signal")"
+		kill "$stays" || true
+		rm -f "$DIR/run/mlimg-agent.sock" "$DIR/host"
+		mlimg-agent daemon --port "unix:$DIR/host" --run "$DIR/run" 3>&- 7>&- &
+		DAEMON=$!
+		until [ -S "$DIR/run/mlimg-agent.sock" ]; do sleep 0.1; done
+	done
+}
+
+@test "freeze: what somebody else has frozen is not taken, and not thawed" {
+	fsfreeze -f "$DIR/run/mlimg/user"
+	same "freeze" '{"error":{"class":"Busy","desc":"the user file system is frozen by somebody else"}}' "$(ask '{"execute":"guest-fsfreeze-freeze"}')"
+	same "thaw" '{"return":0}' "$(ask '{"execute":"guest-fsfreeze-thaw"}')"
+	fsfreeze -u "$DIR/run/mlimg/user"
+	# And what somebody else has thawed was not frozen all the time.
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze"}' >&7
+	hears '{"return":1}'
+	fsfreeze -u "$DIR/run/mlimg/user"
+	echo '{"execute":"guest-fsfreeze-thaw"}' >&7
+	hears '{"return":0}'
+	kill "$stays"
+}
+
+@test "view: directories that cannot be left or written, for users and root" {
+	local wanted="user/upper: etc root
+layers/0/rootfs: etc
+layers/1/rootfs: etc"
+	works viewfds "$DIR/run/mlimg-agent.sock" 65534
+	same "a user's view" "$wanted" "$output"
+	works viewfds "$DIR/run/mlimg-agent.sock"
+	same "root's view" "$wanted" "$output"
+	# A directory that is not a user's to look into stays so.
+	chmod 0700 "$DIR/run/mlimg/user/upper"
+	works viewfds "$DIR/run/mlimg-agent.sock" 65534
+	same "a user's view" "user/upper: Permission denied" "${lines[0]}"
+	same "the daemon keeps none" "$(find "/proc/$DAEMON/fd" -type l | wc -l)" \
+		"$(viewfds "$DIR/run/mlimg-agent.sock" >/dev/null && sleep 0.3 && find "/proc/$DAEMON/fd" -type l | wc -l)"
+}
