@@ -85,7 +85,8 @@ int mlimg_view_layers(
 {
 	int r = 0;
 
-	if (view->trees[view->n_trees - 1].kind != MLIMG_VIEW_INDEX) {
+	/* Manifests are root's alone. */
+	if (view->trees[view->n_trees - 1].kind != MLIMG_VIEW_INDEX || view->sent) {
 		*ret_trees = view->trees + 1;
 		return (int)view->n_trees - 1;
 	}
@@ -101,7 +102,7 @@ const struct mlimg_view_tree *mlimg_view_owner(
 	const struct mlimg_view_tree *trees;
 	int n;
 
-	if (found->tree->kind != MLIMG_VIEW_INDEX)
+	if (found->tree->kind != MLIMG_VIEW_INDEX || view->sent)
 		return found->tree;
 	n = mlimg_view_layers(view, &trees, NULL);
 	/* It shows, so no layer above the topmost that has it hides it. */

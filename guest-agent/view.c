@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "guest-agent/composed.h"
+#include "guest-agent/view-client.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
@@ -16,18 +17,31 @@
 
 /* --- boot.json --- */
 
+/*
+ * A name beside /run/mlimg, and not by "..": who may not search that does not get back out of it.
+ * free() it.
+ */
+static char *beside_root(const struct mlimg_view *view, const char *name)
+{
+	const char *slash = strrchr(view->root, '/');
+	char *path;
+
+	return asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - view->root) : 0, view->root,
+		       name) < 0
+		? NULL
+		: path;
+}
+
 static int read_boot_text(
 	const struct mlimg_view *view, char **ret_text, size_t *ret_size, struct mlimg_err *err)
 {
-	/* Not by "..": who may not search /run/mlimg does not get back out of it. */
-	const char *name = strrchr(view->root, '/');
 	mlimg_autofree char *public = NULL;
 
 	if (view->root_fd >= 0)
 		return mlimg_read_file(
 			view->root_fd, BOOT_JSON, MLIMG_BOOT_JSON_MAX, ret_text, ret_size, err);
-	if (asprintf(&public, "%.*s" MLIMG_BOOT_PUBLIC, name ? (int)(name + 1 - view->root) : 0,
-		    view->root) < 0)
+	public = beside_root(view, MLIMG_BOOT_PUBLIC);
+	if (!public)
 		return mlimg_err_set(err, ENOMEM, "read " MLIMG_BOOT_PUBLIC);
 	return mlimg_read_file(AT_FDCWD, public, MLIMG_BOOT_JSON_MAX, ret_text, ret_size, err);
 }
@@ -119,10 +133,13 @@ static struct mlimg_view_tree *add_tree(
 	struct mlimg_view *view, enum mlimg_view_kind kind, const char *path, const char *label)
 {
 	struct mlimg_view_tree *tree = &view->trees[view->n_trees];
-	int fd = openat(view->root_fd, path, OPEN_DIR);
+	int fd = view->sent ? mlimg_view_sent_open(view->sent, path)
+			    : openat(view->root_fd, path, OPEN_DIR);
 
-	if (fd < 0)
+	if (fd < 0) {
+		errno = view->sent ? -fd : errno;
 		return NULL;
+	}
 	*tree = (struct mlimg_view_tree){.kind = kind, .fd = fd};
 	snprintf(tree->label, sizeof(tree->label), "%s", label);
 	view->n_trees++;
@@ -209,28 +226,38 @@ static int add_layers(struct mlimg_view *view, struct mlimg_err *err)
 	return r;
 }
 
-static int need_root(const struct mlimg_view *view, struct mlimg_err *err)
+static int need_boot(const struct mlimg_view *view, struct mlimg_err *err)
 {
-	if (!view->boot)
-		return mlimg_err_set(err, 0, "this system was not booted by mlimg");
-	return view->root_fd < 0
-		? mlimg_err_set(err, EACCES, "open '%s': this needs root", view->root)
-		: 0;
+	return view->boot ? 0 : mlimg_err_set(err, 0, "this system was not booted by mlimg");
 }
 
 int mlimg_view_need_user(const struct mlimg_view *view, struct mlimg_err *err)
 {
-	int r = need_root(view, err);
+	int r = need_boot(view, err);
 
+	if (r == 0 && view->root_fd < 0)
+		return mlimg_err_set(err, EACCES, "open '%s': this needs root", view->root);
 	if (r == 0 && view->user_fd < 0)
 		return mlimg_err_set(err, 0, "this boot is without the user layer");
 	return r;
 }
 
+static int ask_daemon(struct mlimg_view *view, struct mlimg_err *err)
+{
+	mlimg_autofree char *path = beside_root(view, MLIMG_VIEW_SOCKET);
+
+	view->sent = calloc(1, sizeof(*view->sent));
+	if (!path || !view->sent)
+		return mlimg_err_set(err, ENOMEM, "ask mlimg-agent");
+	return mlimg_view_ask(path, view->sent, err);
+}
+
 int mlimg_view_load(struct mlimg_view *view, struct mlimg_err *err)
 {
-	int r = need_root(view, err);
+	int r = need_boot(view, err);
 
+	if (r == 0 && view->root_fd < 0)
+		r = ask_daemon(view, err);
 	if (r < 0)
 		return r;
 	r = add_uppers(view, err);
@@ -246,6 +273,9 @@ void mlimg_view_close(struct mlimg_view *view)
 	for (size_t i = 0; view->layers && i < MLIMG_BOOT_LAYERS_MAX + 1; i++)
 		mlimg_manifest_free(view->layers->manifests[i]);
 	free(view->layers);
+	if (view->sent)
+		mlimg_view_sent_close(view->sent);
+	free(view->sent);
 	json_decref(view->boot);
 	if (view->root && view->root_fd >= 0)
 		close(view->root_fd);

@@ -67,6 +67,7 @@ struct mlimg_view {
 	uint64_t n_skipped;                  /**< entries of uppers that could not be read */
 	char skipped[MLIMG_ERR_TEXT_SIZE];   /**< the first of them, and why */
 	struct mlimg_view_layers *layers;    /**< private */
+	struct mlimg_view_sent *sent;        /**< private: who is not root has these */
 };
 
 /**
@@ -84,10 +85,12 @@ int mlimg_view_open(const char *root, const char *merged, struct mlimg_view *ret
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Open the trees and read the upper.
+ * Open the trees and read the upper. For who is not root the daemon opens them (view-client.h); then
+ * what this user may not read is not there, nor are xattrs in trusted.*, by which overlayfs tells
+ * opaque and renamed directories.
  *
  * @param view  see there
- * @param err   not booted by mlimg, not root, a boot without a user layer
+ * @param err   not booted by mlimg, a boot without a user layer, no daemon
  * @return      0, -errno
  */
 int mlimg_view_load(struct mlimg_view *view, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -229,3 +229,37 @@ out.tar
 usr
 var" "$output"
 }
+
+@test "mlimg with an index: whose something is say the layers' manifests" {
+	local ids=()
+	rm -rf "$RUN" "$USER_DIR" && mkdir -p "$RUN/index" "$UPPER/etc" "$USER_DIR/work"
+	cd "$DIR"
+	mlimg-mkfs --quiet --kind system --name debian --version 12.1 system system.img
+	mlimg-mkfs --quiet --kind software --name nginx --version 1.0 --over system.img --partial software software.img
+	mlimg-index -q -o x.idx system.img software.img
+	ids=("$(mlimg-inspect --json system.img | jq -r .build_id)" "$(mlimg-inspect --json software.img | jq -r .build_id)")
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	mount-index x.idx "$RUN/index" system.img software.img
+	works mlimg-agent prepare --root "$RUN" --union index --system "${ids[0]}" --software "${ids[1]}" --user "$TENANT"
+	works mlimg-agent commit --root "$RUN"
+	echo mine >"$UPPER/etc/hosts"
+	echo mine >"$UPPER/etc/mode"
+	mknod "$UPPER/etc/link" c 0 0
+	run "${MLIMG[@]}" diff
+	diff=$output
+	run "${MLIMG[@]}" why /etc/hosts
+	why=$(sed 's/  file.*//; /^since\|^class/d' <<<"$output")
+	run "${MLIMG[@]}" why /usr/share/old/z
+	z=$(sed 's/  file.*//' <<<"$output")
+	umount "$RUN/index"
+	same "diff" "changed    /etc/hosts  (over software nginx 1.0)
+deleted    /etc/link  (of system debian 12.1)
+changed    /etc/mode  (over system debian 12.1)" "$diff"
+	same "why" "/etc/hosts
+  shows   yours
+  hidden  software nginx 1.0
+  hidden  system debian 12.1" "$why"
+	same "of a layer" "/usr/share/old/z
+  shows   software nginx 1.0
+class     owned" "$z"
+}

@@ -134,6 +134,8 @@ changed    /etc/new\040file  (over yours)" "$output"
 	chmod 0700 "$RUN"
 	cp "$MLIMG_BUILD/bin/mlimg" "$DIR/mlimg"
 	cp "$RUN/boot.json" "$DIR/run/mlimg-boot.json"
-	fails 1 "mlimg: open '$RUN': this needs root: Permission denied" \
+	fails 1 "mlimg: only root can look at the layers itself; for others mlimg-agent must run: connect to '$DIR/run/mlimg-agent.sock': No such file or directory" \
 		setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/mlimg" --root "$RUN" diff
+	fails 1 "mlimg: open '$RUN': this needs root: Permission denied" \
+		setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/mlimg" --root "$RUN" reports
 }
