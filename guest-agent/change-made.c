@@ -97,7 +97,7 @@ static int keep_in(struct staging *s, const char *dir_path)
 int stage_keep_rest(struct staging *s)
 {
 	static const char *const dirs[] = {"etc", "var/lib/dpkg", "var/lib/dpkg/alternatives",
-		"var/lib/dpkg/triggers", "var/lib/apt"};
+		"var/lib/dpkg/triggers", "var/lib/apt", "var/cache/debconf"};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs) && r == 0; i++)

@@ -9,7 +9,6 @@
 
 #include "guest-agent/change-since-impl.h"
 #include "guest-agent/lowers.h"
-#include "guest-agent/upper-list.h"
 #include "libmlimg/class-files.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -20,8 +19,6 @@
 
 struct copies {
 	struct since *s;
-	struct mlimg_upper_list had; /* what the upper had before the change */
-	struct mlimg_path_map gone;  /* what the change has taken away */
 	struct mlimg_upper_dir upper;
 	struct mlimg_path_classes *classes;
 	const char *kept; /* what was looked at last and stays: the next one in the manifest */
@@ -37,9 +34,10 @@ static int read_list(struct copies *c)
 		c->s->c->undo_fd, MLIMG_CHANGE_PATHS, MLIMG_UPPER_LIST_MAX, &text, &size, &err);
 
 	if (r == 0)
-		r = mlimg_upper_list_parse(text, size, &c->had, &err);
+		r = mlimg_upper_list_parse(text, size, &c->s->had, &err);
 	if (r == -ENOMEM)
 		return since_no_memory(c->s);
+	c->s->has_had = r == 0;
 	return r < 0;
 }
 
@@ -99,19 +97,26 @@ static int note_gone(struct copies *c)
 		r = is_gone(s, n, &record);
 		if (r < 0)
 			return mlimg_err_set(s->err, r, "look at what was '/%s'", record.path);
-		if (r > 0 && mlimg_path_map_set(&c->gone, record.path, n) < 0)
+		if (r > 0 && mlimg_path_map_set(&s->gone, record.path, n) < 0)
 			return since_no_memory(s);
 	}
 	return r < 0 ? r : 0;
 }
 
-/* @return whether the upper has it since the change */
-static bool is_new(const struct copies *c, const char *path)
+bool since_was_left(const struct since *s, const char *path)
 {
 	size_t n;
 
-	return !mlimg_path_map_get(&c->s->put, path, &n) &&
-		(!mlimg_upper_list_has(&c->had, path) || mlimg_path_map_covers(&c->gone, path));
+	return s->has_had && !mlimg_path_map_get(&s->put, path, &n) &&
+		mlimg_upper_list_has(&s->had, path) && !mlimg_path_map_covers(&s->gone, path);
+}
+
+/* @return whether the upper has it since the change */
+static bool is_new(const struct since *s, const char *path)
+{
+	size_t n;
+
+	return !mlimg_path_map_get(&s->put, path, &n) && !since_was_left(s, path);
 }
 
 bool since_lower_of(const struct since *s, const char *path, char ret_lower[MLIMG_PATH_MAX + 1])
@@ -172,6 +177,13 @@ static bool is_plain_dir(const struct copies *c, const struct mlimg_entry *e)
 		!(c->kept && mlimg_path_is_below(c->kept, e->path));
 }
 
+/* A package that is the user's, in his version, has files that are the same in the stack's. */
+static bool is_of_mine(const struct since *s, const struct mlimg_entry *e)
+{
+	return s->has_packages && e->type != MLIMG_DIR && !mlimg_change_is_database(e->path) &&
+		mlimg_packages_verdict_of(&s->packages, e->path) == MLIMG_FILES_MINE;
+}
+
 /* @return 1 when what is new in the upper goes, 0 when it stays, -ENOMEM */
 static int judge(struct copies *c, struct mlimg_entry *e)
 {
@@ -181,7 +193,7 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	int r;
 
 	if (!since_lower_of(s, e->path, lower) ||
-		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP)
+		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP || is_of_mine(s, e))
 		return 0;
 	/* Whether a database is to be there the merge decides. */
 	if (mlimg_entry_is_whiteout(e))
@@ -211,7 +223,7 @@ static int judge_all(struct copies *c)
 			goes[i] = true;
 			continue;
 		}
-		r = *e->path && is_new(c, e->path) ? judge(c, e) : 0;
+		r = *e->path && is_new(c->s, e->path) ? judge(c, e) : 0;
 		if (r > 0) {
 			goes[i] = true;
 			r = take(c->s, e);
@@ -242,7 +254,5 @@ int since_copies(struct since *s)
 	if (r == 0)
 		r = judge_all(&c);
 	mlimg_path_classes_free(c.classes);
-	mlimg_upper_list_done(&c.had);
-	mlimg_path_map_done(&c.gone);
 	return r;
 }

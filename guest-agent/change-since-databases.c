@@ -292,8 +292,7 @@ static int add_path(struct since *s, const char ***paths, size_t *n, size_t *roo
 }
 
 /* Those that the upper has now, and those that it had before. */
-static int collect_paths(
-	struct since *s, struct mlimg_arena *arena, const char ***ret, size_t *ret_n)
+static int collect_paths(struct since *s, const char ***ret, size_t *ret_n)
 {
 	struct mlimg_undo_record record;
 	size_t room = 0;
@@ -310,7 +309,7 @@ static int collect_paths(
 		if (r < 0 || !mlimg_packages_is_database(record.path) ||
 			mlimg_manifest_find(s->upper, record.path))
 			continue;
-		path = mlimg_arena_strndup(arena, record.path, strlen(record.path));
+		path = mlimg_arena_strndup(s->arena, record.path, strlen(record.path));
 		r = path ? add_path(s, ret, ret_n, &room, path) : since_no_memory(s);
 	}
 	return r;
@@ -318,30 +317,29 @@ static int collect_paths(
 
 static int merge_packages(struct since *s, const char *const *paths, size_t n)
 {
-	mlimg_cleanup(mlimg_packages_merged_done) struct mlimg_packages_merged merged = {0};
 	const struct mlimg_packages_input input = {.paths = paths,
 		.n_paths = n,
 		.next = s->former.manifest,
 		.read = read_package_text,
 		.ctx = s};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = mlimg_packages_merge(&input, &merged, s->c->call->notes, &err);
+	int r = mlimg_packages_merge(&input, &s->packages, s->c->call->notes, &err);
 
-	return r < 0 ? since_give_up(s, "var/lib/dpkg/status", "packages", &err)
-		     : put_packages(s, &merged);
+	s->has_packages = r == 0;
+	return r < 0 ? since_give_up(s, "var/lib/dpkg/status", "packages", &err) : 0;
 }
 
 int since_packages(struct since *s)
 {
-	struct mlimg_arena *arena = mlimg_arena_new();
-	mlimg_autofree const char **paths = NULL;
 	size_t n = 0;
-	int r = arena ? collect_paths(s, arena, &paths, &n) : since_no_memory(s);
+	int r = collect_paths(s, &s->package_paths, &n);
 
 	if (r == 0)
-		r = is_any_changed(s, paths, n, "packages");
-	if (r > 0)
-		r = merge_packages(s, paths, n);
-	mlimg_arena_free(arena);
-	return r;
+		r = is_any_changed(s, s->package_paths, n, "packages");
+	return r > 0 ? merge_packages(s, s->package_paths, n) : r;
+}
+
+int since_put_packages(struct since *s)
+{
+	return s->has_packages ? put_packages(s, &s->packages) : 0;
 }

@@ -9,6 +9,7 @@
 #include "guest-agent/base.h"
 #include "guest-agent/change-since.h"
 #include "guest-agent/path-map.h"
+#include "guest-agent/upper-list.h"
 #include "libmlimg/accounts.h"
 #include "libmlimg/packages.h"
 
@@ -49,9 +50,15 @@ struct since {
 	int made_fd, aside_fd;                 /**< undo/N/made, aside/N; or -1 */
 	struct mlimg_text rebuild;             /**< caches that are to be made anew, a line each */
 	struct mlimg_accounts_merged accounts; /**< zero unless they were merged */
+	struct mlimg_packages_merged packages; /**< likewise */
+	bool has_packages;                     /**< they were */
+	const char **package_paths;            /**< to which they refer */
 	struct since_adaptable *adaptables;
 	size_t n_adaptables, adaptables_room;
 	struct mlimg_path_map adapted; /**< those whose attributes are in the logs */
+	bool has_had;
+	struct mlimg_upper_list had; /**< what the upper had before the change, if that is known */
+	struct mlimg_path_map gone;  /**< what the change has taken away */
 	/** something of the former stack's layers was to be read, and there are none */
 	bool lacks_layers;
 	struct mlimg_change_extra first, then;
@@ -93,6 +100,9 @@ int since_put_database(
 /** Have copies go that are not changed, and note what else is new. @return 0, -errno */
 int since_copies(struct since *s) MLIMG_MUST_CHECK;
 
+/** @return whether the upper has had it since before the change, and no step has touched it */
+bool since_was_left(const struct since *s, const char *path);
+
 /**
  * @return whether anything of the newer stack can lie beneath a thing of the upper that is no
  *         renamed directory, and its path there
@@ -129,8 +139,11 @@ int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 /** Map owners where numbers have moved between accounts that were merged. @return 0, -errno */
 int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
 
-/** Merge packages, if the user has changed any. @return 0, -errno */
+/** Merge packages if the user has changed any: first of all, as all that he has is of them. @return 0, -errno */
 int since_packages(struct since *s) MLIMG_MUST_CHECK;
+
+/** See to it that what follows from that is there in the end. @return 0, -errno */
+int since_put_packages(struct since *s) MLIMG_MUST_CHECK;
 
 /** See to it that a path is hidden in the end, unless there is something then. @return 0, -errno */
 int since_put_whiteout(struct since *s, const char *path) MLIMG_MUST_CHECK;

@@ -72,11 +72,19 @@ static int read_mine(struct since *s, const char *path, char **ret_text, size_t 
 	return e->type == MLIMG_FILE ? read_at(s->c->upper_fd, path, ret_text, ret_size) : -ENOENT;
 }
 
+/* A database of which there is no copy, though the upper had it before and after: a whiteout. */
+static bool was_hidden(const struct since *s, const char *path)
+{
+	return mlimg_change_is_database(path) && since_was_left(s, path);
+}
+
 static int read_made(struct since *s, const char *path, char **ret_text, size_t *ret_size)
 {
 	int r = read_at(s->made_fd, path, ret_text, ret_size);
 
-	return r == -ENOENT ? read_of_stack(s, &s->now, path, ret_text, ret_size) : r;
+	return r == -ENOENT && !was_hidden(s, path)
+		? read_of_stack(s, &s->now, path, ret_text, ret_size)
+		: r;
 }
 
 static int read_taken(struct since *s, const char *path, char **ret_text, size_t *ret_size)
@@ -94,7 +102,9 @@ static int read_taken(struct since *s, const char *path, char **ret_text, size_t
 	/* One that the change has left alone is what it was. */
 	r = mlimg_path_map_get(&s->put, path, &i) ? -ENOENT
 						  : read_at(s->made_fd, path, ret_text, ret_size);
-	return r == -ENOENT ? read_of_stack(s, &s->former, path, ret_text, ret_size) : r;
+	return r == -ENOENT && !was_hidden(s, path)
+		? read_of_stack(s, &s->former, path, ret_text, ret_size)
+		: r;
 }
 
 int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,

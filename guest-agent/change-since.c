@@ -270,11 +270,13 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 
 	if (r)
 		return r < 0 ? r : 0;
-	r = since_copies(s);
+	r = since_packages(s);
+	if (r == 0)
+		r = since_copies(s);
 	if (r == 0)
 		r = since_accounts(s);
 	if (r == 0)
-		r = since_packages(s);
+		r = since_put_packages(s);
 	if (r == 0)
 		r = since_adapt(s);
 	if (r == 0)
@@ -302,7 +304,11 @@ static void since_done(struct since *s)
 	mlimg_path_map_done(&s->dirs_done);
 	mlimg_path_map_done(&s->timed);
 	mlimg_path_map_done(&s->adapted);
+	mlimg_path_map_done(&s->gone);
+	mlimg_upper_list_done(&s->had);
 	mlimg_accounts_merged_done(&s->accounts);
+	mlimg_packages_merged_done(&s->packages);
+	free(s->package_paths);
 	mlimg_arena_free(s->arena);
 	free(s->touched);
 	mlimg_cleanup_close(&s->made_fd);

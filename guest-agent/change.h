@@ -53,6 +53,7 @@
  *                                                                       has none there it stays
  *     a whiteout of what the former stack has not                       goes; others stay: he has removed it
  *     opaque and renamed directories; what is of class keep             stay (libmlimg/path-class.h)
+ *     files of a package that stays the user's, in his version          stay, whatever the newer stack has
  *
  * A time alone is no change, as nowhere in a reconcile. So what a step has taken returns where there is but such a copy. Without a whole list in
  * undo/N/paths, and without base manifests of both stacks, nothing of this is done. Where the former stack's contents are needed,

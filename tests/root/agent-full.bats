@@ -159,6 +159,22 @@ $UNCHANGED user/mlimg: write 'base.manifest.2': No space left on device; $AGAIN"
 	[ "$stays" -gt 1 ]
 }
 
+@test "the former system again, and no more room than for what is new: the newer one's texts give theirs" {
+	mount -o remount,size=1m "$USER_DIR"
+	head -c 60000 /dev/zero | tr '\0' x | tee "$DIR/v1/etc/big" >"$DIR/v2/etc/big"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	on v1 "$V1"
+	commit
+	on v2 "$V2"
+	commit
+	full 6
+	on v1 "$V1"
+	same "done" '["rolled-back",[]]' "$(jq -rc '[.reconcile.done, .notes]' "$RUN/boot.json")"
+	[ ! -e "$USER_DIR/upper/etc/version.mlimg-new" ]
+	same "texts" base.texts.3 "$(cd "$USER_DIR/mlimg" && echo base.texts.*)"
+}
+
 @test "the first boot, and no block left for commit" {
 	on v1 "$V1"
 	full 0

@@ -175,6 +175,82 @@ MY5=my:x:105:105::/:/bin/false
 	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
 }
 
+@test "taken back, a database that the user had removed before and writes anew has what he wrote" {
+	need root
+	local driver
+	printf '%s\n' d:1000:1 z:2000:1 >"$DIR/v1/etc/subuid"
+	printf '%s\n' d:1000:1 e:3000:1 >"$DIR/v2/etc/subuid"
+	layers
+	for driver in overlay unionfs; do
+		OPTIONS=(--union "$driver")
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER/etc" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		hide etc/subuid
+		on v2
+		# Without other accounts nothing would be merged.
+		printf '%s\n' d:x:1000:1000::/:/bin/sh >"$UPPER/etc/passwd"
+		rm -rf "$UPPER/etc/subuid" "$UPPER/.unionfs-fuse"
+		echo my:5000:1 >"$UPPER/etc/subuid"
+		on v1
+		same "subuid ($driver)" my:5000:1 "$(xargs <"$UPPER/etc/subuid")"
+		same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	done
+}
+
+@test "taken back, whiteouts of a package that gives way go, with whatever driver and beside renamed directories" {
+	need root
+	local how
+	packaged v1 2
+	packaged v2 3
+	mkdir "$DIR"/v{1,2}/usr/share/other
+	layers
+	for how in overlay redirect unionfs; do
+		OPTIONS=(--union "${how/redirect/overlay}")
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		on v2
+		# The user goes back to version 1 himself, and removes a file of it.
+		mkdir -p "$UPPER/var/lib/dpkg/info"
+		stanza tool 1 >"$UPPER/var/lib/dpkg/status"
+		cp "$DIR/v1/var/lib/dpkg/info/tool.list" "$UPPER/var/lib/dpkg/info/"
+		hide usr/share/tool/version
+		if [ $how = redirect ]; then
+			hide usr/share/other
+			mkdir "$UPPER/usr/share/renamed"
+			setfattr -n trusted.overlay.redirect -v other "$UPPER/usr/share/renamed"
+		fi
+		on v1
+		same "package ($how)" "tool 2" "$(awk '/^(Package|Version)/ { print $2 }' "$(find "$UPPER" "$DIR/v1" -path '*/dpkg/status' | head -n 1)" | xargs)"
+		same "whiteouts ($how)" "" "$(find "$UPPER" -path "*/usr/share/tool/version*")"
+		[ $how != redirect ] || [ -c "$UPPER/usr/share/other" ]
+	done
+}
+
+@test "taken back, files of a package of the user's own stay, those that the newer stack has as well" {
+	need root
+	packaged v1 1
+	packaged v2 2
+	for i in 1 2; do
+		echo "doc $i" >"$DIR/v$i/usr/share/tool/doc"
+		echo /usr/share/tool/doc >>"$DIR/v$i/var/lib/dpkg/info/tool.list"
+	done
+	layers
+	on v1
+	on v2
+	# Version 3 has the same documentation as 2.
+	copy usr/share/tool/doc var/lib/dpkg/info/tool.list
+	stanza tool 3 >"$UPPER/var/lib/dpkg/status"
+	echo 3 >"$UPPER/usr/share/tool/version"
+	on v1
+	same "package" "tool 3" "$(awk '/^(Package|Version)/ { print $2 }' "$UPPER/var/lib/dpkg/status" | xargs)"
+	same "files" "doc 2 3" "$(cat "$UPPER"/usr/share/tool/{doc,version} | xargs)"
+	[ -e "$UPPER/var/lib/dpkg/info/tool.list" ]
+}
+
 # packages_of_stacks: both have a package, gone, besides
 packages_of_stacks() {
 	local i
