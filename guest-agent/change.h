@@ -27,7 +27,8 @@
  * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, the list of caches and the new state take the place of the old ones.
  * 5. reconcile.plan is removed. What earlier changes left in undo goes now.
  *
- * So what finds no room does so in 1, and nothing was changed; so does a log that is longer than will be read. Renames need room too where a directory
+ * So what finds no room does so in 1, and nothing was changed; so do more xattrs than a file can have (they are tried, there and back,
+ * on something else of the same type), and a log that is longer than will be read. Renames need room too where a directory
  * grows; for that much must be free after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with what there was, and the next
  * one tries again. What cannot be looked at (EIO) is not taken for gone: it ends the change until the next boot.
  *

@@ -97,7 +97,29 @@ static bool has_value(const struct mlimg_xattr *x, const struct mlimg_xattr *wan
 		(x->size == 0 || memcmp(x->value, wanted->value, x->size) == 0);
 }
 
-/* After the owner was set, which takes a file's capabilities away. */
+/* Those that become smaller, or those that become larger. */
+static int set_some(const char *path, const struct mlimg_entry *entry,
+	const struct mlimg_entry *now, bool is_larger)
+{
+	for (uint32_t i = 0; i < entry->n_xattrs; i++) {
+		const struct mlimg_xattr *x = &entry->xattrs[i],
+					 *was = mlimg_entry_xattr(now, x->name);
+
+		if (mlimg_xattr_is_overlay(x->name) || has_value(was, x) ||
+			is_larger != (!was || x->size > was->size))
+			continue;
+		if (lsetxattr(path, x->name, x->value ? (const void *)x->value : "", x->size, 0) <
+			0)
+			return -errno;
+	}
+	return 0;
+}
+
+/*
+ * After the owner was set, which takes a file's capabilities away. What takes more room comes last,
+ * so that on the way they never take more than before or in the end: file systems have little for
+ * them.
+ */
 static int set_xattrs(struct mlimg_entry_reader *reader, int dirfd, const char *name,
 	const struct mlimg_entry *entry)
 {
@@ -114,15 +136,20 @@ static int set_xattrs(struct mlimg_entry_reader *reader, int dirfd, const char *
 			!mlimg_entry_xattr(entry, now.xattrs[i].name) &&
 			lremovexattr(path, now.xattrs[i].name) < 0)
 			return -errno;
-	for (uint32_t i = 0; i < entry->n_xattrs; i++) {
-		const struct mlimg_xattr *x = &entry->xattrs[i];
+	r = set_some(path, entry, &now, false);
+	return r < 0 ? r : set_some(path, entry, &now, true);
+}
 
-		if (!mlimg_xattr_is_overlay(x->name) &&
-			!has_value(mlimg_entry_xattr(&now, x->name), x) &&
-			lsetxattr(path, x->name, x->value ? (const void *)x->value : "", x->size,
-				0) < 0)
+int mlimg_entry_at_set_all_xattrs(int dirfd, const char *name, const struct mlimg_entry *entry)
+{
+	char buf[NAMED_SIZE];
+	const char *path = named(buf, dirfd, name);
+
+	for (uint32_t i = 0; i < entry->n_xattrs; i++)
+		if (lsetxattr(path, entry->xattrs[i].name,
+			    entry->xattrs[i].value ? (const void *)entry->xattrs[i].value : "",
+			    entry->xattrs[i].size, 0) < 0)
 			return -errno;
-	}
 	return 0;
 }
 

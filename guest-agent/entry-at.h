@@ -2,8 +2,8 @@
 /**
  * @file entry-at.h
  * One thing by its directory and name: read as an entry, and given an entry's attributes. Symbolic
- * links are not followed. overlayfs' own xattrs (libmlimg/whiteout.h) are read but never set or
- * removed.
+ * links are not followed. overlayfs' own xattrs (libmlimg/whiteout.h) are read but, of what is there,
+ * never set or removed.
  */
 #ifndef MLIMG_ENTRY_AT_H
 #define MLIMG_ENTRY_AT_H
@@ -41,6 +41,10 @@ int mlimg_entry_at_read(struct mlimg_entry_reader *reader, int dirfd, const char
  */
 int mlimg_entry_at_set(struct mlimg_entry_reader *reader, int dirfd, const char *name,
 	const struct mlimg_entry *entry) MLIMG_MUST_CHECK;
+
+/** Set all xattrs of @p entry, overlayfs' own too, of something new. @return 0, -errno */
+int mlimg_entry_at_set_all_xattrs(
+	int dirfd, const char *name, const struct mlimg_entry *entry) MLIMG_MUST_CHECK;
 
 /** Set the time alone. @return 0, -errno */
 int mlimg_entry_at_set_time(int dirfd, const char *name, int64_t s, uint32_t ns) MLIMG_MUST_CHECK;

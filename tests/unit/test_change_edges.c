@@ -22,10 +22,36 @@ int fstatat(int fd, const char *restrict name, struct stat *restrict st, int fla
 	return (int)syscall(SYS_newfstatat, fd, name, st, flags);
 }
 
+/* --- a file system with little room for the xattrs of a file --- */
+
+static size_t xattrs_max; /* bytes of all of "user.", 0: no limit */
+
+static size_t xattrs_size(const char *path, const char *but)
+{
+	char names[1024];
+	ssize_t size = llistxattr(path, names, sizeof(names)), n = 0;
+
+	for (char *name = names; size > 0 && name < names + size; name += strlen(name) + 1)
+		if (strncmp(name, "user.", 5) == 0 && strcmp(name, but) != 0)
+			n += lgetxattr(path, name, NULL, 0);
+	return (size_t)n;
+}
+
+/* In the place of the C library's. */
+int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+	if (xattrs_max && xattrs_size(path, name) + size > xattrs_max) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_lsetxattr, path, name, value, size, flags);
+}
+
 static void start(const char *dir, struct mlimg_plan *plan)
 {
 	is_unionfs = false;
 	broken = NULL;
+	xattrs_max = 0;
 	steps_left = -1;
 	told[0] = '\0';
 	shell("rm -rf %s/start %s/lower", dir, dir);
@@ -362,5 +388,72 @@ TEST(what_has_no_directory_is_refused_before_anything_is_done)
 		add(&plan, 'h', path, NULL);
 		snprintf(text, sizeof(text), why, paths[i]);
 		check_refused(dir, &plan, text);
+	}
+}
+
+/* --- more xattrs than the file system takes --- */
+
+/* etc/attr has so many bytes in user.a and user.b, and is to have others. */
+static void start_xattrs(
+	const char *dir, struct mlimg_plan *plan, int a, int b, int next_a, int next_b)
+{
+	char value_a[64], value_b[64];
+	struct mlimg_xattr xattrs[] = {
+		{(char *)(uintptr_t) "user.a", (uint8_t *)value_a, (size_t)next_a},
+		{(char *)(uintptr_t) "user.b", (uint8_t *)value_b, (size_t)next_b}};
+	struct mlimg_entry e;
+
+	start(dir, plan);
+	shell("cd %s/user/upper/etc && setfattr -n user.a -v %0*d attr && "
+	      "setfattr -n user.b -v %0*d attr",
+		dir, a, 0, b, 0);
+	memset(value_a, 'x', sizeof(value_a));
+	memset(value_b, 'x', sizeof(value_b));
+	e = entry_of("./etc/attr type=file mode=0600 uid=0 gid=0 size=0 time=1.000000000");
+	e.uid = geteuid();
+	e.gid = getegid();
+	e.xattrs = xattrs;
+	e.n_xattrs = 2;
+	ASSERT_OK(mlimg_plan_add(plan, MLIMG_PLAN_SET_ATTRS, "etc/attr", &e, 0, &err), err);
+	xattrs_max = 60;
+}
+
+TEST(xattrs_that_a_file_cannot_have_are_refused_before_anything_is_done)
+{
+	const char *dir = test_tmpdir();
+	mlimg_autofree char *before = NULL, *found = NULL;
+	struct mlimg_plan plan;
+
+	start_xattrs(dir, &plan, 10, 10, 40, 40);
+	before = upper_of(dir, "user");
+	ASSERT_EQ(change(dir, "user", &plan), -E2BIG);
+	ASSERT_STR(err.text, "set the attributes of '/etc/attr': Argument list too long");
+	shell("cd %s/user/mlimg && [ ! -e reconcile.plan ] && [ ! -e reconcile.new ]", dir);
+	found = upper_of(dir, "user");
+	ASSERT_STR(found, before);
+	mlimg_plan_done(&plan);
+}
+
+/* Where the first one grows before the second one shrinks, there is no room. */
+TEST(xattrs_that_shrink_are_set_before_those_that_grow_there_and_back)
+{
+	const char *dir = test_tmpdir();
+	mlimg_autofree char *before = NULL, *found = NULL;
+	struct mlimg_plan plan;
+
+	for (int turn = 0; turn < 2; turn++) {
+		start_xattrs(
+			dir, &plan, turn ? 50 : 10, turn ? 10 : 50, turn ? 10 : 50, turn ? 50 : 10);
+		before = upper_of(dir, "user");
+		ASSERT_OK(change(dir, "user", &plan), err);
+		shell("[ \"$(getfattr --only-values -n user.b %s/user/upper/etc/attr | wc -c)\" = "
+		      "%d ]",
+			dir, turn ? 50 : 10);
+		ASSERT_OK(back(dir, "user"), err);
+		found = upper_of(dir, "user");
+		ASSERT_STR(found, before);
+		free(mlimg_steal(&before));
+		free(mlimg_steal(&found));
+		mlimg_plan_done(&plan);
 	}
 }
