@@ -166,7 +166,9 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 
 	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined) || d->is_closed || d->is_renamed)
 		p->fates[m->at] |= FATE_CLOSED;
-	if (m->class == MLIMG_CLASS_KEEP)
+	if (m->is_protected)
+		verdict = plan_protected_verdict(verdict);
+	else if (m->class == MLIMG_CLASS_KEEP)
 		verdict = MLIMG_KEEP;
 	else if (d->why)
 		verdict = MLIMG_CONFLICT;
@@ -225,6 +227,8 @@ static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_s
 	if (r == 0 && !holds && is_droppable(p, &d))
 		return drop_dir(p, &d, verdict);
 	*ret_stays = true;
+	if (d.m.is_protected && plan_protected_verdict(verdict) != MLIMG_KEEP)
+		d.m.why = PLAN_PROTECTED_WHY;
 	return r < 0 ? r : keep_dir(p, &d, verdict);
 }
 

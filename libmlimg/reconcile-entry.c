@@ -147,6 +147,31 @@ static bool is_whiteout_of_nothing(const struct mine *m)
 	return !m->next && mlimg_entry_is_whiteout(m->entry);
 }
 
+enum mlimg_verdict plan_protected_verdict(enum mlimg_verdict verdict)
+{
+	switch (verdict) {
+	case MLIMG_KEEP:
+	case MLIMG_SAME: return MLIMG_KEEP;
+	case MLIMG_TYPE_CHANGE: return verdict;
+	default: return MLIMG_CONFLICT;
+	}
+}
+
+/* As class keep, but what it hides of the new stack's is told. */
+static int plan_protected(struct planning *p, struct mine *m)
+{
+	enum mlimg_verdict verdict = MLIMG_KEEP;
+	int r = mine_digest(p, m);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		verdict = plan_protected_verdict(verdict_of(m));
+	if (verdict != MLIMG_KEEP)
+		m->why = PLAN_PROTECTED_WHY;
+	return plan_keep(p, m, verdict);
+}
+
 static int plan_entry(struct planning *p, struct mine *m)
 {
 	const struct mlimg_reconcile_text *text = plan_find_text(p, m->entry->path);
@@ -154,6 +179,8 @@ static int plan_entry(struct planning *p, struct mine *m)
 	enum mlimg_package_verdict package = MLIMG_FILES_PLAIN;
 	int r;
 
+	if (m->is_protected)
+		return plan_protected(p, m);
 	if (m->class == MLIMG_CLASS_KEEP || mlimg_entry_xattr(m->entry, MLIMG_XATTR_METACOPY))
 		return plan_keep(p, m, MLIMG_KEEP);
 	if (m->class == MLIMG_CLASS_DERIVED)

@@ -66,10 +66,18 @@ struct mine {
 	const char *lower; /**< path in base and next; NULL: nothing lies beneath */
 	size_t at;         /**< in the upper */
 	enum mlimg_path_class class;
+	/** made immutable or append-only by the user (chattr +i, +a): class keep, but told */
+	bool is_protected;
 	const char *why; /**< what is told with it unless something else is; or NULL */
 	/** where the new stack's file lies beside it, so that it is told as that; or NULL */
 	const char *beside;
 };
+
+/** Why something that is protected stays. */
+#define PLAN_PROTECTED_WHY "immutable or append-only, as the user has made it"
+
+/** @return the verdict that is told of what stays in spite of @p verdict, being protected */
+enum mlimg_verdict plan_protected_verdict(enum mlimg_verdict verdict);
 
 /** Look up what lies beneath entry @p at. @return 0, -ENOMEM */
 int plan_mine_find(

@@ -63,6 +63,11 @@
  * with several names in the upper are changed only when that is right for all of them; else it
  * stays as it is, and is told (conflict).
  *
+ * What the user has made immutable or append-only (chattr(1); trusted.overlay.protattr) is of class
+ * keep, whatever its path: a file stays as it is, a directory keeps its attributes and its place.
+ * But what the new stack has changed there is told: conflict, or type-change. What is in such a
+ * directory is judged by itself; with a directory above it that is set aside, it goes.
+ *
  * Entries with trusted.overlay.metacopy, and those that cannot be read, stay as they are, as do all
  * directories above them.
  *

@@ -21,6 +21,8 @@
 #define MLIMG_XATTR_OVERLAY "trusted.overlay."   /**< prefix of overlayfs' own xattrs */
 #define MLIMG_XATTR_USER_OVERLAY "user.overlay." /**< the same of overlays mounted with userxattr */
 #define MLIMG_XATTR_OPAQUE "trusted.overlay.opaque"
+/** of chattr(1): the letters of those of a and i that the user has set; since Linux 5.15 */
+#define MLIMG_XATTR_PROTATTR "trusted.overlay.protattr"
 #define MLIMG_XATTR_REDIRECT "trusted.overlay.redirect"
 #define MLIMG_XATTR_ORIGIN \
 	"trusted.overlay.origin" /**< handle of the lower file that a copy was made of */

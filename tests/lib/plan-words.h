@@ -7,7 +7,7 @@
  * the letter and a newline in it), T:a/b/c (a file of these lines, in which _ is a blank and # a
  * slash), >TARGET (a link), W (a whiteout), o (an opaque directory), r:REDIRECT (a renamed
  * directory), n (a FIFO); then, each behind a comma, mNNN (mode), uN, gN (owner), x=V (the xattr
- * user.x), #N (number of a group of hard links). Directories on the way need not be written. So are
+ * user.x), p (immutable, as overlayfs has it), #N (number of a group of hard links). Directories on the way need not be written. So are
  * plans.
  */
 #ifndef MLIMG_TEST_PLAN_WORDS_H
@@ -115,6 +115,7 @@ static void set_attr(struct mlimg_entry *e, char *attr)
 	case 'm': e->mode = (uint16_t)strtoul(attr + 1, NULL, 8); break;
 	case 'u': e->uid = (uint32_t)atoi(attr + 1); break;
 	case 'g': e->gid = (uint32_t)atoi(attr + 1); break;
+	case 'p': add_xattr(e, MLIMG_XATTR_PROTATTR, "i"); break;
 	case 'x': add_xattr(e, "user.x", attr + 2); break;
 	case '#':
 		e->hardlink = (uint32_t)atoi(attr + 1);

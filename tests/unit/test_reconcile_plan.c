@@ -305,6 +305,31 @@ TEST(hard_links)
 			"beside") ", \"at\": \"etc/a.mlimg-new\", \"why\": \"has other names");
 }
 
+TEST(what_the_user_has_made_immutable_stays)
+{
+	static const char why[] = "immutable or append-only, as the user has made it";
+	static const struct mlimg_reconcile_text texts[] = {{"etc/passwd", "N\n", 2}};
+	const struct mlimg_reconcile_input in = {.texts = texts, .n_texts = 1};
+
+	check("usr/a=A", "usr/a=B", "usr/a=C,p", "", why);
+	check("usr/a=A", "usr/a=B", "usr/a=C,p", "", TOLD("conflict", "keep", "stays"));
+	check("etc/a=A", "etc/a=B", "etc/a=A,p", "", TOLD("conflict", "keep", "stays"));
+	check("etc/a=T:1/2/x", "etc/a=T:1/2/y", "etc/a=T:0/2/x,p", "", why);
+	check("etc/a=A", "etc/a=B,m600", "etc/a=A,m640,p", "", why);
+	check("usr/a=A", "usr=d", "usr/a=C,p", "", why);
+	check("usr/a=A", "usr/a=>x", "usr/a=C,p", "", TOLD("type-change", "keep", "stays"));
+	check_with(in, "etc/passwd=A", "etc/passwd=B", "etc/passwd=C,p", "", why);
+	/* Nothing to tell. */
+	check("usr/a=A", "usr/a=A", "usr/a=C,p", "", "");
+	check("usr/a=A", "usr/a=B", "usr/a=B,p", "", "");
+	/* What lies beside has another name then. */
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-new=D,p", "n etc/a.mlimg-new.1=B", NULL);
+	/* A directory, and what is in it. */
+	check("usr/a=d", "usr/a=d,m700", "usr/a=d,p usr/a/b=A", "", why);
+	check("usr/a=d", "usr/a=A", "usr/a=d,p", "", TOLD("type-change", "keep", "stays"));
+	check("usr/a/b=A", "usr/a/b=B", "usr/a=d,p usr/a/b=A", "d usr/a/b", NULL);
+}
+
 TEST(what_cannot_be_read_stays)
 {
 	given.unread = "etc/a";
