@@ -213,10 +213,12 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 
 	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
+		enum mlimg_package_verdict verdict = mlimg_packages_verdict_of(merged, e->path);
 
 		if (e->type == MLIMG_DIR || is_touched(s, e->path) ||
 			mlimg_change_is_database(e->path) ||
-			mlimg_packages_verdict_of(merged, e->path) != MLIMG_FILES_NEXT)
+			(verdict != MLIMG_FILES_NEXT &&
+				(verdict != MLIMG_FILES_NEW || !mlimg_entry_is_whiteout(e))))
 			continue;
 		if (!mlimg_entry_is_whiteout(e))
 			r = set_aside(s, e->path);

@@ -254,7 +254,43 @@ static void put_group(struct mlimg_text *out, const struct group *g)
 	put_line(out, "");
 }
 
-static int add_link(struct mlimg_packages_job *job, const char *name, const char *target)
+/* What choices have for a link; for the group's own where @slave is NULL. */
+static size_t list_targets(
+	const struct group *g, const char *slave, struct mlimg_arena *arena, const char **ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n_choices; i++) {
+		const char *target =
+			slave ? slave_of(g, &g->choices[i], slave) : g->choices[i].path;
+
+		if (*target)
+			ret[n++] = mlimg_arena_strndup(arena, target, strlen(target));
+	}
+	return n;
+}
+
+/* @return those of both groups up to NULL; NULL without memory */
+static const char *const *targets_of(struct mlimg_packages_job *job, const struct group *g,
+	const struct group *mine, const char *slave)
+{
+	struct mlimg_arena *arena = job->merged->table->arena;
+	size_t n = 0, max = g->n_choices + mine->n_choices;
+	const char **all = mlimg_arena_alloc(arena, (max + 1) * sizeof(*all));
+
+	if (!all)
+		return NULL;
+	n = list_targets(g, slave, arena, all);
+	n += list_targets(mine, slave, arena, all + n);
+	for (size_t i = 0; i < n; i++)
+		if (!all[i])
+			return NULL;
+	all[n] = NULL;
+	return all;
+}
+
+static int add_link(struct mlimg_packages_job *job, const char *name, const char *target,
+	const char *const *others)
 {
 	struct mlimg_packages_merged *m = job->merged;
 	struct mlimg_arena *arena = m->table->arena;
@@ -263,18 +299,19 @@ static int add_link(struct mlimg_packages_job *job, const char *name, const char
 	const char *copy =
 		target && *target ? mlimg_arena_strndup(arena, target, strlen(target)) : NULL;
 
-	if (!path || (target && *target && !copy) ||
+	if (!others || !path || (target && *target && !copy) ||
 		mlimg_buffer_reserve(
 			&m->links, &m->table->links_room, (m->n_links + 1) * sizeof(*m->links)) < 0)
 		return -ENOMEM;
 	memcpy(path, LINKS, strlen(LINKS));
 	memcpy(path + strlen(LINKS), name, strlen(name) + 1);
-	m->links[m->n_links++] = (struct mlimg_packages_link){path, copy};
+	m->links[m->n_links++] = (struct mlimg_packages_link){path, copy, others};
 	return 0;
 }
 
 /* On "auto" it is the choice of the highest priority, the first of several. */
-static int add_links(struct mlimg_packages_job *job, const char *name, const struct group *g)
+static int add_links(struct mlimg_packages_job *job, const char *name, const struct group *g,
+	const struct group *mine)
 {
 	const struct choice *best = NULL;
 	int r;
@@ -284,9 +321,10 @@ static int add_links(struct mlimg_packages_job *job, const char *name, const str
 			best = &g->choices[i];
 	if (strcmp(g->status, "auto") != 0 || !best)
 		return 0;
-	r = add_link(job, name, best->path);
+	r = add_link(job, name, best->path, targets_of(job, g, mine, NULL));
 	for (size_t i = 0; i < g->n_slaves && r == 0; i++)
-		r = add_link(job, g->slaves[i].name, best->slaves[i]);
+		r = add_link(job, g->slaves[i].name, best->slaves[i],
+			targets_of(job, g, mine, g->slaves[i].name));
 	return r;
 }
 
@@ -305,7 +343,7 @@ static int merge(struct mlimg_packages_job *job, const char *name, const struct 
 	if (r < 0 || g.n_choices == 0)
 		return r;
 	put_group(out, &g);
-	return out->has_failed ? -ENOMEM : add_links(job, name, &g);
+	return out->has_failed ? -ENOMEM : add_links(job, name, &g, &sides[MLIMG_SIDE_MINE]);
 }
 
 /* A file that somebody wrote by hand. */

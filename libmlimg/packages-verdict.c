@@ -73,8 +73,8 @@ enum mlimg_package_verdict mlimg_packages_verdict_of(
 	owned = mlimg_packages_find_path(merged->table, path);
 	switch (owned ? owned->owner : MLIMG_PATH_KEPT) {
 	case MLIMG_PATH_MINE: return MLIMG_FILES_MINE;
-	case MLIMG_PATH_NEXT:
-	case MLIMG_PATH_NEW: return MLIMG_FILES_NEXT;
+	case MLIMG_PATH_NEXT: return MLIMG_FILES_NEXT;
+	case MLIMG_PATH_NEW: return MLIMG_FILES_NEW;
 	case MLIMG_PATH_REMOVED: return MLIMG_FILES_REMOVED;
 	default: return MLIMG_FILES_PLAIN;
 	}

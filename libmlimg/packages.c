@@ -19,6 +19,7 @@ const char *mlimg_package_verdict_name(enum mlimg_package_verdict verdict)
 		[MLIMG_FILES_MINE] = "mine",
 		[MLIMG_FILES_NEXT] = "next",
 		[MLIMG_FILES_REMOVED] = "removed",
+		[MLIMG_FILES_NEW] = "new",
 	};
 
 	return names[verdict];

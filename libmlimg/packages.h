@@ -31,8 +31,10 @@
  *     plain    the path belongs to no package of the user's: ordinary rules
  *     mine     the user's version is there: his entry stays as it is, also when it is the same as in base or next
  *     next     his version gave way: his entry has to go, whether or not next has something there; but not below etc, where his
- *              configuration may be. So too where next's package is new: a whiteout there was meant for another's file
+ *              configuration may be
  *     removed  he removed the package: his entry stays, also a whiteout, but for one of what next has not
+ *     new      it belongs to a package that only next has, not below etc: a whiteout goes, which dpkg left of another package's
+ *              file; what he wrote there follows ordinary rules, as it does where he has changed no package
  *
  * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs
  * there, unless the upper has something of its own. Paths are real ones: those of a merged /usr
@@ -69,9 +71,10 @@ enum mlimg_package_verdict {
 	MLIMG_FILES_MINE,
 	MLIMG_FILES_NEXT,
 	MLIMG_FILES_REMOVED,
+	MLIMG_FILES_NEW, /**< of paths only */
 };
 
-/** @return "plain", "mine", "next" or "removed" */
+/** @return "plain", "mine", "next", "removed" or "new" */
 const char *mlimg_package_verdict_name(enum mlimg_package_verdict verdict);
 
 /** What is to be merged. */
@@ -111,6 +114,8 @@ struct mlimg_packages_file {
 struct mlimg_packages_link {
 	const char *path;
 	const char *target; /**< NULL: it is not there */
+	/** other targets that update-alternatives may have given it for the user, up to NULL; or NULL */
+	const char *const *others;
 };
 
 /** A package that some side has, other than left alone by both. */

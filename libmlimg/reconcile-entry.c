@@ -104,15 +104,35 @@ bool plan_is_link_of(const struct mlimg_entry *e, const struct mlimg_packages_li
 	return link->target && e->type == MLIMG_LINK && strcmp(e->link, link->target) == 0;
 }
 
+/* @return whether update-alternatives has made it, or it is the old or new stack's */
+static bool is_made_by_alternatives(const struct mine *m, const struct mlimg_packages_link *link)
+{
+	const struct mlimg_entry *stacks[] = {m->base, m->next};
+
+	if (mlimg_entry_is_whiteout(m->entry))
+		return true;
+	if (m->entry->type != MLIMG_LINK)
+		return false;
+	for (size_t i = 0; i < 2; i++)
+		if (stacks[i] && mlimg_reconcile_has_same_contents(&m->mapped, stacks[i]))
+			return true;
+	for (size_t i = 0; link->others && link->others[i]; i++)
+		if (strcmp(link->others[i], m->entry->link) == 0)
+			return true;
+	return false;
+}
+
 /* Where neither has it, mine makes way for the one that reconcile-extra.c puts. */
-static int plan_link(
-	struct planning *p, const struct mine *m, const struct mlimg_packages_link *link)
+static int plan_link(struct planning *p, struct mine *m, const struct mlimg_packages_link *link)
 {
 	bool is_mine = plan_is_link_of(&m->mapped, link), is_next = plan_is_link_of(m->next, link);
 
 	if (is_mine && !is_next)
 		return plan_keep(p, m, MLIMG_KEEP);
-	return plan_drop(p, m, is_mine ? MLIMG_SAME : MLIMG_MERGED);
+	if (is_mine || is_made_by_alternatives(m, link))
+		return plan_drop(p, m, is_mine ? MLIMG_SAME : MLIMG_MERGED);
+	m->why = "not a link that update-alternatives has made";
+	return plan_set_aside(p, m, MLIMG_CONFLICT);
 }
 
 static int plan_derived(struct planning *p, const struct mine *m)
@@ -187,6 +207,8 @@ static int plan_entry(struct planning *p, struct mine *m)
 		return plan_derived(p, m);
 	if (p->in->package)
 		package = p->in->package(m->entry->path, p->in->package_ctx);
+	if (package == MLIMG_FILES_NEW)
+		package = mlimg_entry_is_whiteout(m->entry) ? MLIMG_FILES_NEXT : MLIMG_FILES_PLAIN;
 	if (package == MLIMG_FILES_MINE ||
 		(package == MLIMG_FILES_REMOVED && !is_whiteout_of_nothing(m)))
 		return plan_keep(p, m, MLIMG_KEEP);

@@ -159,7 +159,8 @@ static void put_all(const struct mlimg_packages_merged *merged)
 		enum mlimg_package_verdict verdict = mlimg_packages_verdict_of(merged, upper[i]);
 
 		if (!mlimg_packages_is_database(upper[i]) && verdict != MLIMG_FILES_NEXT &&
-			(verdict != MLIMG_FILES_PLAIN || is_as_base(upper[i])))
+			((verdict != MLIMG_FILES_PLAIN && verdict != MLIMG_FILES_NEW) ||
+				is_as_base(upper[i])))
 			put_mine(upper[i]);
 	}
 	for (size_t i = 0; i < merged->n_hidden; i++)

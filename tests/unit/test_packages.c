@@ -340,7 +340,7 @@ TEST(paths_of_packages)
 	verdict("usr/bin/next", MLIMG_FILES_NEXT);
 	verdict("usr/bin/next-2", MLIMG_FILES_NEXT);
 	verdict("etc/next.conf", MLIMG_FILES_PLAIN);
-	verdict("usr/bin/new", MLIMG_FILES_NEXT);
+	verdict("usr/bin/new", MLIMG_FILES_NEW);
 	verdict("etc/new.conf", MLIMG_FILES_PLAIN);
 	verdict("usr/bin/own", MLIMG_FILES_MINE);
 	verdict("usr/bin/plain", MLIMG_FILES_PLAIN);
@@ -586,6 +586,8 @@ TEST(alternatives)
 	ASSERT_EQ(merged.n_links, 2);
 	ASSERT_STR(merged.links[0].path, "etc/alternatives/editor");
 	ASSERT_STR(merged.links[0].target, "/bin/nano");
+	ASSERT_STR(merged.links[0].others[0], "/bin/ed");
+	ASSERT_STR(merged.links[0].others[2], "/usr/bin/vim");
 	ASSERT_STR(merged.links[1].path, "etc/alternatives/editor.1");
 	ASSERT_STR(merged.links[1].target, "/nano.1");
 	/* What the user chose is his. */

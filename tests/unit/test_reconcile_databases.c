@@ -48,6 +48,7 @@ static enum mlimg_package_verdict package_of(const char *path, void *ctx)
 	switch (mlimg_path_name(path)[0]) {
 	case 'm': return MLIMG_FILES_MINE;
 	case 'n': return MLIMG_FILES_NEXT;
+	case 'N': return MLIMG_FILES_NEW;
 	case 'r': return MLIMG_FILES_REMOVED;
 	default: return MLIMG_FILES_PLAIN;
 	}
@@ -78,6 +79,12 @@ TEST(packages)
 	check_with(in, "var=d", "var=d", "var/n=A", "a var/n; D var=d", NULL);
 	check_with(in, "var=d", "var=d", "var/lib/dpkg/info/n.list=A", "d var/lib/dpkg/info/n.list",
 		TOLD("conflict", "packages", "dropped"));
+	/* A package that only the new stack has: the user's own file is a file as any other. */
+	check_with(in, "usr=d", "usr/N=B", "usr/N=A", "a usr/N; D usr=d",
+		TOLD("conflict", "owned", "aside"));
+	check_with(in, "var=d", "var/N=B", "var/N=A", "", TOLD("conflict", "data", "stays"));
+	check_with(in, "usr/N=A", "usr/N=B", "usr/N=W", "d usr/N; D usr=d",
+		TOLD("whiteout-changed", "owned", "dropped"));
 	/* Caches and what is pinned belong to nobody. */
 	check_with(in, "", "", "etc/ld.so.cache=A", "d etc/ld.so.cache", NULL);
 	more_classes = "usr/n keep\n";
@@ -88,10 +95,20 @@ TEST(packages)
 
 TEST(links_that_follow_from_databases)
 {
+	static const char *const others[] = {"X", "Y", "Z", NULL};
 	static const struct mlimg_packages_link links[] = {
-		{"etc/alternatives/a", "X"}, {"etc/alternatives/b", NULL}};
+		{"etc/alternatives/a", "X", others}, {"etc/alternatives/b", NULL, others}};
 	const struct mlimg_reconcile_input in = {.links = links, .n_links = 2};
 
+	/* Whatever is not update-alternatives' is the user's. */
+	check_with(in, "", "etc/alternatives/a=>Y", "etc/alternatives/a=>mine",
+		"a etc/alternatives/a; t etc/alternatives/a=>X",
+		TOLD("conflict", "config", "aside"));
+	check_with(in, "", "etc/alternatives/a=>X", "etc/alternatives/a=F etc/alternatives/b=F",
+		"a etc/alternatives/a; a etc/alternatives/b; D etc/alternatives=d; D etc=d",
+		"not a link that update-alternatives has made");
+	check_with(in, "etc/alternatives/a=>W", "etc/alternatives/a=>X", "etc/alternatives/a=>W",
+		"d etc/alternatives/a; D etc/alternatives=d; D etc=d", NULL);
 	check_with(in, "", "etc/alternatives/a=>X", "etc/alternatives/a=>Y",
 		"d etc/alternatives/a; D etc/alternatives=d; D etc=d", NULL);
 	check_with(in, "", "etc/alternatives/a=>Y", "etc/alternatives/a=>X", "", "");
@@ -133,8 +150,9 @@ TEST(what_several_things_want_to_be_put)
 {
 	static const struct mlimg_reconcile_text texts[] = {
 		{"etc/a", "M\n", 2}, {"etc/a", "N\n", 2}, {"etc/b/c", "M\n", 2}};
-	static const struct mlimg_packages_link links[] = {
-		{"etc/a", "X"}, {"etc/b", "X"}, {"etc/b", "Y"}, {"usr/c", NULL}, {"usr/c", "Z"}};
+	static const struct mlimg_packages_link links[] = {{"etc/a", "X", NULL},
+		{"etc/b", "X", NULL}, {"etc/b", "Y", NULL}, {"usr/c", NULL, NULL},
+		{"usr/c", "Z", NULL}};
 	static const char *const hidden[] = {"etc/a", "usr/c", "usr/c", "usr/d"};
 	const struct mlimg_reconcile_input in = {.texts = texts,
 		.n_texts = 3,
