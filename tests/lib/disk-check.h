@@ -143,26 +143,36 @@ TEST_UNUSED static char *list_user(const struct disk *d)
 	return both;
 }
 
+/* What an earlier boot left in run makes some calls more or less. @return where it was killed */
+static uint64_t boot_killed(struct disk *d, const struct stack *s, uint64_t calls)
+{
+	uint64_t at = test_random(calls);
+	int status;
+
+	for (;; at /= 2) {
+		copy_dir("start", "run/user");
+		boot_until(d, s, at, &status);
+		if (WIFSIGNALED(status))
+			return at;
+		if (status || !at)
+			FAIL("not killed at call %" PRIu64 " of %" PRIu64 ", but status %d", at,
+				calls, status);
+	}
+}
+
 /** A boot that is killed at a random call, and another one, end as one boot does. */
 TEST_UNUSED static void check_stops(struct disk *d, const struct stack *s, unsigned n_stops)
 {
 	uint64_t calls;
 	char *wanted;
-	int status;
 
 	copy_dir("run/user", "start");
 	copy_dir("start", "run/user"); /* which lists directories in the order of copies */
 	calls = boot_other(d, s);
 	wanted = list_user(d);
 	for (unsigned i = 0; i < n_stops; i++) {
-		uint64_t at = test_random(calls);
+		uint64_t at = boot_killed(d, s, calls);
 
-		copy_dir("start", "run/user");
-		boot_until(d, s, at, &status);
-		/* What an earlier boot left in run makes some calls more or less. */
-		if (!WIFSIGNALED(status) && (status || at < calls / 2))
-			FAIL("not killed at call %" PRIu64 " of %" PRIu64 ", but status %d", at,
-				calls, status);
 		boot(d, s);
 		if (!is_same_text(wanted, list_user(d)))
 			FAIL("killed at call %" PRIu64 " of %" PRIu64 ", it ends otherwise", at,

@@ -129,6 +129,7 @@ struct model {
 	struct tree base, next, upper;
 	struct tree raw; /* the upper in unionfs-fuse's form */
 	bool is_unionfs;
+	struct mlimg_reconcile_input more; /* what the planner is given beside these */
 	struct mlimg_plan plan;
 	struct mlimg_report report;
 	struct tree after;       /* the upper when the plan was carried out */
@@ -141,17 +142,17 @@ TEST_UNUSED static void plan_for(struct model *m, struct mlimg_upper_source *upp
 {
 	struct mlimg_manifest *base = manifest_of(&m->base, true),
 			      *next = manifest_of(&m->next, true);
-	struct mlimg_reconcile_input in = {.base = base,
-		.next = next,
-		.upper = upper,
-		.classes = classes,
-		.generation = 2,
-		.from = MODEL_ID,
-		.to = MODEL_ID,
-		.read_base = read_kept,
-		.read_next = read_stack,
-		.read_ctx = &m->base};
+	struct mlimg_reconcile_input in = m->more;
 
+	in.base = base;
+	in.next = next;
+	in.upper = upper;
+	in.classes = classes;
+	in.generation = 2;
+	in.from = in.to = MODEL_ID;
+	in.read_base = read_kept;
+	in.read_next = read_stack;
+	in.read_ctx = &m->base;
 	ASSERT_OK(mlimg_report_init(&m->report, &err), err);
 	ASSERT_OK(mlimg_reconcile_plan(&in, &m->report, &m->plan, &err), err);
 	mlimg_manifest_free(base);

@@ -197,6 +197,139 @@ static void check_drivers(struct model *m)
 	free(raw);
 }
 
+/* --- what is put where the upper has nothing --- */
+
+#define EXTRAS 8
+
+struct extras {
+	struct mlimg_reconcile_text texts[EXTRAS];
+	const char *hidden[EXTRAS];
+	struct mlimg_packages_link links[EXTRAS];
+	struct mlimg_moved_id uid;
+	struct mlimg_owner_moves moves;
+};
+
+static const char *extra_path(void)
+{
+	const char *path = model_tops[test_random(3)];
+
+	for (unsigned depth = 1 + (unsigned)test_random(3); depth; depth--)
+		path = model_path(path, model_names[test_random(MODEL_NAMES)]);
+	if (one_in(12))
+		path = strcat(strcpy(mlimg_arena_alloc(model_memory, strlen(path) + 16), path),
+			".mlimg-new");
+	return path;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(((const struct mlimg_reconcile_text *)a)->path,
+		((const struct mlimg_reconcile_text *)b)->path);
+}
+
+static int by_hidden(const void *a, const void *b)
+{
+	return mlimg_manifest_path_cmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int by_link(const void *a, const void *b)
+{
+	return strcmp(((const struct mlimg_packages_link *)a)->path,
+		((const struct mlimg_packages_link *)b)->path);
+}
+
+/* Some more than once, and some at the same paths. */
+static void random_extras(struct model *m, struct extras *x)
+{
+	const char *paths[EXTRAS];
+
+	for (size_t i = 0; i < EXTRAS; i++)
+		paths[i] = extra_path();
+	for (size_t i = 0; i < EXTRAS; i++) {
+		x->texts[i] = (struct mlimg_reconcile_text){
+			paths[test_random(EXTRAS)], one_in(2) ? "M\n" : "N\n", 2};
+		x->hidden[i] = paths[test_random(EXTRAS)];
+		x->links[i] = (struct mlimg_packages_link){paths[test_random(EXTRAS)],
+			one_in(3)           ? NULL
+				: one_in(2) ? "X"
+					    : "Y",
+			NULL};
+	}
+	qsort(x->texts, EXTRAS, sizeof(*x->texts), by_text);
+	qsort(x->hidden, EXTRAS, sizeof(*x->hidden), by_hidden);
+	qsort(x->links, EXTRAS, sizeof(*x->links), by_link);
+	x->uid = (struct mlimg_moved_id){1, 7};
+	x->moves = (struct mlimg_owner_moves){.uids = &x->uid, .n_uids = 1};
+	m->more = (struct mlimg_reconcile_input){.texts = x->texts,
+		.n_texts = test_random(EXTRAS + 1),
+		.hidden = x->hidden,
+		.n_hidden = test_random(EXTRAS + 1),
+		.links = x->links,
+		.n_links = test_random(EXTRAS + 1),
+		.moved_in_next = one_in(2) ? &x->moves : NULL};
+}
+
+static bool is_put(const struct mlimg_plan_op *op)
+{
+	return strchr("hptnm", op->verb);
+}
+
+/* @return why whoever carries it out would refuse operation @i, or NULL. @now: the upper by then */
+static const char *misfit(struct model *m, size_t i, struct tree *now)
+{
+	const struct mlimg_plan_op *op = &m->plan.ops[i];
+	struct mlimg_entry *at = tree_get(now, op->path);
+	const char *slash = strrchr(op->path, '/');
+
+	if (!is_put(op))
+		return at ? NULL : "nothing is there";
+	for (size_t k = 0; k < i; k++)
+		if (is_put(&m->plan.ops[k]) && strcmp(m->plan.ops[k].path, op->path) == 0)
+			return "an operation before has put something there";
+	if (at && (strchr("hn", op->verb) || (is_a_dir(at) != (op->verb == 'm'))))
+		return "something is there";
+	if (slash &&
+		!is_a_dir(tree_get(now,
+			mlimg_arena_strndup(model_memory, op->path, (size_t)(slash - op->path)))))
+		return "there is no directory for it";
+	return NULL;
+}
+
+static void check_places(struct model *m)
+{
+	const struct mlimg_entry whiteout = {.type = MLIMG_CHAR, .nlink = 1};
+	struct tree *now = malloc(sizeof(*now));
+
+	*now = m->upper;
+	for (size_t i = 0; i < m->plan.n_ops; i++) {
+		const struct mlimg_plan_op *op = &m->plan.ops[i];
+		const char *why = misfit(m, i, now);
+
+		if (why) {
+			print_model(m);
+			FAIL("'%c %s': %s", op->verb, op->path, why);
+		}
+		if (is_put(op))
+			tree_put(now, op->path, op->entry ? op->entry : &whiteout);
+		else if (strchr("da", op->verb) ||
+			(op->verb == 'D' && !tree_has_below(now, op->path)))
+			tree_remove(now, op->path);
+	}
+	free(now);
+}
+
+static void check_extras(struct model *m)
+{
+	struct extras x;
+
+	random_case(m, true);
+	random_extras(m, &x);
+	plan(m);
+	check_places(m);
+	plan_done(m);
+	m->more = (struct mlimg_reconcile_input){.texts = NULL};
+}
+
 /* --- the cases --- */
 
 static uint64_t case_seed; /* 0: all is done */
@@ -280,4 +413,9 @@ TEST(the_user_sees_what_the_model_says_and_loses_nothing)
 TEST(no_plan_depends_on_the_union_driver)
 {
 	each_case(1500, check_drivers);
+}
+
+TEST(no_plan_puts_two_things_at_one_path_or_one_that_has_no_directory)
+{
+	each_case(1500, check_extras);
 }
