@@ -117,6 +117,22 @@ bool mlimg_stanza_is_same_version(const struct mlimg_stanza *a, const struct mli
 /** Put a stanza and an empty line, with another first word of Status. */
 void mlimg_stanza_put(struct mlimg_text *out, const struct mlimg_stanza *stanza, const char *want);
 
+/* ---- packages-updates.c ---- */
+
+/**
+ * Bring the status of one side up to date with dpkg's journal.
+ *
+ * @param job   the merge; those of its input's paths that are updates are read of that side
+ * @param side  whose
+ * @param text  the status, or NULL where there is none; replaced, and free()d, where that side has
+ *              updates
+ * @param size  its bytes
+ * @return      0; -EUCLEAN when the status or an update is not in its form; what the callback
+ *              returned; -ENOMEM
+ */
+int mlimg_packages_apply_updates(struct mlimg_packages_job *job, enum mlimg_merge_side side,
+	char **text, size_t *size) MLIMG_MUST_CHECK;
+
 /* ---- packages-decide.c ---- */
 
 /** Pair the stanzas of all sides, and decide on each: fills entries. */

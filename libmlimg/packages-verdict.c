@@ -66,6 +66,8 @@ enum mlimg_package_verdict mlimg_packages_verdict_of(
 {
 	const struct mlimg_package_path *owned;
 
+	if (mlimg_packages_is_update(path))
+		return merged->table ? MLIMG_FILES_NEXT : MLIMG_FILES_PLAIN;
 	if (merged->n_packages == 0)
 		return MLIMG_FILES_PLAIN;
 	if (strncmp(path, MLIMG_PACKAGES_INFO, strlen(MLIMG_PACKAGES_INFO)) == 0)

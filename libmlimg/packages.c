@@ -41,7 +41,8 @@ enum mlimg_records_form mlimg_packages_form_of(const char *path)
 
 bool mlimg_packages_is_database(const char *path)
 {
-	return is_alternatives(path) || mlimg_packages_form_of(path) != MLIMG_RECORDS_NONE;
+	return is_alternatives(path) || mlimg_packages_is_update(path) ||
+		mlimg_packages_form_of(path) != MLIMG_RECORDS_NONE;
 }
 
 int mlimg_packages_no_memory(const struct mlimg_packages_job *job)
@@ -117,6 +118,11 @@ static int merge_status(struct mlimg_packages_job *job, struct mlimg_merged_text
 	int r = texts_read(job, MLIMG_PACKAGES_STATUS, &t);
 
 	for (int side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++) {
+		r = mlimg_packages_apply_updates(
+			job, (enum mlimg_merge_side)side, &t.owned[side], &t.texts[side].size);
+		t.texts[side].text = t.owned[side];
+		if (r < 0)
+			return mlimg_err_wrap(job->err, r, "%s", names[side]);
 		r = mlimg_stanzas_parse(job, (enum mlimg_merge_side)side, t.texts[side]);
 		if (r < 0)
 			r = mlimg_err_wrap(job->err, r, "%s: " MLIMG_PACKAGES_STATUS, names[side]);
@@ -164,6 +170,8 @@ static int merge_one(
 
 	if (mlimg_packages_form_of(path) == MLIMG_RECORDS_QUESTIONS)
 		return merge_questions(job, path, ret);
+	if (mlimg_packages_is_update(path))
+		return 0; /* it is in the status now */
 	r = texts_read(job, path, &t);
 	if (r < 0)
 		return r;
@@ -178,6 +186,19 @@ static bool is_status(const char *path)
 	return strcmp(path, MLIMG_PACKAGES_STATUS) == 0;
 }
 
+/* A journal is of a status that the upper need not have. */
+static void count_files(struct mlimg_packages_job *job)
+{
+	const struct mlimg_packages_input *input = job->input;
+	bool has_status = false, has_updates = false;
+
+	for (size_t i = 0; i < input->n_paths; i++) {
+		has_status |= is_status(input->paths[i]);
+		has_updates |= mlimg_packages_is_update(input->paths[i]);
+	}
+	job->merged->n_files = input->n_paths + (has_updates && !has_status);
+}
+
 /* The status comes first: what others have of a package follows it. */
 static int merge_files(struct mlimg_packages_job *job)
 {
@@ -185,9 +206,11 @@ static int merge_files(struct mlimg_packages_job *job)
 	struct mlimg_packages_merged *m = job->merged;
 	int r = 0;
 
+	count_files(job);
 	for (int pass = 0; pass < 2; pass++)
-		for (size_t i = 0; i < input->n_paths && r == 0; i++) {
-			const char *path = input->paths[i];
+		for (size_t i = 0; i < m->n_files && r == 0; i++) {
+			const char *path =
+				i < input->n_paths ? input->paths[i] : MLIMG_PACKAGES_STATUS;
 
 			if (is_status(path) == pass)
 				continue;
@@ -233,13 +256,12 @@ static int merge_all(struct mlimg_packages_job *job)
 	int r;
 
 	m->table = calloc(1, sizeof(*m->table));
-	m->files = calloc(input->n_paths + 1, sizeof(*m->files));
+	m->files = calloc(input->n_paths + 2, sizeof(*m->files));
 	if (m->table)
-		m->table->files_room = (input->n_paths + 1) * sizeof(*m->files);
+		m->table->files_room = (input->n_paths + 2) * sizeof(*m->files);
 	job->arena = mlimg_arena_new();
 	if (!m->table || !m->files || !job->arena || !(m->table->arena = mlimg_arena_new()))
 		return mlimg_packages_no_memory(job);
-	m->n_files = input->n_paths;
 	r = merge_files(job);
 	if (r == 0)
 		r = mlimg_packages_keep_conffiles(job);

@@ -43,6 +43,12 @@
  * written anew, since the one in base is the same, is lost with base: where next has none, its text
  * is among those that come out.
  *
+ * dpkg's journal: until it has written the status, what became of packages is in
+ * var/lib/dpkg/updates, and stays there where it is killed or the power fails. What the user has
+ * there is part of his status, whether or not he has a status file, and is gone from what comes
+ * out: it is in the merged status. A journal that is not in dpkg's form ends the merge, as a
+ * damaged status does.
+ *
  * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged
  * by record; what they have of a package follows the verdict on it, and what both sides changed is
  * else the user's, and told. The state files of update-alternatives(1),
@@ -132,7 +138,8 @@ struct mlimg_packages_table;
 /** What comes out. */
 struct mlimg_packages_merged {
 	/**
-	 * as the paths of the input; then configuration files to be kept, which are not in next,
+	 * as the paths of the input; then the status, if it is not among these and updates are; then
+	 * configuration files to be kept, which are not in next,
 	 * each once
 	 */
 	struct mlimg_packages_file *files;
@@ -147,8 +154,11 @@ struct mlimg_packages_merged {
 	struct mlimg_packages_table *table; /**< private */
 };
 
-/** @return whether @p path of a tree is a database that is merged here */
+/** @return whether @p path of a tree is a database that is merged here, or part of dpkg's journal */
 bool mlimg_packages_is_database(const char *path);
+
+/** @return whether @p path of a tree is part of dpkg's journal: var/lib/dpkg/updates/0007 */
+bool mlimg_packages_is_update(const char *path);
 
 /** @return the form of such a database: as records.h has it, and of debconf's; else none */
 enum mlimg_records_form mlimg_packages_form_of(const char *path);

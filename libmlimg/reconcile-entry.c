@@ -149,6 +149,8 @@ static int plan_derived(struct planning *p, const struct mine *m)
 /* A version of the user's gave way to the new stack's: nothing of his stays. */
 static int plan_next_package(struct planning *p, struct mine *m, enum mlimg_verdict verdict)
 {
+	if (mlimg_packages_is_update(m->entry->path))
+		return plan_drop(p, m, MLIMG_MERGED);
 	if (verdict == MLIMG_STALE || verdict == MLIMG_SAME || verdict == MLIMG_WHITEOUT_GONE)
 		return plan_drop(p, m, verdict);
 	if (mlimg_entry_is_whiteout(m->entry))

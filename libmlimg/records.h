@@ -44,7 +44,8 @@
  * a stanza, Architecture is left out where the record has none. The mark of a stanza is what dpkg
  * itself does: it notes changes of packages as files of one stanza each in var/lib/dpkg/updates,
  * where a later one takes the place of an earlier one, and a package that is "unknown ok
- * not-installed" is not written to the status again (dpkg's lib/dpkg/dbmodify.c and dump.c). So in
+ * not-installed" is not written to the status again (dpkg's lib/dpkg/dbmodify.c and dump.c;
+ * packages.h says what becomes of a user's updates). So in
  * the databases themselves such a stanza says nothing, and is passed over.
  *
  * Not among them: alternatives and info, which are files for each package, and are merged as such;
