@@ -62,11 +62,20 @@ static bool loses_owner(struct since *s, const struct mlimg_entry *e, bool is_gr
 		owner_of(&record.entry, is_group) != owner_of(e, is_group);
 }
 
+static bool is_fixed(void *ctx, bool is_group, uint32_t id)
+{
+	struct since *s = ctx;
+
+	return mlimg_carve_owners_has(&s->carved, is_group, id) != 0;
+}
+
 /* By what is there when the steps were taken back. What these bring back is of the former stack's accounts. */
 static bool is_used(void *ctx, bool is_group, uint32_t id)
 {
 	struct since *s = ctx;
 
+	if (mlimg_carve_owners_has(&s->carved, is_group, id) > 0)
+		return true;
 	for (size_t i = 1; i < s->upper->n_entries; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
 
@@ -117,7 +126,7 @@ static int merge_accounts(struct since *s)
 {
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
-	const struct mlimg_accounts_used used = {is_used, s};
+	const struct mlimg_accounts_used used = {is_used, is_fixed, s};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r = 0;
 
@@ -276,8 +285,14 @@ static int put_packages(struct since *s, const struct mlimg_packages_merged *mer
 {
 	int r = give_way(s, merged);
 
-	for (size_t i = 0; i < merged->n_files && r == 0; i++)
-		r = since_put_database(s, merged->files[i].path, &merged->files[i].text);
+	for (size_t i = 0; i < merged->n_files && r == 0; i++) {
+		const char *path = merged->files[i].path;
+
+		if (!mlimg_packages_is_update(path))
+			r = since_put_database(s, path, &merged->files[i].text);
+		else if (mlimg_manifest_find(s->upper, path)) /* it is in the status now */
+			r = since_clear(s, path);
+	}
 	if (r == 0)
 		r = hide(s, merged);
 	for (size_t i = 0; i < merged->n_links && r == 0; i++)

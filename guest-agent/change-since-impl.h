@@ -7,6 +7,7 @@
 #define MLIMG_CHANGE_SINCE_IMPL_H
 
 #include "guest-agent/base.h"
+#include "guest-agent/carve-owners.h"
 #include "guest-agent/change-since.h"
 #include "guest-agent/path-map.h"
 #include "guest-agent/upper-list.h"
@@ -61,6 +62,7 @@ struct since {
 	struct mlimg_path_map gone;  /**< what the change has taken away */
 	/** something of the former stack's layers was to be read, and there are none */
 	bool lacks_layers;
+	struct mlimg_carve_owners carved;
 	struct mlimg_change_extra first, then;
 	struct mlimg_err *err;
 };

@@ -318,6 +318,7 @@ static void since_done(struct since *s)
 	free(s->rebuild.data);
 	free(s->takens);
 	free(s->adaptables);
+	mlimg_carve_owners_done(&s->carved);
 	free(s);
 }
 
@@ -333,6 +334,7 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 	s->c = c;
 	s->log = log;
 	s->err = err;
+	s->carved.user_fd = c->call->user_fd;
 	s->made_fd = s->aside_fd = -1;
 	mlimg_change_extra_init(c, MLIMG_CHANGE_FIRST, &s->first);
 	mlimg_change_extra_init(c, MLIMG_CHANGE_THEN, &s->then);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest-agent/carve-owners.h"
 #include "guest-agent/change-stage.h"
 #include "guest-agent/classes.h"
 #include "guest-agent/hook.h"
@@ -101,10 +102,17 @@ static int note_paths(const struct mlimg_manifest *upper, void *ctx)
 	return mlimg_upper_list_add_all(ctx, upper);
 }
 
+static int owns_outside(void *ctx, bool is_group, uint32_t id)
+{
+	return mlimg_carve_owners_has(ctx, is_group, id);
+}
+
 static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
 	const struct mlimg_manifest *next, int upper_fd, struct reading *reading,
 	struct mlimg_report *report, struct mlimg_plan *ret_plan, struct mlimg_err *err)
 {
+	mlimg_cleanup(mlimg_carve_owners_done) struct mlimg_carve_owners carved = {
+		.user_fd = r->user->fd};
 	struct mlimg_skipped skipped = {0};
 	int ret;
 	struct mlimg_upper_dir upper;
@@ -130,6 +138,8 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
 		.hook = mlimg_hooks_merge,
 		.hook_ctx = &hooks,
 		.merges_databases = true,
+		.owns_outside = owns_outside,
+		.outside_ctx = &carved,
 		.notes = &report->notes,
 		.skip = skip,
 		.skip_ctx = &skipped};

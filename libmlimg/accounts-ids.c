@@ -116,11 +116,19 @@ static bool is_primary(const struct kind *k, uint32_t gid)
 	return false;
 }
 
+static bool is_fixed(const struct kind *k, uint32_t id)
+{
+	const struct mlimg_accounts_used *used = k->job->used;
+
+	return used && used->is_fixed && used->is_fixed(used->ctx, k->is_group, id);
+}
+
 static bool is_used(const struct kind *k, uint32_t id)
 {
 	const struct mlimg_accounts_used *used = k->job->used;
 
-	return !used || used->is_used(used->ctx, k->is_group, id) || is_primary(k, id);
+	return !used || used->is_used(used->ctx, k->is_group, id) || is_fixed(k, id) ||
+		is_primary(k, id);
 }
 
 static int decide_stays(const struct kind *k, struct mlimg_account_name *name)
@@ -163,7 +171,18 @@ static int decide_id(const struct kind *k, struct mlimg_account_name *name)
 		name->is = is_system_id(next) ? next : mine;
 	else
 		name->is = mine == base ? next : mine;
+	name->is_fixed =
+		mine != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != next && is_fixed(k, mine);
+	if (name->is_fixed && name->is != mine) {
+		r = mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
+			"the system has id %u for it; it stays %u, which files outside of the "
+			"system have",
+			name->is, mine);
+		name->is = mine;
+	}
 	name->arrives = name->is != mine;
+	if (r < 0)
+		return r;
 	if (base != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != MLIMG_ID_NONE &&
 		base != next && base != mine && mine != next)
 		r = mlimg_accounts_note(k->job, MLIMG_NOTE_CONFLICT, k->file, name->key,
@@ -349,14 +368,18 @@ static bool keeps(const struct kind *k, int side, uint32_t id)
 	return false;
 }
 
-/* Next's files: only of who gave way to somebody, and of who came from both sides. */
+/*
+ * Next's files: only of who gave way to somebody, of who came from both sides, and of whose id is
+ * fixed.
+ */
 static bool is_moved(const struct kind *k, const struct mlimg_account_name *name, int side)
 {
 	uint32_t id = name->id[side];
 
 	if (!name->stays || id == MLIMG_ID_NONE || id == name->is)
 		return false;
-	return side == MLIMG_SIDE_MINE || name->id[MLIMG_SIDE_MINE] == MLIMG_ID_NONE ||
+	return side == MLIMG_SIDE_MINE || name->is_fixed ||
+		name->id[MLIMG_SIDE_MINE] == MLIMG_ID_NONE ||
 		name->id[MLIMG_SIDE_BASE] == MLIMG_ID_NONE || is_wanted_by_other(k, name, id);
 }
 

@@ -78,6 +78,7 @@ struct mlimg_account_name {
 	uint32_t nth;
 	bool stays;                       /**< is in the merged file */
 	bool arrives;                     /**< with an id that is not its one in mine */
+	bool is_fixed;                    /**< its id of mine is */
 	uint32_t id[MLIMG_N_MERGE_SIDES]; /**< MLIMG_ID_NONE: not there */
 	uint32_t is;                      /**< what it has in the end */
 };

@@ -35,10 +35,13 @@
  *     that next no longer has does that other one move.
  *  4. Ids that several names share in next, or in mine, are shared on purpose.
  *  5. Primary groups of the user's accounts follow a group that moved.
+ *  6. An id of mine that is fixed stays, whatever next says: files have it that are not rewritten when the system is replaced, as those of
+ *     carve-outs, of which there may be millions. Told. For others it is as an account of the user's own: a system's that is new or moved and
+ *     has that id in next gives way by rule 3.
  *
  * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be;
  * and `lower`, from ids in next's layers to what they are here, for the accounts that had to give
- * way (rule 3) and those of rule 2 that keep mine: files of next with these owners do not fit as
+ * way (rule 3), those of rule 2 that keep mine, and those of rule 6: files of next with these owners do not fit as
  * they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a swap.
  *
  * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
@@ -91,6 +94,11 @@ struct mlimg_accounts_used {
 	 *         @p id
 	 */
 	bool (*is_used)(void *ctx, bool is_group, uint32_t id);
+	/**
+	 * @return whether there may be something of theirs whose owner cannot be changed (rule 6);
+	 *         NULL: there is nothing
+	 */
+	bool (*is_fixed)(void *ctx, bool is_group, uint32_t id);
 	void *ctx;
 };
 

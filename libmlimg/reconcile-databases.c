@@ -118,10 +118,22 @@ static int note_owners(struct planning *p)
 	return 0;
 }
 
+static int owns_outside(const struct planning *p, bool is_group, uint32_t id)
+{
+	return p->in->owns_outside ? p->in->owns_outside(p->in->outside_ctx, is_group, id) : 0;
+}
+
+static bool is_fixed(void *ctx, bool is_group, uint32_t id)
+{
+	return owns_outside(ctx, is_group, id) != 0;
+}
+
 static bool is_used(void *ctx, bool is_group, uint32_t id)
 {
 	const struct planning *p = ctx;
 
+	if (owns_outside(p, is_group, id) > 0)
+		return true;
 	if (id < SMALL_IDS)
 		return p->owners[(is_group * SMALL_IDS + id) / 8] & 1u << id % 8;
 	for (size_t i = 1; i < p->upper->n_entries; i++)
@@ -134,7 +146,7 @@ static int merge_accounts(struct planning *p, struct databases *d)
 {
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
-	const struct mlimg_accounts_used used = {is_used, p};
+	const struct mlimg_accounts_used used = {is_used, is_fixed, p};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r = note_owners(p);
 

@@ -184,6 +184,13 @@ struct mlimg_reconcile_input {
 	 * not be set. What cannot be merged is noted, and stays as it would without
 	 */
 	bool merges_databases;
+	/**
+	 * Whether anything of the user's outside of the upper belongs to a user, or with @p
+	 * is_group to a group: it is not rewritten, so the number stays (accounts.h, rule 6). 1: it
+	 * does; 0: not; -1: it may. NULL: there is nothing
+	 */
+	int (*owns_outside)(void *ctx, bool is_group, uint32_t id);
+	void *outside_ctx;         /**< handed to @p owns_outside */
 	struct mlimg_notes *notes; /**< what people should know of that */
 	mlimg_walk_skip_fn *skip;  /**< told of what cannot be read; NULL: that is an error */
 	void *skip_ctx;            /**< handed to @p skip */

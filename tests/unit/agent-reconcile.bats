@@ -360,6 +360,97 @@ accounts_of_stacks() {
 	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
 }
 
+@test "a number that things in carve-outs have stays, whatever the new system says" {
+	need root
+	local mine=$UPPER/etc/passwd store=$USER_DIR/carve-outs/var/lib/d
+	printf '%s\n' $D5 >"$DIR/v1/etc/passwd"
+	printf '%s\n' $D6 n:x:105:105::/:/bin/false >"$DIR/v2/etc/passwd"
+	echo d | tee "$DIR/v1/var/d" >"$DIR/v2/var/d"
+	chown 105 "$DIR/v1/var/d"
+	chown 106 "$DIR/v2/var/d"
+	echo n >"$DIR/v2/var/n"
+	chown 105 "$DIR/v2/var/n"
+	layers
+	on v1
+	mkdir -p "$store/data"
+	chown 105 "$store" "$store/data"
+	on v2
+	same "accounts" "d:x:105:106::/:/bin/false n:x:999:105::/:/bin/false" "$(xargs <"$mine")"
+	same "owners" "d 105 n 999" "$(cd "$UPPER/var" && stat -c '%n %u' d n | xargs)"
+	same "told" '["d: the system has id 106 for it; it stays 105, which files outside of the system have"]' \
+		"$(jq -c '[.databases[] | select(.name == "d") | "\(.name): \(.text)"]' "$USER_DIR/mlimg/reports/2.json")"
+	same "carve-out" 105 "$(stat -c %u "$store/data")"
+	on v2
+	same "again" '["none",null]' "$(boot '[.change, .reconcile]')"
+	# And on the next one.
+	echo more >"$DIR/v2/etc/more"
+	layers
+	on v2
+	same "boot.json" '["changed","reconciled"]' "$(boot '[.change, .reconcile.done]')"
+	same "accounts" "d:x:105:106::/:/bin/false n:x:999:105::/:/bin/false" "$(xargs <"$mine")"
+	same "owners" "d 105 n 999" "$(cd "$UPPER/var" && stat -c '%n %u' d n | xargs)"
+}
+
+@test "taken back, a number that things in carve-outs have got since stays" {
+	need root
+	accounts_of_stacks
+	on v1
+	on v2
+	mkdir -p "$USER_DIR/carve-outs/srv"
+	chown 106 "$USER_DIR/carve-outs/srv"
+	mkdir -p "$UPPER/etc"
+	printf '%s\n' $D6 $N7 $LATER >"$UPPER/etc/passwd"
+	on v1
+	same "accounts" "d:x:106:105::/:/bin/false $LATER" "$(xargs <"$UPPER/etc/passwd")"
+}
+
+# update NAME VERSION: what dpkg notes of a package
+update() {
+	printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: %s\n' "$1" "$2"
+}
+
+# status_of NAME VERSION…: a status
+status_of() {
+	while [ $# -gt 0 ]; do
+		update "$1" "$2" && echo
+		shift 2
+	done
+}
+
+@test "packages that were changed when the power failed are in dpkg's journal, and merged" {
+	local dir=var/lib/dpkg
+	mkdir -p "$DIR"/v{1,2}/$dir/updates "$UPPER/$dir/updates"
+	status_of a 1 b 1 >"$DIR/v1/$dir/status"
+	status_of a 2 b 1 >"$DIR/v2/$dir/status"
+	layers
+	on v1
+	update b 3 >"$UPPER/$dir/updates/0000"
+	update c 1 >"$UPPER/$dir/updates/0001"
+	on v2
+	same "status" "$(status_of a 2 b 3 c 1)" "$(cat "$UPPER/$dir/status")"
+	[ ! -e "$UPPER/$dir/updates/0000" ] && [ ! -e "$UPPER/$dir/updates/0001" ]
+	same "told" '["merged","dropped"]' "$(jq -c '.entries[] | select(.path == "var/lib/dpkg/updates/0000") | [.verdict, .done]' "$USER_DIR/mlimg/reports/2.json")"
+	same "conflicts" 0 "$(boot .report.counts.conflict)"
+	on v1
+	same "journal, back" "$(update b 3)" "$(cat "$UPPER/$dir/updates/0000")"
+	[ ! -e "$UPPER/$dir/status" ]
+}
+
+@test "a journal of dpkg's that is none leaves packages as they are" {
+	local dir=var/lib/dpkg
+	mkdir -p "$DIR"/v{1,2}/$dir/updates "$UPPER/$dir/updates"
+	status_of a 1 >"$DIR/v1/$dir/status"
+	status_of a 2 >"$DIR/v2/$dir/status"
+	layers
+	on v1
+	status_of a 1 b 1 >"$UPPER/$dir/status"
+	echo torn >"$UPPER/$dir/updates/0000"
+	on v2
+	same "status" "$(status_of a 1 b 1)" "$(cat "$UPPER/$dir/status")"
+	same "journal" torn "$(cat "$UPPER/$dir/updates/0000")"
+	same "note" "packages: not merged: mine: var/lib/dpkg/updates/0000: line 1: not 'Field: value'" "$(boot '.notes[]')"
+}
+
 @test "taken back, caches of the newer stack do not stay" {
 	echo cache 1 >"$DIR/v1/etc/ld.so.cache"
 	echo cache 2 >"$DIR/v2/etc/ld.so.cache"

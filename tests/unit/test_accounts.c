@@ -65,7 +65,7 @@ static bool nobody(void *ctx, bool is_group, uint32_t id)
 	return false;
 }
 
-static const struct mlimg_accounts_used unused = {nobody, NULL};
+static const struct mlimg_accounts_used unused = {nobody, NULL, NULL};
 
 /*
  * The merge of one file of three texts is @wanted, and of what comes out with next again nothing
@@ -210,7 +210,7 @@ static bool uid_6(void *ctx, bool is_group, uint32_t id)
 
 TEST(an_account_that_the_system_has_no_more)
 {
-	const struct mlimg_accounts_used used = {uid_6, NULL};
+	const struct mlimg_accounts_used used = {uid_6, NULL, NULL};
 
 	set_all(MLIMG_PASSWD, ROOT MAN, ROOT, ROOT MAN);
 	set_all(MLIMG_SHADOW, "root:*:1::::::\nman:*:1::::::\n", "root:*:1::::::\n",
@@ -270,6 +270,8 @@ static void of_both(const char *list, char text[256])
 		}
 }
 
+static const struct mlimg_accounts_used *used_in_ids;
+
 /* The same of users and of groups, since primary groups follow. */
 static void check_ids(const char *b, const char *n, const char *m, const char *wanted,
 	const char *upper, const char *lower, const char *note)
@@ -280,7 +282,7 @@ static void check_ids(const char *b, const char *n, const char *m, const char *w
 	ids(&base, texts[0], b);
 	ids(&next, texts[1], n);
 	ids(&mine, texts[2], m);
-	merge(NULL);
+	merge(used_in_ids);
 	of_both(upper, expected[0]);
 	of_both(lower, expected[1]);
 	ASSERT_STR(moves(&merged.upper), expected[0]);
@@ -290,6 +292,42 @@ static void check_ids(const char *b, const char *n, const char *m, const char *w
 	ids(&result, texts[3], wanted);
 	ASSERT_STR(merged.files[MLIMG_PASSWD].text, result.files[MLIMG_PASSWD].text);
 	ASSERT_STR(merged.files[MLIMG_GROUP].text, result.files[MLIMG_GROUP].text);
+}
+
+static bool is_105(void *ctx, bool is_group, uint32_t id)
+{
+	return id == 105;
+}
+
+static bool everybody(void *ctx, bool is_group, uint32_t id)
+{
+	return true;
+}
+
+TEST(ids_that_are_fixed)
+{
+	static const struct mlimg_accounts_used used = {is_105, is_105, NULL},
+						all = {nobody, everybody, NULL};
+
+	used_in_ids = &used;
+	check_ids("a:105", "a:106", "a:105", "a:105", "", "106>105",
+		"the system has id 106 for it; it stays 105, which files outside of the system "
+		"have");
+	/* What comes in its place gives way, and so at the next change. */
+	check_ids("a:105", "a:106 b:105", "a:105", "a:105 b:999", "", "105>999 106>105",
+		"id 105 is that of 'a' here; it has 999 instead");
+	check_ids("a:106 b:105", "a:106 b:105", "a:105 b:999", "a:105 b:999", "", "105>999 106>105",
+		"");
+	/* A swap does not happen by half. */
+	check_ids("a:105 b:106", "a:106 b:105", "a:105 b:106", "a:105 b:106", "", "105>106 106>105",
+		"id 105 is that of 'a' here; it has 106 instead");
+	/* Others move as ever. */
+	check_ids("a:105 b:107", "a:105 b:108", "a:105 b:107", "a:105 b:108", "107>108", "", "");
+	/* Where anything may be fixed there are free ones all the same. */
+	used_in_ids = &all;
+	check_ids("a:105 b:107", "a:106 b:108 c:105", "a:105 b:107", "a:105 b:107 c:999", "",
+		"105>999 106>105 108>107", "it has 999 instead");
+	used_in_ids = NULL;
 }
 
 TEST(ids_that_moved)
@@ -352,7 +390,7 @@ static bool all_but(void *ctx, bool is_group, uint32_t id)
 TEST(a_free_id_is_one_that_owns_nothing)
 {
 	uint32_t free_one = 500;
-	const struct mlimg_accounts_used used = {all_but, &free_one};
+	const struct mlimg_accounts_used used = {all_but, NULL, &free_one};
 
 	set_all(MLIMG_PASSWD, ROOT, ROOT "sys:x:7:7:::\n", ROOT "me:x:7:7:::\n");
 	merge(&used);
