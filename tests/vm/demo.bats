@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The demo checks its own claims; here, that it came to its end and that its summary says so.
+# lasts 150
 
 load ../lib/common
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2034,SC2154 # debian_begin sets images, user, vms
 # What of the makers of an initramfs the boot table (boot.table), whose systems are small, does not show.
+# lasts 60
 
 load ../lib/common
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2034,SC2154 # small_begin sets images, system, user, vms; start uses system
 # Guests on a system and patches of it: what they show is the new system's own image, and to the user layer they are that system.
+# lasts 120
 
 load ../lib/common
 

@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154 # power.bash
 # Power cuts of boots and of a write load. A kill of QEMU loses nothing that has reached the host's memory; so most cuts are made on the host, out of a log of
 # what the guest wrote and flushed (powercut.c), where what was not flushed is lost, torn or reordered.
+# lasts 100
 
 load ../lib/common
 

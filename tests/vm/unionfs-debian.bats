@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # debian_begin sets images, user
 # Real Debian with systemd on a root that unionfs-fuse makes, with Debian's own initramfs.
+# lasts 80
 
 load ../lib/common
 

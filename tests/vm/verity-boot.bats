@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2030,SC2031,SC2154 # each row has its driver; small_begin sets images, system, user, vms
 # Guests whose layers are read through their hash trees, set up by the initramfs from the kernel's command line.
+# lasts 60
 
 load ../lib/common
 
