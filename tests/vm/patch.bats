@@ -125,10 +125,7 @@ upgrades() {
 	same "stack id" "$(for image in "$images"/{2,soft}.img; do image_id "$image"; done | sha256sum | cut -d ' ' -f 1)" "$wanted"
 	vm_do t 'set -e
 		echo mine >>/srv/moved; echo mine >/srv/version; rm /usr/lib/chmod; mv /usr/lib/same /usr/lib/renamed; chmod 0600 /usr/lib/linked
-		mkdir /usr/lib/gone; mv /srv/soft /srv/elsewhere; touch /run/first-boot; reboot'
-	vm_rebooted t 'test ! -e /run/first-boot'
-	status_fits t none "$images"/{1,1to2,soft}.img
-	shows_own_changes
+		mkdir /usr/lib/gone; mv /srv/soft /srv/elsewhere'
 	vm_stop t
 	vm_clean "$user"
 	system=$images/2.img start "${software[@]}"
@@ -141,8 +138,23 @@ upgrades() {
 	vm_up t
 	status_fits t none "$images"/{1,1to2,soft}.img
 	shows_own_changes
+	[ "${vm_union:-index}" = index ] || shows_patched
 	vm_stop t
 	vm_clean "$user"
+}
+
+# With overlay the system and its patch are one of the root's lowers.
+shows_patched() {
+	same "mounts" '/ overlay rw
+/run/mlimg/layers/0 ext4 ro
+/run/mlimg/layers/1 ext4 ro
+/run/mlimg/layers/2 ext4 ro
+/run/mlimg/system overlay ro
+/run/mlimg/user ext4 rw' "$(vm_do t "awk '\$2 == \"/\" || \$2 ~ /mlimg/ { print \$2, \$3, substr(\$4, 1, 2) }' /proc/mounts | sort")"
+	# What README.md says that this costs.
+	vm_do t 'mkdir /tmp/u /tmp/m && mount -t tmpfs tmpfs /tmp/u && mkdir /tmp/u/u /tmp/u/w
+		if mount -t overlay -o lowerdir=/usr,upperdir=/tmp/u/u,workdir=/tmp/u/w overlay /tmp/m 2>/dev/null; then exit 1; fi
+		dmesg | grep -q "maximum fs stacking depth exceeded"'
 }
 
 shows_own_changes() {
@@ -163,18 +175,6 @@ elsewhere/file" "$(vm_do t 'cat /srv/version; echo $(stat -c %s /srv/moved) $(ta
 @test "patch: overlay: a patched system is the new system" {
 	export vm_union=overlay
 	upgrades
-	start --patch "$images/1to2.img"
-	vm_up t
-	same "mounts" '/ overlay rw
-/run/mlimg/layers/0 ext4 ro
-/run/mlimg/layers/1 ext4 ro
-/run/mlimg/system overlay ro
-/run/mlimg/user ext4 rw' "$(vm_do t "awk '\$2 == \"/\" || \$2 ~ /mlimg/ { print \$2, \$3, substr(\$4, 1, 2) }' /proc/mounts | sort")"
-	# What README.md says that this costs.
-	vm_do t 'mkdir /tmp/u /tmp/m && mount -t tmpfs tmpfs /tmp/u && mkdir /tmp/u/u /tmp/u/w
-		if mount -t overlay -o lowerdir=/usr,upperdir=/tmp/u/u,workdir=/tmp/u/w overlay /tmp/m 2>/dev/null; then exit 1; fi
-		dmesg | grep -q "maximum fs stacking depth exceeded"'
-	vm_stop t
 }
 
 @test "patch: two of them, disks in any order, from old to new and back" {

@@ -3,7 +3,9 @@
 # shellcheck disable=SC2154 # debian_begin sets images, user, vms
 # Debian 12 is replaced by its successor beneath users who have changed it (lib/upgrade.bash, lib/guest-upgrade), and comes back: a did nothing, b edited configuration
 # files, c installed, removed, held and purged packages, d added users and a service, e deleted, replaced and renamed what is the system's, f filled the disk.
-# They share a guest, since none touches what another one does; with MLIMG_UPGRADES=all each has one of his own.
+# They share a guest, since none touches what another one does, and only from an index they go back in one; with MLIMG_UPGRADES=all each has one of his own, there and
+# back.
+# lasts 300
 
 load ../lib/common
 
@@ -251,18 +253,16 @@ upgrade() {
 	fine since
 	off
 	kept
-	if [ "$vm_union" != unionfs ]; then
-		with_user whole 2
-	elif [ "${MLIMG_UPGRADES:-}" != all ]; then
+	[ "$vm_union" = unionfs ] || with_user whole 2
+	if [ "$vm_union" = index ] || [ "${MLIMG_UPGRADES:-}" = all ]; then
+		on 1
+		same "what was done" rolled-back "$(booted .reconcile.done)"
+		fine back
+		off
+	else
 		prepared 1
 		same "what was done" rolled-back "$(cat "$vms/done")"
-		was_before
-		return
 	fi
-	on 1
-	same "what was done" rolled-back "$(booted .reconcile.done)"
-	fine back
-	off
 	was_before
 	[ "$vm_union" = unionfs ] || with_user whole 1
 }
