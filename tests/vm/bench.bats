@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # Benchmarks that need guests work, and print their tables. How fast anything is, is no test.
+# lasts 120
 
 load ../lib/common
 
@@ -14,16 +15,16 @@ setup() {
 }
 
 @test "benchmark boot" {
-	bench boot v1 unionfs
+	bench boot v1
 	local time='[.0-9]+ s \| ([.0-9]+ \| ){3}[.0-9]+ s \| [.0-9]+ \| [.0-9]+ s'
 	grep -Eqx "\| flat \| $time \|" <<<"$output"
-	grep -Eqx "\| unionfs-1 \| $time \|" <<<"$output"
-	same "goals" 2 "$(grep -c '^Goal: boot of unionfs-1, .*of overlay-1 at most 3. Measured: ' <<<"$output")"
+	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
+	same "goals" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
 }
 
 @test "benchmark guest-io" {
 	bench guest-io v1 bench
-	same "rows with a time and a speed" 12 "$(grep -cE '^\| [a-z][^|]* \| [.0-9]*[1-9][.0-9]* s \| [.0-9]*[1-9][.0-9]* \| [.0-9]*[1-9][.0-9]* \|$' <<<"$output")"
+	same "rows with a time and a speed" 8 "$(grep -cE '^\| [a-z][^|]* \| [.0-9]*[1-9][.0-9]* s \| [.0-9]*[1-9][.0-9]* \| [.0-9]*[1-9][.0-9]* \|$' <<<"$output")"
 	same "goals" 2 "$(grep -Ec '^Goal: speed of index-1 at least 0.95 of that of (flat|overlayfs), .* Measured: [.0-9]' <<<"$output")"
 	grep -Eqx '\| 4KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
 	grep -Eqx '\| 64KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
@@ -34,5 +35,5 @@ setup() {
 	local time='[.0-9]*[1-9][.0-9]* s'
 	grep -Eqx "\| stand-alone \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
 	grep -Eqx "\| initramfs-tools \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
-	grep -Eqx 'Goal: size of the stand-alone initramfs, MB at most 4. Measured: [1-3][.0-9]*, reached\.' <<<"$output"
+	grep -Eqx 'Goal: size of the stand-alone initramfs, MB at most 4. Measured: [1-9][.0-9]*, (reached|missed)\.' <<<"$output"
 }
