@@ -202,7 +202,7 @@ static char *path_of(const char *root, const char *path, const char *suffix)
 	return whole;
 }
 
-static bool has_text(const char *path, const char *text)
+TEST_UNUSED static bool has_text(const char *path, const char *text)
 {
 	mlimg_autofree char *there = NULL;
 	size_t size;

@@ -201,7 +201,7 @@ static void write_classes(const char *root)
 	user_put(path, O_CREAT, MODEL_CLASSES, strlen(MODEL_CLASSES));
 }
 
-static void write_layer(struct stack *s, size_t i, unsigned version)
+TEST_UNUSED static void write_layer(struct stack *s, size_t i, unsigned version)
 {
 	struct mlimg_layer_info info = {.kind = i ? MLIMG_SOFTWARE : MLIMG_SYSTEM};
 	char path[PATH_SIZE], out[64];
