@@ -169,6 +169,19 @@ int mlimg_change_find(
 	return r;
 }
 
+int mlimg_change_is_dir(struct mlimg_change *c, const char *path)
+{
+	struct mlimg_change_place at;
+	struct stat st;
+	int r = mlimg_change_find(c, path, &at);
+
+	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r < 0)
+		return mlimg_change_is_nowhere(r) ? 0 : r;
+	return S_ISDIR(st.st_mode);
+}
+
 /*
  * @return the path of a part in the upper, allocated; NULL where it can have none, or without
  * memory

@@ -85,6 +85,9 @@ void mlimg_change_slot(size_t n, enum mlimg_undo_part part, char ret_name[MLIMG_
 int mlimg_change_find(struct mlimg_change *c, const char *path,
 	struct mlimg_change_place *ret_place) MLIMG_MUST_CHECK;
 
+/** @return 1 when the upper has a directory at @p path, 0; -errno when that cannot be known */
+int mlimg_change_is_dir(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
+
 /** @return whether the error means that a directory on the way is not there */
 static inline bool mlimg_change_is_nowhere(int r)
 {

@@ -41,12 +41,33 @@ static int note_renamed(struct covers *c, const struct mlimg_entry *e)
 	return 0;
 }
 
+static bool is_of_stack(const struct mlimg_manifest *stack, const char *path)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(stack, path);
+
+	return e && e->type == MLIMG_DIR;
+}
+
+/* A directory that the user has made there since, which shows what he has renamed. */
+static bool is_open(const struct mlimg_seen *seen, const char *from)
+{
+	const struct mlimg_entry *e = seen->entry;
+
+	return seen->kind == MLIMG_SEEN_UPPER && e->type == MLIMG_DIR && seen->has_lower &&
+		strcmp(seen->lower, from) == 0 && !mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT);
+}
+
 /* Nothing that the user has there hides it. What comes back with the steps does not give way. */
 static int cover(struct since *s, const char *path, const char *from)
 {
+	struct mlimg_undo_record record = {.op = 'c', .path = path};
 	struct mlimg_seen seen;
 
 	mlimg_upper_see(s->upper, s->former.manifest, path, &seen);
+	if (is_open(&seen, from) && !is_of_stack(s->now.manifest, from)) {
+		mlimg_change_extra_add(&s->then, &record);
+		return 0;
+	}
 	return seen.kind == MLIMG_SEEN_STACK && strcmp(seen.lower, from) == 0
 		? since_put_whiteout(s, path)
 		: 0;
@@ -55,10 +76,9 @@ static int cover(struct since *s, const char *path, const char *from)
 /* At its own path, and wherever another renamed directory shows it. */
 static int cover_wherever(struct covers *c, const char *from)
 {
-	const struct mlimg_entry *former = mlimg_manifest_find(c->s->former.manifest, from);
 	int r;
 
-	if (!former || former->type != MLIMG_DIR)
+	if (!is_of_stack(c->s->former.manifest, from))
 		return 0;
 	r = cover(c->s, from, from);
 	for (size_t i = 0; i < c->n && r == 0; i++) {

@@ -41,17 +41,9 @@ static int parts_at(struct staging *s, const char *path)
 /* @return 1, 0, -errno */
 static int is_dir(struct staging *s, const char *path)
 {
-	struct mlimg_change_place at;
-	struct stat st;
-	int r = mlimg_change_find(&s->c, path, &at);
+	int r = mlimg_change_is_dir(&s->c, path);
 
-	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	if (r < 0)
-		return mlimg_change_is_nowhere(r)
-			? 0
-			: mlimg_err_set(s->err, r, "look at 'user/upper/%s'", path);
-	return S_ISDIR(st.st_mode);
+	return r < 0 ? mlimg_err_set(s->err, r, "look at 'user/upper/%s'", path) : r;
 }
 
 /*

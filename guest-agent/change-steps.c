@@ -129,8 +129,8 @@ static int close_dir(struct mlimg_change *c, size_t n, const char *path)
 	int r;
 
 	if (!c->is_unionfs) {
-		r = mlimg_change_set_opaque(c, path, true);
-		return c->is_lenient && mlimg_change_is_nowhere(r) ? 0 : r;
+		r = c->is_lenient ? mlimg_change_is_dir(c, path) : 1;
+		return r <= 0 ? r : mlimg_change_set_opaque(c, path, true);
 	}
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	r = mlimg_change_has(c->new_fd, slot);

@@ -279,25 +279,11 @@ static int return_aside(struct undoing *u, size_t n, const struct mlimg_undo_rec
 
 /* --- opaque directories --- */
 
-/* @return 1 when a directory is there; 0, -errno */
-static int is_dir(struct mlimg_change *c, const char *path)
-{
-	struct mlimg_change_place at;
-	struct stat st;
-	int r = mlimg_change_find(c, path, &at);
-
-	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	if (r < 0)
-		return mlimg_change_is_nowhere(r) ? 0 : r;
-	return S_ISDIR(st.st_mode);
-}
-
 static int part_again(struct undoing *u, size_t n, const char *path)
 {
 	struct mlimg_change *c = u->c;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	int r = is_dir(c, path);
+	int r = mlimg_change_is_dir(c, path);
 
 	if (r <= 0)
 		return r;
@@ -318,7 +304,7 @@ static int open_again(struct undoing *u, size_t n, const char *path)
 	mlimg_autofree char *text = NULL;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	struct mlimg_change_place at;
-	int r = is_dir(c, path);
+	int r = mlimg_change_is_dir(c, path);
 
 	if (r <= 0)
 		return r;
