@@ -1,40 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file change.h
- * Carries out a change of the stack in the user layer, or takes the last one back; stopped at any moment, by a power cut too, and begun again it
- * ends the same. The union is not mounted meanwhile, and nobody else writes to the user layer's file system.
+ * Carries out a change of the stack in the user layer, or takes the last one back; stopped at any
+ * moment, by a power cut too, and begun again it ends the same. The union is not mounted meanwhile,
+ * and nobody else writes to the user layer's file system.
  *
  * In the user layer's /mlimg, while the change that makes generation N of M is under way:
  *
- *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of generation N; rebuild (rebuild.h);
- *                        notes (libmlimg/notes.h): what the boot that ends it has to tell if the one that began it was stopped
+ *     reconcile.new/     what the steps put: slots named by the numbers of the steps; state.json of
+ *                        generation N; rebuild (rebuild.h); notes (libmlimg/notes.h): what the boot
+ *                        that ends it has to tell if the one that began it was stopped
  *     undo/N/log         the steps (undo-log.h)
  *     undo/N/state.json  the state of generation M
- *     undo/N/taken/      what the steps take away; later also base.manifest and base.texts of M beside it
- *     undo/N/made/       copies of the databases of the upper as the steps leave them (libmlimg/accounts.h, packages.h), at their paths
- *     undo/N/paths       which paths the upper had before (upper-list.h). Where there is no room for it the change does without
- *     aside/N/           what they set aside, each at its path. One that is there already becomes aside/N.1, and so on
+ *     undo/N/taken/      what the steps take away; later also base.manifest and base.texts of M
+ *                        beside it
+ *     undo/N/made/       copies of the databases of the upper as the steps leave them
+ *                        (libmlimg/accounts.h, packages.h), at their paths
+ *     undo/N/paths       which paths the upper had before (upper-list.h). Where there is no room
+ *                        for it the change does without
+ *     aside/N/           what they set aside, each at its path. One that is there already becomes
+ *                        aside/N.1, and so on
  *     reconcile.plan     one line, "mlimg change 1 N M" or "mlimg rollback 1 N+1 N": it is decided
  *
  * The order, so that a stop leaves either what was before or something that the next boot ends:
  *
- * 1. Everything that takes room is made: contents that are to be put, with their attributes; directories for what is set aside; the
- *    log; the new state, its base manifest and texts, the report, the list of caches to be made anew. It is on stable storage before
- * 2. reconcile.plan is written. Until then a stop leaves things that mean nothing, which the next change removes. From then on every boot
- *    that writes ends the change before it does anything else, whatever stack it is to run on: nothing but the user layer is needed.
- * 3. The steps, all of them renames or changes of attributes within one file system; then the times of directories. Then copies
- *    forget of what they are copies (origins.h), which no rollback brings back.
- * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, the list of caches and the new state take the place of the old ones.
+ * 1. Everything that takes room is made: contents that are to be put, with their attributes;
+ *    directories for what is set aside; the log; the new state, its base manifest and texts, the
+ *    report, the list of caches to be made anew. It is on stable storage before
+ * 2. reconcile.plan is written. Until then a stop leaves things that mean nothing, which the next
+ *    change removes. From then on every boot that writes ends the change before it does anything
+ *    else, whatever stack it is to run on: nothing but the user layer is needed.
+ * 3. The steps, all of them renames or changes of attributes within one file system; then the times
+ *    of directories. Then copies forget of what they are copies (origins.h), which no rollback
+ *    brings back.
+ * 4. When that is on stable storage, base.manifest.M and base.texts.M go to undo/N, the list of
+ *    caches and the new state take the place of the old ones.
  * 5. reconcile.plan is removed. What earlier changes left in undo goes now.
  *
- * So what finds no room does so in 1, and nothing was changed; so do more xattrs than a file can have (they are tried, there and back,
- * on something else of the same type), and a log that is longer than will be read. Renames need room too where a directory
- * grows; for that much must be free after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with what there was, and the next
- * one tries again. What cannot be looked at (EIO) is not taken for gone: it ends the change until the next boot.
+ * So what finds no room does so in 1, and nothing was changed; so do more xattrs than a file can
+ * have (they are tried, there and back, on something else of the same type), and a log that is
+ * longer than will be read. Renames need room too where a directory grows; for that much must be
+ * free after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with
+ * what there was, and the next one tries again. What cannot be looked at (EIO) is not taken for
+ * gone: it ends the change until the next boot.
  *
- * Back: undo/N stays until the next change, or until one finds no room. When the stack of generation M is asked for again, the steps are undone, the last one first,
- * as generation N+1, in the same way. What is made in 1 is the new state, directories in aside/N+1 for what may find no place, and what change-since.h
- * says; what the change has put goes to slots of reconcile.new. The report is written last, before 4. What the user has written since stays:
+ * Back: undo/N stays until the next change, or until one finds no room. When the stack of
+ * generation M is asked for again, the steps are undone, the last one first, as generation N+1, in
+ * the same way. What is made in 1 is the new state, directories in aside/N+1 for what may find no
+ * place, and what change-since.h says; what the change has put goes to slots of reconcile.new. The
+ * report is written last, before 4. What the user has written since stays:
  *
  *     the step       is undone when              else
  *     o a e          nothing is at its place     what was there goes to aside/N+1, and is told
@@ -43,32 +57,46 @@
  *     u c            it is a directory           it stays
  *     t              the time is the new one     it is set to what it was when the rollback began
  *
- * Before all that goes what came into the upper since, which nobody has changed: neither was it there before the change and stayed, nor
- * did a step put it. It would show the newer stack's contents over the former system.
+ * Before all that goes what came into the upper since, which nobody has changed: neither was it
+ * there before the change and stayed, nor did a step put it. It would show the newer stack's
+ * contents over the former system.
  *
- *     a copy (contents, mode, owner, xattrs are the newer stack's)      goes, whether the former stack has one or not
+ *     a copy (contents, mode, owner, xattrs are the newer stack's)      goes, whether the former
+ *                                                                       stack has one or not
  *     a directory that is the same, when nothing is left in it          goes
- *     a directory in which something stays                              gets the attributes that the former stack has, where the user
- *                                                                       did not change them
- *     a file or link of which he has changed attributes alone           becomes the former stack's with what he has changed; if that
- *                                                                       has none there it stays
- *     a whiteout of what the former stack has not                       goes; others stay: he has removed it
- *     opaque and renamed directories; what is of class keep             stay (libmlimg/path-class.h)
- *     files of a package that stays the user's, in his version          stay, whatever the newer stack has
+ *     a directory in which something stays                              gets the attributes that
+ *                                                                       the former stack has, where
+ *                                                                       the user did not change
+ *                                                                       them
+ *     a file or link of which he has changed attributes alone           becomes the former stack's
+ *                                                                       with what he has changed;
+ *                                                                       if that has none there it
+ *                                                                       stays
+ *     a whiteout of what the former stack has not                       goes; others stay: he has
+ *                                                                       removed it
+ *     opaque and renamed directories; what is of class keep             stay
+ *                                                                       (libmlimg/path-class.h)
+ *     files of a package that stays the user's, in his version          stay, whatever the newer
+ *                                                                       stack has
  *
- * A time alone is no change, as nowhere in a reconcile. So what a step has taken returns where there is but such a copy. Without a whole list in
- * undo/N/paths, and without base manifests of both stacks, nothing of this is done. Where the former stack's contents are needed,
- * its layers are; without them there is no rollback (mlimg-agent rollback).
+ * A time alone is no change, as nowhere in a reconcile. So what a step has taken returns where
+ * there is but such a copy. Without a whole list in undo/N/paths, and without base manifests of
+ * both stacks, nothing of this is done. Where the former stack's contents are needed, its layers
+ * are; without them there is no rollback (mlimg-agent rollback).
  *
- * Something in the place of what a step has taken, or gone from the place of what one has put, is the user's since. The upper is
- * then what it was before the change, byte for byte, times included, but for what was written since, and for directories in which that
- * was. Databases that he has changed since are merged into what they were; caches that were made since go, and all that the change or the
- * rollback has touched are made anew. This leaves nothing to undo: the newer stack again is a change as any other.
+ * Something in the place of what a step has taken, or gone from the place of what one has put, is
+ * the user's since. The upper is then what it was before the change, byte for byte, times included,
+ * but for what was written since, and for directories in which that was. Databases that he has
+ * changed since are merged into what they were; caches that were made since go, and all that the
+ * change or the rollback has touched are made anew. This leaves nothing to undo: the newer stack
+ * again is a change as any other.
  *
- * When a rollback is decided base.texts.N goes first, which nobody will ask for, so that its blocks are there for the steps. What must be free for 1
- * is a block each for the new state, the list of steps and its directory, the caches' list and the notes as far as there are any; directories of aside/N+1 for
- * what may find no place; databases that are merged, and contents that a changed mode is on. For the rest, 16 blocks, two bytes for each byte of
- * a name that moves, and a block for each change of extended attributes, those of base.texts.N count as well.
+ * When a rollback is decided base.texts.N goes first, which nobody will ask for, so that its blocks
+ * are there for the steps. What must be free for 1 is a block each for the new state, the list of
+ * steps and its directory, the caches' list and the notes as far as there are any; directories of
+ * aside/N+1 for what may find no place; databases that are merged, and contents that a changed mode
+ * is on. For the rest, 16 blocks, two bytes for each byte of a name that moves, and a block for
+ * each change of extended attributes, those of base.texts.N count as well.
  */
 #ifndef MLIMG_CHANGE_H
 #define MLIMG_CHANGE_H
@@ -97,8 +125,10 @@ typedef int mlimg_change_step_fn(void *ctx);
 /** What a rollback did with a thing beside taking steps back. */
 enum mlimg_change_told {
 	MLIMG_CHANGE_IS_ASIDE, /**< it was not put back because the user has written there since */
-	MLIMG_CHANGE_MERGED, /**< a database has what was in it before, and what the user has put there since */
-	MLIMG_CHANGE_DROPPED, /**< a cache or a copy that was made since is gone, or a whiteout of what is not there */
+	/** a database has what was in it before, and what the user has put there since */
+	MLIMG_CHANGE_MERGED,
+	/** a cache or a copy that was made since is gone, or a whiteout of what is not there */
+	MLIMG_CHANGE_DROPPED,
 };
 
 /**
@@ -117,8 +147,8 @@ struct mlimg_lowers;
 struct mlimg_upper_list;
 
 /**
- * Called when the steps of a rollback are done and all is told, before its state is the user layer's: to write the report. Called again when
- * the rollback is begun again.
+ * Called when the steps of a rollback are done and all is told, before its state is the user
+ * layer's: to write the report. Called again when the rollback is begun again.
  *
  * @param call     generation is set
  * @param from     the state before the rollback
@@ -131,7 +161,8 @@ typedef int mlimg_change_report_fn(struct mlimg_change_call *call,
 	struct mlimg_err *err);
 
 /**
- * Called when all of a rollback is ready and it is not decided yet: for what else is to count with its state.
+ * Called when all of a rollback is ready and it is not decided yet: for what else is to count with
+ * its state.
  *
  * @param call    the call
  * @param new_fd  reconcile.new; "rebuild" there goes to /mlimg with the state (rebuild.h)
@@ -163,7 +194,10 @@ struct mlimg_change_call {
 	bool is_had_lost;    /**< there was no room for the list of paths */
 };
 
-/** @param own_fd  the user layer's /mlimg. @return whether a change was stopped, or that cannot be known */
+/**
+ * @param own_fd the user layer's /mlimg. @return whether a change was stopped, or that cannot be
+ * known
+ */
 bool mlimg_change_is_pending(int own_fd);
 
 /**
@@ -182,8 +216,9 @@ int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err) M
  * @param state       the present state
  * @param ret_former  the state that a rollback would return to, its generation included
  * @param err         names the file
- * @return            1 when there is one, in the form that the upper has; 0 when not, or when it is damaged; -errno when that cannot be known,
- *                    which must stop the boot: a change in its place would take away what there is to take back
+ * @return            1 when there is one, in the form that the upper has; 0 when not, or when it is
+ *                    damaged; -errno when that cannot be known, which must stop the boot: a change
+ *                    in its place would take away what there is to take back
  */
 int mlimg_change_find_former(int own_fd, const struct mlimg_boot_state *state,
 	struct mlimg_boot_state *ret_former, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -200,11 +235,15 @@ int mlimg_change_find_former(int own_fd, const struct mlimg_boot_state *state,
 int mlimg_change_roll_back(struct mlimg_change_call *call, const struct mlimg_boot_state *state,
 	const struct mlimg_boot_state *former, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Forget the last change: there is nothing to take back any more. A courtesy as mlimg_base_remove_leftovers(). */
+/**
+ * Forget the last change: there is nothing to take back any more. A courtesy as
+ * mlimg_base_remove_leftovers().
+ */
 void mlimg_change_forget(int own_fd);
 
 /**
- * Write reconcile.plan, from where there is no way but to the end, and go there: 2 to 5. What 1 makes is there.
+ * Write reconcile.plan, from where there is no way but to the end, and go there: 2 to 5. What 1
+ * makes is there.
  *
  * @param call         see there
  * @param is_rollback  what it is

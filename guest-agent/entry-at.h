@@ -2,8 +2,8 @@
 /**
  * @file entry-at.h
  * One thing by its directory and name: read as an entry, and given an entry's attributes. Symbolic
- * links are not followed. overlayfs' own xattrs (libmlimg/whiteout.h) are read but, of what is there,
- * never set or removed.
+ * links are not followed. overlayfs' own xattrs (libmlimg/whiteout.h) are read; of what is there
+ * they are never changed.
  */
 #ifndef MLIMG_ENTRY_AT_H
 #define MLIMG_ENTRY_AT_H

@@ -11,31 +11,43 @@
  *     { "format": 1, "mode": "normal" | "volatile" | "readonly" | "rescue",
  *       "union": "overlay", "stack_id": "<64 hex>", "composed": "<64 hex>",
  *       "stack": [ { "kind": "system", "name": "debian", "version": "12.1", "build_id": "<64 hex>",
- *                    "mount": "/run/mlimg/layers/0" }, ... ],     null with "index": no layer is mounted itself;
- *                                                                    a patch has its "result" (layer.h) before "mount"
- *       "disks": "separate" | "joined",  joined: with "index", which is then one disk with the layers (index.h)
- *       "verity": "off" | "hash" | "stack" | "require",   not off: every layer of "stack", and the index, is read through its hash tree
- *                                        (verity.h), for which root hashes, the stack's hash or signatures vouch
+ *                    "mount": "/run/mlimg/layers/0" }, ... ],
+ *                                        null with "index": no layer is mounted itself; a patch has
+ *                                        its "result" (layer.h) before "mount"
+ *       "disks": "separate" | "joined",  joined: with "index", which is then one disk with the
+ *                                        layers (index.h)
+ *       "verity": "off" | "hash" | "stack" | "require",
+ *                                        not off: every layer of "stack", and the index, is read
+ *                                        through its hash tree (verity.h), for which root hashes,
+ *                                        the stack's hash or signatures vouch
  *       "user": { "name": "alice", "build_id": "<64 hex>", "mount": "/run/mlimg/user",
- *                 "formatted": false,    true in the one boot that made this file system on a blank disk
- *                 "fsck": null | { "status": 1, "said": "..." },      of e2fsck -p: 0 clean, 1 repaired; null: not run
+ *                 "formatted": false,    true in the one boot that made this file system on a blank
+ *                                        disk
+ *                 "fsck": null | { "status": 1, "said": "..." },
+ *                                        of e2fsck -p: 0 clean, 1 repaired; null: not run
  *                 "grown": null | { "from_bytes": 1073741824, "to_bytes": 2147483648 },
- *                 "reset": null | { "request": "again-1", "aside": "/run/mlimg/user/mlimg/aside/reset-again-1" } },
+ *                 "reset": null | { "request": "again-1",
+ *                                   "aside": "/run/mlimg/user/mlimg/aside/reset-again-1" } },
  *                                        null as a whole in a rescue without a user layer
- *       "carve_outs": [ "/var/lib/docker" ],      paths that lie on the user file system outside the union
- *       "protected": null | { "aside": "/run/mlimg/user/mlimg/aside/protected-1", "n": 2, "paths": [ "/etc/ld.so.preload", ... ] },
- *                                        what the user layer had over protected paths (guest-agent/protect.h), set aside in this boot; "paths" has at
- *                                        most 32, of 255 characters
- *       "generation": 2,                 1 for the first stack that this user layer ran on, one more with every
- *                                        change of the stack, back to a former one included
+ *       "carve_outs": [ "/var/lib/docker" ],
+ *                                        paths that lie on the user file system outside the union
+ *       "protected": null | { "aside": "/run/mlimg/user/mlimg/aside/protected-1", "n": 2,
+ *                             "paths": [ "/etc/ld.so.preload", ... ] },
+ *                                        what the user layer had over protected paths
+ *                                        (guest-agent/protect.h), set aside in this boot; "paths"
+ *                                        has at most 32, of 255 characters
+ *       "generation": 2,                 1 for the first stack that this user layer ran on, one
+ *                                        more with every change of the stack, back to a former one
+ *                                        included
  *       "change": "first" | "none" | "changed" | "unknown",
  *       "previous": null | { "union": "overlay", "stack_id": "...", "stack": [...] },
  *       "report": null | { "path": null | "/run/mlimg/user/mlimg/reports/2.json",
- *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1, "type-change": 0,
- *                                      "whiteout-gone": 0, "whiteout-changed": 0, "merged": 0 } },
- *       "reconcile": null | { "done": "reconciled" | "rolled-back", "steps": 12, "dropped": 3, "aside": 1, "beside": 0,
- *                             "merged": 2, "joined": 0, "closed": 0 },
- *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: <64 hex>" ] }
+ *                          "counts": { "keep": 3, "stale": 0, "same": 0, "conflict": 1,
+ *                                      "type-change": 0, "whiteout-gone": 0, "whiteout-changed": 0,
+ *                                      "merged": 0 } },
+ *       "reconcile": null | { "done": "reconciled" | "rolled-back", "steps": 12, "dropped": 3,
+ *                             "aside": 1, "beside": 0, "merged": 2, "joined": 0, "closed": 0 },
+ *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: ..." ] }
  *
  * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue"
  * lose them at the end of the boot, and "readonly" has none. These three write nothing into the
@@ -77,9 +89,12 @@
  *
  * state.json:
  *
- *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>", "composed": "<64 hex>", "stack": [...],
+ *     { "format": 1, "generation": 2, "union": "overlay", "stack_id": "<64 hex>",
+ *       "composed": "<64 hex>", "stack": [...],
  *       "base_sha256": "<64 hex>", "base_size_bytes": 6000000,
- *       "texts_sha256": "<64 hex>", "texts_size_bytes": 2000000 }     these two not where there was no room for the texts
+ *       "texts_sha256": "<64 hex>", "texts_size_bytes": 2000000 }
+ *
+ * The last two are not there where there was no room for the texts.
  *
  * Beside it lie /mlimg/base.manifest.<generation>, the merged manifest of that stack, and
  * /mlimg/base.texts.<generation>, what of its contents may have to be merged (base-texts.h). A new
@@ -92,12 +107,18 @@
  * change, and by `mlimg-agent commit`, after the union is mounted, when it is the first one, or the
  * same one of other layers or through another driver.
  *
- * reports/N.txt is for people. reports/N.json: { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
- *                   "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N, "closed": N },
- *                   "rebuild": [ "etc/ld.so.cache" ],
- *                   "databases": [ { "path": "etc/passwd", "name": "alice", "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
- *                   "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config", "done": "beside",
- *                                  "at": "etc/hosts.mlimg-new", "why": "..." }, ... ], "truncated": false }
+ * reports/N.txt is for people. reports/N.json:
+ *
+ *     { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
+ *       "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N,
+ *                 "closed": N },
+ *       "rebuild": [ "etc/ld.so.cache" ],
+ *       "databases": [ { "path": "etc/passwd", "name": "alice",
+ *                        "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
+ *       "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config",
+ *                      "done": "beside", "at": "etc/hosts.mlimg-new", "why": "..." }, ... ],
+ *       "truncated": false }
+ *
  * Verdict "keep" is counted but not listed, unless something was done. Paths are relative to the
  * root and escaped as in manifests (manifest.h), since names need not be UTF-8. "class"
  * (path-class.h) and "done" (report.h) are there when the upper was brought into agreement, not
@@ -115,10 +136,13 @@
 
 #define MLIMG_BOOT_FORMAT 1
 #define MLIMG_BOOT_LAYERS_MAX MLIMG_STACK_LAYERS_MAX
-#define MLIMG_BOOT_JSON_MAX \
-	1048576 /**< bytes of boot.json that a reader accepts; with two stacks of 81 layers and the longest names it has 65,100 */
-#define MLIMG_BOOT_STATE_MAX \
-	65536 /**< bytes of state.json that a reader accepts; 81 layers with the longest names take 30,400 */
+/**
+ * bytes of boot.json that a reader accepts; with two stacks of 81 layers and the longest names it
+ * has 65,100
+ */
+#define MLIMG_BOOT_JSON_MAX 1048576
+/** bytes of state.json that a reader accepts; 81 layers with the longest names take 30,400 */
+#define MLIMG_BOOT_STATE_MAX 65536
 #define MLIMG_BOOT_NOTES_MAX 16 /**< notes of a boot */
 #define MLIMG_BOOT_RESET_MAX 64 /**< characters of the word that names a factory reset */
 #define MLIMG_BOOT_RESET_ASIDE_SIZE \

@@ -10,16 +10,16 @@
  * that the user installed in the upper, all of them, also where they are the same as beneath. So
  * for each package there is one of:
  *
- *     the user                                next            becomes                                    verdict
- *     left it alone                           anything        next's: another version, new or gone       plain
- *     removed or purged it                    anything        stays removed                              removed
- *     installed it, or another version        has it not      the user's stays                           mine
- *       of it                                 as base         the user's stays                           mine
- *                                             the same one    next's                                     plain
- *                                             another one     the higher version; the user's, if he      mine, or
- *                                                             has it on hold and it is whole             next
- *     put it on hold                          another one     next's, still on hold: what was held is    plain
- *                                                             gone with base. Told
+ *     the user                       next        becomes                                  verdict
+ *     left it alone                  anything    next's: another version, new or gone     plain
+ *     removed or purged it           anything    stays removed                            removed
+ *     installed it, or another       has it not  the user's stays                         mine
+ *       version of it                as base     the user's stays                         mine
+ *                                    the same    next's                                   plain
+ *                                    another     the higher version; the user's, if he    mine, or
+ *                                                has it on hold and it is whole           next
+ *     put it on hold                 another     next's, still on hold: what was held is  plain
+ *                                                gone with base. Told
  *
  * Versions are compared as dpkg does (dpkg-version.h). What the user wants of a package (install,
  * hold, deinstall, purge) is his, if he changed it. The stanza of the status file is that of the
@@ -29,12 +29,15 @@
  * Verdicts on paths are for entries of the upper but directories, and come before all others:
  *
  *     plain    the path belongs to no package of the user's: ordinary rules
- *     mine     the user's version is there: his entry stays as it is, also when it is the same as in base or next
- *     next     his version gave way: his entry has to go, whether or not next has something there; but not below etc, where his
- *              configuration may be
- *     removed  he removed the package: his entry stays, also a whiteout, but for one of what next has not
- *     new      it belongs to a package that only next has, not below etc: a whiteout goes, which dpkg left of another package's
- *              file; what he wrote there follows ordinary rules, as it does where he has changed no package
+ *     mine     the user's version is there: his entry stays as it is, also when it is the same as
+ *              in base or next
+ *     next     his version gave way: his entry has to go, whether or not next has something there;
+ *              but not below etc, where his configuration may be
+ *     removed  he removed the package: his entry stays, also a whiteout, but for one of what next
+ *              has not
+ *     new      it belongs to a package that only next has, not below etc: a whiteout goes, which
+ *              dpkg left of another package's file; what he wrote there follows ordinary rules, as
+ *              it does where he has changed no package
  *
  * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs
  * there, unless the upper has something of its own. Paths are real ones: those of a merged /usr
@@ -120,7 +123,10 @@ struct mlimg_packages_file {
 struct mlimg_packages_link {
 	const char *path;
 	const char *target; /**< NULL: it is not there */
-	/** other targets that update-alternatives may have given it for the user, up to NULL; or NULL */
+	/**
+	 * other targets that update-alternatives may have given it for the user, up to NULL; or
+	 * NULL
+	 */
 	const char *const *others;
 };
 

@@ -5,19 +5,23 @@
  * stack have changed it. One table, declared as text: defaults for Debian (below), and lines of
  * files that a system or its user adds (reconcile.d/NAME.conf).
  *
- *     class      both changed it                                            where (the defaults; a path and all that is below it)
- *     ---------+----------------------------------------------------------+-----------------------------------------------------------
- *     config     text merged by lines where the changes do not touch;       etc
- *                else the user's stays, the new one lies beside as
- *                NAME.mlimg-new
- *     owned      the new one wins, the user's is set aside                  usr but not usr/local, bin, sbin, lib*, boot, opt
- *     data       the user's stays, and is told                              everything else: var, home, root, srv, usr/local
- *     accounts   merged by record; without a merged text as data            etc/passwd, group, shadow, gshadow, subuid, subgid
- *     packages   merged by record; without a merged text as data            var/lib/dpkg, var/lib/apt/extended_states, debconf's config and templates
- *     derived    dropped whenever the stack has changed, and rebuilt        what rebuild.h knows: ld.so.cache, mime, icons, ...
- *     keep       the user's stays silently, whatever happened               machine-id, host keys, hostname, resolv.conf, fstab, ...
- *     merge:NAME as config, but merged by the executable NAME instead of    nowhere
- *                by lines (below)
+ *     class      where, by default (a path and all that is below it), and what becomes of it where
+ *                both have changed it
+ *     ---------+-------------------------------------------------------------------------------
+ *     config     etc. Text is merged by lines where the changes do not touch; else the user's
+ *                stays, and the new one lies beside as NAME.mlimg-new
+ *     owned      usr but not usr/local, bin, sbin, lib*, boot, opt. The new one wins, the user's is
+ *                set aside
+ *     data       everything else: var, home, root, srv, usr/local. The user's stays, and is told
+ *     accounts   etc/passwd, group, shadow, gshadow, subuid, subgid. Merged by record; without a
+ *                merged text as data
+ *     packages   var/lib/dpkg, var/lib/apt/extended_states, debconf's config and templates. Merged
+ *                by record; without a merged text as data
+ *     derived    what rebuild.h knows: ld.so.cache, mime, icons, ... Dropped whenever the stack has
+ *                changed, and rebuilt
+ *     keep       machine-id, host keys, hostname, resolv.conf, fstab, ..., and what the user has
+ *                made immutable (reconcile-plan.h). The user's stays, whatever happened
+ *     merge:NAME nowhere. As config, but merged by the executable NAME instead of by lines (below)
  *
  * What needs no class of its own: directories of parts (NAME.d, as ld.so.conf.d, sysctl.d, cron.d,
  * apt's sources.list.d, sudoers.d) are merged by the union itself, a file at a time. So are the

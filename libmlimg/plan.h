@@ -5,8 +5,9 @@
  * contents that they need. Nothing in here depends on the union driver: whoever carries it out
  * knows how whiteouts and opaque directories are written (whiteout.h, unionfs.h).
  *
- * Its text, for whoever keeps or shows a plan, and which a stranger may have written; a guest keeps
- * the steps that it makes of one (guest-agent/change.h). A first line:
+ * Its text, for whoever keeps or shows a plan, and which a stranger may have written. No file of a
+ * user layer has it: a guest keeps the steps that it makes of a plan (guest-agent/change.h). A
+ * first line:
  *
  *     mlimg reconcile 1 GENERATION FROM TO OPERATIONS BLOBS
  *
@@ -18,18 +19,23 @@
  *     a PATH            set aside, with all that is below
  *     u PATH            the directory is opaque no more: what lies beneath shows again
  *     c PATH            the directory becomes opaque: what lies beneath does not show
- *     D PATH ENTRY      the directory goes when nothing is left in it. Comes after all that is in it. ENTRY is what it is
- *                       now, with overlayfs' own xattrs, so that it can be made again
+ *     D PATH ENTRY      the directory goes when nothing is left in it. Comes after all that is in
+ *                       it. ENTRY is what it is now, with overlayfs' own xattrs, so that it can be
+ *                       made again
  *     h PATH            put a whiteout. What was there has gone away by an operation before
- *     s PATH ENTRY      set the attributes of what is there: mode, owner, group, time, and all xattrs but trusted.overlay.*
- *     p PATH N ENTRY    put a regular file whose contents are blob N, counted from 0. What is there goes to undo
- *     t PATH ENTRY      put what the new stack has, with ENTRY's attributes: a file, whose contents are copied from the layers
- *                       and have ENTRY's digest; or a link, a device, a FIFO or a socket, which ENTRY describes whole. What is there
- *                       goes to undo, unless it is a directory: that was set aside by an operation before
- *     n PATH ENTRY      put the new stack's file beside the user's. PATH is the user's with ".mlimg-new", or ".mlimg-new.1" to
- *                       ".mlimg-new.99" where that name is taken. What was there has gone away by an operation before
- *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and the upper lacks, and for those whose
- *                       owner has moved. Never opaque
+ *     s PATH ENTRY      set the attributes of what is there: mode, owner, group, time, and all
+ *                       xattrs but trusted.overlay.*
+ *     p PATH N ENTRY    put a regular file whose contents are blob N, counted from 0. What is there
+ *                       goes to undo
+ *     t PATH ENTRY      put what the new stack has, with ENTRY's attributes: a file, whose contents
+ *                       are copied from the layers and have ENTRY's digest; or a link, a device, a
+ *                       FIFO or a socket, which ENTRY describes whole. What is there goes to undo,
+ *                       unless it is a directory: that was set aside by an operation before
+ *     n PATH ENTRY      put the new stack's file beside the user's. PATH is the user's with
+ *                       ".mlimg-new", or ".mlimg-new.1" to ".mlimg-new.99" where that name is
+ *                       taken. What was there has gone away by an operation before
+ *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and
+ *                       the upper lacks, and for those whose owner has moved. Never opaque
  *
  * PATH is relative to the upper, of raw bytes, and never the upper itself. ENTRY is a line of
  * manifest.h without the newline: no hard links; xattrs in trusted.overlay.* or user.overlay.* in
@@ -52,7 +58,7 @@
 #include "libmlimg/boot.h"
 #include "libmlimg/manifest.h"
 
-#define MLIMG_PLAN_FILE "reconcile.plan" /**< what messages call it */
+#define MLIMG_PLAN_FILE "plan" /**< what messages call its text */
 #define MLIMG_PLAN_FILE_MAX \
 	(512u << 20)                /**< bytes that are read: a million operations take 250 MB */
 #define MLIMG_PLAN_LINE_MAX 256     /**< bytes of the first line, and more than it takes */
@@ -142,7 +148,7 @@ void mlimg_plan_put(const struct mlimg_plan *plan, mlimg_sink *sink, void *ctx);
  * @param text      its bytes
  * @param size      their number
  * @param ret_plan  mlimg_plan_done() it
- * @param err       "reconcile.plan: operation N: ..."
+ * @param err       "plan: operation N: ..."
  * @return          0, -EUCLEAN, -ENOMEM
  */
 int mlimg_plan_parse(const char *text, size_t size, struct mlimg_plan *ret_plan,

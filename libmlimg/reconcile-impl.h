@@ -59,8 +59,8 @@ struct planning {
 /** An entry of the upper with what lies beneath it. */
 struct mine {
 	const struct mlimg_entry *entry; /**< as it is */
-	struct mlimg_entry
-		mapped; /**< with the numbers that its owner has in the new stack, and a digest where that matters */
+	/** with the numbers that its owner has in the new stack, and a digest where that matters */
+	struct mlimg_entry mapped;
 	const struct mlimg_entry *base, *next; /**< mapped too, or NULL */
 	struct mlimg_entry base_buf, next_buf; /**< private */
 	const char *lower; /**< path in base and next; NULL: nothing lies beneath */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model of reconcile on the disk: stacks of real layers, uppers that the kernel's overlayfs has written, and mlimg-agent's prepare and commit on
- * them. What the user must see is computed apart (model-oracle.h, and below a second time with less: path by path, of what he saw); what he does see
- * the kernel says. Needs root, for mounts, devices and trusted.*.
+ * The model of reconcile on the disk: stacks of real layers, uppers that the kernel's overlayfs has
+ * written, and mlimg-agent's prepare and commit on them. What the user must see is computed apart
+ * (model-oracle.h, and below a second time with less: path by path, of what he saw); what he does
+ * see the kernel says. Needs root, for mounts, devices and trusted.*.
  *
- * MLIMG_CASES is the number of cases of each law, MLIMG_SEED repeats a run; a case that fails is made as small as leaving out what the user did
- * makes it.
+ * MLIMG_CASES is the number of cases of each law, MLIMG_SEED repeats a run; a case that fails is
+ * made as small as leaving out what the user did makes it.
  */
 #define MODEL_DEPTH 4
 #include "tests/lib/disk-check.h"
@@ -31,7 +32,10 @@ static bool has_mark(struct tree *upper, const char *path)
 	return e && (xattr_text(e, OPAQUE) || xattr_text(e, REDIRECT) || is_a_whiteout(e));
 }
 
-/* @return whether all directories above are directories for everybody, and show what is beneath them at the same path */
+/*
+ * @return whether all directories above are directories for everybody, and show what is beneath
+ * them at the same path
+ */
 static bool is_plain(struct disk *d, const char *path)
 {
 	char *dir = model_string(path), *slash;
@@ -48,7 +52,10 @@ static bool is_plain(struct disk *d, const char *path)
 	return true;
 }
 
-/* What he did not change follows the stack, and where the stack did not change it is as it was; whatever the upper has. */
+/*
+ * What he did not change follows the stack, and where the stack did not change it is as it was;
+ * whatever the upper has.
+ */
 static void check_path(struct disk *d, const char *path)
 {
 	const struct mlimg_entry *base = tree_get(&d->old.view, path),
@@ -331,8 +338,8 @@ static bool has_new_mark(struct since *s, const char *path)
 }
 
 /*
- * A copy that was made since and that nobody changed, whatever its time: what it is a copy of showed
- * right after the change.
+ * A copy that was made since and that nobody changed, whatever its time: what it is a copy of
+ * showed right after the change.
  */
 static bool is_unchanged_copy(struct disk *d, struct since *s, const char *path)
 {
@@ -350,7 +357,10 @@ static bool is_unchanged_copy(struct disk *d, struct since *s, const char *path)
 	return true;
 }
 
-/* What was not written since is what it was, what was is there; contents that have no place any more are aside. */
+/*
+ * What was not written since is what it was, what was is there; contents that have no place any
+ * more are aside.
+ */
 static void check_path_back(struct disk *d, struct since *s, const char *path)
 {
 	struct mlimg_entry *was = tree_get(&d->before, path), *is = tree_get(&s->back, path),

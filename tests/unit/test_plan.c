@@ -138,7 +138,7 @@ static void check_refused(const char *text, size_t size, const char *why)
 	struct mlimg_plan plan;
 	char message[MLIMG_ERR_TEXT_SIZE];
 
-	snprintf(message, sizeof(message), "reconcile.plan: %s", why);
+	snprintf(message, sizeof(message), "plan: %s", why);
 	ASSERT_FAILS(mlimg_plan_parse(text, size, &plan, &err), err, -EUCLEAN, message);
 }
 
