@@ -14,6 +14,7 @@
 #include "guest-agent/base.h"
 #include "guest-agent/calls.h"
 #include "guest-agent/carve.h"
+#include "guest-agent/room.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
@@ -140,6 +141,7 @@ static int commit(
 		return mlimg_err_set(err, errno, "open '%s'", root);
 	if (faccessat(root_fd, "boot.json", F_OK, 0) < 0)
 		return mlimg_err_set(err, errno, "%s: boot.json, which prepare writes", root);
+	mlimg_room_take_back(root_fd, mode == MLIMG_BOOT_NORMAL);
 	if (merged)
 		r = carve_out(root_fd, merged, mode, err);
 	if (r == 0)

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "guest-agent/calls.h"
@@ -19,11 +18,10 @@
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile.h"
 #include "guest-agent/remove-tree.h"
+#include "guest-agent/room.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
-
-#define ROOM_FOR_WORK 64 /* blocks: where there are more, overlayfs finds one */
 
 /* With an index the layers are not mounted themselves: the index has what is read of them. */
 static int open_read_only(struct mlimg_prepare *p, struct mlimg_err *err)
@@ -165,23 +163,6 @@ static int note_rebuild(struct mlimg_prepare *p, struct mlimg_err *err)
 		err);
 }
 
-/*
- * overlayfs makes its work directory anew (fs/overlayfs/super.c, ovl_workdir_create()), and where
- * it cannot it mounts read-only: nobody could then remove anything from a full disk. The block of
- * the old one is free only when its removal is committed, for which the kernel does not wait.
- * Without success the boot goes on as it would.
- */
-static void make_room_for_work(struct mlimg_prepare *p)
-{
-	struct statvfs fs;
-
-	if (p->wanted->mode != MLIMG_BOOT_NORMAL || mlimg_prepare_is_unionfs(p) ||
-		fstatvfs(p->user.fd, &fs) < 0 || fs.f_bavail >= ROOM_FOR_WORK)
-		return;
-	if (mlimg_remove_tree(p->user.fd, "work/work") == 0)
-		syncfs(p->user.fd);
-}
-
 static int prepare(struct mlimg_prepare *p, struct mlimg_err *err)
 {
 	int r;
@@ -214,7 +195,8 @@ static int prepare(struct mlimg_prepare *p, struct mlimg_err *err)
 		r = note_rebuild(p, err);
 	if (r == 0 && mlimg_prepare_is_unionfs(p))
 		r = mlimg_hidden_write(p->wanted->root, p->layers, p->n_layers, err);
-	make_room_for_work(p);
+	if (p->wanted->mode == MLIMG_BOOT_NORMAL && !mlimg_prepare_is_unionfs(p))
+		mlimg_room_lend(p->root_fd, p->user.fd);
 	return r < 0 ? r : write_boot(p, err);
 }
 

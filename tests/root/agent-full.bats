@@ -23,6 +23,7 @@ setup() {
 }
 
 teardown() {
+	! mountpoint -q "$DIR/merged" || umount "$DIR/merged"
 	! mountpoint -q "$USER_DIR" || umount "$USER_DIR"
 }
 
@@ -51,7 +52,7 @@ found() {
 }
 
 in_mlimg() {
-	(cd "$USER_DIR/mlimg" && find . -mindepth 1 -printf '%P\n' | sort | xargs)
+	(cd "$USER_DIR/mlimg" && find . -mindepth 1 -not -path './spare*' -printf '%P\n' | sort | xargs)
 }
 
 NO_ROOM="no room in the user layer for"
@@ -213,4 +214,67 @@ $NO_ROOM the base manifest: free some; the stack is recorded by the next boot" "
 not compared, and kept: user/upper/etc/x\\377: Argument list too long" "$(found)"
 	same report '[["etc/version","conflict"]]' \
 		"$(jq -c '.entries | map([.path, .verdict])' "$USER_DIR/mlimg/reports/2.json")"
+}
+
+# The union of the user layer and v1, as initramfs/lib mounts it; says whether it can be written to.
+union() {
+	mkdir -p "$DIR/merged"
+	mount -t overlay -o "lowerdir=$DIR/v1,upperdir=$USER_DIR/upper,workdir=$USER_DIR/work,index=off,metacopy=off,xino=auto,redirect_dir=on" \
+		overlay "$DIR/merged" || return
+	awk -v at="$DIR/merged" '$5 == at { sub(/,.*/, "", $NF); print $NF }' /proc/self/mountinfo
+}
+
+# kept_back DEVICE: what ext4 keeps back, in blocks.
+kept_back() {
+	cat "/sys/fs/ext4/${1##*/}/reserved_clusters"
+}
+
+# A user layer in ext4 in the place of the one in memory, booted from once.
+on_ext4() {
+	umount "$USER_DIR"
+	TENANT=$(mlimg-mkfs --json --quiet --kind user --name alice --size 16M "$DIR/user.img" | jq -r .build_id)
+	mount -o loop "$DIR/user.img" "$USER_DIR"
+	device=$(findmnt -no SOURCE "$USER_DIR")
+	on v1 "$V1"
+	same "the union" rw "$(union)"
+	commit
+	umount "$DIR/merged"
+	same "spare inodes" "1 2 3 4" "$(cd "$USER_DIR/mlimg/spare" && echo *)"
+}
+
+# What a boot does with it: the union is there, and room can be made in it.
+boots_and_makes_room() {
+	local kept
+	kept=$(kept_back "$device")
+	works mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT"
+	same "the union" rw "$(union)"
+	commit
+	same "kept back" "$kept" "$(kept_back "$device")"
+	same "spare inodes" "1 2 3 4" "$(cd "$USER_DIR/mlimg/spare" && echo *)"
+	rm -r "$DIR/merged/full"
+	echo more >"$DIR/merged/more"
+	umount "$DIR/merged"
+}
+
+@test "no inode free: the union can be mounted, and room be made" {
+	local device
+	on_ext4
+	mkdir "$USER_DIR/upper/full"
+	(cd "$USER_DIR/upper/full" && seq 100000 | xargs touch 2>/dev/null) || :
+	same "free inodes" 0 "$(stat -f -c %d "$USER_DIR")"
+	boots_and_makes_room
+}
+
+@test "no block free but what ext4 keeps back: the union can be mounted, and room be made" {
+	local device n
+	on_ext4
+	mkdir "$USER_DIR/upper/full"
+	# What is held back for blocks not yet placed comes free when they are.
+	for n in 1 2 3; do
+		head -c 100M /dev/zero >>"$USER_DIR/upper/full/$n" 2>/dev/null || sync -f "$USER_DIR"
+	done
+	same "free blocks" 0 "$(stat -f -c %a "$USER_DIR")"
+	# As after it has grown: the next mount keeps more back than is free.
+	echo $(($(stat -f -c %f "$USER_DIR") + 20)) >"/sys/fs/ext4/${device##*/}/reserved_clusters"
+	boots_and_makes_room
 }

@@ -47,29 +47,6 @@ volatile='volatile: changes are kept in memory, and lost at the end of this boot
 rescue="rescue: the user layer's changes are not in this root; changes are kept in memory, and lost"
 readonly='readonly: nothing can be changed in this root'
 
-@test "while the union is mounted, what ext4 keeps back of the user layer is at hand" {
-	local kept="$BATS_TEST_TMPDIR/machine/sys/fs/ext4/vda/reserved_clusters"
-	machine() {
-		two_layers
-		mkdir -p "$T/sys/fs/ext4/vda"
-		echo 81 >"$T/sys/fs/ext4/vda/reserved_clusters"
-	}
-	boots "$cmdline"
-	same "at the mount" "kept back: 0" "$(grep '^kept back' "$T/log")"
-	same "afterwards" 81 "$(cat "$kept")"
-	boots "$cmdline mlimg.readonly" "mlimg: $readonly"
-	same "at a mount that writes nothing" "kept back: 81" "$(grep '^kept back' "$T/log")"
-
-	machine() {
-		two_layers
-		mkdir -p "$T/sys/fs/ext4/vda"
-		echo 81 >"$T/sys/fs/ext4/vda/reserved_clusters"
-		echo '*overlay*' >"$T/mount.readonly"
-	}
-	run in_both 0 "" "" "mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
-	same "after a mount that failed" "1 81" "$status $(cat "$kept")"
-}
-
 @test "modes: volatile: the user's upper is a lower, and changes go to a tmpfs" {
 	boots "$cmdline mlimg.volatile" "mlimg: $volatile"
 	same "what was done" "e2fsck -p /dev/vda
