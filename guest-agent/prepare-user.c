@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "guest-agent/grow.h"
+#include "guest-agent/misplaced.h"
 #include "guest-agent/prepare-impl.h"
 #include "guest-agent/reconcile.h"
 #include "guest-agent/reset.h"
@@ -75,7 +76,9 @@ int mlimg_prepare_user(struct mlimg_prepare *p, struct mlimg_err *err)
 	/* A file system that stays small is no reason to stop: it was large enough until now. */
 	if (w->dev && mlimg_grow(w->dev, p->user.fd, &user->grown_from, &user->grown_to, err) < 0)
 		mlimg_boot_note(&p->boot, "the user layer did not grow: %s", err->text);
-	r = end_change(p, err);
+	r = w->mode == MLIMG_BOOT_NORMAL ? mlimg_misplaced_set_aside(p->dir_fd, &p->boot, err) : 0;
+	if (r == 0)
+		r = end_change(p, err);
 	if (r < 0 || w->mode != MLIMG_BOOT_NORMAL)
 		return r;
 	r = mlimg_reset(p->user.fd, w->reset, &user->reset, err);

@@ -124,6 +124,34 @@ user_layer() {
 	same "state" "none 1" "$(boot '"\(.change) \(.generation)"')"
 }
 
+@test "what root in the guest has put in the place of the agent's own files is set aside" {
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	mkdir -p "$USER_DIR/mlimg/"{reset,reset-begun,rebuild,derived}/mine
+	echo mine | tee "$USER_DIR/mlimg/"{aside,undo,reports,reset-new} >/dev/null
+	rm -r "$USER_DIR/mlimg/spare"
+	ln -s /etc "$USER_DIR/mlimg/spare"
+	mkdir "$USER_DIR/mlimg/reset.misplaced"
+	echo mine >"$USER_DIR/upper/etc/mine"
+	went_on v1 --mode volatile
+	same "told" "[]" "$(boot .notes)"
+	went_on v1 --reset one
+	same "told" "user/mlimg/aside was no directory: set aside as user/mlimg/aside.misplaced
+user/mlimg/derived was no file: set aside as user/mlimg/derived.misplaced
+user/mlimg/rebuild was no file: set aside as user/mlimg/rebuild.misplaced
+user/mlimg/reports was no directory: set aside as user/mlimg/reports.misplaced
+user/mlimg/reset was no file: set aside as user/mlimg/reset.misplaced-2
+user/mlimg/reset-begun was no file: set aside as user/mlimg/reset-begun.misplaced
+user/mlimg/reset-new was no directory: set aside as user/mlimg/reset-new.misplaced
+user/mlimg/spare was no directory: set aside as user/mlimg/spare.misplaced
+user/mlimg/undo was no directory: set aside as user/mlimg/undo.misplaced" "$(boot '.notes[]' -r)"
+	same "reset" "mine one" "$(cat "$USER_DIR/mlimg/aside/reset-one/upper/etc/mine" "$USER_DIR/mlimg/reset" | xargs)"
+	[ -d "$USER_DIR/mlimg/reset.misplaced-2/mine" ]
+	works mlimg-agent commit --root "$RUN"
+	went_on v1 --reset one
+	same "told" "[]" "$(boot .notes)"
+}
+
 # state_of_reset: what a reader of the user layer would find.
 state_of_reset() {
 	(cd "$USER_DIR" && find upper carve-outs mlimg/aside mlimg/reset -printf '%p %m %y\n' | LC_ALL=C sort)
@@ -249,13 +277,13 @@ cut_off() {
 }
 
 @test "reset: what cannot be set aside stops the boot, and the last change can still be taken back" {
-	mkdir -p "$USER_DIR/mlimg/undo/1"
-	: >"$USER_DIR/mlimg/aside"
+	mkdir -p "$USER_DIR/mlimg/undo/1" "$USER_DIR/mlimg/reset-new"
+	: >"$USER_DIR/mlimg/reset-new/upper"
 	on v1 --reset w
-	same "stderr" "mlimg-agent: $RUN: factory reset: open 'aside': Not a directory" "$stderr"
+	same "stderr" "mlimg-agent: $RUN: factory reset: read 'upper': Not a directory" "$stderr"
 	same "exit code" 1 "$status"
 	[ -d "$USER_DIR/upper" ] && [ -d "$USER_DIR/mlimg/undo/1" ]
-	rm "$USER_DIR/mlimg/aside"
+	rm -r "$USER_DIR/mlimg/reset-new"
 	went_on v1 --reset w
 	[ ! -e "$USER_DIR/mlimg/undo" ]
 }
