@@ -40,6 +40,13 @@ static void take_line(const char *file, unsigned n, const char *line, bool is_od
 	fn(file, n, *flaw ? NULL : line + 1, flaw, ctx);
 }
 
+static size_t strlen_without_blanks(const char *text, size_t len)
+{
+	while (len > 0 && strchr(" \t\r", text[len - 1]) && text[len - 1])
+		len--;
+	return len;
+}
+
 void mlimg_declared_parse(
 	const char *file, const char *text, size_t size, mlimg_declared_fn *fn, void *ctx)
 {
@@ -49,8 +56,10 @@ void mlimg_declared_parse(
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t len = (size_t)((newline ? newline : end) - text);
 		char line[MLIMG_DECLARED_PATH_MAX + 3];
+		/* Blanks at the end, as editors leave them, are no part of it. */
+		size_t n_shown = strlen_without_blanks(text, len);
 		/* Longer ones are cut, and still too long. */
-		size_t n_kept = len < sizeof(line) ? len : sizeof(line) - 1;
+		size_t n_kept = n_shown < sizeof(line) ? n_shown : sizeof(line) - 1;
 		bool is_odd = false;
 
 		memcpy(line, text, n_kept);
@@ -60,7 +69,7 @@ void mlimg_declared_parse(
 				line[i] = '?';
 				is_odd = true;
 			}
-		if (len > 0 && line[0] != '#')
+		if (n_kept > 0 && line[0] != '#')
 			take_line(file, n, line, is_odd, fn, ctx);
 		text += len + 1;
 	}

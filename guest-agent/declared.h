@@ -5,7 +5,7 @@
  * directory they are, and their lines. What a path means is the caller's affair.
  *
  * A line is an absolute path, in plain ASCII without blanks, without "//", "." and ".." and without
- * '/' at its end. Empty lines and those that begin with '#' are nothing.
+ * '/' at its end; blanks behind it (' ', tab, CR) do not count. Empty lines and those that begin with '#' are nothing.
  */
 #ifndef MLIMG_DECLARED_H
 #define MLIMG_DECLARED_H

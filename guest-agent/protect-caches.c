@@ -90,6 +90,13 @@ int mlimg_cover_remove_caches(struct mlimg_cover *c, int dir, const char *name, 
 		r = has_only_caches(c, dir, name, path);
 	if (r <= 0)
 		return r < 0 ? mlimg_err_set(c->err, r, "read '/%.200s' of the upper", path) : 0;
+	if (!c->can_write) {
+		mlimg_boot_add_note(c->protect->notes, &c->protect->n_notes,
+			MLIMG_PROTECT_NOTES_MAX,
+			"a cache covers '/%.200s', which is protected: it stays in this mode",
+			path);
+		return 1;
+	}
 	r = mlimg_cover_mark(c);
 	if (r == 0)
 		r = mlimg_remove_tree(dir, name);

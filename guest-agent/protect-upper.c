@@ -147,14 +147,14 @@ int mlimg_cover_set_aside(
 	mlimg_autoclose int to = -1;
 	int r;
 
+	r = mlimg_cover_remove_caches(c, dir, name, where);
+	if (r)
+		return r < 0 ? r : 0;
 	if (!c->can_write)
 		return mlimg_err_refuse(c->err,
 			"the user layer covers '/%.200s', which is protected: boot once in the "
 			"mode normal, which sets that aside",
 			path);
-	r = mlimg_cover_remove_caches(c, dir, name, where);
-	if (r)
-		return r < 0 ? r : 0;
 	r = mlimg_cover_mark(c);
 	if (r == 0)
 		r = open_aside(c);

@@ -18,24 +18,28 @@
 
 #define LEFT "protected" /* in /run/mlimg */
 
-#define note(protect, ...)   \
-	mlimg_boot_add_note( \
-		(protect)->notes, &(protect)->n_notes, MLIMG_PROTECT_NOTES_MAX, __VA_ARGS__)
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+static void refuse(struct mlimg_protect *protect, const char *file, unsigned n, const char *flaw)
+{
+	if (!*protect->flaw)
+		snprintf(protect->flaw, sizeof(protect->flaw), "%s, line %u: %s", file, n, flaw);
+}
 
 static void take_line(const char *file, unsigned n, const char *path, const char *flaw, void *ctx)
 {
 	struct mlimg_protect *protect = ctx;
 
 	if (!path) {
-		note(protect, "%s, line %u: %s", file, n, flaw);
+		refuse(protect, file, n, flaw);
 		return;
 	}
 	for (size_t i = 0; i < protect->n_patterns; i++)
 		if (strcmp(path, protect->patterns[i]) == 0)
 			return;
 	if (protect->n_patterns == MLIMG_PROTECT_MAX)
-		note(protect, "%s, line %u: more than %d protected paths", file, n,
-			MLIMG_PROTECT_MAX);
+		refuse(protect, file, n, "more than " STRING(MLIMG_PROTECT_MAX) " protected paths");
 	else
 		strcpy(protect->patterns[protect->n_patterns++], path);
 }
@@ -93,14 +97,13 @@ static int read_file(
 		return mlimg_err_set(err, errno, "%s", shown);
 	if (mlimg_stat_is_whiteout(&st))
 		return 0;
-	if (!S_ISREG(st.st_mode)) {
-		note(protect, "protected.d/%s is no file that can be read", shown);
-		return 0;
-	}
+	if (!S_ISREG(st.st_mode))
+		return mlimg_err_refuse(err, "%s is no file that can be read", shown);
 	r = mlimg_declared_read(dir, name, &text, &size, err);
-	if (r == 0)
-		mlimg_protect_parse(shown, text, size, protect);
-	return r;
+	if (r < 0)
+		return r;
+	mlimg_protect_parse(shown, text, size, protect);
+	return *protect->flaw ? mlimg_err_refuse(err, "%s", protect->flaw) : 0;
 }
 
 static int read_dir(

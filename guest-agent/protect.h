@@ -9,8 +9,8 @@
  * They are declared by the read-only layers, in files named /etc/mlimg/protected.d/NAME.conf of
  * their merged tree; the user's own do not count. A line is an absolute path (declared.h), each of
  * whose names may be a pattern of fnmatch(3) without escapes: '*' and '?' stay within a name. What
- * a line matches is protected with all that is below it, also where the layers have nothing. Not
- * taken, with a note in boot.json, is what is no such path.
+ * a line matches is protected with all that is below it, also where the layers have nothing. A
+ * line that is no such path, or one too many, stops the boot: what it was to protect cannot be known.
  *
  *     # /etc/mlimg/protected.d/provider.conf
  *     /etc/ld.so.preload
@@ -34,10 +34,11 @@
  * made anew after each boot in which they covered something. When the power is cut in between,
  * which the file /mlimg/protecting tells, the next boot sets the rest aside, in a directory of its
  * own. In the modes that must not write to the user layer the boot is refused instead, except in a
- * rescue, whose root has none of the user's.
+ * rescue, whose root has none of the user's. Caches that mlimg has made stay there, with a note in
+ * boot.json: a boot that may write would make them again.
  *
- * A declaration that cannot be read, or something else in the place of a directory above it, stops
- * the boot: what it protects cannot be known.
+ * So does a declaration that cannot be read or is no regular file, or something else in the place of
+ * a directory above it.
  *
  * Where a layer has a symbolic link in the place of a directory above what a line names, the link
  * itself is protected, and not where it leads: a line should name the real path. Of layers the
@@ -52,7 +53,7 @@
 
 #define MLIMG_PROTECT_CONF "etc/mlimg/protected.d" /**< in each layer's tree */
 #define MLIMG_PROTECT_MAX 256                      /**< lines of all files */
-#define MLIMG_PROTECT_NOTES_MAX 4                  /**< notes about what was not taken */
+#define MLIMG_PROTECT_NOTES_MAX 4                  /**< notes about caches that stay */
 #define MLIMG_PROTECT_SHOWN_MAX 32                 /**< paths that are told */
 #define MLIMG_PROTECT_SHOWN_SIZE \
 	256 /**< of a path that is told, NUL included; longer ones are cut */
@@ -61,6 +62,7 @@
 struct mlimg_protect {
 	char patterns[MLIMG_PROTECT_MAX][MLIMG_DECLARED_PATH_MAX + 1]; /**< without the first '/' */
 	size_t n_patterns;
+	char flaw[MLIMG_ERR_TEXT_SIZE]; /**< of the first line that is not taken, or "" */
 	char notes[MLIMG_PROTECT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
 	char aside[32]; /**< name in /mlimg/aside, or "" */
@@ -76,7 +78,7 @@ void mlimg_protect_parse(
  * Read what the layers declare.
  *
  * @param lowers   their trees
- * @param protect  gets patterns and notes
+ * @param protect  gets the patterns
  * @param err      names the file, or the directory
  * @return         0; -EUCLEAN, -errno when what they declare cannot be known
  */

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&protect, 0, sizeof(protect));
 	mlimg_protect_parse("fuzz.conf", (const char *)data, size, &protect);
-	if (protect.n_patterns > MLIMG_PROTECT_MAX || protect.n_notes > MLIMG_PROTECT_NOTES_MAX)
+	if (protect.n_patterns > MLIMG_PROTECT_MAX)
 		abort();
 	for (size_t i = 0; i < protect.n_patterns; i++) {
 		if (is_bad(protect.patterns[i]))

@@ -20,11 +20,15 @@ TEST(lines)
 	ASSERT_STR(p->patterns[0], "etc/ld.so.preload");
 	ASSERT_STR(p->patterns[1], "srv/*/x");
 	ASSERT_STR(p->patterns[2], "a");
-	ASSERT_EQ(p->n_notes, 0);
+	ASSERT_STR(p->flaw, "");
+	p = parse("/a \n/b\t\r\n \n\r\n/c\r");
+	ASSERT_EQ(p->n_patterns, 3);
+	ASSERT_STR(p->patterns[1], "b");
+	ASSERT_STR(p->patterns[2], "c");
+	ASSERT_STR(p->flaw, "");
 	p = parse("/\nsrv\n/a//b\n/srv/\n/../x\n");
 	ASSERT_EQ(p->n_patterns, 0);
-	ASSERT_EQ(p->n_notes, 4);
-	ASSERT_STR(p->notes[0], "x.conf, line 1: '/' has empty parts, \".\" or \"..\"");
+	ASSERT_STR(p->flaw, "x.conf, line 1: '/' has empty parts, \".\" or \"..\"");
 }
 
 TEST(too_many)
@@ -36,7 +40,7 @@ TEST(too_many)
 		sprintf(text + strlen(text), "/%d\n", i);
 	p = parse(text);
 	ASSERT_EQ(p->n_patterns, MLIMG_PROTECT_MAX);
-	ASSERT_STR(p->notes[0], "x.conf, line 257: more than 256 protected paths");
+	ASSERT_STR(p->flaw, "x.conf, line 257: more than 256 protected paths");
 }
 
 TEST(what_a_mount_covers)
