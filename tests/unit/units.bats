@@ -43,9 +43,12 @@ UUID=2 /srv ext4 ro 0 2
 	works ssh-keygen -A -f "$BATS_TEST_TMPDIR"
 	for key in rsa ecdsa ed25519; do
 		[ -s "$ssh/ssh_host_${key}_key" ]
-		grep -qx "ConditionFileNotEmpty=|!/etc/ssh/ssh_host_${key}_key" "$unit"
 		sed -n '/^ExecStartPost=-sync /,$p' "$unit" | grep -q "/etc/ssh/ssh_host_${key}_key "
 	done
+	# Every boot until all are made and synced; then only where none is left.
+	same "conditions" "ConditionPathExists=|!/etc/ssh/.mlimg-host-keys ConditionPathExistsGlob=|!/etc/ssh/ssh_host_*_key" \
+		"$(grep '^Condition.*=|' "$unit" | xargs)"
+	same "last command" "ExecStartPost=/usr/bin/touch /etc/ssh/.mlimg-host-keys" "$(grep '^Exec' "$unit" | tail -n 1)"
 	# As a power cut leaves them.
 	: >"$ssh/ssh_host_rsa_key"
 	rm "$ssh/ssh_host_ecdsa_key"
@@ -53,4 +56,17 @@ UUID=2 /srv ext4 ro 0 2
 	works ssh-keygen -A -f "$BATS_TEST_TMPDIR"
 	[ -s "$ssh/ssh_host_rsa_key" ] && [ -s "$ssh/ssh_host_ecdsa_key" ]
 	cmp "$BATS_TEST_TMPDIR/kept" "$ssh/ssh_host_ed25519_key"
+}
+
+@test "units: host keys come before the server's socket, and systemd finds no cycle" {
+	local dir=$BATS_TEST_TMPDIR/units
+	need command systemd-analyze
+	mkdir -p "$dir/ssh.socket.wants" "$dir/sockets.target.wants"
+	cp "$MLIMG_TOP/guest-agent/mlimg-host-keys.service" "$dir"
+	printf '[Socket]\nListenStream=22\nAccept=yes\n' >"$dir/ssh.socket"
+	printf '[Service]\nExecStart=/bin/true\n' >"$dir/ssh@.service"
+	ln -s ../mlimg-host-keys.service "$dir/ssh.socket.wants/"
+	ln -s ../ssh.socket "$dir/sockets.target.wants/"
+	SYSTEMD_UNIT_PATH=$dir: run systemd-analyze verify --man=no basic.target ssh.socket mlimg-host-keys.service
+	same "what systemd says of it" "" "$(grep -e cycle -e 'not found' -e mlimg-host-keys <<<"$output" || :)"
 }
