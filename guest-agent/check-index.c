@@ -47,7 +47,7 @@ static int read_index(
 		return r;
 	return mlimg_err_set(err, 0,
 		"the index cannot be read: %.300s: compile it again with mlimg-index, or boot with "
-		"mlimg.union=overlay, which needs none",
+		"mlimg.union=overlay and the layers' own disks",
 		why.text);
 }
 

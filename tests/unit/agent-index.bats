@@ -167,7 +167,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent prepare --disks one
 	fails 3 "mlimg-agent: s.img: no index of mlimg-index" mlimg-agent check-index --index s.img --layer s.img --layer w.img
 	fails 1 "mlimg-agent: open y.img: No such file or directory" mlimg-agent check-index --index i.img --layer s.img --layer y.img
 	fails 1 "mlimg-agent: open j.img: No such file or directory" mlimg-agent check-index --index j.img --layer s.img
-	fails 1 "mlimg-agent: the index cannot be read: read nginx: Block device required: compile it again with mlimg-index, or boot with mlimg.union=overlay, which needs none" \
+	fails 1 "mlimg-agent: the index cannot be read: read nginx: Block device required: compile it again with mlimg-index, or boot with mlimg.union=overlay and the layers' own disks" \
 		mlimg-agent check-index --index nginx --layer s.img
 }
 
