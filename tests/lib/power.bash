@@ -90,11 +90,11 @@ power_promised() {
 # power_cut: QEMU is killed, as soon as there is one.
 power_cut() {
 	local qemu
-	until qemu=$(pgrep -P "${vm_pids[t]}"); do
+	# mlimg-vm runs QEMU before, too, to see what it can do: that has no guest.
+	until qemu=$(pgrep -P "${vm_pids[t]}" -f -- 'guest=t') && kill -KILL "$qemu"; do
 		kill -0 "${vm_pids[t]}" || return
 		sleep 0.05
 	done
-	kill -KILL "$qemu"
 	vm_end t || :
 }
 

@@ -108,9 +108,10 @@ share() {
 cut_conversion() {
 	local log=$1 base=$2 n=$3 cut said how image=$BATS_TEST_TMPDIR/cut.img chosen=$BATS_TEST_TMPDIR/chosen.img
 	rm -f "$chosen"
-	for ((cut = 0; cut < n; cut++)); do
+	# A few may all miss it: then more, until one does not.
+	for ((cut = 0; cut < n || (under_way == 0 && cut < n + 100); cut++)); do
 		cp --sparse=always "$base" "$image"
-		said=$(powercut "$log" "$image" $((n + cut)) $((3 * n)) "$seed")
+		said=$(powercut "$log" "$image" $((n + cut % n)) $((3 * n)) $((seed + cut / n)))
 		cp --sparse=always "$image" "$image.booted"
 		power_converts "$image" "$4" >"$BATS_TEST_TMPDIR/found" 2>"$BATS_TEST_TMPDIR/how"
 		how=$(paste -sd , "$BATS_TEST_TMPDIR/how")
@@ -154,7 +155,7 @@ cut_conversion() {
 }
 
 # How far a boot comes before QEMU is killed, in turns. So that there is something to do, "reconcile" begins with another system, "growth"
-# with a larger disk, and "format" is the first, of a disk that is blank; what is before "fsck" has left a journal.
+# with a larger disk, and "format" with one that is blank; what is before "fsck" has left a journal.
 MOMENTS='format load fsck reconcile union load growth early layers switch-root'
 
 # reaches MOMENT: guest "t" has come so far, and then some time has passed.
@@ -173,12 +174,13 @@ reaches() {
 	n=$(share 5)
 	read -ra moments <<<"$MOMENTS"
 	RANDOM=$seed
-	power_disk "$user"
 	for ((cut = 0; cut <= n; cut++)); do
 		moment=${moments[cut % ${#moments[@]}]}
+		[ "$moment" != format ] || { power_disk "$user" && before=0; }
 		[ "$moment" != reconcile ] || system=$images/system$([ "$system" != "$images/system.img" ] || echo 2).img
 		[ "$moment" != growth ] || [ "$cut" -gt 100 ] || power_enlarge "$user" 128
-		vm_union=$([ $((cut % 2)) = 0 ] && echo overlay || echo index) power_start 100000
+		# Each moment with one driver, and in the next turn with the other.
+		vm_union=$([ $(((cut + cut / ${#moments[@]}) % 2)) = 0 ] && echo overlay || echo index) power_start 100000
 		if [ $cut = "$n" ]; then
 			vm_up t
 			power_promised checked

@@ -21,7 +21,7 @@ setup_file() {
 	echo own >"$images/tree/usr/lib/provider/file"
 	made mine system small "$images/tree"
 	mkdir -p "$images/d/srv"
-	head -c 3000000 /dev/urandom >"$images/d/srv/large"
+	{ echo && head -c 3000000 /dev/urandom; } >"$images/d/srv/large"
 	echo hello >"$images/d/srv/small"
 	made mine x x "$images/d"
 	# One byte changed: of a file's contents, which nothing but reading it will find.

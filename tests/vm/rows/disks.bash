@@ -121,7 +121,7 @@ make_verified() {
 	mlimg-mkfs --quiet --kind system --name small --verity "$1/tree" "$1/sealed.img"
 	mkdir -p "$1/x/srv/many"
 	(cd "$1/x/srv/many" && touch many-{1000..3999}-which-fill-blocks-of-their-own)
-	head -c 3000000 /dev/urandom >"$1/x/srv/large"
+	{ echo && head -c 3000000 /dev/urandom; } >"$1/x/srv/large"
 	echo hello >"$1/x/srv/small"
 	mlimg-mkfs --quiet --kind software --name x --verity "$1/x" "$1/x.img"
 	cp "$1/x.img" "$1/bad.img"
