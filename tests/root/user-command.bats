@@ -250,7 +250,7 @@ var" "$output"
 	run "${MLIMG[@]}" why /etc/hosts
 	why=$(sed 's/  file.*//; /^since\|^class/d' <<<"$output")
 	run "${MLIMG[@]}" why /usr/share/old/z
-	z=$(sed 's/  file.*//' <<<"$output")
+	z=$(sed 's/  file.*//; /^class/d' <<<"$output")
 	umount "$RUN/index"
 	same "diff" "changed    /etc/hosts  (over software nginx 1.0)
 deleted    /etc/link  (of system debian 12.1)
@@ -260,6 +260,39 @@ changed    /etc/mode  (over system debian 12.1)" "$diff"
   hidden  software nginx 1.0
   hidden  system debian 12.1" "$why"
 	same "of a layer" "/usr/share/old/z
-  shows   software nginx 1.0
-class     owned" "$z"
+  shows   software nginx 1.0" "$z"
+}
+
+@test "mlimg: who is not root looks through the daemon, and sees what he may" {
+	local i
+	for i in 0 1; do rm "$RUN/layers/$i/rootfs"; done
+	mkdir -m 0700 "$DIR/system/root"
+	echo secret >"$DIR/system/root/file"
+	cp -a "$DIR/system" "$RUN/layers/0/rootfs"
+	cp -a "$DIR/software" "$RUN/layers/1/rootfs"
+	user 'echo mine >merged/etc/hosts
+		echo mine >merged/root/file
+		rm merged/usr/bin/tool'
+	chmod 0711 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$DIR" "$DIR/run"
+	chmod 0700 "$RUN"
+	cp "$MLIMG_BUILD/bin/mlimg" "$DIR/mlimg"
+	cp "$RUN/boot.json" "$DIR/run/mlimg-boot.json"
+	mlimg-agent daemon --port "unix:$DIR/port" --run "$DIR/run" 3>&- &
+	for _ in $(seq 100); do
+		[ ! -S "$DIR/run/mlimg-agent.sock" ] || break
+		sleep 0.1
+	done
+	run --separate-stderr setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/mlimg" --root "$RUN" --merged "$DIR/merged" diff -u
+	kill $!
+	# shellcheck disable=SC2154 # run sets it
+	same "stderr" "mlimg: warning: not looked at: '/root': Permission denied" "$stderr"
+	same "diff" "0
+changed    /etc/hosts  (over software nginx 1.0)
+--- /etc/hosts	software nginx 1.0
++++ /etc/hosts	yours
+@@ -1 +1 @@
+-of software
++mine
+deleted    /usr/bin/tool  (of system debian 12.1)" "$status
+$output"
 }
