@@ -17,6 +17,7 @@
  *                which directories were renamed; where nothing is
  *                Things of the former stack whose owner has to give way to an account of the user's; or whose mode he has changed
  *             s  owners, where a number means another account on the former stack; attributes of directories that follow it
+ *             c  directories that the user has made in the place from which one was renamed
  *             t  times of directories, in the end
  *
  * first is done before the steps are taken back, then afterwards. Without base manifest or texts of

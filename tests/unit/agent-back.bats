@@ -251,6 +251,28 @@ MY5=my:x:105:105::/:/bin/false
 	[ -e "$UPPER/var/lib/dpkg/info/tool.list" ]
 }
 
+@test "taken back, a directory made where one was renamed from does not show what that shows" {
+	need root
+	mkdir -p "$DIR/v1/usr/share/other" "$DIR/v2/usr/share"
+	echo 1 >"$DIR/v1/usr/share/other/file"
+	layers
+	on v1
+	# mv /usr/share/other /usr/share/renamed
+	hide usr/share/other
+	mkdir "$UPPER/usr/share/renamed"
+	setfattr -n trusted.overlay.redirect -v other "$UPPER/usr/share/renamed"
+	on v2
+	# Made over the whiteout, removed, which leaves none where the stack has nothing, and made again.
+	rm "$UPPER/usr/share/other"
+	mkdir "$UPPER/usr/share/other"
+	echo mine >"$UPPER/usr/share/other/own"
+	on v1
+	same "own" mine "$(cat "$UPPER/usr/share/other/own")"
+	same "opaque" y "$(getfattr --only-values -n trusted.overlay.opaque "$UPPER/usr/share/other")"
+	same "renamed" other "$(getfattr --only-values -n trusted.overlay.redirect "$UPPER/usr/share/renamed")"
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+}
+
 # packages_of_stacks: both have a package, gone, besides
 packages_of_stacks() {
 	local i
