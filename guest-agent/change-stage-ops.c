@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -15,7 +14,7 @@
 #include "libmlimg/path.h"
 #include "libmlimg/whiteout.h"
 
-static int refuse(struct staging *s, const struct mlimg_plan_op *op, const char *why)
+int stage_refuse(struct staging *s, const struct mlimg_plan_op *op, const char *why)
 {
 	return mlimg_err_refuse(
 		s->err, "the plan does not fit: '%c' of '/%s', which %s", op->verb, op->path, why);
@@ -62,19 +61,19 @@ static int claim(struct staging *s, const struct mlimg_plan_op *op, enum mlimg_t
 	if (!dir)
 		return stage_no_memory(s);
 	if (mlimg_path_map_get(&s->made, op->path, &was))
-		return refuse(s, op, "an operation before has put");
+		return stage_refuse(s, op, "an operation before has put");
 	if (mlimg_path_map_get(&s->made, dir, &was))
 		r = was == MLIMG_DIR;
 	else if (size && !(s->c.is_unionfs && op->verb == MLIMG_PLAN_HIDE))
 		r = mlimg_path_map_covers(&s->gone, dir) ? 0 : is_dir(s, dir);
 	if (r <= 0)
-		return r < 0 ? r : refuse(s, op, "has no directory");
+		return r < 0 ? r : stage_refuse(s, op, "has no directory");
 	return mlimg_path_map_set(&s->made, op->path, type) < 0 ? stage_no_memory(s) : 0;
 }
 
 /* --- times --- */
 
-static int add_time(struct staging *s, const char *path, struct mlimg_undo_time old_time,
+int stage_add_time(struct staging *s, const char *path, struct mlimg_undo_time old_time,
 	struct mlimg_undo_time new_time)
 {
 	struct stage_time *time;
@@ -122,7 +121,7 @@ static int touch(struct staging *s, const char *path)
 	if (r < 0)
 		return mlimg_err_set(s->err, r, "look at 'user/upper/%s'", dir);
 	time = (struct mlimg_undo_time){st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec};
-	return add_time(s, dir, time, time);
+	return stage_add_time(s, dir, time, time);
 }
 
 /* --- slots --- */
@@ -141,7 +140,7 @@ static int make_file(struct staging *s, const char *slot, const struct mlimg_pla
 	return r < 0 ? mlimg_err_set(s->err, r, "make '/%s'", op->path) : 0;
 }
 
-static int make_other(int fd, const char *slot, const struct mlimg_entry *entry)
+int stage_make_other(int fd, const char *slot, const struct mlimg_entry *entry)
 {
 	int r;
 
@@ -173,7 +172,7 @@ static int make_slot(
 			? mlimg_err_set(s->err, errno, "make '/%s'", entry->path)
 			: 0;
 	else
-		r = make_other(c->new_fd, slot, entry);
+		r = stage_make_other(c->new_fd, slot, entry);
 	if (r < 0 && entry->type != MLIMG_FILE)
 		return mlimg_err_set(s->err, r, "make '/%s'", entry->path);
 	if (r < 0 || mlimg_entry_is_whiteout(entry))
@@ -199,7 +198,7 @@ static int drop(struct staging *s, const struct mlimg_plan_op *op)
 	int r = is_dir(s, op->path), parts;
 
 	if (r)
-		return r < 0 ? r : refuse(s, op, "is a directory");
+		return r < 0 ? r : stage_refuse(s, op, "is a directory");
 	parts = parts_at(s, op->path);
 	return parts <= 0 ? parts : take(s, op->path, 'o', parts);
 }
@@ -242,7 +241,7 @@ static int hide(struct staging *s, const struct mlimg_plan_op *op)
 	if (parts < 0)
 		return parts;
 	if (parts & MLIMG_UNDO_MAIN)
-		return refuse(s, op, "is still there");
+		return stage_refuse(s, op, "is still there");
 	if (parts & MLIMG_UNDO_MARKER)
 		return 0;
 	r = claim(s, op, record.entry.type);
@@ -254,105 +253,13 @@ static int hide(struct staging *s, const struct mlimg_plan_op *op)
 	return touch(s, op->path);
 }
 
-/* What @entry has of attributes, and @old of the rest. */
-static struct mlimg_entry with_attributes(
-	const struct mlimg_entry *old, const struct mlimg_entry *entry)
-{
-	struct mlimg_entry fresh = *old;
-
-	fresh.mode = entry->mode;
-	fresh.uid = entry->uid;
-	fresh.gid = entry->gid;
-	fresh.mtime_s = entry->mtime_s;
-	fresh.mtime_ns = entry->mtime_ns;
-	fresh.xattrs = entry->xattrs;
-	fresh.n_xattrs = entry->n_xattrs;
-	return fresh;
-}
-
-static bool has_same_xattrs(const struct mlimg_entry *a, const struct mlimg_entry *b)
-{
-	struct mlimg_entry c = *a;
-
-	c.xattrs = b->xattrs;
-	c.n_xattrs = b->n_xattrs;
-	return mlimg_entry_has_same_attrs(a, &c);
-}
-
-/* Both of one type; without contents. */
-static int set_and_set_back(
-	struct staging *s, const struct mlimg_entry *old, const struct mlimg_entry *fresh)
-{
-	static const char name[] = "tried";
-	struct mlimg_entry_reader reader = {.link = ""};
-	int fd = s->c.new_fd, r;
-
-	r = old->type == MLIMG_FILE ? (mknodat(fd, name, S_IFREG | 0600, 0) < 0 ? -errno : 0)
-				    : make_other(fd, name, old);
-	if (r == 0)
-		r = mlimg_entry_at_set_all_xattrs(fd, name, old);
-	if (r == 0)
-		r = mlimg_entry_at_set(&reader, fd, name, fresh);
-	if (r == 0)
-		r = mlimg_entry_at_set(&reader, fd, name, old);
-	unlinkat(fd, name, old->type == MLIMG_DIR ? AT_REMOVEDIR : 0);
-	mlimg_entry_reader_done(&reader);
-	return r;
-}
-
-/*
- * A file system has little room for the xattrs of one file, and says so when they are set: here to
- * something of the same type that has the same ones, there and back.
- */
-static int try_xattrs(
-	struct staging *s, const struct mlimg_entry *old, const struct mlimg_entry *fresh)
-{
-	struct statvfs st;
-	int r;
-
-	if (has_same_xattrs(old, fresh))
-		return 0;
-	r = set_and_set_back(s, old, fresh);
-	/* With room on the disk it is no matter of that. */
-	if (r == -ENOSPC && fstatvfs(s->c.new_fd, &st) == 0 && st.f_bavail > 16)
-		r = -E2BIG;
-	return r < 0 ? mlimg_err_set(s->err, r, "set the attributes of '/%s'", old->path) : 0;
-}
-
-static int set_attributes(struct staging *s, const struct mlimg_plan_op *op)
-{
-	const struct mlimg_entry *e = op->entry;
-	struct mlimg_undo_record record = {.op = 's', .path = op->path};
-	struct mlimg_change_place at;
-	int r = mlimg_path_map_covers(&s->gone, op->path) ? -ENOENT
-							  : mlimg_change_find(&s->c, op->path, &at);
-
-	if (r == 0)
-		r = mlimg_entry_at_read(
-			&s->c.reader, at.fd, at.name, op->path, false, &record.entry);
-	if (mlimg_change_is_nowhere(r) || (r == 0 && record.entry.type != e->type))
-		return refuse(s, op, "is not there");
-	if (r < 0)
-		return mlimg_err_set(s->err, r, "look at 'user/upper/%s'", op->path);
-	record.fresh = with_attributes(&record.entry, e);
-	r = try_xattrs(s, &record.entry, &record.fresh);
-	if (r < 0)
-		return r;
-	stage_emit(s, &record);
-	if (e->type != MLIMG_DIR)
-		return 0;
-	return add_time(s, op->path,
-		(struct mlimg_undo_time){record.entry.mtime_s, record.entry.mtime_ns},
-		(struct mlimg_undo_time){e->mtime_s, e->mtime_ns});
-}
-
 static int join(struct staging *s, const struct mlimg_plan_op *op)
 {
 	struct mlimg_undo_record record = {.op = 'u', .path = op->path};
 	int r = is_dir(s, op->path);
 
 	if (r <= 0)
-		return r < 0 ? r : refuse(s, op, "is no directory");
+		return r < 0 ? r : stage_refuse(s, op, "is no directory");
 	stage_emit(s, &record);
 	return 0;
 }
@@ -367,7 +274,7 @@ static int close_dir(struct staging *s, const struct mlimg_plan_op *op)
 		return parts;
 	r = parts & MLIMG_UNDO_MAIN ? is_dir(s, op->path) : 0;
 	if (r <= 0)
-		return r < 0 ? r : refuse(s, op, "is no directory");
+		return r < 0 ? r : stage_refuse(s, op, "is no directory");
 	if (parts & MLIMG_UNDO_MARKER)
 		return 0;
 	r = s->c.is_unionfs ? make_slot(s, op, &marker) : 0;
@@ -386,11 +293,11 @@ static int put(struct staging *s, const struct mlimg_plan_op *op)
 	if (parts < 0)
 		return parts;
 	if (parts & MLIMG_UNDO_MAIN && op->verb == MLIMG_PLAN_PUT_BESIDE)
-		return refuse(s, op, "is still there");
+		return stage_refuse(s, op, "is still there");
 	parts &= ~MLIMG_UNDO_MARKERS;
 	r = parts ? is_dir(s, path) : 0;
 	if (r)
-		return r < 0 ? r : refuse(s, op, "is a directory");
+		return r < 0 ? r : stage_refuse(s, op, "is a directory");
 	r = parts ? take(s, path, 'o', parts) : 0;
 	if (r < 0)
 		return r;
@@ -426,7 +333,7 @@ static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
 		return 0;
 	if (parts & MLIMG_UNDO_MAIN) {
 		r = is_dir(s, op->path);
-		return r ? (r < 0 ? r : 0) : refuse(s, op, "is something else");
+		return r ? (r < 0 ? r : 0) : stage_refuse(s, op, "is something else");
 	}
 	record.entry.path = op->path;
 	r = claim(s, op, record.entry.type);
@@ -436,7 +343,7 @@ static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
 		return r;
 	stage_emit(s, &record);
 	r = touch(s, op->path);
-	return r < 0 ? r : add_time(s, op->path, time, time);
+	return r < 0 ? r : stage_add_time(s, op->path, time, time);
 }
 
 int stage_op(struct staging *s, const struct mlimg_plan_op *op)
@@ -448,7 +355,7 @@ int stage_op(struct staging *s, const struct mlimg_plan_op *op)
 	case MLIMG_PLAN_JOIN: return join(s, op);
 	case MLIMG_PLAN_CLOSE: return close_dir(s, op);
 	case MLIMG_PLAN_HIDE: return hide(s, op);
-	case MLIMG_PLAN_SET_ATTRS: return set_attributes(s, op);
+	case MLIMG_PLAN_SET_ATTRS: return stage_set_attributes(s, op);
 	case MLIMG_PLAN_MAKE_DIR: return make_dir(s, op);
 	default: return put(s, op);
 	}
