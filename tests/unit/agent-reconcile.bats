@@ -21,9 +21,9 @@ edit() {
 	find "$UPPER" -exec touch -h -d @1000000000 {} +
 }
 
-# What the user layer has, but for reports.
+# What the user layer has, but for reports and spare inodes.
 in_mlimg() {
-	(cd "$USER_DIR/mlimg" && find . -mindepth 1 -not -path './reports*' -not -path './undo/*/*' -printf '%P\n' | sort | xargs)
+	(cd "$USER_DIR/mlimg" && find . -mindepth 1 -not -path './reports*' -not -path './spare*' -not -path './undo/*/*' -printf '%P\n' | sort | xargs)
 }
 
 @test "the first boot keeps what may have to be merged" {
