@@ -15,8 +15,9 @@
 typedef int mlimg_call_fn(int argc, char **argv);
 
 mlimg_call_fn mlimg_call_daemon, mlimg_call_identify, mlimg_call_stage, mlimg_call_prepare,
-	mlimg_call_commit, mlimg_call_check_index, mlimg_call_health, mlimg_call_unionfs, mlimg_call_convert,
-	mlimg_call_format, mlimg_call_rebuild, mlimg_call_rollback, mlimg_call_verity;
+	mlimg_call_commit, mlimg_call_check_index, mlimg_call_health, mlimg_call_unionfs,
+	mlimg_call_convert, mlimg_call_format, mlimg_call_rebuild, mlimg_call_rollback,
+	mlimg_call_verity;
 
 /** Print the program's help. @return exit code */
 int mlimg_call_help(void);

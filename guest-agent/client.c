@@ -40,7 +40,7 @@ static void set_output(struct mlimg_client *client, char *data, size_t size)
 static void end_job(struct mlimg_client *client)
 {
 	if (client->job_fd >= 0) {
-		/* By hand: epoll would keep it where another descriptor of the same socket is left. */
+		/* By hand: epoll keeps it where another descriptor of the socket is left. */
 		epoll_ctl(client->epoll_fd, EPOLL_CTL_DEL, client->job_fd, NULL);
 		close(mlimg_steal_fd(&client->job_fd));
 	}

@@ -52,9 +52,9 @@ struct mlimg_client {
 	size_t or_else_size; /**< bytes of it */
 	bool job_has_said;   /**< a part of the response */
 	int64_t job_deadline_ms;
-	int64_t send_since_ms; /**< it has not taken what is to be sent since; 0: nothing waits */
-	int send_limit_ms;     /**< how long that may last */
-	int64_t absent_since_ms; /**< of a port: nobody has been at its other end since; 0: somebody is */
+	int64_t send_since_ms;   /**< it has not taken what is to be sent since; 0: nothing waits */
+	int send_limit_ms;       /**< how long that may last */
+	int64_t absent_since_ms; /**< nobody is at a port's other end since; 0: somebody is */
 	bool owes_resync; /**< a response broke off: the next line would begin in the middle of it */
 	bool is_deaf;     /**< and what had been asked until then is not answered any more */
 	bool has_announced;  /**< that the default target is reached */

@@ -117,11 +117,11 @@ static void keep_frozen(int fd, void *ctx)
 	size_t size;
 	mlimg_autofree char *done = mlimg_call_result(freeze->call, json_integer(1), &size);
 	mlimg_autofree char *failed = NULL;
-	mlimg_autoclose int dir_fd = freeze_user(freeze->call);
+	mlimg_autoclose int dir_fd = done ? freeze_user(freeze->call) : -1;
 	bool is_asked;
 	int n;
 
-	if (dir_fd < 0 || !done) {
+	if (dir_fd < 0) {
 		freeze->call->command = NULL;
 		failed = mlimg_call_answer(freeze->call, &size);
 		if (failed && mlimg_write_all(fd, failed, size) < 0)
@@ -176,7 +176,7 @@ static size_t ask(const json_t *id, char *ret_asked)
 		  : 1;
 }
 
-/* The process thaws and says whether that was its own freeze still; if it says nothing, it was not. */
+/* The process says whether the freeze that it ends was still its own; silence means no. */
 json_t *mlimg_freeze_thaw_command(struct mlimg_call *call)
 {
 	char asked[ASKED_MAX];
