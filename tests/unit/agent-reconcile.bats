@@ -554,6 +554,7 @@ the user layer is not brought into agreement with this stack: compare the user's
 		"$(boot '.notes[]')"
 	same "upper" "$before" "$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort)"
 	same "state" "2 12.2" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
+	# shellcheck disable=SC2034 # stacks.bash
 	PREPARE=(mlimg-agent prepare)
 	on v1
 	same "boot.json" '["changed","rolled-back"]' "$(boot '[.change, .reconcile.done]')"
