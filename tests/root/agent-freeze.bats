@@ -66,8 +66,22 @@ is_frozen() {
 	kill -0 "$writer"
 }
 
-is_thawed() {
+# writes_on: the writer ends before a freeze of 60 s could have ended by itself.
+writes_on() {
+	local _
+	for _ in $(seq 400); do
+		kill -0 "$writer" 2>/dev/null || break
+		sleep 0.1
+	done
+	if kill -0 "$writer" 2>/dev/null; then
+		echo "the writer still waits" >&2
+		return 1
+	fi
 	wait "$writer"
+}
+
+is_thawed() {
+	writes_on
 	same "what was written" written "$(cat "$DIR/run/mlimg/user/$1")"
 	same "state" '{"return":"thawed"}' "$(ask '{"execute":"guest-fsfreeze-status"}')"
 }
@@ -127,7 +141,7 @@ is_thawed() {
 		is_frozen "$signal"
 		kill "-$signal" "$DAEMON"
 		wait "$DAEMON" || true
-		wait "$writer"
+		writes_on
 		same "what was written" written "$(cat "$DIR/run/mlimg/user/$signal")"
 		kill "$stays" || true
 		rm -f "$DIR/run/mlimg-agent.sock" "$DIR/host"
