@@ -179,7 +179,7 @@ hook hook for '/srv/f': exit status 3: no such ?key" "$found"
 	prepare v2
 	same "notes" "$(printf "hook hook for '/srv/%s': exit status 3\n" a b c d e f g)
 more hooks failed: the report has their files, as conflicts (hook)" "$(jq -r '.notes[]' "$RUN/boot.json")"
-	same "report" 10 "$(grep -c '^beside  *conflict  */srv/.  (hook)$' "$RUN/user/mlimg/reports/2.txt")"
+	same "report" 10 "$(grep -c '^beside  *conflict  */srv/\(.\)  the new one: /srv/\1.mlimg-new  (hook)$' "$RUN/user/mlimg/reports/2.txt")"
 }
 
 @test "a signal" {

@@ -145,6 +145,7 @@ states() {
 @test "mlimg copy-up: a program that runs" {
 	install "$(command -v sleep)" "$DIR/system/usr/bin/tool"
 	user 'merged/usr/bin/tool 60 & pid=$!
+		until read -r name </proc/$pid/comm && [ "$name" = tool ]; do sleep 0.01; done
 		m copy-up usr/bin/tool
 		kill $pid'
 	[[ $output == "/usr/bin/tool: 1 copied up ("* ]]
