@@ -426,6 +426,7 @@ static void check_since(struct disk *d)
 	struct since *s = calloc(1, sizeof(*s));
 	struct tree *trees[] = {&d->before, &s->back, &s->seen};
 
+	has_databases = true;
 	begin_case(d, "overlay");
 	begin_turn(d, 0, true);
 	boot_other(d, &d->next);
