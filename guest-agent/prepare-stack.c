@@ -9,6 +9,7 @@
 #include "guest-agent/base.h"
 #include "guest-agent/classes.h"
 #include "guest-agent/convert.h"
+#include "guest-agent/misplaced.h"
 #include "guest-agent/prepare-impl.h"
 #include "guest-agent/reconcile.h"
 #include "libmlimg/cleanup.h"
@@ -203,6 +204,8 @@ int mlimg_prepare_stack(struct mlimg_prepare *p, struct mlimg_err *err)
 {
 	int r = compare_stacks(p, err);
 
+	if (r == 0 && p->wanted->mode == MLIMG_BOOT_NORMAL)
+		r = mlimg_misplaced_set_aside_of(p->dir_fd, p->boot.generation, &p->boot, err);
 	if (r < 0)
 		return r;
 	if (p->boot.change == MLIMG_BOOT_CHANGED) {

@@ -152,6 +152,49 @@ user/mlimg/undo was no directory: set aside as user/mlimg/undo.misplaced" "$(boo
 	same "told" "[]" "$(boot .notes)"
 }
 
+# What generation N is about to get: in the way are directories.
+in_the_way() {
+	mkdir -p "$USER_DIR/mlimg/base.manifest.$1/mine" "$USER_DIR/mlimg/base.texts.$1" "$USER_DIR/mlimg/reports/$1".{json,txt}
+}
+
+# told_in_the_way N: what boot.json says of that
+told_in_the_way() {
+	printf 'user/mlimg/%s was no file: set aside as user/mlimg/%s.misplaced\n' "base.manifest.$1"{,} "base.texts.$1"{,} "reports/$1.json"{,} "reports/$1.txt"{,}
+}
+
+@test "what root in the guest has put in the place of the next generation's files is set aside: a change, its way back, the first stack" {
+	local mlimg=$USER_DIR/mlimg
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	echo mine >"$USER_DIR/upper/etc/version"
+	in_the_way 2
+	went_on v2 --mode volatile
+	same "told" "[]" "$(boot .notes)"
+	went_on v2
+	same "told of the change" "$(told_in_the_way 2)" "$(boot '.notes[]' -r)"
+	same "done" '["changed",2,"reconciled"]' "$(boot '[.change, .generation, .reconcile.done]')"
+	same "what is there" "2.json 2.json.misplaced 2.txt 2.txt.misplaced" "$(cd "$mlimg/reports" && find . -name '2*' -printf '%P\n' | sort | xargs)"
+	[[ -f $mlimg/base.manifest.2 && -f $mlimg/base.texts.2 && -f $mlimg/reports/2.json && -d $mlimg/base.manifest.2.misplaced/mine ]]
+	in_the_way 3
+	went_on v1
+	same "told of the way back" "$(told_in_the_way 3)" "$(boot '.notes[]' -r)"
+	same "done" '["changed",3,"rolled-back"]' "$(boot '[.change, .generation, .reconcile.done]')"
+	[[ -f $mlimg/base.manifest.3 && -f $mlimg/reports/3.txt ]]
+	went_on v1
+	same "done" '["none",3,null,[]]' "$(boot '[.change, .generation, .reconcile, .notes]')"
+	# The present one's, which a boot on the same stack writes anew; and the first one's.
+	rm "$mlimg/base.manifest.3"
+	mkdir "$mlimg/base.manifest.3"
+	went_on v1
+	same "told" "user/mlimg/base.manifest.3 was no file: set aside as user/mlimg/base.manifest.3.misplaced-2" "$(boot '.notes[]' -r)"
+	[ -f "$mlimg/base.manifest.3" ]
+	rm "$mlimg/state.json"
+	mkdir "$mlimg/base.manifest.1"
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	same "done" '["first",1]' "$(boot '[.change, .generation]')"
+}
+
 # state_of_reset: what a reader of the user layer would find.
 state_of_reset() {
 	(cd "$USER_DIR" && find upper carve-outs mlimg/aside mlimg/reset -printf '%p %m %y\n' | LC_ALL=C sort)
