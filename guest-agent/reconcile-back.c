@@ -105,13 +105,10 @@ int mlimg_reconcile_roll_back(
 	if (ret == 0)
 		ret = mlimg_lowers_open(
 			r->root_fd, r->is_index, r->layers, r->n_layers, &lowers, err);
-	if (ret < 0) {
-		rolling_done(&rolling);
-		return ret;
-	}
 	call.lowers = &lowers;
 	call.upper_memory_max = r->upper_memory_max;
-	ret = mlimg_change_roll_back(&call, r->old, former, err);
+	if (ret == 0)
+		ret = mlimg_change_roll_back(&call, r->old, former, err);
 	if (ret == 0) {
 		*r->next = *former;
 		r->next->generation = call.generation;
@@ -170,8 +167,11 @@ int mlimg_reconcile_resume(int user_fd, struct mlimg_boot *boot, struct mlimg_er
 		openat(user_fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct rolling rolling = {.dir_fd = dir_fd};
 	struct mlimg_change_call call = call_of(&rolling, user_fd);
-	int r = rolling_init(&rolling, err);
+	int r;
 
+	if (!mlimg_change_is_pending(dir_fd))
+		return 0;
+	r = rolling_init(&rolling, err);
 	if (r == 0 && mlimg_reported_recall_notes(dir_fd, &rolling.report.notes) < 0)
 		r = mlimg_err_set(err, ENOMEM, "read what is to be told");
 	if (r == 0)

@@ -245,13 +245,11 @@ int mlimg_reconcile(
 	mlimg_cleanup(mlimg_manifest_free_cleanup) struct mlimg_manifest *base = NULL;
 	mlimg_autoclose int upper_fd =
 		openat(r->user->fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	bool has_base = false;
 	int ret;
 
 	if (upper_fd < 0)
 		return mlimg_err_set(err, errno, "open user/upper");
 	ret = mlimg_base_read(r->user, r->old, &base, err);
-	has_base = ret == 0;
 	if (ret == 0)
 		ret = begin_reading(r, &reading, err);
 	if (ret == 0)
@@ -259,15 +257,13 @@ int mlimg_reconcile(
 	if (ret == 0)
 		ret = plan(r, base, next, upper_fd, &reading, &report, &planned, err);
 	/*
-	 * Nothing to compare with, or more than can be compared, is no reason to stop: the user
-	 * gets at what he has, and nothing of it is touched.
+	 * Nothing to compare with, more than can be compared, or no memory for it, is no reason to
+	 * stop: the user gets at what he has, and nothing of it is touched.
 	 */
-	if (ret == -E2BIG || (ret < 0 && ret != -ENOMEM && !has_base)) {
+	if (ret < 0) {
 		note_not_begun(r, err);
 		return 1;
 	}
-	if (ret < 0)
-		return ret;
 	mlimg_reported_count(r->boot, &report);
 	r->boot->is_report_lost = r->is_dry;
 	return r->is_dry ? 0 : carry_out(r, next, &reading, &report, &planned, err);

@@ -54,8 +54,9 @@ int mlimg_reconcile_roll_back(struct mlimg_reconciling *r, const struct mlimg_bo
  * @param r     see there
  * @param next  merged manifest of the new stack
  * @param err   names the place
- * @return      0; 1: it could not be begun, for want of room or of the base manifest say, a note
- *              says why, and nothing was changed; -errno
+ * @return      0; 1: it could not be begun, for want of room, of memory or of the base manifest
+ *              say, a note says why, and nothing was changed; -errno: "upper" cannot be opened, or
+ *              the change is decided and could not be ended
  */
 int mlimg_reconcile(struct mlimg_reconciling *r, const struct mlimg_manifest *next,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -560,6 +560,25 @@ the user layer is not brought into agreement with this stack: compare the user's
 	same "boot.json" '["changed","rolled-back"]' "$(boot '[.change, .reconcile.done]')"
 }
 
+@test "without memory for a report: the boot goes on, nothing is changed or taken back, and the next one tries again" {
+	local before version
+	edit
+	for version in v2 v1; do
+		before=$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort && jq .generation "$USER_DIR/mlimg/state.json")
+		PREPARE=(prepare-limited none)
+		on $version
+		same "boot.json of $version" '["changed",null]' "$(boot '[.change, .reconcile]')"
+		same "last note" "the user layer is not brought into agreement with this stack: write the report: Cannot allocate memory; the next boot tries again" \
+			"$(boot '.notes[-1]')"
+		same "upper and generation" "$before" "$(cd "$UPPER" && find . -printf '%p %i %s %T@\n' | sort && jq .generation "$USER_DIR/mlimg/state.json")"
+		[ $version = v2 ] || same "notes" "the last change is not taken back: write the report: Cannot allocate memory" "$(boot '.notes[0]')"
+		# shellcheck disable=SC2034 # stacks.bash
+		PREPARE=(mlimg-agent prepare)
+		on $version
+	done
+	same "boot.json" '["changed","rolled-back"]' "$(boot '[.change, .reconcile.done]')"
+}
+
 @test "what debconf knows is merged, of the user's answers and the new system's questions" {
 	local dir=var/cache/debconf
 	question() {
