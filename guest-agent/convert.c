@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "guest-agent/convert-impl.h"
+#include "guest-agent/misplaced.h"
 #include "guest-agent/reconcile.h"
+#include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
@@ -89,18 +91,47 @@ static int find_plan(
 	return r < 0 ? r : mlimg_replace_file(c->dir_fd, MLIMG_CONVERT_PLAN, text, size, 0600, err);
 }
 
-static int open_all(struct mlimg_conversion *c, struct mlimg_err *err)
+static int open_part(
+	const struct mlimg_conversion *c, const char *name, int *ret_fd, struct mlimg_err *err)
 {
-	static const char *const names[] = {"upper", "work", "mlimg"};
-	int *const fds[] = {&c->upper_fd, &c->work_fd, &c->dir_fd};
+	*ret_fd = openat(c->user->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *ret_fd < 0 ? mlimg_err_set(err, errno, "open '%s'", name) : 0;
+}
 
-	for (size_t i = 0; i < 3; i++) {
-		*fds[i] = openat(
-			c->user->fd, names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (*fds[i] < 0)
-			return mlimg_err_set(err, errno, "open '%s'", names[i]);
-	}
+/*
+ * What an earlier boot began comes first: a change's steps are in the present form, and a reset
+ * puts the present state beside the upper that it takes away. A conversion that was stopped is of
+ * the upper that is there.
+ */
+static int end_begun(struct mlimg_conversion *c, struct mlimg_boot *boot, struct mlimg_err *err)
+{
+	struct mlimg_boot_reset reset;
+	int r = mlimg_misplaced_set_aside(c->dir_fd, boot, err);
+
+	if (r == 0)
+		r = mlimg_reconcile_resume(c->user->fd, boot, err);
+	if (r < 0 || mlimg_convert_is_pending(c->dir_fd))
+		return r;
+	r = mlimg_reset(c->user->fd, NULL, &reset, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "end a factory reset that was interrupted");
+	if (reset.word[0])
+		mlimg_boot_note(boot,
+			"a factory reset, which an earlier boot had begun, was ended: what it set "
+			"aside is in user/mlimg/aside/%s",
+			reset.aside);
 	return 0;
+}
+
+static int open_all(struct mlimg_conversion *c, struct mlimg_boot *boot, struct mlimg_err *err)
+{
+	int r = open_part(c, "mlimg", &c->dir_fd, err);
+
+	if (r == 0)
+		r = end_begun(c, boot, err);
+	if (r == 0)
+		r = open_part(c, "upper", &c->upper_fd, err);
+	return r < 0 ? r : open_part(c, "work", &c->work_fd, err);
 }
 
 static void conversion_done(struct mlimg_conversion *c)
@@ -170,12 +201,9 @@ int mlimg_convert(const struct mlimg_mounted *user, const char *to, mlimg_conver
 		.dir_fd = -1,
 		.step = step_fn,
 		.ctx = ctx};
-	int r = state ? open_all(&c, err) : mlimg_err_set(err, ENOMEM, "convert");
+	int r = state ? open_all(&c, boot, err) : mlimg_err_set(err, ENOMEM, "convert");
 
 	*ret_n = 0;
-	/* Its steps are in the present form. */
-	if (r == 0)
-		r = mlimg_reconcile_resume(user->fd, boot, err);
 	while (r == 0) {
 		r = read_state(&c, state, err);
 		if (r == 1) {

@@ -84,14 +84,14 @@ int mlimg_convert_make_plan(const struct mlimg_mounted *user, const struct mlimg
 typedef int mlimg_convert_step_fn(void *ctx);
 
 /**
- * Convert, or end a conversion that was stopped. A change of the stack that was stopped is ended
- * before (change.h).
+ * Convert, or end a conversion that was stopped. A change of the stack (change.h) or a factory reset
+ * (reset.h) that was stopped is ended before.
  *
  * @param user        the user layer; its file system is mounted, the union is not
  * @param to          MLIMG_UNION_OVERLAY or MLIMG_UNION_UNIONFS
  * @param step        or NULL
  * @param ctx         handed to @p step
- * @param boot        zeroed; gets what there is to tell of a change that was ended, also on failure
+ * @param boot        zeroed; gets what there is to tell of what was ended, also on failure
  * @param ret_n       marks that were converted; 0 also when the layer was in that form already, or
  *                    has never run
  * @param err         names the path

@@ -8,10 +8,13 @@
 
 #include "guest-agent/calls.h"
 #include "guest-agent/change.h"
+#include "guest-agent/convert.h"
 #include "guest-agent/lowers.h"
+#include "guest-agent/misplaced.h"
 #include "guest-agent/mounted.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
+#include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/rebuild.h"
 #include "tools/cli.h"
@@ -23,7 +26,8 @@ struct rollback {
 	struct mlimg_lowers lowers;
 	struct mlimg_boot_state state, former;
 	struct mlimg_notes notes;
-	int own_fd; /* the user layer's /mlimg */
+	struct mlimg_boot boot; /* its notes alone */
+	int own_fd;             /* the user layer's /mlimg */
 };
 
 static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
@@ -133,10 +137,29 @@ static int open_user(struct rollback *b, const char *dir, struct mlimg_err *err)
 	return b->own_fd < 0 ? mlimg_err_set(err, errno, "open 'mlimg'") : 0;
 }
 
+/*
+ * What else is under way has steps, or a state, of the upper that is there now. Afterwards there
+ * may be nothing to take back, so whoever asked for that decides.
+ */
+static int check_settled(const struct rollback *b, struct mlimg_err *err)
+{
+	if (mlimg_convert_is_pending(b->own_fd))
+		return mlimg_err_refuse(err,
+			"a conversion for another union driver was interrupted: end it first, with "
+			"'mlimg-agent convert' or by a boot with mlimg.convert");
+	if (mlimg_reset_is_pending(b->own_fd))
+		return mlimg_err_refuse(err,
+			"a factory reset was interrupted, which the next boot ends: then there is "
+			"no change to take back");
+	return 0;
+}
+
 static int find_former(struct rollback *b, struct mlimg_err *err)
 {
 	int r = read_state(b, err);
 
+	if (r == 0)
+		r = mlimg_misplaced_set_aside_of(b->own_fd, b->state.generation + 1, &b->boot, err);
 	if (r == 0)
 		r = mlimg_change_find_former(b->own_fd, &b->state, &b->former, err);
 	if (r < 0)
@@ -171,9 +194,15 @@ static int roll_back(struct rollback *b, const char *dir, struct mlimg_err *err)
 	if (r < 0)
 		return r;
 	call.user_fd = b->user.fd;
-	r = resume(b, &call, err);
+	r = check_settled(b, err);
+	if (r == 0)
+		r = mlimg_misplaced_set_aside(b->own_fd, &b->boot, err);
+	if (r == 0)
+		r = resume(b, &call, err);
 	if (r == 0)
 		r = find_former(b, err);
+	for (size_t i = 0; i < b->boot.n_notes; i++)
+		puts(b->boot.notes[i]);
 	if (r < 0)
 		return r;
 	call.lowers = b->root ? &b->lowers : NULL;
