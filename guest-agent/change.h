@@ -70,8 +70,9 @@
  *                                                                       them
  *     a file or link of which he has changed attributes alone           becomes the former stack's
  *                                                                       with what he has changed;
- *                                                                       if that has none there it
- *                                                                       stays
+ *                                                                       if that has none there,
+ *                                                                       or the file has several
+ *                                                                       names, it stays
  *     a whiteout of what the former stack has not                       goes; others stay: he has
  *                                                                       removed it
  *     opaque and renamed directories; what is of class keep             stay
