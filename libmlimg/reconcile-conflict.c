@@ -32,7 +32,7 @@ static int put_merged(struct planning *p, const struct mine *m,
 	 * As when the user made the same chmod as the new stack, which changed the contents or the
 	 * owner as well.
 	 */
-	if (mlimg_reconcile_is_same(&merged->entry, m->next))
+	if (mlimg_reconcile_is_same(&merged->entry, m->next) && plan_next_may_show(p, m))
 		return plan_drop(p, m, verdict);
 	if (!merged->is_contents_next)
 		return plan_set_attrs(p, m, &merged->entry, verdict, NULL);
@@ -71,7 +71,7 @@ int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_en
 	mlimg_sha256_of(data, size, digest);
 	merged->entry.size_bytes = size;
 	if (is_text_of(m->next, digest, size) &&
-		mlimg_entry_has_same_attrs(&merged->entry, m->next))
+		mlimg_entry_has_same_attrs(&merged->entry, m->next) && plan_next_may_show(p, m))
 		r = plan_drop(p, m, MLIMG_SAME);
 	else if (is_text_of(&m->mapped, digest, size))
 		r = plan_set_attrs(p, m, &merged->entry,

@@ -34,6 +34,8 @@ static int take_away(struct planning *p, const struct mine *m, enum mlimg_plan_v
 
 int plan_drop(struct planning *p, const struct mine *m, enum mlimg_verdict verdict)
 {
+	if (verdict == MLIMG_SAME && !plan_next_may_show(p, m))
+		return plan_keep(p, m, MLIMG_KEEP);
 	return take_away(p, m, MLIMG_PLAN_DROP, verdict, MLIMG_DONE_DROPPED);
 }
 

@@ -159,6 +159,12 @@ bool plan_is_renamed_from(const struct planning *p, const char *lower);
 #define PLAN_COVERS_WHY "hides the place from which a directory was renamed"
 
 /**
+ * @return whether the new stack's thing beneath @p m has the owner that it is to have, so that it
+ *         may show itself. Else it is shown by a copy, which stays (reconcile-extra.c)
+ */
+bool plan_next_may_show(const struct planning *p, const struct mine *m);
+
+/**
  * @return the entry of the new stack at @p path, mapped into @p buf where need be, or NULL; a lack
  * of memory is noted in @p p
  */

@@ -38,6 +38,12 @@ const struct mlimg_entry *plan_base_at(
 	return mapped(p, p->in->moved, mlimg_manifest_find(p->in->base, path), buf);
 }
 
+bool plan_next_may_show(const struct planning *p, const struct mine *m)
+{
+	return !m->next || mlimg_owner_moves_is_empty(p->in->moved_in_next) ||
+		mlimg_entry_has_same_attrs(mlimg_manifest_find(p->in->next, m->lower), m->next);
+}
+
 int plan_mine_find(struct planning *p, size_t at, const char *lower, struct mine *ret)
 {
 	const struct mlimg_entry *e = &p->upper->entries[at];

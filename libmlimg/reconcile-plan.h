@@ -73,7 +73,8 @@
  *
  * Numbers that have moved: base and mine are mapped with @p moved before they are compared, next
  * with @p moved_in_next; what stays gets the numbers that its owner has in the new stack, verdict
- * keep included.
+ * keep included. A thing of the new stack whose owner gives way is copied up (t), and the copy
+ * stays as long as that is so, verdict keep.
  */
 #ifndef MLIMG_RECONCILE_PLAN_H
 #define MLIMG_RECONCILE_PLAN_H

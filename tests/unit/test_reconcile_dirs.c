@@ -191,7 +191,6 @@ TEST(owners_of_the_new_stack_that_are_taken)
 	check_with(in, "", "var/x=d,u5 var/x/a=A,u5 usr/l=>x,u5", "var=d",
 		"m usr=d; t usr/l=>x,u6; m var/x=d,u6; t var/x/a=A,u6", NULL);
 	/* What the user has there, or hides. */
-	check_with(in, "", "var/x/a=A,u5", "var/x/a=A,u6", "d var/x/a; t var/x/a=A,u6", NULL);
 	check_with(in, "", "var/x/a=A,u5", "var/x/a=B", "", NULL);
 	check_with(in, "var/x/a=A", "var/x/a=A,u5", "var/x=W", "", NULL);
 	check_with(in, "var/x=d", "var/x/a=A,u5", "var/x=o", "", NULL);
@@ -220,7 +219,25 @@ TEST(owners_that_are_taken_in_renamed_directories)
 		NULL);
 	/* What the user has in there himself, or hides. */
 	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=W", "", NULL);
-	check_with(in, "usr/a/x=A", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=A,u6",
-		"d usr/b/x; t usr/b/xusr/a/x=A,u6", NULL);
 	check_with(in, "usr/a/d/x=A", "usr/a/d/x=A,u5", "usr/a=W usr/b=r:a usr/b/d=o", "", NULL);
+}
+
+/* What a change before has copied up for its owner's sake, and nobody has changed since. */
+TEST(copies_for_owners_that_are_taken_stay)
+{
+	const struct mlimg_reconcile_input in = {.moved_in_next = &moved};
+	static const char old[] = "var/x/a=A,u5 usr/l=>x,g5";
+
+	check_with(in, old, old, "var/x/a=A,u6 usr/l=>x,g6", "", "");
+	check_with(in, "", "var/x/a=A,u5", "var/x/a=A,u6", "", "");
+	check_with(in, "var/x/a=A,u5", "var/x/a=B,u5", "var/x/a=A,u6", "t var/x/a=B,u6", NULL);
+	check_with(in, "usr/a/x=A,u5", "usr/a/x=A,u5", "usr/a=W usr/b=r:a usr/b/x=A,u6", "", "");
+	check_with(
+		in, "var/x/a=A,u5", "var=d", "var/x/a=A,u5", "d var/x/a; D var/x=d; D var=d", NULL);
+	/* A copy as the layers have it shows an account that is another one. */
+	check_with(in, "var/x/a=A,u5", "var/x/a=A,u5", "var/x/a=A,u5", "d var/x/a; t var/x/a=A,u6",
+		NULL);
+	/* Where no owner gives way it is superfluous. */
+	check_with(
+		in, "var/x/a=A", "var/x/a=B", "var/x/a=B", "d var/x/a; D var/x=d; D var=d", NULL);
 }
