@@ -193,12 +193,14 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	int r;
 
 	if (!since_lower_of(s, e->path, lower) ||
-		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP || is_of_mine(s, e))
+		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP)
 		return 0;
 	/* Whether a database is to be there the merge decides. */
 	if (mlimg_entry_is_whiteout(e))
 		return !mlimg_change_is_database(e->path) &&
 			!mlimg_manifest_find(s->former.manifest, lower);
+	if (is_of_mine(s, e))
+		return 0;
 	now = mlimg_manifest_find(s->now.manifest, lower);
 	r = e->type == MLIMG_DIR ? now && now->type == MLIMG_DIR : has_same_contents(c, e, now);
 	if (r <= 0)

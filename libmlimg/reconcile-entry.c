@@ -211,8 +211,8 @@ static int plan_entry(struct planning *p, struct mine *m)
 		package = p->in->package(m->entry->path, p->in->package_ctx);
 	if (package == MLIMG_FILES_NEW)
 		package = mlimg_entry_is_whiteout(m->entry) ? MLIMG_FILES_NEXT : MLIMG_FILES_PLAIN;
-	if (package == MLIMG_FILES_MINE ||
-		(package == MLIMG_FILES_REMOVED && !is_whiteout_of_nothing(m)))
+	if ((package == MLIMG_FILES_MINE || package == MLIMG_FILES_REMOVED) &&
+		!is_whiteout_of_nothing(m))
 		return plan_keep(p, m, MLIMG_KEEP);
 	if (text && package == MLIMG_FILES_PLAIN && is_file(m->entry))
 		return plan_database(p, m, text);

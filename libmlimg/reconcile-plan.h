@@ -27,8 +27,9 @@
  * told as conflict when the owner was changed on both sides.
  *
  * What packages decide (packages.h) comes before that: what is the user's version's, or was removed
- * by him, stays as it is; what belongs to a version of his that gave way is set aside, in class
- * packages dropped, and so are his whiteouts of what the new stack's version has.
+ * by him, stays as it is, but for whiteouts of what the new stack has not; what belongs to a
+ * version of his that gave way is set aside, in class packages dropped, and so are his whiteouts of
+ * what the new stack's version has.
  *
  * What is put where the upper has nothing (texts, links, what is to be hidden, things whose owner
  * has moved) is one thing at a path: in this order, the first that wants to be there.

@@ -360,6 +360,26 @@ accounts_of_stacks() {
 	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
 }
 
+@test "what only a former version of a package had is hidden no longer than there is something to hide" {
+	local info=var/lib/dpkg/info
+	packaged v1 1
+	packaged v2 2
+	echo exit >"$DIR/v1/$info/tool.prerm"
+	layers
+	on v1
+	mkdir -p "$UPPER/$info" "$UPPER/usr/share/tool"
+	stanza tool 3 >"$UPPER/var/lib/dpkg/status"
+	cp "$DIR/v1/$info/tool.list" "$UPPER/$info"
+	echo 3 >"$UPPER/usr/share/tool/version"
+	mknod "$UPPER/$info/tool.prerm" c 0 0
+	on v2
+	same "info" tool.list "$(ls "$UPPER/$info")"
+	same "told" '["whiteout-gone","dropped"]' "$(jq -c '.entries[] | select(.path | endswith("tool.prerm")) | [.verdict, .done]' "$USER_DIR/mlimg/reports/2.json")"
+	same "version" 3 "$(cat "$UPPER/usr/share/tool/version")"
+	on v1
+	same "info, back" "tool.list tool.prerm" "$(cd "$UPPER/$info" && echo *)"
+}
+
 @test "a number that things in carve-outs have stays, whatever the new system says" {
 	need root
 	local mine=$UPPER/etc/passwd store=$USER_DIR/carve-outs/var/lib/d

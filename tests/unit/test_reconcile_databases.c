@@ -61,7 +61,11 @@ TEST(packages)
 	/* The user's version stays whole, and what he removed stays removed. */
 	check_with(in, "usr/m=A usr/m2=A", "usr/m=B usr/m2=B", "usr/m=C usr/m2=A", "", "");
 	check_with(in, "usr/m=A", "usr/m=B", "usr/m=B", "", "");
-	check_with(in, "usr/m=A", "usr=d", "usr/m=W", "", "");
+	/* What only a former version has is hidden as long as there is something to hide. */
+	check_with(in, "usr/m=A", "usr/m=A", "usr/m=W", "", "");
+	check_with(in, "usr/m=A", "usr=d", "usr/m=W", "d usr/m; D usr=d",
+		TOLD("whiteout-gone", "owned", "dropped"));
+	check_with(in, "usr=d", "usr=d", "usr/m=W", "d usr/m; D usr=d", NULL);
 	check_with(in, "usr/r=A", "usr/r=B", "usr/r=W", "", "");
 	check_with(in, "usr/r=A", "usr=d", "usr/r=W", "d usr/r; D usr=d",
 		TOLD("whiteout-gone", "owned", "dropped"));
