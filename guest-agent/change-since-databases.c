@@ -281,6 +281,22 @@ static int put_link(struct since *s, const struct mlimg_packages_link *link)
 	return r < 0 ? r : mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
 }
 
+/*
+ * A file of dpkg's journal: what it says is in the status that was merged. So neither the one that
+ * is there stays, nor the one that taking steps back returns, which is older than the status.
+ */
+static int drop_update(struct since *s, const char *path)
+{
+	struct mlimg_undo_record record = {.op = 'o', .path = path, .parts = MLIMG_UNDO_MAIN};
+	int r = mlimg_manifest_find(s->upper, path) ? since_clear(s, path) : 0;
+	size_t n;
+
+	if (r < 0 || !mlimg_path_map_get(&s->taken, path, &n))
+		return r;
+	mlimg_change_extra_add(&s->then, &record);
+	return since_touch(s, path);
+}
+
 static int put_packages(struct since *s, const struct mlimg_packages_merged *merged)
 {
 	int r = give_way(s, merged);
@@ -288,10 +304,9 @@ static int put_packages(struct since *s, const struct mlimg_packages_merged *mer
 	for (size_t i = 0; i < merged->n_files && r == 0; i++) {
 		const char *path = merged->files[i].path;
 
-		if (!mlimg_packages_is_update(path))
-			r = since_put_database(s, path, &merged->files[i].text);
-		else if (mlimg_manifest_find(s->upper, path)) /* it is in the status now */
-			r = since_clear(s, path);
+		r = mlimg_packages_is_update(path)
+			? drop_update(s, path)
+			: since_put_database(s, path, &merged->files[i].text);
 	}
 	if (r == 0)
 		r = hide(s, merged);

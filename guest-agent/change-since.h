@@ -8,15 +8,21 @@
  * In reconcile.new there are two directories then, each with a log of steps (undo-log.h), whose
  * slots are in its taken/ and new/:
  *
- *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that the user has changed: so that what was there before returns.
- *                Copies that nobody has changed, and whiteouts of what is not there (change.h)
+ *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that
+ *                the user has changed: so that what was there before returns. Copies that nobody
+ *                has changed, and whiteouts of what is not there (change.h)
  *             e  directories in which that was all
  *             a  files of a package of his whose version has to give way to the former stack's
- *     then/   i  databases, merged of what the change has left (base), what was before it (next) and what is there now (mine); these and links
- *                take the place of what is there. Directories for them. Whiteouts of what packages of his have not, and of places from
- *                which directories were renamed; where nothing is
- *                Things of the former stack whose owner has to give way to an account of the user's; or whose mode he has changed
- *             s  owners, where a number means another account on the former stack; attributes of directories that follow it
+ *     then/   i  databases, merged of what the change has left (base), what was before it (next) and
+ *                what is there now (mine); these and links take the place of what is there.
+ *                Directories for them. Whiteouts of what packages of his have not, and of places
+ *                from which directories were renamed; where nothing is. Things of the former stack
+ *                whose owner has to give way to an account of the user's; or whose mode he has
+ *                changed
+ *             s  owners, where a number means another account on the former stack; attributes of
+ *                directories that follow it
+ *             o  files of dpkg's journal (libmlimg/packages.h) that taking the steps back returns:
+ *                they are in the status that was merged
  *             c  directories that the user has made in the place from which one was renamed
  *             t  times of directories, in the end
  *

@@ -456,6 +456,27 @@ status_of() {
 	[ ! -e "$UPPER/$dir/status" ]
 }
 
+@test "taken back, a journal of dpkg's does not undo what packages have become since" {
+	local dir=var/lib/dpkg
+	mkdir -p "$DIR"/v{1,2}/$dir/updates "$UPPER/$dir/updates"
+	status_of a 1 b 1 >"$DIR/v1/$dir/status"
+	status_of a 2 b 1 >"$DIR/v2/$dir/status"
+	layers
+	on v1
+	update b 3 >"$UPPER/$dir/updates/0000"
+	update c 1 >"$UPPER/$dir/updates/0001"
+	on v2
+	# dpkg goes on, and the power fails again.
+	mkdir -p "$UPPER/$dir/updates"
+	status_of a 2 b 4 c 1 >"$UPPER/$dir/status"
+	update d 1 >"$UPPER/$dir/updates/0000"
+	on v1
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	same "status" "$(status_of a 1 b 4 c 1 d 1)" "$(cat "$UPPER/$dir/status")"
+	same "journal" "" "$(ls "$UPPER/$dir/updates")"
+	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
+}
+
 @test "a journal of dpkg's that is none leaves packages as they are" {
 	local dir=var/lib/dpkg
 	mkdir -p "$DIR"/v{1,2}/$dir/updates "$UPPER/$dir/updates"
