@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Plans in memory, and the writer. The reader is in plan-parse.c. */
 #include "libmlimg/plan.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,61 +56,6 @@ int mlimg_plan_add_blob(struct mlimg_plan *plan, const void *data, size_t size, 
 	*ret_blob = (uint32_t)plan->n_blobs;
 	plan->blobs[plan->n_blobs++] = blob;
 	return 0;
-}
-
-/* A line of a manifest ends with a newline, the last piece of it; here a field ends with a NUL. */
-struct held {
-	mlimg_sink *sink;
-	void *ctx;
-};
-
-static void put_held(void *ctx, const char *data, size_t size)
-{
-	const struct held *held = ctx;
-	bool is_last = size > 0 && data[size - 1] == '\n';
-
-	if (size > is_last)
-		held->sink(held->ctx, data, size - is_last);
-}
-
-static void put_op(const struct mlimg_plan_op *op, mlimg_sink *sink, void *ctx)
-{
-	struct held held = {sink, ctx};
-	char text[16] = {(char)op->verb, ' '};
-
-	sink(ctx, text, 2);
-	sink(ctx, op->path, strlen(op->path) + 1);
-	if (op->verb == MLIMG_PLAN_PUT)
-		sink(ctx, text, (size_t)snprintf(text, sizeof(text), " %" PRIu32, op->blob) + 1);
-	if (!op->entry)
-		return;
-	sink(ctx, " ", 1);
-	mlimg_manifest_put_entry(op->entry, put_held, &held);
-	sink(ctx, "", 1);
-}
-
-static void put_blob(const struct mlimg_plan_blob *blob, mlimg_sink *sink, void *ctx)
-{
-	char line[32 + MLIMG_SHA256_HEX_SIZE], hex[MLIMG_SHA256_HEX_SIZE];
-
-	mlimg_sha256_hex(blob->digest, hex);
-	sink(ctx, line, (size_t)snprintf(line, sizeof(line), "%zu %s\n", blob->size, hex));
-	if (blob->size)
-		sink(ctx, blob->data, blob->size);
-}
-
-void mlimg_plan_put(const struct mlimg_plan *plan, mlimg_sink *sink, void *ctx)
-{
-	char line[MLIMG_PLAN_LINE_MAX];
-
-	sink(ctx, line,
-		(size_t)snprintf(line, sizeof(line),
-			"mlimg reconcile 1 %" PRIu64 " %s %s %zu %zu\n", plan->generation,
-			plan->from, plan->to, plan->n_ops, plan->n_blobs));
-	for (size_t i = 0; i < plan->n_ops; i++)
-		put_op(&plan->ops[i], sink, ctx);
-	for (size_t i = 0; i < plan->n_blobs; i++)
-		put_blob(&plan->blobs[i], sink, ctx);
 }
 
 void mlimg_plan_done(struct mlimg_plan *plan)

@@ -3,17 +3,10 @@
  * @file plan.h
  * What a reconcile does to an upper: operations in the order in which they are done, and the
  * contents that they need. Nothing in here depends on the union driver: whoever carries it out
- * knows how whiteouts and opaque directories are written (whiteout.h, unionfs.h).
+ * knows how whiteouts and opaque directories are written (whiteout.h, unionfs.h). It is in memory
+ * only: a guest keeps the steps that it makes of a plan (guest-agent/change.h).
  *
- * Its text, for whoever keeps or shows a plan, and which a stranger may have written. No file of a
- * user layer has it: a guest keeps the steps that it makes of a plan (guest-agent/change.h). A
- * first line:
- *
- *     mlimg reconcile 1 GENERATION FROM TO OPERATIONS BLOBS
- *
- * The generation that the change leads to, the stack ids of the old and the new stack (64
- * hexadecimal digits), the numbers of operations and of blobs. Then the operations, each a letter
- * and fields, one space between them, and a NUL at the end of each field but the letter:
+ * Operations are called by a letter:
  *
  *     d PATH            drop: what is there goes to undo. Anything but a directory; a whiteout, too
  *     a PATH            set aside, with all that is below
@@ -37,19 +30,14 @@
  *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and
  *                       the upper lacks, and for those whose owner has moved. Never opaque
  *
- * PATH is relative to the upper, of raw bytes, and never the upper itself. ENTRY is a line of
- * manifest.h without the newline: no hard links; xattrs in trusted.overlay.* or user.overlay.* in
- * D's only. Its path is PATH, but for t and n: there it is the path that the thing has in the new
- * stack, which is where its contents are read. With t it is another one than PATH below a directory
- * that was renamed (overlayfs' redirect).
+ * PATH is relative to the upper, and never the upper itself. ENTRY has no hard links; xattrs in
+ * trusted.overlay.* or user.overlay.* in D's only. Its path is PATH, but for t and n: there it is
+ * the path that the thing has in the new stack, which is where its contents are read. With t it is
+ * another one than PATH below a directory that was renamed (overlayfs' redirect).
  *
- * Then the blobs, each a line "SIZE SHA256" (64 hexadecimal digits) and so many bytes. That ends
- * the file.
- *
- * The form is canonical: what is read and written again is the same bytes. Of the order only this
- * is relied on: operations on one path stand in the order in which they make sense, a directory's
- * `m` before and its `D` or `s` behind all that is in it. Of h, p, t, n and m there is at most one
- * for a path.
+ * Of the order only this is relied on: operations on one path stand in the order in which they make
+ * sense, a directory's `m` before and its `D` or `s` behind all that is in it. Of h, p, t, n and m
+ * there is at most one for a path.
  */
 #ifndef MLIMG_PLAN_H
 #define MLIMG_PLAN_H
@@ -58,12 +46,7 @@
 #include "libmlimg/boot.h"
 #include "libmlimg/manifest.h"
 
-#define MLIMG_PLAN_FILE "plan" /**< what messages call its text */
-#define MLIMG_PLAN_FILE_MAX \
-	(512u << 20)                /**< bytes that are read: a million operations take 250 MB */
-#define MLIMG_PLAN_LINE_MAX 256     /**< bytes of the first line, and more than it takes */
-#define MLIMG_PLAN_OPS_MAX 67108864 /**< operations: some for each entry of MLIMG_ENTRIES_MAX */
-#define MLIMG_PLAN_BLOBS_MAX 4096   /**< blobs */
+#define MLIMG_PLAN_BLOBS_MAX 4096          /**< blobs */
 #define MLIMG_PLAN_BLOB_MAX (64u << 20)    /**< bytes of one: MLIMG_RECORDS_SIZE_MAX */
 #define MLIMG_PLAN_NEW_SUFFIX ".mlimg-new" /**< in the names of what operation n puts */
 
@@ -137,21 +120,6 @@ int mlimg_plan_add(struct mlimg_plan *plan, enum mlimg_plan_verb verb, const cha
  * @return          0, -ENOMEM, -E2BIG when there are MLIMG_PLAN_BLOBS_MAX
  */
 int mlimg_plan_add_blob(struct mlimg_plan *plan, const void *data, size_t size, uint32_t *ret_blob,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
-
-/** Write the file. */
-void mlimg_plan_put(const struct mlimg_plan *plan, mlimg_sink *sink, void *ctx);
-
-/**
- * Read the file. Takes some three times its size meanwhile.
- *
- * @param text      its bytes
- * @param size      their number
- * @param ret_plan  mlimg_plan_done() it
- * @param err       "plan: operation N: ..."
- * @return          0, -EUCLEAN, -ENOMEM
- */
-int mlimg_plan_parse(const char *text, size_t size, struct mlimg_plan *ret_plan,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it holds; accepts a zeroed one. */

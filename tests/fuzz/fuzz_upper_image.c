@@ -2,13 +2,13 @@
 /*
  * A reconcile planned for a hostile user layer. The input is a list of changes to a sound image, as
  * of fuzz_ext4.c; the lowest bit of the third byte says which union driver wrote the upper. What is
- * planned is read back.
+ * planned is a plan.
  */
 #include "tests/lib/ext4-base.h"
 
 #include "libmlimg/le.h"
 #include "libmlimg/reconcile-plan.h"
-#include "libmlimg/text.h"
+#include "tests/lib/plan-text.h"
 #include "tools/upper-image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,14 +40,10 @@ static const char next_text[] = "#mtree\n" DIR_ENTRY(".") DIR_ENTRY("./etc") FIL
 
 static void check_plan(const struct mlimg_plan *plan)
 {
-	struct mlimg_text text = {.data = NULL};
-	struct mlimg_plan again;
+	size_t at;
 
-	mlimg_plan_put(plan, mlimg_text_put, &text);
-	if (text.has_failed || mlimg_plan_parse(text.data, text.size, &again, NULL) < 0)
+	if (plan_flaw(plan, &at))
 		abort();
-	mlimg_plan_done(&again);
-	free(text.data);
 }
 
 static int plan(struct mlimg_ext4 *fs, bool is_unionfs, struct mlimg_err *err)

@@ -20,6 +20,7 @@
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/text.h"
 #include "libmlimg/whiteout.h"
+#include "tests/lib/plan-text.h"
 #include "tests/lib/test.h"
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -339,23 +340,20 @@ static void put_entry(
 			(int)e->xattrs[i].size, (char *)e->xattrs[i].value);
 }
 
-/* As a reader sees it, which takes nothing that it should not. */
 static char *words_of(const struct mlimg_plan *plan)
 {
-	struct mlimg_text file = {.data = NULL}, words = {.data = NULL};
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct mlimg_plan read;
+	struct mlimg_text words = {.data = NULL};
+	size_t at;
+	const char *flaw = plan_flaw(plan, &at);
 
-	mlimg_plan_put(plan, mlimg_text_put, &file);
-	ASSERT_OK(mlimg_plan_parse(file.data, file.size, &read, &err), err);
+	if (flaw)
+		FAIL("'%c %s': %s", plan->ops[at].verb, plan->ops[at].path, flaw);
 	mlimg_text_put(&words, "", 0);
-	for (size_t i = 0; i < read.n_ops; i++) {
-		put(&words, "%s%c %s", i ? "; " : "", read.ops[i].verb, read.ops[i].path);
-		if (read.ops[i].entry)
-			put_entry(&words, &read, &read.ops[i]);
+	for (size_t i = 0; i < plan->n_ops; i++) {
+		put(&words, "%s%c %s", i ? "; " : "", plan->ops[i].verb, plan->ops[i].path);
+		if (plan->ops[i].entry)
+			put_entry(&words, plan, &plan->ops[i]);
 	}
-	mlimg_plan_done(&read);
-	free(file.data);
 	return words.data;
 }
 

@@ -7,6 +7,7 @@
 #define MODEL_DEPTH 4
 #include "tests/lib/disk-check.h"
 #include "tests/lib/model-unionfs.h"
+#include "tests/lib/plan-text.h"
 #include "tools/upper-image.h"
 
 /* --- an image --- */
@@ -15,7 +16,7 @@ static char *text_of_plan(const struct mlimg_plan *plan, size_t *ret_size)
 {
 	struct mlimg_text text = {0};
 
-	mlimg_plan_put(plan, mlimg_text_put, &text);
+	plan_text_put(plan, mlimg_text_put, &text);
 	ASSERT(!text.has_failed);
 	*ret_size = text.size;
 	return text.data;

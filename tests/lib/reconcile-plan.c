@@ -15,6 +15,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/reconcile-plan.h"
+#include "tests/lib/plan-text.h"
 #include "tools/upper-image.h"
 
 /* What is planned for: one of the two is used. */
@@ -63,7 +64,7 @@ static int write_plan(const struct mlimg_plan *plan, const char *path, struct ml
 
 	if (!f)
 		return mlimg_err_set(err, errno, "%s", path);
-	mlimg_plan_put(plan, put, f);
+	plan_text_put(plan, put, f);
 	return fflush(f) == 0 && !ferror(f) ? 0 : mlimg_err_set(err, EIO, "%s", path);
 }
 
