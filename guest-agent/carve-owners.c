@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "guest-agent/carve.h"
 #include "libmlimg/arena.h"
@@ -14,7 +15,7 @@
 #include "libmlimg/io.h"
 #include "libmlimg/manifest.h"
 
-#define SMALL_IDS 65536
+#define ACL_MAX 4096 /* bytes: more than ext4 keeps without the feature ea_inode */
 
 /* Directories that are still to be read, first come, first read. */
 struct queue {
@@ -24,12 +25,32 @@ struct queue {
 	size_t n_seen;
 };
 
-static void note(struct mlimg_carve_owners *carved, bool is_group, uint32_t id)
+static int note_acls(struct mlimg_owner_set *set, int dir_fd, const char *name)
 {
-	if (id >= SMALL_IDS)
-		carved->has_large = true;
-	else
-		carved->owners[(is_group * SMALL_IDS + id) / 8] |= (uint8_t)(1u << id % 8);
+	static const char *const names[] = {"system.posix_acl_access", "system.posix_acl_default"};
+	char path[64 + MLIMG_NAME_MAX];
+	uint8_t value[ACL_MAX];
+	int r = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%.255s", dir_fd, name);
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		ssize_t size = lgetxattr(path, names[i], value, sizeof(value));
+
+		if (size >= 0)
+			r = mlimg_owner_set_add_acl(set, value, (size_t)size);
+		else if (errno != ENODATA && errno != ENOTSUP)
+			r = -errno;
+	}
+	return r;
+}
+
+static int note(struct mlimg_owner_set *set, int dir_fd, const char *name, const struct stat *st)
+{
+	int r = mlimg_owner_set_add(set, false, st->st_uid);
+
+	if (r == 0)
+		r = mlimg_owner_set_add(set, true, st->st_gid);
+	return r < 0 || S_ISLNK(st->st_mode) ? r : note_acls(set, dir_fd, name);
 }
 
 static int push(struct queue *q, const char *dir, const char *name)
@@ -59,15 +80,13 @@ static int read_dir(
 	while (r == 0 && (errno = 0, e = readdir(dir))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		if (++q->n_seen > MLIMG_CARVE_OWNERS_MAX)
+		if (++q->n_seen > MLIMG_OWNER_SET_THINGS_MAX)
 			r = -E2BIG;
 		else if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			r = -errno;
-		if (r < 0)
-			break;
-		note(carved, false, st.st_uid);
-		note(carved, true, st.st_gid);
-		if (S_ISDIR(st.st_mode))
+		if (r == 0)
+			r = note(&carved->set, fd, e->d_name, &st);
+		if (r == 0 && S_ISDIR(st.st_mode))
 			r = push(q, path, e->d_name);
 	}
 	if (r == 0 && errno)
@@ -86,8 +105,7 @@ static int read_all(struct mlimg_carve_owners *carved, struct queue *q)
 	if (top_fd == -ENOENT)
 		return 0;
 	q->arena = mlimg_arena_new();
-	carved->owners = calloc(2, SMALL_IDS / 8);
-	if (top_fd < 0 || !q->arena || !carved->owners)
+	if (top_fd < 0 || !q->arena)
 		return top_fd < 0 ? top_fd : -ENOMEM;
 	r = push(q, "", "");
 	while (r == 0 && q->first < q->n)
@@ -101,18 +119,14 @@ int mlimg_carve_owners_has(struct mlimg_carve_owners *carved, bool is_group, uin
 		struct queue q = {.n = 0};
 
 		carved->is_read = true;
-		carved->is_cut = read_all(carved, &q) < 0;
+		carved->set.is_cut = read_all(carved, &q) < 0;
 		mlimg_arena_free(q.arena);
 		free(q.paths);
 	}
-	if (id < SMALL_IDS && carved->owners &&
-		carved->owners[(is_group * SMALL_IDS + id) / 8] & 1u << id % 8)
-		return 1;
-	return carved->is_cut || (id >= SMALL_IDS && carved->has_large) ? -1 : 0;
+	return mlimg_owner_set_has(&carved->set, is_group, id);
 }
 
 void mlimg_carve_owners_done(struct mlimg_carve_owners *carved)
 {
-	free(carved->owners);
-	carved->owners = NULL;
+	mlimg_owner_set_done(&carved->set);
 }

@@ -37,12 +37,36 @@ uint32_t mlimg_moved_id_of(const struct mlimg_moved_id *ids, size_t n, uint32_t 
 	return id;
 }
 
+bool mlimg_acl_is_name(const char *name)
+{
+	return strcmp(name, "system.posix_acl_access") == 0 ||
+		strcmp(name, "system.posix_acl_default") == 0;
+}
+
+static bool is_well_formed(const uint8_t *value, size_t size)
+{
+	return size >= ACL_HEADER_SIZE && (size - ACL_HEADER_SIZE) % ACL_ENTRY_SIZE == 0 &&
+		mlimg_get_le32(value) == ACL_VERSION;
+}
+
 static bool is_acl(const struct mlimg_xattr *x)
 {
-	return (strcmp(x->name, "system.posix_acl_access") == 0 ||
-		       strcmp(x->name, "system.posix_acl_default") == 0) &&
-		x->size >= ACL_HEADER_SIZE && (x->size - ACL_HEADER_SIZE) % ACL_ENTRY_SIZE == 0 &&
-		mlimg_get_le32(x->value) == ACL_VERSION;
+	return mlimg_acl_is_name(x->name) && is_well_formed(x->value, x->size);
+}
+
+int mlimg_acl_each(const uint8_t *value, size_t size, mlimg_acl_fn *fn, void *ctx)
+{
+	int r = 0;
+
+	if (!is_well_formed(value, size))
+		return 0;
+	for (size_t at = ACL_HEADER_SIZE; at < size && r == 0; at += ACL_ENTRY_SIZE) {
+		uint16_t tag = mlimg_get_le16(value + at);
+
+		if (tag == ACL_USER || tag == ACL_GROUP)
+			r = fn(tag == ACL_GROUP, mlimg_get_le32(value + at + 4), ctx);
+	}
+	return r;
 }
 
 /* @param to  where the value goes; may be @p from itself. @return whether it is another one then */

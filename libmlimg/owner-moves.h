@@ -48,4 +48,21 @@ bool mlimg_owner_moves_is_empty(const struct mlimg_owner_moves *moves);
 int mlimg_owner_moves_apply(const struct mlimg_owner_moves *moves, const struct mlimg_entry *entry,
 	struct mlimg_arena *arena, struct mlimg_entry *ret_entry) MLIMG_MUST_CHECK;
 
+/** @return whether it is the name of an xattr that is an ACL */
+bool mlimg_acl_is_name(const char *name);
+
+/** Told of a user or group. @return 0; anything else ends it */
+typedef int mlimg_acl_fn(bool is_group, uint32_t id, void *ctx);
+
+/**
+ * Tell of each user and group that an ACL names.
+ *
+ * @param value  as getxattr(2) returns it; one that is not well formed names nobody
+ * @param size   its bytes
+ * @param fn     told of each
+ * @param ctx    handed to @p fn
+ * @return       0, or what @p fn returned
+ */
+int mlimg_acl_each(const uint8_t *value, size_t size, mlimg_acl_fn *fn, void *ctx) MLIMG_MUST_CHECK;
+
 #endif

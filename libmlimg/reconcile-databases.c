@@ -101,21 +101,13 @@ static int read_accounts(const struct planning *p, enum mlimg_merge_side side,
 	return 0;
 }
 
-/* The system's accounts are asked for again and again. @return 0, -ENOMEM */
 static int note_owners(struct planning *p)
 {
-	p->owners = calloc(2, SMALL_IDS / 8);
-	if (!p->owners)
-		return no_memory(p, "etc/passwd");
-	for (size_t i = 1; i < p->upper->n_entries; i++) {
-		const struct mlimg_entry *e = &p->upper->entries[i];
+	int r = 0;
 
-		if (e->uid < SMALL_IDS)
-			p->owners[e->uid / 8] |= (uint8_t)(1u << e->uid % 8);
-		if (e->gid < SMALL_IDS)
-			p->owners[(SMALL_IDS + e->gid) / 8] |= (uint8_t)(1u << e->gid % 8);
-	}
-	return 0;
+	for (size_t i = 1; i < p->upper->n_entries && r == 0; i++)
+		r = mlimg_owner_set_add_entry(&p->owners, &p->upper->entries[i]);
+	return r < 0 ? no_memory(p, "etc/passwd") : 0;
 }
 
 static int owns_outside(const struct planning *p, bool is_group, uint32_t id)
@@ -131,12 +123,11 @@ static bool is_fixed(void *ctx, bool is_group, uint32_t id)
 static bool is_used(void *ctx, bool is_group, uint32_t id)
 {
 	const struct planning *p = ctx;
+	int has = mlimg_owner_set_has(&p->owners, is_group, id);
 
-	if (owns_outside(p, is_group, id) > 0)
+	if (has > 0 || owns_outside(p, is_group, id) > 0)
 		return true;
-	if (id < SMALL_IDS)
-		return p->owners[(is_group * SMALL_IDS + id) / 8] & 1u << id % 8;
-	for (size_t i = 1; i < p->upper->n_entries; i++)
+	for (size_t i = 1; i < p->upper->n_entries && has < 0; i++)
 		if ((is_group ? p->upper->entries[i].gid : p->upper->entries[i].uid) == id)
 			return true;
 	return false;

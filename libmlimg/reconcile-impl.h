@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "libmlimg/accounts.h"
+#include "libmlimg/owner-set.h"
 #include "libmlimg/reconcile-plan.h"
 
 /** What has become of an entry of the upper, or-ed. */
@@ -18,8 +19,6 @@ enum fate {
 	FATE_CLOSED =
 		4, /**< a directory that stays, and shows nothing of the stack at its own path */
 };
-
-#define SMALL_IDS 65536u /**< system users have lower numbers */
 
 /** A change of attributes that waits for what becomes of the file's other names. */
 struct linked {
@@ -49,10 +48,10 @@ struct planning {
 	size_t n_linked, linked_room;
 	struct renamed *renamed; /**< those that stay, in the order of @p from */
 	size_t n_renamed;
-	size_t texts_size; /**< bytes of texts merged by lines */
-	uint8_t *
-		owners; /**< bits of SMALL_IDS users, then of groups, that own something; or NULL */
-	bool has_failed; /**< there was no memory where nothing could be returned */
+	bool has_redirects;            /**< the upper has some, whether or not they stay */
+	size_t texts_size;             /**< bytes of texts merged by lines */
+	struct mlimg_owner_set owners; /**< who owns something in @p upper */
+	bool has_failed;               /**< there was no memory where nothing could be returned */
 	struct mlimg_err *err;
 };
 

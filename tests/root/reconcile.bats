@@ -173,3 +173,42 @@ shows_once() {
 	same "what was done" rolled-back "$(jq -r .reconcile.done run/boot.json)"
 	shows_once v1
 }
+
+@test "numbers that things in carve-outs have stay, in an image too" {
+	local way
+	echo d:x:105:105::/:/bin/false >v1/etc/passwd
+	printf '%s\n' d:x:106:105::/:/bin/false n:x:105:105::/:/bin/false >v2/etc/passwd
+	echo more | tee v1/var/data/n >v2/var/data/n
+	chown 105 v1/var/data/d v2/var/data/n
+	chown 106 v2/var/data/d
+	treelist v1 >base
+	treelist v2 >next
+	for way in none owner acl; do
+		rm -rf user && mkdir -p user/upper user/carve-outs/srv
+		: >user/carve-outs/srv/file
+		{
+			echo 'mkdir /carve-outs' && echo 'mkdir /carve-outs/srv' && echo 'write v1/var/data/n /carve-outs/srv/file'
+		} >script
+		case $way in
+			none) ;;
+			owner)
+				chown 105 user/carve-outs/srv/file
+				echo 'set_inode_field /carve-outs/srv/file uid 105' >>script
+				;;
+			acl)
+				setfacl -m u:105:r user/carve-outs/srv/file
+				getfattr --only-values -n system.posix_acl_access user/carve-outs/srv/file >acl
+				echo 'ea_set -f acl /carve-outs/srv/file system.posix_acl_access' >>script
+				;;
+		esac
+		works reconcile-plan -t v1 -T v2 -o plan base next user/upper
+		works handmade-layer -k user -d script user/upper user.img
+		works reconcile-plan -t v1 -T v2 -o image-plan base next user.img
+		cmp plan image-plan
+		if [ $way = none ]; then
+			same "plan, $way" "" "$(tr '\0' '\n' <plan | grep '^[a-zA-Z] ' || :)"
+		else
+			same "plan, $way" "m etc p etc/passwd m var m var/data t var/data/d t var/data/n" "$(tr '\0' '\n' <plan | grep '^[a-zA-Z] ' | xargs)"
+		fi
+	done
+}
