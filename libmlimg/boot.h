@@ -116,14 +116,16 @@
  *       "databases": [ { "path": "etc/passwd", "name": "alice",
  *                        "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
  *       "entries": [ { "path": "etc/hosts", "verdict": "conflict", "class": "config",
- *                      "done": "beside", "at": "etc/hosts.mlimg-new", "why": "..." }, ... ],
+ *                      "done": "beside", "at": "etc/hosts.mlimg-new", "from": "etc/was",
+ *                      "why": "..." }, ... ],
  *       "truncated": false }
  *
  * Verdict "keep" is counted but not listed, unless something was done. Paths are relative to the
  * root and escaped as in manifests (manifest.h), since names need not be UTF-8. "class"
  * (path-class.h) and "done" (report.h) are there when the upper was brought into agreement, not
  * only compared; "at" when something was set aside (then below the user layer's /mlimg) or put
- * beside; "rebuild" when caches were dropped; "databases" when merging accounts or packages has
+ * beside; "from" with a directory that was renamed and is aside now, where it had been in the
+ * layers; "rebuild" when caches were dropped; "databases" when merging accounts or packages has
  * something to tell (notes.h). See report.h.
  */
 #ifndef MLIMG_BOOT_H

@@ -214,9 +214,9 @@ static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_s
 	if (plan_is_type_change(&d) && plan_covers_renamed(p, d.m.entry->path, own)) {
 		d.why = PLAN_COVERS_WHY;
 	} else if (plan_is_type_change(&d)) {
-		plan_skip_below(p, at, d.m.entry->path);
 		plan_tell(p, &d.m, verdict, MLIMG_DONE_ASIDE, NULL);
-		return plan_put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
+		r = plan_put_op(p, MLIMG_PLAN_SET_ASIDE, d.m.entry->path, NULL, 0);
+		return r < 0 ? r : plan_tell_renamed_aside(p, &d, at);
 	}
 	if (d.is_joined || d.is_closed)
 		r = plan_put_op(p, d.is_joined ? MLIMG_PLAN_JOIN : MLIMG_PLAN_CLOSE,

@@ -70,6 +70,8 @@ struct mine {
 	const char *why; /**< what is told with it unless something else is; or NULL */
 	/** where the new stack's file lies beside it, so that it is told as that; or NULL */
 	const char *beside;
+	/** a directory that is set aside: where in the layers it was renamed from; or NULL */
+	const char *renamed_from;
 };
 
 /** Why something that is protected stays. */
@@ -150,6 +152,16 @@ int plan_renamed_find(struct planning *p) MLIMG_MUST_CHECK;
  * @return       whether it has to stay
  */
 bool plan_covers_renamed(const struct planning *p, const char *path, const char *lower);
+
+/**
+ * Pass over what is in a directory that is set aside, and tell of what was renamed into it.
+ *
+ * @param p   the planning
+ * @param d   the directory
+ * @param at  the first entry in it; becomes the first one behind it
+ * @return    0, -ENOMEM
+ */
+int plan_tell_renamed_aside(struct planning *p, const struct dir *d, size_t *at) MLIMG_MUST_CHECK;
 
 /** @return whether a directory of the layers that lies at @p lower shows elsewhere */
 bool plan_is_renamed_from(const struct planning *p, const char *lower);

@@ -94,6 +94,7 @@ void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verd
 		.class = m->class,
 		.done = m->beside ? MLIMG_DONE_BESIDE : done,
 		.at = m->beside,
+		.from = m->renamed_from,
 		.generation = p->in->generation,
 		.why = why ? why : m->why};
 

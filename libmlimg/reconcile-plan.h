@@ -50,7 +50,9 @@
  * beneath its parent; what is below it lies below that. Beneath what is in an opaque directory
  * there is nothing. When the place that a redirect names is no directory in the new stack, what
  * showed through it is gone, and that is told (conflict); so is a directory which the new stack
- * puts where the renamed one lies. Class and owner are always those of the path that the user sees.
+ * puts where the renamed one lies. One in a directory that is set aside goes with it, with what the
+ * user has written in it; what it showed of the layers does not, and that is told (conflict). Class
+ * and owner are always those of the path that the user sees.
  *
  * What hides from the user the place from which a directory was renamed stays, whatever its class
  * and verdict, as long as the renamed directory does: whiteouts, files, opaque directories, and

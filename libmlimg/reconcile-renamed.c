@@ -63,11 +63,23 @@ bool plan_is_renamed_from(const struct planning *p, const char *lower)
 struct scan {
 	struct planning *p;
 	bool is_first; /* nothing is set aside */
+	bool is_told;  /* all of it is set aside, and they are told */
 	struct renamed *found;
 	size_t n, room;
 };
 
 static int scan_within(struct scan *s, size_t *at, const struct place *place);
+
+/*
+ * What it has of the user's is in aside with all that it was in. What it showed of the layers is
+ * not; and in the place from which it was renamed a whiteout may hide that.
+ */
+static void tell_aside(struct planning *p, struct dir *d)
+{
+	d->m.renamed_from = d->m.lower;
+	plan_tell(p, &d->m, MLIMG_CONFLICT, MLIMG_DONE_ASIDE,
+		"what it showed of the system is not in there");
+}
 
 static int scan_dir(struct scan *s, size_t *at, const char *own)
 {
@@ -79,12 +91,14 @@ static int scan_dir(struct scan *s, size_t *at, const char *own)
 	if (r < 0)
 		return r;
 	++*at;
-	if (!s->is_first && plan_is_type_change(&d) &&
+	if (!s->is_first && !s->is_told && plan_is_type_change(&d) &&
 		!plan_covers_renamed(p, d.m.entry->path, own)) {
 		plan_skip_below(p, at, d.m.entry->path);
 		return 0;
 	}
-	if (d.is_renamed && d.m.lower) {
+	if (s->is_told && d.is_renamed && d.m.lower) {
+		tell_aside(p, &d);
+	} else if (d.is_renamed && d.m.lower) {
 		if (mlimg_buffer_reserve(&s->found, &s->room, (s->n + 1) * sizeof(*s->found)) < 0)
 			return no_memory(p, d.m.entry->path);
 		s->found[s->n++] = (struct renamed){d.m.lower, d.m.entry->path};
@@ -136,7 +150,8 @@ int plan_renamed_find(struct planning *p)
 	size_t before;
 	int r = 0;
 
-	if (!has_redirects(p))
+	p->has_redirects = has_redirects(p);
+	if (!p->has_redirects)
 		return 0;
 	for (unsigned round = 0; r == 0 && round < ROUNDS_MAX; round++) {
 		struct scan s = {.p = p, .is_first = round == 0};
@@ -152,5 +167,16 @@ int plan_renamed_find(struct planning *p)
 		if (round > 0 && s.n >= before)
 			break;
 	}
+	return r;
+}
+
+int plan_tell_renamed_aside(struct planning *p, const struct dir *d, size_t *at)
+{
+	struct scan s = {.p = p, .is_told = true};
+	struct place place = plan_place_of(d);
+	int r = p->has_redirects ? scan_within(&s, at, &place) : 0;
+
+	if (r == 0)
+		plan_skip_below(p, at, d->m.entry->path);
 	return r;
 }

@@ -94,6 +94,10 @@ static void put_line(struct mlimg_report *report, const struct mlimg_report_entr
 		fputs("  the new one: /", f);
 		put_plain(f, entry->at);
 	}
+	if (entry->from) {
+		fputs("  renamed from: /", f);
+		put_plain(f, entry->from);
+	}
 	if (entry->why)
 		fprintf(f, "  (%s)", entry->why);
 	putc('\n', f);
@@ -118,6 +122,11 @@ void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_repo
 	} else if (entry->done == MLIMG_DONE_BESIDE) {
 		fputs(", \"at\": \"", f);
 		put_path(f, entry->at);
+		putc('"', f);
+	}
+	if (entry->from) {
+		fputs(", \"from\": \"", f);
+		put_path(f, entry->from);
 		putc('"', f);
 	}
 	if (entry->why)

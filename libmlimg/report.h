@@ -45,6 +45,7 @@ struct mlimg_report_entry {
 	enum mlimg_done done;
 	uint64_t generation; /**< that the change leads to: names the place of what is set aside */
 	const char *at;      /**< beside: the path of the new file */
+	const char *from;    /**< a renamed directory: where it was in the layers; or NULL */
 	const char *
 		why; /**< more than verdict and class say, in a few words without quotes; or NULL */
 };

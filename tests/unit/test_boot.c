@@ -287,8 +287,10 @@ TEST(reports_of_what_is_done)
 {
 	mlimg_cleanup(mlimg_report_done) struct mlimg_report report;
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct mlimg_report_entry e = {
-		"etc/a b", MLIMG_KEEP, MLIMG_CLASS_CONFIG, MLIMG_DONE_NOTHING, 2, NULL, NULL};
+	struct mlimg_report_entry e = {.path = "etc/a b",
+		.verdict = MLIMG_KEEP,
+		.class = MLIMG_CLASS_CONFIG,
+		.generation = 2};
 
 	ASSERT_OK(mlimg_report_init(&report, &err), err);
 	mlimg_report_add_entry(&report, &e);
@@ -300,6 +302,7 @@ TEST(reports_of_what_is_done)
 	mlimg_report_add_entry(&report, &e);
 	e.done = MLIMG_DONE_ASIDE;
 	e.class = MLIMG_CLASS_OWNED;
+	e.from = "usr/\"b";
 	e.why = "because of this";
 	mlimg_report_add_entry(&report, &e);
 	ASSERT_OK(mlimg_notes_add(&report.notes, MLIMG_NOTE_BROKEN, "etc/passwd", "\"\\\xff",
@@ -321,7 +324,7 @@ TEST(reports_of_what_is_done)
 		"\"at\":\"etc/a\\\\040b.mlimg-new.1\"},"
 		"{\"path\":\"etc/"
 		"a\\\\040b\",\"verdict\":\"conflict\",\"class\":\"owned\",\"done\":\"aside\","
-		"\"at\":\"aside/2/etc/a\\\\040b\",\"why\":\"because of "
+		"\"at\":\"aside/2/etc/a\\\\040b\",\"from\":\"usr/\\\"b\",\"why\":\"because of "
 		"this\"}],\"truncated\":false}");
 	ASSERT_EQ(report.counts[MLIMG_KEEP], 2);
 	ASSERT_EQ(report.done[MLIMG_DONE_NOTHING], 1);

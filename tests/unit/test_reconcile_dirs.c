@@ -124,6 +124,22 @@ TEST(places_of_renamed_directories_that_nothing_hides_any_more)
 	check("a/x=A", "a/x=A", "b=r:/a c=r:/a", "h a", NULL);
 }
 
+TEST(renamed_directories_in_one_that_is_set_aside)
+{
+	static const char base[] = "usr/a/x/y=A usr/c/q=C", next[] = "usr/a=B usr/c/q=C";
+
+	check(base, next, "usr/a/z=r:x usr/a/z/own=D", "a usr/a; D usr=d",
+		"{\"path\": \"usr/a/z\", \"verdict\": \"conflict\", \"class\": \"owned\", "
+		"\"done\": \"aside\", \"at\": \"aside/2/usr/a/z\", \"from\": \"usr/a/x\", "
+		"\"why\": \"what it showed of the system is not in there\"}");
+	check(base, next, "usr/c=W usr/a/d/z=r:/usr/c", "a usr/a", "\"from\": \"usr/c\"");
+	/* One in another; what is opaque shows nothing, and a name that is none neither. */
+	check(base, next, "usr/a/z=r:x usr/a/z/w=r:v", "a usr/a; D usr=d",
+		"\"from\": \"usr/a/x/v\"");
+	check(base, next, "usr/a=o usr/a/z=r:x", "a usr/a; D usr=d",
+		TOLD("type-change", "owned", "aside") ", \"at\": \"aside/2/usr/a\"}");
+}
+
 /* Where nothing but the user's own directory is, which overlayfs has not marked. */
 TEST(a_directory_made_in_the_place_of_a_renamed_one_becomes_opaque)
 {
