@@ -41,7 +41,7 @@ on() {
 	cp -r "$DIR/layer-$1" "$RUN/layers/0"
 	ln -s "$DIR/$1" "$RUN/layers/0/rootfs"
 	# shellcheck disable=SC2016 # for the shell that is limited
-	works sh -c 'ulimit -v $1; shift; exec "$@"' sh "${memory:-300000}" mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT"
+	works sh -c 'ulimit -v $1; shift; exec "$@"' sh "${memory:-300000}" peak "$DIR/cost" mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT"
 	works mlimg-agent commit --root "$RUN"
 }
 
@@ -178,7 +178,7 @@ not compared, and kept: 28 more' "$(boot '.notes[]')"
 }
 
 @test "as many entries as MLIMG_HOSTILE_ENTRIES says" {
-	local third=$((${MLIMG_HOSTILE_ENTRIES:-9999} / 3)) memory listed
+	local third=$((${MLIMG_HOSTILE_ENTRIES:-20000} / 3)) memory listed there
 	user_layer
 	memory=$((300000 + third * 6))
 	# A third stale, a third whiteouts of what is gone, a third to be set aside. A report lists 100,000.
@@ -191,6 +191,7 @@ not compared, and kept: 28 more' "$(boot '.notes[]')"
 	seq -f "$UPPER/usr/share/many/aside-%.0f" $third | xargs -n 2000 chmod 600
 	rm -r v2/usr/share/many
 	on v2
+	there=$(cat cost)
 	same "done" "$((third * 2 + 3)) dropped, $third aside" "$(boot '"\(.reconcile.dropped) dropped, \(.reconcile.aside) aside"')"
 	listed=$((third * 3 + 3))
 	same "listed, and the rest counted" "$((listed > 100000 ? 100000 : listed)) $([ $listed -gt 100000 ] && echo true || echo false)" "$(jq -r '"\(.entries | length) \(.truncated)"' "$RUN/user/mlimg/reports/2.json")"
@@ -199,4 +200,6 @@ not compared, and kept: 28 more' "$(boot '.notes[]')"
 	on v1
 	same "done" rolled-back "$(boot .reconcile.done)"
 	same "upper" $((third * 3)) "$(find "$UPPER/usr/share/many" -mindepth 1 | wc -l)"
+	mkdir -p "$MLIMG_BUILD/test-results"
+	echo "$((third * 3)) entries, a third dropped, a third whiteouts of nothing, a third set aside: there $there, back $(cat cost)" >"$MLIMG_BUILD/test-results/hostile"
 }
