@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "guest-agent/change-since-impl.h"
+#include "guest-agent/file-flags.h"
 #include "guest-agent/lowers.h"
 #include "guest-agent/rebuild.h"
 #include "libmlimg/cleanup.h"
@@ -223,11 +224,14 @@ static void pass_over(const char *path, int error, bool was_visited, void *ctx)
 static int load_upper(struct since *s)
 {
 	struct mlimg_upper_dir upper;
+	size_t n;
+	int r;
 
 	mlimg_upper_dir_init(&upper, s->c->upper_fd, s->c->is_unionfs);
 	if (s->c->call->upper_memory_max)
 		upper.memory_max = s->c->call->upper_memory_max;
-	return upper.source.load(&upper.source, pass_over, NULL, &s->upper, s->err);
+	r = upper.source.load(&upper.source, pass_over, NULL, &s->upper, s->err);
+	return r < 0 ? r : mlimg_file_flags_lift(s->c->upper_fd, s->upper, &n, s->err);
 }
 
 static int open_dirs(struct since *s)

@@ -13,6 +13,7 @@
 #include "guest-agent/carve-owners.h"
 #include "guest-agent/change-stage.h"
 #include "guest-agent/classes.h"
+#include "guest-agent/file-flags.h"
 #include "guest-agent/hook.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
@@ -30,6 +31,9 @@ struct reading {
 	struct mlimg_base_texts texts;
 	struct mlimg_path_classes *classes; /* with what is declared, once there is a plan */
 	struct mlimg_upper_list had;        /* what the upper has */
+	int upper_fd, lifted;               /* lifted: of the flags of its files, 0 or -errno */
+	struct mlimg_err lifted_err;
+	struct mlimg_boot *boot;
 };
 
 /* --- what the planner reads --- */
@@ -97,9 +101,19 @@ static void skip(const char *path, int error, bool was_visited, void *ctx)
 	mlimg_skipped_add(ctx, path, error);
 }
 
-static int note_paths(const struct mlimg_manifest *upper, void *ctx)
+/* What is decided on is what the upper is then. */
+static int prepare_upper(const struct mlimg_manifest *upper, void *ctx)
 {
-	return mlimg_upper_list_add_all(ctx, upper);
+	struct reading *reading = ctx;
+	size_t n = 0;
+
+	reading->lifted = mlimg_file_flags_lift(reading->upper_fd, upper, &n, &reading->lifted_err);
+	if (n)
+		mlimg_boot_note(reading->boot,
+			"%zu files or directories that were immutable or append-only for the file "
+			"system are so for overlayfs now",
+			n);
+	return mlimg_upper_list_add_all(&reading->had, upper);
 }
 
 static int owns_outside(void *ctx, bool is_group, uint32_t id)
@@ -127,8 +141,8 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
 		.reads_classes = true,
 		.left_out = mlimg_classes_left_out,
 		.left_out_ctx = r->boot,
-		.loaded = r->is_dry ? NULL : note_paths,
-		.loaded_ctx = &reading->had,
+		.loaded = r->is_dry ? NULL : prepare_upper,
+		.loaded_ctx = reading,
 		.generation = r->boot->generation,
 		.from = r->old->stack.stack_id,
 		.to = r->boot->stack.stack_id,
@@ -144,6 +158,8 @@ static int plan(struct mlimg_reconciling *r, const struct mlimg_manifest *base,
 		.skip = skip,
 		.skip_ctx = &skipped};
 
+	reading->upper_fd = upper_fd;
+	reading->boot = r->boot;
 	mlimg_upper_dir_init(&upper, upper_fd, r->is_unionfs);
 	upper.memory_max = r->upper_memory_max;
 	ret = mlimg_reconcile_plan(&input, report, ret_plan, err);
@@ -208,8 +224,12 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 	struct mlimg_err *err)
 {
 	struct mlimg_change_call call = {.user_fd = r->user->fd, .had = &reading->had};
-	int ret = make_ready(r, next, reading, report, plan, &call, err);
+	int ret = reading->lifted;
 
+	if (ret < 0)
+		*err = reading->lifted_err;
+	else
+		ret = make_ready(r, next, reading, report, plan, &call, err);
 	/* What an earlier change keeps to be taken back gives its room to this one. */
 	if (mlimg_is_no_room(ret)) {
 		unmake(r);

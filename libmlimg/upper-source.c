@@ -27,8 +27,8 @@ static int load_dir(struct mlimg_upper_source *source, mlimg_walk_skip_fn *skip,
 {
 	const struct mlimg_upper_dir *dir = dir_of(source);
 	struct mlimg_manifest *m;
-	int r = mlimg_walk_manifest_lenient(
-		dir->fd, MLIMG_WALK_ONE_FS, false, dir->memory_max, skip, ctx, &m, err);
+	int r = mlimg_walk_manifest_lenient(dir->fd, MLIMG_WALK_ONE_FS | MLIMG_WALK_FLAGS, false,
+		dir->memory_max, skip, ctx, &m, err);
 
 	if (r < 0)
 		return r;
@@ -113,27 +113,6 @@ static int take_markers(struct conversion *c)
 	return 0;
 }
 
-static int make_opaque(struct mlimg_arena *arena, struct mlimg_entry *entry)
-{
-	static uint8_t yes[] = "y";
-	struct mlimg_xattr *xattrs =
-		mlimg_arena_alloc(arena, (entry->n_xattrs + 1) * sizeof(*xattrs));
-	uint32_t n = 0;
-
-	if (!xattrs)
-		return -ENOMEM;
-	while (n < entry->n_xattrs && strcmp(entry->xattrs[n].name, MLIMG_XATTR_OPAQUE) < 0)
-		n++;
-	if (n)
-		memcpy(xattrs, entry->xattrs, n * sizeof(*xattrs));
-	if (entry->n_xattrs > n)
-		memcpy(xattrs + n + 1, entry->xattrs + n, (entry->n_xattrs - n) * sizeof(*xattrs));
-	xattrs[n] = (struct mlimg_xattr){(char *)MLIMG_XATTR_OPAQUE, yes, 1};
-	entry->xattrs = xattrs;
-	entry->n_xattrs++;
-	return 0;
-}
-
 /*
  * The place of a marker beside which the branch has nothing. @param file what the branch had last
  * that is no directory; or NULL
@@ -169,7 +148,7 @@ static int put_all(struct conversion *c)
 		if (order < 0 && !is_void)
 			put_whiteout(c, c->hidden[k], file);
 		if (order == 0 && !is_void && e->type == MLIMG_DIR &&
-			make_opaque(c->from->arena, e) < 0)
+			mlimg_entry_mark(c->from->arena, e, MLIMG_XATTR_OPAQUE, "y") < 0)
 			return -ENOMEM;
 		if (order >= 0) {
 			c->to[c->n_to++] = *e;

@@ -11,7 +11,8 @@
  * beside which the branch has a directory makes it opaque; one beside or above which it has
  * anything else, or that is below what another one hides, says nothing; any other is a whiteout.
  * Its directory need not be there: with unionfs-fuse a whiteout may be in a directory that the
- * upper lacks.
+ * upper lacks. What a flag of the file system makes immutable or append-only has overlayfs' mark of
+ * that (mlimg_entry_mark_flags()).
  */
 #ifndef MLIMG_UPPER_SOURCE_H
 #define MLIMG_UPPER_SOURCE_H

@@ -10,6 +10,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/walk-xattr.h"
+#include "libmlimg/whiteout.h"
 
 /* One inode that has several names, perhaps some of them outside the tree. */
 struct inode {
@@ -25,7 +26,7 @@ struct building {
 	size_t n_inodes, inodes_room;
 	uint32_t *table; /* open addressing; index into inodes plus 1, 0 is free */
 	size_t table_size;
-	bool has_digests;
+	bool has_digests, has_flags;
 	size_t memory_max; /* 0: no limits */
 	mlimg_walk_skip_fn *skip;
 	void *skip_ctx;
@@ -167,6 +168,21 @@ static int check_bounds(struct building *b, const struct mlimg_entry *e, struct 
 	return 1;
 }
 
+/* @return 0, -ENOMEM. What cannot be asked has none */
+static int read_flags(
+	const struct building *b, struct mlimg_entry *entry, const struct mlimg_walk_at *at)
+{
+	struct statx st;
+
+	if (!b->has_flags || at->parent_fd < 0 ||
+		(entry->type != MLIMG_FILE && entry->type != MLIMG_DIR) ||
+		statx(at->parent_fd, at->name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &st) <
+			0)
+		return 0;
+	return mlimg_entry_mark_flags(b->m->arena, entry, st.stx_attributes & STATX_ATTR_APPEND,
+		st.stx_attributes & STATX_ATTR_IMMUTABLE);
+}
+
 static int add(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, void *ctx,
 	struct mlimg_err *err)
 {
@@ -180,6 +196,8 @@ static int add(const struct mlimg_entry *seen, const struct mlimg_walk_at *at, v
 		return mlimg_err_set(err, E2BIG, "more than %d entries", MLIMG_ENTRIES_MAX);
 	entry = mlimg_manifest_add(b->m, seen);
 	if (!entry)
+		return mlimg_err_set(err, ENOMEM, "read a tree");
+	if (read_flags(b, entry, at) < 0)
 		return mlimg_err_set(err, ENOMEM, "read a tree");
 	if (entry->type != MLIMG_DIR && at->st->st_nlink > 1 && count_name(b, entry, at->st) < 0)
 		return mlimg_err_set(err, ENOMEM, "read a tree");
@@ -224,6 +242,7 @@ int mlimg_walk_manifest_lenient(int root_fd, unsigned flags, bool has_digests, s
 {
 	struct building b = {.m = mlimg_manifest_new(),
 		.has_digests = has_digests,
+		.has_flags = flags & MLIMG_WALK_FLAGS,
 		.memory_max = memory_max,
 		.skip = skip_fn,
 		.skip_ctx = ctx};

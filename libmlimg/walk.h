@@ -62,6 +62,11 @@ enum mlimg_walk_flags {
 	 * or gone meanwhile.
 	 */
 	MLIMG_WALK_AT_REST = 16,
+	/**
+	 * mlimg_walk_manifest(): mark files and directories that are immutable or append-only
+	 * (mlimg_entry_mark_flags())
+	 */
+	MLIMG_WALK_FLAGS = 32,
 };
 
 #define MLIMG_WALK_MEMORY_MAX \

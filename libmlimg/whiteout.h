@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "libmlimg/arena.h"
 #include "libmlimg/manifest.h"
 
 #define MLIMG_XATTR_OVERLAY "trusted.overlay."   /**< prefix of overlayfs' own xattrs */
@@ -45,5 +46,32 @@ bool mlimg_xattr_is_overlay(const char *name);
 
 /** @return the xattr @p name of @p entry, or NULL */
 const struct mlimg_xattr *mlimg_entry_xattr(const struct mlimg_entry *entry, const char *name);
+
+/**
+ * Give an entry an xattr, unless it has it.
+ *
+ * @param arena  for its list of xattrs
+ * @param entry  changed; its xattrs stay in order
+ * @param name   not copied
+ * @param value  text, without the NUL; not copied
+ * @return       0, -ENOMEM
+ */
+int mlimg_entry_mark(struct mlimg_arena *arena, struct mlimg_entry *entry, const char *name,
+	const char *value) MLIMG_MUST_CHECK;
+
+/**
+ * Mark an entry that is immutable or append-only by a flag of its file system (chattr(1)) as
+ * overlayfs does, which keeps the flags of what lies in it in an xattr: kernels before 5.15 did
+ * not, and whoever has mounted the upper by itself can set them. With the flags nothing can be
+ * renamed or changed there.
+ *
+ * @param arena          see mlimg_entry_mark()
+ * @param entry          changed
+ * @param is_append      it is append-only
+ * @param is_immutable   it is immutable
+ * @return               0, -ENOMEM
+ */
+int mlimg_entry_mark_flags(struct mlimg_arena *arena, struct mlimg_entry *entry, bool is_append,
+	bool is_immutable) MLIMG_MUST_CHECK;
 
 #endif

@@ -2,8 +2,10 @@
 #include "tools/upper-image.h"
 
 #include <errno.h>
+#include <ext2fs/ext2_fs.h>
 #include <stddef.h>
 
+#include "libmlimg/whiteout.h"
 #include "tools/user-pending.h"
 
 struct building {
@@ -17,16 +19,20 @@ static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *i
 	struct mlimg_err *err)
 {
 	struct building *b = ctx;
-	struct mlimg_entry e = *entry;
+	struct mlimg_entry e = *entry, *added;
 
 	if (mlimg_manifest_memory(b->m) > b->image->memory_max)
 		return mlimg_err_refuse(err, "%s: names and attributes of more than %zu MiB",
 			mlimg_ext4_name(b->image->fs), b->image->memory_max >> 20);
 	if (e.nlink == 0)
 		e.nlink = 1;
-	return mlimg_manifest_add(b->m, &e)
-		? 0
-		: mlimg_err_set(err, ENOMEM, "%s", mlimg_ext4_name(b->image->fs));
+	added = mlimg_manifest_add(b->m, &e);
+	if (!added ||
+		((e.type == MLIMG_FILE || (e.type == MLIMG_DIR && *e.path)) &&
+			mlimg_entry_mark_flags(b->m->arena, added, inode->flags & EXT2_APPEND_FL,
+				inode->flags & EXT2_IMMUTABLE_FL) < 0))
+		return mlimg_err_set(err, ENOMEM, "%s", mlimg_ext4_name(b->image->fs));
+	return 0;
 }
 
 static void skip_one(const char *path, int error, bool was_visited, void *ctx)

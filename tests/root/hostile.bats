@@ -203,3 +203,47 @@ not compared, and kept: 28 more' "$(boot '.notes[]')"
 	mkdir -p "$MLIMG_BUILD/test-results"
 	echo "$((third * 3)) entries, a third dropped, a third whiteouts of nothing, a third set aside: there $there, back $(cat cost)" >"$MLIMG_BUILD/test-results/hostile"
 }
+
+# merged VERSION COMMANDS: what a user does in the merged tree.
+merged() {
+	mkdir -p m
+	unshare -m sh -euc "mount -t overlay overlay -o lowerdir=$DIR/$1,upperdir=$UPPER,workdir=$RUN/user/work,redirect_dir=on,index=off,metacopy=off m; cd m; $2"
+}
+
+# attempts: what the user can and cannot change on the new system.
+attempts() {
+	# shellcheck disable=SC2016 # for that shell
+	merged v2 'for i in etc/marked etc/real usr/real/more; do ! echo x 2>/dev/null >$i || echo $i; done
+		echo x >>var/log/more; ! rm 2>/dev/null var/log/more || echo var/log/more'
+}
+
+@test "what is immutable or append-only stays so, by overlayfs mark or by a flag of the file system" {
+	local i before
+	mkdir -p v1/{usr/real,var/log} v2/{usr/real,var/log}
+	for i in 1 2; do
+		echo $i | tee v$i/etc/marked v$i/etc/real v$i/usr/real/in v$i/usr/real/stale >v$i/etc/plain
+	done
+	user_layer
+	on v1
+	merged v1 'echo mine >etc/marked; chattr +i etc/marked; chmod 755 var/log; chattr +a var/log; touch etc/plain'
+	# As the overlayfs of kernels before 5.15 does, or whoever mounts the upper by itself.
+	mkdir -p "$UPPER/usr/real"
+	cp -a v1/etc/real "$UPPER/etc/real"
+	cp -a v1/usr/real/stale "$UPPER/usr/real/stale"
+	chattr +i "$UPPER/etc/real" "$UPPER/usr/real"
+	before=$(treelist "$UPPER" | sed 's/ time=.*sha256/ sha256/; s/ time=.*//; s/ tags=.*//')
+	on v2
+	same "done" '["reconciled",["2 files or directories that were immutable or append-only for the file system are so for overlayfs now"]]' "$(boot '[.reconcile.done, .notes]')"
+	same "marks" "etc/marked i
+etc/real i
+usr/real i
+var/log a" "$(cd "$UPPER" && getfattr -R --absolute-names -n trusted.overlay.protattr . 2>/dev/null | sed -n 's/^# file: \(\.\/\)*//p; s/.*protattr="\(.*\)"/\1/p' | paste -d' ' - - | sort)"
+	same "told" '["conflict","stays","immutable or append-only, as the user has made it"]' \
+		"$(jq -c '.entries[] | select(.path == "etc/real") | [.verdict, .done, .why]' "$RUN/user/mlimg/reports/2.json")"
+	same "contents" "mine 1 2 2" "$(merged v2 'cat etc/marked etc/real usr/real/stale etc/plain' | xargs)"
+	same "what can be changed" "" "$(attempts)"
+	rm "$UPPER/var/log/more"
+	on v1
+	same "done" rolled-back "$(boot .reconcile.done)"
+	same "upper, back" "$before" "$(treelist "$UPPER" | sed 's/ time=.*sha256/ sha256/; s/ time=.*//; s/ tags=.*//')"
+}

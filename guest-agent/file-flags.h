@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file file-flags.h
+ * Flags of an upper's own file system by which things are immutable or append-only (chattr(1)).
+ * Nothing with them can be renamed, nor what is in such a directory, and no attribute be set: a
+ * change of the stack would not get further. So overlayfs' mark takes their place before it
+ * (trusted.overlay.protattr; kernels since 5.15, which set no flags themselves).
+ */
+#ifndef MLIMG_FILE_FLAGS_H
+#define MLIMG_FILE_FLAGS_H
+
+#include <stddef.h>
+
+#include "libmlimg/manifest.h"
+
+/**
+ * Put the mark in the place of the flags. Cut short, it may leave one thing without either.
+ *
+ * @param upper_fd  the upper
+ * @param upper     what is in it, with marks (libmlimg/upper-source.h)
+ * @param ret_n     how many had flags
+ * @param err       names the path
+ * @return          0, -errno
+ */
+int mlimg_file_flags_lift(int upper_fd, const struct mlimg_manifest *upper, size_t *ret_n,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
