@@ -114,7 +114,11 @@ bool since_lower_of(const struct since *s, const char *path, char ret_lower[MLIM
 /** Note a copy for since_adapt(). @param path  the upper's. @return 0, -ENOMEM */
 int since_note_adaptable(struct since *s, const char *path, const char *lower) MLIMG_MUST_CHECK;
 
-/** Have what was noted follow the former stack in what the user did not change. @return 0, -errno */
+/**
+ * Have what was noted follow the former stack in what the user did not change.
+ *
+ * @return 0, -errno
+ */
 int since_adapt(struct since *s) MLIMG_MUST_CHECK;
 
 /** Give the former stack's things owners that had to give way to the user's. @return 0, -errno */
@@ -141,7 +145,11 @@ int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 /** Map owners where numbers have moved between accounts that were merged. @return 0, -errno */
 int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
 
-/** Merge packages if the user has changed any: first of all, as all that he has is of them. @return 0, -errno */
+/**
+ * Merge packages if the user has changed any: first of all, as all that he has is of them.
+ *
+ * @return 0, -errno
+ */
 int since_packages(struct since *s) MLIMG_MUST_CHECK;
 
 /** See to it that what follows from that is there in the end. @return 0, -errno */
@@ -150,7 +158,11 @@ int since_put_packages(struct since *s) MLIMG_MUST_CHECK;
 /** See to it that a path is hidden in the end, unless there is something then. @return 0, -errno */
 int since_put_whiteout(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
-/** Hide what the former stack would show that a renamed directory shows already. @return 0, -errno */
+/**
+ * Hide what the former stack would show that a renamed directory shows already.
+ *
+ * @return 0, -errno
+ */
 int since_covers(struct since *s) MLIMG_MUST_CHECK;
 
 /** Note the directory of @p path, whose time a step changes. @return 0, -ENOMEM */

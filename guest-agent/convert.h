@@ -13,14 +13,16 @@
  * "mlimg convert 1 TO", then records of one letter, a path and a NUL, in the order in which they
  * are done:
  *
- *     d PATH   make the directory, which is in the base manifest (boot.h) with its attributes     to overlay
- *     w PATH   hide it: make the whiteout or the marker                                             both
- *     o PATH   make the directory opaque: by xattr, or by a marker                                  both
- *     r PATH   remove the whiteout                                                                  to unionfs
- *     x PATH   remove all trusted.overlay.* of it                                                   to unionfs
- *     m PATH   remove what is in MLIMG_UNIONFS_DIR; "" is that directory itself                      to overlay
- *     t SECONDS.NANOSECONDS PATH   set the directory's time, which the steps before have changed    both
+ *     d PATH   make the directory, which is in the base manifest (boot.h) with its attributes
+ *     w PATH   hide it: make the whiteout or the marker
+ *     o PATH   make the directory opaque: by xattr, or by a marker
+ *     r PATH   remove the whiteout
+ *     x PATH   remove all trusted.overlay.* of it
+ *     m PATH   remove what is in MLIMG_UNIONFS_DIR; "" is that directory itself
+ *     t SECONDS.NANOSECONDS PATH
+ *              set the directory's time, which the steps before have changed
  *
+ * d and m are for the way to overlay, r and x for that to unionfs, the others for both.
  * Before the first of r, x and m all before it is on stable storage.
  */
 #ifndef MLIMG_CONVERT_H

@@ -11,11 +11,13 @@
  *     standard input   /dev/null
  *     standard output  what is to be there: at most MLIMG_MERGE3_SIZE_MAX bytes
  *     standard error   its first line is told when the hook fails
- *     descriptors      3 the file of the old stack, 4 the user's, 5 that of the new stack; to be read from their beginning
- *     environment      PATH, LC_ALL=C, and MLIMG_BASE: "present", or "absent" when descriptor 3 is empty because the old stack had no such file, or
- *                      its contents are not known
- *     exit status      0 merged; 1 it is a conflict: the user's stays and the new one is put beside, as in class config. All else, a signal, the end of
- *                      its time and too much output are a conflict as well, and boot.json has a note
+ *     descriptors      3 the file of the old stack, 4 the user's, 5 that of the new stack; to be
+ *                      read from their beginning
+ *     environment      PATH, LC_ALL=C, and MLIMG_BASE: "present", or "absent" when descriptor 3 is
+ *                      empty because the old stack had no such file, or its contents are not known
+ *     exit status      0 merged; 1 it is a conflict: the user's stays and the new one is put beside,
+ *                      as in class config. All else, a signal, the end of its time and too much
+ *                      output are a conflict as well, and boot.json has a note
  *
  * Its root is what the new stack's layers show together, read-only: nothing of the user's but
  * descriptor 4 is in sight, and no symbolic link leads out. There are /proc (of its own processes),
@@ -25,7 +27,8 @@
  * MLIMG_HOOKS_MS.
  *
  * That takes Linux' namespaces and, unless there is one layer or an index, overlayfs, whatever the
- * union driver. Where the kernel lacks them no hook is run, and each file is a conflict with a note.
+ * union driver. Where the kernel lacks them no hook is run, and each file is a conflict with a
+ * note.
  *
  * A boot has room for few notes (boot.h), and others than hooks need it: those of hooks are
  * MLIMG_HOOK_NOTES at most. Of all files the report says which were a conflict in spite of a hook.

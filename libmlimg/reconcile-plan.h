@@ -12,11 +12,13 @@
  *     -----------------+---------------------+-----------+----------+---------------------
  *     keep              stays
  *     stale, same       dropped
- *     merged            MINE's contents with other attributes (s), NEXT's with the user's attributes (t), merged text (p)
- *     conflict          stays; NEXT's file    set aside   stays      the merged text (p), where there is one;
- *                       is put beside, if                            else stays
- *                       its contents differ
- *     type-change       as conflict, but set aside, with all below, when MINE or NEXT is a directory
+ *     merged            MINE's contents with other attributes (s), NEXT's with the user's
+ *                       attributes (t), merged text (p)
+ *     conflict          stays; NEXT's file    set aside   stays      the merged text (p),
+ *                       is put beside, if                            where there is one;
+ *                       its contents differ                          else stays
+ *     type-change       as conflict, but set aside, with all below, when MINE or NEXT is a
+ *                       directory
  *     whiteout-gone     dropped
  *     whiteout-changed  stays
  *
@@ -160,8 +162,8 @@ struct mlimg_reconcile_input {
 		*read_base; /**< reads a base text (base-texts.h); @p path means nothing to it */
 	mlimg_reconcile_read_fn *read_next; /**< reads a file of the new stack */
 	void *read_ctx;                     /**< handed to both */
-	mlimg_reconcile_hook_fn *
-		hook; /**< merges what is of class merge; NULL where no program is run: a conflict then, told as "hook" */
+	/** merges what is of class merge; NULL where no program is run: a conflict, told as "hook" */
+	mlimg_reconcile_hook_fn *hook;
 	void *hook_ctx; /**< handed to @p hook */
 	const struct mlimg_owner_moves *
 		moved; /**< numbers of the old stack's users and groups that are others in the new one */
