@@ -15,6 +15,9 @@
  *
  * A step changes one object. It is atomic: a power cut in it leaves the object as before or as
  * after it, but for what is appended, of which a part may be there, and for temporary names.
+ *
+ * Beside the objects there are copies: files of the system layer, of which every second step appends
+ * to one, and does not wait. What the layer has in them must stay.
  */
 #ifndef POWER_MODEL_H
 #define POWER_MODEL_H
@@ -33,6 +36,8 @@ enum step_op { STEP_REPLACE, STEP_APPEND, STEP_REMOVE, STEP_MOVE };
 #define DIRS 6         /* in it */
 #define TREES 4        /* not in it */
 #define PAGES 12       /* of a file that is in it */
+#define COPIES 64      /* in it */
+#define COPY_BYTES 5000
 #define N_OBJECTS (OWN_FILES + LOWER_FILES + DIRS + TREES + PAGES)
 #define PARTS_MAX 6 /* a longer file is replaced */
 #define TREE_FILES 4
@@ -55,6 +60,7 @@ struct object {
 
 struct model {
 	uint32_t n_steps;
+	bool is_unionfs; /* whose directories of layers are not renamed: it would lose what is in them */
 	struct object objects[N_OBJECTS];
 };
 
@@ -100,14 +106,15 @@ static inline void model_init(struct model *m)
 		model_add(m, &n, OBJECT_PAGE, i, LOWER_DIR, "page", true);
 }
 
-static inline enum step_op model_choose(const struct object *o, uint64_t random)
+static inline enum step_op model_choose(
+	const struct model *m, const struct object *o, uint64_t random)
 {
 	switch (o->kind) {
 	case OBJECT_FILE:
 		if (!o->is_there || o->n_parts == PARTS_MAX || random % 4 < 2)
 			return STEP_REPLACE;
 		return random % 4 == 2 ? STEP_APPEND : STEP_REMOVE;
-	case OBJECT_DIR: return random % 2 ? STEP_MOVE : STEP_REPLACE;
+	case OBJECT_DIR: return random % 2 && !m->is_unionfs ? STEP_MOVE : STEP_REPLACE;
 	case OBJECT_TREE: return o->is_there ? STEP_REMOVE : STEP_REPLACE;
 	default: return STEP_REPLACE;
 	}
@@ -120,7 +127,7 @@ static inline struct step model_next(const struct model *m)
 
 	return (struct step){.n = m->n_steps + 1,
 		.object = object,
-		.op = model_choose(&m->objects[object], random >> 32)};
+		.op = model_choose(m, &m->objects[object], random >> 32)};
 }
 
 static inline void model_take(struct model *m, struct step step)
@@ -162,6 +169,17 @@ static inline void part_fill(size_t object, uint32_t part, unsigned file, char *
 		key = mix(key);
 		memcpy(data + i, &key, size - i < sizeof(key) ? size - i : sizeof(key));
 	}
+}
+
+static inline void copy_path(unsigned number, char ret_path[PATH_BYTES])
+{
+	snprintf(ret_path, PATH_BYTES, LOWER_DIR "/copy-%u", number);
+}
+
+/* What the system layer has in a copy. */
+static inline void copy_fill(unsigned number, char data[COPY_BYTES])
+{
+	part_fill(N_OBJECTS + 1 + number, 0, 0, data, COPY_BYTES);
 }
 
 /* The content of file number @file of an object, its parts one behind the other. free() it. */

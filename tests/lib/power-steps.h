@@ -17,6 +17,7 @@
 
 #define NOISE_FILES 8
 #define NOISE_BYTES 20000
+#define APPENDED_BYTES 100
 
 static int root = -1;
 static FILE *port;
@@ -69,12 +70,15 @@ static void put(const char *path, const void *data, size_t size)
 	close_synced(fd, path);
 }
 
+/* unionfs-fuse says that it has synced a directory, and has not: what syncs all does. */
 static void sync_dir(const char *path)
 {
 	int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	must(fd >= 0, "open", path);
 	close_synced(fd, path);
+	if (model.is_unionfs)
+		sync();
 }
 
 static void sync_parent(const char *path)
@@ -259,6 +263,13 @@ static inline void make_noise(uint32_t n)
 	fd = openat(root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	must(fd >= 0, "create", path);
 	write_all(fd, data, 1 + mix(n) % sizeof(data), path);
+	close(fd);
+	if (n % 2)
+		return;
+	copy_path(n / 2 % COPIES, path);
+	fd = openat(root, path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	must(fd >= 0, "open", path);
+	write_all(fd, data, APPENDED_BYTES, path);
 	close(fd);
 }
 

@@ -159,21 +159,41 @@ power_fsck() {
 	fi
 }
 
-# power_holds IMAGE SYSTEM: the user layer IMAGE mounts, e2fsck finds nothing that is not in its journal, and under the kernel's overlayfs the root
-# has all that was promised. Sets power_generation. In a mount name space of the caller's own.
+# power_union DIR: on DIR/root what the guest had of DIR/layers/0 and DIR/user, with its driver.
+power_union() {
+	local options=index=off,metacopy=off,xino=auto,redirect_dir=on
+	if [ "$vm_union" = unionfs ]; then
+		mlimg-agent unionfs --root "$1" --mode normal "$1/root" 3>&- 4>&-
+	else
+		options+=,lowerdir=$1/layers/0/rootfs,upperdir=$(power_upper "$1/user"),workdir=$1/user/work
+		mount -t overlay -o "$options" overlay "$1/root"
+	fi
+}
+
+# power_apart DIR: unmounts all of it.
+power_apart() {
+	local tries=0
+	umount "$1/root" || return
+	# unionfs-fuse ends when its mount is gone, but not at once.
+	until umount "$1/user" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ $tries -lt 50 ] || return
+		sleep 0.1
+	done
+	umount "$1/layers/0"
+}
+
+# power_holds IMAGE SYSTEM: the user layer IMAGE mounts, e2fsck finds nothing that is not in its journal, and the root that is made of it has all that
+# was promised. Sets power_generation. In a mount name space of the caller's own.
 power_holds() {
-	local image=$1 dir=$vms/host status=0 options
+	local image=$1 dir=$vms/host status=0
 	power_fsck "$image" || return
-	mkdir -p "$dir"/{user,system,root}
-	mount -o loop,nosuid,nodev "$image" "$dir/user" || return
-	options=index=off,metacopy=off,xino=auto,redirect_dir=on
-	options+=,lowerdir=$dir/system/rootfs,upperdir=$(power_upper "$dir/user"),workdir=$dir/user/work
-	mount -o loop,ro,noload "$2" "$dir/system" || return
-	mount -t overlay -o "$options" overlay "$dir/root" || return
+	mkdir -p "$dir"/{user,layers/0,root}
+	mount -o loop,nosuid,nodev "$image" "$dir/user" && mount -o loop,ro,noload "$2" "$dir/layers/0" && power_union "$dir" || return
 	powerload check "$dir/root" "$image" || status=2
 	# shellcheck disable=SC2034 # for the caller
 	power_generation=$(power_describes "$dir/user/mlimg") || status=2
-	umount "$dir/root" "$dir/system" "$dir/user"
+	power_apart "$dir" || return
 	[ $status -lt 2 ]
 }
 

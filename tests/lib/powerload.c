@@ -24,7 +24,9 @@
 #include "power-steps.h"
 
 #include <dirent.h>
+#include <linux/magic.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define SECTOR 512
@@ -137,8 +139,9 @@ static bool is_expected(const char *dir, const char *name, size_t under_way)
 {
 	if (name[0] == '.' && (!name[1] || strcmp(name, "..") == 0))
 		return true;
-	if (strcmp(dir, OWN_DIR) == 0 ? strncmp(name, "noise-", 6) == 0
-				      : strcmp(name, "pages") == 0)
+	if (strcmp(dir, OWN_DIR) == 0
+			? strncmp(name, "noise-", 6) == 0
+			: strcmp(name, "pages") == 0 || strncmp(name, "copy-", 5) == 0)
 		return true;
 	for (size_t i = 0; i < N_OBJECTS; i++) {
 		const struct object *o = &model.objects[i];
@@ -165,6 +168,29 @@ static void check_names(const char *path, size_t under_way)
 	closedir(dir);
 }
 
+/* What the layer has in a file stays there when something is appended, synced or not. */
+static void check_copies(void)
+{
+	char path[PATH_BYTES], wanted[COPY_BYTES], found[COPY_BYTES];
+
+	for (unsigned i = 0; i < COPIES; i++) {
+		ssize_t n;
+		int fd;
+
+		copy_path(i, path);
+		copy_fill(i, wanted);
+		fd = openat(root, path, O_RDONLY | O_CLOEXEC);
+		must(fd >= 0, "open", path);
+		n = read(fd, found, sizeof(found));
+		must(n >= 0, "read", path);
+		close(fd);
+		if (n < COPY_BYTES)
+			broken("%s has only %zd of the layer's bytes", path, n);
+		if (memcmp(wanted, found, sizeof(found)) != 0)
+			broken("%s has not the layer's bytes", path);
+	}
+}
+
 /* @return whether the step after the last promised one was done too */
 static bool check(void)
 {
@@ -186,6 +212,7 @@ static bool check(void)
 			broken("%s %u is not as it was promised, last written by step %u", o->path,
 				o->number, o->n_parts ? o->parts[o->n_parts - 1] : 0);
 	}
+	check_copies();
 	check_names(OWN_DIR, next.object);
 	check_names(LOWER_DIR, next.object);
 	return is_done;
@@ -282,8 +309,11 @@ static void open_port(void)
 
 static void open_root(const char *path)
 {
+	struct statfs fs;
+
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(root >= 0, "open", path);
+	must(root >= 0 && fstatfs(root, &fs) == 0, "open", path);
+	model.is_unionfs = fs.f_type == FUSE_SUPER_MAGIC;
 }
 
 static void make_dir(const char *path)
@@ -293,7 +323,7 @@ static void make_dir(const char *path)
 
 static void make(void)
 {
-	char path[PATH_BYTES + 16], pages[PAGES * PAGE_BYTES];
+	char path[PATH_BYTES + 16], pages[PAGES * PAGE_BYTES], copy[COPY_BYTES];
 
 	make_dir("srv");
 	make_dir(OWN_DIR);
@@ -316,6 +346,11 @@ static void make(void)
 		}
 	}
 	put(PAGES_PATH, pages, sizeof(pages));
+	for (unsigned i = 0; i < COPIES; i++) {
+		copy_path(i, path);
+		copy_fill(i, copy);
+		put(path, copy, sizeof(copy));
+	}
 }
 
 /* What a step left that was cut off: as before it, or with nothing temporary. */

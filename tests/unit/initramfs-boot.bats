@@ -138,6 +138,7 @@ run-init -n T/root /sbin/init
 agent stage switch-root
 agent commit --root T/run/mlimg --merged T/root" "$(log | sed -n '/reconcile/,$p')"
 	same "mounts" "layers/0 layers/1 layers/2 user" "$(log | sed -n 's|^mount.*T/run/mlimg/||p' | xargs)"
+	same "the user layer" "mount -t ext4 -o rw,nosuid,nodev,nodelalloc /dev/vda T/run/mlimg/user" "$(log | grep 'mlimg/user$' | head -n 1)"
 	boots "$cmdline mlimg.union=unionfs mlimg.convert"
 	same "what was done" "agent stage reconcile
 agent convert --to unionfs T/run/mlimg/user

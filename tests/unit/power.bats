@@ -81,6 +81,10 @@ broken() {
 	run -1 powerload check tree disk
 	[[ $output =~ 'page-4 4 is not as it was promised' ]]
 	cp -a whole/. tree
+	: >tree/usr/share/load/copy-7
+	broken "usr/share/load/copy-7 has only 0 of the layer's bytes"
+	printf '\0' | dd of=tree/usr/share/load/copy-63 bs=1 seek=4999 conv=notrunc status=none
+	broken "usr/share/load/copy-63 has not the layer's bytes"
 	touch tree/srv/load/came-back
 	broken "srv/load/came-back is there"
 	mkdir tree/srv/load/tree-0.new

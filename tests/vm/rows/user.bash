@@ -176,11 +176,13 @@ formatted() {
 }
 
 carve_outs() {
+	local also=''
+	[ "$vm_union" != unionfs ] || also=,nodelalloc
 	same "carve-outs, notes" '["/var/lib/docker","/var/swap"] ["the carve-out '"'/var/lib/docker'"' hides what the layers have there"]' \
 		"$(boot '"\(.carve_outs) \(.notes)"')"
 	same "owner, mode, contents" "7 750" "$(vm_do t 'stat -c "%u %a" /var/lib/docker; ls -A /var/lib/docker' | xargs)"
 	same "types" "ext2/ext3 ext2/ext3" "$(vm_do t 'stat -f -c %T /var/lib/docker /var/swap' | xargs)"
-	same "options" "rw,relatime rw,relatime" "$(vm_do t "awk '\$2 ~ /^.var/ { print \$4 }' /proc/mounts" | xargs)"
+	same "options" "rw,relatime$also rw,relatime$also" "$(vm_do t "awk '\$2 ~ /^.var/ { print \$4 }' /proc/mounts" | xargs)"
 	vm_do t 'echo kept >/var/lib/docker/file; touch /run/first-boot; reboot'
 	vm_rebooted t 'test ! -e /run/first-boot'
 	same "after a reboot" "kept []" "$(vm_do t 'cat /var/lib/docker/file') $(boot '"\(.notes)"')"
