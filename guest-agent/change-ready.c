@@ -68,14 +68,8 @@ int mlimg_change_check_room(
  */
 static bool may_take_block(const struct mlimg_undo_record *record)
 {
-	struct mlimg_entry like = record->entry;
-
-	like.mode = record->fresh.mode;
-	like.uid = record->fresh.uid;
-	like.gid = record->fresh.gid;
-	like.size_bytes = record->fresh.size_bytes;
-	return !mlimg_entry_has_same_attrs(&like, &record->fresh) ||
-		mlimg_entry_xattr(&like, "system.posix_acl_access");
+	return !mlimg_entry_has_same_xattrs(&record->entry, &record->fresh) ||
+		mlimg_entry_xattr(&record->entry, "system.posix_acl_access");
 }
 
 void mlimg_change_needs_add(

@@ -23,15 +23,6 @@ static struct mlimg_entry with_attributes(
 	return fresh;
 }
 
-static bool has_same_xattrs(const struct mlimg_entry *a, const struct mlimg_entry *b)
-{
-	struct mlimg_entry c = *a;
-
-	c.xattrs = b->xattrs;
-	c.n_xattrs = b->n_xattrs;
-	return mlimg_entry_has_same_attrs(a, &c);
-}
-
 /* Both of one type; without contents. */
 static int set_and_set_back(
 	struct staging *s, const struct mlimg_entry *old, const struct mlimg_entry *fresh)
@@ -63,7 +54,7 @@ static int try_xattrs(
 	struct statvfs st;
 	int r;
 
-	if (has_same_xattrs(old, fresh))
+	if (mlimg_entry_has_same_xattrs(old, fresh))
 		return 0;
 	r = set_and_set_back(s, old, fresh);
 	/* With room on the disk it is no matter of that. */

@@ -100,21 +100,13 @@ static bool has_same_time(
 static unsigned compare_attributes(
 	const struct mlimg_view *view, const struct mlimg_entry *a, const struct mlimg_entry *b)
 {
-	struct mlimg_entry like = *b;
 	unsigned changes = 0;
 
 	if (a->mode != b->mode)
 		changes |= MLIMG_CHANGE_MODE;
 	if (a->uid != b->uid || a->gid != b->gid)
 		changes |= MLIMG_CHANGE_OWNER;
-	like.mode = a->mode;
-	like.uid = a->uid;
-	like.gid = a->gid;
-	like.size_bytes = a->size_bytes;
-	like.link = a->link;
-	like.dev_major = a->dev_major;
-	like.dev_minor = a->dev_minor;
-	if (!mlimg_entry_has_same_attrs(a, &like))
+	if (!mlimg_entry_has_same_xattrs(a, b))
 		changes |= MLIMG_CHANGE_XATTR;
 	if (a->type != MLIMG_DIR && !has_same_time(view, a, b))
 		changes |= MLIMG_CHANGE_TIME;

@@ -81,7 +81,7 @@ static uint32_t next_xattr(const struct mlimg_entry *e, uint32_t i)
 	return i;
 }
 
-static bool has_same_xattrs(const struct mlimg_entry *a, const struct mlimg_entry *b)
+bool mlimg_entry_has_same_xattrs(const struct mlimg_entry *a, const struct mlimg_entry *b)
 {
 	uint32_t i = next_xattr(a, 0), k = next_xattr(b, 0);
 
@@ -102,7 +102,7 @@ bool mlimg_entry_has_same_attrs(const struct mlimg_entry *a, const struct mlimg_
 		return false;
 	if (a->type == MLIMG_LINK && strcmp(a->link, b->link) != 0)
 		return false;
-	return has_same_xattrs(a, b);
+	return mlimg_entry_has_same_xattrs(a, b);
 }
 
 struct mlimg_manifest *mlimg_manifest_new(void)

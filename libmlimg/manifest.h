@@ -118,6 +118,9 @@ struct mlimg_entry {
  */
 bool mlimg_entry_has_same_attrs(const struct mlimg_entry *a, const struct mlimg_entry *b);
 
+/** @return whether @p a and @p b agree in xattrs, where overlayfs' own do not count */
+bool mlimg_entry_has_same_xattrs(const struct mlimg_entry *a, const struct mlimg_entry *b);
+
 /** A manifest in memory, sorted. */
 struct mlimg_manifest {
 	struct mlimg_entry *entries; /**< sorted by mlimg_manifest_path_cmp() */
