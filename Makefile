@@ -40,7 +40,7 @@ AGENT_STATIC := -static
 # The agent is in every initramfs: what it does not call is left out, and so are tables for C++'s
 # exceptions, which nobody throws (debuggers have .debug_frame).
 SMALL := -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
-AGENT_LINK := -Wl,--gc-sections $(UNUSED_CIPHERS)
+AGENT_LINK := -Wl,--gc-sections $(UNUSED_CIPHERS) -Wl,-T,guest-agent/no-unwind.ld
 endif
 
 C_ALL = $(STD) $(WARN) $(WERROR) $(CPP_ALL) -fstack-protector-strong -fno-strict-aliasing \
@@ -119,9 +119,9 @@ $(TOOLS): $(B)/bin/%: $(B)/tools/%.o $(LIBTOOLS) $(LIBMLIMG)
 
 # Of the host's parts the agent takes the command line (tools/cli.h) alone; the user's command what
 # writes files, too.
-$(AGENT): $(B)/bin/%: $(B)/guest-agent/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
+$(AGENT): $(B)/bin/%: $(B)/guest-agent/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG) guest-agent/no-unwind.ld
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) $(AGENT_STATIC) $(AGENT_LINK) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+	$(CC) $(SANFLAGS) $(AGENT_STATIC) $(AGENT_LINK) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIB_LIBS)
 
 # Unit tests may use the library, the tools' parts and the agent's parts.
 $(UNITS): $(B)/tests/%: $(B)/tests/unit/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
