@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,20 @@
 
 #define LEFT "protected" /* in /run/mlimg */
 
-#define STRING_(x) #x
-#define STRING(x) STRING_(x)
-
-static void refuse(struct mlimg_protect *protect, const char *file, unsigned n, const char *flaw)
+/* The first flaw is told. */
+__attribute__((format(printf, 4, 5))) static void refuse(
+	struct mlimg_protect *protect, const char *file, unsigned n, const char *format, ...)
 {
-	if (!*protect->flaw)
-		snprintf(protect->flaw, sizeof(protect->flaw), "%s, line %u: %s", file, n, flaw);
+	size_t size = sizeof(protect->flaw), used;
+	va_list args;
+
+	if (*protect->flaw)
+		return;
+	snprintf(protect->flaw, size, "%s, line %u: ", file, n);
+	used = strlen(protect->flaw);
+	va_start(args, format);
+	vsnprintf(protect->flaw + used, size - used, format, args);
+	va_end(args);
 }
 
 static void take_line(const char *file, unsigned n, const char *path, const char *flaw, void *ctx)
@@ -32,14 +40,14 @@ static void take_line(const char *file, unsigned n, const char *path, const char
 	struct mlimg_protect *protect = ctx;
 
 	if (!path) {
-		refuse(protect, file, n, flaw);
+		refuse(protect, file, n, "%s", flaw);
 		return;
 	}
 	for (size_t i = 0; i < protect->n_patterns; i++)
 		if (strcmp(path, protect->patterns[i]) == 0)
 			return;
 	if (protect->n_patterns == MLIMG_PROTECT_MAX)
-		refuse(protect, file, n, "more than " STRING(MLIMG_PROTECT_MAX) " protected paths");
+		refuse(protect, file, n, "more than %d protected paths", MLIMG_PROTECT_MAX);
 	else
 		strcpy(protect->patterns[protect->n_patterns++], path);
 }
