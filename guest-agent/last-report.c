@@ -5,61 +5,43 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "guest-agent/reports.h"
 #include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 #include "libmlimg/json.h"
 
-/* @return the generation of reports/N.json; 0 for another name */
-static uint64_t generation_of(const char *name)
+/* The user layer's top; -1: there is none. */
+static int open_user(const struct mlimg_agent *agent)
 {
-	char again[32];
-	uint64_t n = strtoull(name, NULL, 10);
+	mlimg_autofree char *path = NULL;
 
-	snprintf(again, sizeof(again), "%" PRIu64 ".json", n);
-	return n <= MLIMG_BOOT_GENERATION_MAX && strcmp(name, again) == 0 ? n : 0;
-}
-
-static uint64_t find_last(int dir_fd)
-{
-	mlimg_autoclosedir DIR *dir = mlimg_dir_open(dir_fd, ".");
-	const struct dirent *entry;
-	uint64_t last = 0;
-
-	while (dir && (entry = readdir(dir)))
-		if (generation_of(entry->d_name) > last)
-			last = generation_of(entry->d_name);
-	return last;
-}
-
-static int open_reports(const struct mlimg_agent *agent)
-{
-	mlimg_autofree char *root = NULL;
-	mlimg_autoclose int root_fd = -1;
-
-	if (asprintf(&root, "%s/mlimg", agent->run_dir) < 0)
+	if (asprintf(&path, "%s/mlimg/user", agent->run_dir) < 0)
 		return -1;
-	root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return root_fd < 0
-		? -1
-		: mlimg_open_beneath_strict(root_fd, "user/mlimg/reports", O_RDONLY | O_DIRECTORY);
+	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static json_t *read_report(int dir_fd, uint64_t generation, struct mlimg_failure *failure)
+static int list_reports(
+	const struct mlimg_agent *agent, struct mlimg_reports *ret, struct mlimg_err *err)
 {
-	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autoclose int user_fd = open_user(agent);
+
+	*ret = (struct mlimg_reports){.dir_fd = -1};
+	return user_fd < 0 ? 0 : mlimg_reports_open(user_fd, ret, err);
+}
+
+static json_t *read_report(
+	const struct mlimg_reports *reports, uint64_t generation, struct mlimg_err *err)
+{
 	mlimg_autofree char *text = NULL;
 	json_t *report;
 	char name[32];
 	size_t size;
+	int r = mlimg_reports_read(reports, generation, "json", &text, &size, err);
 
 	snprintf(name, sizeof(name), "%" PRIu64 ".json", generation);
-	if (mlimg_read_beneath(dir_fd, name, MLIMG_REPORT_MAX, &text, &size, &err) < 0 ||
-		mlimg_json_load(name, text, size, &report, &err) < 0)
-		return mlimg_fail(failure, MLIMG_CLASS_GENERIC, "%s", err.text);
-	return report;
+	if (r == 0)
+		r = mlimg_json_load(name, text, size, &report, err);
+	return r < 0 ? NULL : report;
 }
 
 /* The first ones stay. */
@@ -74,20 +56,22 @@ json_t *mlimg_last_report_command(struct mlimg_call *call)
 	const json_t *generation = json_object_get(call->arguments, "generation");
 	const json_t *wanted = json_object_get(call->arguments, "entries");
 	size_t n = wanted ? (size_t)json_integer_value(wanted) : MLIMG_LAST_REPORT_ENTRIES;
-	mlimg_autoclose int dir_fd = open_reports(call->agent);
+	mlimg_cleanup(mlimg_reports_close) struct mlimg_reports reports;
 	uint64_t number = (uint64_t)json_integer_value(generation);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r = list_reports(call->agent, &reports, &err);
 	json_t *report, *entries;
 	size_t listed;
 
-	if (!generation && dir_fd >= 0)
-		number = find_last(dir_fd);
-	if (number == 0 || dir_fd < 0)
+	if (!generation && reports.n > 0)
+		number = reports.generations[reports.n - 1];
+	if (r == 0 && (number == 0 || reports.dir_fd < 0))
 		return generation ? mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC,
 					    "this guest has no reports")
 				  : json_null();
-	report = read_report(dir_fd, number, &call->failure);
+	report = r == 0 ? read_report(&reports, number, &err) : NULL;
 	if (!report)
-		return NULL;
+		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", err.text);
 	entries = json_object_get(report, "entries");
 	listed = json_array_size(entries);
 	cut(entries, n);

@@ -106,7 +106,9 @@ int mlimg_cmd_reports(struct mlimg_cmd *cmd, struct mlimg_err *err)
 	int r = typed ? mlimg_cli_number(typed, 1, MLIMG_BOOT_GENERATION_MAX, &generation, err) : 0;
 
 	if (r == 0)
-		r = mlimg_reports_open(cmd->view, &reports, err);
+		r = mlimg_view_need_user(cmd->view, err);
+	if (r == 0)
+		r = mlimg_reports_open(cmd->view->user_fd, &reports, err);
 	if (r < 0)
 		return r;
 	return typed ? put_one(cmd, &reports, generation, err) : put_list(cmd, &reports, err);
@@ -199,8 +201,10 @@ int mlimg_cmd_conflicts(struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_reports_close) struct mlimg_reports reports = {.dir_fd = -1};
 	struct conflicts c = {.cmd = cmd};
-	int r = mlimg_reports_open(cmd->view, &reports, err);
+	int r = mlimg_view_need_user(cmd->view, err);
 
+	if (r == 0)
+		r = mlimg_reports_open(cmd->view->user_fd, &reports, err);
 	/* The newest first. */
 	for (size_t i = reports.n; i-- > 0 && r == 0;) {
 		mlimg_autofree char *text = NULL;

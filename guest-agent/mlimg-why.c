@@ -278,7 +278,7 @@ static int tell(struct telling *t, struct mlimg_err *err)
 	if (r == 0)
 		r = find_facts(t, classes, &facts, err);
 	if (r == 0 && t->why.cmd->view->user_fd >= 0)
-		r = mlimg_reports_open(t->why.cmd->view, &reports, err);
+		r = mlimg_reports_open(t->why.cmd->view->user_fd, &reports, err);
 	if (r == 0) {
 		find_since(t);
 		find_generation(t, &reports);

@@ -60,17 +60,13 @@ static int list(struct mlimg_reports *reports)
 	return -errno;
 }
 
-int mlimg_reports_open(
-	const struct mlimg_view *view, struct mlimg_reports *ret, struct mlimg_err *err)
+int mlimg_reports_open(int user_fd, struct mlimg_reports *ret, struct mlimg_err *err)
 {
 	int r;
 
 	*ret = (struct mlimg_reports){.dir_fd = -1};
-	r = mlimg_view_need_user(view, err);
-	if (r < 0)
-		return r;
-	ret->dir_fd = mlimg_open_beneath_strict(
-		view->user_fd, DIR_PATH, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	ret->dir_fd =
+		mlimg_open_beneath_strict(user_fd, DIR_PATH, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	r = ret->dir_fd < 0 ? ret->dir_fd : list(ret);
 	return r < 0 && r != -ENOENT ? mlimg_err_set(err, r, "read '" DIR_PATH "'") : 0;
 }

@@ -2,14 +2,17 @@
 /**
  * @file reports.h
  * The reports in the user layer, mlimg/reports/GENERATION.json and .txt (libmlimg/boot.h), for the
- * user's command.
+ * user's command and the daemon.
  */
 #ifndef MLIMG_REPORTS_H
 #define MLIMG_REPORTS_H
 
+#include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
-#include "guest-agent/view.h"
+#include "libmlimg/boot.h"
+#include "libmlimg/err.h"
 
 /** Reports that are there. Zero it to begin with. */
 struct mlimg_reports {
@@ -21,13 +24,13 @@ struct mlimg_reports {
 /**
  * List them.
  *
- * @param view  open; a user layer is wanted
- * @param ret   mlimg_reports_close() it, also on failure
- * @param err   this needs root, or a user layer
- * @return      0, -errno
+ * @param user_fd  the user layer's top directory
+ * @param ret      mlimg_reports_close() it, also on failure
+ * @param err      names the directory
+ * @return         0, also when there are none; -errno
  */
-int mlimg_reports_open(const struct mlimg_view *view, struct mlimg_reports *ret,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_reports_open(
+	int user_fd, struct mlimg_reports *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Close the list. */
 void mlimg_reports_close(struct mlimg_reports *reports);

@@ -254,7 +254,7 @@ list-units*) echo a.service loaded failed failed ;;'
 	same "last" '{"generation":10,"entries_listed":30,"report":{"format":1,"generation":10,"entries":[{"path":"etc/0"},{"path":"etc/1"}],"databases":[]}}' \
 		"$(host '{"execute":"mlimg-report","arguments":{"entries":2}}' | jq -c .return)"
 	same "another" '2 6 6' "$(host '{"execute":"mlimg-report","arguments":{"generation":2}}' | jq -r '.return | "\(.generation) \(.entries_listed) \(.report.entries | length)"')"
-	same "not there" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"open '3.json': No such file or directory\"}}" "$(host '{"execute":"mlimg-report","arguments":{"generation":3}}')"
+	same "not there" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"report of generation 3: No such file or directory\"}}" "$(host '{"execute":"mlimg-report","arguments":{"generation":3}}')"
 	ln -s /etc/passwd "$reports/11.json"
 	same "a link" "GenericError" "$(host '{"execute":"mlimg-report"}' | jq -r .error.class)"
 }
