@@ -281,22 +281,10 @@ int mlimg_change_take(struct mlimg_change *c, size_t n, const char *path, enum m
 	return move(c, at.fd, at.name, c->taken_fd, slot);
 }
 
-int mlimg_change_open_holder(int fd, const char *path, const char **ret_name)
-{
-	const char *name = mlimg_path_name(path);
-	mlimg_autofree char *dir = NULL;
-
-	*ret_name = name;
-	if (name == path)
-		return mlimg_open_beneath_strict(fd, ".", O_RDONLY | O_DIRECTORY);
-	dir = strndup(path, (size_t)(name - path - 1));
-	return dir ? mlimg_open_beneath_strict(fd, dir, O_RDONLY | O_DIRECTORY) : -ENOMEM;
-}
-
 int mlimg_change_set_aside(struct mlimg_change *c, const char *path)
 {
 	const char *name;
-	mlimg_autoclose int to_fd = mlimg_change_open_holder(c->aside_fd, path, &name);
+	mlimg_autoclose int to_fd = mlimg_open_parent_strict(c->aside_fd, path, O_RDONLY, &name);
 	struct mlimg_change_place at;
 	int r;
 
@@ -314,7 +302,7 @@ int mlimg_change_give_back(struct mlimg_change *c, int fd, const char *name, con
 	enum mlimg_undo_part part)
 {
 	mlimg_autofree char *text = NULL;
-	mlimg_autoclose int from_fd = mlimg_change_open_holder(fd, name, &name);
+	mlimg_autoclose int from_fd = mlimg_open_parent_strict(fd, name, O_RDONLY, &name);
 	struct mlimg_change_place at;
 	int r;
 

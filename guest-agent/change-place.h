@@ -104,13 +104,6 @@ int mlimg_change_find_part(struct mlimg_change *c, const char *path, enum mlimg_
 /** @return the parts (enum mlimg_undo_part) that are in the upper; -errno */
 int mlimg_change_look(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
 
-/**
- * Open the directory that holds @p path below @p fd. @p ret_name: its name in there.
- *
- * @return a descriptor, -errno
- */
-int mlimg_change_open_holder(int fd, const char *path, const char **ret_name);
-
 /** Make the directories on the way to @p path below @p fd. @return 0, -errno */
 int mlimg_change_make_way(int fd, const char *path, mode_t mode) MLIMG_MUST_CHECK;
 

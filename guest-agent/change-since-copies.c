@@ -126,8 +126,7 @@ bool since_lower_of(const struct since *s, const char *path, char ret_lower[MLIM
 	struct mlimg_seen seen = {.has_lower = true};
 
 	if (name > path) {
-		memcpy(dir, path, (size_t)(name - path - 1));
-		dir[name - path - 1] = '\0';
+		snprintf(dir, sizeof(dir), "%.*s", (int)mlimg_path_dir_size(path), path);
 		mlimg_upper_see(s->upper, s->now.manifest, dir, &seen);
 	}
 	if (!seen.has_lower || strlen(seen.lower) + 1 + strlen(name) > MLIMG_PATH_MAX)

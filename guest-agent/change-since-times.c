@@ -91,9 +91,7 @@ int since_times(struct since *s)
 
 int since_touch(struct since *s, const char *path)
 {
-	const char *name = mlimg_path_name(path);
-	char *dir =
-		mlimg_arena_strndup(s->arena, path, name > path ? (size_t)(name - path - 1) : 0);
+	char *dir = mlimg_arena_strndup(s->arena, path, mlimg_path_dir_size(path));
 
 	if (!dir ||
 		mlimg_buffer_reserve(&s->touched, &s->touched_room,

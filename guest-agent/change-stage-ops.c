@@ -54,8 +54,8 @@ static int is_dir(struct staging *s, const char *path)
  */
 static int claim(struct staging *s, const struct mlimg_plan_op *op, enum mlimg_type type)
 {
-	size_t size = (size_t)(mlimg_path_name(op->path) - op->path), was;
-	mlimg_autofree char *dir = strndup(op->path, size ? size - 1 : 0);
+	size_t size = mlimg_path_dir_size(op->path), was;
+	mlimg_autofree char *dir = strndup(op->path, size);
 	int r = 1;
 
 	if (!dir)
@@ -100,7 +100,7 @@ int stage_add_time(struct staging *s, const char *path, struct mlimg_undo_time o
 /* A step will change the time of the directory that holds @path; in the end it is what it was. */
 static int touch(struct staging *s, const char *path)
 {
-	mlimg_autofree char *dir = strndup(path, (size_t)(mlimg_path_name(path) - path));
+	mlimg_autofree char *dir = strndup(path, mlimg_path_dir_size(path));
 	struct mlimg_change_place at;
 	struct mlimg_undo_time time;
 	struct stat st;
@@ -109,8 +109,6 @@ static int touch(struct staging *s, const char *path)
 
 	if (!dir)
 		return stage_no_memory(s);
-	if (*dir)
-		dir[strlen(dir) - 1] = '\0';
 	if (mlimg_path_map_get(&s->timed, dir, &i))
 		return 0;
 	r = mlimg_change_find(&s->c, dir, &at);

@@ -187,7 +187,7 @@ static int move_aside(struct undoing *u, const char *slot, const char *path)
 {
 	struct mlimg_change *c = u->c;
 	const char *name;
-	mlimg_autoclose int to_fd = mlimg_change_open_holder(c->aside_fd, path, &name);
+	mlimg_autoclose int to_fd = mlimg_open_parent_strict(c->aside_fd, path, O_RDONLY, &name);
 	int r = to_fd < 0 ? to_fd : mlimg_change_step(c);
 
 	if (r == 0)

@@ -19,17 +19,6 @@
 
 /* ---- the tree ---- */
 
-static int open_parent(int root_fd, const char *path)
-{
-	const char *name = mlimg_path_name(path);
-	char dir[MLIMG_PATH_MAX + 1];
-
-	if (name == path)
-		return openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	snprintf(dir, sizeof(dir), "%.*s", (int)(name - path - 1), path);
-	return openat(root_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
 static int write_file(int root_fd, const char *path, const struct mlimg_records_text *text)
 {
 	mlimg_autoclose int fd =
@@ -60,9 +49,10 @@ static int set_attributes(int root_fd, const struct mlimg_composed *c, struct ml
 
 	for (size_t i = c->manifest->n_entries; r == 0 && i-- > 0;) {
 		const struct mlimg_entry *e = &c->manifest->entries[i];
-		mlimg_autoclose int parent = open_parent(root_fd, e->path);
+		mlimg_autoclose int parent =
+			mlimg_open_parent_strict(root_fd, e->path, O_RDONLY, NULL);
 
-		r = parent < 0 ? -errno
+		r = parent < 0 ? parent
 			       : mlimg_entry_at_set(&reader, parent, mlimg_path_name(e->path), e);
 		if (r < 0)
 			r = mlimg_err_set(err, r, "set the attributes of '%s'", e->path);

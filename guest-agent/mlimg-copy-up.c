@@ -29,14 +29,10 @@ struct copying {
 /* @return whether the upper has the path: the union's own answer is the same either way */
 static bool is_in_upper(const struct copying *c, const char *path)
 {
-	const char *name = mlimg_path_name(path);
-	char dir[MLIMG_PATH_MAX + 1];
-	mlimg_autoclose int fd = -1;
+	const char *name;
+	mlimg_autoclose int fd = mlimg_open_parent_strict(c->upper_fd, path, O_PATH, &name);
 	struct stat st;
 
-	snprintf(dir, sizeof(dir), "%.*s", (int)(name > path ? name - path - 1 : 0), path);
-	fd = mlimg_open_beneath_strict(
-		c->upper_fd, dir[0] ? dir : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW);
 	return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 &&
 		!mlimg_stat_is_whiteout(&st);
 }
@@ -111,7 +107,7 @@ static int copy_path(struct copying *c, const char *path, struct mlimg_err *err)
 	struct stat st;
 	int r;
 
-	snprintf(dir, sizeof(dir), "%.*s", (int)(name > path ? name - path - 1 : 0), path);
+	snprintf(dir, sizeof(dir), "%.*s", (int)mlimg_path_dir_size(path), path);
 	fd = openat(
 		c->cmd->view->merged_fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)

@@ -60,23 +60,6 @@ static bool is_same(const struct stat *a, const struct stat *b)
 		a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* @return bytes, fewer than @size at the end; -errno */
-static ssize_t read_full(int fd, char *data, size_t size)
-{
-	size_t n = 0;
-
-	while (n < size) {
-		ssize_t got = read(fd, data + n, size - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : (ssize_t)n;
-		n += (size_t)got;
-	}
-	return (ssize_t)n;
-}
-
 /* The header, now that the size is known. */
 static int put_header(struct export *x, const struct mlimg_entry *entry, const struct stat *st,
 	struct mlimg_err *err)
@@ -98,7 +81,7 @@ static int put_whole(struct export *x, const struct mlimg_entry *entry, int fd, 
 	int r;
 
 	for (int i = 0; i < TRIES; i++) {
-		n = lseek(fd, 0, SEEK_SET) < 0 ? -errno : read_full(fd, x->block, WHOLE_MAX);
+		n = lseek(fd, 0, SEEK_SET) < 0 ? -errno : mlimg_read_full(fd, x->block, WHOLE_MAX);
 		if (n < 0 || fstat(fd, &now) < 0)
 			return mlimg_err_set(
 				err, n < 0 ? (int)n : errno, "read '/%s'", entry->path);
@@ -123,7 +106,7 @@ static int put_stream(struct export *x, const struct mlimg_entry *entry, int fd,
 
 	while (left > 0 && r == 0) {
 		size_t size = left < BLOCK ? (size_t)left : BLOCK;
-		ssize_t n = read_full(fd, x->block, size);
+		ssize_t n = mlimg_read_full(fd, x->block, size);
 
 		if (n < 0)
 			return mlimg_err_set(err, (int)n, "read '/%s'", entry->path);

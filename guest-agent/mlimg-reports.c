@@ -131,14 +131,10 @@ static int by_text(const void *a, const void *b)
 /* @return whether something is at @path of a directory; no links are followed on the way */
 static bool is_there(int top_fd, const char *path)
 {
-	const char *name = mlimg_path_name(path);
-	char dir[MLIMG_PATH_MAX + 1];
-	mlimg_autoclose int fd = -1;
+	const char *name;
+	mlimg_autoclose int fd = mlimg_open_parent_strict(top_fd, path, O_PATH, &name);
 	struct stat st;
 
-	snprintf(dir, sizeof(dir), "%.*s", (int)(name > path ? name - path - 1 : 0), path);
-	fd = mlimg_open_beneath_strict(
-		top_fd, dir[0] ? dir : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW);
 	return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 

@@ -37,17 +37,13 @@ struct telling {
 /* A copy is made when the path is first changed: that is when its inode came into being. */
 static void find_since(struct telling *t)
 {
-	const char *name = mlimg_path_name(t->why.path);
-	char dir[MLIMG_PATH_MAX + 1];
 	mlimg_autoclose int fd = -1;
+	const char *name;
 	struct statx stx;
 
 	if (!t->why.rows[0].is_there)
 		return;
-	snprintf(dir, sizeof(dir), "%.*s", (int)(name > t->why.path ? name - t->why.path - 1 : 0),
-		t->why.path);
-	fd = mlimg_open_beneath_strict(t->why.cmd->view->trees[0].fd, dir[0] ? dir : ".",
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	fd = mlimg_open_parent_strict(t->why.cmd->view->trees[0].fd, t->why.path, O_RDONLY, &name);
 	if (fd >= 0 &&
 		statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BTIME, &stx) == 0 &&
 		stx.stx_mask & STATX_BTIME)

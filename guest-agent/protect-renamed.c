@@ -162,14 +162,10 @@ static int shows(const struct mlimg_cover *c, int upper, const char *path)
 /* @return 1 when it was, 0 when it went with a directory above it, -errno */
 static int set_one_aside(struct mlimg_cover *c, int upper, const char *path)
 {
-	const char *name = mlimg_path_name(path);
-	mlimg_autofree char *parent = strndup(path, (size_t)(name - path));
-	mlimg_autoclose int dir = -1;
+	const char *name;
+	mlimg_autoclose int dir = mlimg_open_parent_strict(upper, path, O_RDONLY, &name);
 	int r;
 
-	if (!parent)
-		return mlimg_err_set(c->err, ENOMEM, "protected paths");
-	dir = mlimg_open_beneath_strict(upper, *parent ? parent : ".", O_RDONLY | O_DIRECTORY);
 	if (dir == -ENOENT || (dir >= 0 && faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0))
 		return 0;
 	if (dir < 0)

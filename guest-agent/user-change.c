@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
 
 #define BLOCK 65536
@@ -24,23 +25,6 @@ const char *mlimg_user_change_name(enum mlimg_user_change_kind kind)
 	return names[kind];
 }
 
-/* @return bytes, fewer than BLOCK at the end; -errno */
-static ssize_t read_block(int fd, char *block)
-{
-	size_t n = 0;
-
-	while (n < BLOCK) {
-		ssize_t got = read(fd, block + n, BLOCK - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : (ssize_t)n;
-		n += (size_t)got;
-	}
-	return BLOCK;
-}
-
 /* @return 1 when the contents are the same, 0, -errno */
 static int compare_files(int a, int b)
 {
@@ -49,7 +33,8 @@ static int compare_files(int a, int b)
 	if (!blocks)
 		return -ENOMEM;
 	for (;;) {
-		ssize_t n = read_block(a, blocks), m = read_block(b, blocks + BLOCK);
+		ssize_t n = mlimg_read_full(a, blocks, BLOCK),
+			m = mlimg_read_full(b, blocks + BLOCK, BLOCK);
 
 		if (n < 0 || m < 0)
 			return (int)(n < 0 ? n : m);

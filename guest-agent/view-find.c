@@ -46,9 +46,8 @@ struct mlimg_view_cursor {
 int mlimg_view_at(const struct mlimg_view_tree *tree, struct mlimg_entry_reader *reader,
 	const char *path, struct mlimg_entry *ret_entry)
 {
-	const char *name = mlimg_path_name(path);
 	mlimg_autoclose int dir_fd = -1;
-	char dir[MLIMG_PATH_MAX + 1];
+	const char *name;
 	int r;
 
 	if (tree->manifest) {
@@ -58,10 +57,8 @@ int mlimg_view_at(const struct mlimg_view_tree *tree, struct mlimg_entry_reader 
 			*ret_entry = *e;
 		return e != NULL;
 	}
-	snprintf(dir, sizeof(dir), "%.*s", (int)(name > path ? name - path - 1 : 0), path);
 	/* The root's own xattrs are asked for by the descriptor. */
-	dir_fd = mlimg_open_beneath_strict(tree->fd, dir[0] ? dir : ".",
-		(*name ? O_PATH : O_RDONLY) | O_DIRECTORY | O_NOFOLLOW);
+	dir_fd = mlimg_open_parent_strict(tree->fd, path, *path ? O_PATH : O_RDONLY, &name);
 	r = dir_fd < 0 ? dir_fd : mlimg_entry_at_read(reader, dir_fd, name, path, false, ret_entry);
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EXDEV || r == -ENAMETOOLONG)
 		return 0;
@@ -258,7 +255,7 @@ int mlimg_view_beneath(struct mlimg_view_cursor *c, const char *path, struct mli
 	struct mlimg_err *err)
 {
 	const char *name = mlimg_path_name(path);
-	size_t dir_size = name > path ? (size_t)(name - path - 1) : 0;
+	size_t dir_size = mlimg_path_dir_size(path);
 	const struct places *in;
 	int r = go_to(c, path, dir_size);
 

@@ -14,6 +14,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/manifest.h"
+#include "libmlimg/path.h"
 
 int mlimg_write_all(int fd, const void *data, size_t size)
 {
@@ -54,6 +55,22 @@ int mlimg_dir_has_entries(int dirfd, const char *path)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			return 1;
 	return -errno;
+}
+
+ssize_t mlimg_read_full(int fd, void *data, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size) {
+		ssize_t got = read(fd, (char *)data + n, size - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : (ssize_t)n;
+		n += (size_t)got;
+	}
+	return (ssize_t)n;
 }
 
 /* One byte more than @max is read, to tell "just as long" from "longer". */
@@ -144,22 +161,16 @@ int mlimg_read_beneath_head(int rootfd, const char *path, size_t max, char **ret
 	mlimg_autoclose int fd = mlimg_open_beneath_strict(rootfd, path, READ_FLAGS);
 	int r = check_regular(fd, path, err);
 	mlimg_autofree char *data = r < 0 ? NULL : malloc(max + 1);
-	size_t size = 0;
-	ssize_t n = 1;
+	ssize_t n;
 
 	if (r < 0)
 		return r;
-	if (!data)
-		return mlimg_err_set(err, ENOMEM, "read '%s'", path);
-	while (size < max && n != 0) {
-		n = read(fd, data + size, max - size);
-		if (n < 0 && errno != EINTR)
-			return mlimg_err_set(err, errno, "read '%s'", path);
-		size += n > 0 ? (size_t)n : 0;
-	}
-	data[size] = '\0';
+	n = data ? mlimg_read_full(fd, data, max) : -ENOMEM;
+	if (n < 0)
+		return mlimg_err_set(err, (int)n, "read '%s'", path);
+	data[n] = '\0';
 	*ret_data = mlimg_steal(&data);
-	*ret_size = size;
+	*ret_size = (size_t)n;
 	return 0;
 }
 
@@ -326,4 +337,16 @@ int mlimg_open_beneath(int rootfd, const char *path, int flags)
 int mlimg_open_beneath_strict(int rootfd, const char *path, int flags)
 {
 	return open_resolved(rootfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+int mlimg_open_parent_strict(int rootfd, const char *path, int flags, const char **ret_name)
+{
+	mlimg_autofree char *dir = strndup(path, mlimg_path_dir_size(path));
+
+	if (!dir)
+		return -ENOMEM;
+	if (ret_name)
+		*ret_name = mlimg_path_name(path);
+	return mlimg_open_beneath_strict(
+		rootfd, *dir ? dir : ".", flags | O_DIRECTORY | O_NOFOLLOW);
 }

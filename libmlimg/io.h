@@ -19,6 +19,13 @@
 int mlimg_write_all(int fd, const void *data, size_t size) MLIMG_MUST_CHECK;
 
 /**
+ * Read until @p size bytes are there or the file ends, whatever read(2) gives at a time.
+ *
+ * @return bytes, fewer than @p size at the end; -errno
+ */
+ssize_t mlimg_read_full(int fd, void *data, size_t size) MLIMG_MUST_CHECK;
+
+/**
  * Read all that is left of an open file into memory.
  *
  * @param fd        readable
@@ -98,6 +105,17 @@ int mlimg_open_beneath(int rootfd, const char *path, int flags);
  * stays beneath @p rootfd: for places where a stranger may have put one.
  */
 int mlimg_open_beneath_strict(int rootfd, const char *path, int flags);
+
+/**
+ * As mlimg_open_beneath_strict(), the directory that holds @p path, which itself need not be there.
+ *
+ * @param rootfd    the directory
+ * @param path      as manifests have them; of "" it is @p rootfd's own directory that is opened
+ * @param flags     O_RDONLY or O_PATH; O_DIRECTORY and O_CLOEXEC are added
+ * @param ret_name  gets the last component, within @p path; "" of the root. NULL: not wanted
+ * @return          a file descriptor, or -errno
+ */
+int mlimg_open_parent_strict(int rootfd, const char *path, int flags, const char **ret_name);
 
 /**
  * As mlimg_read_file(), of a directory that a stranger may have written: no symbolic link is

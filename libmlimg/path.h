@@ -19,6 +19,17 @@ static inline const char *mlimg_path_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/**
+ * @return the bytes of @p path that name the directory it is in, without a slash behind; 0 of what
+ *         is in the root, and of the root
+ */
+static inline size_t mlimg_path_dir_size(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) : 0;
+}
+
 /** @return the number of components; 0 of the root */
 static inline size_t mlimg_path_depth(const char *path)
 {

@@ -198,7 +198,7 @@ static int mark(struct planning *p, const char *path, bool is_cover)
 	if (!dir)
 		return no_memory(p, path);
 	if (is_cover)
-		dir[mlimg_path_name(dir) > dir ? mlimg_path_name(dir) - dir - 1 : 0] = '\0';
+		dir[mlimg_path_dir_size(dir)] = '\0';
 	for (;;) {
 		const struct mlimg_entry *e = mlimg_manifest_find(p->upper, dir);
 
