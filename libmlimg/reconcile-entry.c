@@ -135,15 +135,21 @@ static int plan_link(struct planning *p, struct mine *m, const struct mlimg_pack
 	return plan_set_aside(p, m, MLIMG_CONFLICT);
 }
 
-static int plan_derived(struct planning *p, const struct mine *m)
+/* What shows for its owner's sake has not been made here: it is compared before it is dropped. */
+static int plan_derived(struct planning *p, struct mine *m)
 {
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
+	int r = plan_next_may_show(p, m) ? 0 : mine_digest(p, m);
+	bool is_same = r >= 0 && mlimg_reconcile_is_same(&m->mapped, m->next);
 
+	if (r < 0)
+		return r;
+	if (is_same && !plan_next_may_show(p, m))
+		return plan_keep(p, m, MLIMG_KEEP);
 	if (mlimg_rebuild_is_cache(m->entry->path, listed) &&
 		mlimg_report_add_rebuild(p->report, listed) < 0)
 		return no_memory(p, m->entry->path);
-	return plan_drop(
-		p, m, mlimg_reconcile_is_same(&m->mapped, m->next) ? MLIMG_SAME : MLIMG_STALE);
+	return plan_drop(p, m, is_same ? MLIMG_SAME : MLIMG_STALE);
 }
 
 /* A version of the user's gave way to the new stack's: nothing of his stays. */

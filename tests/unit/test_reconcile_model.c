@@ -330,6 +330,31 @@ static void check_extras(struct model *m)
 	m->more = (struct mlimg_reconcile_input){.texts = NULL};
 }
 
+/*
+ * Things of the new stack whose owner gives way to one of the user's are copied up, once. The user
+ * himself owns nothing where the stack has something of that number: on the next stack nobody could
+ * tell his from the stack's.
+ */
+static void check_moves(struct model *m)
+{
+	const struct mlimg_moved_id moved[] = {{1, 7}};
+	const struct mlimg_owner_moves moves = {
+		.uids = moved, .n_uids = 1, .gids = moved, .n_gids = 1};
+
+	random_case(m, true);
+	for (size_t i = 0; i < m->upper.n; i++) {
+		m->upper.e[i].uid += m->upper.e[i].uid == 1;
+		m->upper.e[i].gid += m->upper.e[i].gid == 1;
+	}
+	m->more = (struct mlimg_reconcile_input){.moved_in_next = &moves};
+	plan(m);
+	check_places(m);
+	carry_out(m);
+	check_twice(m);
+	plan_done(m);
+	m->more = (struct mlimg_reconcile_input){.texts = NULL};
+}
+
 /* --- the cases --- */
 
 static uint64_t case_seed; /* 0: all is done */
@@ -418,4 +443,9 @@ TEST(no_plan_depends_on_the_union_driver)
 TEST(no_plan_puts_two_things_at_one_path_or_one_that_has_no_directory)
 {
 	each_case(1500, check_extras);
+}
+
+TEST(what_is_copied_for_its_owner_is_copied_once)
+{
+	each_case(1500, check_moves);
 }
