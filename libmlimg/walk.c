@@ -8,7 +8,6 @@
  */
 #include "libmlimg/walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,22 +17,11 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/walk-level.h"
 #include "libmlimg/walk-xattr.h"
 
 #define OPEN_LEVELS 32
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-struct level {
-	char *names;   /* all of them, a NUL after each */
-	size_t *order; /* where they begin, in byte order of the names */
-	size_t names_room, order_room, names_size;
-	size_t n, next;
-	size_t path_size; /* of the directory's own path */
-	dev_t dev;
-	ino_t ino;
-	struct timespec mtime; /* as the visitor was told */
-	int fd;                /* -1: closed for the time being */
-};
 
 struct walk {
 	mlimg_walk_fn *fn;
@@ -42,7 +30,7 @@ struct walk {
 	unsigned flags;
 	int root_fd;
 	dev_t root_dev;
-	struct level *levels;
+	struct mlimg_walk_level *levels;
 	size_t n_levels, levels_room;
 	struct mlimg_xattr_reader xattrs;
 	struct mlimg_err *err;
@@ -56,65 +44,13 @@ static const char *shown(const struct walk *w)
 	return w->path[0] ? w->path : ".";
 }
 
-static int by_name(const void *a, const void *b, void *names)
-{
-	return strcmp((char *)names + *(const size_t *)a, (char *)names + *(const size_t *)b);
-}
-
-static int take_name(struct level *l, const char *name)
-{
-	size_t size = strlen(name) + 1;
-
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return 0;
-	if (mlimg_buffer_reserve(&l->names, &l->names_room, l->names_size + size) < 0 ||
-		mlimg_buffer_reserve(&l->order, &l->order_room, (l->n + 1) * sizeof(*l->order)) < 0)
-		return -ENOMEM;
-	memcpy(l->names + l->names_size, name, size);
-	l->order[l->n++] = l->names_size;
-	l->names_size += size;
-	return 0;
-}
-
-static int read_names(struct level *l)
-{
-	_Alignas(struct dirent64) char block[32768];
-
-	for (;;) {
-		ssize_t size = getdents64(l->fd, block, sizeof(block));
-
-		if (size < 0)
-			return -errno;
-		if (size == 0)
-			break;
-		for (ssize_t at = 0; at < size;) {
-			const struct dirent64 *d = (const struct dirent64 *)(block + at);
-
-			if (take_name(l, d->d_name) < 0)
-				return -ENOMEM;
-			at += d->d_reclen;
-		}
-	}
-	if (l->n > 1)
-		qsort_r(l->order, l->n, sizeof(*l->order), by_name, l->names);
-	return 0;
-}
-
-static void level_done(struct level *l)
-{
-	free(l->names);
-	free(l->order);
-	if (l->fd >= 0)
-		close(l->fd);
-}
-
 /*
  * Goes into the directory @fd, which is closed on failure as well. @param st as the visitor was
  * told
  */
 static int push(struct walk *w, int fd, const struct stat *st)
 {
-	struct level *l;
+	struct mlimg_walk_level *l;
 	int r;
 
 	if (mlimg_buffer_reserve(
@@ -123,19 +59,19 @@ static int push(struct walk *w, int fd, const struct stat *st)
 		return mlimg_err_set(w->err, ENOMEM, "read directory '%s'", shown(w));
 	}
 	l = &w->levels[w->n_levels++];
-	*l = (struct level){.fd = fd,
+	*l = (struct mlimg_walk_level){.fd = fd,
 		.dev = st->st_dev,
 		.ino = st->st_ino,
 		.mtime = st->st_mtim,
 		.path_size = strlen(w->path)};
 	if (w->n_levels > OPEN_LEVELS) {
-		struct level *far = l - OPEN_LEVELS;
+		struct mlimg_walk_level *far = l - OPEN_LEVELS;
 
 		if (far->fd >= 0)
 			close(far->fd);
 		far->fd = -1;
 	}
-	r = read_names(l);
+	r = mlimg_walk_level_read(l);
 	return r < 0 ? mlimg_err_set(w->err, r, "read directory '%s'", shown(w)) : 0;
 }
 
@@ -143,7 +79,7 @@ static int push(struct walk *w, int fd, const struct stat *st)
  * Whoever adds, removes or renames a name changes the directory's time. The time of the inode's
  * last change says no more, and overlayfs changes that by itself when a directory is read.
  */
-static int check_rest(struct walk *w, const struct level *l)
+static int check_rest(struct walk *w, const struct mlimg_walk_level *l)
 {
 	struct stat st;
 
@@ -158,7 +94,7 @@ static int check_rest(struct walk *w, const struct level *l)
 
 static int pop(struct walk *w)
 {
-	struct level *l = &w->levels[w->n_levels - 1], *up = l - 1;
+	struct mlimg_walk_level *l = &w->levels[w->n_levels - 1], *up = l - 1;
 	struct stat st;
 	int r = check_rest(w, l);
 
@@ -172,7 +108,7 @@ static int pop(struct walk *w)
 			return mlimg_err_set(
 				w->err, ESTALE, "'%s' was moved while it was read", shown(w));
 	}
-	level_done(l);
+	mlimg_walk_level_done(l);
 	w->n_levels--;
 	if (w->n_levels > 0)
 		w->path[up->path_size] = '\0';
@@ -295,7 +231,7 @@ static int descend(struct walk *w, int dir, const char *name, const struct stat 
 	if (r == 0)
 		return 0;
 	if (w->n_levels > n_levels)
-		level_done(&w->levels[--w->n_levels]);
+		mlimg_walk_level_done(&w->levels[--w->n_levels]);
 	r = skip(w, r, true);
 	w->path[path_size] = '\0';
 	return r;
@@ -322,14 +258,14 @@ static int leave(struct walk *w)
 		return 0;
 	r = skip(w, r, true);
 	while (r == 0 && w->n_levels > 0)
-		level_done(&w->levels[--w->n_levels]);
+		mlimg_walk_level_done(&w->levels[--w->n_levels]);
 	return r;
 }
 
 /* The next name of the deepest level. */
 static int step(struct walk *w)
 {
-	struct level *l = &w->levels[w->n_levels - 1];
+	struct mlimg_walk_level *l = &w->levels[w->n_levels - 1];
 	const char *name;
 	struct stat st;
 	int r;
@@ -407,7 +343,7 @@ static struct walk *new_walk(int root_fd, unsigned flags, mlimg_walk_fn *fn,
 static void free_walk(struct walk *w)
 {
 	while (w->n_levels > 0)
-		level_done(&w->levels[--w->n_levels]);
+		mlimg_walk_level_done(&w->levels[--w->n_levels]);
 	free(w->levels);
 	mlimg_xattr_reader_done(&w->xattrs);
 	free(w);
