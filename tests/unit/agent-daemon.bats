@@ -12,7 +12,7 @@ setup() {
 
 teardown() {
 	[ -z "${DAEMON:-}" ] || kill "$DAEMON" || true
-	[ -z "${INIT:-}" ] || kill "$INIT" || true
+	[ -z "${INIT:-}" ] || kill -KILL "$INIT" || true
 }
 
 # daemon OPTION…: started, and listening when this returns.
