@@ -211,7 +211,7 @@ install-guest: $(AGENT)
 	for d in $(notdir $(wildcard initramfs/systemd/*.d)); do \
 		install -D -m 0644 -t $(DESTDIR)$(SYSTEMDDIR)/$$d initramfs/systemd/$$d/*; \
 	done
-	for want in sysinit/mlimg-rebuild.service multi-user/mlimg-rebuild-rest.service sockets/mlimg-agent.socket; do \
+	for want in sysinit/mlimg-rebuild.service multi-user/mlimg-rebuild-rest.service multi-user/mlimg-profile.service sockets/mlimg-agent.socket; do \
 		mkdir -p $(DESTDIR)$(SYSTEMDDIR)/$${want%/*}.target.wants && \
 			ln -sfn ../$${want#*/} $(DESTDIR)$(SYSTEMDDIR)/$${want%/*}.target.wants/$${want#*/} || exit; \
 	done

@@ -32,7 +32,7 @@ static int set_and_set_back(
 	int fd = s->c.new_fd, r;
 
 	r = old->type == MLIMG_FILE ? (mknodat(fd, name, S_IFREG | 0600, 0) < 0 ? -errno : 0)
-				    : stage_make_other(fd, name, old);
+				    : mlimg_entry_at_make(fd, name, old);
 	if (r == 0)
 		r = mlimg_entry_at_set_all_xattrs(fd, name, old);
 	if (r == 0)

@@ -44,9 +44,6 @@ int stage_refuse(struct staging *s, const struct mlimg_plan_op *op, const char *
 int stage_add_time(struct staging *s, const char *path, struct mlimg_undo_time old_time,
 	struct mlimg_undo_time new_time) MLIMG_MUST_CHECK;
 
-/** Make something that is no file, without attributes. @return 0, -errno */
-int stage_make_other(int fd, const char *slot, const struct mlimg_entry *entry) MLIMG_MUST_CHECK;
-
 /** Make an operation s ready. @return 0, -errno */
 int stage_set_attributes(struct staging *s, const struct mlimg_plan_op *op) MLIMG_MUST_CHECK;
 

@@ -138,20 +138,6 @@ static int make_file(struct staging *s, const char *slot, const struct mlimg_pla
 	return r < 0 ? mlimg_err_set(s->err, r, "make '/%s'", op->path) : 0;
 }
 
-int stage_make_other(int fd, const char *slot, const struct mlimg_entry *entry)
-{
-	int r;
-
-	switch (entry->type) {
-	case MLIMG_DIR: r = mkdirat(fd, slot, 0700); break;
-	case MLIMG_LINK: r = symlinkat(entry->link, fd, slot); break;
-	default:
-		r = mknodat(fd, slot, mlimg_type_mode(entry->type) | 0600,
-			makedev(entry->dev_major, entry->dev_minor));
-	}
-	return r < 0 ? -errno : 0;
-}
-
 /* Puts @entry, whose path is that in the upper, into the slot of the next step. */
 static int make_slot(
 	struct staging *s, const struct mlimg_plan_op *op, const struct mlimg_entry *entry)
@@ -170,7 +156,7 @@ static int make_slot(
 			? mlimg_err_set(s->err, errno, "make '/%s'", entry->path)
 			: 0;
 	else
-		r = stage_make_other(c->new_fd, slot, entry);
+		r = mlimg_entry_at_make(c->new_fd, slot, entry);
 	if (r < 0 && entry->type != MLIMG_FILE)
 		return mlimg_err_set(s->err, r, "make '/%s'", entry->path);
 	if (r < 0 || mlimg_entry_is_whiteout(entry))

@@ -153,6 +153,20 @@ int mlimg_entry_at_set_all_xattrs(int dirfd, const char *name, const struct mlim
 	return 0;
 }
 
+int mlimg_entry_at_make(int dirfd, const char *name, const struct mlimg_entry *entry)
+{
+	int r;
+
+	switch (entry->type) {
+	case MLIMG_DIR: r = mkdirat(dirfd, name, 0700); break;
+	case MLIMG_LINK: r = symlinkat(entry->link, dirfd, name); break;
+	default:
+		r = mknodat(dirfd, name, mlimg_type_mode(entry->type) | 0600,
+			makedev(entry->dev_major, entry->dev_minor));
+	}
+	return r < 0 ? -errno : 0;
+}
+
 int mlimg_entry_at_set_time(int dirfd, const char *name, int64_t s, uint32_t ns)
 {
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {s, ns}};

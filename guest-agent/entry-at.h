@@ -46,6 +46,17 @@ int mlimg_entry_at_set(struct mlimg_entry_reader *reader, int dirfd, const char 
 int mlimg_entry_at_set_all_xattrs(
 	int dirfd, const char *name, const struct mlimg_entry *entry) MLIMG_MUST_CHECK;
 
+/**
+ * Make something that is no regular file, without attributes, for its owner alone.
+ *
+ * @param dirfd  the directory that it is to be in
+ * @param name   its name in there
+ * @param entry  type, link target, device
+ * @return       0, -errno
+ */
+int mlimg_entry_at_make(
+	int dirfd, const char *name, const struct mlimg_entry *entry) MLIMG_MUST_CHECK;
+
 /** Set the time alone. @return 0, -errno */
 int mlimg_entry_at_set_time(int dirfd, const char *name, int64_t s, uint32_t ns) MLIMG_MUST_CHECK;
 

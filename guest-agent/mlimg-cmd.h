@@ -26,6 +26,10 @@ enum mlimg_cmd_option {
 	MLIMG_CMD_DEPTH,
 	MLIMG_CMD_RECURSIVE,
 	MLIMG_CMD_FORCE,
+	MLIMG_CMD_DIR,
+	MLIMG_CMD_FOR,
+	MLIMG_CMD_NEXT_BOOT,
+	MLIMG_CMD_BEGIN,
 	MLIMG_CMD_ROOT,
 	MLIMG_CMD_MERGED,
 	MLIMG_CMD_N_OPTIONS,
@@ -46,7 +50,8 @@ struct mlimg_cmd {
 typedef int mlimg_cmd_fn(struct mlimg_cmd *cmd, struct mlimg_err *err);
 
 mlimg_cmd_fn mlimg_cmd_status, mlimg_cmd_diff, mlimg_cmd_why, mlimg_cmd_du, mlimg_cmd_reports,
-	mlimg_cmd_conflicts, mlimg_cmd_pin, mlimg_cmd_unpin, mlimg_cmd_copy_up, mlimg_cmd_export;
+	mlimg_cmd_conflicts, mlimg_cmd_pin, mlimg_cmd_unpin, mlimg_cmd_copy_up, mlimg_cmd_export,
+	mlimg_cmd_profile;
 
 /** @return whether the option was given */
 static inline bool mlimg_cmd_has(const struct mlimg_cmd *cmd, enum mlimg_cmd_option option)

@@ -29,6 +29,8 @@ static const char help_text[] =
 	"  conflicts       what was set aside or put beside then, and is still there\n"
 	"  export FILE     what you have changed as a tar, of which mlimg-mkfs makes a\n"
 	"                  software layer; '-' is standard output\n"
+	"  profile FILE    record which files of the layers are opened, in this order: a\n"
+	"                  profile for mlimg-mkfs; '-' is standard output\n"
 	"\n"
 	"Commands that change something:\n"
 	"  pin PATH...     leave it as it is whenever the stack changes; without PATH\n"
@@ -40,7 +42,11 @@ static const char help_text[] =
 	"  -u, --text      diff: also what differs in texts\n"
 	"      --all       diff: also directories that only hold what was changed\n"
 	"  -r, --recursive  copy-up: also what is below PATH\n"
-	"      --force     export: replace FILE (default: refuse)\n"
+	"      --dir       export: make FILE a directory\n"
+	"      --force     export, profile: replace FILE (default: refuse)\n"
+	"      --next-boot  profile: not now, but in the next boot from its beginning\n"
+	"                  until the default target is reached\n"
+	"      --for N     profile: for at most N seconds (default: 600)\n"
 	"      --depth N   du: at most N levels below PATH (default: 2)\n"
 	"      --json      print JSON (default: text)\n"
 	"      --root DIR  where the layers are mounted (default: " MLIMG_VIEW_ROOT ")\n"
@@ -66,6 +72,10 @@ static const struct option long_options[] = {
 	{"depth", required_argument, NULL, ROW(DEPTH)},
 	{"recursive", no_argument, NULL, ROW(RECURSIVE)},
 	{"force", no_argument, NULL, ROW(FORCE)},
+	{"dir", no_argument, NULL, ROW(DIR)},
+	{"for", required_argument, NULL, ROW(FOR)},
+	{"next-boot", no_argument, NULL, ROW(NEXT_BOOT)},
+	{"begin", no_argument, NULL, ROW(BEGIN)},
 	{"root", required_argument, NULL, ROW(ROOT)},
 	{"merged", required_argument, NULL, ROW(MERGED)},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -94,7 +104,9 @@ static const struct command commands[] = {
 	{"reports", mlimg_cmd_reports, false, 0, 1, NULL, ANY},
 	{"conflicts", mlimg_cmd_conflicts, false, 0, 0, NULL, ANY},
 	{"pin", mlimg_cmd_pin, false, 0, INT_MAX, NULL, ANY},
-	{"export", mlimg_cmd_export, true, 1, 1, "a file", BIT(FORCE) | ANY},
+	{"export", mlimg_cmd_export, true, 1, 1, "a file", BIT(FORCE) | BIT(DIR) | ANY},
+	{"profile", mlimg_cmd_profile, false, 0, 1, NULL,
+		BIT(FORCE) | BIT(FOR) | BIT(NEXT_BOOT) | BIT(BEGIN) | ANY},
 	{"copy-up", mlimg_cmd_copy_up, false, 1, INT_MAX, "a path", BIT(RECURSIVE) | ANY},
 	{"unpin", mlimg_cmd_unpin, false, 1, INT_MAX, "a path", ANY},
 };

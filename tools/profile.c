@@ -60,22 +60,31 @@ static bool grow(struct mlimg_profile *p)
 	return true;
 }
 
-static bool add(struct mlimg_profile *p, const char *path)
+struct mlimg_profile *mlimg_profile_new(void)
+{
+	mlimg_cleanup(mlimg_profile_free_cleanup) struct mlimg_profile *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->arena = mlimg_arena_new();
+	return p && p->arena && grow(p) ? mlimg_steal(&p) : NULL;
+}
+
+int mlimg_profile_add(struct mlimg_profile *p, const char *path)
 {
 	uint32_t *slot;
 
 	if (!grow(p))
-		return false;
+		return -ENOMEM;
 	slot = find_slot(p, path);
 	if (*slot)
-		return true;
+		return 0;
 	if (mlimg_buffer_reserve(&p->paths, &p->paths_room, (p->n + 1) * sizeof(*p->paths)) < 0)
-		return false;
+		return -ENOMEM;
 	p->paths[p->n] = mlimg_arena_strndup(p->arena, path, strlen(path));
 	if (!p->paths[p->n])
-		return false;
+		return -ENOMEM;
 	*slot = (uint32_t)++p->n;
-	return true;
+	return 0;
 }
 
 /* In place. @return whether all escapes are whole, and none is of a NUL */
@@ -134,19 +143,17 @@ static int take_line(
 		return mlimg_err_refuse(err, "'%s' line %zu: no path in a tree", name, number);
 	if (p->n == MLIMG_ENTRIES_MAX)
 		return mlimg_err_refuse(err, "'%s': more than %d paths", name, MLIMG_ENTRIES_MAX);
-	return add(p, line) ? 0 : mlimg_err_set(err, ENOMEM, "read '%s'", name);
+	return mlimg_profile_add(p, line) < 0 ? mlimg_err_set(err, ENOMEM, "read '%s'", name) : 0;
 }
 
 int mlimg_profile_parse(char *text, size_t size, const char *name,
 	struct mlimg_profile **ret_profile, struct mlimg_err *err)
 {
-	mlimg_cleanup(mlimg_profile_free_cleanup) struct mlimg_profile *p = calloc(1, sizeof(*p));
+	mlimg_cleanup(mlimg_profile_free_cleanup) struct mlimg_profile *p = mlimg_profile_new();
 	size_t number = 1;
 	int r = 0;
 
-	if (p)
-		p->arena = mlimg_arena_new();
-	if (!p || !p->arena || !grow(p))
+	if (!p)
 		return mlimg_err_set(err, ENOMEM, "read '%s'", name);
 	if (memchr(text, '\0', size))
 		return mlimg_err_refuse(err, "'%s' is no list of paths: it has a NUL", name);

@@ -41,6 +41,18 @@ int mlimg_profile_parse(char *text, size_t size, const char *name,
 int mlimg_profile_read(const char *path, struct mlimg_profile **ret_profile,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return an empty list, mlimg_profile_free() it; NULL when there is no memory */
+struct mlimg_profile *mlimg_profile_new(void);
+
+/**
+ * Append a path, unless it is there.
+ *
+ * @param profile  see there
+ * @param path     without "./" or "/"; copied
+ * @return         0, -ENOMEM
+ */
+int mlimg_profile_add(struct mlimg_profile *profile, const char *path) MLIMG_MUST_CHECK;
+
 /** Free it; accepts NULL. */
 void mlimg_profile_free(struct mlimg_profile *profile);
 

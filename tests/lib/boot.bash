@@ -25,7 +25,7 @@ in_both() {
 		boot_machine
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr env -i PATH="$PATH" T="$T" FAKES="$MLIMG_TOP/tests/lib/boot-fakes" \
-			MLIMG_LIB="$MLIMG_TOP/initramfs/lib" MLIMG_PROC="$T/proc" MLIMG_SYS="$T/sys" MLIMG_RUN="$T/run/mlimg" \
+			MLIMG_LIB="$MLIMG_TOP/initramfs/lib" MLIMG_PROC="$T/proc" MLIMG_SYS="$T/sys" MLIMG_RUN="$T/run/mlimg" MLIMG_KMSG="$T/kmsg.said" \
 			$shell -c '. "$FAKES"; . "$MLIMG_LIB/mlimg-functions"; '"$4"
 		# shellcheck disable=SC2154
 		same "stderr in $shell" "$3" "$stderr" && same "stdout in $shell" "$2" "$output" &&

@@ -202,6 +202,35 @@ agent unionfs --root T/run/mlimg --at /mlimg --mode volatile T/root" "$(log | gr
 	same "commits" "" "$(log | grep commit || :)"
 }
 
+# A user layer that asks for a record of this boot, and a merged root with the program that makes it; it ends with the code $1.
+with_profile() {
+	local program=$T/content$T/root/usr/bin/mlimg
+	three_layers
+	mkdir -p "$T/content$T/run/mlimg/user/mlimg" "${program%/*}"
+	: >"$T/content$T/run/mlimg/user/mlimg/profile"
+	printf '#!/bin/sh\necho "mlimg $*" >>%s\necho printed\necho said >&2\nexit %s\n' "$T/log" "$1" >"$program"
+	chmod 0755 "$program"
+}
+
+@test "boot: it is recorded where the user layer asks for it, in a boot that keeps changes; nothing depends on it" {
+	local status
+	for status in 0 1; do
+		eval "machine() { with_profile $status; }"
+		boots "$cmdline"
+		same "what was done" "agent commit --root T/run/mlimg --merged T/root
+mlimg --root T/run/mlimg --merged T/root profile --begin" "$(log | tail -n 2)"
+		same "kernel's log" said "$(cat "$T/kmsg.said")"
+	done
+	in_both 0 "" "mlimg: readonly: nothing can be changed in this root" "mlimg_boot '$cmdline mlimg.readonly' \"\$T/root\" /sbin/init"
+	same "last" "agent commit --root T/run/mlimg --merged T/root --mode readonly" "$(log | tail -n 1)"
+	machine() {
+		with_profile 0
+		rm "$T/content$T/root/usr/bin/mlimg"
+	}
+	boots "$cmdline"
+	[[ $(cat "$T/kmsg.said") == *mlimg*"not found"* || $(cat "$T/kmsg.said") == *mlimg*"No such file"* ]]
+}
+
 @test "boot: a user layer that cannot be converted stops it before anything is compared" {
 	machine() {
 		with_fuse

@@ -25,6 +25,7 @@ installed() {
 644 usr/lib/systemd/system/mlimg-default-target.service
 644 usr/lib/systemd/system/mlimg-health.service
 644 usr/lib/systemd/system/mlimg-host-keys.service
+644 usr/lib/systemd/system/mlimg-profile.service
 644 usr/lib/systemd/system/mlimg-rebuild-rest.service
 644 usr/lib/systemd/system/mlimg-rebuild.service
 644 usr/lib/systemd/system/run-mlimg-.mount.d/50-mlimg.conf
@@ -45,7 +46,7 @@ installed() {
 755 usr/share/initramfs-tools/hooks/mlimg
 755 usr/share/initramfs-tools/scripts/init-top/mlimg
 755 usr/share/initramfs-tools/scripts/mlimg" "$(installed install-guest)"
-	same "symbolic links" "multi-user.target.wants/mlimg-rebuild-rest.service sockets.target.wants/mlimg-agent.socket ssh.service.wants/mlimg-host-keys.service ssh.socket.wants/mlimg-host-keys.service sshd.service.wants/mlimg-host-keys.service sysinit.target.wants/mlimg-rebuild.service" \
+	same "symbolic links" "multi-user.target.wants/mlimg-profile.service multi-user.target.wants/mlimg-rebuild-rest.service sockets.target.wants/mlimg-agent.socket ssh.service.wants/mlimg-host-keys.service ssh.socket.wants/mlimg-host-keys.service sshd.service.wants/mlimg-host-keys.service sysinit.target.wants/mlimg-rebuild.service" \
 		"$(cd "$BATS_TEST_TMPDIR/root/usr/lib/systemd/system" && find . -type l -printf '%P\n' | LC_ALL=C sort | xargs)"
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # Benchmarks that need guests work, and print their tables. How fast anything is, is no test.
-# lasts 120
+# lasts 180
 
 load ../lib/common
 
@@ -20,6 +20,17 @@ setup() {
 	grep -Eqx "\| flat \| $time \|" <<<"$output"
 	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
 	same "goals" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
+}
+
+# With systemd, where a boot that is recorded ends by itself.
+@test "benchmark layout" {
+	bench layout v1
+	local row='[1-9][0-9]* \| [1-9][.0-9]* MB \| [0-9]+ % \| [0-9]+ KB \| [.0-9]*[1-9][.0-9]* s'
+	grep -Eqx 'The profile: [1-9][0-9]{2,} files, [1-9][0-9]* MB of [1-9][0-9]* MB in the image\.' <<<"$output"
+	grep -Eqx "\| index, plain \| $row \|" <<<"$output"
+	grep -Eqx "\| index, profiled \| $row \|" <<<"$output"
+	grep -Eqx '\| index, ratio (\| [.0-9]*[1-9][.0-9]* ){5}\|' <<<"$output"
+	same "what mkfs said of the list" "" "$(cat "$MLIMG_BUILD/bench/layout/mkfs.log")"
 }
 
 @test "benchmark guest-io" {
