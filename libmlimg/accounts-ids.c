@@ -254,23 +254,12 @@ static const struct mlimg_account_name *resident(
 	return NULL;
 }
 
-static bool is_wanted_by_other(
-	const struct kind *k, const struct mlimg_account_name *name, uint32_t id)
-{
-	for (size_t i = 0; i < k->names->n; i++) {
-		const struct mlimg_account_name *other = &k->names->names[i];
-
-		if (other != name && other->stays && other->is == id)
-			return true;
-	}
-	return false;
-}
-
 static uint32_t other_id(struct kind *k, const struct mlimg_account_name *name)
 {
 	uint32_t mine = name->id[MLIMG_SIDE_MINE];
 
-	if (mine != MLIMG_ID_NONE && name->arrives && !is_wanted_by_other(k, name, mine))
+	if (mine != MLIMG_ID_NONE && name->arrives &&
+		!mlimg_account_names_want(k->names, name, mine))
 		return mine;
 	return find_free(k, name->is);
 }
@@ -347,71 +336,6 @@ static int solve_all(struct kind *k)
 	return r;
 }
 
-/* ---- which owners follow ---- */
-
-static int move_cmp(const void *a, const void *b)
-{
-	const struct mlimg_moved_id *x = a, *y = b;
-
-	return (x->from > y->from) - (x->from < y->from);
-}
-
-/* Whether a file of that side's with that owner is somebody's who keeps the id. */
-static bool keeps(const struct kind *k, int side, uint32_t id)
-{
-	for (size_t i = 0; i < k->names->n; i++) {
-		const struct mlimg_account_name *name = &k->names->names[i];
-
-		if (name->stays && name->id[side] == id && name->is == id)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Next's files: only of who gave way to somebody, of who came from both sides, and of whose id is
- * fixed.
- */
-static bool is_moved(const struct kind *k, const struct mlimg_account_name *name, int side)
-{
-	uint32_t id = name->id[side];
-
-	if (!name->stays || id == MLIMG_ID_NONE || id == name->is)
-		return false;
-	return side == MLIMG_SIDE_MINE || name->is_fixed ||
-		name->id[MLIMG_SIDE_MINE] == MLIMG_ID_NONE ||
-		name->id[MLIMG_SIDE_BASE] == MLIMG_ID_NONE || is_wanted_by_other(k, name, id);
-}
-
-static int list_moves(
-	const struct kind *k, int side, const struct mlimg_moved_id **ret_moves, size_t *ret_n)
-{
-	struct mlimg_moved_id *moves = calloc(k->names->n + 1, sizeof(*moves));
-	size_t n = 0, kept = 0;
-
-	if (!moves)
-		return no_memory(k);
-	for (size_t i = 0; i < k->names->n; i++) {
-		const struct mlimg_account_name *name = &k->names->names[i];
-
-		if (is_moved(k, name, side) && !keeps(k, side, name->id[side]))
-			moves[n++] = (struct mlimg_moved_id){name->id[side], name->is};
-	}
-	/* Names that share an id and part: one map cannot say both. The lower new id it is. */
-	qsort(moves, n, sizeof(*moves), move_cmp);
-	for (size_t i = 0; i < n; i++) {
-		if (kept && moves[kept - 1].from == moves[i].from) {
-			if (moves[i].to < moves[kept - 1].to)
-				moves[kept - 1].to = moves[i].to;
-			continue;
-		}
-		moves[kept++] = moves[i];
-	}
-	*ret_moves = moves;
-	*ret_n = kept;
-	return 0;
-}
-
 static int decide(struct kind *k)
 {
 	int r = list_names(k);
@@ -441,12 +365,16 @@ int mlimg_accounts_decide(struct mlimg_accounts_job *job)
 	if (r == 0)
 		r = decide(&groups);
 	if (r == 0)
-		r = list_moves(&users, MLIMG_SIDE_MINE, &job->upper.uids, &job->upper.n_uids);
+		r = mlimg_account_names_list_moves(
+			job, &job->users, MLIMG_SIDE_MINE, &job->upper.uids, &job->upper.n_uids);
 	if (r == 0)
-		r = list_moves(&users, MLIMG_SIDE_NEXT, &job->lower.uids, &job->lower.n_uids);
+		r = mlimg_account_names_list_moves(
+			job, &job->users, MLIMG_SIDE_NEXT, &job->lower.uids, &job->lower.n_uids);
 	if (r == 0)
-		r = list_moves(&groups, MLIMG_SIDE_MINE, &job->upper.gids, &job->upper.n_gids);
+		r = mlimg_account_names_list_moves(
+			job, &job->groups, MLIMG_SIDE_MINE, &job->upper.gids, &job->upper.n_gids);
 	if (r == 0)
-		r = list_moves(&groups, MLIMG_SIDE_NEXT, &job->lower.gids, &job->lower.n_gids);
+		r = mlimg_account_names_list_moves(
+			job, &job->groups, MLIMG_SIDE_NEXT, &job->lower.gids, &job->lower.n_gids);
 	return r;
 }

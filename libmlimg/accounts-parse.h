@@ -117,6 +117,26 @@ struct mlimg_account_name *mlimg_account_names_find(
  */
 int mlimg_accounts_decide(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 
+/* ---- accounts-moves.c ---- */
+
+/** @return whether one of @p names that stays, but not @p but, is to have the id */
+bool mlimg_account_names_want(
+	const struct mlimg_account_names *names, const struct mlimg_account_name *but, uint32_t id);
+
+/**
+ * List the ids of a side's files that become others.
+ *
+ * @param job        for errors
+ * @param names      decided
+ * @param side       MLIMG_SIDE_MINE: the user's files; MLIMG_SIDE_NEXT: those of next's layers
+ * @param ret_moves  free() it
+ * @param ret_n      their number
+ * @return           0, -ENOMEM
+ */
+int mlimg_account_names_list_moves(const struct mlimg_accounts_job *job,
+	const struct mlimg_account_names *names, enum mlimg_merge_side side,
+	const struct mlimg_moved_id **ret_moves, size_t *ret_n) MLIMG_MUST_CHECK;
+
 /** Add a note, whose name is that of an account's key. */
 #define mlimg_accounts_note(job, kind, file, key, ...)                                        \
 	(mlimg_notes_add(                                                                     \
