@@ -1,30 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "guest-agent/ext4-new.h"
+#include "guest-agent/ext4-new-impl.h"
 
-#include <endian.h>
 #include <errno.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/crc32c.h"
 #include "libmlimg/disk.h"
 #include "libmlimg/le.h"
 
-#define BS 4096u
 #define GROUP_BLOCKS 32768u /* one block of bitmap */
-#define RESERVED_GDT 127u
 #define INODE_SIZE 256u
 #define DESC_SIZE 64u
 #define BYTES_PER_INODE 16384u
 #define DIR_TAIL 12u /* bytes at the end of a directory block, which hold its checksum */
-
-/* Where it lies. */
-enum { GDT = 1, RESERVED = 2, BLOCK_BITMAP = RESERVED + RESERVED_GDT, INODE_BITMAP, INODE_TABLE };
 
 /* Inodes: the format's own, then in the order in which they are made. */
 enum {
@@ -43,30 +34,9 @@ enum {
 enum { COMPAT = 0x3c, INCOMPAT = 0x2c2, RO_COMPAT = 0x46b };
 #define EXTENTS_FL 0x80000u
 
-/* What comes before the journal, in memory. */
-struct image {
-	uint8_t *bytes;
-	uint32_t n_blocks, n_inodes, journal_blocks;
-	uint32_t next; /* the next block that nobody has; in the end where the journal begins */
-	uint32_t seed; /* of all checksums */
-	uint8_t uuid[MLIMG_UUID_SIZE];
-};
-
-static void put_be32(uint8_t *p, uint32_t n)
+static uint8_t *inode(const struct ext4_new_image *image, uint32_t ino)
 {
-	uint32_t be = htobe32(n);
-
-	memcpy(p, &be, sizeof(be));
-}
-
-static uint8_t *block(const struct image *image, uint32_t n)
-{
-	return image->bytes + (size_t)n * BS;
-}
-
-static uint8_t *inode(const struct image *image, uint32_t ino)
-{
-	return block(image, INODE_TABLE) + (size_t)(ino - 1) * INODE_SIZE;
+	return ext4_new_block(image, INODE_TABLE) + (size_t)(ino - 1) * INODE_SIZE;
 }
 
 /* As mke2fs has it: a journal of 4, 16, 32 or 64 MiB. */
@@ -79,7 +49,7 @@ static uint32_t journal_blocks(uint64_t disk_blocks)
 }
 
 /* Of everything that belongs to an inode: its number and its generation, which is 0, come first. */
-static uint32_t inode_crc(const struct image *image, uint32_t ino)
+static uint32_t inode_crc(const struct ext4_new_image *image, uint32_t ino)
 {
 	uint8_t head[8] = {0};
 
@@ -88,8 +58,8 @@ static uint32_t inode_crc(const struct image *image, uint32_t ino)
 }
 
 /* The checksum comes when all else is there. */
-static uint8_t *begin_inode(const struct image *image, uint32_t ino, uint32_t mode, uint32_t links,
-	uint64_t size, uint32_t blocks)
+static uint8_t *begin_inode(const struct ext4_new_image *image, uint32_t ino, uint32_t mode,
+	uint32_t links, uint64_t size, uint32_t blocks)
 {
 	uint8_t *p = inode(image, ino);
 
@@ -102,7 +72,7 @@ static uint8_t *begin_inode(const struct image *image, uint32_t ino, uint32_t mo
 	return p;
 }
 
-static void end_inode(const struct image *image, uint32_t ino)
+static void end_inode(const struct ext4_new_image *image, uint32_t ino)
 {
 	uint8_t *p = inode(image, ino);
 	uint32_t crc = mlimg_crc32c(inode_crc(image, ino), p, INODE_SIZE);
@@ -112,8 +82,8 @@ static void end_inode(const struct image *image, uint32_t ino)
 }
 
 /* A file or directory that lies in one piece. */
-static void put_extent_inode(const struct image *image, uint32_t ino, uint32_t mode, uint32_t links,
-	uint64_t size, uint32_t start, uint32_t blocks)
+static void put_extent_inode(const struct ext4_new_image *image, uint32_t ino, uint32_t mode,
+	uint32_t links, uint64_t size, uint32_t start, uint32_t blocks)
 {
 	uint8_t *p = begin_inode(image, ino, mode, links, size, blocks);
 	uint8_t *header = p + 0x28, *extent = header + 12;
@@ -148,11 +118,11 @@ struct name {
 	bool is_file;
 };
 
-static void put_dir(struct image *image, uint32_t ino, uint32_t parent, uint32_t mode,
+static void put_dir(struct ext4_new_image *image, uint32_t ino, uint32_t parent, uint32_t mode,
 	const struct name *names, size_t n_names)
 {
 	uint32_t start = image->next++, used = 0, links = 2;
-	uint8_t *p = block(image, start), *tail = p + BS - DIR_TAIL;
+	uint8_t *p = ext4_new_block(image, start), *tail = p + BS - DIR_TAIL;
 
 	used += put_name(p, BS - DIR_TAIL, ".", ino, false, false);
 	used += put_name(p + used, BS - DIR_TAIL - used, "..", parent, false, n_names == 0);
@@ -167,12 +137,12 @@ static void put_dir(struct image *image, uint32_t ino, uint32_t parent, uint32_t
 	put_extent_inode(image, ino, S_IFDIR | mode, links, BS, start, 1);
 }
 
-static void put_file(struct image *image, uint32_t ino, const char *text)
+static void put_file(struct ext4_new_image *image, uint32_t ino, const char *text)
 {
 	size_t size = strlen(text);
 	uint32_t start = image->next, blocks = (uint32_t)((size + BS - 1) / BS);
 
-	memcpy(block(image, start), text, size);
+	memcpy(ext4_new_block(image, start), text, size);
 	image->next += blocks;
 	put_extent_inode(image, ino, S_IFREG | 0644, 1, size, start, blocks);
 }
@@ -181,7 +151,7 @@ static void put_file(struct image *image, uint32_t ino, const char *text)
  * Descriptor blocks to come are blocks of a file, so that nothing else takes them: an old, double
  * indirect one whose length means nothing. Entry N of its list is descriptor block N.
  */
-static void put_resize_inode(struct image *image)
+static void put_resize_inode(struct ext4_new_image *image)
 {
 	const uint64_t per_block = BS / 4;
 	uint32_t list = image->next++;
@@ -190,11 +160,12 @@ static void put_resize_inode(struct image *image)
 
 	mlimg_put_le32(p + 0x28 + 13 * 4, list);
 	for (uint32_t i = 0; i < RESERVED_GDT; i++)
-		mlimg_put_le32(block(image, list) + 4 * (size_t)(1 + i), RESERVED + i);
+		mlimg_put_le32(ext4_new_block(image, list) + 4 * (size_t)(1 + i), RESERVED + i);
 	end_inode(image, RESIZE_INO);
 }
 
-static void put_tree(struct image *image, const struct mlimg_user_layer *layer, const char *json)
+static void put_tree(
+	struct ext4_new_image *image, const struct mlimg_user_layer *layer, const char *json)
 {
 	static const struct name top[] = {{"lost+found", LOST_INO, false},
 		{"upper", UPPER_INO, false}, {"work", WORK_INO, false}, {"mlimg", OWN_INO, false}};
@@ -220,15 +191,15 @@ static void set_bits(uint8_t *bitmap, uint32_t from, uint32_t end)
 }
 
 /* What a bitmap has beyond the group's end counts as taken. */
-static void put_group(struct image *image)
+static void put_group(struct ext4_new_image *image)
 {
 	uint32_t used_blocks = image->next + image->journal_blocks, crc;
-	uint8_t *p = block(image, GDT), head[4] = {0};
+	uint8_t *p = ext4_new_block(image, GDT), head[4] = {0};
 
-	set_bits(block(image, BLOCK_BITMAP), 0, used_blocks);
-	set_bits(block(image, BLOCK_BITMAP), image->n_blocks, GROUP_BLOCKS);
-	set_bits(block(image, INODE_BITMAP), 0, END_INO - 1);
-	set_bits(block(image, INODE_BITMAP), image->n_inodes, BS * 8);
+	set_bits(ext4_new_block(image, BLOCK_BITMAP), 0, used_blocks);
+	set_bits(ext4_new_block(image, BLOCK_BITMAP), image->n_blocks, GROUP_BLOCKS);
+	set_bits(ext4_new_block(image, INODE_BITMAP), 0, END_INO - 1);
+	set_bits(ext4_new_block(image, INODE_BITMAP), image->n_inodes, BS * 8);
 	mlimg_put_le32(p, BLOCK_BITMAP);
 	mlimg_put_le32(p + 4, INODE_BITMAP);
 	mlimg_put_le32(p + 8, INODE_TABLE);
@@ -236,10 +207,10 @@ static void put_group(struct image *image)
 	mlimg_put_le16(p + 0x0e, image->n_inodes - (END_INO - 1));
 	mlimg_put_le16(p + 0x10, 5); /* directories */
 	mlimg_put_le16(p + 0x12, 4); /* the inode table is zero where nothing is in it */
-	crc = mlimg_crc32c(image->seed, block(image, BLOCK_BITMAP), GROUP_BLOCKS / 8);
+	crc = mlimg_crc32c(image->seed, ext4_new_block(image, BLOCK_BITMAP), GROUP_BLOCKS / 8);
 	mlimg_put_le16(p + 0x18, crc);
 	mlimg_put_le16(p + 0x38, crc >> 16);
-	crc = mlimg_crc32c(image->seed, block(image, INODE_BITMAP), image->n_inodes / 8);
+	crc = mlimg_crc32c(image->seed, ext4_new_block(image, INODE_BITMAP), image->n_inodes / 8);
 	mlimg_put_le16(p + 0x1a, crc);
 	mlimg_put_le16(p + 0x3a, crc >> 16);
 	mlimg_put_le16(p + 0x1c, image->n_inodes - (END_INO - 1));
@@ -248,9 +219,9 @@ static void put_group(struct image *image)
 	mlimg_put_le16(p + 0x1e, mlimg_crc32c(crc, p, DESC_SIZE));
 }
 
-static void put_superblock(const struct image *image)
+static void put_superblock(const struct ext4_new_image *image)
 {
-	const uint8_t *group = block(image, GDT), *journal = inode(image, JOURNAL_INO);
+	const uint8_t *group = ext4_new_block(image, GDT), *journal = inode(image, JOURNAL_INO);
 	uint8_t *p = image->bytes + MLIMG_SUPERBLOCK_OFFSET;
 
 	mlimg_put_le32(p + 0x00, image->n_inodes);
@@ -296,95 +267,11 @@ static void put_superblock(const struct image *image)
 	mlimg_put_le32(p + 0x3fc, mlimg_crc32c(~0u, p, 0x3fc));
 }
 
-static int write_at(int fd, const char *name, const void *data, size_t size, uint64_t offset,
-	struct mlimg_err *err)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n =
-			pwrite(fd, (const char *)data + done, size - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return mlimg_err_set(err, n < 0 ? errno : ENOSPC, "write %s", name);
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-static int sync_disk(int fd, const char *name, struct mlimg_err *err)
-{
-	return fsync(fd) < 0 ? mlimg_err_set(err, errno, "write %s", name) : 0;
-}
-
-/*
- * What an earlier life left there must not be taken for the journal's. A disk need not know how to
- * do it at once.
- */
-static int clear_journal(int fd, const char *name, const struct image *image, struct mlimg_err *err)
-{
-	uint64_t range[2] = {(uint64_t)image->next * BS, (uint64_t)image->journal_blocks * BS};
-	mlimg_autofree uint8_t *zero = NULL;
-	const size_t piece = 1 << 20;
-	int r = 0;
-
-	if (ioctl(fd, BLKZEROOUT, range) == 0)
-		return 0;
-	zero = calloc(1, piece);
-	if (!zero)
-		return mlimg_err_set(err, ENOMEM, "write %s", name);
-	for (uint64_t done = 0; done < range[1] && r == 0; done += piece)
-		r = write_at(fd, name, zero, piece, range[0] + done, err);
-	return r;
-}
-
-/* Big-endian, as all of a journal. It is empty: nothing to replay. */
-static int write_journal(int fd, const char *name, const struct image *image, struct mlimg_err *err)
-{
-	uint8_t p[1024] = {0};
-	int r = clear_journal(fd, name, image, err);
-
-	put_be32(p, 0xc03b3998);
-	put_be32(p + 4, 4);
-	put_be32(p + 0x0c, BS);
-	put_be32(p + 0x10, image->journal_blocks);
-	put_be32(p + 0x14, 1); /* its first block behind this one */
-	put_be32(p + 0x18, 1); /* its first sequence number */
-	memcpy(p + 0x30, image->uuid, MLIMG_UUID_SIZE);
-	put_be32(p + 0x40, 1);
-	return r < 0 ? r : write_at(fd, name, p, sizeof(p), (uint64_t)image->next * BS, err);
-}
-
-static int write_all(int fd, const char *name, const struct image *image, struct mlimg_err *err)
-{
-	static const char mark[MLIMG_DISK_MARK_BYTES] = MLIMG_DISK_MARK,
-			  none[MLIMG_DISK_MARK_BYTES];
-	int r = write_at(fd, name, mark, sizeof(mark), 0, err);
-
-	if (r == 0)
-		r = sync_disk(fd, name, err);
-	if (r == 0)
-		r = write_journal(fd, name, image, err);
-	if (r == 0)
-		r = write_at(
-			fd, name, block(image, GDT), (size_t)(image->next - GDT) * BS, BS, err);
-	if (r == 0)
-		r = sync_disk(fd, name, err);
-	if (r == 0)
-		r = write_at(fd, name, image->bytes + MLIMG_SUPERBLOCK_OFFSET,
-			BS - MLIMG_SUPERBLOCK_OFFSET, MLIMG_SUPERBLOCK_OFFSET, err);
-	if (r == 0)
-		r = sync_disk(fd, name, err);
-	if (r == 0)
-		r = write_at(fd, name, none, sizeof(none), 0, err);
-	return r < 0 ? r : sync_disk(fd, name, err);
-}
-
 int mlimg_ext4_new(int fd, const char *name, uint64_t disk_bytes,
 	const struct mlimg_user_layer *layer, struct mlimg_err *err)
 {
 	uint64_t disk_blocks = disk_bytes / BS;
-	struct image image = {
+	struct ext4_new_image image = {
 		.n_blocks = disk_blocks < GROUP_BLOCKS ? (uint32_t)disk_blocks : GROUP_BLOCKS,
 		.journal_blocks = journal_blocks(disk_blocks)};
 	mlimg_autofree uint8_t *bytes = calloc(1, MLIMG_EXT4_NEW_AREA_BYTES);
@@ -406,5 +293,5 @@ int mlimg_ext4_new(int fd, const char *name, uint64_t disk_bytes,
 	put_tree(&image, layer, json);
 	put_group(&image);
 	put_superblock(&image);
-	return write_all(fd, name, &image, err);
+	return ext4_new_write(fd, name, &image, err);
 }
