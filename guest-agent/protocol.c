@@ -11,6 +11,7 @@
 #include "guest-agent/line.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/json.h"
+#include "libmlimg/printable.h"
 
 void *mlimg_fail(struct mlimg_failure *failure, enum mlimg_class class, const char *fmt, ...)
 {
@@ -215,19 +216,13 @@ static char *dump_line(json_t *response, bool is_delimited, size_t *ret_size)
 	return line;
 }
 
-/* A name that was cut in the middle of a character is no UTF-8 any more, which jansson refuses. */
 static json_t *describe(const struct mlimg_failure *failure)
 {
-	char ascii[sizeof(failure->desc)];
-	json_t *desc = json_string(failure->desc);
+	char desc[sizeof(failure->desc)];
 
-	if (desc)
-		return desc;
-	strcpy(ascii, failure->desc);
-	for (char *c = ascii; *c; c++)
-		if (*c & 0x80)
-			*c = '?';
-	return json_string(ascii);
+	strcpy(desc, failure->desc);
+	mlimg_make_printable(desc);
+	return json_string(desc);
 }
 
 static char *answer_failure(const struct mlimg_call *call, size_t *ret_size)

@@ -15,6 +15,7 @@
 #include "guest-agent/calls.h"
 #include "guest-agent/port.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/printable.h"
 #include "tools/cli.h"
 
 /* The console's one line fits several times; the host need not be ready for more. */
@@ -36,21 +37,18 @@ static bool is_stage(const char *name)
 	return false;
 }
 
-/* jansson takes UTF-8 only, and the detail may name a disk's label. */
+/* The detail may name a disk's label. */
 static char *make_line(const char *stage, const char *detail)
 {
 	char text[DETAIL_MAX + 1];
-	json_t *value, *event;
+	json_t *event;
 	char *json, *line = NULL;
 
 	strncpy(text, detail, DETAIL_MAX);
 	text[DETAIL_MAX] = '\0';
-	value = json_string(text);
-	for (char *c = text; !value && *c; c++)
-		if (*c & 0x80)
-			*c = '?';
-	event = json_pack("{s:s,s:{s:s,s:o}}", "event", "boot-stage", "data", "stage", stage,
-		"detail", value ? value : json_string(text));
+	mlimg_make_printable(text);
+	event = json_pack(
+		"{s:s,s:{s:s,s:s}}", "event", "boot-stage", "data", "stage", stage, "detail", text);
 	json = event ? json_dumps(event, JSON_COMPACT) : NULL;
 	if (json && asprintf(&line, "%s\n", json) < 0)
 		line = NULL;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libmlimg/printable.h"
+
 static const char *const mode_names[] = {
 	[MLIMG_BOOT_NORMAL] = "normal",
 	[MLIMG_BOOT_VOLATILE] = "volatile",
@@ -86,8 +88,11 @@ bool mlimg_boot_stack_is_same(const struct mlimg_boot_stack *a, const struct mli
 static void add_note(
 	char (*notes)[MLIMG_ERR_TEXT_SIZE], size_t *n, size_t max, const char *fmt, va_list ap)
 {
-	if (*n < max)
-		vsnprintf(notes[(*n)++], MLIMG_ERR_TEXT_SIZE, fmt, ap);
+	if (*n == max)
+		return;
+	vsnprintf(notes[*n], MLIMG_ERR_TEXT_SIZE, fmt, ap);
+	/* A name in it is a stranger's, or was cut; boot.json is to be UTF-8. */
+	mlimg_make_printable(notes[(*n)++]);
 }
 
 void mlimg_boot_add_note(

@@ -37,7 +37,7 @@ enum mlimg_err_kind {
 struct mlimg_err {
 	int code;                       /**< negative errno value, 0 when unset */
 	enum mlimg_err_kind kind;       /**< see there */
-	char text[MLIMG_ERR_TEXT_SIZE]; /**< one line, no newline; control characters became '?' */
+	char text[MLIMG_ERR_TEXT_SIZE]; /**< one line, made printable (printable.h) */
 };
 
 #define MLIMG_ERR_INIT                                          \

@@ -8,41 +8,18 @@
 #include <string.h>
 
 #include "libmlimg/io.h"
-
-/* Bytes of the UTF-8 character at s when it is a valid, printable one outside ASCII; else 0. */
-static size_t utf8_printable(const unsigned char *s)
-{
-	static const uint32_t least[] = {0, 0, 0xa0, 0x800, 0x10000};
-	size_t size = s[0] >= 0xf0 && s[0] < 0xf8 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc0 ? 2 : 0;
-	uint32_t c;
-
-	if (size == 0 || s[0] >= 0xf8)
-		return 0;
-	c = s[0] & (0x7f >> size);
-	for (size_t i = 1; i < size; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	/* Bidirectional controls reorder what is shown around them. */
-	if ((c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-		(c >= 0x2066 && c <= 0x2069))
-		return 0;
-	return size;
-}
+#include "libmlimg/printable.h"
 
 void mlimg_cli_put_safe(FILE *f, const char *text)
 {
-	for (const unsigned char *s = (const unsigned char *)text; *s;) {
-		size_t size = *s >= 0x20 && *s < 0x7f ? 1 : utf8_printable(s);
+	while (*text) {
+		size_t size = mlimg_printable_size(text);
 
 		if (size)
-			fwrite(s, 1, size, f);
+			fwrite(text, 1, size, f);
 		else
-			fprintf(f, "\\%03o", *s);
-		s += size ? size : 1;
+			fprintf(f, "\\%03o", (unsigned char)*text);
+		text += size ? size : 1;
 	}
 }
 
