@@ -11,6 +11,7 @@
 #include "guest-agent/convert.h"
 #include "guest-agent/misplaced.h"
 #include "guest-agent/prepare-impl.h"
+#include "guest-agent/reconcile-report.h"
 #include "guest-agent/reconcile.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -74,6 +75,8 @@ static int compare_stacks(struct mlimg_prepare *p, struct mlimg_err *err)
 		return mlimg_err_refuse(err, "user/mlimg/state.json: no generation after %d",
 			MLIMG_BOOT_GENERATION_MAX);
 	} else {
+		/* Of one that was ended meanwhile there is a note: the rest tells of this one. */
+		mlimg_reported_forget(&p->boot);
 		p->boot.change = MLIMG_BOOT_CHANGED;
 		p->boot.generation++;
 		p->boot.previous = &p->old.stack;

@@ -95,6 +95,15 @@ void mlimg_reported_count(struct mlimg_boot *boot, const struct mlimg_report *re
 	boot->has_report = true;
 }
 
+void mlimg_reported_forget(struct mlimg_boot *boot)
+{
+	boot->reconciled = MLIMG_BOOT_NOT_RECONCILED;
+	boot->steps = 0;
+	memset(boot->counts, 0, sizeof(boot->counts));
+	memset(boot->done, 0, sizeof(boot->done));
+	boot->has_report = boot->is_report_lost = false;
+}
+
 #define NOTES_PATH MLIMG_CHANGE_NEW "/" MLIMG_CHANGE_NOTES
 
 int mlimg_reported_keep_notes(int dir_fd, const struct mlimg_notes *notes, struct mlimg_err *err)

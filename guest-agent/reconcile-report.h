@@ -35,6 +35,9 @@ void mlimg_reported_remove(int dir_fd, uint64_t generation);
 /** Take a report's numbers into boot.json. */
 void mlimg_reported_count(struct mlimg_boot *boot, const struct mlimg_report *report);
 
+/** Have boot.json tell nothing of a change: another one follows, which may not be begun. */
+void mlimg_reported_forget(struct mlimg_boot *boot);
+
 /**
  * Keep notes in reconcile.new, for the boot that ends a change which was stopped.
  *

@@ -60,7 +60,8 @@
  * "reconcile" is what this boot did in the upper: it brought it into agreement with a new stack, or
  * took the last change back, since the stack is the one before (guest-agent/change.h); "steps" are
  * those of the log, the others entries (report.h, "done"). With "change": "none" it ended what an
- * earlier boot had begun; then the others are 0.
+ * earlier boot had begun; then the others are 0. Where the stack is another one again, so that a
+ * change followed, "reconcile" and "report" are of that, and a note tells of the one that was ended.
  *
  * "previous" and "report" are there in the one boot after a change. "previous" and state.json tell
  * no mounts.

@@ -126,12 +126,9 @@ Try 'mlimg-agent --help' for more information." mlimg-agent rollback
 	done
 }
 
-@test "a change that was stopped is ended by the next boot, on whatever stack, and not in modes that keep nothing" {
-	local half
-	edit
-	on v2
-	# As it is when the last part was not done: state and manifest of before, and the line that decides.
-	cd "$USER_DIR/mlimg"
+# stop: as it is when the last part of the change to v2 was not done: state and manifest of before, and the line that decides
+stop() {
+	cd "$USER_DIR/mlimg" || return
 	mkdir reconcile.new
 	mv state.json reconcile.new
 	cp undo/2/state.json .
@@ -140,6 +137,13 @@ Try 'mlimg-agent --help' for more information." mlimg-agent rollback
 	rm "$UPPER/etc/conf.mlimg-new"
 	cp "$DIR/v2/etc/conf" "reconcile.new/$(tr '\0' '\n' <undo/2/log | sed '1d' | grep -v '^t' | grep -n '^i .*conf.mlimg-new' | awk -F: '{ print $1 - 1 }')"
 	echo "mlimg change 1 2 1" >reconcile.plan
+}
+
+@test "a change that was stopped is ended by the next boot, on whatever stack, and not in modes that keep nothing" {
+	local half
+	edit
+	on v2
+	stop
 	half=$(tar -C "$USER_DIR" --mtime=@0 -cf - --sort=name . | sha256sum)
 	on v1 --mode volatile
 	same "notes" '["a change of the user layer was interrupted, and shows in part: the next boot that keeps changes ends it"]' "$(boot .notes)"
@@ -150,6 +154,21 @@ Try 'mlimg-agent --help' for more information." mlimg-agent rollback
 	cmp "$DIR/v2/etc/conf" "$UPPER/etc/conf.mlimg-new"
 	same "told" "user's files on another stack: 1 set aside, 1 with the new one beside it, 2 conflicts in all: see $RUN/user/mlimg/reports/2.txt" "$said"
 	same "files" "aside aside/2 aside/2/usr aside/2/usr/bin aside/2/usr/bin/program base.manifest.2 base.texts.2 layer.json manifest state.json undo undo/2" "$(in_mlimg)"
+}
+
+@test "a change that was stopped, and another one that is not begun: nothing was reconciled with that" {
+	edit
+	on v2
+	stop
+	echo "conf three" >"$DIR/v2/etc/conf"
+	layers
+	echo other >"$DIR/v2/etc/conf" # not what the manifest says
+	on v2
+	same "boot.json" '["changed",3,null,null]' "$(boot '[.change, .generation, .reconcile, .report.path]')"
+	same "notes" "the change to generation 2, which an earlier boot had begun, was ended
+the user layer is not brought into agreement with this stack: '/etc/conf' of the layers is not there with the contents that their manifests tell; the next boot tries again" \
+		"$(boot '.notes[]')"
+	same "told" "" "$said"
 }
 
 @test "a damaged line of decision stops the boot" {
