@@ -62,11 +62,11 @@ static bool loses_owner(struct since *s, const struct mlimg_entry *e, bool is_gr
 		owner_of(&record.entry, is_group) != owner_of(e, is_group);
 }
 
-static bool is_fixed(void *ctx, bool is_group, uint32_t id)
+static int is_fixed(void *ctx, bool is_group, uint32_t id)
 {
 	struct since *s = ctx;
 
-	return mlimg_carve_owners_has(&s->carved, is_group, id) != 0;
+	return mlimg_carve_owners_has(&s->carved, is_group, id);
 }
 
 /* By what is there when the steps were taken back. What these bring back is of the former stack's accounts. */

@@ -116,11 +116,12 @@ static bool is_primary(const struct kind *k, uint32_t gid)
 	return false;
 }
 
-static bool is_fixed(const struct kind *k, uint32_t id)
+/* @return 1, 0; -1: it may be */
+static int is_fixed(const struct kind *k, uint32_t id)
 {
 	const struct mlimg_accounts_used *used = k->job->used;
 
-	return used && used->is_fixed && used->is_fixed(used->ctx, k->is_group, id);
+	return used && used->is_fixed ? used->is_fixed(used->ctx, k->is_group, id) : 0;
 }
 
 static bool is_used(const struct kind *k, uint32_t id)
@@ -163,7 +164,7 @@ static int decide_id(const struct kind *k, struct mlimg_account_name *name)
 {
 	uint32_t base = name->id[MLIMG_SIDE_BASE], next = name->id[MLIMG_SIDE_NEXT],
 		 mine = name->id[MLIMG_SIDE_MINE];
-	int r = 0;
+	int r = 0, fixed = 0;
 
 	if (mine == MLIMG_ID_NONE || next == MLIMG_ID_NONE || mine == next)
 		name->is = mine == MLIMG_ID_NONE ? next : mine;
@@ -171,13 +172,14 @@ static int decide_id(const struct kind *k, struct mlimg_account_name *name)
 		name->is = is_system_id(next) ? next : mine;
 	else
 		name->is = mine == base ? next : mine;
-	name->is_fixed =
-		mine != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != next && is_fixed(k, mine);
+	if (mine != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != next)
+		fixed = is_fixed(k, mine);
+	name->is_fixed = fixed != 0;
 	if (name->is_fixed && name->is != mine) {
 		r = mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
 			"the system has id %u for it; it stays %u, which files outside of the "
-			"system have",
-			name->is, mine);
+			"system %shave",
+			name->is, mine, fixed < 0 ? "may " : "");
 		name->is = mine;
 	}
 	name->arrives = name->is != mine;

@@ -95,10 +95,10 @@ struct mlimg_accounts_used {
 	 */
 	bool (*is_used)(void *ctx, bool is_group, uint32_t id);
 	/**
-	 * @return whether there may be something of theirs whose owner cannot be changed (rule 6);
-	 *         NULL: there is nothing
+	 * @return 1 when there is something of theirs whose owner cannot be changed (rule 6), -1 when
+	 *         there may be, 0 when not; NULL: there is nothing
 	 */
-	bool (*is_fixed)(void *ctx, bool is_group, uint32_t id);
+	int (*is_fixed)(void *ctx, bool is_group, uint32_t id);
 	void *ctx;
 };
 

@@ -115,9 +115,9 @@ static int owns_outside(const struct planning *p, bool is_group, uint32_t id)
 	return p->in->owns_outside ? p->in->owns_outside(p->in->outside_ctx, is_group, id) : 0;
 }
 
-static bool is_fixed(void *ctx, bool is_group, uint32_t id)
+static int is_fixed(void *ctx, bool is_group, uint32_t id)
 {
-	return owns_outside(ctx, is_group, id) != 0;
+	return owns_outside(ctx, is_group, id);
 }
 
 static bool is_used(void *ctx, bool is_group, uint32_t id)

@@ -299,15 +299,20 @@ static bool is_105(void *ctx, bool is_group, uint32_t id)
 	return id == 105;
 }
 
-static bool everybody(void *ctx, bool is_group, uint32_t id)
+static int has_105(void *ctx, bool is_group, uint32_t id)
 {
-	return true;
+	return id == 105;
+}
+
+static int may_be(void *ctx, bool is_group, uint32_t id)
+{
+	return -1;
 }
 
 TEST(ids_that_are_fixed)
 {
-	static const struct mlimg_accounts_used used = {is_105, is_105, NULL},
-						all = {nobody, everybody, NULL};
+	static const struct mlimg_accounts_used used = {is_105, has_105, NULL},
+						all = {nobody, may_be, NULL};
 
 	used_in_ids = &used;
 	check_ids("a:105", "a:106", "a:105", "a:105", "", "106>105",
@@ -325,6 +330,8 @@ TEST(ids_that_are_fixed)
 	check_ids("a:105 b:107", "a:105 b:108", "a:105 b:107", "a:105 b:108", "107>108", "", "");
 	/* Where anything may be fixed there are free ones all the same. */
 	used_in_ids = &all;
+	check_ids("a:105", "a:106", "a:105", "a:105", "", "106>105",
+		"it stays 105, which files outside of the system may have");
 	check_ids("a:105 b:107", "a:106 b:108 c:105", "a:105 b:107", "a:105 b:107 c:999", "",
 		"105>999 106>105 108>107", "it has 999 instead");
 	used_in_ids = NULL;
