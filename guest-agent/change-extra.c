@@ -8,11 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "guest-agent/change-since.h"
-#include "guest-agent/lowers.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
@@ -64,52 +62,10 @@ void mlimg_change_extra_add(
 	extra->n++;
 }
 
-/* Contents of a file: data, or those of one of the former stack. */
-struct contents {
-	const char *data;
-	size_t size;
-	const struct mlimg_entry *former; /* or NULL */
-};
-
-static int make_file(
-	struct mlimg_change_extra *extra, const char *slot, const struct contents *contents)
-{
-	mlimg_autoclose int file =
-		openat(extra->new_fd, slot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (file < 0)
-		return -errno;
-	return contents->former
-		? mlimg_lowers_copy(extra->c->call->lowers, contents->former, file, NULL)
-		: mlimg_write_all(file, contents->data, contents->size);
-}
-
-static int make_slot(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
-	const struct contents *contents)
+static int put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
+	const struct mlimg_change_contents *contents, struct mlimg_err *err)
 {
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	int r = make_new(extra);
-
-	if (r < 0)
-		return r;
-	mlimg_change_slot(extra->n, MLIMG_UNDO_MAIN, slot);
-	if (mlimg_entry_is_whiteout(entry)) {
-		mode_t type = extra->c->is_unionfs ? S_IFREG : S_IFCHR;
-
-		return mknodat(extra->new_fd, slot, type | 0600, 0) < 0 ? -errno : 0;
-	}
-	if (entry->type == MLIMG_FILE)
-		r = make_file(extra, slot, contents);
-	else if (entry->type == MLIMG_LINK)
-		r = symlinkat(entry->link, extra->new_fd, slot) < 0 ? -errno : 0;
-	else
-		r = mkdirat(extra->new_fd, slot, 0700) < 0 ? -errno : 0;
-	return r < 0 ? r : mlimg_entry_at_set(&extra->c->reader, extra->new_fd, slot, entry);
-}
-
-static int put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
-	const struct contents *contents, struct mlimg_err *err)
-{
 	struct mlimg_undo_record record = {.op = 'i', .path = entry->path, .entry = *entry};
 	mlimg_autofree struct mlimg_xattr *xattrs = calloc(entry->n_xattrs + 1, sizeof(*xattrs));
 	struct mlimg_entry *e = &record.entry;
@@ -121,25 +77,28 @@ static int put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry
 	e->size_bytes = e->type == MLIMG_FILE ? contents->size : 0;
 	e->xattrs = xattrs;
 	e->n_xattrs = 0;
-	if (e->has_digest && contents->former)
-		memcpy(e->digest, contents->former->digest, sizeof(e->digest));
+	if (e->has_digest && contents->of)
+		memcpy(e->digest, contents->of->digest, sizeof(e->digest));
 	else if (e->has_digest)
 		mlimg_sha256_of(contents->data, contents->size, e->digest);
 	for (uint32_t i = 0; i < entry->n_xattrs && r == 0; i++)
 		if (!mlimg_xattr_is_overlay(entry->xattrs[i].name))
 			xattrs[e->n_xattrs++] = entry->xattrs[i];
 	if (r == 0)
-		r = make_slot(extra, e, contents);
+		r = make_new(extra);
 	if (r < 0)
 		return mlimg_err_set(err, r, "make '/%s'", entry->path);
-	mlimg_change_extra_add(extra, &record);
-	return 0;
+	mlimg_change_slot(extra->n, MLIMG_UNDO_MAIN, slot);
+	r = mlimg_change_make_slot(extra->c, extra->new_fd, slot, e, contents, err);
+	if (r == 0)
+		mlimg_change_extra_add(extra, &record);
+	return r;
 }
 
 int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
 	const char *data, size_t size, struct mlimg_err *err)
 {
-	const struct contents contents = {.data = data, .size = size};
+	const struct mlimg_change_contents contents = {.data = data, .size = size};
 
 	return put(extra, entry, &contents, err);
 }
@@ -147,7 +106,8 @@ int mlimg_change_extra_put(struct mlimg_change_extra *extra, const struct mlimg_
 int mlimg_change_extra_copy(struct mlimg_change_extra *extra, const struct mlimg_entry *entry,
 	const struct mlimg_entry *former, struct mlimg_err *err)
 {
-	const struct contents contents = {.size = former->size_bytes, .former = former};
+	const struct mlimg_change_contents contents = {
+		.size = former->size_bytes, .lowers = extra->c->call->lowers, .of = former};
 
 	return put(extra, entry, &contents, err);
 }

@@ -107,6 +107,29 @@ int mlimg_change_look(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK
 /** Make the directories on the way to @p path below @p fd. @return 0, -errno */
 int mlimg_change_make_way(int fd, const char *path, mode_t mode) MLIMG_MUST_CHECK;
 
+/** Contents of a file that a step puts. */
+struct mlimg_change_contents {
+	const char *data; /**< unless they are a file's of the layers */
+	size_t size;
+	const struct mlimg_lowers *lowers;
+	const struct mlimg_entry *of; /**< which file, or NULL */
+};
+
+/**
+ * Make what a step puts, with its attributes.
+ *
+ * @param c         the change
+ * @param fd        the directory of slots
+ * @param slot      a name that is free there
+ * @param entry     its path is that in the upper
+ * @param contents  of a file; else not looked at
+ * @param err       names the path
+ * @return          0, -EUCLEAN when the layers do not have the contents, -errno
+ */
+int mlimg_change_make_slot(struct mlimg_change *c, int fd, const char *slot,
+	const struct mlimg_entry *entry, const struct mlimg_change_contents *contents,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /**
  * Move a part from the upper to its slot in taken, unless the slot is taken already or there is
  * nothing to move.

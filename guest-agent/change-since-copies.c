@@ -46,17 +46,11 @@ static int read_former(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE]
 	void *ctx, char **ret_data, size_t *ret_size)
 {
 	const struct since *s = ctx;
-	const struct mlimg_base_text *text = mlimg_base_texts_find(&s->former.texts, digest);
+	int r = mlimg_base_texts_read(&s->former.texts, digest, max, ret_data, ret_size);
 
-	if (!text)
-		return s->c->call->lowers ? mlimg_lowers_read(s->c->call->lowers, path, digest, max,
-						    ret_data, ret_size)
-					  : -ENOENT;
-	if (text->size > max)
-		return -EFBIG;
-	*ret_data = strndup(text->data, text->size);
-	*ret_size = text->size;
-	return *ret_data ? 0 : -ENOMEM;
+	return r == -ENOENT && s->c->call->lowers
+		? mlimg_lowers_read(s->c->call->lowers, path, digest, max, ret_data, ret_size)
+		: r;
 }
 
 static int read_classes(struct copies *c)

@@ -39,22 +39,19 @@ static int read_of_stack(struct since *s, const struct since_stack *stack, const
 {
 	const struct mlimg_entry *e = mlimg_manifest_find(stack->manifest, path);
 	const struct mlimg_lowers *lowers = stack == &s->former ? s->c->call->lowers : NULL;
-	const struct mlimg_base_text *text;
 	int r = -ENOENT;
 
 	if (!e || e->type != MLIMG_FILE)
 		return -ENOENT;
-	text = e->has_digest ? mlimg_base_texts_find(&stack->texts, e->digest) : NULL;
-	if (text || e->size_bytes == 0) {
-		*ret_size = text ? text->size : 0;
-		*ret_text = malloc(*ret_size + 1);
-		if (!*ret_text)
-			return -ENOMEM;
-		memcpy(*ret_text, text ? text->data : "", *ret_size);
-		(*ret_text)[*ret_size] = '\0';
-		return 0;
+	if (e->size_bytes == 0) {
+		*ret_size = 0;
+		*ret_text = strdup("");
+		return *ret_text ? 0 : -ENOMEM;
 	}
-	if (lowers && e->has_digest)
+	if (e->has_digest)
+		r = mlimg_base_texts_read(
+			&stack->texts, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
+	if (r == -ENOENT && lowers && e->has_digest)
 		r = mlimg_lowers_read(
 			lowers, path, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
 	if (r == 0 || r == -ENOMEM)

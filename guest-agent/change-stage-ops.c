@@ -5,14 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "guest-agent/change-stage-impl.h"
 #include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 #include "libmlimg/path.h"
-#include "libmlimg/whiteout.h"
 
 int stage_refuse(struct staging *s, const struct mlimg_plan_op *op, const char *why)
 {
@@ -124,47 +120,24 @@ static int touch(struct staging *s, const char *path)
 
 /* --- slots --- */
 
-static int make_file(struct staging *s, const char *slot, const struct mlimg_plan_op *op)
-{
-	mlimg_autoclose int fd =
-		openat(s->c.new_fd, slot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	int r;
-
-	if (fd < 0)
-		return mlimg_err_set(s->err, errno, "make '/%s'", op->path);
-	if (op->verb != MLIMG_PLAN_PUT)
-		return mlimg_lowers_copy(s->lowers, op->entry, fd, s->err);
-	r = mlimg_write_all(fd, s->plan->blobs[op->blob].data, s->plan->blobs[op->blob].size);
-	return r < 0 ? mlimg_err_set(s->err, r, "make '/%s'", op->path) : 0;
-}
-
 /* Puts @entry, whose path is that in the upper, into the slot of the next step. */
 static int make_slot(
 	struct staging *s, const struct mlimg_plan_op *op, const struct mlimg_entry *entry)
 {
+	struct mlimg_change_contents contents = {.lowers = s->lowers, .of = op->entry};
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
-	struct mlimg_change *c = &s->c;
-	int r = mlimg_change_step(c);
+	int r = mlimg_change_step(&s->c);
 
 	if (r < 0)
 		return mlimg_err_set(s->err, r, "stopped");
+	if (op->verb == MLIMG_PLAN_PUT) {
+		contents.of = NULL;
+		contents.data = s->plan->blobs[op->blob].data;
+		contents.size = s->plan->blobs[op->blob].size;
+	}
 	mlimg_change_slot(s->n, MLIMG_UNDO_MAIN, slot);
-	if (entry->type == MLIMG_FILE)
-		r = make_file(s, slot, op);
-	else if (c->is_unionfs && mlimg_entry_is_whiteout(entry))
-		r = mknodat(c->new_fd, slot, S_IFREG | 0600, 0) < 0
-			? mlimg_err_set(s->err, errno, "make '/%s'", entry->path)
-			: 0;
-	else
-		r = mlimg_entry_at_make(c->new_fd, slot, entry);
-	if (r < 0 && entry->type != MLIMG_FILE)
-		return mlimg_err_set(s->err, r, "make '/%s'", entry->path);
-	if (r < 0 || mlimg_entry_is_whiteout(entry))
-		return r;
-	r = mlimg_entry_at_set(&c->reader, c->new_fd, slot, entry);
-	if (r < 0)
-		return mlimg_err_set(s->err, r, "make '/%s'", entry->path);
-	return entry->type == MLIMG_FILE ? stage_keep_made(s, slot, entry->path) : 0;
+	r = mlimg_change_make_slot(&s->c, s->c.new_fd, slot, entry, &contents, s->err);
+	return r < 0 || entry->type != MLIMG_FILE ? r : stage_keep_made(s, slot, entry->path);
 }
 
 /* --- operations --- */

@@ -42,19 +42,8 @@ static int read_base(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], 
 	void *ctx, char **ret_data, size_t *ret_size)
 {
 	const struct reading *reading = ctx;
-	const struct mlimg_base_text *text = mlimg_base_texts_find(&reading->texts, digest);
 
-	if (!text)
-		return -ENOENT;
-	if (text->size > max)
-		return -EFBIG;
-	*ret_data = malloc(text->size + 1);
-	if (!*ret_data)
-		return -ENOMEM;
-	memcpy(*ret_data, text->data, text->size);
-	(*ret_data)[text->size] = '\0';
-	*ret_size = text->size;
-	return 0;
+	return mlimg_base_texts_read(&reading->texts, digest, max, ret_data, ret_size);
 }
 
 static int read_next(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,

@@ -163,6 +163,26 @@ const struct mlimg_base_text *mlimg_base_texts_find(
 	return memcmp(found, digest, sizeof(found)) == 0 ? text : NULL;
 }
 
+int mlimg_base_texts_read(const struct mlimg_base_texts *texts,
+	const uint8_t digest[MLIMG_SHA256_SIZE], size_t max, char **ret_data, size_t *ret_size)
+{
+	const struct mlimg_base_text *text = mlimg_base_texts_find(texts, digest);
+	char *data;
+
+	if (!text)
+		return -ENOENT;
+	if (text->size > max)
+		return -EFBIG;
+	data = malloc(text->size + 1);
+	if (!data)
+		return -ENOMEM;
+	memcpy(data, text->data, text->size);
+	data[text->size] = '\0';
+	*ret_data = data;
+	*ret_size = text->size;
+	return 0;
+}
+
 void mlimg_base_texts_done(struct mlimg_base_texts *texts)
 {
 	for (size_t i = 0; i < texts->n && !texts->data; i++)

@@ -79,6 +79,20 @@ int mlimg_base_texts_parse(char *data, size_t size, struct mlimg_base_texts *ret
 const struct mlimg_base_text *mlimg_base_texts_find(
 	const struct mlimg_base_texts *texts, const uint8_t digest[MLIMG_SHA256_SIZE]);
 
+/**
+ * Copy them, as what reads for a reconcile does (reconcile-plan.h).
+ *
+ * @param texts     that were read
+ * @param digest    theirs
+ * @param max       bytes that they may have
+ * @param ret_data  free() it; a NUL is behind it
+ * @param ret_size  bytes
+ * @return          0; -ENOENT when they are not there, -EFBIG, -ENOMEM
+ */
+int mlimg_base_texts_read(const struct mlimg_base_texts *texts,
+	const uint8_t digest[MLIMG_SHA256_SIZE], size_t max, char **ret_data,
+	size_t *ret_size) MLIMG_MUST_CHECK;
+
 /** Free them; accepts a zeroed one. */
 void mlimg_base_texts_done(struct mlimg_base_texts *texts);
 

@@ -56,6 +56,35 @@ TEST(found_by_digest_unless_it_is_damaged)
 	mlimg_base_texts_done(&texts);
 }
 
+TEST(copied_whole_whatever_is_in_it)
+{
+	static const char nul[] = "a\0b\n";
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_base_texts texts = {0}, read;
+	struct mlimg_text text = {0};
+	uint8_t digest[MLIMG_SHA256_SIZE];
+	char *copy = malloc(4);
+	size_t size = 0;
+
+	mlimg_sha256_of(nul, 4, digest);
+	memcpy(copy, nul, 4);
+	ASSERT_EQ(mlimg_base_texts_add(&texts, digest, copy, 4), 0);
+	mlimg_base_texts_put(&texts, mlimg_text_put, &text);
+	ASSERT_OK(mlimg_base_texts_parse(text.data, text.size, &read, &err), err);
+	copy = NULL;
+	ASSERT_EQ(mlimg_base_texts_read(&read, digest, 3, &copy, &size), -EFBIG);
+	digest[0] ^= 1;
+	ASSERT_EQ(mlimg_base_texts_read(&read, digest, 4, &copy, &size), -ENOENT);
+	ASSERT(!copy && !size);
+	digest[0] ^= 1;
+	ASSERT_EQ(mlimg_base_texts_read(&read, digest, 4, &copy, &size), 0);
+	ASSERT_EQ(size, 4);
+	ASSERT_MEM(copy, nul, 5);
+	free(copy);
+	mlimg_base_texts_done(&texts);
+	mlimg_base_texts_done(&read);
+}
+
 TEST(none_at_all)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
