@@ -10,7 +10,7 @@
 
 #include "guest-agent/base.h"
 #include "guest-agent/change-since.h"
-#include "guest-agent/path-map.h"
+#include "libmlimg/path-map.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"

@@ -7,19 +7,21 @@
 #include <string.h>
 
 #include "guest-agent/change-since-impl.h"
-#include "libmlimg/path.h"
+#include "libmlimg/renamed.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 
-/* A directory that was renamed: @from in the former stack, @path in the upper. */
-struct renamed {
-	const char *from, *path;
-};
-
 struct covers {
 	struct since *s;
-	struct renamed *all;
+	struct mlimg_renamed *all; /* in the former stack's layers */
 	size_t n, room;
+	size_t left; /* bytes of places (renamed.h) */
+};
+
+/* A place at which something of the former stack must not show. */
+struct covering {
+	struct since *s;
+	const char *from;
 };
 
 static int note_renamed(struct covers *c, const struct mlimg_entry *e)
@@ -37,7 +39,7 @@ static int note_renamed(struct covers *c, const struct mlimg_entry *e)
 	from = mlimg_arena_strndup(s->arena, seen.lower, strlen(seen.lower));
 	if (!from || mlimg_buffer_reserve(&c->all, &c->room, (c->n + 1) * sizeof(*c->all)) < 0)
 		return since_no_memory(s);
-	c->all[c->n++] = (struct renamed){from, e->path};
+	c->all[c->n++] = (struct mlimg_renamed){from, e->path};
 	return 0;
 }
 
@@ -73,36 +75,39 @@ static int cover(struct since *s, const char *path, const char *from)
 		: 0;
 }
 
+static int cover_in_renamed(const char *path, size_t renamed, void *ctx)
+{
+	struct covering *covering = ctx;
+
+	return cover(covering->s, path, covering->from);
+}
+
 /* At its own path, and wherever another renamed directory shows it. */
 static int cover_wherever(struct covers *c, const char *from)
 {
+	struct covering covering = {c->s, from};
 	int r;
 
 	if (!is_of_stack(c->s->former.manifest, from))
 		return 0;
 	r = cover(c->s, from, from);
-	for (size_t i = 0; i < c->n && r == 0; i++) {
-		const char *rest = from + strlen(c->all[i].from) + 1, *dir = c->all[i].path;
-		char path[MLIMG_PATH_MAX + 1];
-
-		if (!mlimg_path_is_below(from, c->all[i].from) ||
-			strlen(dir) + 1 + strlen(rest) > MLIMG_PATH_MAX)
-			continue;
-		mlimg_path_join(path, dir, rest, strlen(rest));
-		r = cover(c->s, path, from);
-	}
-	return r;
+	return r < 0 ? r
+		     : mlimg_renamed_places(c->all, c->n, from, &c->left, cover_in_renamed,
+			       &covering, c->s->err);
 }
 
 int since_covers(struct since *s)
 {
-	struct covers c = {.s = s};
+	struct covers c = {.s = s, .left = MLIMG_RENAMED_PLACES_MAX};
 	int r = 0;
 
 	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++)
 		r = note_renamed(&c, &s->upper->entries[i]);
+	if (c.n)
+		qsort(c.all, c.n, sizeof(*c.all), mlimg_renamed_cmp);
 	for (size_t i = 0; i < c.n && r == 0; i++)
-		r = cover_wherever(&c, c.all[i].from);
+		if (i == 0 || strcmp(c.all[i].from, c.all[i - 1].from) != 0)
+			r = cover_wherever(&c, c.all[i].from);
 	free(c.all);
 	return r;
 }

@@ -9,7 +9,7 @@
 #include "guest-agent/base.h"
 #include "guest-agent/carve-owners.h"
 #include "guest-agent/change-since.h"
-#include "guest-agent/path-map.h"
+#include "libmlimg/path-map.h"
 #include "guest-agent/upper-list.h"
 #include "libmlimg/accounts.h"
 #include "libmlimg/packages.h"

@@ -33,7 +33,7 @@
 #define MLIMG_CHANGE_SINCE_H
 
 #include "guest-agent/change-place.h"
-#include "guest-agent/path-map.h"
+#include "libmlimg/path-map.h"
 
 /**
  * Make it ready.

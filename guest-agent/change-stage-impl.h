@@ -8,7 +8,7 @@
 
 #include "guest-agent/change-place.h"
 #include "guest-agent/change-stage.h"
-#include "guest-agent/path-map.h"
+#include "libmlimg/path-map.h"
 #include "libmlimg/text.h"
 
 /** A directory whose time the steps change. */

@@ -11,10 +11,12 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/packages-impl.h"
+#include "libmlimg/path-map.h"
 
 #define UPDATES "var/lib/dpkg/updates/"
 #define NAME_MAX_DIGITS 10 /* dpkg's IMPORTANTMAXLEN */
 #define UPDATES_MAX 10000  /* dpkg writes the status after 250 (MAXUPDATES) */
+#define SEVERAL SIZE_MAX
 
 bool mlimg_packages_is_update(const char *path)
 {
@@ -64,6 +66,8 @@ struct applying {
 	struct mlimg_record_list status;
 	struct mlimg_record *added; /* packages that it did not have */
 	size_t n_added, room;
+	struct mlimg_path_map by_key; /* which record has a key: of the status, then of the added */
+	struct mlimg_path_map by_name; /* which one alone is of a package, or SEVERAL */
 	bool is_any;
 };
 
@@ -71,6 +75,45 @@ static void applying_done(struct applying *a)
 {
 	mlimg_record_list_done(&a->status);
 	free(a->added);
+	mlimg_path_map_done(&a->by_key);
+	mlimg_path_map_done(&a->by_name);
+}
+
+static struct mlimg_record *record_at(struct applying *a, size_t i)
+{
+	return i < a->status.n ? &a->status.records[i] : &a->added[i - a->status.n];
+}
+
+/* @ret_name: of the package; free() it. @return 0, -ENOMEM */
+static int name_of(const char *key, char **ret_name)
+{
+	*ret_name = strndup(key, strcspn(key, "\n"));
+	return *ret_name ? 0 : -ENOMEM;
+}
+
+/* Have record @i be found. */
+static int note_record(struct applying *a, size_t i)
+{
+	const char *key = record_at(a, i)->key;
+	mlimg_autofree char *name = NULL;
+	size_t other;
+	int r = name_of(key, &name);
+
+	if (r == 0)
+		r = mlimg_path_map_set(&a->by_key, key, i);
+	if (r == 0)
+		r = mlimg_path_map_set(&a->by_name, name,
+			mlimg_path_map_get(&a->by_name, name, &other) ? SEVERAL : i);
+	return r < 0 ? mlimg_packages_no_memory(a->job) : 0;
+}
+
+static int note_status(struct applying *a)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < a->status.n && r == 0; i++)
+		r = note_record(a, i);
+	return r;
 }
 
 /* @return whether a stanza says so */
@@ -81,42 +124,41 @@ static bool is_multi_same(const struct mlimg_record *record)
 	return memmem(record->text, record->size, field, strlen(field)) != NULL;
 }
 
-/* @return whether what is known of @update takes the place of @record, of another architecture */
-static bool is_of_other(const struct mlimg_record *update, const struct mlimg_record *record)
+/* @return whether an update may take the place of a record of another architecture */
+static bool may_be_of_other(const struct mlimg_record *update)
 {
-	size_t size = strcspn(update->key, "\n");
-
 	/* What is gone has no architecture, or the one that it had. */
-	return strncmp(update->key, record->key, size) == 0 && record->key[size] == '\n' &&
-		(!update->key[size + 1] || (!update->is_gone && !is_multi_same(update)));
+	return !*(strchr(update->key, '\n') + 1) || (!update->is_gone && !is_multi_same(update));
 }
 
-/* The record that an update is of: of that architecture, or the only one of its name. */
-static struct mlimg_record *find_record(struct applying *a, const struct mlimg_record *update)
+/*
+ * The record that an update is of: of that architecture, or the only one of its name. A stranger's
+ * journal has as many as he likes, so none of them is looked for among all.
+ */
+static int find_record(
+	struct applying *a, const struct mlimg_record *update, struct mlimg_record **ret_record)
 {
-	struct mlimg_record *exact = mlimg_record_list_find(&a->status, update->key), *only = NULL;
-	size_t n_only = 0;
+	mlimg_autofree char *name = NULL;
+	size_t i;
 
-	for (size_t i = 0; i < a->status.n + a->n_added && !exact; i++) {
-		struct mlimg_record *record =
-			i < a->status.n ? &a->status.records[i] : &a->added[i - a->status.n];
-
-		if (strcmp(record->key, update->key) == 0)
-			return record;
-		if (is_of_other(update, record)) {
-			only = record;
-			n_only++;
-		}
-	}
-	return exact ? exact : n_only == 1 ? only : NULL;
+	*ret_record = NULL;
+	if (name_of(update->key, &name) < 0)
+		return mlimg_packages_no_memory(a->job);
+	if (mlimg_path_map_get(&a->by_key, update->key, &i) ||
+		(may_be_of_other(update) && mlimg_path_map_get(&a->by_name, name, &i) &&
+			i != SEVERAL))
+		*ret_record = record_at(a, i);
+	return 0;
 }
 
 static int apply_record(struct applying *a, const struct mlimg_record *update)
 {
-	struct mlimg_record *to = find_record(a, update);
 	struct mlimg_arena *arena = a->job->arena;
-	struct mlimg_record copy = *update;
+	struct mlimg_record copy = *update, *to;
+	int r = find_record(a, update, &to);
 
+	if (r < 0)
+		return r;
 	copy.text = mlimg_arena_strndup(arena, update->text, update->size);
 	copy.key = mlimg_arena_strndup(arena, update->key, strlen(update->key));
 	if (!copy.text || !copy.key)
@@ -130,7 +172,7 @@ static int apply_record(struct applying *a, const struct mlimg_record *update)
 	if (mlimg_buffer_reserve(&a->added, &a->room, (a->n_added + 1) * sizeof(*a->added)) < 0)
 		return mlimg_packages_no_memory(a->job);
 	a->added[a->n_added++] = copy;
-	return 0;
+	return note_record(a, a->status.n + a->n_added - 1);
 }
 
 static int apply(struct applying *a, enum mlimg_merge_side side, const char *path)
@@ -150,14 +192,13 @@ static int apply(struct applying *a, enum mlimg_merge_side side, const char *pat
 	return r < 0 ? mlimg_err_wrap(a->job->err, r, "%s", path) : 0;
 }
 
-static int write_status(const struct applying *a, char **text, size_t *size)
+static int write_status(struct applying *a, char **text, size_t *size)
 {
 	struct mlimg_text out = {.data = NULL};
 
 	mlimg_text_put(&out, "", 0);
 	for (size_t i = 0; i < a->status.n + a->n_added; i++) {
-		const struct mlimg_record *record =
-			i < a->status.n ? &a->status.records[i] : &a->added[i - a->status.n];
+		const struct mlimg_record *record = record_at(a, i);
 
 		if (record->is_gone)
 			continue;
@@ -187,6 +228,7 @@ int mlimg_packages_apply_updates(
 		(struct mlimg_records_text){*text, *text ? *size : 0}, false, &a.status, job->err);
 	if (r < 0)
 		return mlimg_err_wrap(job->err, r, MLIMG_PACKAGES_STATUS);
+	r = note_status(&a);
 	for (int i = 0; i < n && r == 0; i++)
 		r = apply(&a, side, paths[i]);
 	return r < 0 || !a.is_any ? r : write_status(&a, text, size);

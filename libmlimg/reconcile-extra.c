@@ -24,6 +24,7 @@ struct extra {
 struct extras {
 	struct extra *all;
 	size_t n, room;
+	size_t left; /* bytes of places in renamed directories (renamed.h) */
 };
 
 static int add(struct planning *p, struct extras *extras, struct extra extra)
@@ -57,33 +58,41 @@ static bool is_new_text(struct planning *p, const struct mlimg_reconcile_text *t
 	return memcmp(digest, next->digest, sizeof(digest)) != 0;
 }
 
+/* Of several alike at one path, which lie side by side, only the first counts. */
+static bool is_again(const char *path, const char *before)
+{
+	return before && strcmp(path, before) == 0;
+}
+
+struct adding {
+	struct planning *p;
+	struct extras *extras;
+	struct extra like;
+};
+
+static int add_in_renamed(const char *path, size_t renamed, void *ctx)
+{
+	struct adding *a = ctx;
+
+	a->like.path = mlimg_arena_strndup(a->p->arena, path, strlen(path));
+	if (!a->like.path)
+		return no_memory(a->p, path);
+	a->like.renamed = renamed;
+	return add(a->p, a->extras, a->like);
+}
+
 /* At its own path, and wherever a renamed directory shows it. @like: without its paths */
 static int add_wherever(
 	struct planning *p, struct extras *extras, struct extra like, const char *lower)
 {
+	struct adding a = {p, extras, like};
 	int r;
 
-	like.path = like.lower = lower;
-	r = add(p, extras, like);
-
-	for (size_t i = 0; i < p->n_renamed && r == 0; i++) {
-		const struct renamed *renamed = &p->renamed[i];
-		size_t size = strlen(renamed->from), above = strlen(renamed->path);
-		const char *rest = lower + size + 1;
-		char *path;
-
-		if (!size || !mlimg_path_is_below(lower, renamed->from) ||
-			above + 1 + strlen(rest) > MLIMG_PATH_MAX)
-			continue;
-		path = mlimg_arena_alloc(p->arena, above + 1 + strlen(rest) + 1);
-		if (!path)
-			return no_memory(p, lower);
-		mlimg_path_join(path, renamed->path, rest, strlen(rest));
-		like.path = path;
-		like.renamed = above;
-		r = add(p, extras, like);
-	}
-	return r;
+	a.like.path = a.like.lower = lower;
+	r = add(p, extras, a.like);
+	return r < 0 ? r
+		     : mlimg_renamed_places(p->renamed, p->n_renamed, lower, &extras->left,
+			       add_in_renamed, &a, p->err);
 }
 
 /*
@@ -98,7 +107,8 @@ static int add_covers(struct planning *p, struct extras *extras)
 		const char *from = p->renamed[i].from;
 		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, from);
 
-		if (*from && next && next->type == MLIMG_DIR)
+		if (*from && !is_again(from, i ? p->renamed[i - 1].from : NULL) && next &&
+			next->type == MLIMG_DIR)
 			r = add_wherever(p, extras,
 				(struct extra){.is_hidden = true, .is_cover = true}, from);
 	}
@@ -143,16 +153,11 @@ static int by_path(const void *a, const void *b)
 	return r ? r : rank(x) - rank(y);
 }
 
-/* Of several alike at one path, which lie side by side, only the first counts. */
-static bool is_again(const char *path, const char *before)
-{
-	return before && strcmp(path, before) == 0;
-}
-
 static int collect(struct planning *p, struct extras *extras)
 {
 	int r = 0;
 
+	extras->left = MLIMG_RENAMED_PLACES_MAX;
 	for (size_t i = 0; i < p->in->n_texts && r == 0; i++)
 		if (!is_again(p->in->texts[i].path, i ? p->in->texts[i - 1].path : NULL) &&
 			is_new_text(p, &p->in->texts[i]))

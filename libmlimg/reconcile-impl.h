@@ -11,6 +11,7 @@
 #include "libmlimg/accounts.h"
 #include "libmlimg/owner-set.h"
 #include "libmlimg/reconcile-plan.h"
+#include "libmlimg/renamed.h"
 
 /** What has become of an entry of the upper, or-ed. */
 enum fate {
@@ -29,12 +30,6 @@ struct linked {
 	const char *beside; /**< as in struct mine */
 };
 
-/** A directory of the upper that shows one of the layers' from another place. */
-struct renamed {
-	const char *from; /**< in the layers */
-	const char *path; /**< in the upper */
-};
-
 struct planning {
 	const struct mlimg_reconcile_input *in;
 	struct mlimg_report *report;
@@ -46,7 +41,7 @@ struct planning {
 	size_t n_unread, unread_room;
 	struct linked *linked;
 	size_t n_linked, linked_room;
-	struct renamed *renamed; /**< those that stay, in the order of @p from */
+	struct mlimg_renamed *renamed; /**< those that stay, sorted */
 	size_t n_renamed;
 	bool has_redirects;            /**< the upper has some, whether or not they stay */
 	size_t texts_size;             /**< bytes of texts merged by lines */

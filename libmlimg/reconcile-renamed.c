@@ -14,12 +14,6 @@
 
 #define ROUNDS_MAX 16 /* that users' own uppers need are three, of which the last finds no change */
 
-static int by_from(const void *a, const void *b)
-{
-	return mlimg_manifest_path_cmp(
-		((const struct renamed *)a)->from, ((const struct renamed *)b)->from);
-}
-
 static bool is_at_or_below(const char *path, const char *dir)
 {
 	return strcmp(path, dir) == 0 || mlimg_path_is_below(path, dir);
@@ -28,17 +22,7 @@ static bool is_at_or_below(const char *path, const char *dir)
 /* @return the first one that does not come before @lower */
 static size_t find_from(const struct planning *p, const char *lower)
 {
-	size_t low = 0, high = p->n_renamed;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (mlimg_manifest_path_cmp(p->renamed[middle].from, lower) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return mlimg_renamed_first(p->renamed, p->n_renamed, lower);
 }
 
 bool plan_covers_renamed(const struct planning *p, const char *path, const char *lower)
@@ -64,7 +48,7 @@ struct scan {
 	struct planning *p;
 	bool is_first; /* nothing is set aside */
 	bool is_told;  /* all of it is set aside, and they are told */
-	struct renamed *found;
+	struct mlimg_renamed *found;
 	size_t n, room;
 };
 
@@ -101,7 +85,7 @@ static int scan_dir(struct scan *s, size_t *at, const char *own)
 	} else if (d.is_renamed && d.m.lower) {
 		if (mlimg_buffer_reserve(&s->found, &s->room, (s->n + 1) * sizeof(*s->found)) < 0)
 			return no_memory(p, d.m.entry->path);
-		s->found[s->n++] = (struct renamed){d.m.lower, d.m.entry->path};
+		s->found[s->n++] = (struct mlimg_renamed){d.m.lower, d.m.entry->path};
 	}
 	place = plan_place_of(&d);
 	return scan_within(s, at, &place);
@@ -163,7 +147,7 @@ int plan_renamed_find(struct planning *p)
 		p->renamed = s.found;
 		p->n_renamed = s.n;
 		if (s.n > 1)
-			qsort(s.found, s.n, sizeof(*s.found), by_from);
+			qsort(s.found, s.n, sizeof(*s.found), mlimg_renamed_cmp);
 		if (round > 0 && s.n >= before)
 			break;
 	}

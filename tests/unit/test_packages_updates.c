@@ -189,3 +189,51 @@ TEST(what_is_no_journal)
 		      {NULL, NULL}},
 		A("1") "\n");
 }
+
+/* --- many of them --- */
+
+#define N_MANY 100000
+
+/* @return that many stanzas, with a number each in the name, or in the architecture */
+static char *many(const char *before, const char *behind)
+{
+	char *text = malloc(N_MANY * 96), *at = text;
+
+	ASSERT(text);
+	for (size_t i = 0; i < N_MANY; i++)
+		at += sprintf(at, "%s%zu%s\n", before, i, behind);
+	return text;
+}
+
+/* That each was looked for among all took minutes. */
+static void check_many(const char *text)
+{
+	const struct file files[] = {{STATUS, A("1") "\n"}, {UPDATES "0000", text},
+		{UPDATES "0001", text}, {NULL, NULL}};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	const char *at;
+	size_t n = 0;
+
+	base = next = A("1") "\n";
+	ASSERT_OK(merge(files, &err), err);
+	for (at = status(); at && (at = strstr(at, "Package: ")); at++)
+		n++;
+	ASSERT_EQ(n, N_MANY + 1);
+}
+
+TEST(many_packages)
+{
+	mlimg_autofree char *text = many(
+		"Package: p", "\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n");
+
+	check_many(text);
+}
+
+TEST(many_architectures)
+{
+	mlimg_autofree char *text =
+		many("Package: p\nStatus: install ok installed\nArchitecture: a",
+			"\nMulti-Arch: same\nVersion: 1\n");
+
+	check_many(text);
+}

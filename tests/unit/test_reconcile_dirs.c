@@ -257,3 +257,115 @@ TEST(copies_for_owners_that_are_taken_stay)
 	check_with(
 		in, "var/x/a=A", "var/x/a=B", "var/x/a=B", "d var/x/a; D var/x=d; D var=d", NULL);
 }
+
+/* --- many of them --- */
+
+/* @number: behind its name; 0: none */
+static void add_dir(struct mlimg_manifest *m, const char *redirect, const char *name, size_t number)
+{
+	struct mlimg_xattr x = {(char *)(uintptr_t)MLIMG_XATTR_REDIRECT,
+		(uint8_t *)(uintptr_t)redirect, redirect ? (uint32_t)strlen(redirect) : 0};
+	char path[64];
+	struct mlimg_entry e = {.path = path,
+		.type = MLIMG_DIR,
+		.mode = 0755,
+		.nlink = 1,
+		.xattrs = &x,
+		.n_xattrs = redirect != NULL};
+
+	if (number)
+		snprintf(path, sizeof(path), "%s%06zu", name, number);
+	else
+		strcpy(path, name);
+	ASSERT(mlimg_manifest_add(m, &e));
+}
+
+/* @return usr/a, with @n directories in it */
+static struct mlimg_manifest *stack_of(size_t n)
+{
+	struct mlimg_manifest *m = mlimg_manifest_new();
+
+	ASSERT(m);
+	add_dir(m, NULL, "", 0);
+	add_dir(m, NULL, "usr", 0);
+	add_dir(m, NULL, "usr/a", 0);
+	for (size_t i = 1; i <= n; i++)
+		add_dir(m, NULL, "usr/a/", i);
+	return m;
+}
+
+/* @return @n_whole directories that show usr/a, and @n that show one each of those in it */
+static struct mlimg_manifest *renamed_of(size_t n_whole, size_t n)
+{
+	struct mlimg_manifest *m = mlimg_manifest_new();
+
+	ASSERT(m);
+	add_dir(m, NULL, "", 0);
+	add_dir(m, NULL, "usr", 0);
+	for (size_t i = 1; i <= n_whole; i++)
+		add_dir(m, "/usr/a", "usr/b", i);
+	for (size_t i = 1; i <= n; i++) {
+		char from[64];
+
+		snprintf(from, sizeof(from), "/usr/a/%06zu", i);
+		add_dir(m, from, "usr/c", i);
+	}
+	return m;
+}
+
+/* @return the planner's; @ret_n_hidden: whiteouts that it puts */
+static int plan_many(size_t n_whole, size_t n, size_t *ret_n_hidden, struct mlimg_err *err)
+{
+	struct mlimg_manifest *stack = stack_of(n), *mine = renamed_of(n_whole, n);
+	struct mlimg_path_classes *classes = mlimg_path_classes_new();
+	struct mlimg_reconcile_input in = {.base = stack,
+		.next = stack,
+		.upper = &given.source,
+		.classes = classes,
+		.generation = 2,
+		.from = ID_A,
+		.to = ID_B,
+		.read_base = read_base,
+		.read_next = read_next,
+		.skip = skip};
+	struct mlimg_report report;
+	struct mlimg_plan plan = {0};
+	int r;
+
+	given.source = (struct mlimg_upper_source){load, digest, read_mine};
+	given.mine = mine;
+	in.read_ctx = &in;
+	ASSERT_OK(mlimg_report_init(&report, err), *err);
+	r = mlimg_reconcile_plan(&in, &report, &plan, err);
+	*ret_n_hidden = 0;
+	for (size_t i = 0; i < plan.n_ops && r == 0; i++)
+		*ret_n_hidden += plan.ops[i].verb == MLIMG_PLAN_HIDE;
+	mlimg_plan_done(&plan);
+	mlimg_report_done(&report);
+	mlimg_path_classes_free(classes);
+	mlimg_manifest_free(stack);
+	mlimg_manifest_free(mine);
+	return r;
+}
+
+/* That each was compared with each took half a minute. */
+TEST(many_renamed_directories)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t n_hidden;
+
+	ASSERT_OK(plan_many(0, 60000, &n_hidden, &err), err);
+	ASSERT_EQ(n_hidden, 60000);
+	ASSERT_OK(plan_many(3, 1000, &n_hidden, &err), err);
+	ASSERT_EQ(n_hidden, 3001); /* usr/a with all that is in it, and in what shows it */
+}
+
+/* Hiding each in each would take 225 million whiteouts. */
+TEST(renamed_directories_that_show_each_other_in_too_many_places)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t n_hidden;
+
+	ASSERT_EQ(plan_many(15000, 15000, &n_hidden, &err), -E2BIG);
+	ASSERT(strstr(err.text, "directories that were renamed show '/usr/a/"));
+}

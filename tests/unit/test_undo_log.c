@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest-agent/undo-log.h"
 
-#include "guest-agent/path-map.h"
+#include "libmlimg/path-map.h"
 #include "libmlimg/text.h"
 #include "tests/lib/test.h"
 

@@ -3,7 +3,7 @@
  * Open addressing: at most half of the slots are taken, and what does not lie in its own lies in
  * the next free one.
  */
-#include "guest-agent/path-map.h"
+#include "libmlimg/path-map.h"
 
 #include <errno.h>
 #include <stdint.h>
