@@ -183,14 +183,19 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	struct since *s = c->s;
 	char lower[MLIMG_PATH_MAX + 1];
 	const struct mlimg_entry *now;
+	size_t at;
 	int r;
 
 	if (!since_lower_of(s, e->path, lower) ||
 		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP)
 		return 0;
-	/* Whether a database is to be there the merge decides. */
+	/*
+	 * Whether a database is to be there the merge decides. What the steps bring back he has
+	 * removed, in the newer stack's form.
+	 */
 	if (mlimg_entry_is_whiteout(e))
 		return !mlimg_change_is_database(e->path) &&
+			!mlimg_path_map_get(&s->taken, e->path, &at) &&
 			!mlimg_manifest_find(s->former.manifest, lower);
 	if (is_of_mine(s, e))
 		return 0;
