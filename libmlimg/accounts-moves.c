@@ -53,22 +53,15 @@ static bool is_moved(
 		mlimg_account_names_want(names, name, id);
 }
 
-int mlimg_account_names_list_moves(const struct mlimg_accounts_job *job,
-	const struct mlimg_account_names *names, enum mlimg_merge_side side,
-	const struct mlimg_moved_id **ret_moves, size_t *ret_n)
+/*
+ * Sorts them. Names that share an id and part: one map cannot say both. The lower new id it is.
+ *
+ * @return how many are left
+ */
+static size_t settle_moves(struct mlimg_moved_id *moves, size_t n)
 {
-	struct mlimg_moved_id *moves = calloc(names->n + 1, sizeof(*moves));
-	size_t n = 0, kept = 0;
+	size_t kept = 0;
 
-	if (!moves)
-		return mlimg_err_set(job->err, ENOMEM, "accounts");
-	for (size_t i = 0; i < names->n; i++) {
-		const struct mlimg_account_name *name = &names->names[i];
-
-		if (is_moved(names, name, side) && !keeps(names, side, name->id[side]))
-			moves[n++] = (struct mlimg_moved_id){name->id[side], name->is};
-	}
-	/* Names that share an id and part: one map cannot say both. The lower new id it is. */
 	qsort(moves, n, sizeof(*moves), move_cmp);
 	for (size_t i = 0; i < n; i++) {
 		if (kept && moves[kept - 1].from == moves[i].from) {
@@ -78,7 +71,47 @@ int mlimg_account_names_list_moves(const struct mlimg_accounts_job *job,
 		}
 		moves[kept++] = moves[i];
 	}
+	return kept;
+}
+
+int mlimg_account_names_list_moves(const struct mlimg_accounts_job *job,
+	const struct mlimg_account_names *names, enum mlimg_merge_side side,
+	const struct mlimg_moved_id **ret_moves, size_t *ret_n)
+{
+	struct mlimg_moved_id *moves = calloc(names->n + 1, sizeof(*moves));
+	size_t n = 0;
+
+	if (!moves)
+		return mlimg_err_set(job->err, ENOMEM, "accounts");
+	for (size_t i = 0; i < names->n; i++) {
+		const struct mlimg_account_name *name = &names->names[i];
+
+		if (is_moved(names, name, side) && !keeps(names, side, name->id[side]))
+			moves[n++] = (struct mlimg_moved_id){name->id[side], name->is};
+	}
+	*ret_n = settle_moves(moves, n);
 	*ret_moves = moves;
-	*ret_n = kept;
+	return 0;
+}
+
+int mlimg_account_names_list_came(const struct mlimg_accounts_job *job,
+	const struct mlimg_account_names *names, const struct mlimg_moved_id **ret_moves,
+	size_t *ret_n)
+{
+	struct mlimg_moved_id *moves = calloc(names->n + 1, sizeof(*moves));
+	size_t n = 0;
+
+	if (!moves)
+		return mlimg_err_set(job->err, ENOMEM, "accounts");
+	for (size_t i = 0; i < names->n; i++) {
+		const struct mlimg_account_name *name = &names->names[i];
+
+		if (name->stays && name->is != MLIMG_ID_NONE &&
+			name->id[MLIMG_SIDE_MINE] != name->is &&
+			!keeps(names, MLIMG_SIDE_MINE, name->is))
+			moves[n++] = (struct mlimg_moved_id){name->is, MLIMG_ID_NONE};
+	}
+	*ret_n = settle_moves(moves, n);
+	*ret_moves = moves;
 	return 0;
 }

@@ -93,7 +93,7 @@ struct mlimg_account_names {
 struct mlimg_accounts_job {
 	struct mlimg_account_list lists[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES];
 	struct mlimg_account_names users, groups;
-	struct mlimg_owner_moves upper, lower;
+	struct mlimg_owner_moves upper, lower, came;
 	const struct mlimg_accounts_used *used;
 	struct mlimg_notes *notes;
 	struct mlimg_arena *arena;
@@ -113,7 +113,7 @@ struct mlimg_account_name *mlimg_account_names_find(
 	const struct mlimg_account_names *names, const char *key, uint32_t nth);
 
 /**
- * Decide which users and groups stay and which ids they have; fills users, groups, upper, lower.
+ * Decide which users and groups stay and which ids they have; fills users, groups and the moves.
  */
 int mlimg_accounts_decide(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 
@@ -136,6 +136,11 @@ bool mlimg_account_names_want(
 int mlimg_account_names_list_moves(const struct mlimg_accounts_job *job,
 	const struct mlimg_account_names *names, enum mlimg_merge_side side,
 	const struct mlimg_moved_id **ret_moves, size_t *ret_n) MLIMG_MUST_CHECK;
+
+/** List the ids that are somebody's who did not have them in mine (accounts.h). As above. */
+int mlimg_account_names_list_came(const struct mlimg_accounts_job *job,
+	const struct mlimg_account_names *names, const struct mlimg_moved_id **ret_moves,
+	size_t *ret_n) MLIMG_MUST_CHECK;
 
 /** Add a note, whose name is that of an account's key. */
 #define mlimg_accounts_note(job, kind, file, key, ...)                                        \

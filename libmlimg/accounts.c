@@ -211,6 +211,7 @@ int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_a
 	mlimg_arena_free(job.arena);
 	merged.upper = job.upper;
 	merged.lower = job.lower;
+	merged.came = job.came;
 	if (r < 0) {
 		mlimg_accounts_merged_done(&merged);
 		return r;
@@ -225,5 +226,6 @@ void mlimg_accounts_merged_done(struct mlimg_accounts_merged *merged)
 		free(merged->files[f].text);
 	mlimg_accounts_moves_done(&merged->upper);
 	mlimg_accounts_moves_done(&merged->lower);
+	mlimg_accounts_moves_done(&merged->came);
 	*merged = (struct mlimg_accounts_merged){.files = {{NULL, 0, 0}}};
 }

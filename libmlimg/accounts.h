@@ -107,6 +107,11 @@ struct mlimg_accounts_merged {
 	struct mlimg_merged_text files[MLIMG_N_ACCOUNTS_FILES];
 	struct mlimg_owner_moves upper; /**< for files of the user's layer */
 	struct mlimg_owner_moves lower; /**< for files of next's layers */
+	/**
+	 * Numbers that are somebody's in the merged files who did not have them in mine, each to
+	 * UINT32_MAX: what the user's layer had of them belonged to somebody else, or to nobody
+	 */
+	struct mlimg_owner_moves came;
 };
 
 /**

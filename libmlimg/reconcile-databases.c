@@ -155,6 +155,7 @@ static int merge_accounts(struct planning *p, struct databases *d)
 		return give_up(p, "etc/passwd", "accounts", &err);
 	d->in.moved = &d->accounts.upper;
 	d->in.moved_in_next = &d->accounts.lower;
+	d->in.came = &d->accounts.came;
 	return 0;
 }
 

@@ -176,6 +176,8 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 		return plan_set_attrs(p, m, &d->merged, verdict, d->why);
 	if (!mlimg_entry_has_same_attrs(m->entry, &d->merged))
 		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, &d->merged, 0);
+	else
+		r = plan_note_owner(p, m);
 	if (r == 0)
 		plan_tell(p, m, verdict, d->is_joined ? MLIMG_DONE_JOINED : MLIMG_DONE_CLOSED,
 			d->why);

@@ -64,6 +64,17 @@ int plan_wait_for_names(struct planning *p, const struct mine *m, const struct m
 	return 0;
 }
 
+int plan_note_owner(struct planning *p, const struct mine *m)
+{
+	struct mlimg_entry buf;
+	int r = m->is_protected ? 0
+				: mlimg_owner_moves_apply(p->in->came, m->entry, p->arena, &buf);
+
+	if (r < 0)
+		return no_memory(p, m->entry->path);
+	return r ? plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m->entry->path, m->entry, 0) : 0;
+}
+
 int plan_set_attrs(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
 	enum mlimg_verdict verdict, const char *why)
 {
@@ -71,7 +82,7 @@ int plan_set_attrs(struct planning *p, const struct mine *m, const struct mlimg_
 
 	if (mlimg_entry_has_same_attrs(m->entry, wanted)) {
 		plan_tell(p, m, verdict, MLIMG_DONE_NOTHING, why);
-		return 0;
+		return plan_note_owner(p, m);
 	}
 	if (plan_has_several_names(m->entry))
 		return plan_wait_for_names(p, m, wanted, verdict);

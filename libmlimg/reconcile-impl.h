@@ -197,6 +197,14 @@ void plan_tell(struct planning *p, const struct mine *m, enum mlimg_verdict verd
 int plan_set_attrs(struct planning *p, const struct mine *m, const struct mlimg_entry *wanted,
 	enum mlimg_verdict verdict, const char *why) MLIMG_MUST_CHECK;
 
+/**
+ * Of what keeps its attributes, and whose owner was nobody: put an operation that says it
+ * (mlimg_reconcile_input's came).
+ *
+ * @return 0, -ENOMEM
+ */
+int plan_note_owner(struct planning *p, const struct mine *m) MLIMG_MUST_CHECK;
+
 /** Drop what is no directory, and tell of it. @return 0, -ENOMEM */
 int plan_drop(
 	struct planning *p, const struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;

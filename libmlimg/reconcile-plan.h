@@ -170,6 +170,12 @@ struct mlimg_reconcile_input {
 	const struct mlimg_owner_moves *
 		moved_in_next; /**< the new stack's numbers that the user's accounts have already */
 	/**
+	 * numbers that have become somebody's, each to UINT32_MAX (accounts.h). What stays and has
+	 * one has belonged to nobody: an operation that sets what it has already says so, or whoever
+	 * takes the change back would take it for that account's
+	 */
+	const struct mlimg_owner_moves *came;
+	/**
 	 * Whose files are to be there (packages.h); asked for what is neither a directory nor of
 	 * class keep or derived
 	 */

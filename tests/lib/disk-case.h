@@ -190,10 +190,22 @@ static void work_on_databases(void)
 	write_databases(USER_ROOT, &old, &d);
 }
 
+static void note_user_ids(void)
+{
+	struct databases d;
+
+	read_databases(USER_ROOT, &d);
+	n_user_ids = d.n_accounts;
+	for (size_t i = 0; i < d.n_accounts; i++)
+		user_ids[i] = d.accounts[i].id;
+}
+
 /** The user does something on @p s. @param turn  0 to 2: which numbers he has */
 TEST_UNUSED static void work(const struct stack *s, unsigned turn, bool has_redirects)
 {
 	mount_union(s, true, 0);
+	if (has_owners)
+		note_user_ids();
 	for (unsigned i = turn * OPS_OF_A_TURN; i < (turn + 1) * OPS_OF_A_TURN; i++) {
 		reseed(1000 + i);
 		done_ops[i] = user_random();

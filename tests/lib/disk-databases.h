@@ -32,11 +32,18 @@ struct disk_package {
 struct databases {
 	struct disk_account accounts[RECORDS_MAX];
 	size_t n_accounts;
+	struct disk_account groups[RECORDS_MAX]; /**< as they were read; or made for accounts */
+	size_t n_groups;
 	struct disk_package packages[RECORDS_MAX];
 	size_t n_packages;
 };
 
 static bool has_databases; /**< whether the stacks of this process' cases have any */
+/**
+ * whether things are theirs: the user gives his to accounts, and what number 1 or 2 has in a layer
+ * of the model is s1's or s2's
+ */
+static bool has_owners;
 
 /** @return whether a path of a tree belongs to this, and not to the trees of the model */
 TEST_UNUSED static bool is_of_databases(const char *path)
@@ -55,6 +62,18 @@ TEST_UNUSED static struct disk_account *find_account(struct databases *d, const 
 	for (size_t i = 0; i < d->n_accounts; i++)
 		if (strcmp(d->accounts[i].name, name) == 0)
 			return &d->accounts[i];
+	return NULL;
+}
+
+/** @return the user, or the group; by @p name, or with NULL by @p id */
+TEST_UNUSED static const struct disk_account *find_owner(
+	const struct databases *d, bool is_group, const char *name, unsigned id)
+{
+	const struct disk_account *all = is_group ? d->groups : d->accounts;
+
+	for (size_t i = 0; i < (is_group ? d->n_groups : d->n_accounts); i++)
+		if (name ? strcmp(all[i].name, name) == 0 : all[i].id == id)
+			return &all[i];
 	return NULL;
 }
 
@@ -84,6 +103,15 @@ TEST_UNUSED static void print_databases(const char *what, const struct databases
 		fprintf(stderr, " %s=%u%s", d->packages[i].name, d->packages[i].version,
 			d->packages[i].is_held ? ",held" : "");
 	fputc('\n', stderr);
+}
+
+/* What number @id of the model is in a stack. */
+TEST_UNUSED static uint32_t owner_of_model(struct databases *d, uint32_t id)
+{
+	char name[4] = {'s', (char)('0' + id), '\0'};
+	const struct disk_account *a = has_owners && id ? find_account(d, name) : NULL;
+
+	return a ? a->id : id;
 }
 
 /* --- random ones --- */
@@ -220,6 +248,30 @@ static void put_text(const char *root, const char *name, const char *suffix, con
 	MUST(rename(fresh, path));
 }
 
+/*
+ * Each account has a group of its name, and its number where that is free. A group whose account
+ * there was not in @old may stay.
+ */
+static void fit_groups(struct databases *old, struct databases *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_groups; i++)
+		if (find_account(d, d->groups[i].name) || !find_account(old, d->groups[i].name))
+			d->groups[n++] = d->groups[i];
+	d->n_groups = n;
+	for (size_t i = 0; i < d->n_accounts; i++) {
+		struct disk_account g = d->accounts[i];
+
+		if (find_owner(d, true, g.name, 0))
+			continue;
+		while (find_owner(d, true, NULL, g.id))
+			g.id += 100;
+		ASSERT(d->n_groups < RECORDS_MAX);
+		d->groups[d->n_groups++] = g;
+	}
+}
+
 static void put_accounts(const char *root, const struct databases *d)
 {
 	char passwd[4096] = "", group[4096] = "", shadow[4096] = "";
@@ -228,11 +280,12 @@ static void put_accounts(const char *root, const struct databases *d)
 		const struct disk_account *a = &d->accounts[i];
 
 		sprintf(passwd + strlen(passwd), "%s:x:%u:%u:c%u:/:/bin/%u\n", a->name, a->id,
-			a->id, a->comment, a->shell);
-		sprintf(group + strlen(group), "%s:x:%u:\n", a->name, a->id);
+			find_owner(d, true, a->name, 0)->id, a->comment, a->shell);
 		sprintf(shadow + strlen(shadow), "%s:$%u:19000:0:99999:7:::\n", a->name,
 			a->password);
 	}
+	for (size_t i = 0; i < d->n_groups; i++)
+		sprintf(group + strlen(group), "%s:x:%u:\n", d->groups[i].name, d->groups[i].id);
 	put_text(root, "etc/passwd", "", passwd);
 	put_text(root, "etc/group", "", group);
 	put_text(root, "etc/shadow", "", shadow);
@@ -304,6 +357,9 @@ TEST_UNUSED static void write_databases(
 		if (mkdir(path, 0755) < 0 && errno != EEXIST)
 			FAIL("%s: %s", path, strerror(errno));
 	}
+	if (!old || !has_owners)
+		d->n_groups = 0;
+	fit_groups(old ? old : d, d);
 	if (!old || old->n_accounts != d->n_accounts ||
 		memcmp(old->accounts, d->accounts, sizeof(d->accounts)) != 0)
 		put_accounts(root, d);

@@ -205,11 +205,17 @@ TEST_UNUSED static void write_layer(struct stack *s, size_t i, unsigned version)
 {
 	struct mlimg_layer_info info = {.kind = i ? MLIMG_SOFTWARE : MLIMG_SYSTEM};
 	char path[PATH_SIZE], out[64];
+	static struct tree tree;
 
+	tree = s->layers[i];
+	for (size_t k = 0; k < tree.n; k++) {
+		tree.e[k].uid = owner_of_model(&s->databases, tree.e[k].uid);
+		tree.e[k].gid = owner_of_model(&s->databases, tree.e[k].gid);
+	}
 	snprintf(out, sizeof(out), "run/%s/%zu", s->dir, i);
 	snprintf(path, sizeof(path), "%s/rootfs", out);
 	MUST(mkdir(out, 0755) | mkdir(path, 0755));
-	make_tree(path, manifest_of(&s->layers[i], true), contents_of_model);
+	make_tree(path, manifest_of(&tree, true), contents_of_model);
 	if (i == 0)
 		write_classes(path);
 	if (i == 0 && has_databases)

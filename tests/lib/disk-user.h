@@ -47,6 +47,14 @@ struct user_op {
 	unsigned n; /**< whatever the verb needs */
 };
 
+static unsigned user_ids[32]; /**< users and groups that he gives things to; 0, 1 and 2 without */
+static size_t n_user_ids;
+
+static unsigned user_id(unsigned n)
+{
+	return n_user_ids ? user_ids[n % n_user_ids] : n % 3;
+}
+
 /** A path of the model, MODEL_DEPTH deep at most; never a top. */
 TEST_UNUSED static void user_path(char ret_path[12])
 {
@@ -175,7 +183,7 @@ TEST_UNUSED static void user_set(const struct user_op *op, const char *path)
 	if (op->verb == USER_MODE && type != S_IFLNK)
 		MUST(chmod(path, modes[op->n % 3]));
 	else if (op->verb == USER_OWNER)
-		MUST(lchown(path, op->n % 3, op->n / 3 % 3));
+		MUST(lchown(path, user_id(op->n), user_id(op->n / 32)));
 	else if (op->verb == USER_XATTR && op->n / 2 % 3 == 0)
 		lremovexattr(path, name); /* it need not be there */
 	else if (op->verb == USER_XATTR)

@@ -241,7 +241,7 @@ static void check_back(struct disk *d)
 {
 	char *before;
 
-	has_databases = true;
+	has_databases = has_owners = true;
 	begin_case(d, "overlay");
 	begin_turn(d, 0, true);
 	before = list_tree("run/user/upper", true, false);
@@ -451,4 +451,89 @@ static void check_since(struct disk *d)
 TEST(taken_back_it_keeps_what_was_written_since)
 {
 	each_case(100, check_since);
+}
+
+/* --- whose things are --- */
+
+/* Both are of one path. @return whether it is the same thing, whoever has it */
+static bool is_alike(const struct mlimg_entry *a, const struct mlimg_entry *b)
+{
+	struct mlimg_entry c = *a;
+
+	c.uid = b->uid;
+	c.gid = b->gid;
+	return is_untouched(&c, b);
+}
+
+/* @return whether it is there by its own path, and is nobody's but the user's */
+static bool is_of_user(struct disk *d, struct tree *upper, const char *path)
+{
+	char *dir = model_string(path), *slash;
+
+	if (!tree_get(upper, path) || is_a_whiteout(tree_get(upper, path)) ||
+		tree_get(&d->old.view, path) || tree_get(&d->next.view, path))
+		return false;
+	do {
+		const struct mlimg_entry *e = tree_get(upper, dir);
+
+		if (e && xattr_text(e, REDIRECT))
+			return false;
+		slash = strrchr(dir, '/');
+		if (slash)
+			*slash = '\0';
+	} while (slash);
+	return true;
+}
+
+/* Number @before in @was, and number @after in @is, are the same name's, or nobody's. */
+static void check_owner(const char *path, bool is_group, uint32_t before, struct databases *was,
+	uint32_t after, struct databases *is)
+{
+	const struct disk_account *a = find_owner(was, is_group, NULL, before),
+				  *b = find_owner(is, is_group, NULL, after);
+
+	if (a ? b && strcmp(a->name, b->name) == 0 : before == after)
+		return;
+	FAIL("'%s': %s %u was %s's, and %u is %s's", path, is_group ? "group" : "user", before,
+		a ? a->name : "nobody", after, b ? b->name : "nobody");
+}
+
+/* Of what was there before, and is as it was. */
+static void check_owners(struct disk *d, struct tree *upper, struct tree *before,
+	struct databases *was, struct tree *after, struct databases *is)
+{
+	for (size_t i = 0; i < before->n; i++) {
+		const struct mlimg_entry *e = &before->e[i], *now = tree_get(after, e->path);
+
+		if (!now || !is_of_user(d, upper, e->path) || !is_alike(e, now))
+			continue;
+		check_owner(e->path, false, e->uid, was, now->uid, is);
+		check_owner(e->path, true, e->gid, was, now->gid, is);
+	}
+}
+
+static void check_hands(struct disk *d)
+{
+	struct since *s = calloc(1, sizeof(*s));
+	struct databases mine;
+
+	has_databases = has_owners = true;
+	begin_case(d, "overlay");
+	begin_turn(d, 0, true);
+	mine = d->mine;
+	boot_other(d, &d->next);
+	read_changed(d);
+	check_owners(d, &d->upper, &d->before, &mine, &d->seen, &d->after);
+	work(&d->next, 1, true);
+	read_tree("run/user/upper", &s->upper);
+	read_union(&d->next, &s->seen, &d->mine);
+	boot_other(d, &d->old);
+	read_union(&d->old, &s->back, &d->after);
+	check_owners(d, &s->upper, &s->seen, &d->mine, &s->back, &d->after);
+	free(s);
+}
+
+TEST(forth_and_back_things_stay_their_owners)
+{
+	each_case(200, check_hands);
 }

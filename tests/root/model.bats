@@ -43,6 +43,10 @@ law() {
 	law reconcile-disk taken_back_it_keeps_what_was_written_since
 }
 
+@test "forth and back, things stay their owners" {
+	law reconcile-disk forth_and_back_things_stay_their_owners
+}
+
 @test "an image of the upper has the same plan" {
 	law reconcile-forms an_image_of_the_upper_has_the_same_plan
 }

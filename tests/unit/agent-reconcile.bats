@@ -275,6 +275,66 @@ accounts_of_stacks() {
 	same "owners" "106:106 1001:1001 106:106" "$(stat -c %u:%g "$UPPER"/var/{before,later,since} | xargs)"
 }
 
+# owners FILE…: of those in the upper
+owners() {
+	(cd "$UPPER" && stat -c %u:%g "$@" | xargs)
+}
+
+@test "taken back, whose things are is in the former numbers, though nobody has changed an account" {
+	need root
+	local before
+	accounts_of_stacks
+	on v1
+	mkdir "$UPPER/var"
+	touch "$UPPER"/var/{before,given,nobodys}
+	chown 105:105 "$UPPER/var/before"
+	chown 106:107 "$UPPER/var/nobodys"
+	on v2
+	same "owners on v2" "106:106 0:0 106:107" "$(owners var/before var/given var/nobodys)"
+	touch "$UPPER/var/since"
+	chown 106:106 "$UPPER"/var/{since,given}
+	on v1
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	same "owners" "105:105 105:105 105:105 106:107" "$(owners var/before var/given var/since var/nobodys)"
+	[ ! -e "$UPPER/etc/passwd" ]
+	# And when nothing at all was written.
+	before=$(treelist "$UPPER")
+	on v2
+	on v1
+	same "upper" "$before" "$(treelist "$UPPER")"
+}
+
+@test "taken back, an account of the newer stack stays when something has its number since" {
+	need root
+	accounts_of_stacks
+	on v1
+	on v2
+	mkdir "$UPPER/var"
+	touch "$UPPER/var/since"
+	chown 107:107 "$UPPER/var/since"
+	on v1
+	same "accounts" "$D5 $N7" "$(xargs <"$UPPER/etc/passwd")"
+	same "owner" 107:107 "$(owners var/since)"
+}
+
+@test "taken back, what had an account's number gets the one that it is left with" {
+	need root
+	accounts_of_stacks
+	on v1
+	mkdir "$UPPER/var"
+	touch "$UPPER/var/before"
+	chown 105:105 "$UPPER/var/before"
+	on v2
+	mkdir -p "$UPPER/etc"
+	printf '%s\n' $D6 $N7 other:x:105:105::/:/bin/sh >"$UPPER/etc/passwd"
+	printf '%s\n' d:x:106: n:x:107: other:x:105: >"$UPPER/etc/group"
+	touch "$UPPER/var/others"
+	chown 105:105 "$UPPER/var/others"
+	on v1
+	same "accounts" "d:x:106:106::/:/bin/false other:x:105:105::/:/bin/sh" "$(xargs <"$UPPER/etc/passwd")"
+	same "owners" "106:106 105:105" "$(owners var/before var/others)"
+}
+
 @test "taken back, an account of the newer stack goes with the files that the change gave it, unless they are the user's since" {
 	need root
 	local how
@@ -441,6 +501,17 @@ accounts_of_stacks() {
 	printf '%s\n' $D6 $N7 $LATER >"$UPPER/etc/passwd"
 	on v1
 	same "accounts" "d:x:106:105::/:/bin/false $LATER" "$(xargs <"$UPPER/etc/passwd")"
+}
+
+@test "taken back, such a number stays though nobody has changed an account" {
+	need root
+	accounts_of_stacks
+	on v1
+	on v2
+	mkdir -p "$USER_DIR/carve-outs/srv"
+	chown 106 "$USER_DIR/carve-outs/srv"
+	on v1
+	same "accounts" "d:x:106:105::/:/bin/false" "$(xargs <"$UPPER/etc/passwd")"
 }
 
 # update NAME VERSION: what dpkg notes of a package
