@@ -17,6 +17,8 @@
 /* What a shell says for a program that cannot be run. */
 #define EXIT_NOT_FOUND 127
 
+#define LOOK_MS 50 /* between looks at the program where pidfd_open(2), of Linux 5.3, is missing */
+
 static int cancel_fd = -1;
 
 void mlimg_child_cancel_with(int fd)
@@ -54,11 +56,23 @@ static bool take_output(int fd, char *out, size_t size, size_t *used)
 	return n > 0;
 }
 
+static int get_wait(int pidfd, int64_t left_ms)
+{
+	return (int)(pidfd < 0 && left_ms > LOOK_MS ? LOOK_MS : left_ms);
+}
+
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid;
+}
+
 /*
  * Until both the program has ended and all that it printed is read. What it left running may hold
  * the pipe open: the program's own end is enough then.
  */
-static int watch(int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t size)
+static int watch(pid_t pid, int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t size)
 {
 	struct pollfd fds[] = {{.fd = pipe_fd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN},
 		{.fd = cancel_fd}};
@@ -67,11 +81,12 @@ static int watch(int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t 
 	out[0] = '\0';
 	for (;;) {
 		int64_t left = deadline_ms - mlimg_clock_ms();
-		int n = left > 0 ? poll(fds, 3, (int)left) : 0;
+		bool is_over = pidfd < 0 && has_ended(pid);
+		int n = left > 0 ? poll(fds, 3, is_over ? 0 : get_wait(pidfd, left)) : 0;
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n == 0)
+		if (left <= 0)
 			return -ETIMEDOUT;
 		if (n < 0)
 			continue;
@@ -80,7 +95,7 @@ static int watch(int pidfd, int pipe_fd, int64_t deadline_ms, char *out, size_t 
 		if (fds[0].revents && !take_output(pipe_fd, out, size, &used))
 			fds[0].fd = -1;
 		out[used] = '\0';
-		if (fds[1].revents && !(fds[0].fd >= 0 && fds[0].revents))
+		if ((is_over || fds[1].revents) && !(fds[0].fd >= 0 && fds[0].revents))
 			return 0;
 	}
 }
@@ -115,7 +130,9 @@ int mlimg_child_run(const char *const argv[], int timeout_ms, char *ret_out, siz
 		pid); /* as the child does: whoever comes first, so that the group is there when it must be killed */
 	close(mlimg_steal_fd(&writer));
 	pidfd = pidfd_open(pid, 0);
-	r = pidfd < 0 ? -errno : watch(pidfd, reader, deadline_ms, ret_out, out_size);
+	r = pidfd < 0 && errno != ENOSYS
+		? -errno
+		: watch(pid, pidfd, reader, deadline_ms, ret_out, out_size);
 	if (r < 0)
 		kill(-pid, SIGKILL);
 	*ret_status = reap(pid);

@@ -54,9 +54,12 @@ static int add(struct view *view, const char *dir)
 	}
 	if (errno == ENOENT)
 		return 0;
-	mlimg_fail(&call->failure, errno == ENOSYS ? MLIMG_CLASS_UNSUPPORTED : MLIMG_CLASS_GENERIC,
-		"clone '%s': %s%s", path, strerror(errno),
-		errno == ENOSYS ? "; it needs Linux 5.12, or root" : "");
+	if (errno == ENOSYS)
+		mlimg_fail(&call->failure, MLIMG_CLASS_UNSUPPORTED,
+			"only root can look: for others Linux 5.12 is needed");
+	else
+		mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "clone '%s': %s", path,
+			strerror(errno));
 	return -1;
 }
 

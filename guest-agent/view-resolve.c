@@ -68,6 +68,9 @@ static bool real_dir(const struct mlimg_view *view, const char *dir, char ret[ML
 	char top[MLIMG_PATH_MAX + 1];
 	size_t size;
 
+	/* Before Linux 5.6; of another root the name is taken as it was typed. */
+	if (fd < 0 && errno == ENOSYS && strcmp(view->merged, "/") == 0)
+		fd = open(dir, how.flags);
 	if (fd < 0 || path_of(view->merged_fd, top) < 0 || path_of(fd, ret) < 0)
 		return false;
 	size = strcmp(top, "/") == 0 ? 0 : strlen(top);

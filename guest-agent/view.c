@@ -11,6 +11,7 @@
 #include "guest-agent/view-client.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/unionfs.h"
 
 #define BOOT_JSON "boot.json"
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -154,7 +155,8 @@ static void skip(const char *path, int error, bool was_visited, void *ctx)
 	if (error == -ENOENT || error == -ESTALE)
 		return;
 	if (view->n_skipped++ == 0)
-		snprintf(view->skipped, sizeof(view->skipped), "'/%.400s': %s", path,
+		snprintf(view->skipped, sizeof(view->skipped), "'/%.400s'%s: %s", path,
+			strcmp(path, MLIMG_UNIONFS_DIR) == 0 ? ", which has what was deleted" : "",
 			strerror(-error));
 }
 

@@ -268,3 +268,11 @@ list-units*) echo a.service loaded failed failed ;;'
 	same "thaw" '{"return":0,"id":2}' "$(host '{"execute":"guest-fsfreeze-thaw","id":2}')"
 	same "status" '{"return":"thawed"}' "$(host '{"execute":"guest-fsfreeze-status"}')"
 }
+
+@test "daemon: before Linux 5.3 programs are run and watched all the same" {
+	local case
+	for case in $("$MLIMG_BUILD/tests/test_child" --list); do
+		works without-calls pidfd_open "$MLIMG_BUILD/tests/test_child" "$case"
+	done
+	[ -n "$case" ]
+}
