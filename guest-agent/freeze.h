@@ -8,7 +8,7 @@
  * A process of its own (worker.h) freezes, keeps the freeze and thaws: when it is told to, when its
  * time is over, and when the daemon closes its end of their socket or is no more, whatever ended
  * it. All of its memory is locked, for a program that lies on unionfs-fuse would need the very file
- * system that waits.
+ * system that waits; and so the program is there for the daemon, too, which answers meanwhile.
  */
 #ifndef MLIMG_FREEZE_H
 #define MLIMG_FREEZE_H
