@@ -98,15 +98,27 @@ power_cut() {
 	vm_end t || :
 }
 
-# power_logged STEPS LOG ARGUMENT-OF-mlimg-vm-run…: power_start; all that is written to the user disk is in LOG. Of what QEMU 7.2 cannot log
-# the disk must know nothing: zeroes that are written as such (other writes take their place in the log; mended in QEMU 9), and requests
-# merged into one of 1024 pieces (the log's entry would have more than a system call takes, and is missing).
+# power_logging LOG: sets logging, the caller's, to arguments for QEMU with which all that is written to the user disk is in LOG. Of what QEMU 7.2
+# cannot log the disk must know nothing: zeroes that are written as such (other writes take their place in the log; mended in QEMU 9), and
+# requests merged into one of 1024 pieces (the log's entry would have more than a system call takes, and is missing).
+power_logging() {
+	: >"$1"
+	# shellcheck disable=SC2034
+	logging=(-blockdev "driver=blklogwrites,node-name=logged,file=user,log.driver=file,log.filename=$1"
+		-set device.user.drive=logged -set device.user.write-zeroes=off -set device.user.request-merging=off)
+}
+
+# power_logged STEPS LOG ARGUMENT-OF-mlimg-vm-run…: power_start, logged.
 power_logged() {
-	local log=$2
-	: >"$log"
-	power_start "$1" "${@:3}" -- -blockdev "driver=blklogwrites,node-name=logged,file=user,log.driver=file,log.filename=$log" \
-		-set device.user.drive=logged -set device.user.write-zeroes=off \
-		-set device.user.request-merging=off
+	local logging
+	power_logging "$2"
+	power_start "$1" "${@:3}" -- "${logging[@]}"
+}
+
+# power_flushes LOG IMAGE: between how many flushes something was written, the number of cuts that powercut can make one by one. IMAGE is a disk that
+# may be written to.
+power_flushes() {
+	powercut "$1" "$2" 0 1 0 | sed -n 's/.*, flush [0-9]* of \([0-9]*\), .*/\1/p' | grep .
 }
 
 # power_log STEPS LOG ARGUMENT-OF-mlimg-vm-run…: a guest that is logged, does so many steps and powers off.
