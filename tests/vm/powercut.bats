@@ -134,7 +134,7 @@ cut_conversion() {
 }
 
 @test "power cut: of a conversion for unionfs-fuse, and of the way back" {
-	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log driver wanted marks under_way=0
+	local base=$BATS_TEST_TMPDIR/base.img log=$BATS_TEST_TMPDIR/log driver wanted marks under_way
 	power_disk "$user"
 	vm_union=overlay power_start ''
 	vm_up t
@@ -150,10 +150,11 @@ cut_conversion() {
 		vm_clean "$user"
 		cp --sparse=always "$user" "$base.all"
 		wanted=$(power_converts "$base.all" $driver)
+		under_way=0
 		cut_conversion "$log" "$base" "$(share 2)" $driver "$wanted" "$marks"
+		echo "cuts in the middle of the conversion to $driver: $under_way"
+		[ "$under_way" -gt 0 ]
 	done
-	echo "cuts in the middle of a conversion: $under_way"
-	[ "$under_way" -gt 0 ]
 }
 
 # How far a boot comes before QEMU is killed, in turns. So that there is something to do, "reconcile" begins with another system, "growth"
