@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# shellcheck disable=SC2154 # debian_begin sets images, user, vms
+# shellcheck disable=SC2154 # debian_begin sets images, user, vms; power_logging sets logging
 # Debian 12 is replaced by its successor beneath users who have changed it (lib/upgrade.bash, lib/guest-upgrade), and comes back: a did nothing, b edited configuration
 # files, c installed, removed, held and purged packages, d added users and a service, e deleted, replaced and renamed what is the system's, f filled the disk.
 # They share a guest, since none touches what another one does, and only from an index they go back in one; with MLIMG_UPGRADES=all each has one of his own, there and
@@ -17,6 +17,7 @@ setup_file() {
 
 setup() {
 	load ../lib/debian
+	load ../lib/power
 	images=$BATS_FILE_TMPDIR user=$BATS_TEST_TMPDIR/user.img
 	seed=${MLIMG_SEED:-$RANDOM}
 	RANDOM=$seed
@@ -117,37 +118,46 @@ worked() {
 	with_user files_of upper >"$vms/files"
 }
 
-# left_by_cut: what a guest that was killed has left of a change to generation 2: "before" it was decided, or "begun". Fails when it had ended.
+# cut_user AT FLUSHES: $user is the user layer as a power cut between these two flushes would have left it.
+cut_user() {
+	cp --sparse=always "$vms/base.img" "$user"
+	powercut "$vms/log" "$user" "$1" "$2" "$seed" >"$vms/cut"
+}
+
+# left_by_cut: how far the change to generation 2 has come in $user: "before" it was decided, "begun", or "ended".
 left_by_cut() {
-	local copy=$vms/cut.img
-	cp --sparse=always "$user" "$copy"
-	e2fsck -p "$copy" >"$vms/fsck.log" 2>&1 || [ $? -eq 1 ] || return
-	if [ "$(debugfs -R 'cat /mlimg/reconcile.plan' "$copy" 2>/dev/null)" ]; then
+	e2fsck -p "$user" >"$vms/fsck.log" 2>&1 || [ $? -eq 1 ] || return
+	if [ "$(debugfs -R 'cat /mlimg/reconcile.plan' "$user" 2>/dev/null)" ]; then
 		echo begun
+	elif [ "$(debugfs -R 'cat /mlimg/state.json' "$user" 2>/dev/null | jq .generation)" = 1 ]; then
+		echo before
 	else
-		[ "$(debugfs -R 'cat /mlimg/state.json' "$copy" 2>/dev/null | jq .generation)" = 1 ] && echo before
+		echo ended
 	fi
 }
 
-# interrupt: the guest is killed while the user layer is brought into agreement, before that is decided or after. At which writing call is
-# reconcile-cut.bats' affair.
+# interrupt: the power goes off while the user layer is brought into agreement, when that is decided. The guest goes on until all is done; what it has
+# written is logged, and between which flushes it was cut is a matter of the log (lib/powercut.c). At which writing call is reconcile-cut.bats' affair.
 interrupt() {
-	local after_ms=$((RANDOM % 1000)) left='' try
-	for ((try = 0; try < 8; try++)); do
-		vm_start t --verbose --system "$images/v2.img" --user "$user"
-		until grep -q ' s  *reconcile' "$vms/t.out"; do
-			kill -0 "${vm_pids[t]}" || vm_tell t
-			sleep 0.02
-		done
-		sleep "$((after_ms / 1000)).$(printf %03d $((after_ms % 1000)))"
-		vm_cut t
-		if left=$(left_by_cut); then break; fi
-		# It had ended: once more, and sooner.
-		cp --sparse=always "$images/worked-$users.img" "$user"
-		after_ms=$((after_ms / 2))
+	local logging flushes at left='' begun=()
+	truncate -s +512 "$user" # where powercut has its mark
+	cp --sparse=always "$user" "$vms/base.img"
+	power_logging "$vms/log"
+	vm_start t --verbose --system "$images/v2.img" --user "$user" -- "${logging[@]}"
+	power_staged union
+	vm_cut t
+	flushes=$(power_flushes "$vms/log" "$user")
+	for ((at = flushes - 1; at >= 0; at--)); do
+		cut_user "$at" "$flushes"
+		left=$(left_by_cut)
+		echo "# cut before flush $((at + 1)) of $flushes: $left (MLIMG_SEED=$seed)"
+		[ "$left" != before ] || break
+		[ "$left" != begun ] || begun+=("$at")
 	done
-	[ -n "$left" ]
-	echo "# cut $after_ms ms after the reconcile began: $left (MLIMG_SEED=$seed)"
+	same "what is there before it is decided" before "$left"
+	cut_user "${begun[RANDOM % ${#begun[@]}]}" "$flushes"
+	echo "# $(cat "$vms/cut")"
+	truncate -s -512 "$user"
 }
 
 # told FILTER: out of the report
@@ -284,7 +294,7 @@ each() {
 	vm_union=index each abcde
 }
 
-@test "upgrade: through overlay; killed while the user layer is brought into agreement, the next boot ends it" {
+@test "upgrade: through overlay; the power off while the user layer is brought into agreement, the next boot ends it" {
 	interrupted=yes vm_union=overlay each abcde
 }
 
