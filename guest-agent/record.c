@@ -29,7 +29,7 @@
 #endif
 
 struct mlimg_record {
-	int fan_fd, proc_fd;
+	int fan_fd, root_fd, proc_fd;
 	struct mlimg_profile *paths;
 	size_t paths_size;               /* bytes */
 	char prefix[MLIMG_PATH_MAX + 2]; /* what their paths begin with, a slash at the end */
@@ -61,6 +61,7 @@ int mlimg_record_begin(
 
 	if (!record)
 		return mlimg_err_set(err, ENOMEM, "record");
+	record->root_fd = root_fd;
 	record->proc_fd = proc_fd;
 	/* A FIFO would keep us waiting; and nobody's access times are to change. */
 	record->fan_fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK,
@@ -97,7 +98,19 @@ static int add(struct mlimg_record *record, const char *path)
 	return mlimg_profile_add(record->paths, path);
 }
 
-/* Files that are gone by now have another path, which nothing is at. */
+/*
+ * Whether it is this file that is at the path. A process that has ended may have had a mount of its
+ * own of a part of the file system, which is told from its own root on then.
+ */
+static bool is_at(const struct mlimg_record *record, const struct stat *st, const char *path)
+{
+	struct stat there;
+
+	return mlimg_manifest_path_is_valid(path) &&
+		fstatat(record->root_fd, path, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		there.st_ino == st->st_ino && there.st_dev == st->st_dev;
+}
+
 static int take(struct mlimg_record *record, const struct fanotify_event_metadata *event)
 {
 	size_t prefix_size = strlen(record->prefix);
@@ -107,10 +120,14 @@ static int take(struct mlimg_record *record, const struct fanotify_event_metadat
 	if (event->mask & FAN_Q_OVERFLOW)
 		record->has_lost = true;
 	if (event->fd < 0 || event->pid == getpid() || fstat(event->fd, &st) < 0 ||
-		!S_ISREG(st.st_mode) || path_of_fd(record->proc_fd, event->fd, path) < 0 ||
-		strncmp(path, record->prefix, prefix_size) != 0 ||
-		!mlimg_manifest_path_is_valid(path + prefix_size))
+		!S_ISREG(st.st_mode) || st.st_nlink == 0)
 		return 0;
+	if (path_of_fd(record->proc_fd, event->fd, path) < 0 ||
+		strncmp(path, record->prefix, prefix_size) != 0 ||
+		!is_at(record, &st, path + prefix_size)) {
+		record->has_lost = true;
+		return 0;
+	}
 	return add(record, path + prefix_size);
 }
 

@@ -29,7 +29,8 @@ struct mlimg_record;
  * Begin: from now on the kernel notes what is opened. Paths are told as this process sees them,
  * from its root on, which must not change any more.
  *
- * @param root_fd     a directory: its file system is recorded, and paths are those below it
+ * @param root_fd     a directory: its file system is recorded, and paths are those below it;
+ *                    stays the caller's, and open while this runs
  * @param proc_fd     /proc; stays the caller's and open
  * @param ret_record  mlimg_record_free() it
  * @param err         that the kernel cannot, or that this needs root

@@ -91,10 +91,14 @@ usr/bin/busybox-app' "$(files "$DIR/list")"
 @test "mlimg profile: a private mount namespace, as services have" {
 	user 'r profile list 2>err & pid=$!
 		recording $pid
-		unshare -m sh -c "mount -o remount,bind,ro $PWD/merged; cat $PWD/merged/etc/read" >/dev/null
+		mkfifo end
+		unshare -m sh -c "mount -o remount,bind,ro $PWD/merged; mount --bind merged/usr merged/usr; cat merged/etc/read merged/usr/bin/tool >/dev/null; : >did; cat end" & other=$!
+		until [ -e did ]; do sleep 0.05; done
 		kill -INT $pid
-		wait $pid'
-	same "list" "etc/read" "$(files "$DIR/list")"
+		wait $pid
+		: >end
+		wait $other'
+	same "list" "etc/read usr/bin/tool" "$(files "$DIR/list" | xargs)"
 }
 
 @test "mlimg profile: ends by itself; a FIFO does not stop it" {

@@ -25,11 +25,11 @@ setup() {
 # With systemd, where a boot that is recorded ends by itself.
 @test "benchmark layout" {
 	bench layout v1
-	local row='[1-9][0-9]* \| [1-9][.0-9]* MB \| [0-9]+ % \| [0-9]+ KB \| [.0-9]*[1-9][.0-9]* s'
+	local row='[1-9][0-9]* \| [1-9][.0-9]* MB \| [0-9]+ % \| [0-9]+ KB \| [.0-9]+ GB \| [.0-9]*[1-9][.0-9]* s'
 	grep -Eqx 'The profile: [1-9][0-9]{2,} files, [1-9][0-9]* MB of [1-9][0-9]* MB in the image\.' <<<"$output"
 	grep -Eqx "\| index, plain \| $row \|" <<<"$output"
 	grep -Eqx "\| index, profiled \| $row \|" <<<"$output"
-	grep -Eqx '\| index, ratio (\| [.0-9]*[1-9][.0-9]* ){5}\|' <<<"$output"
+	grep -Eqx '\| index, ratio (\| [.0-9]*[1-9][.0-9]* ){6}\|' <<<"$output"
 	same "what mkfs said of the list" "" "$(cat "$MLIMG_BUILD/bench/layout/mkfs.log")"
 }
 
