@@ -30,6 +30,13 @@ struct mlimg_change {
 	char parent[MLIMG_PATH_MAX + 1];
 };
 
+/** One of which nothing is open. */
+#define MLIMG_CHANGE_CLOSED                                                                \
+	{                                                                                  \
+		.upper_fd = -1, .own_fd = -1, .new_fd = -1, .undo_fd = -1, .taken_fd = -1, \
+		.aside_fd = -1, .parent_fd = -1                                            \
+	}
+
 /** Where something is. */
 struct mlimg_change_place {
 	int fd;           /**< the directory that holds it; the change closes it */

@@ -26,6 +26,13 @@ static void emit_times(struct staging *s)
 	}
 }
 
+static int write_log(struct staging *s, int fd)
+{
+	emit_times(s);
+	return s->log.has_failed ? stage_no_memory(s)
+				 : mlimg_change_write_log(&s->c, fd, "log", &s->log, s->err);
+}
+
 /* Without it the way back knows less of copies; it is none the worse for the rest. */
 static int write_paths(struct staging *s)
 {
@@ -42,12 +49,8 @@ static int write_paths(struct staging *s)
 static int write_all(
 	struct staging *s, const struct mlimg_boot_state *old, const struct mlimg_boot_state *next)
 {
-	int r;
+	int r = write_log(s, s->c.undo_fd);
 
-	emit_times(s);
-	if (s->log.has_failed)
-		return stage_no_memory(s);
-	r = mlimg_change_write_log(&s->c, s->c.undo_fd, "log", &s->log, s->err);
 	if (r == 0)
 		r = write_paths(s);
 	if (r == 0)
@@ -67,9 +70,6 @@ static int open_all(struct staging *s, struct mlimg_change_call *call,
 	if (own_fd < 0)
 		return mlimg_err_set(s->err, errno, "open 'user/mlimg'");
 	mlimg_change_clean(own_fd, old->generation);
-	s->arena = mlimg_arena_new();
-	if (!s->arena)
-		return stage_no_memory(s);
 	r = mlimg_change_open(call, next->generation, &s->c, s->err);
 	return r < 0 ? r : mlimg_change_clear_aside(&s->c, next->generation, s->err);
 }
@@ -86,30 +86,68 @@ static void staging_done(struct staging *s)
 	free(s);
 }
 
-int mlimg_change_stage(struct mlimg_change_call *call, const struct mlimg_plan *plan,
-	const struct mlimg_lowers *lowers, bool is_unionfs, const struct mlimg_boot_state *old,
-	const struct mlimg_boot_state *next, struct mlimg_err *err)
+static const struct mlimg_change no_change = MLIMG_CHANGE_CLOSED;
+
+static struct staging *staging_new(const struct mlimg_plan *plan, struct mlimg_err *err)
 {
 	struct staging *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->plan = plan;
+	s->err = err;
+	s->c = no_change;
+	s->arena = mlimg_arena_new();
+	if (s->arena)
+		return s;
+	staging_done(s);
+	return NULL;
+}
+
+static int stage_ops(struct staging *s)
+{
+	int r = 0;
+
+	mlimg_undo_log_put_head(s->c.is_unionfs, mlimg_text_put, &s->log);
+	for (size_t i = 0; i < s->plan->n_ops && r == 0; i++)
+		r = stage_op(s, &s->plan->ops[i]);
+	return r;
+}
+
+int mlimg_change_stage_log(
+	struct mlimg_change *c, const struct mlimg_plan *plan, int fd, struct mlimg_err *err)
+{
+	struct staging *s = staging_new(plan, err);
 	int r;
 
 	if (!s)
 		return mlimg_err_set(err, ENOMEM, "make the change ready");
-	s->plan = plan;
+	s->c = *c;
+	r = stage_ops(s);
+	if (r == 0)
+		r = write_log(s, fd);
+	if (r == 0)
+		r = mlimg_change_check_room(&s->c, &s->needs, err);
+	*c = s->c; /* whose descriptors are the caller's */
+	s->c = no_change;
+	staging_done(s);
+	return r;
+}
+
+int mlimg_change_stage(struct mlimg_change_call *call, const struct mlimg_plan *plan,
+	const struct mlimg_lowers *lowers, bool is_unionfs, const struct mlimg_boot_state *old,
+	const struct mlimg_boot_state *next, struct mlimg_err *err)
+{
+	struct staging *s = staging_new(plan, err);
+	int r;
+
+	if (!s)
+		return mlimg_err_set(err, ENOMEM, "make the change ready");
 	s->lowers = lowers;
-	s->err = err;
-	s->c = (struct mlimg_change){.upper_fd = -1,
-		.own_fd = -1,
-		.new_fd = -1,
-		.undo_fd = -1,
-		.taken_fd = -1,
-		.aside_fd = -1,
-		.parent_fd = -1};
 	r = open_all(s, call, old, next);
 	s->c.is_unionfs = is_unionfs;
-	mlimg_undo_log_put_head(is_unionfs, mlimg_text_put, &s->log);
-	for (size_t i = 0; i < plan->n_ops && r == 0; i++)
-		r = stage_op(s, &plan->ops[i]);
+	if (r == 0)
+		r = stage_ops(s);
 	if (r == 0)
 		r = stage_keep_rest(s);
 	if (r == 0)

@@ -30,6 +30,22 @@ int mlimg_change_stage(struct mlimg_change_call *call, const struct mlimg_plan *
 	const struct mlimg_lowers *lowers, bool is_unionfs, const struct mlimg_boot_state *old,
 	const struct mlimg_boot_state *next, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+struct mlimg_change;
+
+/**
+ * Make the steps alone ready, where directories of one's own are opened: no state, nothing to be
+ * put, nothing kept for a way back.
+ *
+ * @param c     upper_fd, own_fd and, where something is set aside, aside_fd are open; is_unionfs is
+ *              set
+ * @param plan  has no h, p, t, n and m
+ * @param fd    gets the file "log"
+ * @param err   names the path
+ * @return      0; -ENOSPC, -EDQUOT; -EUCLEAN: the plan does not fit the upper; -errno
+ */
+int mlimg_change_stage_log(struct mlimg_change *c, const struct mlimg_plan *plan, int fd,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Remove what a change to @p generation, that was not decided, has made. */
 void mlimg_change_unstage(int user_fd, uint64_t generation);
 

@@ -83,7 +83,8 @@ const struct mlimg_command mlimg_commands[] = {
 	{"mlimg-health", mlimg_health_command, HOST | ROOT, MLIMG_COMMAND_SLOW, {}},
 	{"mlimg-report", mlimg_last_report_command, HOST | ROOT, MLIMG_COMMAND_SLOW,
 		{{.name = "generation", .min = 1, .max = MLIMG_BOOT_GENERATION_MAX},
-			{.name = "entries", .min = 0, .max = MLIMG_LAST_REPORT_ENTRIES_MAX}}},
+			{.name = "entries", .min = 0, .max = MLIMG_LAST_REPORT_ENTRIES_MAX},
+			{.name = "queue", .min = 1, .max = MLIMG_BOOT_GENERATION_MAX}}},
 	{"mlimg-view", mlimg_view_fds_command, ROOT | USER, 0, {}},
 	{.name = NULL},
 };

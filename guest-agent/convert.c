@@ -2,6 +2,7 @@
 /* Carries out the plan of a conversion. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include "guest-agent/convert-impl.h"
 #include "guest-agent/misplaced.h"
+#include "guest-agent/queue-run.h"
 #include "guest-agent/reconcile.h"
 #include "guest-agent/reset.h"
 #include "libmlimg/cleanup.h"
@@ -105,6 +107,7 @@ static int open_part(
  */
 static int end_begun(struct mlimg_conversion *c, struct mlimg_boot *boot, struct mlimg_err *err)
 {
+	struct mlimg_queue_run queue = {.user_fd = c->user->fd};
 	struct mlimg_boot_reset reset;
 	int r = mlimg_misplaced_set_aside(c->dir_fd, boot, err);
 
@@ -112,6 +115,14 @@ static int end_begun(struct mlimg_conversion *c, struct mlimg_boot *boot, struct
 		r = mlimg_reconcile_resume(c->user->fd, boot, err);
 	if (r < 0 || mlimg_convert_is_pending(c->dir_fd))
 		return r;
+	r = mlimg_queue_end(&queue, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "end what is queued");
+	if (queue.number)
+		mlimg_boot_note(boot,
+			"what was queued, which an earlier boot had begun, was ended: see "
+			"user/mlimg/reports/" MLIMG_QUEUE_NAME "%" PRIu64 ".txt",
+			queue.number);
 	r = mlimg_reset(c->user->fd, NULL, &reset, err);
 	if (r < 0)
 		return mlimg_err_wrap(err, r, "end a factory reset that was interrupted");

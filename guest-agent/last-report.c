@@ -20,13 +20,16 @@ static int open_user(const struct mlimg_agent *agent)
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int list_reports(
-	const struct mlimg_agent *agent, struct mlimg_reports *ret, struct mlimg_err *err)
+static int list_reports(const struct mlimg_agent *agent, bool is_queue, struct mlimg_reports *ret,
+	struct mlimg_err *err)
 {
 	mlimg_autoclose int user_fd = open_user(agent);
 
 	*ret = (struct mlimg_reports){.dir_fd = -1};
-	return user_fd < 0 ? 0 : mlimg_reports_open(user_fd, ret, err);
+	if (user_fd < 0)
+		return 0;
+	return is_queue ? mlimg_reports_open_queue(user_fd, ret, err)
+			: mlimg_reports_open(user_fd, ret, err);
 }
 
 static json_t *read_report(
@@ -53,13 +56,14 @@ static void cut(json_t *list, size_t n)
 
 json_t *mlimg_last_report_command(struct mlimg_call *call)
 {
-	const json_t *generation = json_object_get(call->arguments, "generation");
+	const json_t *queue = json_object_get(call->arguments, "queue");
+	const json_t *generation = json_object_get(call->arguments, queue ? "queue" : "generation");
 	const json_t *wanted = json_object_get(call->arguments, "entries");
 	size_t n = wanted ? (size_t)json_integer_value(wanted) : MLIMG_LAST_REPORT_ENTRIES;
 	mlimg_cleanup(mlimg_reports_close) struct mlimg_reports reports;
 	uint64_t number = (uint64_t)json_integer_value(generation);
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = list_reports(call->agent, &reports, &err);
+	int r = list_reports(call->agent, queue != NULL, &reports, &err);
 	json_t *report, *entries;
 	size_t listed;
 
@@ -76,6 +80,6 @@ json_t *mlimg_last_report_command(struct mlimg_call *call)
 	listed = json_array_size(entries);
 	cut(entries, n);
 	cut(json_object_get(report, "databases"), n);
-	return json_pack("{s:I,s:I,s:o}", "generation", (json_int_t)number, "entries_listed",
-		(json_int_t)listed, "report", report);
+	return json_pack("{s:I,s:I,s:o}", queue ? "queue" : "generation", (json_int_t)number,
+		"entries_listed", (json_int_t)listed, "report", report);
 }

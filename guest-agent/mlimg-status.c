@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `mlimg status`: what this guest's root is made of, and how it came to be. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -9,24 +10,22 @@
 #include "guest-agent/mlimg-cmd.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/queue.h"
 #include "tools/cli.h"
 
-#define QUEUE_MAX (16u << 20) /* bytes of the queue that is counted */
+#define PENDING_SHOWN 20
 
-/* Operations that wait for the next boot: a line each. @return false when that cannot be known */
-static bool count_pending(const struct mlimg_view *view, uint64_t *ret_n)
+MLIMG_DEFINE_CLEANUP(struct mlimg_queue, mlimg_queue_free)
+
+/* What waits for the next boot. @return NULL when that cannot be known, and why */
+static struct mlimg_queue *read_queue(const struct mlimg_view *view, struct mlimg_err *err)
 {
-	mlimg_autofree char *text = NULL;
-	size_t size;
-	int r;
+	mlimg_autoclose int own_fd = view->user_fd < 0
+		? -1
+		: mlimg_open_beneath_strict(view->user_fd, "mlimg", O_RDONLY | O_DIRECTORY);
+	struct mlimg_queue *queue;
 
-	*ret_n = 0;
-	if (view->user_fd < 0)
-		return false;
-	r = mlimg_read_beneath(view->user_fd, "mlimg/queue", QUEUE_MAX, &text, &size, NULL);
-	for (size_t i = 0; r == 0 && i < size; i++)
-		*ret_n += text[i] == '\n';
-	return r == 0 || r == -ENOENT;
+	return own_fd < 0 || mlimg_queue_read(own_fd, &queue, err) < 0 ? NULL : queue;
 }
 
 /* Of the file system that takes changes. */
@@ -61,14 +60,15 @@ static json_t *pack_room(const struct mlimg_view *view)
 
 static int put_json(const struct mlimg_view *view, struct mlimg_err *err)
 {
-	uint64_t pending;
-	bool is_known = view->boot && count_pending(view, &pending);
+	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue =
+		view->boot ? read_queue(view, NULL) : NULL;
 
 	return mlimg_cmd_put_json(
-		json_pack("{s:b,s:O,s:o,s:o}", "booted_by_mlimg", view->boot != NULL, "boot",
+		json_pack("{s:b,s:O,s:o,s:o,s:o}", "booted_by_mlimg", view->boot != NULL, "boot",
 			view->boot ? view->boot : json_null(), "pending",
-			is_known ? json_integer((json_int_t)pending) : json_null(), "room",
-			view->boot ? pack_room(view) : json_null()),
+			queue ? json_integer((json_int_t)queue->n) : json_null(), "queue",
+			queue ? mlimg_queue_to_json(queue, MLIMG_QUEUE_OPS_MAX) : json_null(),
+			"room", view->boot ? pack_room(view) : json_null()),
 		JSON_INDENT(2), err);
 }
 
@@ -174,16 +174,44 @@ static void put_room(const struct mlimg_view *view)
 
 static void put_pending(const struct mlimg_view *view)
 {
-	uint64_t n;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue = read_queue(view, &err);
 
 	put_key("next boot");
-	if (!count_pending(view, &n))
+	if (!queue && err.code)
+		printf("not known: %s\n", err.text);
+	else if (!queue)
 		puts(geteuid() == 0 ? "not known" : "not known: this needs root");
-	else if (n == 0)
+	else if (queue->n == 0)
 		puts("nothing waits for it");
 	else
-		printf("%" PRIu64 " %s\n", n,
-			mlimg_cli_noun(n, "operation waits for it", "operations wait for it"));
+		printf("%zu %s\n", queue->n,
+			mlimg_cli_noun(
+				queue->n, "operation waits for it", "operations wait for it"));
+	for (size_t i = 0; queue && i < queue->n && i < PENDING_SHOWN; i++) {
+		put_key("");
+		printf("%s ", mlimg_queue_verb_name(queue->ops[i].verb));
+		mlimg_cmd_put_path(queue->ops[i].path);
+		putchar('\n');
+	}
+	if (queue && queue->n > PENDING_SHOWN) {
+		put_key("");
+		printf("... and %zu more\n", queue->n - PENDING_SHOWN);
+	}
+}
+
+/* What was done of it in this boot. */
+static void put_queue(const struct mlimg_view *view)
+{
+	const json_t *done = json_object_get(view->boot, "queue");
+	const char *name = strrchr(text_of(done, "report"), '/');
+
+	if (!name)
+		return;
+	put_key("queued");
+	printf("%lld done, %lld had nothing to do any more; see 'mlimg reports %.*s'\n",
+		number_of(done, "done"), number_of(done, "left"), (int)strcspn(name + 1, "."),
+		name + 1);
 }
 
 static void put_notes(const struct mlimg_cmd *cmd)
@@ -217,6 +245,7 @@ int mlimg_cmd_status(struct mlimg_cmd *cmd, struct mlimg_err *err)
 	printf("%" PRIu64 "\n", view->generation);
 	put_layers(view);
 	put_change(view);
+	put_queue(view);
 	put_pending(view);
 	put_room(view);
 	put_notes(cmd);

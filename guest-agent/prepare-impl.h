@@ -41,6 +41,12 @@ static inline bool mlimg_prepare_is_index(const struct mlimg_prepare *p)
 int mlimg_prepare_open_user(struct mlimg_prepare *p, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * What the user has queued (queue-run.h), or in the modes that keep nothing that it waits.
+ * @return 0 or -errno
+ */
+int mlimg_prepare_queue(struct mlimg_prepare *p, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * What was done to the user layer, and what is still to be done before it is read.
  * @return 0 or -errno
  */

@@ -79,6 +79,8 @@ int mlimg_prepare_user(struct mlimg_prepare *p, struct mlimg_err *err)
 	r = w->mode == MLIMG_BOOT_NORMAL ? mlimg_misplaced_set_aside(p->dir_fd, &p->boot, err) : 0;
 	if (r == 0)
 		r = end_change(p, err);
+	if (r == 0)
+		r = mlimg_prepare_queue(p, err);
 	if (r < 0 || w->mode != MLIMG_BOOT_NORMAL)
 		return r;
 	r = mlimg_reset(p->user.fd, w->reset, &user->reset, err);

@@ -18,7 +18,7 @@
 #define MLIMG_RESPONSE_MAX (4u * 1024 * 1024) /**< bytes of a response, newline included */
 #define MLIMG_ID_MAX \
 	4096 /**< bytes of an id as it is echoed: what the daemon keeps while it answers */
-#define MLIMG_ARGUMENTS_MAX 2 /**< of one command */
+#define MLIMG_ARGUMENTS_MAX 3 /**< of one command */
 
 /** The error classes, a closed list. */
 enum mlimg_class {

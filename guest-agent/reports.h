@@ -2,7 +2,8 @@
 /**
  * @file reports.h
  * The reports in the user layer, mlimg/reports/GENERATION.json and .txt (libmlimg/boot.h), for the
- * user's command and the daemon.
+ * user's command and the daemon; and those on what was queued, queue-N.json and .txt (queue-run.h).
+ * What is called a generation here is N of these.
  */
 #ifndef MLIMG_REPORTS_H
 #define MLIMG_REPORTS_H
@@ -17,6 +18,7 @@
 /** Reports that are there. Zero it to begin with. */
 struct mlimg_reports {
 	int dir_fd;            /**< where they are; -1: there are none */
+	bool is_queue;         /**< those on what was queued */
 	uint64_t *generations; /**< the oldest first */
 	size_t n, room;        /**< room: bytes, private */
 };
@@ -30,6 +32,10 @@ struct mlimg_reports {
  * @return         0, also when there are none; -errno
  */
 int mlimg_reports_open(
+	int user_fd, struct mlimg_reports *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** As mlimg_reports_open(), of those on what was queued. */
+int mlimg_reports_open_queue(
 	int user_fd, struct mlimg_reports *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Close the list. */

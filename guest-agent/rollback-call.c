@@ -11,6 +11,7 @@
 #include "guest-agent/convert.h"
 #include "guest-agent/lowers.h"
 #include "guest-agent/misplaced.h"
+#include "guest-agent/queue-run.h"
 #include "guest-agent/mounted.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
@@ -147,6 +148,9 @@ static int check_settled(const struct rollback *b, struct mlimg_err *err)
 		return mlimg_err_refuse(err,
 			"a conversion for another union driver was interrupted: end it first, with "
 			"'mlimg-agent convert' or by a boot with mlimg.convert");
+	if (mlimg_queue_is_pending(b->own_fd))
+		return mlimg_err_refuse(
+			err, "what was queued was interrupted, which the next boot ends");
 	if (mlimg_reset_is_pending(b->own_fd))
 		return mlimg_err_refuse(err,
 			"a factory reset was interrupted, which the next boot ends: then there is "

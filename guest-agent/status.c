@@ -13,10 +13,10 @@
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/queue.h"
 
 /* 100 names of at most 255 bytes, and what systemctl prints beside them. */
 #define OUTPUT_SIZE 65536
-#define QUEUE_MAX 0x1000000 /* 16 MiB; a longer queue counts as none */
 
 /* Three questions to systemd. When it does not answer one in time, the others are not asked. */
 struct systemd {
@@ -134,24 +134,24 @@ json_t *mlimg_status_init(bool is_systemd)
 	return init;
 }
 
-/* What is queued for the next boot is a line each; there may be no such file. */
-static json_int_t count_pending(const struct mlimg_agent *agent)
+/* What waits for the next boot. A queue that is damaged does nothing there, and counts as none. */
+static void add_queue(const struct mlimg_agent *agent, json_t *status)
 {
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	mlimg_autofree char *text = NULL, *root = NULL;
-	mlimg_autoclose int root_fd = -1;
-	json_int_t n = 0;
-	size_t size;
+	mlimg_autofree char *root = NULL;
+	mlimg_autoclose int root_fd = -1, own_fd = -1;
+	struct mlimg_queue *queue = NULL;
 
-	if (asprintf(&root, "%s/mlimg", agent->run_dir) < 0)
-		return 0;
-	root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root_fd < 0 ||
-		mlimg_read_beneath(root_fd, "user/mlimg/queue", QUEUE_MAX, &text, &size, &err) < 0)
-		return 0;
-	for (size_t i = 0; i < size; i++)
-		n += text[i] == '\n';
-	return n;
+	if (asprintf(&root, "%s/mlimg", agent->run_dir) >= 0)
+		root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd >= 0)
+		own_fd = mlimg_open_beneath_strict(root_fd, "user/mlimg", O_RDONLY | O_DIRECTORY);
+	if (own_fd >= 0 && mlimg_queue_read(own_fd, &queue, NULL) < 0)
+		queue = NULL;
+	json_object_set_new(
+		status, "pending_operations", json_integer(queue ? (json_int_t)queue->n : 0));
+	json_object_set_new(
+		status, "pending", mlimg_queue_to_json(queue, MLIMG_STATUS_PENDING_MAX));
+	mlimg_queue_free(queue);
 }
 
 /* In a word; mlimg-health tells the rest. */
@@ -171,9 +171,10 @@ json_t *mlimg_status_command(struct mlimg_call *call)
 
 	if (!boot)
 		return NULL;
-	status = json_pack("{s:s,s:O?,s:O?,s:I,s:o}", "agent_version", MLIMG_VERSION, "union",
-		json_object_get(boot, "union"), "generation", json_object_get(boot, "generation"),
-		"pending_operations", count_pending(call->agent), "boot", boot);
+	status = json_pack("{s:s,s:O?,s:O?}", "agent_version", MLIMG_VERSION, "union",
+		json_object_get(boot, "union"), "generation", json_object_get(boot, "generation"));
+	add_queue(call->agent, status);
+	json_object_set_new(status, "boot", boot);
 	init = mlimg_status_init(mlimg_status_is_systemd(call->agent));
 	json_object_set_new(status, "health", json_string(judge(call->agent, init)));
 	json_object_update(status, init);

@@ -12,6 +12,8 @@
 	5000 /**< for each of three questions to systemd; after one without answer no more are asked */
 #define MLIMG_FAILED_UNITS_MAX 100 /**< names of failed units in an answer */
 
+#define MLIMG_STATUS_PENDING_MAX 100 /**< operations for the next boot that an answer tells */
+
 /** @return whether systemd is the guest's init */
 bool mlimg_status_is_systemd(const struct mlimg_agent *agent);
 

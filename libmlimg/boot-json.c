@@ -152,6 +152,18 @@ static json_t *pack_protected(const struct mlimg_boot *boot)
 		(json_int_t)boot->n_protected, "paths", paths);
 }
 
+static json_t *pack_queue(const struct mlimg_boot *boot)
+{
+	const struct mlimg_boot_queue *queue = &boot->queue;
+
+	if (!queue->number)
+		return json_null();
+	return json_pack("{s:o,s:I,s:I}", "report",
+		json_sprintf("%s/user/mlimg/reports/queue-%llu.json", boot->root,
+			(unsigned long long)queue->number),
+		"done", (json_int_t)queue->n_done, "left", (json_int_t)queue->n_left);
+}
+
 static json_t *pack_notes(const struct mlimg_boot *boot)
 {
 	mlimg_autojson json_t *notes = json_array();
@@ -190,6 +202,7 @@ int mlimg_boot_to_json(const struct mlimg_boot *boot, char **ret_text, struct ml
 	r |= json_object_set_new(json, "previous", pack_previous(boot->previous));
 	r |= json_object_set_new(json, "report", pack_report(boot));
 	r |= json_object_set_new(json, "reconcile", pack_reconcile(boot));
+	r |= json_object_set_new(json, "queue", pack_queue(boot));
 	r |= json_object_set_new(json, "notes", pack_notes(boot));
 	return mlimg_boot_json_dump(r == 0 ? json : NULL, "boot.json", ret_text, err);
 }

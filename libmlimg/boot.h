@@ -47,6 +47,9 @@
  *                                      "merged": 0 } },
  *       "reconcile": null | { "done": "reconciled" | "rolled-back", "steps": 12, "dropped": 3,
  *                             "aside": 1, "beside": 0, "merged": 2, "joined": 0, "closed": 0 },
+ *       "queue": null | { "report": "/run/mlimg/user/mlimg/reports/queue-3.json", "done": 2,
+ *                         "left": 1 },   operations that the user had queued (queue.h), done before
+ *                                        all that; "left": those with nothing to do any more
  *       "notes": [ "software layer 'nginx' was built over a layer that is not beneath it: ..." ] }
  *
  * "mode" is what became of changes: "normal" keeps them in the user layer; "volatile" and "rescue"
@@ -108,7 +111,9 @@
  * change, and by `mlimg-agent commit`, after the union is mounted, when it is the first one, or the
  * same one of other layers or through another driver.
  *
- * reports/N.txt is for people. reports/N.json:
+ * reports/N.txt is for people, and so is reports/queue-N.txt. reports/queue-N.json has what
+ * reports/N.json has, of the generation that it was done on; N counts these. Each operation of the
+ * queue has an entry, also one that has done nothing. reports/N.json:
  *
  *     { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
  *       "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N,
@@ -223,6 +228,12 @@ enum mlimg_boot_reconciled {
 	MLIMG_BOOT_ROLLED_BACK,
 };
 
+/** What was done of what the user had queued (queue.h). */
+struct mlimg_boot_queue {
+	uint64_t number;         /**< N of reports/queue-N.json; 0: nothing was */
+	uint64_t n_done, n_left; /**< operations; the last had nothing to do any more */
+};
+
 /** A boot. */
 struct mlimg_boot {
 	const char *root; /**< "/run/mlimg": the mounts are told from it */
@@ -244,6 +255,7 @@ struct mlimg_boot {
 	enum mlimg_boot_reconciled reconciled;
 	uint64_t steps;              /**< of the change, or of the one that was taken back */
 	uint64_t done[MLIMG_N_DONE]; /**< of the report */
+	struct mlimg_boot_queue queue;
 	char notes[MLIMG_BOOT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
 };

@@ -109,14 +109,19 @@ void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_repo
 
 	report->counts[entry->verdict]++;
 	report->done[entry->done]++;
-	if (!count(report, entry->verdict != MLIMG_KEEP || entry->done != MLIMG_DONE_NOTHING))
+	if (!count(report,
+		    entry->is_asked || entry->verdict != MLIMG_KEEP ||
+			    entry->done != MLIMG_DONE_NOTHING))
 		return;
 	put_line(report, entry);
 	put_verdict(report, entry->path, entry->verdict);
 	fprintf(f, ", \"class\": \"%s\", \"done\": \"%s\"", mlimg_path_class_name(entry->class),
 		mlimg_done_name(entry->done));
 	if (entry->done == MLIMG_DONE_ASIDE) {
-		fprintf(f, ", \"at\": \"aside/%" PRIu64 "/", entry->generation);
+		if (entry->aside)
+			fprintf(f, ", \"at\": \"aside/%s/", entry->aside);
+		else
+			fprintf(f, ", \"at\": \"aside/%" PRIu64 "/", entry->generation);
 		put_path(f, entry->path);
 		putc('"', f);
 	} else if (entry->done == MLIMG_DONE_BESIDE) {
@@ -323,7 +328,7 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 	return end(&w, ret_text, ret_size, err);
 }
 
-static const char explanation[] =
+static const char meanings[] =
 	"\n"
 	"dropped  what was yours is the same as in the old or the new system; the new one's shows\n"
 	"aside    the new system's is used; yours lies in /run/mlimg/user/mlimg/aside/N\n"
@@ -343,7 +348,7 @@ int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **
 		fprintf(f, "%s\n\n", title);
 		for (enum mlimg_done done = MLIMG_DONE_NOTHING; done < MLIMG_N_DONE; done++)
 			fprintf(f, "%8" PRIu64 " %s\n", report->done[done], mlimg_done_name(done));
-		fputs(explanation, f);
+		fputs(report->meanings ? report->meanings : meanings, f);
 		fwrite(report->lines_text, 1, report->lines_size, f);
 		if (report->to_list > report->listed)
 			fprintf(f, "... and %" PRIu64 " more\n", report->to_list - report->listed);

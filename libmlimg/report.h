@@ -48,6 +48,9 @@ struct mlimg_report_entry {
 	const char *from;    /**< a renamed directory: where it was in the layers; or NULL */
 	const char *
 		why; /**< more than verdict and class say, in a few words without quotes; or NULL */
+	const char
+		*aside; /**< name of the place of what is set aside: "queue-1"; NULL: generation */
+	bool is_asked;  /**< it is listed whatever is done about it: the user waits for an answer */
 };
 
 /** A report that is being written. */
@@ -60,13 +63,16 @@ struct mlimg_report {
 		1]; /**< caches that were dropped, as layers list them (rebuild.h) */
 	size_t n_rebuild;
 	struct mlimg_notes notes; /**< what merging databases has to tell; freed with the report */
-	uint64_t to_list;         /**< private: entries that are or would have been listed */
-	FILE *entries;            /**< private: their text */
-	FILE *lines;              /**< private: the same for people */
-	char *lines_text;         /**< private */
-	size_t lines_size;        /**< private */
-	char *text;               /**< private */
-	size_t size;              /**< private */
+	const char
+		*meanings; /**< lines that say to people what "dropped" and the others mean; NULL:
+				 those of a changed stack */
+	uint64_t to_list;  /**< private: entries that are or would have been listed */
+	FILE *entries;     /**< private: their text */
+	FILE *lines;       /**< private: the same for people */
+	char *lines_text;  /**< private */
+	size_t lines_size; /**< private */
+	char *text;        /**< private */
+	size_t size;       /**< private */
 };
 
 /** Begin. @return 0, -ENOMEM */
@@ -82,7 +88,8 @@ int mlimg_report_init(struct mlimg_report *report, struct mlimg_err *err) MLIMG_
 void mlimg_report_add(struct mlimg_report *report, const char *path, enum mlimg_verdict verdict);
 
 /**
- * The same with what is done about it. One that stays, with verdict keep, is counted only.
+ * The same with what is done about it. One that stays, with verdict keep, is counted only, unless
+ * somebody has asked.
  *
  * @param report  the report
  * @param entry   see there

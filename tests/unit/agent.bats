@@ -149,7 +149,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	run status
 	same announcement '{"event":"default-target","data":{}}' "${lines[0]}"
 	output=${lines[1]}
-	same status '{"agent_version":"0.1.0","union":null,"generation":null,"pending_operations":0,"boot":null,"health":"good","init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
+	same status '{"agent_version":"0.1.0","union":null,"generation":null,"pending_operations":0,"pending":[],"boot":null,"health":"good","init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
 		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
 	[ "$(jq '.return.uptime_ms > 0' <<<"$output")" = true ]
 }
@@ -178,10 +178,10 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 *) exit 99 ;;'
 	echo '{"format":1,"union":"index","generation":3,"nested":{"a":[1,2]}}' >"$DIR/run/mlimg/boot.json"
 	mkdir -p "$DIR/run/mlimg/user/mlimg"
-	printf '1\n2\n' >"$DIR/run/mlimg/user/mlimg/queue"
+	printf 'mlimg-queue 1\nreset etc/a\\040b\nrestore usr/x\n' >"$DIR/run/mlimg/user/mlimg/queue"
 	daemon
 	run status
-	same status '{"agent_version":"0.1.0","union":"index","generation":3,"pending_operations":2,"boot":{"format":1,"union":"index","generation":3,"nested":{"a":[1,2]}},"health":"bad","init":"systemd","system_state":"degraded","default_target_reached":true,"failed_units":["a.service","b.mount"]}' \
+	same status '{"agent_version":"0.1.0","union":"index","generation":3,"pending_operations":2,"pending":[{"operation":"reset","path":"etc/a\\040b"},{"operation":"restore","path":"usr/x"}],"boot":{"format":1,"union":"index","generation":3,"nested":{"a":[1,2]}},"health":"bad","init":"systemd","system_state":"degraded","default_target_reached":true,"failed_units":["a.service","b.mount"]}' \
 		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
 }
 

@@ -44,7 +44,7 @@ Try 'mlimg --help' for more information." mlimg "${@:2}"
 	fails 1 "" "${MLIMG[@]}" status
 	same "status" "This system was not booted by mlimg." "$output"
 	fails 1 "" "${MLIMG[@]}" --json status
-	same "status" '{"booted_by_mlimg":false,"boot":null,"pending":null,"room":null}' "$(jq -c . <<<"$output")"
+	same "status" '{"booted_by_mlimg":false,"boot":null,"pending":null,"queue":null,"room":null}' "$(jq -c . <<<"$output")"
 }
 
 @test "mlimg status" {
@@ -70,7 +70,7 @@ next boot   nothing waits for it" "$(grep -v '^room' <<<"$output")"
 	echo mine >"$UPPER/file"
 	echo new >"$DIR/system/file"
 	SYSTEM_VERSION=12.2 mlimg_boot --note "a note"
-	printf 'reset a\nreset b\n' >"$USER_DIR/mlimg/queue"
+	printf 'mlimg-queue 1\nreset a\nreset b\n' >"$USER_DIR/mlimg/queue"
 	works "${MLIMG[@]}" status
 	same "status" "generation  2
 last boot   another stack: 0 dropped, 0 set aside, 0 beside, 0 merged, 0 joined; see 'mlimg reports 2'
