@@ -3,13 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
-
-#define BLOCK 65536
 
 const char *mlimg_user_change_name(enum mlimg_user_change_kind kind)
 {
@@ -25,26 +22,6 @@ const char *mlimg_user_change_name(enum mlimg_user_change_kind kind)
 	return names[kind];
 }
 
-/* @return 1 when the contents are the same, 0, -errno */
-static int compare_files(int a, int b)
-{
-	mlimg_autofree char *blocks = malloc(2 * (size_t)BLOCK);
-
-	if (!blocks)
-		return -ENOMEM;
-	for (;;) {
-		ssize_t n = mlimg_read_full(a, blocks, BLOCK),
-			m = mlimg_read_full(b, blocks + BLOCK, BLOCK);
-
-		if (n < 0 || m < 0)
-			return (int)(n < 0 ? n : m);
-		if (n != m || memcmp(blocks, blocks + BLOCK, (size_t)n) != 0)
-			return 0;
-		if (n < BLOCK)
-			return 1;
-	}
-}
-
 static int has_same_contents(const struct mlimg_view *view, const struct mlimg_entry *entry,
 	const struct mlimg_view_found *beneath)
 {
@@ -56,7 +33,7 @@ static int has_same_contents(const struct mlimg_view *view, const struct mlimg_e
 	if (mine < 0)
 		return mine;
 	theirs = mlimg_view_open_file(beneath->tree, beneath->path);
-	return theirs < 0 ? theirs : compare_files(mine, theirs);
+	return theirs < 0 ? theirs : mlimg_files_are_same(mine, theirs);
 }
 
 /* @return 1, 0, -errno */

@@ -174,16 +174,24 @@ int mlimg_read_beneath_head(int rootfd, const char *path, size_t max, char **ret
 	return 0;
 }
 
-/* Creates a file of a new name in @dir; the name goes into @name (at least 32 bytes). */
-static int open_temporary(int dir, char *name, size_t name_size)
+int mlimg_temporary_name(char ret_name[MLIMG_TEMPORARY_SIZE])
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -errno;
+	snprintf(ret_name, MLIMG_TEMPORARY_SIZE, ".mlimg-%016" PRIx64, random);
+	return 0;
+}
+
+/* Creates a file of a new name in @dir. */
+static int open_temporary(int dir, char name[MLIMG_TEMPORARY_SIZE])
 {
 	for (int tries = 0; tries < 100; tries++) {
-		uint64_t random;
-		int fd;
+		int r = mlimg_temporary_name(name), fd;
 
-		if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-			return -errno;
-		snprintf(name, name_size, ".mlimg-%016" PRIx64, random);
+		if (r < 0)
+			return r;
 		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd >= 0)
 			return fd;
@@ -235,14 +243,14 @@ int mlimg_replace_file(int dirfd, const char *path, const void *data, size_t siz
 	struct mlimg_err *err)
 {
 	mlimg_autoclose int dir = -1, fd = -1;
-	char temporary[32];
+	char temporary[MLIMG_TEMPORARY_SIZE];
 	const char *name;
 	int r;
 
 	dir = open_parent(dirfd, path, &name);
 	if (dir < 0)
 		return mlimg_err_set(err, errno, "open the directory of '%s'", path);
-	fd = open_temporary(dir, temporary, sizeof(temporary));
+	fd = open_temporary(dir, temporary);
 	if (fd < 0)
 		return mlimg_err_set(err, fd, "create a temporary file beside '%s'", path);
 	r = write_and_rename(dir, fd, temporary, name, data, size, mode);
@@ -349,4 +357,25 @@ int mlimg_open_parent_strict(int rootfd, const char *path, int flags, const char
 		*ret_name = mlimg_path_name(path);
 	return mlimg_open_beneath_strict(
 		rootfd, *dir ? dir : ".", flags | O_DIRECTORY | O_NOFOLLOW);
+}
+
+#define BLOCK 65536
+
+int mlimg_files_are_same(int a, int b)
+{
+	mlimg_autofree char *blocks = malloc(2 * (size_t)BLOCK);
+
+	if (!blocks)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = mlimg_read_full(a, blocks, BLOCK),
+			m = mlimg_read_full(b, blocks + BLOCK, BLOCK);
+
+		if (n < 0 || m < 0)
+			return (int)(n < 0 ? n : m);
+		if (n != m || memcmp(blocks, blocks + BLOCK, (size_t)n) != 0)
+			return 0;
+		if (n < BLOCK)
+			return 1;
+	}
 }

@@ -68,6 +68,11 @@ DIR *mlimg_dir_open(int dirfd, const char *path);
 /** Whether a directory has entries; parameters as of mlimg_dir_open(). @return 1, 0 or -errno */
 int mlimg_dir_has_entries(int dirfd, const char *path) MLIMG_MUST_CHECK;
 
+#define MLIMG_TEMPORARY_SIZE 32 /**< of a temporary file's name, NUL included */
+
+/** Think of a name for a temporary file: ".mlimg-<16 hex>". @return 0, -errno */
+int mlimg_temporary_name(char ret_name[MLIMG_TEMPORARY_SIZE]) MLIMG_MUST_CHECK;
+
 /**
  * Replace a file's content durably: temporary file beside it, fsync, rename, fsync of the
  * directory. After a crash at any moment the file has either its old or its new content (and a file
@@ -131,6 +136,9 @@ int mlimg_read_beneath(int rootfd, const char *path, size_t max, char **ret_data
  */
 int mlimg_read_beneath_head(int rootfd, const char *path, size_t max, char **ret_data,
 	size_t *ret_size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Compare what is left of two open files. @return 1 when it is the same, 0, -errno */
+int mlimg_files_are_same(int a, int b) MLIMG_MUST_CHECK;
 
 /** @return whether a + b fits, and the sum */
 static inline bool mlimg_add_fits(uint64_t a, uint64_t b, uint64_t *ret_sum)

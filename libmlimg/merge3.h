@@ -2,8 +2,8 @@
 /**
  * @file merge3.h
  * Three-way merge of texts by lines: what both changed is merged when the changes do not touch, and
- * else refused as a whole. There are no conflict markers: what is merged here are files that
- * programs read.
+ * else refused as a whole: what is merged here are files that programs read. For somebody who edits
+ * the result there is another call, which marks conflicts.
  *
  * The semantics are diff3's: S. Khanna, K. Kunal, B. C. Pierce, "A Formal Investigation of Diff3",
  * FSTTCS 2007. The base is compared with each side; where both agree with it is stable, and what
@@ -51,5 +51,37 @@ struct mlimg_merge3_text {
 int mlimg_merge3(struct mlimg_merge3_text base, struct mlimg_merge3_text a,
 	struct mlimg_merge3_text b, char **ret_text, size_t *ret_size,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Texts to be merged for somebody who edits what comes of it. */
+struct mlimg_merge3_marking {
+	struct mlimg_merge3_text base, a, b;
+	bool has_base;               /**< without one, all that differs is a conflict */
+	const char *a_name, *b_name; /**< one line each, for the marks */
+};
+
+/**
+ * Merge, and mark conflicts as diff3 -m and others do: the lines of one side, then those of the
+ * other, between
+ *
+ *     <<<<<<< A_NAME
+ *     =======
+ *     >>>>>>> B_NAME
+ *
+ * each mark on a line of its own; before one a last line without a newline gets one.
+ *
+ * @param in               see there
+ * @param ret_text         the text, NUL-terminated (the NUL is not counted), set when merged;
+ *                         free() it
+ * @param ret_size         its bytes
+ * @param ret_n_conflicts  how many are marked
+ * @param err              see there
+ * @return                 MLIMG_MERGE3_MERGED, with conflicts too; MLIMG_MERGE3_CONFLICT: more
+ *                         edits than the limit; MLIMG_MERGE3_NO_TEXT; -ENOMEM
+ */
+int mlimg_merge3_marked(const struct mlimg_merge3_marking *in, char **ret_text, size_t *ret_size,
+	size_t *ret_n_conflicts, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return the number of the first line that begins a mark of these, from 1; 0: there is none */
+size_t mlimg_merge3_find_mark(const char *text, size_t size);
 
 #endif

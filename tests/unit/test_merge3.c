@@ -134,6 +134,63 @@ TEST(the_limit_of_edits_is_a_conflict)
 	}
 }
 
+/* --- marks --- */
+
+static void check_marked(
+	const char *base, const char *a, const char *b, size_t n_wanted, const char *wanted)
+{
+	const struct mlimg_merge3_marking in = {.base = TEXT(base ? base : ""),
+		.a = TEXT(a),
+		.b = TEXT(b),
+		.has_base = base,
+		.a_name = "yours",
+		.b_name = "system 2"};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *text = NULL;
+	size_t size = 0, n = 0;
+	int r = mlimg_merge3_marked(&in, &text, &size, &n, &err);
+
+	ASSERT_OK(r, err);
+	ASSERT_EQ(r, MLIMG_MERGE3_MERGED);
+	ASSERT_STR(text, wanted);
+	ASSERT_EQ(size, strlen(wanted));
+	ASSERT_EQ(n, n_wanted);
+	ASSERT_EQ(mlimg_merge3_find_mark(text, size) > 0, n_wanted > 0);
+}
+
+TEST(conflicts_are_marked)
+{
+	check_marked("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", 0, "A\nb\nC\n");
+	check_marked("a\nb\nc\n", "a\nx\nc\n", "a\ny\nz\nc\n", 1,
+		"a\n<<<<<<< yours\nx\n=======\ny\nz\n>>>>>>> system 2\nc\n");
+	check_marked("a\nb\nc\nd\ne\n", "x\nb\nc\nd\n", "y\nb\nc\nd\nz\n", 2,
+		"<<<<<<< yours\nx\n=======\ny\n>>>>>>> system 2\nb\nc\nd\n"
+		"<<<<<<< yours\n=======\nz\n>>>>>>> system 2\n");
+	/* A last line without a newline. */
+	check_marked(
+		"a\nb", "a\nx", "a\ny", 1, "a\n<<<<<<< yours\nx\n=======\ny\n>>>>>>> system 2\n");
+}
+
+TEST(without_a_base_all_that_differs_is_marked)
+{
+	check_marked(NULL, "a\nb\n", "a\nb\n", 0, "a\nb\n");
+	check_marked(NULL, "a\nx\nb\n", "a\nb\n", 1,
+		"a\n<<<<<<< yours\nx\n=======\n>>>>>>> system 2\nb\n");
+	check_marked(NULL, "a\nb\n", "a\nb\nc\n", 1,
+		"a\nb\n<<<<<<< yours\n=======\nc\n>>>>>>> system 2\n");
+	check_marked(NULL, "", "a\n", 1, "<<<<<<< yours\n=======\na\n>>>>>>> system 2\n");
+}
+
+TEST(marks_are_found)
+{
+	static const char text[] = "a\n<<<<<<<\n=======\n <<<<<<< x\n>>>>>>> x";
+
+	ASSERT_EQ(mlimg_merge3_find_mark(text, strlen(text)), 5);
+	ASSERT_EQ(mlimg_merge3_find_mark(text, strlen(text) - 2), 0);
+	ASSERT_EQ(mlimg_merge3_find_mark("", 0), 0);
+	ASSERT_EQ(mlimg_merge3_find_mark("<<<<<<< ", 8), 1);
+}
+
 /* --- random texts --- */
 
 #define MAX_LINES 40
