@@ -14,7 +14,8 @@
 
 #include <stdio.h>
 
-#include "guest-agent/view.h"
+#include "guest-agent/user-undo.h"
+#include "libmlimg/queue.h"
 
 #define MLIMG_CMD_PROG "mlimg" /**< for messages */
 
@@ -30,6 +31,9 @@ enum mlimg_cmd_option {
 	MLIMG_CMD_FOR,
 	MLIMG_CMD_NEXT_BOOT,
 	MLIMG_CMD_BEGIN,
+	MLIMG_CMD_DRY_RUN,
+	MLIMG_CMD_CANCEL,
+	MLIMG_CMD_KEEP,
 	MLIMG_CMD_ROOT,
 	MLIMG_CMD_MERGED,
 	MLIMG_CMD_N_OPTIONS,
@@ -51,7 +55,8 @@ typedef int mlimg_cmd_fn(struct mlimg_cmd *cmd, struct mlimg_err *err);
 
 mlimg_cmd_fn mlimg_cmd_status, mlimg_cmd_diff, mlimg_cmd_why, mlimg_cmd_du, mlimg_cmd_reports,
 	mlimg_cmd_conflicts, mlimg_cmd_pin, mlimg_cmd_unpin, mlimg_cmd_copy_up, mlimg_cmd_export,
-	mlimg_cmd_profile;
+	mlimg_cmd_profile,
+	mlimg_cmd_reset, mlimg_cmd_undelete, mlimg_cmd_queue, mlimg_cmd_resolve;
 
 /** @return whether the option was given */
 static inline bool mlimg_cmd_has(const struct mlimg_cmd *cmd, enum mlimg_cmd_option option)
@@ -99,6 +104,38 @@ void mlimg_cmd_put_time(FILE *out, int64_t seconds);
  * @return         0, -ENOMEM
  */
 int mlimg_cmd_put_json(json_t *json, size_t flags, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Open the user layer's /mlimg, for what changes something there.
+ *
+ * @param cmd  the command
+ * @param err  this needs root; a boot that does not change the user layer
+ * @return     a descriptor, -errno
+ */
+int mlimg_cmd_open_own(const struct mlimg_cmd *cmd, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Have done what the upper itself is needed for: it is queued for the next boot, durably, or, where
+ * unionfs-fuse makes the root, done now.
+ *
+ * @param cmd     the command; its upper is no longer as it was read
+ * @param own_fd  the user layer's /mlimg
+ * @param ops     what is to be done
+ * @param n       how many; 0: nothing is
+ * @param err     see there
+ * @return        0, -errno
+ */
+int mlimg_cmd_carry_out(struct mlimg_cmd *cmd, int own_fd, const struct mlimg_queue_op *ops,
+	size_t n, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return "at the next boot ", or "" where it is done now */
+const char *mlimg_cmd_when(const struct mlimg_cmd *cmd);
+
+/** Print for people what taking back a change would do, without the path: "yours is ...". */
+void mlimg_cmd_put_undo(const struct mlimg_user_undo *undo);
+
+/** Tell where what waits can be seen, if something was queued; or that nothing was done. */
+void mlimg_cmd_put_end(const struct mlimg_cmd *cmd, size_t n_queued);
 
 /** Warn of what could not be read of the upper, if there was anything. */
 void mlimg_cmd_warn_skipped(struct mlimg_cmd *cmd);

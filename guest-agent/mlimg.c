@@ -32,8 +32,15 @@ static const char help_text[] =
 	"                  software layer; '-' is standard output\n"
 	"  profile FILE    record which files of the layers are opened, in this order: a\n"
 	"                  profile for mlimg-mkfs; '-' is standard output\n"
+	"  queue           what waits for the next boot; with --cancel PATH... it is\n"
+	"                  taken back\n"
 	"\n"
 	"Commands that change something:\n"
+	"  reset PATH...   drop what is yours there; it is set aside, and what the\n"
+	"                  layers have shows: at the next boot\n"
+	"  undelete PATH...  have back what you have deleted of the layers': at the\n"
+	"                  next boot\n"
+	"  resolve PATH... --keep mine|theirs|merged  end a conflict\n"
 	"  pin PATH...     leave it as it is whenever the stack changes; without PATH\n"
 	"                  list what is pinned\n"
 	"  unpin PATH...   no longer\n"
@@ -41,10 +48,16 @@ static const char help_text[] =
 	"\n"
 	"Options:\n"
 	"  -u, --text      diff: also what differs in texts\n"
-	"      --all       diff: also directories that only hold what was changed\n"
-	"  -r, --recursive  copy-up: also what is below PATH\n"
+	"      --all       diff: also directories that only hold what was changed;\n"
+	"                  conflicts: also those that are resolved; undelete: all that\n"
+	"                  the layers have in a directory that you have made anew\n"
+	"  -r, --recursive  copy-up, reset: also what is below PATH\n"
 	"      --dir       export: make FILE a directory\n"
-	"      --force     export, profile: replace FILE (default: refuse)\n"
+	"      --force     export, profile: replace FILE; reset: databases of accounts\n"
+	"                  and packages too (default: refuse)\n"
+	"      --dry-run   reset, undelete, resolve: only say what would be done\n"
+	"      --cancel    queue: take operations back\n"
+	"      --keep WAY  resolve: mine, theirs or merged\n"
 	"      --next-boot  profile: not now, but in the next boot from its beginning\n"
 	"                  until the default target is reached\n"
 	"      --for N     profile: for at most N seconds (default: 600)\n"
@@ -77,6 +90,9 @@ static const struct option long_options[] = {
 	{"for", required_argument, NULL, ROW(FOR)},
 	{"next-boot", no_argument, NULL, ROW(NEXT_BOOT)},
 	{"begin", no_argument, NULL, ROW(BEGIN)},
+	{"dry-run", no_argument, NULL, ROW(DRY_RUN)},
+	{"cancel", no_argument, NULL, ROW(CANCEL)},
+	{"keep", required_argument, NULL, ROW(KEEP)},
 	{"root", required_argument, NULL, ROW(ROOT)},
 	{"merged", required_argument, NULL, ROW(MERGED)},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -103,7 +119,12 @@ static const struct command commands[] = {
 	{"why", mlimg_cmd_why, true, 1, 1, "a path", ANY},
 	{"du", mlimg_cmd_du, true, 0, 1, NULL, BIT(DEPTH) | ANY},
 	{"reports", mlimg_cmd_reports, false, 0, 1, NULL, ANY},
-	{"conflicts", mlimg_cmd_conflicts, false, 0, 0, NULL, ANY},
+	{"conflicts", mlimg_cmd_conflicts, false, 0, 0, NULL, BIT(ALL) | ANY},
+	{"queue", mlimg_cmd_queue, false, 0, INT_MAX, NULL, BIT(CANCEL) | ANY},
+	{"reset", mlimg_cmd_reset, true, 1, INT_MAX, "a path",
+		BIT(RECURSIVE) | BIT(FORCE) | BIT(DRY_RUN) | ANY},
+	{"undelete", mlimg_cmd_undelete, true, 1, INT_MAX, "a path", BIT(ALL) | BIT(DRY_RUN) | ANY},
+	{"resolve", mlimg_cmd_resolve, true, 1, INT_MAX, "a path", BIT(KEEP) | BIT(DRY_RUN) | ANY},
 	{"pin", mlimg_cmd_pin, false, 0, INT_MAX, NULL, ANY},
 	{"export", mlimg_cmd_export, true, 1, 1, "a file", BIT(FORCE) | BIT(DIR) | ANY},
 	{"profile", mlimg_cmd_profile, false, 0, 1, NULL,

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/put-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest-agent/remove-tree.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/walk.h"
+#include "libmlimg/whiteout.h"
+
+#define BLOCK 65536
+
+/* --- contents --- */
+
+static bool is_zero(const char *data, size_t size)
+{
+	return size > 0 && data[0] == '\0' && memcmp(data, data + 1, size - 1) == 0;
+}
+
+static int copy_contents(int from, int to)
+{
+	mlimg_autofree char *block = malloc(BLOCK);
+	off_t size = 0;
+
+	if (!block)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = read(from, block, BLOCK);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return ftruncate(to, size) < 0 ? -errno : 0;
+		size += n;
+		if (is_zero(block, (size_t)n))
+			r = lseek(to, size, SEEK_SET) < 0 ? -errno : 0;
+		else
+			r = mlimg_write_all(to, block, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int copy_file(int from_fd, const char *from, int to_fd, const char *to)
+{
+	mlimg_autoclose int in =
+		openat(from_fd, from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	mlimg_autoclose int out = -1;
+
+	if (in < 0)
+		return -errno;
+	out = openat(to_fd, to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return out < 0 ? -errno : copy_contents(in, out);
+}
+
+/* --- one thing under a temporary name --- */
+
+static int make(const struct mlimg_entry *e, int from_fd, const char *from, int to_fd,
+	const char *temporary)
+{
+	mode_t types[] = {[MLIMG_CHAR] = S_IFCHR, [MLIMG_BLOCK] = S_IFBLK, [MLIMG_FIFO] = S_IFIFO};
+
+	switch (e->type) {
+	case MLIMG_FILE: return copy_file(from_fd, from, to_fd, temporary);
+	case MLIMG_LINK: return symlinkat(e->link, to_fd, temporary) < 0 ? -errno : 0;
+	case MLIMG_CHAR:
+	case MLIMG_BLOCK:
+	case MLIMG_FIFO:
+		return mknodat(to_fd, temporary, types[e->type] | 0600,
+			       makedev(e->dev_major, e->dev_minor)) < 0
+			? -errno
+			: 0;
+	case MLIMG_DIR: return -EISDIR;
+	default: return -ENOTSUP;
+	}
+}
+
+static int sync_file(int dir_fd, const char *name)
+{
+	mlimg_autoclose int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* The temporary thing gets its attributes, and its name. */
+static int finish(int dir_fd, const char *temporary, const char *name, const struct mlimg_entry *e,
+	struct mlimg_entry_reader *reader)
+{
+	int r = mlimg_entry_at_set(reader, dir_fd, temporary, e);
+
+	if (r == 0 && e->type == MLIMG_FILE)
+		r = sync_file(dir_fd, temporary);
+	if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+		r = -errno;
+	return r < 0 ? r : fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+int mlimg_put_copy(int from_fd, const char *from, int to_fd, const char *to)
+{
+	struct mlimg_entry_reader from_reader = {.link = ""}, to_reader = {.link = ""};
+	char temporary[MLIMG_TEMPORARY_SIZE];
+	struct mlimg_entry e;
+	int r = mlimg_entry_at_read(&from_reader, from_fd, from, from, false, &e);
+
+	if (r == 0)
+		r = mlimg_temporary_name(temporary);
+	if (r == 0) {
+		r = make(&e, from_fd, from, to_fd, temporary);
+		if (r == 0)
+			r = finish(to_fd, temporary, to, &e, &to_reader);
+		if (r < 0)
+			unlinkat(to_fd, temporary, 0);
+	}
+	mlimg_entry_reader_done(&from_reader);
+	mlimg_entry_reader_done(&to_reader);
+	return r;
+}
+
+/* --- trees --- */
+
+static int copy_below(int from_top, int to_top, const struct mlimg_entry *e)
+{
+	struct mlimg_entry_reader reader = {.link = ""};
+	const char *from, *to;
+	mlimg_autoclose int from_fd = mlimg_open_parent_strict(from_top, e->path, O_RDONLY, &from);
+	mlimg_autoclose int to_fd = mlimg_open_parent_strict(to_top, e->path, O_RDONLY, &to);
+	int r;
+
+	if (from_fd < 0 || to_fd < 0)
+		return from_fd < 0 ? from_fd : to_fd;
+	if (e->type == MLIMG_DIR)
+		return mkdirat(to_fd, to, 0700) < 0 ? -errno : 0;
+	r = make(e, from_fd, from, to_fd, to);
+	if (r == 0)
+		r = mlimg_entry_at_set(&reader, to_fd, to, e);
+	mlimg_entry_reader_done(&reader);
+	return r;
+}
+
+/* When nothing more comes into it. */
+static int set_dir(int to_top, const struct mlimg_entry *e)
+{
+	struct mlimg_entry_reader reader = {.link = ""};
+	mlimg_autoclose int fd =
+		mlimg_open_beneath_strict(to_top, *e->path ? e->path : ".", O_RDONLY | O_DIRECTORY);
+	int r = fd < 0 ? fd : mlimg_entry_at_set(&reader, fd, "", e);
+
+	mlimg_entry_reader_done(&reader);
+	return r;
+}
+
+static int copy_tree(int from_fd, int to_fd)
+{
+	struct mlimg_manifest *tree = NULL;
+	int r = mlimg_walk_manifest(from_fd, 0, false, &tree, NULL);
+
+	for (size_t i = 0; r == 0 && i < tree->n_entries; i++) {
+		const struct mlimg_entry *e = &tree->entries[i];
+
+		if (*e->path && e->type != MLIMG_SOCKET && !mlimg_entry_is_whiteout(e))
+			r = copy_below(from_fd, to_fd, e);
+	}
+	for (size_t i = tree ? tree->n_entries : 0; r == 0 && i-- > 0;)
+		if (tree->entries[i].type == MLIMG_DIR)
+			r = set_dir(to_fd, &tree->entries[i]);
+	mlimg_manifest_free(tree);
+	return r == 0 && syncfs(to_fd) < 0 ? -errno : r;
+}
+
+static int copy_dir(int from_fd, const char *from, int to_fd, const char *temporary)
+{
+	mlimg_autoclose int from_top =
+		mlimg_open_beneath_strict(from_fd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	mlimg_autoclose int to_top = -1;
+
+	if (from_top < 0)
+		return from_top;
+	if (mkdirat(to_fd, temporary, 0700) < 0)
+		return -errno;
+	to_top = openat(to_fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return to_top < 0 ? -errno : copy_tree(from_top, to_top);
+}
+
+int mlimg_put_tree(int from_fd, const char *from, int to_fd, const char *to)
+{
+	char temporary[MLIMG_TEMPORARY_SIZE];
+	int r = mlimg_temporary_name(temporary);
+
+	if (r < 0)
+		return r;
+	r = copy_dir(from_fd, from, to_fd, temporary);
+	if (r == 0 && unlinkat(to_fd, to, 0) < 0 && errno != ENOENT)
+		r = errno == EISDIR ? -EEXIST : -errno;
+	if (r == 0 && renameat(to_fd, temporary, to_fd, to) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)!mlimg_remove_tree(to_fd, temporary);
+	return r < 0 ? r : fsync(to_fd) < 0 ? -errno : 0;
+}
+
+/* --- texts --- */
+
+static int write_text(int dir_fd, const char *name, const char *data, size_t size)
+{
+	mlimg_autoclose int fd =
+		openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : mlimg_write_all(fd, data, size);
+}
+
+int mlimg_put_text(
+	int to_fd, const char *to, const char *data, size_t size, const struct mlimg_entry *like)
+{
+	struct mlimg_entry_reader reader = {.link = ""};
+	char temporary[MLIMG_TEMPORARY_SIZE];
+	struct mlimg_entry e = *like;
+	struct timespec now;
+	int r = mlimg_temporary_name(temporary);
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	e.mtime_s = now.tv_sec;
+	e.mtime_ns = (uint32_t)now.tv_nsec;
+	if (r < 0)
+		return r;
+	r = write_text(to_fd, temporary, data, size);
+	if (r == 0)
+		r = finish(to_fd, temporary, to, &e, &reader);
+	if (r < 0)
+		unlinkat(to_fd, temporary, 0);
+	mlimg_entry_reader_done(&reader);
+	return r;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file resolve-impl.h
+ * The parts of `mlimg resolve` among themselves: mlimg-resolve.c (which conflict, what is told),
+ * resolve-do.c (what is done). Nothing that the user wrote is lost: what is replaced or removed of
+ * his is copied before to aside/resolved-N in the user layer's /mlimg.
+ */
+#ifndef MLIMG_RESOLVE_IMPL_H
+#define MLIMG_RESOLVE_IMPL_H
+
+#include "guest-agent/conflicts.h"
+#include "guest-agent/mlimg-cmd.h"
+
+#define RESOLVE_MERGED_SUFFIX ".mlimg-merged" /**< of the file with marked conflicts */
+#define RESOLVE_KEPT_MAX 2                    /**< things set aside for one conflict */
+
+/** A conflict that is being resolved. */
+struct resolving {
+	struct mlimg_cmd *cmd;
+	enum mlimg_keep_way way; /**< that is wanted */
+	int own_fd;              /**< the user layer's /mlimg */
+	int kept_fd;             /**< aside/resolved-N there, or -1: not made yet */
+	char kept_dir[32];       /**< "aside/resolved-1" */
+
+	/* Of the present conflict: */
+	char path[MLIMG_PATH_MAX + 1], at[MLIMG_PATH_MAX + 1];
+	uint64_t generation;
+	bool is_found, is_open, is_aside, is_there; /**< as in struct mlimg_conflict */
+	struct mlimg_user_undo undo;
+	int dir_fd;       /**< the directory of path in the merged root, or -1: it is not there */
+	const char *name; /**< in there */
+	enum mlimg_type type; /**< of what is at path there; 0: nothing */
+
+	/* What came of it: */
+	bool is_queued, is_beside_gone, has_base;
+	size_t n_conflicts;                              /**< that are marked */
+	char merged[MLIMG_PATH_MAX + 1];                 /**< the file with the marks */
+	char kept[RESOLVE_KEPT_MAX][MLIMG_PATH_MAX + 1]; /**< what was set aside: its path */
+	size_t n_kept;
+};
+
+/**
+ * Do it.
+ *
+ * @param v    all but what came of it is set
+ * @param err  names the path
+ * @return     0, also when conflicts are left; -errno
+ */
+int resolve_do(struct resolving *v, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
