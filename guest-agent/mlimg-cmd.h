@@ -55,8 +55,7 @@ typedef int mlimg_cmd_fn(struct mlimg_cmd *cmd, struct mlimg_err *err);
 
 mlimg_cmd_fn mlimg_cmd_status, mlimg_cmd_diff, mlimg_cmd_why, mlimg_cmd_du, mlimg_cmd_reports,
 	mlimg_cmd_conflicts, mlimg_cmd_pin, mlimg_cmd_unpin, mlimg_cmd_copy_up, mlimg_cmd_export,
-	mlimg_cmd_profile,
-	mlimg_cmd_reset, mlimg_cmd_undelete, mlimg_cmd_queue, mlimg_cmd_resolve;
+	mlimg_cmd_profile, mlimg_cmd_reset, mlimg_cmd_undelete, mlimg_cmd_queue, mlimg_cmd_resolve;
 
 /** @return whether the option was given */
 static inline bool mlimg_cmd_has(const struct mlimg_cmd *cmd, enum mlimg_cmd_option option)
