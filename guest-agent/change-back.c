@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The way back before it is decided: whether there is one, and all that takes room. The way itself is in change-undo.c. */
+/*
+ * The way back before it is decided: whether there is one, and all that takes room. The way itself
+ * is in change-undo.c.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -81,7 +84,10 @@ static int is_dir_gone(struct needs *n, const char *path)
 	return 0;
 }
 
-/* @return 1 when what a step has taken may find no place and go aside, 0, -errno. As the way back decides it, or rather too often */
+/*
+ * @return 1 when what a step has taken may find no place and go aside, 0, -errno. As the way back
+ *         decides it, or rather too often
+ */
 static int may_go_aside(
 	struct needs *n, struct mlimg_undo_log *log, const char *path, struct mlimg_err *err)
 {
@@ -150,7 +156,10 @@ static int each_record(
 	return r;
 }
 
-/* Directories of aside for what may find no place, so that what is to be done afterwards are renames alone. */
+/*
+ * Directories of aside for what may find no place, so that what is to be done afterwards are
+ * renames alone.
+ */
 static int make_places(struct mlimg_change *c, struct mlimg_undo_log *log, uint64_t to,
 	struct mlimg_change_needs *ret_needs, struct mlimg_err *err)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places from which directories were renamed, and which nothing hides any more: the user has removed what did on the newer stack, which had
- * nothing there. On the former one such a directory would show twice (libmlimg/reconcile-renamed.c).
+ * Places from which directories were renamed, and which nothing hides any more: the user has
+ * removed what did on the newer stack, which had nothing there. On the former one such a directory
+ * would show twice (libmlimg/reconcile-renamed.c).
  */
 #include <stdlib.h>
 #include <string.h>

@@ -59,7 +59,10 @@ static int is_fixed(void *ctx, bool is_group, uint32_t id)
 	return mlimg_carve_owners_has(&s->carved, is_group, id);
 }
 
-/* By what is there when the steps were taken back. What these bring back is of the former stack's accounts. */
+/*
+ * By what is there when the steps were taken back. What these bring back is of the former stack's
+ * accounts.
+ */
 static bool is_used(void *ctx, bool is_group, uint32_t id)
 {
 	struct since *s = ctx;

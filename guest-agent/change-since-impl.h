@@ -139,7 +139,7 @@ int since_put_of_stack(struct since *s, const struct mlimg_entry *wanted,
 /** What a directory that is missing is to be like. */
 struct mlimg_entry since_dir_like(const struct since *s, const char *path);
 
-/** Merge accounts if the user has changed any. @return 0, -errno */
+/** Merge accounts, changed or not: numbers are others all the same. @return 0, -errno */
 int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 
 /** Map owners where numbers have moved between accounts that were merged. @return 0, -errno */

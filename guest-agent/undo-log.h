@@ -12,11 +12,14 @@
  *     o PARTS PATH    take it away, to taken/N
  *     a PARTS PATH    set it aside with all below, to /mlimg/aside/<gen>/PATH; its marks to taken/N
  *     e PARTS ENTRY   take the directory away, to taken/N, if nothing is left in it
- *     i ENTRY         put what is ready in /mlimg/reconcile.new/N; a whiteout becomes what it is in the form of the marks
+ *     i ENTRY         put what is ready in /mlimg/reconcile.new/N; a whiteout becomes what it is in
+ *                     the form of the marks
  *     u PATH          the directory is opaque no more; a marker goes to taken/N.h
- *     c PATH          the directory becomes opaque; of unionfs-fuse's form a marker is ready in reconcile.new/N
+ *     c PATH          the directory becomes opaque; of unionfs-fuse's form a marker is ready in
+ *                     reconcile.new/N
  *     s OLD NEW       set the attributes of what is there: two entries of one path, times included
- *     t OLD NEW PATH  set the time of the directory, which the steps before have changed: "SECONDS.NANOSECONDS"
+ *     t OLD NEW PATH  set the time of the directory, which the steps before have changed:
+ *                     "SECONDS.NANOSECONDS"
  *
  * PATH is relative to upper. ENTRY, OLD and NEW are lines of a manifest (libmlimg/manifest.h)
  * without the newline, and so have a path. PARTS says what there is to move: "m" the thing itself;

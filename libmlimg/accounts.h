@@ -15,8 +15,9 @@
  *
  *     mine has it, next too            merged by field, below
  *     mine has it, base and next not   the user's own: stays
- *     mine and base have it, next not  goes, unless the user changed it in either file, or something of the user's belongs to that
- *                                      id: then it stays, and is told
+ *     mine and base have it, next not  goes, unless the user changed it in either file, or
+ *                                      something of the user's belongs to that id: then it
+ *                                      stays, and is told
  *     next has it, mine and base not   new: comes
  *     next and base have it, mine not  the user deleted it: stays away
  *
@@ -29,20 +30,24 @@
  * Ids, of users as of groups:
  *
  *  1. An id that only one side changed is that side's. When both did, it is mine.
- *  2. An account that both made since base has next's id when that is a system one (below 1000, or 60000 and above), else mine.
- *  3. A new or moved id of next that is another account's in mine gives way: it stays what it was in mine, or is the highest that is free from
- *     999 down to 100, for ids from 1000 to 59999 the lowest free one among these. Told. Only when the other one is an account
- *     that next no longer has does that other one move.
+ *  2. An account that both made since base has next's id when that is a system one (below 1000, or
+ *     60000 and above), else mine.
+ *  3. A new or moved id of next that is another account's in mine gives way: it stays what it was
+ *     in mine, or is the highest that is free from 999 down to 100, for ids from 1000 to 59999 the
+ *     lowest free one among these. Told. Only when the other one is an account that next no longer
+ *     has does that other one move.
  *  4. Ids that several names share in next, or in mine, are shared on purpose.
  *  5. Primary groups of the user's accounts follow a group that moved.
- *  6. An id of mine that is fixed stays, whatever next says: files have it that are not rewritten when the system is replaced, as those of
- *     carve-outs, of which there may be millions. Told. For others it is as an account of the user's own: a system's that is new or moved and
- *     has that id in next gives way by rule 3.
+ *  6. An id of mine that is fixed stays, whatever next says: files have it that are not rewritten
+ *     when the system is replaced, as those of carve-outs, of which there may be millions. Told.
+ *     For others it is as an account of the user's own: a system's that is new or moved and has
+ *     that id in next gives way by rule 3.
  *
  * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be;
  * and `lower`, from ids in next's layers to what they are here, for the accounts that had to give
- * way (rule 3), those of rule 2 that keep mine, and those of rule 6: files of next with these owners do not fit as
- * they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a swap.
+ * way (rule 3), those of rule 2 that keep mine, and those of rule 6: files of next with these
+ * owners do not fit as they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a
+ * swap.
  *
  * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
  * of them.
@@ -95,8 +100,8 @@ struct mlimg_accounts_used {
 	 */
 	bool (*is_used)(void *ctx, bool is_group, uint32_t id);
 	/**
-	 * @return 1 when there is something of theirs whose owner cannot be changed (rule 6), -1 when
-	 *         there may be, 0 when not; NULL: there is nothing
+	 * @return 1 when there is something of theirs whose owner cannot be changed (rule 6), -1
+	 *         when there may be, 0 when not; NULL: there is nothing
 	 */
 	int (*is_fixed)(void *ctx, bool is_group, uint32_t id);
 	void *ctx;

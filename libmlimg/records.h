@@ -20,19 +20,22 @@
  * The databases (dpkg(1), deb822(5), dpkg-divert(1), dpkg-statoverride(1), dpkg-trigger(1); of apt,
  * apt-mark(8)):
  *
- *     form       file                       record          key                    mark of one that is gone
- *     stanzas    var/lib/dpkg/status        a stanza and    Package, Architecture  Package: NAME
- *                var/lib/apt/               an empty line                          Status: unknown ok not-installed
- *                extended_states                                                   Architecture: ARCHITECTURE
- *     diversions var/lib/dpkg/diversions    three lines     the first one          the first one, "-", "-"
- *     overrides  var/lib/dpkg/statoverride  a line          what is behind the     "- - - PATH"
- *                                                           third space
- *     lines      var/lib/dpkg/arch          a line          the line               "-" before the line
+ *     form       file                       record       key            mark of one that is gone
+ *     stanzas    var/lib/dpkg/status        a stanza,    Package,       Package: NAME
+ *                var/lib/apt/               an empty     Architecture   Status: unknown ok
+ *                extended_states            line                        not-installed
+ *                                                                       Architecture: ...
+ *     diversions var/lib/dpkg/diversions    three lines  the first one  the first one, "-", "-"
+ *     overrides  var/lib/dpkg/statoverride  a line       what is        "- - - PATH"
+ *                                                        behind the
+ *                                                        third space
+ *     lines      var/lib/dpkg/arch          a line       the line       "-" before the line
  *                var/lib/dpkg/triggers/NAME
  *                etc/subuid, etc/subgid
- *     accounts   etc/passwd, etc/shadow     a line          the name; of what is   ":" before the key
- *     groups     etc/group                                  no account, the line
- *     gshadows   etc/gshadow
+ *     accounts   etc/passwd, etc/shadow     a line       the name; of   ":" before the key
+ *     groups     etc/group                               what is no
+ *     gshadows   etc/gshadow                             account, the
+ *                                                        line
  *
  * What is no account is a line without ':' and one that begins with '#', '+' or '-' (passwd(5),
  * nsswitch.conf(5)). Empty lines of these files say nothing, and are passed over. In the record of
@@ -64,7 +67,7 @@
 
 #define MLIMG_RECORDS_DIR "/mlimg/records" /**< where they lie in an image */
 #define MLIMG_RECORDS_SIZE_MAX \
-	(64u << 20) /**< bytes of a database; the status of all of Debian's packages would have less */
+	(64u << 20) /**< bytes of a database; the status of all Debian's packages has less */
 #define MLIMG_RECORDS_LINE_MAX \
 	16384 /**< bytes of a line of users or groups: a group of 2000 members */
 #define MLIMG_RECORDS_PATH_MAX 128 /**< bytes of such a file's path */
