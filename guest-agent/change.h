@@ -73,7 +73,7 @@
  *                                                                       if that has none there,
  *                                                                       or the file has several
  *                                                                       names, it stays
- *     a whiteout of what the former stack has not                       goes; others stay: he has
+ *     a whiteout of what the former stack has not, nor comes back       goes; others stay: he has
  *                                                                       removed it
  *     opaque and renamed directories; what is of class keep             stay
  *                                                                       (libmlimg/path-class.h)

@@ -200,6 +200,22 @@ static void note_user_ids(void)
 		user_ids[i] = d.accounts[i].id;
 }
 
+/* Some things that no stack has anything to do with. */
+static void give_away(void)
+{
+	char path[PATH_SIZE];
+
+	note_user_ids();
+	for (unsigned i = 0; i < 10; i++) {
+		if (one_in(2))
+			continue;
+		snprintf(path, sizeof(path), USER_ROOT "/var/given%u", i);
+		user_put(path, O_CREAT, "", 0);
+		MUST(lchown(path, user_id((unsigned)test_random(32)),
+			user_id((unsigned)test_random(32))));
+	}
+}
+
 /** The user does something on @p s. @param turn  0 to 2: which numbers he has */
 TEST_UNUSED static void work(const struct stack *s, unsigned turn, bool has_redirects)
 {
@@ -213,8 +229,10 @@ TEST_UNUSED static void work(const struct stack *s, unsigned turn, bool has_redi
 			user_do(&done_ops[i], has_redirects);
 	}
 	reseed(2000 + turn);
-	if (has_databases)
+	if (has_databases && !(has_owners && one_in(2)))
 		work_on_databases();
+	if (has_owners)
+		give_away();
 	unmount();
 }
 

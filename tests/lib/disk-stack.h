@@ -185,6 +185,8 @@ TEST_UNUSED static void next_layers(const struct stack *old, struct stack *ret)
 	ret->databases = old->databases;
 	for (size_t i = test_random(8); i > 0; i--)
 		change_system(&ret->databases);
+	for (int i = 0; has_owners && i < 3; i++)
+		move_account(&ret->databases);
 }
 
 static void write_classes(const char *root)

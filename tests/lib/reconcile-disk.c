@@ -485,17 +485,21 @@ static bool is_of_user(struct disk *d, struct tree *upper, const char *path)
 	return true;
 }
 
-/* Number @before in @was, and number @after in @is, are the same name's, or nobody's. */
-static void check_owner(const char *path, bool is_group, uint32_t before, struct databases *was,
-	uint32_t after, struct databases *is)
+/*
+ * Number @before in @was, and number @after in @is, are the same name's. A number that is nobody's
+ * stays, or is again what it was at @first: the user has removed the account meanwhile.
+ */
+static void check_owner(const struct mlimg_entry *first, bool is_group, uint32_t before,
+	struct databases *was, uint32_t after, struct databases *is)
 {
 	const struct disk_account *a = find_owner(was, is_group, NULL, before),
 				  *b = find_owner(is, is_group, NULL, after);
 
-	if (a ? b && strcmp(a->name, b->name) == 0 : before == after)
+	if (a ? b && strcmp(a->name, b->name) == 0
+	      : before == after || after == (is_group ? first->gid : first->uid))
 		return;
-	FAIL("'%s': %s %u was %s's, and %u is %s's", path, is_group ? "group" : "user", before,
-		a ? a->name : "nobody", after, b ? b->name : "nobody");
+	FAIL("'%s': %s %u was %s's, and %u is %s's", first->path, is_group ? "group" : "user",
+		before, a ? a->name : "nobody", after, b ? b->name : "nobody");
 }
 
 /* Of what was there before, and is as it was. */
@@ -503,12 +507,13 @@ static void check_owners(struct disk *d, struct tree *upper, struct tree *before
 	struct databases *was, struct tree *after, struct databases *is)
 {
 	for (size_t i = 0; i < before->n; i++) {
-		const struct mlimg_entry *e = &before->e[i], *now = tree_get(after, e->path);
+		const struct mlimg_entry *e = &before->e[i], *now = tree_get(after, e->path),
+					 *first = tree_get(&d->before, e->path);
 
 		if (!now || !is_of_user(d, upper, e->path) || !is_alike(e, now))
 			continue;
-		check_owner(e->path, false, e->uid, was, now->uid, is);
-		check_owner(e->path, true, e->gid, was, now->gid, is);
+		check_owner(first ? first : e, false, e->uid, was, now->uid, is);
+		check_owner(first ? first : e, true, e->gid, was, now->gid, is);
 	}
 }
 

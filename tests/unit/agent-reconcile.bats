@@ -97,6 +97,21 @@ own" "$(cd "$UPPER/etc" && cat both conf conf.mlimg-new own)"
 	same "report" '[["etc/both","aside","written since"]]' "$(jq -c '.entries | map([.path, .done, .why])' "$USER_DIR/mlimg/reports/3.json")"
 }
 
+@test "taken back, what gave way to the newer stack's and was removed since is aside" {
+	echo new >"$DIR/v2/etc/new"
+	layers
+	on v1
+	echo new >"$UPPER/etc/new"
+	on v2
+	[ ! -e "$UPPER/etc/new" ]
+	mkdir -p "$UPPER/etc"
+	mknod "$UPPER/etc/new" c 0 0
+	on v1
+	same "boot.json" '["rolled-back",1]' "$(boot '[.reconcile.done, .reconcile.aside]')"
+	same "removed" "character special file" "$(stat -c %F "$UPPER/etc/new")"
+	same "aside" new "$(cat "$USER_DIR/mlimg/aside/3/etc/new")"
+}
+
 @test "mlimg-agent rollback" {
 	local before
 	edit
