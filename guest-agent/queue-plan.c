@@ -116,6 +116,8 @@ static bool find_lower(const struct mlimg_manifest *upper, const char *path, boo
 {
 	char at[MLIMG_PATH_MAX + 1], own[MLIMG_PATH_MAX + 1];
 
+	bool has_lower = true;
+
 	ret_lower[0] = '\0';
 	for (size_t end = 0, begin = 0; path[begin]; begin = end + (path[end] == '/')) {
 		const struct mlimg_xattr *redirect = NULL;
@@ -129,15 +131,17 @@ static bool find_lower(const struct mlimg_manifest *upper, const char *path, boo
 		at[end] = '\0';
 		e = path[end] || is_renamed ? mlimg_manifest_find(upper, at) : NULL;
 		if (e && mlimg_entry_is_opaque(e))
-			return false;
-		if (e)
+			has_lower = false;
+		else if (e)
 			redirect = mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT);
-		if (!redirect)
+		/* One that begins with a '/' leads out of an opaque directory, too. */
+		if (redirect)
+			has_lower =
+				mlimg_redirect_follow(redirect, has_lower ? own : NULL, ret_lower);
+		else
 			strcpy(ret_lower, own);
-		else if (!mlimg_redirect_follow(redirect, own, ret_lower))
-			return false;
 	}
-	return true;
+	return has_lower;
 }
 
 /* The whiteout that hides @lower goes. @return 1, 0 when there is none, -errno */

@@ -270,6 +270,13 @@ static void make_renamed(const char *dir)
 	set_xattr(upper, "var/x", MLIMG_XATTR_REDIRECT, "/srv/x");
 	set_xattr(upper, "moved", MLIMG_XATTR_REDIRECT, "taken");
 	set_xattr(upper, "taken", MLIMG_XATTR_OPAQUE, "y");
+	/* And mkdir /fresh; mv /deep/y /fresh/y; mv /fresh/y/sub /sub. */
+	shell("mkdir -p %s/fresh/y %s/sub %s/deep", upper, upper, upper);
+	hide(upper, "deep/y");
+	hide(upper, "fresh/y/sub");
+	set_xattr(upper, "fresh", MLIMG_XATTR_OPAQUE, "y");
+	set_xattr(upper, "fresh/y", MLIMG_XATTR_REDIRECT, "/deep/y");
+	set_xattr(upper, "sub", MLIMG_XATTR_REDIRECT, "/deep/y/sub");
 	snprintf(upper, sizeof(upper), "%s/start", dir);
 	write_state(upper, &state);
 }
@@ -307,7 +314,8 @@ static void check_refused(const char *path)
 	ASSERT_OK(run(dir, "try", &ret), err);
 	ASSERT_EQ(ret.n_left, 2);
 	shell("cd %s/try/upper && [ \"$(find . -type c | sort | xargs)\" = "
-	      "'./a ./opt/old ./opt/unrelated ./srv/x ./z/b' ] && [ -d taken ] && "
+	      "'./a ./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./srv/x ./z/b' ] && [ -d "
+	      "taken ] && "
 	      "[ \"$(jq -r '.entries[].why' ../mlimg/reports/queue-1.json | uniq)\" = "
 	      "'a directory was renamed from there, and is at its new name' ]",
 		dir);
@@ -336,19 +344,26 @@ TEST(a_renamed_directory_that_is_reset_shows_at_its_former_name)
 	if (!can_trusted())
 		return;
 	make_renamed(test_tmpdir());
-	check_renamed("opt/new", "./a ./opt/unrelated ./srv/x ./z/b", again_why);
-	check_renamed("z", "./opt/old ./opt/unrelated ./srv/x", again_why);
-	check_renamed("z/c", "./a ./opt/old ./opt/unrelated ./srv/x", again_why);
-	check_renamed("var", "./a ./opt/old ./opt/unrelated ./z/b", again_why);
-	check_renamed("moved", "./a ./opt/old ./opt/unrelated ./srv/x ./z/b", used);
+	check_renamed(
+		"opt/new", "./a ./deep/y ./fresh/y/sub ./opt/unrelated ./srv/x ./z/b", again_why);
+	check_renamed("z", "./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./srv/x", again_why);
+	check_renamed(
+		"z/c", "./a ./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./srv/x", again_why);
+	check_renamed(
+		"var", "./a ./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./z/b", again_why);
+	check_renamed("moved", "./a ./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./srv/x ./z/b",
+		used);
 	check_refused("srv");
 	check_refused("srv/x");
 	check_refused("a");
 	check_refused("z/b");
 	check_refused("taken");
-	check_both("srv", "var/x", "./a ./opt/old ./opt/unrelated ./z/b");
-	check_both("taken", "moved", "./a ./opt/old ./opt/unrelated ./srv/x ./z/b");
-	check_both("opt", "z", "./srv/x");
+	check_refused("fresh/y/sub");
+	check_refused("fresh");
+	check_both("srv", "var/x", "./a ./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./z/b");
+	check_both("taken", "moved",
+		"./a ./deep/y ./fresh/y/sub ./opt/old ./opt/unrelated ./srv/x ./z/b");
+	check_both("opt", "z", "./deep/y ./fresh/y/sub ./srv/x");
 }
 
 /* --- what is damaged, and what has no room --- */
