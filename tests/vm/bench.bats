@@ -41,6 +41,15 @@ setup() {
 	grep -Eqx '\| 64KiB \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
 }
 
+@test "benchmark agent" {
+	bench agent v1
+	local kib='[1-9][0-9]* KiB' row
+	for row in "in a guest" "after a flood" "on a host" "after one there"; do
+		grep -Eqx "\\| $row \\| $kib \\| $kib \\| $kib \\| [0-9]+ \\| [1-9][0-9]* us \\|" <<<"$output" || same "rows" "$row" "$output"
+	done
+	same "goals" 3 "$(grep -c '^Goal: ' <<<"$output")"
+}
+
 @test "benchmark initramfs" {
 	bench initramfs v1 unionfs
 	local time='[.0-9]*[1-9][.0-9]* s'
