@@ -110,8 +110,16 @@ kept_back() {
 		vm_do t "cat /sys/fs/ext4/${disk##*/}/reserved_clusters"
 }
 
+# Each file comes to more extents than its inode holds, so that ext4 takes of what it keeps back.
+splits() {
+	vm_do t 'for i in 1 2 3 4; do for at in 2 6 10; do
+		dd if=/dev/zero of=/srv/split$i bs=4k seek=$at count=1 conv=notrunc 2>/dev/null || exit
+	done; done; sync'
+	[ "$(vm_do t 'stat -f -c %f /srv')" -lt "$(kept_back)" ]
+}
+
 unclean_larger_full() {
-	local size
+	local size vm_seconds=600 # to fill it
 	same "on a clean layer" '0 null' "$(boot '"\(.user.fsck.status) \(.user.grown)"')"
 	vm_do t 'echo promised >/srv/promised; sync'
 	size=$(vm_do t "df -k / | awk 'END { print \$2 }'")
@@ -128,11 +136,8 @@ unclean_larger_full() {
 	vm_do t 'for i in 1 2 3 4; do fallocate -l 64K /srv/split$i || exit; done'
 	fails 1 "" vm_do t 'dd if=/dev/zero of=/srv/fill bs=1M 2>/dev/null'
 	vm_do t 'sync; dd if=/dev/zero of=/srv/more bs=4k 2>/dev/null || :'
-	# Each file comes to more extents than its inode holds, so that ext4 takes of what it keeps back.
-	vm_do t 'for i in 1 2 3 4; do for at in 2 6 10; do
-		dd if=/dev/zero of=/srv/split$i bs=4k seek=$at count=1 conv=notrunc 2>/dev/null || exit
-	done; done; sync'
-	[ "$(vm_do t 'stat -f -c %f /srv')" -lt "$(kept_back)" ]
+	# With unionfs, so without delayed allocation, ext4 fills such files with zeros instead.
+	[ "$vm_union" = unionfs ] || splits
 	vm_stop t
 	vm_clean "$user"
 
