@@ -31,6 +31,7 @@ struct staging {
 	size_t n_times, times_room;
 	struct mlimg_arena *arena;
 	struct mlimg_change_needs needs;
+	bool joins_whole; /**< unionfs-fuse's marks below an opaque directory go with its own */
 	struct mlimg_err *err;
 };
 

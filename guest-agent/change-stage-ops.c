@@ -212,11 +212,17 @@ static int hide(struct staging *s, const struct mlimg_plan_op *op)
 
 static int join(struct staging *s, const struct mlimg_plan_op *op)
 {
-	struct mlimg_undo_record record = {.op = 'u', .path = op->path};
-	int r = is_dir(s, op->path);
+	struct mlimg_undo_record record = {.op = 'u', .path = op->path},
+				 below = {.op = 'o', .path = op->path, .parts = MLIMG_UNDO_MARKERS};
+	int r = is_dir(s, op->path), parts;
 
 	if (r <= 0)
 		return r < 0 ? r : stage_refuse(s, op, "is no directory");
+	parts = s->joins_whole ? parts_at(s, op->path) : 0;
+	if (parts < 0)
+		return parts;
+	if (parts & MLIMG_UNDO_MARKERS)
+		stage_emit(s, &below);
 	stage_emit(s, &record);
 	return 0;
 }

@@ -123,6 +123,7 @@ int mlimg_change_stage_log(
 	if (!s)
 		return mlimg_err_set(err, ENOMEM, "make the change ready");
 	s->c = *c;
+	s->joins_whole = true;
 	r = stage_ops(s);
 	if (r == 0)
 		r = write_log(s, fd);

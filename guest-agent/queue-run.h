@@ -37,7 +37,7 @@
  *                  its former name goes too, so that what the layers have there shows again; what
  *                  the user has put there since stays
  *     restore      the whiteout goes
- *     transparent  the mark goes
+ *     transparent  the mark goes, and unionfs-fuse's marks below it, which said nothing beside it
  *
  * One that has nothing to do any more is told, and is no failure; so is one that would let something
  * show that a renamed directory shows elsewhere, unless that is reset with it: one directory in two

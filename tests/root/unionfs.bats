@@ -295,3 +295,32 @@ Try 'mlimg-agent --help' for more information."
 	fails 2 "mlimg-agent: unionfs: --root is missing$hint" mlimg-agent unionfs "$root"
 	fails 2 "mlimg-agent: unionfs: one mount point is wanted$hint" mlimg-agent unionfs --root "$run"
 }
+
+@test "what is queued is done at once beneath unionfs-fuse, and shows" {
+	need root
+	local name
+	mkdir -p tree/etc/dir tree/etc/gone.d
+	for name in conf gone dir/theirs gone.d/x; do
+		echo "layer $name" >"tree/etc/$name"
+	done
+	layers tree
+	up unionfs
+	echo mine >"$root/etc/conf"
+	rm -r "$root"/etc/{gone,gone.d,dir}
+	mkdir "$root/etc/dir"
+	echo mine >"$root/etc/dir/mine"
+	# The kernel remembers what was looked up.
+	[ "$(cat "$root/etc/conf")" = mine ]
+	[ ! -e "$root/etc/gone" ]
+	[ ! -e "$root/etc/gone.d/x" ]
+	[ ! -e "$root/etc/dir/theirs" ]
+	printf '%s\0' etc/gone etc/gone.d | mkqueue --live restore "$run/user"
+	printf 'etc/dir\0' | mkqueue --live transparent "$run/user"
+	printf 'etc/conf\0' | mkqueue --live reset "$run/user"
+	same "what shows" "layer conf;layer gone;layer gone.d/x;layer dir/theirs;mine;" \
+		"$(cd "$root/etc" && cat conf gone gone.d/x dir/theirs dir/mine | tr '\n' ';')"
+	same "aside" mine "$(cat "$run/user/mlimg/aside/queue-3/etc/conf")"
+	echo again >"$root/etc/conf"
+	same "upper" again "$(cat "$run/user/upper/etc/conf")"
+	down
+}

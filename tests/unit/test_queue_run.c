@@ -50,6 +50,8 @@ static void make_user(const char *dir)
 	hide(upper, "etc/hidden");
 	hide(upper, "etc/dir/below");
 	make_opaque(upper, "srv");
+	if (is_unionfs)
+		hide(upper, "srv/below");
 	shell("cd %s/start && find upper -exec touch -h -d @1000000000.5 {} + && "
 	      "touch -d @1100000000.25 upper/etc",
 		dir);
