@@ -15,11 +15,11 @@ setup() {
 }
 
 @test "benchmark boot" {
-	bench boot v1
+	bench boot v1 unionfs
 	local time='[.0-9]+ s \| ([.0-9]+ \| ){3}[.0-9]+ s \| [.0-9]+ \| [.0-9]+ s'
-	grep -Eqx "\| flat \| $time \|" <<<"$output"
-	grep -Eqx "\| index-1 \| $time \|" <<<"$output"
-	same "goals" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
+	same "guests" "flat index-1 overlay-1 unionfs-1" "$(grep -Ex "\| [^|]* \| $time \|" <<<"$output" | cut -d ' ' -f 2 | xargs)"
+	same "goals of index" 2 "$(grep -c '^Goal: boot of index-1, .*of flat at most 1.03. Measured: ' <<<"$output")"
+	same "goals of unionfs" 2 "$(grep -c '^Goal: boot of unionfs-1, .*of overlay-1 at most 3. Measured: ' <<<"$output")"
 }
 
 # With systemd, where a boot that is recorded ends by itself.
