@@ -68,8 +68,12 @@ prepared() {
 	mount -o loop "$user" "$root/user"
 	mlimg-agent prepare --root "$root" --union "$union" --system "$(image_id "$images/v$1.img")" --user "$(image_id "$user")"
 	mlimg-agent commit --root "$root"
-	cp "$root/user/mlimg/reports/$(jq .generation "$root/boot.json").json" "$vms/report"
 	jq -r .reconcile.done "$root/boot.json" >"$vms/done"
+	if [ "$(cat "$vms/done")" = null ]; then
+		jq -r '.notes[]' "$root/boot.json" >"$vms/notes"
+	else
+		cp "$root/user/mlimg/reports/$(jq .generation "$root/boot.json").json" "$vms/report"
+	fi
 	umount "$root/layers/0" "$root/user"
 }
 
@@ -313,15 +317,28 @@ fill() {
 	umount "$vms/full"
 }
 
+# refused_on_host: through overlay, on the host, no change of the full disk is begun, and nothing of what the user has is touched.
+refused_on_host() {
+	vm_union=overlay prepared 2
+	same "what was done on the host" null "$(cat "$vms/done")"
+	grep "$not_begun" "$vms/notes"
+	with_user upper >"$vms/after"
+	same "what is other than before" "" "$(diff "$1" "$vms/after")"
+}
+
+not_begun='^the user layer is not brought into agreement with this stack: .*; the next boot tries again$'
+
 @test "upgrade: a disk that is full to the last block stays as it is, and follows once there is room" {
 	local drivers=index letter
 	[ "${MLIMG_UPGRADES:-}" != all ] || drivers="index overlay"
 	for vm_union in $drivers; do
 		users=abcde worked
 		fill
+		with_user upper >"$vms/filled"
+		refused_on_host "$vms/filled"
 		users=f on 2
 		same "what was done" null "$(booted .reconcile.done)"
-		booted '.notes[]' | grep "the user layer is not brought into agreement with this stack: .*; the next boot tries again"
+		booted '.notes[]' | grep "$not_begun"
 		fine look f
 		same "what the user has" "apart 15, mine" "$(vm_do t "sed -n 15p /etc/up/apart")"
 		fine since f
