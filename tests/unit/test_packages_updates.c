@@ -205,7 +205,7 @@ static char *many(const char *before, const char *behind)
 	return text;
 }
 
-/* That each was looked for among all took minutes. */
+/* Looking for each among all took more than 22 s of a processor; now it is 0.25 s. */
 static void check_many(const char *text)
 {
 	const struct file files[] = {{STATUS, A("1") "\n"}, {UPDATES "0000", text},

@@ -348,7 +348,7 @@ static int plan_many(size_t n_whole, size_t n, size_t *ret_n_hidden, struct mlim
 	return r;
 }
 
-/* That each was compared with each took half a minute. */
+/* None is compared with all others. */
 TEST(many_renamed_directories)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
