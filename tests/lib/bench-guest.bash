@@ -11,12 +11,12 @@ kernel=$tree/boot/vmlinuz-$version
 # A port of the benchmark's own beside the agent's; its chardev is "bench".
 bench_port=(-device "virtserialport,bus=virtio-serial0.0,nr=9,chardev=bench,name=org.mlimg.bench.0")
 
-# guest_wrapper [QEMU-ARGUMENT…]: a directory bin for PATH. When QEMU begins is told by who starts it, in the file $BENCH_BEGAN with its process id; what
-# mlimg-vm does before is not the guest's.
+# guest_wrapper: a directory bin for PATH; $guest_arguments are more of QEMU's. When QEMU begins is told by who starts it, in the file $BENCH_BEGAN with
+# its process id; what mlimg-vm does before is not the guest's.
 guest_wrapper() {
 	mkdir -p bin run cache
 	# shellcheck disable=SC2016 # for the wrapper
-	printf '#!/bin/sh\necho $$ >"$BENCH_BEGAN"\nexec %s "$@" %s\n' "$(command -v qemu-system-x86_64)" "$*" >bin/qemu-system-x86_64
+	printf '#!/bin/sh\necho $$ >"$BENCH_BEGAN"\nexec %s "$@" %s\n' "$(command -v qemu-system-x86_64)" "${guest_arguments:-}" >bin/qemu-system-x86_64
 	chmod 0755 bin/qemu-system-x86_64
 	PATH=$PWD/bin:$PATH
 }

@@ -43,6 +43,7 @@ setup() {
 		layers
 		rm -rf "$USER_DIR"
 		mkdir -p "$UPPER/etc" "$USER_DIR/work"
+		# shellcheck disable=SC2034 # for on
 		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
 		on v1
 		echo mine >"$UPPER/etc/$name"
