@@ -289,6 +289,18 @@ static int begin(struct mlimg_queue_run *run, struct mlimg_err *err)
 	return r;
 }
 
+/* @return 1 when something waits, was begun or is left over, as in few boots; 0, -errno */
+static int has_any(int own_fd)
+{
+	static const char *const names[] = {
+		MLIMG_QUEUE_FILE, MLIMG_QUEUE_RUN, MLIMG_QUEUE_NEW, MLIMG_QUEUE_OLD};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && r == 0; i++)
+		r = mlimg_change_has(own_fd, names[i]);
+	return r;
+}
+
 /* @is_end: only what was begun */
 static int run_locked(struct mlimg_queue_run *run, bool is_end, struct mlimg_err *err)
 {
@@ -302,6 +314,9 @@ static int run_locked(struct mlimg_queue_run *run, bool is_end, struct mlimg_err
 	lock = mlimg_queue_lock(own_fd, err);
 	if (lock < 0)
 		return lock;
+	r = has_any(own_fd);
+	if (r <= 0)
+		return r < 0 ? mlimg_err_set(err, r, "look into 'user/mlimg'") : 0;
 	r = end_run(run, err);
 	if (r < 0 || is_end)
 		return r;

@@ -98,7 +98,7 @@ user_files() {
 	before=$(user_files)
 	on_v1
 	[ ! -e "$USER_DIR/mlimg/state.json" ]
-	same boot "{\"format\":1,\"mode\":\"normal\",\"union\":\"overlay\",\"stack\":[[\"system\",\"debian\",\"12.1\",\"$V1\",\"$RUN/layers/0\"],[\"software\",\"nginx\",\"1.22\",\"$NGINX\",\"$RUN/layers/1\"]],\"disks\":\"separate\",\"verity\":\"off\",\"user\":{\"name\":\"alice\",\"build_id\":\"$TENANT\",\"mount\":\"$RUN/user\",\"formatted\":false,\"fsck\":null,\"grown\":null,\"reset\":null},\"carve_outs\":[],\"protected\":null,\"generation\":1,\"change\":\"first\",\"previous\":null,\"report\":null,\"reconcile\":null,\"notes\":[]}" \
+	same boot "{\"format\":1,\"mode\":\"normal\",\"union\":\"overlay\",\"stack\":[[\"system\",\"debian\",\"12.1\",\"$V1\",\"$RUN/layers/0\"],[\"software\",\"nginx\",\"1.22\",\"$NGINX\",\"$RUN/layers/1\"]],\"disks\":\"separate\",\"verity\":\"off\",\"user\":{\"name\":\"alice\",\"build_id\":\"$TENANT\",\"mount\":\"$RUN/user\",\"formatted\":false,\"fsck\":null,\"grown\":null,\"reset\":null},\"carve_outs\":[],\"protected\":null,\"generation\":1,\"change\":\"first\",\"previous\":null,\"report\":null,\"reconcile\":null,\"queue\":null,\"notes\":[]}" \
 		"$(boot 'del(.stack_id) | .stack |= map([.kind, .name, .version, .build_id, .mount])')"
 	same "stack id" "$(printf '%s\n' "$V1" "$NGINX" | sha256sum | cut -d' ' -f1)" "$(boot .stack_id)"
 	commit
