@@ -40,6 +40,9 @@ int mlimg_cmd_carry_out(struct mlimg_cmd *cmd, int own_fd, const struct mlimg_qu
 	if (!cmd->view->is_unionfs)
 		return mlimg_queue_add(own_fd, ops, n, err);
 	r = mlimg_queue_run_live(&run, ops, n, err);
+	if (r == 0 && run.bad[0] && !run.number)
+		return mlimg_err_set(err, 0, "%.300s: what was begun is '%s/user/mlimg/%s' now",
+			run.bad, cmd->view->root, run.bad_name);
 	return r > 0 ? mlimg_err_wrap(err, -EBUSY, "this waits for the next boot") : r;
 }
 

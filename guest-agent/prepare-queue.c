@@ -42,10 +42,11 @@ static void tell_bad(struct mlimg_prepare *p, const struct mlimg_queue_run *run)
 {
 	char text[MLIMG_ERR_TEXT_SIZE];
 
-	snprintf(text, sizeof(text),
-		"what was queued is damaged and was not done, it is user/mlimg/" MLIMG_QUEUE_BAD
-		" now: %.300s",
-		run->bad);
+	snprintf(text, sizeof(text), "what was queued %s, it is user/mlimg/%s now: %.300s",
+		run->is_bad_begun ? "could not be ended: some of it may be done, and what that set "
+				    "aside is kept"
+				  : "is damaged and was not done",
+		run->bad_name, run->bad);
 	mlimg_boot_note(&p->boot, "%s", text);
 	puts(text);
 	fflush(stdout);

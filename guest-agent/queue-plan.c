@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "guest-agent/file-flags.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
 #include "libmlimg/unionfs.h"
@@ -25,7 +26,7 @@ struct planning {
 	struct mlimg_plan *plan;
 	struct mlimg_report *report;
 	struct mlimg_path_classes *classes;
-	struct mlimg_manifest *upper; /* NULL with unionfs-fuse, which renames no directories */
+	struct mlimg_manifest *upper;
 	struct renamed *renamed;
 	size_t n_renamed, renamed_room;
 	bool *is_refused; /* for each operation of the queue */
@@ -99,11 +100,14 @@ static void pass_over(const char *path, int error, bool was_visited, void *ctx)
 static int read_upper(struct planning *p)
 {
 	struct mlimg_upper_dir dir;
+	size_t n;
+	int r;
 
 	mlimg_upper_dir_init(&dir, p->c->upper_fd, p->c->is_unionfs);
 	if (p->memory_max)
 		dir.memory_max = p->memory_max;
-	return dir.source.load(&dir.source, pass_over, NULL, &p->upper, p->err);
+	r = dir.source.load(&dir.source, pass_over, NULL, &p->upper, p->err);
+	return r < 0 ? r : mlimg_file_flags_lift(p->c->upper_fd, p->upper, &n, p->err);
 }
 
 /*
@@ -355,9 +359,10 @@ static int plan_op(struct planning *p, size_t i)
 
 static int plan(struct planning *p)
 {
-	int r = p->c->is_unionfs ? 0 : read_upper(p);
+	int r = read_upper(p);
 
-	if (r == 0 && p->upper)
+	/* unionfs-fuse renames no directories. */
+	if (r == 0 && !p->c->is_unionfs)
 		r = find_renamed(p);
 	if (r == 0)
 		refuse(p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file queue-plan.h
- * What operations of a queue mean for the upper that there is. Part of queue-run.h; only looks.
+ * What operations of a queue mean for the upper that there is. Part of queue-run.h; only looks, but
+ * for flags that would stop all of it later: they become marks (file-flags.h).
  */
 #ifndef MLIMG_QUEUE_PLAN_H
 #define MLIMG_QUEUE_PLAN_H

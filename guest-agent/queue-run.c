@@ -220,11 +220,13 @@ bool mlimg_queue_is_pending(int own_fd)
 /* Whoever wrote it, it must not stop a boot; and it is not thrown away. @why: in run->bad */
 static int set_bad(struct mlimg_queue_run *run, int own_fd, const char *name, struct mlimg_err *err)
 {
-	char to[QUEUE_NAME_SIZE];
+	char *to = run->bad_name;
 
 	snprintf(run->bad, sizeof(run->bad), "%s", err->text);
+	run->is_bad_begun = strcmp(name, MLIMG_QUEUE_RUN) == 0;
 	for (int n = 1; n < BAD_TRIES; n++) {
-		snprintf(to, sizeof(to), n == 1 ? MLIMG_QUEUE_BAD : MLIMG_QUEUE_BAD "-%d", n);
+		snprintf(to, sizeof(run->bad_name),
+			n == 1 ? MLIMG_QUEUE_BAD : MLIMG_QUEUE_BAD "-%d", n);
 		if (renameat2(own_fd, name, own_fd, to, RENAME_NOREPLACE) == 0)
 			return fsync(own_fd) < 0 ? mlimg_err_set(err, errno, "sync") : 0;
 		if (errno != EEXIST)
@@ -233,15 +235,22 @@ static int set_bad(struct mlimg_queue_run *run, int own_fd, const char *name, st
 	return mlimg_err_set(err, errno, "rename 'user/mlimg/%s'", name);
 }
 
-/* Something is missing or in the way: it is not what this module has written. */
-static bool is_foreign(int r)
+/*
+ * No other try would do better: something is missing or in the way, so that it is not what this
+ * module has written; or not allowed, as where somebody has set flags since it was begun. All that
+ * was set aside is kept in what becomes queue.bad. Room, memory and a disk may be there again.
+ */
+static bool is_for_good(int r)
 {
 	return r == -EUCLEAN || r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EEXIST ||
-		r == -ENOTEMPTY;
+		r == -ENOTEMPTY || r == -EPERM || r == -EACCES;
 }
 
-/* What was begun. @return 0, -errno */
-static int end_run(struct mlimg_queue_run *run, struct mlimg_err *err)
+/*
+ * What was begun. @is_new: in this call, so that its operations do not wait on, of which each boot
+ * would make another queue.bad. @return 0, -errno
+ */
+static int end_run(struct mlimg_queue_run *run, bool is_new, struct mlimg_err *err)
 {
 	struct queue_job j;
 	int r = job_open(&j, run, err);
@@ -254,8 +263,13 @@ static int end_run(struct mlimg_queue_run *run, struct mlimg_err *err)
 			r = carry_out(&j);
 		if (r == 0)
 			r = finish(&j);
-		if (is_foreign(r))
+		if (is_for_good(r)) {
 			r = set_bad(run, j.c.own_fd, MLIMG_QUEUE_RUN, err);
+			if (r == 0 && is_new) {
+				r = leave_queue(&j);
+				r = is_for_good(r) ? 0 : r;
+			}
+		}
 		if (r < 0)
 			r = mlimg_err_wrap(err, r, "user/mlimg/" MLIMG_QUEUE_RUN);
 	}
@@ -317,11 +331,11 @@ static int run_locked(struct mlimg_queue_run *run, bool is_end, struct mlimg_err
 	r = has_any(own_fd);
 	if (r <= 0)
 		return r < 0 ? mlimg_err_set(err, r, "look into 'user/mlimg'") : 0;
-	r = end_run(run, err);
+	r = end_run(run, false, err);
 	if (r < 0 || is_end)
 		return r;
 	r = begin(run, err);
-	return r ? r : end_run(run, err);
+	return r ? r : end_run(run, true, err);
 }
 
 int mlimg_queue_run(struct mlimg_queue_run *run, struct mlimg_err *err)

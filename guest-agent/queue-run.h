@@ -21,14 +21,16 @@
  *
  *     aside/queue-N/       what was set aside, N counted from 1
  *     reports/queue-N.json and .txt
- *     queue.bad            a queue, or a queue.run, that could not be read; queue.bad-2 and so on
+ *     queue.bad            a queue that could not be read, or a queue.run that could not be ended,
+ *                          with what it had set aside; queue.bad-2 and so on
  *
  * The order: all that takes room is made in queue.new and is on stable storage; it becomes
  * queue.run; the steps are carried out, as those of a change are (change.h), so that each of them
  * done again does nothing; copies forget what they are copies of (origins.h); aside and reports get
  * their places; when that is on stable storage the operations leave the queue; queue.run becomes
  * queue.old. Stopped anywhere and begun again it ends the same. What finds no room, or cannot be
- * made ready, waits for the next boot, and nothing was changed.
+ * made ready, waits for the next boot, and nothing was changed. Files and directories that are
+ * immutable or append-only get overlayfs' marks instead before it is decided (file-flags.h).
  *
  * What each operation does:
  *
@@ -72,6 +74,8 @@ struct mlimg_queue_run {
 	uint64_t n_done;               /**< operations of it that were done */
 	uint64_t n_left;               /**< and those that had nothing to do any more */
 	char bad[MLIMG_ERR_TEXT_SIZE]; /**< why something is queue.bad now; "": nothing is */
+	char bad_name[24];             /**< which: "queue.bad-2" */
+	bool is_bad_begun;             /**< it was queue.run: some of it may be done */
 };
 
 /**

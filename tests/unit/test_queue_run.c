@@ -458,6 +458,117 @@ TEST(marks_of_unionfs_are_not_to_be_reset)
 	shell("[ -f %s/start/upper/.unionfs-fuse/etc/gone_HIDDEN~ ]", dir);
 }
 
+/* --- flags of files --- */
+
+/* @return false where the file system of the tests knows no flags */
+static bool can_flag(const char *dir)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command),
+		"cd %s && : >flagged && chattr +i flagged 2>/dev/null && chattr -i flagged", dir);
+	return can_trusted() && system(command) == 0;
+}
+
+static void check_flagged(bool of_unionfs)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_queue_run ret;
+	char upper[512];
+
+	is_unionfs = of_unionfs;
+	make_user(dir);
+	snprintf(upper, sizeof(upper), "%s/start/upper", dir);
+	set_xattr(upper, "etc/kept", "trusted.overlay.origin", "x");
+	shell("cd %s && chattr +i etc/kept etc/file etc/dir etc/dir/b/c && chattr +a etc srv",
+		upper);
+	ASSERT_OK(run(dir, "start", &ret), err);
+	ASSERT_STR(ret.bad, "");
+	ASSERT_EQ(ret.n_done, 9);
+	check_done(dir, "start");
+	check_report(dir, "start");
+	shell("cd %s && [ \"$(getfattr --only-values -n trusted.overlay.protattr etc etc/kept)\" = "
+	      "ai ]",
+		upper);
+}
+
+TEST(what_is_immutable_or_append_only_stops_nothing)
+{
+	if (!can_flag(test_tmpdir()))
+		return;
+	check_flagged(false);
+	shell("rm -r %s/start", test_tmpdir());
+	check_flagged(true);
+}
+
+/* Somebody sets flags when it is decided. */
+static int flag_when_decided(void *ctx)
+{
+	const char *dir = ctx;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/start/mlimg/queue.run", dir);
+	if (access(path, F_OK) == 0)
+		shell("chattr +i %s/start/upper/etc", dir);
+	return 0;
+}
+
+/* The boot goes on, and the next one does not try again for ever. */
+TEST(what_is_not_allowed_is_put_aside)
+{
+	const char *dir = test_tmpdir();
+	mlimg_autoclose int user_fd = -1;
+	struct mlimg_queue_run ret;
+
+	if (!can_flag(dir))
+		return;
+	is_unionfs = true;
+	make_user(dir);
+	user_fd = open_dir(dir, "start");
+	ret = (struct mlimg_queue_run){.user_fd = user_fd,
+		.is_unionfs = true,
+		.step = flag_when_decided,
+		.ctx = (void *)dir};
+	ASSERT_OK(mlimg_queue_run(&ret, &err), err);
+	shell("chattr -i %s/start/upper/etc", dir);
+	ASSERT(strstr(ret.bad, "Operation not permitted"));
+	ASSERT_STR(ret.bad_name, "queue.bad");
+	ASSERT(ret.is_bad_begun);
+	shell("cd %s/start/mlimg && [ \"$(ls | xargs)\" = 'aside queue.bad reports state.json' ] "
+	      "&& "
+	      "[ -f ../upper/etc/kept ] && [ -f queue.bad/report.txt ]",
+		dir);
+	ASSERT_OK(run(dir, "start", &ret), err);
+	ASSERT_EQ(ret.number, 0);
+}
+
+/* What was begun and meets them later, the same boot begins anew. */
+TEST(what_was_begun_and_is_not_allowed_any_more_is_begun_anew)
+{
+	const char *dir = test_tmpdir();
+	struct mlimg_queue_run ret;
+	char path[512];
+	int status;
+
+	if (!can_flag(dir))
+		return;
+	is_unionfs = true;
+	make_user(dir);
+	snprintf(path, sizeof(path), "%s/try/mlimg/queue.run", dir);
+	for (uint64_t at = 0; access(path, F_OK) < 0; at++) {
+		again(dir, "start", "try");
+		stop_at(at, run_apart, (void *)dir, &status);
+		ASSERT(WIFSIGNALED(status));
+	}
+	shell("chattr +i %s/try/upper/etc", dir);
+	ASSERT_OK(run(dir, "try", &ret), err);
+	ASSERT(strstr(ret.bad, "Operation not permitted"));
+	ASSERT(ret.n_done > 0);
+	shell("cd %s/try/mlimg && [ \"$(ls | xargs)\" = 'aside queue.bad reports state.json' ] && "
+	      "[ \"$(ls ../upper/etc)\" = kept ]",
+		dir);
+}
+
 /* --- the way back to the former stack --- */
 
 /* A change, then a reset of what it has made, then the former stack again. */
