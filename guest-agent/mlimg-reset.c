@@ -131,7 +131,7 @@ static int put_copy(const struct mlimg_view *view, const struct undoing *u, stru
 	int r = from_fd;
 
 	if (r >= 0)
-		r = mlimg_put_copy(from_fd, name, to_fd, to);
+		r = mlimg_put_copy(from_fd, name, to_fd, to, NULL);
 	return r < 0 ? mlimg_err_set(err, r, "bring back '/%s'", u->path) : 0;
 }
 

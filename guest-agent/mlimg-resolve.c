@@ -35,8 +35,6 @@ static int see(const struct mlimg_conflict *c, void *ctx, struct mlimg_err *err)
 
 static int look_at_root(struct resolving *v, struct mlimg_err *err)
 {
-	struct stat st;
-
 	v->dir_fd = mlimg_open_parent_strict(v->cmd->view->merged_fd, v->path, O_RDONLY, &v->name);
 	v->type = 0;
 	if (v->dir_fd == -ENOENT || v->dir_fd == -ENOTDIR) {
@@ -45,8 +43,8 @@ static int look_at_root(struct resolving *v, struct mlimg_err *err)
 	}
 	if (v->dir_fd < 0)
 		return mlimg_err_set(err, v->dir_fd, "open the directory of '/%s'", v->path);
-	if (fstatat(v->dir_fd, v->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		v->type = mlimg_type_of_mode(st.st_mode);
+	if (fstatat(v->dir_fd, v->name, &v->there, AT_SYMLINK_NOFOLLOW) == 0)
+		v->type = mlimg_type_of_mode(v->there.st_mode);
 	else if (errno != ENOENT)
 		return mlimg_err_set(err, errno, "look at '/%s'", v->path);
 	return 0;

@@ -93,20 +93,75 @@ static int sync_file(int dir_fd, const char *name)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+/* By what moving a thing, or copying it up, leaves alone. */
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_size == b->st_size && a->st_uid == b->st_uid &&
+		a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* A file system without flags of renameat2(2), as FUSE is: what comes in between is replaced. */
+static int place_plain(int dir_fd, const char *temporary, const char *name, bool is_there)
+{
+	char old[MLIMG_TEMPORARY_SIZE];
+	int r;
+
+	if (renameat(dir_fd, temporary, dir_fd, name) == 0)
+		return 0;
+	/* A directory does not replace a file: that goes when the directory has its name. */
+	if (errno != ENOTDIR || !is_there)
+		return -errno;
+	r = mlimg_temporary_name(old);
+	if (r == 0 && renameat(dir_fd, name, dir_fd, old) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	if (renameat(dir_fd, temporary, dir_fd, name) < 0) {
+		r = -errno;
+		return renameat(dir_fd, old, dir_fd, name) < 0 ? -errno : r;
+	}
+	return unlinkat(dir_fd, old, 0) < 0 ? -errno : 0;
+}
+
+/* The temporary thing gets its name. */
+static int place(int dir_fd, const char *temporary, const char *name, const struct stat *replaces)
+{
+	struct stat there;
+
+	if (replaces && S_ISDIR(replaces->st_mode))
+		return -EISDIR;
+	if (fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT || replaces)
+			return errno == ENOENT ? -ESTALE : -errno;
+	} else if (!replaces || !is_same(&there, replaces)) {
+		return replaces ? -ESTALE : -EEXIST;
+	}
+	if (renameat2(dir_fd, temporary, dir_fd, name,
+		    replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0)
+		return errno == EINVAL ? place_plain(dir_fd, temporary, name, replaces) : -errno;
+	if (!replaces)
+		return 0;
+	if (fstatat(dir_fd, temporary, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		is_same(&there, replaces))
+		return unlinkat(dir_fd, temporary, 0) < 0 ? -errno : 0;
+	return renameat2(dir_fd, temporary, dir_fd, name, RENAME_EXCHANGE) < 0 ? -errno : -ESTALE;
+}
+
 /* The temporary thing gets its attributes, and its name. */
-static int finish(int dir_fd, const char *temporary, const char *name, const struct mlimg_entry *e,
-	struct mlimg_entry_reader *reader)
+static int finish(int dir_fd, const char *temporary, const char *name, const struct stat *replaces,
+	const struct mlimg_entry *e, struct mlimg_entry_reader *reader)
 {
 	int r = mlimg_entry_at_set(reader, dir_fd, temporary, e);
 
 	if (r == 0 && e->type == MLIMG_FILE)
 		r = sync_file(dir_fd, temporary);
-	if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
-		r = -errno;
+	if (r == 0)
+		r = place(dir_fd, temporary, name, replaces);
 	return r < 0 ? r : fsync(dir_fd) < 0 ? -errno : 0;
 }
 
-int mlimg_put_copy(int from_fd, const char *from, int to_fd, const char *to)
+int mlimg_put_copy(
+	int from_fd, const char *from, int to_fd, const char *to, const struct stat *replaces)
 {
 	struct mlimg_entry_reader from_reader = {.link = ""}, to_reader = {.link = ""};
 	char temporary[MLIMG_TEMPORARY_SIZE];
@@ -118,7 +173,7 @@ int mlimg_put_copy(int from_fd, const char *from, int to_fd, const char *to)
 	if (r == 0) {
 		r = make(&e, from_fd, from, to_fd, temporary);
 		if (r == 0)
-			r = finish(to_fd, temporary, to, &e, &to_reader);
+			r = finish(to_fd, temporary, to, replaces, &e, &to_reader);
 		if (r < 0)
 			unlinkat(to_fd, temporary, 0);
 	}
@@ -192,7 +247,8 @@ static int copy_dir(int from_fd, const char *from, int to_fd, const char *tempor
 	return to_top < 0 ? -errno : copy_tree(from_top, to_top);
 }
 
-int mlimg_put_tree(int from_fd, const char *from, int to_fd, const char *to)
+int mlimg_put_tree(
+	int from_fd, const char *from, int to_fd, const char *to, const struct stat *replaces)
 {
 	char temporary[MLIMG_TEMPORARY_SIZE];
 	int r = mlimg_temporary_name(temporary);
@@ -200,10 +256,8 @@ int mlimg_put_tree(int from_fd, const char *from, int to_fd, const char *to)
 	if (r < 0)
 		return r;
 	r = copy_dir(from_fd, from, to_fd, temporary);
-	if (r == 0 && unlinkat(to_fd, to, 0) < 0 && errno != ENOENT)
-		r = errno == EISDIR ? -EEXIST : -errno;
-	if (r == 0 && renameat(to_fd, temporary, to_fd, to) < 0)
-		r = -errno;
+	if (r == 0)
+		r = place(to_fd, temporary, to, replaces);
 	if (r < 0)
 		(void)!mlimg_remove_tree(to_fd, temporary);
 	return r < 0 ? r : fsync(to_fd) < 0 ? -errno : 0;
@@ -219,8 +273,8 @@ static int write_text(int dir_fd, const char *name, const char *data, size_t siz
 	return fd < 0 ? -errno : mlimg_write_all(fd, data, size);
 }
 
-int mlimg_put_text(
-	int to_fd, const char *to, const char *data, size_t size, const struct mlimg_entry *like)
+int mlimg_put_text(int to_fd, const char *to, const struct stat *replaces, const char *data,
+	size_t size, const struct mlimg_entry *like)
 {
 	struct mlimg_entry_reader reader = {.link = ""};
 	char temporary[MLIMG_TEMPORARY_SIZE];
@@ -235,7 +289,7 @@ int mlimg_put_text(
 		return r;
 	r = write_text(to_fd, temporary, data, size);
 	if (r == 0)
-		r = finish(to_fd, temporary, to, &e, &reader);
+		r = finish(to_fd, temporary, to, replaces, &e, &reader);
 	if (r < 0)
 		unlinkat(to_fd, temporary, 0);
 	mlimg_entry_reader_done(&reader);

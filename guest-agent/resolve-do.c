@@ -19,9 +19,33 @@ static bool is_dry(const struct resolving *v)
 	return mlimg_cmd_has(v->cmd, MLIMG_CMD_DRY_RUN);
 }
 
+/* What may be replaced. */
+static const struct stat *what_is_there(const struct resolving *v)
+{
+	return v->type ? &v->there : NULL;
+}
+
+static int fail(const struct resolving *v, int r, const char *what, struct mlimg_err *err)
+{
+	return r == -EEXIST || r == -ESTALE
+		? mlimg_err_set(err, 0, "'/%s' has changed meanwhile: say it again", v->path)
+		: mlimg_err_set(err, r, "%s '/%s'", what, v->path);
+}
+
+static bool is_at(int top_fd, const char *path, struct stat *ret)
+{
+	const char *name;
+	mlimg_autoclose int fd = mlimg_open_parent_strict(top_fd, path, O_PATH, &name);
+
+	return fd >= 0 && fstatat(fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* --- what is the user's is set aside before it goes --- */
 
-/* aside/resolved-N, of which there is one for each call of the command. */
+/*
+ * aside/resolved-N, of which there is one for each call of the command, and another one for a path
+ * that is in there already: in conflict in two generations.
+ */
 static int make_kept_dir(struct resolving *v)
 {
 	if (mkdirat(v->own_fd, MLIMG_CHANGE_ASIDE, 0700) < 0 && errno != EEXIST)
@@ -61,14 +85,22 @@ static int keep_copy(struct resolving *v, const char *name, struct mlimg_err *er
 	if (r == 0)
 		r = fd = mlimg_open_parent_strict(v->kept_fd, path, O_RDONLY, &kept_name);
 	if (r >= 0)
-		r = mlimg_put_copy(v->dir_fd, name, fd, kept_name);
+		r = mlimg_put_copy(v->dir_fd, name, fd, kept_name, NULL);
 	return r < 0 ? mlimg_err_set(err, r, "set '/%s' aside", path) : 0;
+}
+
+/* As it is now: the view's upper was read before what this call itself has put back. */
+static bool is_in_upper(const struct resolving *v)
+{
+	struct stat st;
+
+	return is_at(v->cmd->view->trees[0].fd, v->path, &st) && !mlimg_stat_is_whiteout(&st);
 }
 
 /* What is at the path goes; if it is in the upper it is the user's. */
 static int keep_present(struct resolving *v, struct mlimg_err *err)
 {
-	if (v->type && v->undo.has == MLIMG_USER_HAS_ENTRY)
+	if (v->type && is_in_upper(v))
 		return keep_copy(v, v->name, err);
 	return 0;
 }
@@ -131,11 +163,14 @@ static int put_back(struct resolving *v, struct mlimg_err *err)
 	}
 	if (r >= 0)
 		r = (S_ISDIR(st.st_mode) ? mlimg_put_tree : mlimg_put_copy)(
-			from_fd, name, v->dir_fd, v->name);
+			from_fd, name, v->dir_fd, v->name, what_is_there(v));
+	/* FUSE hands no syncfs() on. */
+	if (r >= 0 && v->cmd->view->is_unionfs && syncfs(v->own_fd) < 0)
+		r = -errno;
 	/* Only now: it is on stable storage. */
 	if (r >= 0)
 		r = mlimg_remove_tree(from_fd, name);
-	return r < 0 ? mlimg_err_set(err, r, "put '/%s' back", v->path) : 0;
+	return r < 0 ? fail(v, r, "put back", err) : 0;
 }
 
 /* --- theirs --- */
@@ -171,8 +206,8 @@ static int read_mine(
 	return mlimg_entry_at_read(reader, v->is_aside ? fd : v->dir_fd, name, v->path, false, ret);
 }
 
-static int put_like_mine(
-	struct resolving *v, const char *name, const char *text, size_t size, struct mlimg_err *err)
+static int put_like_mine(struct resolving *v, const char *name, const struct stat *replaces,
+	const char *text, size_t size, struct mlimg_err *err)
 {
 	struct mlimg_entry_reader reader = {.link = ""};
 	struct mlimg_entry mine;
@@ -184,9 +219,9 @@ static int put_like_mine(
 	if (r == 0 && mine.type != MLIMG_FILE)
 		r = -EINVAL;
 	if (r == 0)
-		r = mlimg_put_text(v->dir_fd, name, text, size, &mine);
+		r = mlimg_put_text(v->dir_fd, name, replaces, text, size, &mine);
 	mlimg_entry_reader_done(&reader);
-	return r < 0 ? mlimg_err_set(err, r, "write what was merged of '/%s'", v->path) : 0;
+	return r < 0 ? fail(v, r, "write what was merged of", err) : 0;
 }
 
 /* The merged text takes the place of what is there. */
@@ -195,7 +230,7 @@ static int put_merged(struct resolving *v, const char *text, size_t size, struct
 	int r = keep_present(v, err);
 
 	if (r == 0)
-		r = put_like_mine(v, v->name, text, size, err);
+		r = put_like_mine(v, v->name, what_is_there(v), text, size, err);
 	return r < 0 ? r : remove_beside(v, err);
 }
 
@@ -240,7 +275,7 @@ static int merge(struct resolving *v, const char *merged_name, struct mlimg_err 
 	v->has_base = merged.has_base;
 	v->n_conflicts = merged.n_conflicts;
 	if (merged.n_conflicts > 0) {
-		r = put_like_mine(v, merged_name, merged.text, merged.size, err);
+		r = put_like_mine(v, merged_name, NULL, merged.text, merged.size, err);
 	} else {
 		v->merged[0] = '\0';
 		r = put_merged(v, merged.text, merged.size, err);
@@ -270,8 +305,11 @@ static int keep_merged(struct resolving *v, struct mlimg_err *err)
 
 int resolve_do(struct resolving *v, struct mlimg_err *err)
 {
+	struct stat st;
 	int r = 0;
 
+	if (v->kept_fd >= 0 && (is_at(v->kept_fd, v->path, &st) || is_at(v->kept_fd, v->at, &st)))
+		close(mlimg_steal_fd(&v->kept_fd));
 	if (v->is_aside && !v->is_there && v->way != MLIMG_KEEP_THEIRS)
 		return mlimg_err_set(
 			err, 0, "'/%s': yours is no longer in 'mlimg/%s'", v->path, v->at);

@@ -8,6 +8,8 @@
 #ifndef MLIMG_RESOLVE_IMPL_H
 #define MLIMG_RESOLVE_IMPL_H
 
+#include <sys/stat.h>
+
 #include "guest-agent/conflicts.h"
 #include "guest-agent/mlimg-cmd.h"
 
@@ -30,6 +32,7 @@ struct resolving {
 	int dir_fd;       /**< the directory of path in the merged root, or -1: it is not there */
 	const char *name; /**< in there */
 	enum mlimg_type type; /**< of what is at path there; 0: nothing */
+	struct stat there;    /**< and what it is */
 
 	/* What came of it: */
 	bool is_queued, is_beside_gone, has_base;

@@ -207,6 +207,23 @@ aside  /usr/bin/tool  (yours: $ASIDE/2/usr/bin/tool, gone; generation 2; resolve
 	fails 1 "mlimg: '/usr/bin/tool': yours is no longer in 'mlimg/aside/2/usr/bin/tool'" "${MLIMG[@]}" resolve --keep mine /usr/bin/tool
 }
 
+@test "mlimg resolve: one path in conflict in two generations, or three" {
+	in_conflict
+	local version
+	for version in 12.3 12.4; do
+		mkdir -p "$UPPER/usr/bin"
+		echo "my tool before $version" >"$UPPER/usr/bin/tool"
+		echo "tool of $version" >"$DIR/system/usr/bin/tool"
+		SYSTEM_VERSION=$version mlimg_boot
+	done
+	works "${MLIMG[@]}" resolve --keep mine /usr/bin/tool usr/bin/tool /usr/bin/tool
+	same "resolved" "/usr/bin/tool: yours is back
+/usr/bin/tool: yours is back; what was /usr/bin/tool is in $ASIDE/resolved-1/usr/bin/tool
+/usr/bin/tool: yours is back; what was /usr/bin/tool is in $ASIDE/resolved-2/usr/bin/tool" "$output"
+	same "all that was mine" "my tool my tool before 12.4 my tool before 12.3" \
+		"$(cat "$UPPER/usr/bin/tool" "$ASIDE"/resolved-[12]/usr/bin/tool | xargs)"
+}
+
 @test "mlimg resolve: theirs" {
 	in_conflict
 	works "${MLIMG[@]}" resolve --keep theirs /etc/conf /usr/bin/tool

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest-agent/put-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "tests/lib/test.h"
+
+static int open_tmpdir(void)
+{
+	int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY);
+
+	ASSERT(fd >= 0);
+	return fd;
+}
+
+static void put(int dir, const char *name, const char *text)
+{
+	mlimg_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	ASSERT(fd >= 0);
+	ASSERT_EQ(mlimg_write_all(fd, text, strlen(text)), 0);
+}
+
+static void check(int dir, const char *name, const char *wanted)
+{
+	mlimg_autofree char *text = NULL;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t size;
+
+	ASSERT_EQ(mlimg_read_file(dir, name, 100, &text, &size, &err), 0);
+	ASSERT_STR(text, wanted);
+}
+
+static int count(int dir)
+{
+	mlimg_autoclosedir DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY));
+	int n = -2; /* "." and ".." */
+
+	ASSERT(d);
+	while (readdir(d))
+		n++;
+	return n;
+}
+
+TEST(what_came_meanwhile_stays)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+
+	put(dir, "mine", "mine");
+	put(dir, "there", "written meanwhile");
+	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
+	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", NULL), -EEXIST);
+	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", NULL), -EEXIST);
+	check(dir, "there", "written meanwhile");
+	ASSERT_EQ(count(dir), 3);
+}
+
+TEST(what_was_changed_meanwhile_stays)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct stat st;
+
+	put(dir, "mine", "mine");
+	put(dir, "there", "seen");
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	put(dir, "there", "written meanwhile");
+	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
+	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", &st), -ESTALE);
+	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st), -ESTALE);
+	check(dir, "there", "written meanwhile");
+	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "gone", &st), -ESTALE);
+	ASSERT_EQ(count(dir), 3);
+}
+
+TEST(what_was_seen_is_replaced)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct stat st;
+
+	put(dir, "mine", "mine");
+	put(dir, "there", "seen");
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", &st), 0);
+	check(dir, "there", "mine");
+	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st), 0);
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	ASSERT(S_ISDIR(st.st_mode));
+	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", &st), -EISDIR);
+	ASSERT_EQ(count(dir), 3);
+}
