@@ -66,7 +66,10 @@ static int plan_reset(const struct mlimg_cmd *cmd, struct undoing *u, struct mli
 			mlimg_cli_noun(undo->n_entries - 1, "entry is", "entries are"));
 	if (undo->database && !mlimg_cmd_has(cmd, MLIMG_CMD_FORCE))
 		return refuse_database(undo, err);
-	u->verb = MLIMG_QUEUE_RESET;
+	/* What is made in a directory until the boot is not asked about. */
+	u->verb = undo->entry->type == MLIMG_DIR && mlimg_cmd_has(cmd, MLIMG_CMD_FORCE)
+		? MLIMG_QUEUE_RESET_ALL
+		: MLIMG_QUEUE_RESET;
 	return 0;
 }
 

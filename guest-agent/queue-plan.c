@@ -195,11 +195,39 @@ static bool is_at_or_below(const char *path, const char *dir)
 	return strcmp(path, dir) == 0 || mlimg_path_is_below(path, dir);
 }
 
+static bool is_reset(const struct mlimg_queue_op *op)
+{
+	return op->verb == MLIMG_QUEUE_RESET || op->verb == MLIMG_QUEUE_RESET_ALL;
+}
+
+/* As `mlimg reset` asks for --force (user-undo.c). */
+static bool has_records_below(const struct planning *p, const char *path)
+{
+	const struct mlimg_manifest *upper = p->upper;
+
+	for (size_t i = mlimg_manifest_first_from(upper, path);
+		i < upper->n_entries && is_at_or_below(upper->entries[i].path, path); i++) {
+		const struct mlimg_entry *e = &upper->entries[i];
+		enum mlimg_path_class class = mlimg_path_class_of(p->classes, e->path);
+
+		if (e->type != MLIMG_DIR && strcmp(e->path, path) != 0 &&
+			(class == MLIMG_CLASS_ACCOUNTS || class == MLIMG_CLASS_PACKAGES))
+			return true;
+	}
+	return false;
+}
+
+/* @return whether it was asked for when it had no records, and has some now */
+static bool is_unasked(const struct planning *p, const struct mlimg_queue_op *op)
+{
+	return op->verb == MLIMG_QUEUE_RESET && has_records_below(p, op->path);
+}
+
 /* @return whether something that is reset is the thing, or holds it */
 static bool is_going(const struct planning *p, const char *path)
 {
 	for (size_t i = 0; i < p->queue->n; i++)
-		if (p->queue->ops[i].verb == MLIMG_QUEUE_RESET && !p->is_refused[i] &&
+		if (is_reset(&p->queue->ops[i]) && !p->is_refused[i] &&
 			is_at_or_below(path, p->queue->ops[i].path))
 			return true;
 	return false;
@@ -226,7 +254,7 @@ static bool shows_twice(const struct planning *p, const struct mlimg_queue_op *o
 		return false;
 	if (find_lower(p->upper, op->path, false, lower) && is_elsewhere(p, lower))
 		return true;
-	for (size_t i = 0; i < p->n_renamed && op->verb == MLIMG_QUEUE_RESET; i++)
+	for (size_t i = 0; i < p->n_renamed && is_reset(op); i++)
 		if (is_at_or_below(p->renamed[i].path, op->path) &&
 			is_elsewhere(p, p->renamed[i].lower))
 			return true;
@@ -238,6 +266,8 @@ static void refuse(struct planning *p)
 {
 	bool is_done;
 
+	for (size_t i = 0; i < p->queue->n; i++)
+		p->is_refused[i] = is_unasked(p, &p->queue->ops[i]);
 	do {
 		is_done = true;
 		for (size_t i = 0; i < p->queue->n; i++)
@@ -290,7 +320,7 @@ static int reset(struct planning *p, const char *path, const struct found *found
 	r = add(p, MLIMG_PLAN_SET_ASIDE, path);
 	if (r == 0)
 		r = return_names(p, path, &why);
-	if (r == 0 && mlimg_change_is_database(path))
+	if (r == 0 && (mlimg_change_is_database(path) || has_records_below(p, path)))
 		why = "records of your own are in it";
 	if (r == 0)
 		tell(p, path, MLIMG_DONE_ASIDE, why);
@@ -347,11 +377,16 @@ static int plan_op(struct planning *p, size_t i)
 	}
 	if (p->is_refused[i] && found.parts) {
 		tell(p, op->path, MLIMG_DONE_NOTHING,
-			"a directory was renamed from there, and is at its new name");
+			is_unasked(p, op)
+				? "records of accounts or packages of your own are in it: only "
+				  "with "
+				  "--force"
+				: "a directory was renamed from there, and is at its new name");
 		return 0;
 	}
 	switch (op->verb) {
-	case MLIMG_QUEUE_RESET: return reset(p, op->path, &found);
+	case MLIMG_QUEUE_RESET:
+	case MLIMG_QUEUE_RESET_ALL: return reset(p, op->path, &found);
 	case MLIMG_QUEUE_RESTORE: return restore(p, op->path, &found);
 	default: return make_transparent(p, op->path, &found);
 	}

@@ -18,7 +18,7 @@ static const char meanings[] =
 	"dropped  what you had deleted, or its mark, is gone: what the layers have there shows\n"
 	"aside    what the layers have there shows; yours lies in /run/mlimg/user/mlimg/aside\n"
 	"joined   a directory of yours shows what the layers have there, too\n"
-	"stays    there was nothing to be done any more\n\n";
+	"stays    there was nothing to be done any more, or it must not be done\n\n";
 
 static int open_made(int fd, const char *name, mode_t mode)
 {

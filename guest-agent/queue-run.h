@@ -37,7 +37,10 @@
  *     reset        what the upper has is set aside whole. Of a whiteout nothing is left to be set
  *                  aside. Where a directory had been renamed, or something in it, the whiteout at
  *                  its former name goes too, so that what the layers have there shows again; what
- *                  the user has put there since stays
+ *                  the user has put there since stays. A directory stays when records of accounts
+ *                  or packages are in it: they name things that stay, and whoever queued it was
+ *                  not asked about them, or they were made since
+ *     reset-all    as reset, but that such a directory goes too
  *     restore      the whiteout goes
  *     transparent  the mark goes, and unionfs-fuse's marks below it, which said nothing beside it
  *

@@ -19,7 +19,8 @@ MLIMG_DEFINE_CLEANUP(struct mlimg_queue, mlimg_queue_free)
 
 static const char *const verbs[] = {[MLIMG_QUEUE_RESET] = "reset",
 	[MLIMG_QUEUE_RESTORE] = "restore",
-	[MLIMG_QUEUE_TRANSPARENT] = "transparent"};
+	[MLIMG_QUEUE_TRANSPARENT] = "transparent",
+	[MLIMG_QUEUE_RESET_ALL] = "reset-all"};
 
 const char *mlimg_queue_verb_name(enum mlimg_queue_verb verb)
 {
@@ -72,8 +73,7 @@ static int append(struct mlimg_queue *queue, enum mlimg_queue_verb verb, const c
 /* @return 0: a word that is none of them */
 static enum mlimg_queue_verb verb_of(struct mlimg_span word)
 {
-	for (enum mlimg_queue_verb verb = MLIMG_QUEUE_RESET; verb <= MLIMG_QUEUE_TRANSPARENT;
-		verb++)
+	for (enum mlimg_queue_verb verb = MLIMG_QUEUE_RESET; verb <= MLIMG_QUEUE_RESET_ALL; verb++)
 		if (mlimg_span_is(word, verbs[verb]))
 			return verb;
 	return 0;

@@ -9,7 +9,9 @@
  * "mlimg-queue 1", then one operation a line:
  *
  *     reset PATH          what the upper has there goes, with all that is below: what lies beneath
- *                         shows. A file, a link, a directory, a whiteout
+ *                         shows. A file, a link, a directory, a whiteout. No directory in which
+ *                         records of accounts or packages are: they name things that stay
+ *     reset-all PATH      the same, and a directory with such records too: the user was asked
  *     restore PATH        the whiteout there goes
  *     transparent PATH    the directory there is opaque no more: what lies beneath shows in it, but
  *                         for what the upper has itself
@@ -45,6 +47,7 @@ enum mlimg_queue_verb {
 	MLIMG_QUEUE_RESET = 1,
 	MLIMG_QUEUE_RESTORE,
 	MLIMG_QUEUE_TRANSPARENT,
+	MLIMG_QUEUE_RESET_ALL,
 };
 
 /** An operation. */
@@ -61,7 +64,7 @@ struct mlimg_queue {
 	struct mlimg_arena *arena; /**< private: the paths */
 };
 
-/** @return "reset", "restore" or "transparent" */
+/** @return "reset", "restore", "transparent" or "reset-all" */
 const char *mlimg_queue_verb_name(enum mlimg_queue_verb verb);
 
 /**

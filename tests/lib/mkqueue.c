@@ -32,7 +32,7 @@ static int read_paths(enum mlimg_queue_verb verb)
 
 static enum mlimg_queue_verb verb_of(const char *name)
 {
-	enum mlimg_queue_verb verb = MLIMG_QUEUE_TRANSPARENT;
+	enum mlimg_queue_verb verb = MLIMG_QUEUE_RESET_ALL;
 
 	while (verb && strcmp(name, mlimg_queue_verb_name(verb)) != 0)
 		verb--;

@@ -122,6 +122,28 @@ report() {
 	same "aside" 2 "$(grep -c ^Package: "$USER_DIR/mlimg/aside/queue-1/var/lib/dpkg/status")"
 }
 
+# Whoever queued it was not asked: the account was made later.
+@test "a directory that has got records of accounts by the boot stays, unless it was to go with them" {
+	on v1
+	echo mine >"$UPPER/etc/both"
+	echo me:x:1000:1000::/:/bin/sh >"$UPPER/etc/passwd"
+	queue 'reset etc'
+	on v1
+	same "queue" "0 1" "$(boot '"\(.queue.done) \(.queue.left)"')"
+	same "report" '["stays","records of accounts or packages of your own are in it: only with --force"]' "$(report 1 '[.entries[0].done, .entries[0].why]')"
+	[ -f "$UPPER/etc/passwd" ] && [ -f "$UPPER/etc/both" ] && [ ! -e "$QUEUE" ]
+	queue 'reset-all etc'
+	on v1
+	same "report" '["aside","records of your own are in it"]' "$(report 2 '[.entries[0].done, .entries[0].why]')"
+	same "aside" me:x:1000:1000::/:/bin/sh "$(cat "$USER_DIR/mlimg/aside/queue-2/etc/passwd")"
+	[ ! -e "$UPPER/etc" ]
+	mkdir "$UPPER/etc"
+	echo me:x:1000:1000::/:/bin/sh >"$UPPER/etc/passwd"
+	queue 'reset etc/passwd'
+	on v1
+	same "one that is named" aside "$(report 3 '.entries[0].done')"
+}
+
 @test "mlimg tells what waits and what was done" {
 	on v1
 	echo mine >"$UPPER/etc/both"

@@ -98,6 +98,9 @@ Try 'mlimg --help' for more information." "${MLIMG[@]}" queue x
 	queued "Nothing waits for the next boot."
 	works "${MLIMG[@]}" reset --force /etc/passwd
 	queued "reset       /etc/passwd"
+	works "${MLIMG[@]}" reset -r --force /var
+	queued "reset       /etc/passwd
+reset-all   /var"
 	echo nonsense >"$USER_DIR/mlimg/queue"
 	fails 3 "mlimg: queue: line 1: not of a known format" "${MLIMG[@]}" reset /etc/hosts
 }

@@ -50,19 +50,20 @@ static void add(int fd, enum mlimg_queue_verb verb, const char *path)
 TEST(what_was_added_stands_in_order_once_and_escaped)
 {
 	const struct mlimg_queue_op ops[] = {{RESTORE, "usr/bin/x"}, {RESET, "etc/b c\nd"},
-		{RESET, "etc/twice"}, {TRANSPARENT, "etc/twice"}, {RESET, "etc-old"}};
+		{RESET, "etc/twice"}, {TRANSPARENT, "etc/twice"}, {RESET, "etc-old"},
+		{MLIMG_QUEUE_RESET_ALL, "srv"}};
 	mlimg_autoclose int fd = open_tmp();
 	struct mlimg_queue *queue;
 
-	ASSERT_OK(mlimg_queue_add(fd, ops, 5, &err), err);
+	ASSERT_OK(mlimg_queue_add(fd, ops, 6, &err), err);
 	add(fd, TRANSPARENT, "etc");
 	add(fd, RESTORE, "usr/bin/x");
 	add(fd, RESTORE, "etc-old");
 	check_file(fd,
 		"mlimg-queue 1\ntransparent etc\nreset etc/b\\040c\\012d\n"
-		"transparent etc/twice\nrestore etc-old\nrestore usr/bin/x\n");
+		"transparent etc/twice\nrestore etc-old\nreset-all srv\nrestore usr/bin/x\n");
 	ASSERT_OK(mlimg_queue_read(fd, &queue, &err), err);
-	ASSERT_EQ(queue->n, 5);
+	ASSERT_EQ(queue->n, 6);
 	ASSERT_STR(queue->ops[1].path, "etc/b c\nd");
 	ASSERT_EQ(queue->ops[1].verb, RESET);
 	mlimg_queue_free(queue);
