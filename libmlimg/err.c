@@ -7,13 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmlimg/printable.h"
-
 /* Cut visibly: a message that ends in the middle of a path must not look like a whole one. */
 static void mark_cut(char *text, size_t wanted)
 {
 	if (wanted >= MLIMG_ERR_TEXT_SIZE)
 		memcpy(text + MLIMG_ERR_TEXT_SIZE - 4, "...", 4);
+}
+
+/*
+ * Names that strangers chose get into messages: they must not break the line or drive the terminal.
+ */
+static void make_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
 }
 
 static void format_text(char *text, const char *fmt, va_list ap)
@@ -24,7 +32,7 @@ static void format_text(char *text, const char *fmt, va_list ap)
 		text[0] = '\0';
 	else
 		mark_cut(text, (size_t)n);
-	mlimg_make_printable(text);
+	make_one_line(text);
 }
 
 /*
@@ -42,7 +50,6 @@ static void append(char *text, const char *what)
 	else
 		snprintf(
 			text, MLIMG_ERR_TEXT_SIZE, "%.*s...%s", (int)head, whole, whole + n - tail);
-	mlimg_make_printable(text); /* a character may have been cut */
 }
 
 int mlimg_err_set(struct mlimg_err *err, int errnum, const char *fmt, ...)

@@ -35,9 +35,10 @@ enum mlimg_err_kind {
 
 /** An error. Initialise with MLIMG_ERR_INIT; there is nothing to free. */
 struct mlimg_err {
-	int code;                       /**< negative errno value, 0 when unset */
-	enum mlimg_err_kind kind;       /**< see there */
-	char text[MLIMG_ERR_TEXT_SIZE]; /**< one line, made printable (printable.h) */
+	int code;                 /**< negative errno value, 0 when unset */
+	enum mlimg_err_kind kind; /**< see there */
+	char text
+		[MLIMG_ERR_TEXT_SIZE]; /**< one line, no newline; control characters became '?'; names in it may be no UTF-8 */
 };
 
 #define MLIMG_ERR_INIT                                          \
