@@ -280,7 +280,7 @@ TEST_UNUSED static bool stay(struct oracle *o, const char *path, const struct ml
 	return true;
 }
 
-/* What lies there already is another change's when it is what the old stack has. */
+/* What lies there already is another change's when it is what the old stack has, a file. */
 TEST_UNUSED static void put_beside(struct oracle *o, const char *path,
 	const struct mlimg_entry *base, const struct mlimg_entry *next)
 {
@@ -295,7 +295,8 @@ TEST_UNUSED static void put_beside(struct oracle *o, const char *path,
 	if (there && has_equal_contents(there, next))
 		return;
 	tree_put(o->beside, name, next);
-	if (there && !is_a_whiteout(there) && !(base && has_equal_contents(there, base)))
+	if (there && !is_a_whiteout(there) &&
+		!(there->type == MLIMG_FILE && base && has_equal_contents(there, base)))
 		tree_put(o->aside, name, there);
 }
 
