@@ -224,8 +224,10 @@ static void begin(struct mlimg_client *client, struct mlimg_call *call)
 static bool take_line(const char *text, size_t size, void *ctx)
 {
 	struct mlimg_client *client = ctx;
-	struct mlimg_call call = {
-		.agent = client->agent, .who = client->who, .client = client->number};
+	struct mlimg_call call = {.agent = client->agent,
+		.who = client->who,
+		.client = client->number,
+		.n_views = &client->n_views};
 
 	if (mlimg_call_read(&call, text, size))
 		begin(client, &call);

@@ -57,6 +57,7 @@ struct mlimg_client {
 	int64_t absent_since_ms; /**< nobody is at a port's other end since; 0: somebody is */
 	bool owes_resync; /**< a response broke off: the next line would begin in the middle of it */
 	bool is_deaf;     /**< and what had been asked until then is not answered any more */
+	unsigned n_views;    /**< answers with descriptors so far */
 	bool has_announced;  /**< that the default target is reached */
 	int signal;          /**< for init, when the response is sent */
 	const char *program; /**< or to be run then */

@@ -20,6 +20,8 @@
 /* What the loop waits for beside clients, whose numbers are 0 (the port) to MLIMG_CLIENTS_MAX. */
 enum source { FROM_HOST = 0x1000, FROM_LOCAL, FROM_SIGNALS, FROM_MARKS };
 
+#define FREEZE_LOOK_MS 500 /* while there is a freeze: is the process there that keeps it? */
+
 #define PORT 0
 #define N_CLIENTS (MLIMG_CLIENTS_MAX + 1)
 
@@ -170,6 +172,8 @@ static int get_timeout(const struct daemon *daemon)
 {
 	int64_t now_ms = mlimg_clock_ms(), soonest_ms = 0;
 
+	if (mlimg_freeze_is_on(daemon->agent))
+		soonest_ms = now_ms + FREEZE_LOOK_MS;
 	for (unsigned i = 0; i < N_CLIENTS; i++) {
 		int64_t deadline_ms =
 			daemon->clients[i] ? mlimg_client_deadline(daemon->clients[i]) : 0;

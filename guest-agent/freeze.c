@@ -29,12 +29,28 @@ struct freeze {
 	int timeout_ms;
 };
 
+static int open_user(const struct mlimg_agent *agent, struct mlimg_failure *failure);
+
+/* The process was killed before it could thaw. */
+static void thaw_for_it(const struct mlimg_agent *agent)
+{
+	struct mlimg_failure failure;
+	mlimg_autoclose int fd = open_user(agent, &failure);
+
+	*agent->has_frozen = false;
+	if (fd >= 0 && ioctl(fd, FITHAW, 0) == 0)
+		fputs("mlimg-agent: what kept the freeze was killed: thawed\n", stderr);
+}
+
 bool mlimg_freeze_is_on(struct mlimg_agent *agent)
 {
 	struct pollfd p = {.fd = agent->freeze_fd};
 
-	if (agent->freeze_fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & POLLHUP)
+	if (agent->freeze_fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & POLLHUP) {
+		if (*agent->has_frozen)
+			thaw_for_it(agent);
 		mlimg_freeze_end(agent);
+	}
 	return agent->freeze_fd >= 0;
 }
 
@@ -97,8 +113,10 @@ static int freeze_user(struct mlimg_call *call)
 	/* Where so much may not be locked, a freeze is still better than none. */
 	if (mlockall(MCL_CURRENT) < 0)
 		errno = 0;
+	*call->agent->has_frozen = true;
 	if (ioctl(fd, FIFREEZE, 0) == 0)
 		return mlimg_steal_fd(&fd);
+	*call->agent->has_frozen = false;
 	if (errno == EBUSY)
 		mlimg_fail(&call->failure, MLIMG_CLASS_BUSY,
 			"the user file system is frozen by somebody else");
@@ -131,11 +149,24 @@ static void keep_frozen(int fd, void *ctx)
 	is_asked = mlimg_write_all(fd, done, size) == 0 &&
 		wait_for_the_end(fd, mlimg_clock_ms() + freeze->timeout_ms, asked);
 	n = ioctl(dir_fd, FITHAW, 0) == 0;
+	*freeze->call->agent->has_frozen = false;
 	if (is_asked &&
 		mlimg_write_all(fd, thawed,
 			(size_t)snprintf(
 				thawed, sizeof(thawed), "{\"return\":%d%s}\n", n, asked + 1)) < 0)
 		return;
+}
+
+/* Once: it lasts as long as the daemon. */
+static int share(struct mlimg_agent *agent)
+{
+	bool *shared = mmap(
+		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED)
+		return -ENOMEM;
+	agent->has_frozen = shared;
+	return 0;
 }
 
 json_t *mlimg_freeze_command(struct mlimg_call *call)
@@ -151,6 +182,9 @@ json_t *mlimg_freeze_command(struct mlimg_call *call)
 	if (mlimg_freeze_is_on(call->agent))
 		return mlimg_fail(
 			&call->failure, MLIMG_CLASS_BUSY, "the user file system is frozen already");
+	if (!call->agent->has_frozen && share(call->agent) < 0)
+		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", strerror(ENOMEM));
+	*call->agent->has_frozen = false;
 	fd = mlimg_worker_start(keep_frozen, &freeze, &err);
 	if (fd < 0)
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", err.text);

@@ -7,7 +7,7 @@
  *
  * A process of its own (worker.h) freezes, keeps the freeze and thaws: when it is told to, when its
  * time is over, and when the daemon closes its end of their socket or is no more, whatever ended
- * it. All of its memory is locked, for a program that lies on unionfs-fuse would need the very file
+ * it. When the process itself is killed the daemon thaws; when both are, mlimg-agent.service. All of its memory is locked, for a program that lies on unionfs-fuse would need the very file
  * system that waits; and so the program is there for the daemon, too, which answers meanwhile.
  */
 #ifndef MLIMG_FREEZE_H

@@ -46,8 +46,15 @@ static void make_text(char *out)
 			*c = '?';
 }
 
-/* @return NULL when there is nothing to run */
-static json_t *run_check(const char *dir, const char *name, int64_t deadline_ms)
+/* @return NULL only without memory: then nobody may be told that all is well */
+static json_t *put_check(const char *name, int status, const char *out)
+{
+	return json_pack("{s:s,s:o,s:s}", "name", name, "status",
+		status < 0 ? json_null() : json_integer(status), "output", out);
+}
+
+/* @return whether there is something to run; then what came of it, or NULL without memory */
+static bool run_check(const char *dir, const char *name, int64_t deadline_ms, json_t **ret)
 {
 	int64_t left_ms = deadline_ms - mlimg_clock_ms();
 	char out[MLIMG_HEALTH_OUTPUT_SIZE] = "";
@@ -57,19 +64,20 @@ static json_t *run_check(const char *dir, const char *name, int64_t deadline_ms)
 	struct stat st;
 	int status, r = -ETIMEDOUT;
 
+	*ret = NULL;
 	if (asprintf(&path, "%s/%s", dir, name) < 0)
-		return NULL;
+		return true;
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-		return NULL;
+		return false;
 	argv[0] = path;
 	if (left_ms > MLIMG_HEALTH_CHECK_MS)
 		left_ms = MLIMG_HEALTH_CHECK_MS;
 	if (left_ms > 0)
 		r = mlimg_child_run(argv, (int)left_ms, out, sizeof(out), &status, &err);
 	make_text(out);
-	return json_pack("{s:s,s:o,s:s}", "name", name, "status",
-		r < 0 ? json_null() : json_integer(status), "output",
-		r < 0 && r != -ETIMEDOUT ? err.text : out);
+	make_text(err.text);
+	*ret = put_check(name, r < 0 ? -1 : status, r < 0 && r != -ETIMEDOUT ? err.text : out);
+	return true;
 }
 
 /* @return what health.json has; NULL without memory */
@@ -82,13 +90,21 @@ static json_t *run_checks(const char *dir)
 	bool is_healthy = true;
 
 	for (int i = 0; i < n; i++) {
-		json_t *check = i < MLIMG_HEALTH_CHECKS_MAX
-			? run_check(dir, entries[i]->d_name, deadline_ms)
-			: NULL;
-		const json_t *status = json_object_get(check, "status");
+		const char *name = entries[i]->d_name;
+		json_t *check = NULL;
+		const json_t *status;
 
-		is_healthy = is_healthy &&
-			(!check || (json_is_integer(status) && json_integer_value(status) == 0));
+		if (i < MLIMG_HEALTH_CHECKS_MAX) {
+			if (!run_check(dir, name, deadline_ms, &check)) {
+				free(entries[i]);
+				continue;
+			}
+		} else if (i == MLIMG_HEALTH_CHECKS_MAX) {
+			check = put_check(name, -1, "not run, nor what follows: too many");
+		}
+		status = json_object_get(check, "status");
+		is_healthy =
+			is_healthy && json_is_integer(status) && json_integer_value(status) == 0;
 		if (check)
 			json_array_append_new(checks, check);
 		free(entries[i]);

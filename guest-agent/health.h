@@ -24,7 +24,7 @@
 #define MLIMG_HEALTH_DIR "/etc/mlimg/health.d"
 #define MLIMG_HEALTH_CHECK_MS 10000   /**< for each executable */
 #define MLIMG_HEALTH_ALL_MS 30000     /**< for all of them */
-#define MLIMG_HEALTH_CHECKS_MAX 100   /**< executables; those behind are not run */
+#define MLIMG_HEALTH_CHECKS_MAX 100   /**< entries; of those behind the first is told as failed */
 #define MLIMG_HEALTH_OUTPUT_SIZE 1024 /**< bytes of what each prints that are kept, NUL included */
 #define MLIMG_HEALTH_JSON_MAX \
 	0x100000 /**< bytes of health.json; escaped 6 for 1, 700,000 at most */

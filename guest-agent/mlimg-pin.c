@@ -88,9 +88,16 @@ static int pin_one(struct mlimg_cmd *cmd, struct mlimg_pins *pins, const char *t
 static int pin(struct mlimg_cmd *cmd, bool is_pinned, struct mlimg_err *err)
 {
 	mlimg_cleanup(pins_done) struct mlimg_pins pins = {.text = NULL};
-	int r = cmd->view->boot ? mlimg_pins_read(cmd->view, &pins, err)
-				: mlimg_err_set(err, 0, "this system was not booted by mlimg");
+	mlimg_autoclose int lock = -1;
+	int r = cmd->view->boot ? 0 : mlimg_err_set(err, 0, "this system was not booted by mlimg");
 
+	/* Who may not look into /run/mlimg cannot pin either, but list. */
+	if (r == 0 && cmd->n_operands > 0 && cmd->view->root_fd >= 0) {
+		lock = mlimg_queue_lock(cmd->view->root_fd, err);
+		r = lock < 0 ? lock : 0;
+	}
+	if (r == 0)
+		r = mlimg_pins_read(cmd->view, &pins, err);
 	if (r == 0 && cmd->n_operands == 0)
 		r = put_all(cmd, &pins, err);
 	for (int i = 0; i < cmd->n_operands && r == 0; i++)

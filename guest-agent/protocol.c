@@ -182,8 +182,11 @@ static bool is_empty(const char *text, size_t size)
 
 bool mlimg_call_read(struct mlimg_call *call, const char *text, size_t size)
 {
-	*call = (struct mlimg_call){
-		.agent = call->agent, .who = call->who, .client = call->client, .answer_fd = -1};
+	*call = (struct mlimg_call){.agent = call->agent,
+		.who = call->who,
+		.client = call->client,
+		.n_views = call->n_views,
+		.answer_fd = -1};
 	if (text && is_empty(text, size))
 		return false;
 	call->request = parse(text, size, &call->failure);

@@ -53,6 +53,7 @@ struct mlimg_agent {
 	pid_t init_pid;         /**< who is told to shut down: 1; 0: nobody */
 	int freeze_fd;          /**< the process that keeps the freeze (freeze.h); -1: none */
 	unsigned freeze_owner;  /**< number of the client that asked for it */
+	bool *has_frozen;       /**< shared with that process: it has frozen, and not thawed yet */
 };
 
 struct mlimg_command;
@@ -70,6 +71,8 @@ struct mlimg_call {
 	json_t *or_else; /**< set with it: what is returned when nothing comes; owned. NULL: a failure */
 	int *fds;        /**< set by a command: go with the response; owned, and so are these */
 	size_t n_fds;
+	unsigned *
+		n_views; /**< answers with descriptors that the client got so far; NULL: not counted */
 	int signal; /**< set by a command: once the response is sent, init gets this; 0: nothing */
 	const char *program; /**< or this is run */
 };

@@ -17,6 +17,9 @@
 /* The layers and whatever else; less than the 253 that one message takes (unix(7), SCM_RIGHTS). */
 #define DIRS_MAX (MLIMG_BOOT_LAYERS_MAX + 5)
 
+/* What a client does not receive is kept in its socket's buffer, with the mounts. */
+#define VIEWS_MAX 4
+
 /* Directories that are to be sent. */
 struct view {
 	struct mlimg_call *call;
@@ -87,12 +90,19 @@ json_t *mlimg_view_fds_command(struct mlimg_call *call)
 	struct view view = {.call = call, .list = json_array()};
 	int r;
 
+	if (call->n_views && *call->n_views >= VIEWS_MAX) {
+		json_decref(view.list);
+		return mlimg_fail(&call->failure, MLIMG_CLASS_BUSY,
+			"a connection gets at most %d views", VIEWS_MAX);
+	}
 	call->fds = calloc(DIRS_MAX, sizeof(*call->fds));
 	if (!call->fds || !view.list) {
 		json_decref(view.list);
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "out of memory");
 	}
 	r = add_all(&view);
+	if (r >= 0 && call->n_views)
+		++*call->n_views;
 	if (r >= 0)
 		return json_pack("{s:o}", "dirs", view.list);
 	json_decref(view.list);

@@ -158,6 +158,31 @@ is_thawed() {
 	done
 }
 
+@test "freeze: it ends when the process that keeps it is killed, though nobody asks" {
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
+	hears '{"return":1}'
+	is_frozen one
+	kill -KILL "$(pgrep -P "$DAEMON")"
+	writes_on
+	same "what was written" written "$(cat "$DIR/run/mlimg/user/one")"
+	same "state" '{"return":"thawed"}' "$(ask '{"execute":"guest-fsfreeze-status"}')"
+	kill "$stays"
+}
+
+@test "freeze: when all of the unit is killed, systemd thaws" {
+	local line result
+	line=$(sed -n 's/^ExecStopPost=-//p' "$BATS_TEST_DIRNAME/../../guest-agent/mlimg-agent.service")
+	[ -n "$line" ]
+	fsfreeze -f "$DIR/run/mlimg/user"
+	for result in success signal; do
+		works env SERVICE_RESULT=$result sh -c "${line//\/run\/mlimg/"$DIR/run/mlimg"}"
+		if [ $result = success ]; then fails 1 "fsfreeze: $DIR/run/mlimg/user: freeze failed: Device or resource busy" fsfreeze -f "$DIR/run/mlimg/user"; fi
+	done
+	fsfreeze -f "$DIR/run/mlimg/user"
+	fsfreeze -u "$DIR/run/mlimg/user"
+}
+
 @test "freeze: what somebody else has frozen is not taken, and not thawed" {
 	fsfreeze -f "$DIR/run/mlimg/user"
 	same "freeze" '{"error":{"class":"Busy","desc":"the user file system is frozen by somebody else"}}' "$(ask '{"execute":"guest-fsfreeze-freeze"}')"
@@ -171,6 +196,13 @@ is_thawed() {
 	echo '{"execute":"guest-fsfreeze-thaw"}' >&7
 	hears '{"return":0}'
 	kill "$stays"
+}
+
+@test "view: a connection gets four" {
+	local asked=()
+	for _ in 1 2 3 4 5 6; do asked+=('{"execute":"mlimg-view"}'); done
+	same "answers" "return return return return error error" \
+		"$(printf '%s\n' "${asked[@]}" | socat -t 60 - "UNIX-CONNECT:$DIR/run/mlimg-agent.sock" | jq -r 'keys[0]' | xargs)"
 }
 
 @test "view: directories that cannot be left or written, for users and root" {

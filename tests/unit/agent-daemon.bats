@@ -88,7 +88,12 @@ told() {
 	done
 	grep VmHWM "/proc/$DAEMON/status"
 	[ "$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$DAEMON/status")" -le 4096 ]
-	before=$(grep ctxt_switches "/proc/$DAEMON/status")
+	# Until it sleeps: the same twice, a second between.
+	for _ in $(seq 60); do
+		before=$(grep ctxt_switches "/proc/$DAEMON/status")
+		sleep 1
+		[ "$before" != "$(grep ctxt_switches "/proc/$DAEMON/status")" ] || break
+	done
 	sleep 3
 	same "wakings of the idle daemon" "$before" "$(grep ctxt_switches "/proc/$DAEMON/status")"
 	: >"$DIR/end"
@@ -199,6 +204,10 @@ told() {
 		"$(jq -c '.return | del(.checks[3])' <<<"$output")"
 	same "the long one" "40-long 0 1023" "$(jq -r '.return.checks[3] | "\(.name) \(.status) \(.output | length)"' <<<"$output")"
 	rm "$DIR"/health/[234]*
+	touch "$DIR/health/x"{101..199}
+	same "too many" '{"name":"x199","status":null,"output":"not run, nor what follows: too many"} false' \
+		"$(host '{"execute":"mlimg-health"}' | jq -c '.return.checks[-1], .return.is_healthy' | xargs -d '\n')"
+	rm "$DIR"/health/x*
 	same "healthy" true "$(host '{"execute":"mlimg-health"}' | jq .return.is_healthy)"
 }
 

@@ -229,6 +229,13 @@ Try 'mlimg --help' for more information." "${MLIMG[@]}" du --depth x
 	[ ! -e "$file" ]
 }
 
+@test "mlimg pin: one after the other" {
+	mlimg_boot
+	fails 124 "" flock "$RUN" timeout 1 "${MLIMG[@]}" pin /etc/conf
+	works "${MLIMG[@]}" pin
+	same "pins" "" "$output"
+}
+
 @test "mlimg pin: what cannot be pinned" {
 	local i
 	mlimg_boot
