@@ -305,7 +305,7 @@ static int put_all(struct diff *d, const char *path, struct mlimg_err *err)
 		i++) {
 		const struct mlimg_entry *e = &upper->entries[i];
 
-		if (strcmp(e->path, path) != 0 && !mlimg_path_is_below(e->path, path))
+		if (!mlimg_path_is_within(e->path, path))
 			break;
 		r = put_entry(d, e, err);
 		if (r == 0 && ferror(stdout))

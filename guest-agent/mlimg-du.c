@@ -56,7 +56,7 @@ static void put_row(struct du *d, const struct level *l)
 	char path[MLIMG_PATH_MAX + 1];
 
 	snprintf(path, sizeof(path), "%.*s", (int)l->path_size, d->path);
-	if ((strcmp(path, d->top) != 0 && !mlimg_path_is_below(path, d->top)) ||
+	if (!mlimg_path_is_within(path, d->top) ||
 		mlimg_path_depth(path) - mlimg_path_depth(d->top) > d->depth)
 		return;
 	if (d->rows) {

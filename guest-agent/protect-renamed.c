@@ -242,7 +242,7 @@ static int set_aside_all(struct mlimg_cover *c, int upper, struct renamed *all)
 		for (size_t k = first_from(all, one->path); r && k < all->n; k++) {
 			const char *from = all->at[all->by_from[k]].from;
 
-			if (strcmp(from, one->path) != 0 && !mlimg_path_is_below(from, one->path))
+			if (!mlimg_path_is_within(from, one->path))
 				break;
 			wait_for(all, all->by_from[k]);
 		}

@@ -190,11 +190,6 @@ static int find_renamed(struct planning *p)
 	return 0;
 }
 
-static bool is_at_or_below(const char *path, const char *dir)
-{
-	return strcmp(path, dir) == 0 || mlimg_path_is_below(path, dir);
-}
-
 static bool is_reset(const struct mlimg_queue_op *op)
 {
 	return op->verb == MLIMG_QUEUE_RESET || op->verb == MLIMG_QUEUE_RESET_ALL;
@@ -206,7 +201,7 @@ static bool has_records_below(const struct planning *p, const char *path)
 	const struct mlimg_manifest *upper = p->upper;
 
 	for (size_t i = mlimg_manifest_first_from(upper, path);
-		i < upper->n_entries && is_at_or_below(upper->entries[i].path, path); i++) {
+		i < upper->n_entries && mlimg_path_is_within(upper->entries[i].path, path); i++) {
 		const struct mlimg_entry *e = &upper->entries[i];
 		enum mlimg_path_class class = mlimg_path_class_of(p->classes, e->path);
 
@@ -228,7 +223,7 @@ static bool is_going(const struct planning *p, const char *path)
 {
 	for (size_t i = 0; i < p->queue->n; i++)
 		if (is_reset(&p->queue->ops[i]) && !p->is_refused[i] &&
-			is_at_or_below(path, p->queue->ops[i].path))
+			mlimg_path_is_within(path, p->queue->ops[i].path))
 			return true;
 	return false;
 }
@@ -241,7 +236,8 @@ static bool is_going(const struct planning *p, const char *path)
 static bool is_elsewhere(const struct planning *p, const char *lower)
 {
 	for (size_t i = 0; i < p->n_renamed; i++)
-		if (is_at_or_below(p->renamed[i].lower, lower) && !is_going(p, p->renamed[i].path))
+		if (mlimg_path_is_within(p->renamed[i].lower, lower) &&
+			!is_going(p, p->renamed[i].path))
 			return true;
 	return false;
 }
@@ -255,7 +251,7 @@ static bool shows_twice(const struct planning *p, const struct mlimg_queue_op *o
 	if (find_lower(p->upper, op->path, false, lower) && is_elsewhere(p, lower))
 		return true;
 	for (size_t i = 0; i < p->n_renamed && is_reset(op); i++)
-		if (is_at_or_below(p->renamed[i].path, op->path) &&
+		if (mlimg_path_is_within(p->renamed[i].path, op->path) &&
 			is_elsewhere(p, p->renamed[i].lower))
 			return true;
 	return false;
@@ -286,7 +282,7 @@ static int return_names(struct planning *p, const char *path, const char **ret_w
 		const struct renamed *renamed = &p->renamed[i];
 		int r;
 
-		if (!is_at_or_below(renamed->path, path))
+		if (!mlimg_path_is_within(renamed->path, path))
 			continue;
 		r = show_again(p, renamed->lower);
 		if (r < 0)

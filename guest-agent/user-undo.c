@@ -85,7 +85,7 @@ static int count(struct mlimg_view_cursor *cursor, const struct mlimg_manifest *
 		enum mlimg_path_class class;
 		int r;
 
-		if (strcmp(e->path, path) != 0 && !mlimg_path_is_below(e->path, path))
+		if (!mlimg_path_is_within(e->path, path))
 			break;
 		r = mlimg_view_beneath(cursor, e->path, &found, err);
 		if (r < 0)

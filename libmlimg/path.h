@@ -51,6 +51,12 @@ static inline bool mlimg_path_is_below(const char *path, const char *dir)
 	return size == 0 ? *path != '\0' : strncmp(path, dir, size) == 0 && path[size] == '/';
 }
 
+/** @return whether @p path is @p dir, or below it */
+static inline bool mlimg_path_is_within(const char *path, const char *dir)
+{
+	return strcmp(path, dir) == 0 || mlimg_path_is_below(path, dir);
+}
+
 /**
  * Join a directory and what is in it.
  *

@@ -316,8 +316,7 @@ static int make_dir(
 	const struct mlimg_entry *next;
 	const char *lower;
 
-	if (has_dir(p, path) ||
-		(before && (strcmp(before, path) == 0 || mlimg_path_is_below(before, path))))
+	if (has_dir(p, path) || (before && mlimg_path_is_within(before, path)))
 		return 0;
 	lower = lower_at(extra, path, buf);
 	next = plan_next_at(p, lower, &mapped);

@@ -14,11 +14,6 @@
 
 #define ROUNDS_MAX 16 /* that users' own uppers need are three, of which the last finds no change */
 
-static bool is_at_or_below(const char *path, const char *dir)
-{
-	return strcmp(path, dir) == 0 || mlimg_path_is_below(path, dir);
-}
-
 /* @return the first one that does not come before @lower */
 static size_t find_from(const struct planning *p, const char *lower)
 {
@@ -30,7 +25,7 @@ bool plan_covers_renamed(const struct planning *p, const char *path, const char 
 	if (!lower)
 		return false;
 	for (size_t i = find_from(p, lower);
-		i < p->n_renamed && is_at_or_below(p->renamed[i].from, lower); i++)
+		i < p->n_renamed && mlimg_path_is_within(p->renamed[i].from, lower); i++)
 		if (!path || !mlimg_path_is_below(p->renamed[i].path, path))
 			return true;
 	return false;
