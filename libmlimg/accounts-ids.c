@@ -367,22 +367,6 @@ int mlimg_accounts_decide(struct mlimg_accounts_job *job)
 	if (r == 0)
 		r = decide(&groups);
 	if (r == 0)
-		r = mlimg_account_names_list_moves(
-			job, &job->users, MLIMG_SIDE_MINE, &job->upper.uids, &job->upper.n_uids);
-	if (r == 0)
-		r = mlimg_account_names_list_moves(
-			job, &job->users, MLIMG_SIDE_NEXT, &job->lower.uids, &job->lower.n_uids);
-	if (r == 0)
-		r = mlimg_account_names_list_moves(
-			job, &job->groups, MLIMG_SIDE_MINE, &job->upper.gids, &job->upper.n_gids);
-	if (r == 0)
-		r = mlimg_account_names_list_moves(
-			job, &job->groups, MLIMG_SIDE_NEXT, &job->lower.gids, &job->lower.n_gids);
-	if (r == 0)
-		r = mlimg_account_names_list_came(
-			job, &job->users, &job->came.uids, &job->came.n_uids);
-	if (r == 0)
-		r = mlimg_account_names_list_came(
-			job, &job->groups, &job->came.gids, &job->came.n_gids);
+		r = mlimg_accounts_list_moves(job);
 	return r;
 }

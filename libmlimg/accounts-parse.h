@@ -93,7 +93,7 @@ struct mlimg_account_names {
 struct mlimg_accounts_job {
 	struct mlimg_account_list lists[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES];
 	struct mlimg_account_names users, groups;
-	struct mlimg_owner_moves upper, lower, came;
+	struct mlimg_owner_moves upper, lower, base, came;
 	const struct mlimg_accounts_used *used;
 	struct mlimg_notes *notes;
 	struct mlimg_arena *arena;
@@ -123,24 +123,8 @@ int mlimg_accounts_decide(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 bool mlimg_account_names_want(
 	const struct mlimg_account_names *names, const struct mlimg_account_name *but, uint32_t id);
 
-/**
- * List the ids of a side's files that become others.
- *
- * @param job        for errors
- * @param names      decided
- * @param side       MLIMG_SIDE_MINE: the user's files; MLIMG_SIDE_NEXT: those of next's layers
- * @param ret_moves  free() it
- * @param ret_n      their number
- * @return           0, -ENOMEM
- */
-int mlimg_account_names_list_moves(const struct mlimg_accounts_job *job,
-	const struct mlimg_account_names *names, enum mlimg_merge_side side,
-	const struct mlimg_moved_id **ret_moves, size_t *ret_n) MLIMG_MUST_CHECK;
-
-/** List the ids that are somebody's who did not have them in mine (accounts.h). As above. */
-int mlimg_account_names_list_came(const struct mlimg_accounts_job *job,
-	const struct mlimg_account_names *names, const struct mlimg_moved_id **ret_moves,
-	size_t *ret_n) MLIMG_MUST_CHECK;
+/** List the moves (accounts.h), when all is decided. @return 0, -ENOMEM */
+int mlimg_accounts_list_moves(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 
 /** Add a note, whose name is that of an account's key. */
 #define mlimg_accounts_note(job, kind, file, key, ...)                                        \

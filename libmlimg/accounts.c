@@ -211,6 +211,7 @@ int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_a
 	mlimg_arena_free(job.arena);
 	merged.upper = job.upper;
 	merged.lower = job.lower;
+	merged.base = job.base;
 	merged.came = job.came;
 	if (r < 0) {
 		mlimg_accounts_merged_done(&merged);
@@ -226,6 +227,7 @@ void mlimg_accounts_merged_done(struct mlimg_accounts_merged *merged)
 		free(merged->files[f].text);
 	mlimg_accounts_moves_done(&merged->upper);
 	mlimg_accounts_moves_done(&merged->lower);
+	mlimg_accounts_moves_done(&merged->base);
 	mlimg_accounts_moves_done(&merged->came);
 	*merged = (struct mlimg_accounts_merged){.files = {{NULL, 0, 0}}};
 }

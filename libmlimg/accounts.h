@@ -44,10 +44,11 @@
  *     that id in next gives way by rule 3.
  *
  * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be;
- * and `lower`, from ids in next's layers to what they are here, for the accounts that had to give
- * way (rule 3), those of rule 2 that keep mine, and those of rule 6: files of next with these
- * owners do not fit as they are. Both apply at once, to all files: {100 -> 101, 101 -> 100} is a
- * swap.
+ * and `lower`, from ids in next's layers to what they are here, for the accounts that have to give
+ * way (rule 3) or had to before, those that both sides moved or made and that keep mine (rules 1
+ * and 2), and those of rule 6: files of next with these owners do not fit as they are. Each applies at once, to all files: {100 -> 101, 101 -> 100} is a
+ * swap. A third one, `base`, goes from ids in base's layers to what is of whoever they belonged to:
+ * `upper`, and the accounts that had given way when base came.
  *
  * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
  * of them.
@@ -112,6 +113,7 @@ struct mlimg_accounts_merged {
 	struct mlimg_merged_text files[MLIMG_N_ACCOUNTS_FILES];
 	struct mlimg_owner_moves upper; /**< for files of the user's layer */
 	struct mlimg_owner_moves lower; /**< for files of next's layers */
+	struct mlimg_owner_moves base;  /**< for files of base's, to compare them */
 	/**
 	 * Numbers that are somebody's in the merged files who did not have them in mine, each to
 	 * UINT32_MAX: what the user's layer had of them belonged to somebody else, or to nobody

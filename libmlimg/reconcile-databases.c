@@ -154,6 +154,7 @@ static int merge_accounts(struct planning *p, struct databases *d)
 	if (r < 0)
 		return give_up(p, "etc/passwd", "accounts", &err);
 	d->in.moved = &d->accounts.upper;
+	d->in.moved_in_base = &d->accounts.base;
 	d->in.moved_in_next = &d->accounts.lower;
 	d->in.came = &d->accounts.came;
 	return 0;

@@ -35,7 +35,10 @@ const struct mlimg_entry *plan_next_at(
 const struct mlimg_entry *plan_base_at(
 	struct planning *p, const char *path, struct mlimg_entry *buf)
 {
-	return mapped(p, p->in->moved, mlimg_manifest_find(p->in->base, path), buf);
+	const struct mlimg_owner_moves *moves =
+		p->in->moved_in_base ? p->in->moved_in_base : p->in->moved;
+
+	return mapped(p, moves, mlimg_manifest_find(p->in->base, path), buf);
 }
 
 bool plan_next_may_show(const struct planning *p, const struct mine *m)

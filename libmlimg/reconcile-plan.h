@@ -76,10 +76,10 @@
  * Entries with trusted.overlay.metacopy, and those that cannot be read, stay as they are, as do all
  * directories above them.
  *
- * Numbers that have moved: base and mine are mapped with @p moved before they are compared, next
- * with @p moved_in_next; what stays gets the numbers that its owner has in the new stack, verdict
- * keep included. A thing of the new stack whose owner gives way is copied up (t), and the copy
- * stays as long as that is so, verdict keep.
+ * Numbers that have moved: mine is mapped with @p moved before it is compared, base with @p
+ * moved_in_base, next with @p moved_in_next; what stays gets the numbers that its owner has in the
+ * new stack, verdict keep included. A thing of the new stack whose owner gives way is copied up
+ * (t), and the copy stays as long as that is so, verdict keep.
  */
 #ifndef MLIMG_RECONCILE_PLAN_H
 #define MLIMG_RECONCILE_PLAN_H
@@ -167,6 +167,8 @@ struct mlimg_reconcile_input {
 	void *hook_ctx; /**< handed to @p hook */
 	const struct mlimg_owner_moves *
 		moved; /**< numbers of the old stack's users and groups that are others in the new one */
+	/** those of the old stack's files; NULL: @p moved */
+	const struct mlimg_owner_moves *moved_in_base;
 	const struct mlimg_owner_moves *
 		moved_in_next; /**< the new stack's numbers that the user's accounts have already */
 	/**

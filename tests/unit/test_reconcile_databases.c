@@ -215,6 +215,20 @@ TEST(accounts_of_the_three_sides)
 	mlimg_notes_done(&notes);
 }
 
+/* What had to give way before is no change of the system's, and a chown(1) of the user's is his. */
+TEST(accounts_that_gave_way_before)
+{
+	const struct mlimg_reconcile_input in = {.merges_databases = true};
+	static const char mine[] = "etc/passwd=T:r:x:0:0:::/n:x:999:0:::/me:x:105:0::: usr/n=A";
+
+	check_with(in, "etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/n=A,u105",
+		"etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/n=A,u105", mine, "", "");
+	/* The system's number moves, to one that is free. */
+	check_with(in, "etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/n=A,u105",
+		"etc/passwd=T:r:x:0:0:::/n:x:106:0::: usr/n=A,u106 usr/o=A,u106", mine,
+		"t usr/o=A,u999", "");
+}
+
 #define R "r:x:0:0:::"
 
 /* What the user sees where the upper has no such file, or hides that of the stack. */

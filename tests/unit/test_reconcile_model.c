@@ -124,6 +124,7 @@ static void check_twice(struct model *m)
 	*again = *m;
 	again->base = m->next;
 	again->upper = m->after;
+	again->more.moved_in_base = m->more.moved_in_next;
 	plan(again);
 	if (again->plan.n_ops) {
 		print_model(m);
