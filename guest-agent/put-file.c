@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,20 +68,11 @@ static int copy_file(int from_fd, const char *from, int to_fd, const char *to)
 static int make(const struct mlimg_entry *e, int from_fd, const char *from, int to_fd,
 	const char *temporary)
 {
-	mode_t types[] = {[MLIMG_CHAR] = S_IFCHR, [MLIMG_BLOCK] = S_IFBLK, [MLIMG_FIFO] = S_IFIFO};
-
 	switch (e->type) {
 	case MLIMG_FILE: return copy_file(from_fd, from, to_fd, temporary);
-	case MLIMG_LINK: return symlinkat(e->link, to_fd, temporary) < 0 ? -errno : 0;
-	case MLIMG_CHAR:
-	case MLIMG_BLOCK:
-	case MLIMG_FIFO:
-		return mknodat(to_fd, temporary, types[e->type] | 0600,
-			       makedev(e->dev_major, e->dev_minor)) < 0
-			? -errno
-			: 0;
 	case MLIMG_DIR: return -EISDIR;
-	default: return -ENOTSUP;
+	case MLIMG_SOCKET: return -ENOTSUP;
+	default: return mlimg_entry_at_make(to_fd, temporary, e);
 	}
 }
 
