@@ -28,16 +28,6 @@ static int by_text(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* @return whether something is at @path of a directory; no links are followed on the way */
-static bool is_there(int top_fd, const char *path)
-{
-	const char *name;
-	mlimg_autoclose int fd = mlimg_open_parent_strict(top_fd, path, O_PATH, &name);
-	struct stat st;
-
-	return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 /* In a later report too, what lies beside is the same thing. @return 1 when it is new, -ENOMEM */
 static int take(struct finding *f, const char *at)
 {
@@ -61,6 +51,7 @@ static int see(const struct mlimg_report_read *e, void *ctx, struct mlimg_err *e
 		.class = e->class,
 		.why = e->why};
 	char at[MLIMG_PATH_MAX + 8];
+	struct stat st;
 	int r;
 
 	c.is_aside = e->done && strcmp(e->done, mlimg_done_name(MLIMG_DONE_ASIDE)) == 0;
@@ -69,7 +60,8 @@ static int see(const struct mlimg_report_read *e, void *ctx, struct mlimg_err *e
 			(e->done && strcmp(e->done, mlimg_done_name(MLIMG_DONE_BESIDE)) == 0)))
 		return 0;
 	snprintf(at, sizeof(at), "%s%s", c.is_aside ? "mlimg/" : "", e->at);
-	c.is_there = is_there(c.is_aside ? f->view->user_fd : f->view->merged_fd, at);
+	c.is_there = mlimg_stat_beneath(
+		c.is_aside ? f->view->user_fd : f->view->merged_fd, at, &st) == 0;
 	c.way = mlimg_resolved_find(&f->resolved, f->generation, e->path);
 	r = take(f, e->at);
 	if (r < 0)

@@ -29,12 +29,9 @@ struct copying {
 /* @return whether the upper has the path: the union's own answer is the same either way */
 static bool is_in_upper(const struct copying *c, const char *path)
 {
-	const char *name;
-	mlimg_autoclose int fd = mlimg_open_parent_strict(c->upper_fd, path, O_PATH, &name);
 	struct stat st;
 
-	return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 &&
-		!mlimg_stat_is_whiteout(&st);
+	return mlimg_stat_beneath(c->upper_fd, path, &st) == 0 && !mlimg_stat_is_whiteout(&st);
 }
 
 static int touch_file(int dir_fd, const char *name, mode_t mode)

@@ -32,14 +32,6 @@ static int fail(const struct resolving *v, int r, const char *what, struct mlimg
 		: mlimg_err_set(err, r, "%s '/%s'", what, v->path);
 }
 
-static bool is_at(int top_fd, const char *path, struct stat *ret)
-{
-	const char *name;
-	mlimg_autoclose int fd = mlimg_open_parent_strict(top_fd, path, O_PATH, &name);
-
-	return fd >= 0 && fstatat(fd, name, ret, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 /* --- what is the user's is set aside before it goes --- */
 
 /*
@@ -94,7 +86,8 @@ static bool is_in_upper(const struct resolving *v)
 {
 	struct stat st;
 
-	return is_at(v->cmd->view->trees[0].fd, v->path, &st) && !mlimg_stat_is_whiteout(&st);
+	return mlimg_stat_beneath(v->cmd->view->trees[0].fd, v->path, &st) == 0 &&
+		!mlimg_stat_is_whiteout(&st);
 }
 
 /* What is at the path goes; if it is in the upper it is the user's. */
@@ -308,7 +301,8 @@ int resolve_do(struct resolving *v, struct mlimg_err *err)
 	struct stat st;
 	int r = 0;
 
-	if (v->kept_fd >= 0 && (is_at(v->kept_fd, v->path, &st) || is_at(v->kept_fd, v->at, &st)))
+	if (v->kept_fd >= 0 && (mlimg_stat_beneath(v->kept_fd, v->path, &st) == 0 ||
+				      mlimg_stat_beneath(v->kept_fd, v->at, &st) == 0))
 		close(mlimg_steal_fd(&v->kept_fd));
 	if (v->is_aside && !v->is_there && v->way != MLIMG_KEEP_THEIRS)
 		return mlimg_err_set(

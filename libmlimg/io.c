@@ -379,3 +379,13 @@ int mlimg_files_are_same(int a, int b)
 			return 1;
 	}
 }
+
+int mlimg_stat_beneath(int rootfd, const char *path, struct stat *ret)
+{
+	const char *name;
+	mlimg_autoclose int fd = mlimg_open_parent_strict(rootfd, path, O_PATH, &name);
+
+	if (fd < 0)
+		return fd;
+	return fstatat(fd, name, ret, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ? -errno : 0;
+}

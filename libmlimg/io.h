@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "libmlimg/err.h"
@@ -121,6 +122,17 @@ int mlimg_open_beneath_strict(int rootfd, const char *path, int flags);
  * @return          a file descriptor, or -errno
  */
 int mlimg_open_parent_strict(int rootfd, const char *path, int flags, const char **ret_name);
+
+/**
+ * Look at what is at @p path beneath a directory; no symbolic link is followed, and one that is there
+ * is what is looked at.
+ *
+ * @param rootfd  the directory
+ * @param path    as manifests have them; "" is @p rootfd's own directory
+ * @param ret     what is there
+ * @return        0, or -errno
+ */
+int mlimg_stat_beneath(int rootfd, const char *path, struct stat *ret);
 
 /**
  * As mlimg_read_file(), of a directory that a stranger may have written: no symbolic link is
