@@ -61,7 +61,7 @@ static int see(const struct mlimg_report_read *e, void *ctx, struct mlimg_err *e
 		return 0;
 	snprintf(at, sizeof(at), "%s%s", c.is_aside ? "mlimg/" : "", e->at);
 	c.is_there = mlimg_stat_beneath(
-		c.is_aside ? f->view->user_fd : f->view->merged_fd, at, &st) == 0;
+			     c.is_aside ? f->view->user_fd : f->view->merged_fd, at, &st) == 0;
 	c.way = mlimg_resolved_find(&f->resolved, f->generation, e->path);
 	r = take(f, e->at);
 	if (r < 0)

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,9 +22,9 @@
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct mlimg_dir_out {
-	char *path, *name; /* where it is to be; its last component, within */
-	char tmp_name[32]; /* "" when it has got its name */
-	int beside_fd;     /* the directory that it is in */
+	char *path, *name;                   /* where it is to be; its last component, within */
+	char tmp_name[MLIMG_TEMPORARY_SIZE]; /* "" when it has got its name */
+	int beside_fd;                       /* the directory that it is in */
 	int root_fd, marks_fd;
 	int dir_fd; /* the directory of the last entry; -1 none */
 	char dir[MLIMG_PATH_MAX + 1];
@@ -63,18 +62,18 @@ static int check_signals(struct mlimg_err *err)
 
 static int make_root(struct mlimg_dir_out *out, struct mlimg_err *err)
 {
+	char name[MLIMG_TEMPORARY_SIZE];
 	struct stat st;
+	int r;
 
 	if (fstatat(out->beside_fd, out->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return mlimg_err_set(err, EEXIST, "make the directory '%s'", out->path);
-	for (unsigned i = (unsigned)getpid();; i++) {
-		snprintf(out->tmp_name, sizeof(out->tmp_name), ".mlimg.%x", i);
-		if (mkdirat(out->beside_fd, out->tmp_name, 0700) == 0)
-			break;
-		out->tmp_name[0] = '\0';
-		if (errno != EEXIST)
-			return mlimg_err_set(err, errno, "make the directory '%s'", out->path);
-	}
+	r = mlimg_temporary_name(name);
+	if (r == 0 && mkdirat(out->beside_fd, name, 0700) < 0)
+		r = -errno;
+	if (r < 0)
+		return mlimg_err_set(err, r, "make the directory '%s'", out->path);
+	memcpy(out->tmp_name, name, sizeof(name));
 	out->root_fd = openat(out->beside_fd, out->tmp_name, OPEN_DIR);
 	if (out->root_fd < 0 || mkdirat(out->root_fd, MLIMG_UNIONFS_DIR, 0700) < 0)
 		return mlimg_err_set(err, errno, "make the directory '%s'", out->path);
@@ -127,8 +126,7 @@ int mlimg_dir_out_fd(const struct mlimg_dir_out *out)
 /* Make dir_fd the directory that @path is in; those of one directory come together. */
 static int go_to(struct mlimg_dir_out *out, const char *path)
 {
-	const char *name = mlimg_path_name(path);
-	size_t size = name > path ? (size_t)(name - path - 1) : 0;
+	size_t size = mlimg_path_dir_size(path);
 
 	if (out->dir_fd >= 0 && strlen(out->dir) == size && memcmp(out->dir, path, size) == 0)
 		return 0;
@@ -211,11 +209,6 @@ int mlimg_dir_out_entry(struct mlimg_dir_out *out, const struct mlimg_entry *ent
 
 /* --- contents --- */
 
-static bool is_zeros(const char *data, size_t size)
-{
-	return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
-}
-
 int mlimg_dir_out_hole(struct mlimg_dir_out *out, uint64_t size, struct mlimg_err *err)
 {
 	int r = check_signals(err);
@@ -236,7 +229,7 @@ static size_t run_of(const char *data, size_t size, uint64_t at, bool *ret_is_ho
 		bool is_hole;
 
 		left = left < size - n ? left : size - n;
-		is_hole = is_zeros(data + n, left);
+		is_hole = mlimg_is_zero(data + n, left);
 		if (n == 0)
 			*ret_is_hole = is_hole;
 		if (is_hole != *ret_is_hole)

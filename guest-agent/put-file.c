@@ -19,11 +19,6 @@
 
 /* --- contents --- */
 
-static bool is_zero(const char *data, size_t size)
-{
-	return size > 0 && data[0] == '\0' && memcmp(data, data + 1, size - 1) == 0;
-}
-
 static int copy_contents(int from, int to)
 {
 	mlimg_autofree char *block = malloc(BLOCK);
@@ -42,7 +37,7 @@ static int copy_contents(int from, int to)
 		if (n == 0)
 			return ftruncate(to, size) < 0 ? -errno : 0;
 		size += n;
-		if (is_zero(block, (size_t)n))
+		if (mlimg_is_zero(block, (size_t)n))
 			r = lseek(to, size, SEEK_SET) < 0 ? -errno : 0;
 		else
 			r = mlimg_write_all(to, block, (size_t)n);

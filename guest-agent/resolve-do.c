@@ -301,8 +301,9 @@ int resolve_do(struct resolving *v, struct mlimg_err *err)
 	struct stat st;
 	int r = 0;
 
-	if (v->kept_fd >= 0 && (mlimg_stat_beneath(v->kept_fd, v->path, &st) == 0 ||
-				      mlimg_stat_beneath(v->kept_fd, v->at, &st) == 0))
+	if (v->kept_fd >= 0 &&
+		(mlimg_stat_beneath(v->kept_fd, v->path, &st) == 0 ||
+			mlimg_stat_beneath(v->kept_fd, v->at, &st) == 0))
 		close(mlimg_steal_fd(&v->kept_fd));
 	if (v->is_aside && !v->is_there && v->way != MLIMG_KEEP_THEIRS)
 		return mlimg_err_set(

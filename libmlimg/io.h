@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -124,8 +125,8 @@ int mlimg_open_beneath_strict(int rootfd, const char *path, int flags);
 int mlimg_open_parent_strict(int rootfd, const char *path, int flags, const char **ret_name);
 
 /**
- * Look at what is at @p path beneath a directory; no symbolic link is followed, and one that is there
- * is what is looked at.
+ * Look at what is at @p path beneath a directory. No symbolic link is followed; one that is there
+ * is what is told of.
  *
  * @param rootfd  the directory
  * @param path    as manifests have them; "" is @p rootfd's own directory
@@ -151,6 +152,14 @@ int mlimg_read_beneath_head(int rootfd, const char *path, size_t max, char **ret
 
 /** Compare what is left of two open files. @return 1 when it is the same, 0, -errno */
 int mlimg_files_are_same(int a, int b) MLIMG_MUST_CHECK;
+
+/** @return whether all bytes are 0; so are none */
+static inline bool mlimg_is_zero(const void *data, size_t size)
+{
+	const char *bytes = data;
+
+	return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
 
 /** @return whether a + b fits, and the sum */
 static inline bool mlimg_add_fits(uint64_t a, uint64_t b, uint64_t *ret_sum)

@@ -96,11 +96,6 @@ static int digest_top(const struct mlimg_verity_part *part,
 	return 0;
 }
 
-static bool is_zero(const uint8_t *data, size_t size)
-{
-	return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
-}
-
 /* Behind the head, and to the end of its last block. */
 static int read_signature(const struct mlimg_verity_part *part, uint64_t offset_bytes,
 	uint32_t size, struct mlimg_verity *verity, struct mlimg_err *err)
@@ -116,7 +111,7 @@ static int read_signature(const struct mlimg_verity_part *part, uint64_t offset_
 		return mlimg_err_refuse(err, "%s: it ends before its signature does", part->name);
 	if (r < 0)
 		return r;
-	if (!is_zero(signature + size, room - size))
+	if (!mlimg_is_zero(signature + size, room - size))
 		return mlimg_err_refuse(
 			err, "%s: bytes behind its signature where zeros are wanted", part->name);
 	verity->signature = mlimg_steal(&signature);

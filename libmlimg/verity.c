@@ -71,14 +71,6 @@ bool mlimg_verity_is_super(const uint8_t block[MLIMG_VERITY_BLOCK])
 	return memcmp(block + V_MAGIC, magic, sizeof(magic)) == 0;
 }
 
-static bool is_zero(const uint8_t *from, const uint8_t *to)
-{
-	while (from < to)
-		if (*from++)
-			return false;
-	return true;
-}
-
 static const char *find_flaw(
 	const uint8_t *block, const uint8_t uuid[MLIMG_UUID_SIZE], uint64_t n_blocks)
 {
@@ -99,8 +91,9 @@ static const char *find_flaw(
 		return "another number of blocks than the file system's";
 	if (mlimg_get_le16(block + V_SALT_SIZE) != MLIMG_SHA256_SIZE)
 		return "a salt that is not 32 bytes long";
-	if (!is_zero(block + V_SALT_SIZE + 2, block + V_SALT) ||
-		!is_zero(block + V_SALT + MLIMG_SHA256_SIZE, block + MLIMG_VERITY_BLOCK))
+	if (!mlimg_is_zero(block + V_SALT_SIZE + 2, V_SALT - V_SALT_SIZE - 2) ||
+		!mlimg_is_zero(block + V_SALT + MLIMG_SHA256_SIZE,
+			MLIMG_VERITY_BLOCK - V_SALT - MLIMG_SHA256_SIZE))
 		return "bytes where zeros are wanted";
 	return NULL;
 }
