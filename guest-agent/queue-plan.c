@@ -203,10 +203,9 @@ static bool has_records_below(const struct planning *p, const char *path)
 	for (size_t i = mlimg_manifest_first_from(upper, path);
 		i < upper->n_entries && mlimg_path_is_within(upper->entries[i].path, path); i++) {
 		const struct mlimg_entry *e = &upper->entries[i];
-		enum mlimg_path_class class = mlimg_path_class_of(p->classes, e->path);
 
 		if (e->type != MLIMG_DIR && strcmp(e->path, path) != 0 &&
-			(class == MLIMG_CLASS_ACCOUNTS || class == MLIMG_CLASS_PACKAGES))
+			mlimg_path_class_has_records(mlimg_path_class_of(p->classes, e->path)))
 			return true;
 	}
 	return false;

@@ -82,7 +82,6 @@ static int count(struct mlimg_view_cursor *cursor, const struct mlimg_manifest *
 		return mlimg_err_set(err, ENOMEM, "look for '/%s'", path);
 	for (size_t i = mlimg_manifest_first_from(upper, path); i < upper->n_entries; i++) {
 		const struct mlimg_entry *e = &upper->entries[i];
-		enum mlimg_path_class class;
 		int r;
 
 		if (!mlimg_path_is_within(e->path, path))
@@ -94,9 +93,8 @@ static int count(struct mlimg_view_cursor *cursor, const struct mlimg_manifest *
 		ret->n_own += !found.tree && !mlimg_entry_is_whiteout(e);
 		if (!e->hardlink || e->hardlink > upper->n_entries || !is_counted[e->hardlink]++)
 			ret->size_bytes += e->size_bytes;
-		class = mlimg_path_class_of(classes, e->path);
 		if (!ret->database && e->type != MLIMG_DIR &&
-			(class == MLIMG_CLASS_ACCOUNTS || class == MLIMG_CLASS_PACKAGES))
+			mlimg_path_class_has_records(mlimg_path_class_of(classes, e->path)))
 			ret->database = e;
 	}
 	return 0;

@@ -75,6 +75,12 @@ struct mlimg_path_classes;
  */
 const char *mlimg_path_class_name(enum mlimg_path_class class);
 
+/** @return whether what is of it is a database, merged by record */
+static inline bool mlimg_path_class_has_records(enum mlimg_path_class class)
+{
+	return class == MLIMG_CLASS_ACCOUNTS || class == MLIMG_CLASS_PACKAGES;
+}
+
 /** @return the defaults, in the form of a file */
 const char *mlimg_path_class_defaults(void);
 
