@@ -6,34 +6,7 @@
 #include <sys/stat.h>
 
 #include "libmlimg/cleanup.h"
-#include "tests/lib/test.h"
-
-static int open_tmpdir(void)
-{
-	int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY);
-
-	ASSERT(fd >= 0);
-	return fd;
-}
-
-static void put(int dir, const char *name, const char *text)
-{
-	mlimg_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	ASSERT(fd >= 0);
-	ASSERT_EQ(mlimg_write_all(fd, text, strlen(text)), 0);
-}
-
-static int names_in(int dir)
-{
-	mlimg_autoclosedir DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY));
-	int n = -2; /* "." and ".." */
-
-	ASSERT(d);
-	while (readdir(d))
-		n++;
-	return n;
-}
+#include "tests/lib/tmpdir.h"
 
 TEST(read_file_is_bounded)
 {
@@ -230,4 +203,36 @@ TEST(read_beneath_follows_nothing)
 	ASSERT(!data);
 	ASSERT_OK(mlimg_read_beneath(dir, "five", 5, &data, &size, &err), err);
 	ASSERT_STR(data, "12345");
+}
+
+TEST(what_is_beneath_is_looked_at)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct stat st;
+	int r;
+
+	ASSERT_EQ(mkdirat(dir, "sub", 0700), 0);
+	put(dir, "sub/file", "12345");
+	ASSERT_EQ(symlinkat("sub", dir, "link"), 0);
+	ASSERT_EQ(mlimg_stat_beneath(dir, "sub/file", &st), 0);
+	ASSERT_EQ(st.st_size, 5);
+	ASSERT_EQ(mlimg_stat_beneath(dir, "link", &st), 0);
+	ASSERT(S_ISLNK(st.st_mode));
+	ASSERT_EQ(mlimg_stat_beneath(dir, "", &st), 0);
+	ASSERT(S_ISDIR(st.st_mode));
+	r = mlimg_stat_beneath(dir, "link/file", &st);
+	ASSERT(r == -ELOOP || r == -ENOTDIR);
+	ASSERT_EQ(mlimg_stat_beneath(dir, "../x", &st), -EXDEV);
+	ASSERT_EQ(mlimg_stat_beneath(dir, "sub/none", &st), -ENOENT);
+}
+
+TEST(zeros)
+{
+	static const char bytes[] = {0, 0, 0, 1};
+
+	ASSERT(mlimg_is_zero(NULL, 0));
+	ASSERT(mlimg_is_zero(bytes, 1));
+	ASSERT(mlimg_is_zero(bytes, 3));
+	ASSERT(!mlimg_is_zero(bytes, 4));
+	ASSERT(!mlimg_is_zero(bytes + 3, 1));
 }

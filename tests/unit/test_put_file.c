@@ -7,23 +7,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
-#include "tests/lib/test.h"
-
-static int open_tmpdir(void)
-{
-	int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY);
-
-	ASSERT(fd >= 0);
-	return fd;
-}
-
-static void put(int dir, const char *name, const char *text)
-{
-	mlimg_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	ASSERT(fd >= 0);
-	ASSERT_EQ(mlimg_write_all(fd, text, strlen(text)), 0);
-}
+#include "tests/lib/tmpdir.h"
 
 static void check(int dir, const char *name, const char *wanted)
 {
@@ -33,17 +17,6 @@ static void check(int dir, const char *name, const char *wanted)
 
 	ASSERT_EQ(mlimg_read_file(dir, name, 100, &text, &size, &err), 0);
 	ASSERT_STR(text, wanted);
-}
-
-static int count(int dir)
-{
-	mlimg_autoclosedir DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY));
-	int n = -2; /* "." and ".." */
-
-	ASSERT(d);
-	while (readdir(d))
-		n++;
-	return n;
 }
 
 TEST(what_came_meanwhile_stays)
@@ -56,7 +29,7 @@ TEST(what_came_meanwhile_stays)
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", NULL), -EEXIST);
 	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", NULL), -EEXIST);
 	check(dir, "there", "written meanwhile");
-	ASSERT_EQ(count(dir), 3);
+	ASSERT_EQ(names_in(dir), 3);
 }
 
 TEST(what_was_changed_meanwhile_stays)
@@ -73,7 +46,7 @@ TEST(what_was_changed_meanwhile_stays)
 	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st), -ESTALE);
 	check(dir, "there", "written meanwhile");
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "gone", &st), -ESTALE);
-	ASSERT_EQ(count(dir), 3);
+	ASSERT_EQ(names_in(dir), 3);
 }
 
 TEST(what_was_seen_is_replaced)
@@ -92,5 +65,5 @@ TEST(what_was_seen_is_replaced)
 	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
 	ASSERT(S_ISDIR(st.st_mode));
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", &st), -EISDIR);
-	ASSERT_EQ(count(dir), 3);
+	ASSERT_EQ(names_in(dir), 3);
 }

@@ -215,23 +215,30 @@ TEST(killed_anywhere_with_marks_of_unionfs)
 	check_stops(true);
 }
 
-/* A process of the guest may be killed, and its user go on. */
-TEST(what_is_queued_while_another_one_is_stopped_is_done_after_it)
+/* Of the queue in "start", in "try": queue.run is there, and nothing more. */
+static void stop_when_begun(const char *dir)
 {
-	const char *dir = in_memory();
-	mlimg_autoclose int user_fd = -1;
-	struct mlimg_queue_run ret;
 	char path[512];
 	int status;
 
-	is_unionfs = true;
-	make_user(dir);
 	snprintf(path, sizeof(path), "%s/try/mlimg/queue.run", dir);
 	for (uint64_t at = 0; access(path, F_OK) < 0; at++) {
 		again(dir, "start", "try");
 		stop_at(at, run_apart, (void *)dir, &status);
 		ASSERT(WIFSIGNALED(status));
 	}
+}
+
+/* A process of the guest may be killed, and its user go on. */
+TEST(what_is_queued_while_another_one_is_stopped_is_done_after_it)
+{
+	const char *dir = in_memory();
+	mlimg_autoclose int user_fd = -1;
+	struct mlimg_queue_run ret;
+
+	is_unionfs = true;
+	make_user(dir);
+	stop_when_begun(dir);
 	user_fd = open_dir(dir, "try");
 	ADD(user_fd, RESET, "etc/kept");
 	ASSERT_OK(run(dir, "try", &ret), err);
@@ -547,19 +554,12 @@ TEST(what_was_begun_and_is_not_allowed_any_more_is_begun_anew)
 {
 	const char *dir = test_tmpdir();
 	struct mlimg_queue_run ret;
-	char path[512];
-	int status;
 
 	if (!can_flag(dir))
 		return;
 	is_unionfs = true;
 	make_user(dir);
-	snprintf(path, sizeof(path), "%s/try/mlimg/queue.run", dir);
-	for (uint64_t at = 0; access(path, F_OK) < 0; at++) {
-		again(dir, "start", "try");
-		stop_at(at, run_apart, (void *)dir, &status);
-		ASSERT(WIFSIGNALED(status));
-	}
+	stop_when_begun(dir);
 	shell("chattr +i %s/try/upper/etc", dir);
 	ASSERT_OK(run(dir, "try", &ret), err);
 	ASSERT(strstr(ret.bad, "Operation not permitted"));

@@ -7,23 +7,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
-#include "tests/lib/test.h"
-
-static int open_tmpdir(void)
-{
-	int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY);
-
-	ASSERT(fd >= 0);
-	return fd;
-}
-
-static void put(int dir, const char *name, const char *text)
-{
-	mlimg_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	ASSERT(fd >= 0);
-	ASSERT_EQ(mlimg_write_all(fd, text, strlen(text)), 0);
-}
+#include "tests/lib/tmpdir.h"
 
 static void set_time(int dir, const char *name, time_t s, long ns)
 {
