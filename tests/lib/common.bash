@@ -9,15 +9,8 @@ bats_require_minimum_version 1.5.0
 set -o pipefail
 
 MLIMG_TOP=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
-MLIMG_BUILD=${MLIMG_BUILD:-$MLIMG_TOP/build}
-export MLIMG_TOP MLIMG_BUILD
-case ":$PATH:" in
-	*":$MLIMG_BUILD/bin:"*) ;;
-	*) PATH=$MLIMG_BUILD/bin:$MLIMG_BUILD/tests/lib:$MLIMG_TOP/tests/lib:$PATH:/usr/sbin:/sbin ;;
-esac
-
-# A sanitizer's finding must not look like the ordinary exit code 1. faketime's library comes before the sanitizer's.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-exitcode=199:verify_asan_link_order=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-exitcode=199:print_stacktrace=1}
+# shellcheck source=tests/lib/env.bash
+. "$MLIMG_TOP/tests/lib/env.bash"
 
 # need root: skips the test where that is not there; tests/run makes it a failure where MLIMG_MUST says so.
 # need userns: mounts in a name space of one's own. need command NAME…
@@ -60,9 +53,4 @@ fails() {
 	run --separate-stderr "$@"
 	# shellcheck disable=SC2154
 	same "stderr of: $*" "$message" "$stderr" && same "exit code of: $*" "$wanted" "$status"
-}
-
-# One case of a C test program. Whatever hangs is ended, so that the rest is still run.
-c_case() {
-	timeout -k 5 "${MLIMG_CASE_TIMEOUT:-300}" "$1" "$2"
 }

@@ -74,6 +74,41 @@ sums() {
 	sums "1 passed, 1 failed" 1
 }
 
+# program CASE…: runs a test program of these cases through tests/run, of which "fails" fails and "dies" crashes; and of which "lost" ends the run of all.
+program() {
+	mkdir -p "$BATS_TEST_TMPDIR/build"
+	cat >"$BATS_TEST_TMPDIR/build/test_program" <<END
+#!/bin/sh
+case \$1 in
+	--list) printf '%s\n' $* ;;
+	fails) echo spoken >&2; exit 1 ;;
+	dies) kill -SEGV \$\$ ;;
+	hangs) sleep 60 ;;
+	lost) kill -KILL "\$(ps -o ppid= \$PPID)" ;;
+	*) echo quiet; [ -d "\$TMPDIR" ] && command -v debian-tree >/dev/null ;;
+esac
+END
+	chmod +x "$BATS_TEST_TMPDIR/build/test_program"
+	MLIMG_BUILD=$BATS_TEST_TMPDIR/build MLIMG_CASE_TIMEOUT=1 run "$MLIMG_TOP/tests/run" "${options[@]}" "$BATS_TEST_TMPDIR/build/test_program"
+}
+
+@test "run: cases of a C test program" {
+	local options=()
+	program one two
+	sums "2 passed, 0 failed" 0
+	[[ $output == "ok     test_program: test_program: one in "*ms$'\n'"ok     test_program: test_program: two in "* && $output != *quiet* ]]
+	program one fails dies hangs two
+	sums "2 passed, 3 failed" 1
+	[[ $output == *"FAILED test_program: test_program: fails in "*ms$'\n       # spoken\n       # exit code 1\n'* ]]
+	[[ $output == *"FAILED test_program: test_program: dies in "*"# exit code 139"*": hangs in "*"# exit code 124"* ]]
+	program one lost two
+	sums "1 passed, 1 failed" 1
+	[[ $output == *"FAILED test_program: it ended with 137 after 1 of 3 tests"* ]]
+	options=(-f 'program: t')
+	program one two three fails
+	sums "2 passed, 0 failed" 0
+}
+
 @test "run: wrong usage" {
 	local try=$'\n'"Try 'tests/run --help' for more information."
 	fails 2 "tests/run: no tier given$try" "$MLIMG_TOP/tests/run"
