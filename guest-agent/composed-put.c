@@ -9,10 +9,10 @@
 
 #include "guest-agent/composed.h"
 #include "guest-agent/entry-at.h"
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/text.h"
 
 #define NEW "composed.new" /* what is being written */

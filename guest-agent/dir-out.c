@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "guest-agent/entry-at.h"
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/unionfs.h"
 #include "libmlimg/whiteout.h"
 

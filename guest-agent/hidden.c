@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/unionfs.h"
 
 #define BRANCH_SIZE 64 /* "hidden/80/.unionfs-fuse/" */

@@ -17,10 +17,10 @@
 #include "guest-agent/prepare-impl.h"
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile.h"
-#include "guest-agent/remove-tree.h"
 #include "guest-agent/room.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/remove-tree.h"
 #include "tools/cli.h"
 
 /* With an index the layers are not mounted themselves: the index has what is read of them. */

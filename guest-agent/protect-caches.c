@@ -9,10 +9,10 @@
 
 #include "guest-agent/protect-impl.h"
 #include "guest-agent/rebuild.h"
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/rebuild.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 

@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 

@@ -8,10 +8,10 @@
 #include "guest-agent/change-stage.h"
 #include "guest-agent/queue-impl.h"
 #include "guest-agent/queue-plan.h"
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/manifest-lex.h"
+#include "libmlimg/remove-tree.h"
 
 static const char meanings[] =
 	"\n"

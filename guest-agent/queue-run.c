@@ -8,10 +8,10 @@
 
 #include "guest-agent/origins.h"
 #include "guest-agent/queue-impl.h"
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/manifest-lex.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/report.h"
 
 #define BAD_TRIES 1000000

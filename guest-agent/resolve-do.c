@@ -7,11 +7,11 @@
 
 #include "guest-agent/change-place.h"
 #include "guest-agent/put-file.h"
-#include "guest-agent/remove-tree.h"
 #include "guest-agent/resolve-impl.h"
 #include "guest-agent/resolve-texts.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
+#include "libmlimg/remove-tree.h"
 #include "libmlimg/whiteout.h"
 
 static bool is_dry(const struct resolving *v)

@@ -11,9 +11,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "guest-agent/remove-tree.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/remove-tree.h"
 
 #define KEPT_BACK "reserved" /* in /run/mlimg: blocks, as the kernel writes them */
 #define KEPT_BACK_MAX 32

@@ -10,7 +10,7 @@
 #ifndef MLIMG_TEST_DISK_USER_H
 #define MLIMG_TEST_DISK_USER_H
 
-#include "guest-agent/remove-tree.h"
+#include "libmlimg/remove-tree.h"
 #include "tests/lib/disk-tree.h"
 #include "tests/lib/model-oracle.h"
 #include "tests/lib/model-random.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "guest-agent/remove-tree.h"
+#include "libmlimg/remove-tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
