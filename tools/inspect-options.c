@@ -4,9 +4,7 @@
 
 #include "tools/cli.h"
 #include "tools/inspect-commands.h"
-
-/* As mlimg-mkfs has it: zeros that take a minute or so to read, and more than sound trees have. */
-#define LIMIT_DEFAULT (UINT64_C(64) << 30)
+#include "tools/layer-verify.h"
 
 int mlimg_inspect_depth(const struct mlimg_inspect *in, uint64_t *ret_depth, struct mlimg_err *err)
 {
@@ -25,7 +23,7 @@ int mlimg_inspect_limit(
 {
 	const char *text = in->options->values[MLIMG_INSPECT_LIMIT];
 
-	*ret_holes_max = LIMIT_DEFAULT;
+	*ret_holes_max = MLIMG_LAYER_HOLES_MAX;
 	if (!text)
 		return 0;
 	if (mlimg_cli_size(text, ret_holes_max, err) < 0)
