@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of the store (store.h), and how an older database becomes a newer one. */
+#include "tools/store-impl.h"
+
+#include <stdio.h>
+
+#define HEX4 "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
+#define HEX16 HEX4 HEX4 HEX4 HEX4
+#define TENANT_ID " GLOB '" HEX16 HEX16 "')"
+#define BUILD_ID " GLOB '" HEX16 HEX16 HEX16 HEX16 "')"
+
+/* A step that has been released is never changed: what is to be different is a step of its own. */
+const char *const mlimg_store_schema[] = {
+	"CREATE TABLE layer ("
+	" number INTEGER PRIMARY KEY,"
+	" build_id TEXT NOT NULL UNIQUE CHECK (build_id" BUILD_ID ","
+	" kind TEXT NOT NULL CHECK (kind IN ('system', 'software', 'patch')),"
+	" name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 64),"
+	" version TEXT NOT NULL CHECK (length(version) BETWEEN 1 AND 64),"
+	" base_id TEXT NOT NULL CHECK ((kind = 'patch') = (base_id <> '')),"
+	" result_id TEXT NOT NULL CHECK ((kind = 'patch') = (result_id <> '')),"
+	" over_ids TEXT NOT NULL CHECK (kind = 'software' OR over_ids = ''),"
+	" size_bytes INTEGER NOT NULL CHECK (size_bytes > 0),"
+	" root_hash TEXT CHECK (root_hash" BUILD_ID ","
+	" added_s INTEGER NOT NULL,"
+	" UNIQUE (kind, name, version, base_id, over_ids)"
+	") STRICT;"
+	"CREATE TABLE tenant ("
+	" id TEXT NOT NULL PRIMARY KEY CHECK (id" TENANT_ID ","
+	" name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 63"
+	"  AND name NOT GLOB '*[^A-Za-z0-9._-]*' AND name GLOB '[A-Za-z0-9]*'),"
+	" user_id TEXT NOT NULL CHECK (user_id" BUILD_ID ","
+	" created_s INTEGER NOT NULL,"
+	" last_number INTEGER NOT NULL DEFAULT 0 CHECK (last_number >= 0),"
+	" current INTEGER,"
+	" pending INTEGER,"
+	" FOREIGN KEY (id, current) REFERENCES generation (tenant_id, number)"
+	"  DEFERRABLE INITIALLY DEFERRED,"
+	" FOREIGN KEY (id, pending) REFERENCES generation (tenant_id, number)"
+	"  DEFERRABLE INITIALLY DEFERRED"
+	") STRICT;"
+	"CREATE TABLE generation ("
+	" tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,"
+	" number INTEGER NOT NULL CHECK (number > 0),"
+	" system_id TEXT NOT NULL CHECK (system_id" BUILD_ID ","
+	" added_s INTEGER NOT NULL,"
+	" PRIMARY KEY (tenant_id, number)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE generation_layer ("
+	" tenant_id TEXT NOT NULL,"
+	" number INTEGER NOT NULL,"
+	" position INTEGER NOT NULL CHECK (position >= 0),"
+	" build_id TEXT NOT NULL REFERENCES layer (build_id) ON DELETE RESTRICT,"
+	" PRIMARY KEY (tenant_id, number, position),"
+	" FOREIGN KEY (tenant_id, number) REFERENCES generation (tenant_id, number)"
+	"  ON DELETE CASCADE"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX generation_layer_of ON generation_layer (build_id);"
+	"CREATE TABLE event ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" time_s INTEGER NOT NULL,"
+	" object TEXT NOT NULL CHECK (object IN ('tenant', 'layer')),"
+	" object_id TEXT NOT NULL,"
+	" kind TEXT NOT NULL CHECK (length(kind) BETWEEN 1 AND 64),"
+	" text TEXT NOT NULL"
+	") STRICT;"
+	"CREATE INDEX event_of ON event (object_id);"
+	"CREATE TABLE operation ("
+	" token TEXT NOT NULL PRIMARY KEY CHECK (token" TENANT_ID ","
+	" kind TEXT NOT NULL CHECK (kind IN"
+	"  ('add-layer', 'remove-layer', 'add-tenant', 'remove-tenant')),"
+	" object_id TEXT NOT NULL CHECK (object_id NOT GLOB '*[^0-9a-f]*'"
+	"  AND length(object_id) IN (32, 64)),"
+	" started_s INTEGER NOT NULL"
+	") STRICT;",
+};
+
+const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);
+
+static int get(struct mlimg_db *db, const char *sql, int64_t *ret_number, struct mlimg_err *err)
+{
+	int ret = mlimg_db_get(db, sql, MLIMG_DB_NO_VALUES, ret_number, err);
+
+	return ret < 0 ? ret : 0;
+}
+
+int mlimg_store_schema_look(struct mlimg_db *db, const char *path, size_t newest,
+	enum mlimg_store_state *ret_state, struct mlimg_err *err)
+{
+	int64_t application = 0, version = 0, n_tables = 0;
+	int ret = get(db, "PRAGMA application_id", &application, err);
+
+	if (ret == 0)
+		ret = get(db, "PRAGMA user_version", &version, err);
+	if (ret == 0)
+		ret = get(db, "SELECT count(*) FROM sqlite_schema", &n_tables, err);
+	if (ret < 0)
+		return ret;
+	if (application == 0 && version == 0 && n_tables == 0) {
+		*ret_state = MLIMG_STORE_BLANK;
+		return 0;
+	}
+	if (application != MLIMG_STORE_APPLICATION || version < 1)
+		return mlimg_err_refuse(err, "'%.300s' is no store's database", path);
+	if ((uint64_t)version > newest)
+		return mlimg_err_refuse(err,
+			"'%.300s' has schema %lld, this program knows %zu: use a newer one", path,
+			(long long)version, newest);
+	*ret_state = (uint64_t)version < newest ? MLIMG_STORE_OLDER : MLIMG_STORE_READY;
+	return 0;
+}
+
+/* Application id and schema are in the file's header, and part of the transaction. */
+static int bring_one(
+	struct mlimg_db *db, const char *const steps[], size_t number, struct mlimg_err *err)
+{
+	char header[96];
+	int ret = mlimg_db_begin(db, err);
+
+	if (ret < 0)
+		return ret;
+	snprintf(header, sizeof(header), "PRAGMA application_id = %d; PRAGMA user_version = %zu;",
+		MLIMG_STORE_APPLICATION, number);
+	ret = mlimg_db_script(db, steps[number - 1], err);
+	if (ret == 0)
+		ret = mlimg_db_script(db, header, err);
+	return mlimg_db_finish(db, ret, err);
+}
+
+int mlimg_store_schema_bring(
+	struct mlimg_db *db, const char *const steps[], size_t n, struct mlimg_err *err)
+{
+	int64_t version = 0;
+	int ret = get(db, "PRAGMA user_version", &version, err);
+
+	/* Kept in the file's header; not allowed within a transaction. */
+	if (ret == 0 && version == 0)
+		ret = mlimg_db_script(db, "PRAGMA journal_mode = WAL", err);
+	for (size_t i = (size_t)version + 1; ret == 0 && i <= n; i++)
+		ret = bring_one(db, steps, i, err);
+	return ret;
+}
