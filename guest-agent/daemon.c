@@ -20,8 +20,6 @@
 /* What the loop waits for beside clients, whose numbers are 0 (the port) to MLIMG_CLIENTS_MAX. */
 enum source { FROM_HOST = 0x1000, FROM_LOCAL, FROM_SIGNALS, FROM_MARKS };
 
-#define FREEZE_LOOK_MS 500 /* while there is a freeze: is the process there that keeps it? */
-
 #define PORT 0
 #define N_CLIENTS (MLIMG_CLIENTS_MAX + 1)
 
@@ -172,8 +170,6 @@ static int get_timeout(const struct daemon *daemon)
 {
 	int64_t now_ms = mlimg_clock_ms(), soonest_ms = 0;
 
-	if (mlimg_freeze_is_on(daemon->agent))
-		soonest_ms = now_ms + FREEZE_LOOK_MS;
 	for (unsigned i = 0; i < N_CLIENTS; i++) {
 		int64_t deadline_ms =
 			daemon->clients[i] ? mlimg_client_deadline(daemon->clients[i]) : 0;
@@ -196,6 +192,7 @@ static void take_event(struct daemon *daemon, const struct epoll_event *event)
 	case FROM_HOST: take_in(daemon, daemon->fds.host); return;
 	case FROM_LOCAL: take_in(daemon, daemon->fds.local); return;
 	case FROM_SIGNALS: daemon->is_to_end = true; return;
+	case MLIMG_DAEMON_FREEZE: mlimg_freeze_is_kept(daemon->agent); return;
 	case FROM_MARKS:
 		look_for_target(daemon);
 		memset(daemon->is_ready, true, sizeof(daemon->is_ready));
@@ -253,7 +250,7 @@ static int begin(struct daemon *daemon, struct mlimg_err *err)
 {
 	int r = 0;
 
-	daemon->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	daemon->epoll_fd = daemon->agent->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (daemon->epoll_fd < 0 || watch(daemon, daemon->fds.host, EPOLLIN, FROM_HOST) < 0 ||
 		watch(daemon, daemon->fds.local, EPOLLIN, FROM_LOCAL) < 0 ||
 		watch(daemon, daemon->fds.signals, EPOLLIN, FROM_SIGNALS) < 0 ||

@@ -15,7 +15,8 @@
 #define MLIMG_CLIENTS_OF_ROOT \
 	4 /**< of these, kept for root and the host: other users cannot take all */
 #define MLIMG_DAEMON_SOCKET "mlimg-agent.sock" /**< its name in run_dir */
-#define MLIMG_DAEMON_JOB 0x10000u /**< added to a client's number in what the loop waits for */
+#define MLIMG_DAEMON_JOB 0x10000u    /**< added to a client's number in what the loop waits for */
+#define MLIMG_DAEMON_FREEZE 0x20000u /**< there: the process that keeps a freeze has ended */
 
 /** Where clients come from. */
 struct mlimg_daemon_options {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -16,12 +17,16 @@
 #include <unistd.h>
 
 #include "guest-agent/clock.h"
+#include "guest-agent/daemon.h"
 #include "guest-agent/worker.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
 /* What the daemon sends to have it thawed: an id as it goes into the response, ',"id":7'. */
 #define ASKED_MAX (MLIMG_ID_MAX + 16)
+
+/* How far the process is that freezes, as it says itself; it ends with STAGE_OVER, unless killed. */
+enum stage { STAGE_BEGINS = 0, STAGE_FROZEN, STAGE_OVER };
 
 /* What the process gets. */
 struct freeze {
@@ -37,21 +42,33 @@ static void thaw_for_it(const struct mlimg_agent *agent)
 	struct mlimg_failure failure;
 	mlimg_autoclose int fd = open_user(agent, &failure);
 
-	*agent->has_frozen = false;
 	if (fd >= 0 && ioctl(fd, FITHAW, 0) == 0)
 		fputs("mlimg-agent: what kept the freeze was killed: thawed\n", stderr);
 }
 
-bool mlimg_freeze_is_on(struct mlimg_agent *agent)
+/* By hand: epoll keeps it where another descriptor of the socket is left. */
+static void forget(struct mlimg_agent *agent)
+{
+	epoll_ctl(agent->epoll_fd, EPOLL_CTL_DEL, agent->freeze_fd, NULL);
+	close(mlimg_steal_fd(&agent->freeze_fd));
+}
+
+bool mlimg_freeze_is_kept(struct mlimg_agent *agent)
 {
 	struct pollfd p = {.fd = agent->freeze_fd};
 
 	if (agent->freeze_fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & POLLHUP) {
-		if (*agent->has_frozen)
+		if (*agent->freeze_stage == STAGE_FROZEN)
 			thaw_for_it(agent);
-		mlimg_freeze_end(agent);
+		forget(agent);
 	}
 	return agent->freeze_fd >= 0;
+}
+
+bool mlimg_freeze_is_on(struct mlimg_agent *agent)
+{
+	return mlimg_freeze_is_kept(agent) && !agent->is_thawing &&
+		*agent->freeze_stage != STAGE_OVER;
 }
 
 bool mlimg_freeze_is_of(struct mlimg_agent *agent, unsigned client)
@@ -64,7 +81,7 @@ void mlimg_freeze_end(struct mlimg_agent *agent)
 	if (agent->freeze_fd >= 0) {
 		/* Other descriptors of the socket may be left. */
 		shutdown(agent->freeze_fd, SHUT_WR);
-		close(mlimg_steal_fd(&agent->freeze_fd));
+		agent->is_thawing = true;
 	}
 }
 
@@ -113,10 +130,10 @@ static int freeze_user(struct mlimg_call *call)
 	/* Where so much may not be locked, a freeze is still better than none. */
 	if (mlockall(MCL_CURRENT) < 0)
 		errno = 0;
-	*call->agent->has_frozen = true;
+	*call->agent->freeze_stage = STAGE_FROZEN;
 	if (ioctl(fd, FIFREEZE, 0) == 0)
 		return mlimg_steal_fd(&fd);
-	*call->agent->has_frozen = false;
+	*call->agent->freeze_stage = STAGE_OVER;
 	if (errno == EBUSY)
 		mlimg_fail(&call->failure, MLIMG_CLASS_BUSY,
 			"the user file system is frozen by somebody else");
@@ -149,7 +166,7 @@ static void keep_frozen(int fd, void *ctx)
 	is_asked = mlimg_write_all(fd, done, size) == 0 &&
 		wait_for_the_end(fd, mlimg_clock_ms() + freeze->timeout_ms, asked);
 	n = ioctl(dir_fd, FITHAW, 0) == 0;
-	*freeze->call->agent->has_frozen = false;
+	*freeze->call->agent->freeze_stage = STAGE_OVER;
 	if (is_asked &&
 		mlimg_write_all(fd, thawed,
 			(size_t)snprintf(
@@ -160,13 +177,25 @@ static void keep_frozen(int fd, void *ctx)
 /* Once: it lasts as long as the daemon. */
 static int share(struct mlimg_agent *agent)
 {
-	bool *shared = mmap(
+	int *shared = mmap(
 		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (shared == MAP_FAILED)
 		return -ENOMEM;
-	agent->has_frozen = shared;
+	agent->freeze_stage = shared;
 	return 0;
+}
+
+/* Of an earlier freeze. @return whether it may still be frozen */
+static bool is_thawing(struct mlimg_agent *agent)
+{
+	if (!mlimg_freeze_is_kept(agent))
+		return false;
+	if (*agent->freeze_stage != STAGE_OVER)
+		return true;
+	/* Its process has nothing left to do but to end. */
+	forget(agent);
+	return false;
 }
 
 json_t *mlimg_freeze_command(struct mlimg_call *call)
@@ -176,25 +205,33 @@ json_t *mlimg_freeze_command(struct mlimg_call *call)
 		.call = call,
 		.timeout_ms = timeout ? (int)json_integer_value(timeout) : MLIMG_FREEZE_MS,
 	};
+	struct epoll_event event = {.events = EPOLLET, .data.u64 = MLIMG_DAEMON_FREEZE};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int fd;
 
 	if (mlimg_freeze_is_on(call->agent))
 		return mlimg_fail(
 			&call->failure, MLIMG_CLASS_BUSY, "the user file system is frozen already");
-	if (!call->agent->has_frozen && share(call->agent) < 0)
+	if (is_thawing(call->agent))
+		return mlimg_fail(
+			&call->failure, MLIMG_CLASS_BUSY, "the user file system is being thawed");
+	if (!call->agent->freeze_stage && share(call->agent) < 0)
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", strerror(ENOMEM));
-	*call->agent->has_frozen = false;
+	*call->agent->freeze_stage = STAGE_BEGINS;
 	fd = mlimg_worker_start(keep_frozen, &freeze, &err);
 	if (fd < 0)
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", err.text);
 	call->agent->freeze_fd = fd;
+	call->agent->is_thawing = false;
 	call->agent->freeze_owner = call->client;
-	call->answer_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* A hang-up always wakes. */
+	if (epoll_ctl(call->agent->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+		call->answer_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (call->answer_fd >= 0)
 		return NULL;
+	mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", strerror(errno));
 	mlimg_freeze_end(call->agent);
-	return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", strerror(EMFILE));
+	return NULL;
 }
 
 /* One character, so that there is something to send, and the id. */

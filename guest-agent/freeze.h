@@ -7,8 +7,12 @@
  *
  * A process of its own (worker.h) freezes, keeps the freeze and thaws: when it is told to, when its
  * time is over, and when the daemon closes its end of their socket or is no more, whatever ended
- * it. When the process itself is killed the daemon thaws; when both are, mlimg-agent.service. All of its memory is locked, for a program that lies on unionfs-fuse would need the very file
- * system that waits; and so the program is there for the daemon, too, which answers meanwhile.
+ * it. When the process itself is killed the daemon thaws, also when it had told it to and it had not
+ * done it yet; when both are, mlimg-agent.service. Killed in the very moment between the thaw and
+ * saying so it may be thawed once more, which does nothing unless somebody else has frozen meanwhile:
+ * better than a freeze that stays. All of its memory is locked, for a program that lies on
+ * unionfs-fuse would need the very file system that waits; and so the program is there for the
+ * daemon, too, which answers meanwhile.
  */
 #ifndef MLIMG_FREEZE_H
 #define MLIMG_FREEZE_H
@@ -27,7 +31,14 @@ json_t *mlimg_freeze_thaw_command(struct mlimg_call *call);
 /** The command `guest-fsfreeze-status`. */
 json_t *mlimg_freeze_status_command(struct mlimg_call *call);
 
-/** @return whether there is a freeze, or one is on its way */
+/**
+ * Thaw, where the process that keeps a freeze was killed.
+ *
+ * @return whether there is such a process, also one that was told to thaw
+ */
+bool mlimg_freeze_is_kept(struct mlimg_agent *agent);
+
+/** @return whether there is a freeze, or one is on its way; none that was told to end */
 bool mlimg_freeze_is_on(struct mlimg_agent *agent);
 
 /** @return whether it is, and this client has asked for it */

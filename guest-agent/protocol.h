@@ -52,8 +52,10 @@ struct mlimg_agent {
 	const char *health_dir; /**< where the executables of mlimg-health are */
 	pid_t init_pid;         /**< who is told to shut down: 1; 0: nobody */
 	int freeze_fd;          /**< the process that keeps the freeze (freeze.h); -1: none */
+	int epoll_fd;           /**< where its end is waited for */
+	bool is_thawing;        /**< it was told to thaw, and has not ended yet */
 	unsigned freeze_owner;  /**< number of the client that asked for it */
-	bool *has_frozen;       /**< shared with that process: it has frozen, and not thawed yet */
+	int *freeze_stage;      /**< shared with that process: how far it is, see freeze.c */
 };
 
 struct mlimg_command;
