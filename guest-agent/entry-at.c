@@ -169,7 +169,8 @@ int mlimg_entry_at_make(int dirfd, const char *name, const struct mlimg_entry *e
 
 int mlimg_entry_at_set_time(int dirfd, const char *name, int64_t s, uint32_t ns)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {s, ns}};
+	/* libfuse 2, which unionfs-fuse uses, does nothing, and says nothing, when only one is set. */
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {s, ns}};
 
 	return utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ? -errno : 0;
 }

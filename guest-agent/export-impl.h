@@ -27,8 +27,9 @@ struct export
 	const char *
 		*firsts; /* of each group of the upper's names, the one that was written; or NULL */
 	char *block;     /* EXPORT_WHOLE_MAX bytes */
-	char own[MLIMG_PATH_MAX + 1]; /* where the output is to be, in the merged root; "" */
-	struct stat own_st;           /* of what it is until it is there */
+	char own[MLIMG_PATH_MAX + 1];   /* where the output is to be, in the merged root; "" */
+	struct stat own_st;             /* of what it is until it is there */
+	char above[MLIMG_PATH_MAX + 1]; /* the last directory that the upper lacks; "" */
 	uint64_t n, n_sockets, n_changed, n_gone, n_told;
 };
 

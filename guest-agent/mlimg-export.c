@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "guest-agent/export-impl.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/path.h"
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
@@ -139,6 +141,46 @@ static int put_first(struct export *x, const struct mlimg_entry *entry, struct m
 	return r;
 }
 
+/* @return 0, 1 when there is none, -errno */
+static int put_shown_dir(struct export *x, const char *path, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_entry_reader_done) struct mlimg_entry_reader reader = {.link = ""};
+	const struct mlimg_view_tree merged = {.fd = x->cmd->view->merged_fd};
+	const char *name;
+	mlimg_autoclose int fd = mlimg_open_parent_strict(merged.fd, path, O_RDONLY, &name);
+	struct mlimg_entry e;
+	int r = fd < 0 ? fd : mlimg_entry_at_read(&reader, fd, name, path, false, &e);
+
+	if (r == -ENOENT || r == -ENOTDIR || (r == 0 && e.type != MLIMG_DIR))
+		return 1;
+	return r < 0 ? mlimg_err_set(err, r, "read '/%s' in the merged root", path)
+		     : put_entry(x, &merged, &e, false, err);
+}
+
+/*
+ * Where unionfs-fuse hides something, its branch may lack the directories above: without them a layer
+ * would have others in their place.
+ *
+ * @return 0; 1 when nothing there can be hidden, -errno
+ */
+static int put_above(struct export *x, const char *path, struct mlimg_err *err)
+{
+	const struct mlimg_manifest *upper = x->cmd->view->trees[0].manifest;
+	char above[MLIMG_PATH_MAX + 1];
+	int r = 0;
+
+	for (const char *slash = path; r == 0 && (slash = strchr(slash, '/')); slash++) {
+		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
+		/* Sorted, those of one directory come together. */
+		if (mlimg_manifest_find(upper, above) || mlimg_path_is_within(x->above, above))
+			continue;
+		r = put_shown_dir(x, above, err);
+		if (r == 0)
+			strcpy(x->above, above);
+	}
+	return r;
+}
+
 /* @return 0; 1: not into this directory; -errno */
 static int take(struct export *x, const struct mlimg_entry *entry, struct mlimg_err *err)
 {
@@ -158,6 +200,11 @@ static int take(struct export *x, const struct mlimg_entry *entry, struct mlimg_
 	if (x->change.kind == MLIMG_USER_RENAMED) {
 		r = put_renamed(x, entry, err);
 		return r < 0 ? r : 1;
+	}
+	if (x->change.kind == MLIMG_USER_DELETED) {
+		r = put_above(x, entry->path, err);
+		if (r)
+			return r < 0 ? r : 0;
 	}
 	is_opaque =
 		entry->type == MLIMG_DIR && mlimg_entry_is_opaque(entry) && x->change.beneath.tree;

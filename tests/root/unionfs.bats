@@ -324,3 +324,39 @@ Try 'mlimg-agent --help' for more information."
 	same "upper" again "$(cat "$run/user/upper/etc/conf")"
 	down
 }
+
+# layer_id SOURCE: of the software layer that is made of it.
+layer_id() {
+	mlimg-mkfs --quiet --force --kind software --name mine "$1" mine.img && mlimg-inspect --json mine.img | jq -r .build_id
+}
+
+@test "mlimg export --dir into a root of unionfs-fuse gives the layer that a tar gives" {
+	need root
+	local wanted name
+	mkdir -p tree/etc/{dir,gone.d,kept.d} tree/usr/bin
+	for name in etc/{conf,gone,mode,dir/theirs,gone.d/x,kept.d/x,kept.d/y} usr/bin/tool; do
+		echo "layer $name" >"tree/$name"
+	done
+	chmod 0750 tree/etc/kept.d
+	layers tree
+	up unionfs
+	echo mine >"$root/etc/conf"
+	chmod 0600 "$root/etc/mode"
+	rm -r "$root"/etc/{gone,gone.d,dir} "$root/etc/kept.d/x" "$root/usr/bin/tool"
+	mkdir -p "$root/etc/dir" "$root/srv/deep"
+	echo mine | tee "$root/etc/dir/mine" "$root/srv/deep/a name" >/dev/null
+	ln -s nowhere "$root/srv/link"
+	truncate -s 3M "$root/srv/holes"
+	mlimg --root "$run" --merged "$root" export out.tar
+	mlimg --root "$run" --merged "$root" export --dir "$root/mine"
+	wanted=$(layer_id out.tar)
+	same "the layer of the directory, in the root" "$wanted" "$(layer_id "$root/mine")"
+	same "what was deleted" "etc/dir_HIDDEN~ etc/gone.d_HIDDEN~ etc/gone_HIDDEN~ etc/kept.d/x_HIDDEN~ usr/bin/tool_HIDDEN~" \
+		"$(cd "$root/mine/.unionfs-fuse" && find . -name '*_HIDDEN~' -printf '%P\n' | sort | xargs)"
+	down
+	same "the layer of the directory, in the upper" "$wanted" "$(layer_id "$run/user/upper/mine")"
+	same "what is in it" "etc/conf etc/dir/mine etc/gone etc/gone.d etc/kept.d/x etc/mode srv/deep/a name srv/holes srv/link usr/bin/tool" \
+		"$(tar -tf out.tar | grep -v '/$' | sort | xargs)"
+	# The branch lacks it.
+	same "a directory in which something was deleted" "drwxr-x---" "$(tar -tvf out.tar etc/kept.d | awk '$NF == "etc/kept.d/" { print $1 }')"
+}
