@@ -127,6 +127,21 @@ int mlimg_cmd_open_own(const struct mlimg_cmd *cmd, struct mlimg_err *err) MLIMG
 int mlimg_cmd_carry_out(struct mlimg_cmd *cmd, int own_fd, const struct mlimg_queue_op *ops,
 	size_t n, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Read what waits for the next boot.
+ *
+ * @param cmd  the command
+ * @param err  what is damaged; nothing for who is not root, whom it is not shown
+ * @return     mlimg_queue_free() it; NULL when it cannot be known
+ */
+struct mlimg_queue *mlimg_cmd_read_queue(const struct mlimg_cmd *cmd, struct mlimg_err *err);
+
+/** mlimg_cmd_read_queue(), and a warning of what is damaged. */
+struct mlimg_queue *mlimg_cmd_queue_if_known(struct mlimg_cmd *cmd);
+
+/** @return what is queued for an entry of the user's: "reset" and so on; NULL: nothing */
+const char *mlimg_cmd_queued(const struct mlimg_queue *queue, const char *path);
+
 /** @return "at the next boot ", or "" where it is done now */
 const char *mlimg_cmd_when(const struct mlimg_cmd *cmd);
 

@@ -20,6 +20,7 @@ struct diff {
 	struct mlimg_view_cursor *cursor;
 	struct mlimg_user_change change; /* of the present entry */
 	bool is_safe_needed;             /* contents of files go to a terminal */
+	struct mlimg_queue *queue;       /* NULL: not known */
 };
 
 /* --- text differences --- */
@@ -193,6 +194,16 @@ static void put_cover(const struct diff *d, bool *is_first)
 	}
 }
 
+static void put_queued(const struct diff *d, const struct mlimg_entry *entry, bool *is_first)
+{
+	const char *verb = d->queue ? mlimg_cmd_queued(d->queue, entry->path) : NULL;
+
+	if (!verb)
+		return;
+	put_separator(is_first);
+	printf("queued: %s", verb);
+}
+
 static int put_line_of(struct diff *d, const struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	bool is_first = true;
@@ -204,6 +215,7 @@ static int put_line_of(struct diff *d, const struct mlimg_entry *entry, struct m
 	mlimg_cmd_put_path(entry->path);
 	put_details(d, entry, &is_first);
 	put_cover(d, &is_first);
+	put_queued(d, entry, &is_first);
 	puts(is_first ? "" : ")");
 	if (mlimg_cmd_has(d->cmd, MLIMG_CMD_TEXT) && d->change.kind == MLIMG_USER_CHANGED &&
 		entry->type == MLIMG_FILE)
@@ -243,7 +255,10 @@ static int put_json(struct diff *d, const struct mlimg_entry *entry, struct mlim
 		"change", mlimg_user_change_name(c->kind), "type",
 		c->kind == MLIMG_USER_DELETED ? "whiteout" : mlimg_type_name(entry->type),
 		"changes", pack_changes(c->changes), "covers", mlimg_cmd_json_tree(owner));
+	const char *verb = d->queue ? mlimg_cmd_queued(d->queue, entry->path) : NULL;
 
+	if (verb)
+		json_object_set_new(json, "queued", json_string(verb));
 	if (c->kind == MLIMG_USER_RENAMED)
 		json_object_set_new(json, "from", mlimg_cmd_json_path(c->from));
 	if (entry->type == MLIMG_FILE)
@@ -329,7 +344,9 @@ int mlimg_cmd_diff(struct mlimg_cmd *cmd, struct mlimg_err *err)
 			.is_safe_needed = isatty(STDOUT_FILENO) == 1};
 	if (!d || !d->cursor)
 		return mlimg_err_set(err, ENOMEM, "compare");
+	d->queue = mlimg_cmd_queue_if_known(cmd);
 	r = put_all(d, path, err);
+	mlimg_queue_free(d->queue);
 	mlimg_view_cursor_free(d->cursor);
 	mlimg_cmd_warn_skipped(cmd);
 	return r;

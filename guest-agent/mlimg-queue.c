@@ -9,10 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest-agent/conflicts.h"
 #include "guest-agent/mlimg-cmd.h"
 #include "guest-agent/queue-run.h"
+#include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/path.h"
 #include "tools/cli.h"
+
+MLIMG_DEFINE_CLEANUP(struct mlimg_queue, mlimg_queue_free)
 
 int mlimg_cmd_open_own(const struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
@@ -49,6 +54,45 @@ int mlimg_cmd_carry_out(struct mlimg_cmd *cmd, int own_fd, const struct mlimg_qu
 const char *mlimg_cmd_when(const struct mlimg_cmd *cmd)
 {
 	return cmd->view->is_unionfs ? "" : "at the next boot ";
+}
+
+struct mlimg_queue *mlimg_cmd_read_queue(const struct mlimg_cmd *cmd, struct mlimg_err *err)
+{
+	const struct mlimg_view *view = cmd->view;
+	mlimg_autoclose int own_fd = view->user_fd < 0
+		? -1
+		: mlimg_open_beneath_strict(view->user_fd, "mlimg", O_RDONLY | O_DIRECTORY);
+	struct mlimg_queue *queue;
+
+	return own_fd < 0 || mlimg_queue_read(own_fd, &queue, err) < 0 ? NULL : queue;
+}
+
+struct mlimg_queue *mlimg_cmd_queue_if_known(struct mlimg_cmd *cmd)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_queue *queue = mlimg_cmd_read_queue(cmd, &err);
+
+	if (!queue && err.code) {
+		mlimg_cli_warn(MLIMG_CMD_PROG, "what waits for the next boot: %s", err.text);
+		cmd->has_failed = true;
+	}
+	return queue;
+}
+
+const char *mlimg_cmd_queued(const struct mlimg_queue *queue, const char *path)
+{
+	const struct mlimg_queue_op *op;
+	char above[MLIMG_PATH_MAX + 1];
+
+	for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
+		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
+		op = mlimg_queue_find(queue, above);
+		/* Of others what the user has in there stays. */
+		if (op && (op->verb == MLIMG_QUEUE_RESET || op->verb == MLIMG_QUEUE_RESET_ALL))
+			return mlimg_queue_verb_name(op->verb);
+	}
+	op = mlimg_queue_find(queue, path);
+	return op ? mlimg_queue_verb_name(op->verb) : NULL;
 }
 
 /* How much it is, in parentheses. */
@@ -128,36 +172,107 @@ static int put_queue(const struct mlimg_cmd *cmd, int own_fd, struct mlimg_err *
 	return r;
 }
 
-static int put_cancelled(const struct mlimg_cmd *cmd, const char *path, struct mlimg_err *err)
+/* What one operand takes back. */
+struct cancelling {
+	char path[MLIMG_PATH_MAX + 1]; /* what waits there */
+	const struct mlimg_queue *queue;
+	/* Of a conflict that was resolved for the system's, which is why it waits: */
+	bool is_reopened;
+	uint64_t generation;
+	char beside[MLIMG_PATH_MAX + 1]; /* the system's, which waits with it */
+};
+
+/* `mlimg resolve --keep theirs` has queued both, and noted that it is resolved. */
+static int see(const struct mlimg_conflict *found, void *ctx, struct mlimg_err *err)
 {
-	if (mlimg_cmd_has(cmd, MLIMG_CMD_JSON))
-		return mlimg_cmd_put_json(
-			json_pack("{s:o,s:b}", "path", mlimg_cmd_json_path(path), "cancelled", 1),
-			JSON_COMPACT, err);
-	mlimg_cmd_put_path(path);
-	puts(": no longer waits for the next boot: it stays as it is");
+	struct cancelling *c = ctx;
+
+	if (c->is_reopened || found->is_aside || found->way != MLIMG_KEEP_THEIRS ||
+		(strcmp(found->path, c->path) != 0 && strcmp(found->at, c->path) != 0) ||
+		!mlimg_queue_find(c->queue, found->at))
+		return 0;
+	c->is_reopened = true;
+	c->generation = found->generation;
+	snprintf(c->beside, sizeof(c->beside), "%s", found->at);
+	snprintf(c->path, sizeof(c->path), "%s", found->path);
 	return 0;
 }
 
-static int cancel(const struct mlimg_cmd *cmd, int own_fd, const char *typed, struct mlimg_err *err)
+static int put_cancelled(
+	const struct mlimg_cmd *cmd, const struct cancelling *c, struct mlimg_err *err)
 {
-	char path[MLIMG_PATH_MAX + 1];
-	const char *paths[] = {path};
-	uint32_t n = 0;
-	int r = mlimg_view_resolve(cmd->view, typed, path, err);
+	if (mlimg_cmd_has(cmd, MLIMG_CMD_JSON))
+		return mlimg_cmd_put_json(
+			json_pack("{s:o,s:b,s:b}", "path", mlimg_cmd_json_path(c->path),
+				"cancelled", 1, "reopened", c->is_reopened),
+			JSON_COMPACT, err);
+	mlimg_cmd_put_path(c->path);
+	fputs(": no longer waits for the next boot: it stays as it is", stdout);
+	puts(c->is_reopened ? ", and in conflict" : "");
+	return 0;
+}
+
+/* The note first: a conflict that is told once too often does no harm. */
+static int take_back(const struct cancelling *c, int own_fd, struct mlimg_err *err)
+{
+	const char *const paths[] = {c->path, c->beside};
+	uint32_t n;
+	int r = c->is_reopened
+		? mlimg_resolved_note(own_fd, c->generation, c->path, MLIMG_KEEP_UNDECIDED, err)
+		: 0;
+
+	return r < 0 ? r : mlimg_queue_cancel(own_fd, paths, 1 + c->is_reopened, &n, err);
+}
+
+/* @return whether one of the first @n has taken it back with its own */
+static bool is_taken_back(const struct cancelling *all, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(all[i].path, all[n].path) == 0 ||
+			strcmp(all[i].beside, all[n].path) == 0)
+			return true;
+	return false;
+}
+
+static int cancel(const struct mlimg_cmd *cmd, int own_fd, struct cancelling *all, int i,
+	struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue = NULL;
+	struct mlimg_err why = MLIMG_ERR_INIT;
+	struct cancelling *c = &all[i];
+	int r = mlimg_view_resolve(cmd->view, cmd->operands[i], c->path, err);
 
 	if (r == 0)
-		r = mlimg_queue_cancel(own_fd, paths, 1, &n, err);
-	if (r == 0 && n == 0)
-		return mlimg_err_set(err, 0, "'/%s': nothing waits for the next boot there", path);
-	return r < 0 ? r : put_cancelled(cmd, path, err);
+		r = mlimg_queue_read(own_fd, &queue, err);
+	if (r < 0)
+		return r;
+	c->queue = queue;
+	if (!mlimg_queue_find(queue, c->path))
+		return is_taken_back(all, i)
+			? 0
+			: mlimg_err_set(
+				  err, 0, "'/%s': nothing waits for the next boot there", c->path);
+	/* What is damaged there is no reason to do what nobody wants any more. */
+	if (mlimg_conflicts_find(cmd->view, see, c, &why) < 0)
+		mlimg_cli_warn(MLIMG_CMD_PROG, "conflicts are not looked at: %s", why.text);
+	r = take_back(c, own_fd, err);
+	return r < 0 ? r : put_cancelled(cmd, c, err);
+}
+
+static int cancel_all(const struct mlimg_cmd *cmd, int own_fd, struct mlimg_err *err)
+{
+	mlimg_autofree struct cancelling *all = calloc((size_t)cmd->n_operands, sizeof(*all));
+	int r = all ? 0 : mlimg_err_set(err, ENOMEM, "begin");
+
+	for (int i = 0; i < cmd->n_operands && r == 0; i++)
+		r = cancel(cmd, own_fd, all, i, err);
+	return r;
 }
 
 int mlimg_cmd_queue(struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
 	bool is_cancel = mlimg_cmd_has(cmd, MLIMG_CMD_CANCEL);
 	mlimg_autoclose int own_fd = -1;
-	int r = 0;
 
 	if (is_cancel && cmd->n_operands == 0)
 		return mlimg_err_usage(err, "'queue --cancel' needs a path");
@@ -166,9 +281,5 @@ int mlimg_cmd_queue(struct mlimg_cmd *cmd, struct mlimg_err *err)
 	own_fd = mlimg_cmd_open_own(cmd, err);
 	if (own_fd < 0)
 		return own_fd;
-	if (!is_cancel)
-		return put_queue(cmd, own_fd, err);
-	for (int i = 0; i < cmd->n_operands && r == 0; i++)
-		r = cancel(cmd, own_fd, cmd->operands[i], err);
-	return r;
+	return is_cancel ? cancel_all(cmd, own_fd, err) : put_queue(cmd, own_fd, err);
 }

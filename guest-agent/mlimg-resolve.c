@@ -55,6 +55,7 @@ static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 	int r = mlimg_view_resolve(v->cmd->view, typed, v->path, err);
 
 	v->is_found = v->is_open = v->is_queued = v->is_beside_gone = v->has_base = false;
+	v->is_beside_queued = v->has_cancelled = false;
 	v->n_conflicts = v->n_kept = 0;
 	v->merged[0] = '\0';
 	if (r == 0)
@@ -67,22 +68,11 @@ static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 	return r < 0 ? r : look_at_root(v, err);
 }
 
-/* Another call may note something at the same time. */
 static int note(struct resolving *v, struct mlimg_err *err)
 {
-	mlimg_cleanup(mlimg_resolved_done) struct mlimg_resolved resolved = {.all = NULL};
-	mlimg_autoclose int lock = -1;
-	int r;
-
 	if (v->n_conflicts > 0 || mlimg_cmd_has(v->cmd, MLIMG_CMD_DRY_RUN))
 		return 0;
-	lock = mlimg_queue_lock(v->own_fd, err);
-	r = lock < 0 ? lock : mlimg_resolved_read(v->own_fd, &resolved, err);
-	if (r < 0)
-		return r;
-	r = mlimg_resolved_set(&resolved, v->generation, v->path, v->way);
-	return r < 0 ? mlimg_err_set(err, r, "note that '/%s' is resolved", v->path)
-		     : mlimg_resolved_write(v->own_fd, &resolved, err);
+	return mlimg_resolved_note(v->own_fd, v->generation, v->path, v->way, err);
 }
 
 /* --- what is told --- */
@@ -136,11 +126,13 @@ static void put_text(const struct resolving *v)
 		return;
 	}
 	put_way(v);
-	if (v->is_beside_gone) {
+	if (v->is_beside_gone || v->is_beside_queued) {
 		fputs("; ", stdout);
 		mlimg_cmd_put_path(v->at);
-		fputs(" is gone", stdout);
+		fputs(v->is_beside_queued ? " goes then" : " is gone", stdout);
 	}
+	if (v->has_cancelled)
+		fputs("; what waited there for the next boot is taken back", stdout);
 	for (size_t i = 0; i < v->n_kept; i++) {
 		fputs("; what was ", stdout);
 		mlimg_cmd_put_path(v->kept[i]);

@@ -17,17 +17,6 @@
 
 MLIMG_DEFINE_CLEANUP(struct mlimg_queue, mlimg_queue_free)
 
-/* What waits for the next boot. @return NULL when that cannot be known, and why */
-static struct mlimg_queue *read_queue(const struct mlimg_view *view, struct mlimg_err *err)
-{
-	mlimg_autoclose int own_fd = view->user_fd < 0
-		? -1
-		: mlimg_open_beneath_strict(view->user_fd, "mlimg", O_RDONLY | O_DIRECTORY);
-	struct mlimg_queue *queue;
-
-	return own_fd < 0 || mlimg_queue_read(own_fd, &queue, err) < 0 ? NULL : queue;
-}
-
 /* Of the file system that takes changes. */
 struct room {
 	uint64_t size_bytes, free_bytes, used_bytes;
@@ -58,10 +47,11 @@ static json_t *pack_room(const struct mlimg_view *view)
 		(json_int_t)room.used_bytes, "free_bytes", (json_int_t)room.free_bytes);
 }
 
-static int put_json(const struct mlimg_view *view, struct mlimg_err *err)
+static int put_json(const struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
+	const struct mlimg_view *view = cmd->view;
 	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue =
-		view->boot ? read_queue(view, NULL) : NULL;
+		view->boot ? mlimg_cmd_read_queue(cmd, NULL) : NULL;
 
 	return mlimg_cmd_put_json(
 		json_pack("{s:b,s:O,s:o,s:o,s:o}", "booted_by_mlimg", view->boot != NULL, "boot",
@@ -172,10 +162,11 @@ static void put_room(const struct mlimg_view *view)
 		mlimg_cli_format_size(room.size_bytes, size));
 }
 
-static void put_pending(const struct mlimg_view *view)
+static void put_pending(const struct mlimg_cmd *cmd)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue = read_queue(view, &err);
+	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue =
+		mlimg_cmd_read_queue(cmd, &err);
 
 	put_key("next boot");
 	if (!queue && err.code)
@@ -235,7 +226,7 @@ int mlimg_cmd_status(struct mlimg_cmd *cmd, struct mlimg_err *err)
 
 	cmd->has_failed = !view->boot;
 	if (mlimg_cmd_has(cmd, MLIMG_CMD_JSON))
-		return put_json(view, err);
+		return put_json(cmd, err);
 	if (!view->boot) {
 		puts("This system was not booted by mlimg.");
 		return 0;
@@ -246,7 +237,7 @@ int mlimg_cmd_status(struct mlimg_cmd *cmd, struct mlimg_err *err)
 	put_layers(view);
 	put_change(view);
 	put_queue(view);
-	put_pending(view);
+	put_pending(cmd);
 	put_room(view);
 	put_notes(cmd);
 	return 0;

@@ -30,6 +30,7 @@ struct telling {
 	uint64_t reports_generation; /* of the report that is read */
 	uint64_t n_reports;          /* that say something of the path */
 	json_t *json_reports;        /* NULL: text */
+	struct mlimg_queue *queued;  /* what waits for it, or a directory above; NULL: not known */
 };
 
 /* --- since when --- */
@@ -65,6 +66,31 @@ static void find_generation(struct telling *t, const struct mlimg_reports *repor
 			(made.tv_sec == t->since.tv_sec && made.tv_nsec <= t->since.tv_nsec))
 			break;
 		t->generation = reports->generations[i] - 1;
+	}
+}
+
+/* --- what waits --- */
+
+/* Of the queue only what has to do with the path. */
+static void find_queued(struct telling *t)
+{
+	struct mlimg_queue *queue = t->queued = mlimg_cmd_queue_if_known(t->why.cmd);
+	size_t k = 0;
+
+	for (size_t i = 0; queue && i < queue->n; i++)
+		if (mlimg_path_is_within(t->why.path, queue->ops[i].path))
+			queue->ops[k++] = queue->ops[i];
+	if (queue)
+		queue->n = k;
+}
+
+static void put_queued(const struct mlimg_queue *queue)
+{
+	for (size_t i = 0; queue && i < queue->n; i++) {
+		printf("%-10s%s ", i == 0 ? "next boot" : "",
+			mlimg_queue_verb_name(queue->ops[i].verb));
+		mlimg_cmd_put_path(queue->ops[i].path);
+		putchar('\n');
 	}
 }
 
@@ -230,6 +256,7 @@ static int put_text(struct telling *t, const struct facts *f, const struct mlimg
 	for (size_t i = 0; i < t->why.n; i++)
 		put_row(t, &t->why.rows[i]);
 	put_facts(t, f);
+	put_queued(t->queued);
 	return put_reports(t, reports, err);
 }
 
@@ -249,7 +276,7 @@ static int put_json(struct telling *t, const struct facts *f, const struct mlimg
 		return r;
 	}
 	return mlimg_cmd_put_json(
-		json_pack("{s:o,s:o,s:o,s:s,s:s*,s:b,s:b,s:o,s:o}", "path",
+		json_pack("{s:o,s:o,s:o,s:s,s:s*,s:b,s:b,s:o,s:o,s:o}", "path",
 			mlimg_cmd_json_path(t->why.path), "shows",
 			mlimg_cmd_json_tree(t->why.shown ? t->why.shown->tree : NULL), "layers",
 			layers, "class", f->class, "hook", f->hook, "composed", f->is_composed,
@@ -258,6 +285,8 @@ static int put_json(struct telling *t, const struct facts *f, const struct mlimg
 				? json_pack("{s:I,s:I}", "time", (json_int_t)t->since.tv_sec,
 					  "generation", (json_int_t)t->generation)
 				: json_null(),
+			"queue",
+			t->queued ? mlimg_queue_to_json(t->queued, t->queued->n) : json_null(),
 			"reports", t->json_reports),
 		JSON_INDENT(2), err);
 }
@@ -278,9 +307,11 @@ static int tell(struct telling *t, struct mlimg_err *err)
 	if (r == 0) {
 		find_since(t);
 		find_generation(t, &reports);
+		find_queued(t);
 		r = mlimg_cmd_has(t->why.cmd, MLIMG_CMD_JSON) ? put_json(t, &facts, &reports, err)
 							      : put_text(t, &facts, &reports, err);
 	}
+	mlimg_queue_free(t->queued);
 	mlimg_path_classes_free(classes);
 	return r;
 }

@@ -170,7 +170,8 @@ static int put_back(struct resolving *v, struct mlimg_err *err)
 
 static int show_theirs(struct resolving *v, struct mlimg_err *err)
 {
-	const struct mlimg_queue_op op = {MLIMG_QUEUE_RESET, v->path};
+	const struct mlimg_queue_op ops[] = {
+		{MLIMG_QUEUE_RESET, v->path}, {MLIMG_QUEUE_RESET, v->at}};
 
 	if (v->undo.has != MLIMG_USER_HAS_ENTRY && v->undo.has != MLIMG_USER_HAS_WHITEOUT)
 		return 0;
@@ -180,7 +181,11 @@ static int show_theirs(struct resolving *v, struct mlimg_err *err)
 			"sets it aside",
 			v->path);
 	v->is_queued = true;
-	return is_dry(v) ? 0 : mlimg_cmd_carry_out(v->cmd, v->own_fd, &op, 1, err);
+	/* Until then the user may say otherwise. */
+	v->is_beside_queued = v->is_there && !v->cmd->view->is_unionfs;
+	return is_dry(v)
+		? 0
+		: mlimg_cmd_carry_out(v->cmd, v->own_fd, ops, 1 + v->is_beside_queued, err);
 }
 
 /* --- merged --- */
@@ -296,6 +301,21 @@ static int keep_merged(struct resolving *v, struct mlimg_err *err)
 	return r == -ENOENT ? merge(v, name, err) : mlimg_err_set(err, r, "read '/%s'", v->merged);
 }
 
+/* Of another way before: it would take away again what is kept now. */
+static int cancel(struct resolving *v, struct mlimg_err *err)
+{
+	const char *const paths[] = {v->path, v->at};
+	uint32_t n = 0;
+	int r;
+
+	if (is_dry(v) || v->n_conflicts > 0)
+		return 0;
+	r = mlimg_queue_cancel(v->own_fd, paths, v->is_aside ? 1 : 2, &n, err);
+	v->has_cancelled = n > 0;
+	/* No boot does anything of a damaged one. */
+	return r == -EUCLEAN ? 0 : r;
+}
+
 int resolve_do(struct resolving *v, struct mlimg_err *err)
 {
 	struct stat st;
@@ -309,11 +329,12 @@ int resolve_do(struct resolving *v, struct mlimg_err *err)
 		return mlimg_err_set(
 			err, 0, "'/%s': yours is no longer in 'mlimg/%s'", v->path, v->at);
 	switch (v->way) {
-	case MLIMG_KEEP_MINE: return v->is_aside ? put_back(v, err) : remove_beside(v, err);
+	case MLIMG_KEEP_MINE: r = v->is_aside ? put_back(v, err) : remove_beside(v, err); break;
 	case MLIMG_KEEP_THEIRS:
 		if (!v->is_aside)
 			r = show_theirs(v, err);
-		return r < 0 ? r : remove_beside(v, err);
-	default: return keep_merged(v, err);
+		return r < 0 || v->is_beside_queued ? r : remove_beside(v, err);
+	default: r = keep_merged(v, err);
 	}
+	return r < 0 ? r : cancel(v, err);
 }

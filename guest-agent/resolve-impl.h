@@ -36,7 +36,9 @@ struct resolving {
 
 	/* What came of it: */
 	bool is_queued, is_beside_gone, has_base;
-	size_t n_conflicts;                              /**< that are marked */
+	bool is_beside_queued; /**< what lies beside goes with the user's, at the next boot */
+	bool has_cancelled;    /**< something waited there, and no longer does */
+	size_t n_conflicts;    /**< that are marked */
 	char merged[MLIMG_PATH_MAX + 1];                 /**< the file with the marks */
 	char kept[RESOLVE_KEPT_MAX][MLIMG_PATH_MAX + 1]; /**< what was set aside: its path */
 	size_t n_kept;

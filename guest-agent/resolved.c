@@ -12,6 +12,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/manifest-lex.h"
+#include "libmlimg/queue.h"
 #include "libmlimg/text.h"
 
 #define HEAD "mlimg-resolved 1"
@@ -66,6 +67,15 @@ enum mlimg_keep_way mlimg_resolved_find(
 		: MLIMG_KEEP_UNDECIDED;
 }
 
+static void take_out(struct mlimg_resolved *resolved, size_t i)
+{
+	struct mlimg_resolved_one *at = &resolved->all[i];
+
+	free(at->path);
+	resolved->n--;
+	memmove(at, at + 1, (resolved->n - i) * sizeof(*at));
+}
+
 int mlimg_resolved_set(struct mlimg_resolved *resolved, uint64_t generation, const char *path,
 	enum mlimg_keep_way way)
 {
@@ -74,9 +84,14 @@ int mlimg_resolved_set(struct mlimg_resolved *resolved, uint64_t generation, con
 	char *copy;
 
 	if (i < resolved->n && compare(&resolved->all[i], generation, path) == 0) {
-		resolved->all[i].way = way;
+		if (way)
+			resolved->all[i].way = way;
+		else
+			take_out(resolved, i);
 		return 0;
 	}
+	if (!way)
+		return 0;
 	if (resolved->n == MLIMG_RESOLVED_N_MAX)
 		return -E2BIG;
 	if (mlimg_buffer_reserve(&resolved->all, &resolved->room, (resolved->n + 1) * sizeof(*at)) <
@@ -185,6 +200,20 @@ int mlimg_resolved_write(int own_fd, const struct mlimg_resolved *resolved, stru
 			own_fd, MLIMG_RESOLVED_FILE, text.data, text.size, 0600, err);
 	free(text.data);
 	return r;
+}
+
+int mlimg_resolved_note(int own_fd, uint64_t generation, const char *path, enum mlimg_keep_way way,
+	struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_resolved_done) struct mlimg_resolved resolved = {.all = NULL};
+	mlimg_autoclose int lock = mlimg_queue_lock(own_fd, err);
+	int r = lock < 0 ? lock : mlimg_resolved_read(own_fd, &resolved, err);
+
+	if (r < 0)
+		return r;
+	r = mlimg_resolved_set(&resolved, generation, path, way);
+	return r < 0 ? mlimg_err_set(err, r, "note that '/%s' is resolved", path)
+		     : mlimg_resolved_write(own_fd, &resolved, err);
 }
 
 void mlimg_resolved_done(struct mlimg_resolved *resolved)

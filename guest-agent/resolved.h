@@ -10,6 +10,7 @@
  * The generation whose report (libmlimg/boot.h) names the conflict, "mine", "theirs" or "merged",
  * and the path, escaped as in manifests; one space between them. In the order of generations, then of
  * paths (mlimg_manifest_path_cmp()), each once. Whoever has no such file has resolved nothing.
+ * What waits for the next boot is noted already; whoever cancels it takes the note back.
  */
 #ifndef MLIMG_RESOLVED_H
 #define MLIMG_RESOLVED_H
@@ -67,7 +68,10 @@ int mlimg_resolved_read(
 enum mlimg_keep_way mlimg_resolved_find(
 	const struct mlimg_resolved *resolved, uint64_t generation, const char *path);
 
-/** Add one, or change it. In memory only. @return 0, -ENOMEM, -E2BIG */
+/**
+ * Add one, or change it; MLIMG_KEEP_UNDECIDED takes it out. In memory only.
+ * @return 0, -ENOMEM, -E2BIG
+ */
 int mlimg_resolved_set(struct mlimg_resolved *resolved, uint64_t generation, const char *path,
 	enum mlimg_keep_way way) MLIMG_MUST_CHECK;
 
@@ -77,6 +81,19 @@ void mlimg_resolved_put(const struct mlimg_resolved *resolved, mlimg_sink *sink,
 /** Write the file, durably. @param own_fd the user layer's /mlimg. @return 0, -errno */
 int mlimg_resolved_write(
 	int own_fd, const struct mlimg_resolved *resolved, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * mlimg_resolved_set() in the file, durably, while no other call does so.
+ *
+ * @param own_fd      the user layer's /mlimg
+ * @param generation  whose report names the conflict
+ * @param path        of the conflict
+ * @param way         see there
+ * @param err         names the file, or the path
+ * @return            0, -errno
+ */
+int mlimg_resolved_note(int own_fd, uint64_t generation, const char *path, enum mlimg_keep_way way,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free it; accepts a zeroed one. */
 void mlimg_resolved_done(struct mlimg_resolved *resolved);

@@ -127,6 +127,9 @@ int mlimg_queue_cancel(int own_fd, const char *const paths[], size_t n, uint32_t
 int mlimg_queue_remove(
 	int own_fd, const struct mlimg_queue *done, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return what waits for this path; NULL: nothing. @param path as in manifests */
+const struct mlimg_queue_op *mlimg_queue_find(const struct mlimg_queue *queue, const char *path);
+
 /** Wait for the lock. @return a descriptor that holds it until it is closed; -errno */
 int mlimg_queue_lock(int own_fd, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

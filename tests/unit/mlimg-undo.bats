@@ -59,7 +59,7 @@ reset       /srv"
 	queued "reset       /etc/conf.d"
 	fails 1 "mlimg: '/srv': nothing waits for the next boot there" "${MLIMG[@]}" queue --cancel /srv
 	works "${MLIMG[@]}" --json queue --cancel /etc/conf.d
-	same "JSON" '{"path":"etc/conf.d","cancelled":true}' "$output"
+	same "JSON" '{"path":"etc/conf.d","cancelled":true,"reopened":false}' "$output"
 	same "the file" "" "$(ls "$USER_DIR/mlimg/queue" 2>/dev/null)"
 	# Nothing of it has touched the upper.
 	same "the upper" "etc/conf.d/own etc/conf.d/part etc/hosts srv/file" "$(cd "$UPPER" && find . -type f -printf '%P\n' | sort | xargs)"
@@ -147,6 +147,11 @@ $END" "$output"
 	same "all" "/usr/share/doc/deep: at the next boot all shows again that the layers have in /usr/share/doc
 $END" "$output"
 	queued "transparent /usr/share/doc"
+	# What is the user's own in there stays.
+	works "${MLIMG[@]}" diff /usr/share/doc
+	same "diff" "opaque     /usr/share/doc  (over system debian 12.1; queued: transparent)
+added      /usr/share/doc/own" "$output"
+	same "why" "next boot transparent /usr/share/doc" "$(waits /usr/share/doc/deep/deep)"
 	# A file in there comes back at once, as a copy.
 	MLIMG=(mlimg --root "$RUN" --merged "$UPPER")
 	works "${MLIMG[@]}" undelete --dry-run /usr/share/doc/doc
@@ -230,16 +235,118 @@ aside  /usr/bin/tool  (yours: $ASIDE/2/usr/bin/tool, gone; generation 2; resolve
 @test "mlimg resolve: theirs" {
 	in_conflict
 	works "${MLIMG[@]}" resolve --keep theirs /etc/conf /usr/bin/tool
-	same "resolved" "/etc/conf: at the next boot yours is set aside (73 B), and what system debian 12.2 has shows; /etc/conf.mlimg-new is gone
+	same "resolved" "/etc/conf: at the next boot yours is set aside (73 B), and what system debian 12.2 has shows; /etc/conf.mlimg-new goes then
 /usr/bin/tool: the system's stays; yours stays in $ASIDE/2/usr/bin/tool
 $END" "$output"
-	queued "reset       /etc/conf"
+	queued "reset       /etc/conf
+reset       /etc/conf.mlimg-new"
 	same "yours" "my tool" "$(cat "$ASIDE/2/usr/bin/tool")"
 	same "conflicts" "etc/touching" "$(open_conflicts)"
 	works "${MLIMG[@]}" --json resolve --keep theirs /etc/touching
 	same "JSON" '{"path":"etc/touching","keep":"theirs","generation":2,"resolved":true,"dry_run":false,"when":"next-boot","conflicts":0,"merged":null,"aside":null,"kept":[]}' "$output"
 	queued "reset       /etc/conf
-reset       /etc/touching"
+reset       /etc/conf.mlimg-new
+reset       /etc/touching
+reset       /etc/touching.mlimg-new"
+	SYSTEM_VERSION=12.2 mlimg_boot
+	queued "Nothing waits for the next boot."
+	same "what is there" "" "$(cd "$UPPER" && find . -type f -printf '%P\n')"
+	same "aside" "etc/conf etc/conf.mlimg-new etc/touching etc/touching.mlimg-new" "$(cd "$ASIDE/queue-1" && find . -type f -printf '%P\n' | sort | xargs)"
+	same "yours" "line 3 mine" "$(sed -n 3p "$ASIDE/queue-1/etc/conf")"
+	# Cancelling something else later makes no conflict of what is done.
+	mkdir -p "$UPPER/etc"
+	echo mine >"$UPPER/etc/conf"
+	works "${MLIMG[@]}" reset /etc/conf
+	works "${MLIMG[@]}" queue --cancel /etc/conf
+	same "cancelled" "/etc/conf: no longer waits for the next boot: it stays as it is" "$output"
+	same "the file" "mlimg-resolved 1
+2 theirs etc/conf
+2 theirs etc/touching
+2 theirs usr/bin/tool" "$(cat "$USER_DIR/mlimg/resolved")"
+}
+
+@test "mlimg resolve: theirs, taken back while it waits: it is in conflict again" {
+	in_conflict
+	works "${MLIMG[@]}" resolve --keep theirs /etc/conf /etc/touching /usr/bin/tool
+	same "conflicts" "" "$(open_conflicts)"
+	works "${MLIMG[@]}" queue --cancel /etc/conf /etc/conf.mlimg-new
+	same "cancelled" "/etc/conf: no longer waits for the next boot: it stays as it is, and in conflict" "$output"
+	works "${MLIMG[@]}" conflicts
+	same "conflicts" "beside /etc/conf  (the system's: /etc/conf.mlimg-new; generation 2)" "$output"
+	same "the file" "mlimg-resolved 1
+2 theirs etc/touching
+2 theirs usr/bin/tool" "$(cat "$USER_DIR/mlimg/resolved")"
+	# What lies beside is another name of it.
+	works "${MLIMG[@]}" --json queue --cancel /etc/touching.mlimg-new
+	same "JSON" '{"path":"etc/touching","cancelled":true,"reopened":true}' "$output"
+	queued "Nothing waits for the next boot."
+	same "conflicts" "etc/conf etc/touching" "$(open_conflicts)"
+	works "${MLIMG[@]}" resolve --keep mine /etc/conf
+	same "resolved" "/etc/conf: yours stays; /etc/conf.mlimg-new is gone" "$output"
+	# Without the list of them what waits can be taken back as well.
+	works "${MLIMG[@]}" resolve --keep theirs /etc/touching
+	echo nonsense >"$USER_DIR/mlimg/resolved"
+	run --separate-stderr "${MLIMG[@]}" queue --cancel /etc/touching
+	# shellcheck disable=SC2154 # run sets it
+	same "stderr" "mlimg: warning: conflicts are not looked at: resolved: line 1: not 'mlimg-resolved 1'" "$stderr"
+	same "cancelled" "/etc/touching: no longer waits for the next boot: it stays as it is" "$output"
+}
+
+@test "mlimg resolve: another way said before the boot counts" {
+	in_conflict
+	works "${MLIMG[@]}" resolve --keep theirs /etc/conf /etc/touching
+	works "${MLIMG[@]}" resolve --keep mine /etc/conf
+	same "mine" "/etc/conf: yours stays; /etc/conf.mlimg-new is gone; what waited there for the next boot is taken back" "$output"
+	fails 1 "" "${MLIMG[@]}" resolve --keep merged /etc/touching
+	queued "reset       /etc/touching
+reset       /etc/touching.mlimg-new"
+	echo both >"$UPPER/etc/touching.mlimg-merged"
+	works "${MLIMG[@]}" resolve --keep merged /etc/touching
+	same "merged" "/etc/touching: what was merged is there; /etc/touching.mlimg-new is gone; what waited there for the next boot is taken back; what was /etc/touching is in $ASIDE/resolved-1/etc/touching" "$output"
+	queued "Nothing waits for the next boot."
+	same "the file" "mlimg-resolved 1
+2 mine etc/conf
+2 merged etc/touching" "$(cat "$USER_DIR/mlimg/resolved")"
+	# What was to be reset is put back, and stays.
+	mkdir -p "$UPPER/usr/bin"
+	echo other >"$UPPER/usr/bin/tool"
+	works "${MLIMG[@]}" reset /usr/bin/tool
+	works "${MLIMG[@]}" resolve --keep mine /usr/bin/tool
+	SYSTEM_VERSION=12.2 mlimg_boot
+	same "after the boot" "line 3 mine both my tool" "$(sed -n 3p "$UPPER/etc/conf" | cat - "$UPPER/etc/touching" "$UPPER/usr/bin/tool" | xargs)"
+}
+
+# waits PATH: what why says of the next boot.
+waits() {
+	"${MLIMG[@]}" why "$1" | sed -n '/^next boot/,$p' || :
+}
+
+@test "mlimg why, diff: what waits for the next boot" {
+	mlimg_boot
+	mine
+	works "${MLIMG[@]}" reset -r /etc/conf.d /etc/conf.d/part /etc/hosts
+	same "the path" "next boot reset /etc/hosts" "$(waits /etc/hosts)"
+	same "above it, too" "next boot reset /etc/conf.d
+          reset /etc/conf.d/part" "$(waits /etc/conf.d/part)"
+	same "nothing" "" "$(waits /usr/bin/tool)"
+	works "${MLIMG[@]}" --json why /etc/conf.d/own
+	same "JSON" '[{"operation":"reset","path":"etc/conf.d"}]' "$(jq -c .queue <<<"$output")"
+	works "${MLIMG[@]}" --json why /usr/bin/tool
+	same "JSON" '[]' "$(jq -c .queue <<<"$output")"
+	works "${MLIMG[@]}" diff
+	same "diff" "added      /etc/conf.d/own  (queued: reset)
+changed    /etc/conf.d/part  (over system debian 12.1; queued: reset)
+changed    /etc/hosts  (over software nginx 1.0; queued: reset)
+added      /srv
+added      /srv/file
+added      /srv/link" "$output"
+	works "${MLIMG[@]}" --json diff
+	same "JSON" "etc/conf.d/own=reset etc/conf.d/part=reset etc/hosts=reset srv=null srv/file=null srv/link=null" "$(jq -r '"\(.path)=\(.queued)"' <<<"$output" | xargs)"
+	echo nonsense >"$USER_DIR/mlimg/queue"
+	fails 1 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" diff /etc/hosts
+	same "diff" "changed    /etc/hosts  (over software nginx 1.0)" "$output"
+	fails 1 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" --json why /etc/hosts
+	same "JSON" null "$(jq -c .queue <<<"$output")"
 }
 
 @test "mlimg resolve: merged, where the changes touch each other" {

@@ -66,6 +66,10 @@ TEST(what_was_added_stands_in_order_once_and_escaped)
 	ASSERT_EQ(queue->n, 6);
 	ASSERT_STR(queue->ops[1].path, "etc/b c\nd");
 	ASSERT_EQ(queue->ops[1].verb, RESET);
+	for (size_t i = 0; i < queue->n; i++)
+		ASSERT(mlimg_queue_find(queue, queue->ops[i].path) == &queue->ops[i]);
+	ASSERT(!mlimg_queue_find(queue, "etc/b") && !mlimg_queue_find(queue, "a") &&
+		!mlimg_queue_find(queue, "z"));
 	mlimg_queue_free(queue);
 }
 

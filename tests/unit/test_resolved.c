@@ -37,6 +37,31 @@ TEST(what_was_set_is_found_and_read_again)
 	mlimg_resolved_done(&again);
 }
 
+TEST(what_is_undecided_again_is_taken_out)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct mlimg_resolved r;
+	mlimg_autoclose int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ASSERT(fd >= 0);
+	ASSERT_OK(mlimg_resolved_note(fd, 2, "etc/a", MLIMG_KEEP_THEIRS, &err), err);
+	ASSERT_OK(mlimg_resolved_note(fd, 2, "etc/b", MLIMG_KEEP_MINE, &err), err);
+	ASSERT_OK(mlimg_resolved_note(fd, 3, "etc/a", MLIMG_KEEP_MINE, &err), err);
+	ASSERT_OK(mlimg_resolved_note(fd, 2, "etc/a", MLIMG_KEEP_UNDECIDED, &err), err);
+	ASSERT_OK(mlimg_resolved_note(fd, 2, "etc/none", MLIMG_KEEP_UNDECIDED, &err), err);
+	ASSERT_OK(mlimg_resolved_read(fd, &r, &err), err);
+	ASSERT_EQ(r.n, 2);
+	ASSERT_EQ(mlimg_resolved_find(&r, 2, "etc/a"), MLIMG_KEEP_UNDECIDED);
+	ASSERT_EQ(mlimg_resolved_find(&r, 2, "etc/b"), MLIMG_KEEP_MINE);
+	ASSERT_EQ(mlimg_resolved_find(&r, 3, "etc/a"), MLIMG_KEEP_MINE);
+	mlimg_resolved_done(&r);
+	ASSERT_OK(mlimg_resolved_note(fd, 3, "etc/a", MLIMG_KEEP_UNDECIDED, &err), err);
+	ASSERT_OK(mlimg_resolved_note(fd, 2, "etc/b", MLIMG_KEEP_UNDECIDED, &err), err);
+	ASSERT_OK(mlimg_resolved_read(fd, &r, &err), err);
+	ASSERT_EQ(r.n, 0);
+	mlimg_resolved_done(&r);
+}
+
 static void refused(const char *text, const char *message)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;

@@ -104,7 +104,7 @@ line 3, mine
 Nothing waits for the next boot." "sed -n 3p /etc/conf; cat /etc/conf.d/part /usr/share/app/deep/file
 		sed -n 3p /run/mlimg/user/mlimg/aside/queue-1/etc/conf; mlimg queue"
 	conflicts
-	does "resolve: theirs" "/etc/theirs: at the next boot yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new is gone" \
+	does "resolve: theirs" "/etc/theirs: at the next boot yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new goes then" \
 		"mlimg resolve --keep theirs /etc/theirs | head -n 1"
 	vm_stop t
 	on 2
