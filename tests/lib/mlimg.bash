@@ -27,3 +27,13 @@ mlimg_boot() {
 	works mlimg-agent prepare --root "$RUN" --union "${UNION:-overlay}" --system "${ids[0]}" --software "${ids[1]}" --user "$TENANT" "$@"
 	works mlimg-agent commit --root "$RUN"
 }
+
+# in_root COMMANDS: beside the merged root, with mlimg as the function m; what they print is left in $output.
+# shellcheck disable=SC2016 # a script for another shell
+in_root() {
+	works unshare -m sh -euc 'mount -t overlay overlay -o "lowerdir=$1/software:$1/system,upperdir=$2/upper,workdir=$2/work,redirect_dir=on,index=off,metacopy=off" "$1/merged"
+		cd "$1"
+		root=$3
+		m() { mlimg --root "$root" --merged "$PWD/merged" "$@"; }
+		'"$1" sh "$DIR" "$USER_DIR" "$RUN"
+}

@@ -20,17 +20,8 @@ setup() {
 	mlimg_boot
 }
 
-# user COMMANDS: beside the merged root, with mlimg as the function m; what they print is left in $output.
-user() {
-	works unshare -m sh -euc 'mount -t overlay overlay -o "lowerdir=$1/software:$1/system,upperdir=$2/upper,workdir=$2/work,redirect_dir=on,index=off,metacopy=off" "$1/merged"
-		cd "$1"
-		root=$3
-		m() { mlimg --root "$root" --merged "$PWD/merged" "$@"; }
-		'"$1" sh "$DIR" "$USER_DIR" "$RUN"
-}
-
 @test "mlimg diff: what overlayfs writes" {
-	user 'cd merged
+	in_root 'cd merged
 		echo mine >etc/hosts
 		chmod 0600 etc/mode
 		: >>etc/conf.d/part
@@ -75,7 +66,7 @@ states() {
 }
 
 @test "mlimg why: what overlayfs writes" {
-	user 'cd merged
+	in_root 'cd merged
 		rm usr/bin/tool
 		mv usr/share/old usr/share/moved
 		echo mine >usr/share/moved/x
@@ -110,20 +101,20 @@ states() {
 }
 
 @test "mlimg why: links on the way are followed, the last is not" {
-	user 'ln -s etc merged/conf; m why /conf/hosts | head -n 1; m why conf/../etc/./link/ | head -n 1'
+	in_root 'ln -s etc merged/conf; m why /conf/hosts | head -n 1; m why conf/../etc/./link/ | head -n 1'
 	same "paths" "/etc/hosts
 /etc/link" "$output"
 }
 
 @test "mlimg pin in the merged root" {
-	user 'm pin /etc/hosts; m pin; m unpin /etc/hosts; ls -A merged/etc/mlimg/reconcile.d'
+	in_root 'm pin /etc/hosts; m pin; m unpin /etc/hosts; ls -A merged/etc/mlimg/reconcile.d'
 	same "output" "/etc/hosts: pinned: when the stack changes it stays as it is
 /etc/hosts
 /etc/hosts: no longer pinned: the next change of the stack treats it like any other" "$output"
 }
 
 @test "mlimg copy-up" {
-	user 'exec 3<merged/usr/bin/tool
+	in_root 'exec 3<merged/usr/bin/tool
 		m copy-up /etc/hosts etc/link /var/fifo
 		m copy-up /etc/hosts
 		m --json copy-up -r usr/share
@@ -144,7 +135,7 @@ states() {
 
 @test "mlimg copy-up: a program that runs" {
 	install "$(command -v sleep)" "$DIR/system/usr/bin/tool"
-	user 'merged/usr/bin/tool 60 & pid=$!
+	in_root 'merged/usr/bin/tool 60 & pid=$!
 		until read -r name </proc/$pid/comm && [ "$name" = tool ]; do sleep 0.01; done
 		m copy-up usr/bin/tool
 		kill $pid'
@@ -153,7 +144,7 @@ states() {
 }
 
 @test "mlimg copy-up: other file systems, and what is not there" {
-	user 'mkdir merged/mnt merged/mnt/fs
+	in_root 'mkdir merged/mnt merged/mnt/fs
 		mount -t tmpfs none merged/mnt/fs
 		echo x >merged/mnt/fs/file
 		m copy-up -r /mnt || echo "exit $?"
@@ -172,7 +163,7 @@ exit 1" "$output"
 	mkdir "$DIR/system/usr/share/old/names"
 	echo names >"$DIR/system/usr/share/old/names/a"
 	ln "$DIR/system/usr/share/old/names/a" "$DIR/system/usr/share/old/names/b"
-	user 'cd merged
+	in_root 'cd merged
 		echo mine >etc/hosts
 		chmod 0600 etc/mode
 		: >>etc/conf.d/part
@@ -219,7 +210,7 @@ x.dir: 30 entries, 4.9 MiB" "$output"
 }
 
 @test "mlimg export --dir: never into what is there; nothing is left of one that fails" {
-	user 'head -c 3000000 /dev/urandom >merged/var/large
+	in_root 'head -c 3000000 /dev/urandom >merged/var/large
 		mkdir there
 		m export --dir there 2>&1 || echo "exit $?"
 		m export --dir none/there 2>&1 || echo "exit $?"
@@ -252,7 +243,7 @@ var" "$output"
 	local long
 	long=$(printf %0250d 1)
 	echo x >"$DIR/system/etc/$long"
-	user 'cd merged/usr/share
+	in_root 'cd merged/usr/share
 		mv old moved
 		n() { mlimg --root "$root" --merged "$1/merged" export $2; }
 		n "$1" "--dir moved/x.dir"
@@ -277,12 +268,10 @@ exit 1" "$output"
 }
 
 @test "mlimg export: what changes meanwhile is told, and the file itself is left out" {
-	user 'truncate -s 100M merged/var/large
+	in_root 'truncate -s 100M merged/var/large
 		mkdir merged/var/kept
 		echo old >merged/out.tar
-		while :; do echo more; done >>merged/var/large & pid=$!
-		m export - 2>err >/dev/null
-		kill $pid
+		{ m export - 2>err || echo "exit $?" >>err; } | { head -c 50000000 >/dev/null; echo more >>merged/var/large; cat >/dev/null; }
 		cat err
 		rm merged/var/large
 		m export merged/out.tar 2>&1 || echo "exit $?"
@@ -339,7 +328,7 @@ changed    /etc/mode  (over system debian 12.1)" "$diff"
 	echo secret >"$DIR/system/root/file"
 	cp -a "$DIR/system" "$RUN/layers/0/rootfs"
 	cp -a "$DIR/software" "$RUN/layers/1/rootfs"
-	user 'echo mine >merged/etc/hosts
+	in_root 'echo mine >merged/etc/hosts
 		echo mine >merged/root/file
 		rm merged/usr/bin/tool'
 	chmod 0711 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$DIR" "$DIR/run"

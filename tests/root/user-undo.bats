@@ -22,15 +22,6 @@ setup() {
 	END="Until then nothing changes there: 'mlimg queue' shows what waits, and takes it back."
 }
 
-# user COMMANDS: beside the merged root, with mlimg as the function m; what they print is left in $output.
-user() {
-	works unshare -m sh -euc 'mount -t overlay overlay -o "lowerdir=$1/software:$1/system,upperdir=$2/upper,workdir=$2/work,redirect_dir=on,index=off,metacopy=off" "$1/merged"
-		cd "$1"
-		root=$3
-		m() { mlimg --root "$root" --merged "$PWD/merged" "$@"; }
-		'"$1" sh "$DIR" "$USER_DIR" "$RUN"
-}
-
 # layers_show: what the layers show without the user's: as treelist tells it, but for times of directories.
 layers_show() {
 	unshare -m sh -euc 'cd "$1"
@@ -40,7 +31,7 @@ layers_show() {
 
 @test "mlimg reset: after the next boot the root is the layers', and what was the user's lies aside" {
 	layers_show >"$DIR/wanted"
-	user 'cd merged
+	in_root 'cd merged
 		echo mine >etc/hosts
 		chmod 0600 etc/mode
 		rm usr/bin/tool etc/link
@@ -66,7 +57,7 @@ layers_show() {
 /var: at the next boot yours is set aside (3 entries, 5 B; 2 of them in no layer), and what system debian 12.1 has shows
 $END" "$output"
 	mlimg_boot
-	user 'treelist merged >after; m queue; m diff'
+	in_root 'treelist merged >after; m queue; m diff'
 	same "what waits, what is changed" "Nothing waits for the next boot." "$output"
 	diff <(sed -E '/ type=dir /s/ time=[^ ]*//' "$DIR/after") "$DIR/wanted"
 	same "aside" "etc/hosts etc/mode usr/share/doc/own usr/share/moved/own usr/share/moved/x var/own/file" \
@@ -75,19 +66,19 @@ $END" "$output"
 }
 
 @test "mlimg reset: a renamed directory shows at its former name again" {
-	user 'mv merged/usr/share/old merged/usr/share/moved
+	in_root 'mv merged/usr/share/old merged/usr/share/moved
 		echo mine >merged/usr/share/moved/own
 		m reset -r usr/share/moved | head -n 1'
 	same "told" "/usr/share/moved: at the next boot yours is set aside (2 entries, 5 B), and nothing is there: no layer has it; what it was renamed from shows again: /usr/share/old" \
 		"$output"
 	mlimg_boot
-	user 'm diff; ls merged/usr/share merged/usr/share/old | xargs'
+	in_root 'm diff; ls merged/usr/share merged/usr/share/old | xargs'
 	same "what is there" "merged/usr/share: doc old merged/usr/share/old: deep x z" "$output"
 }
 
 @test "mlimg undelete: files, directories, and what is in one that was made anew" {
 	layers_show >"$DIR/wanted"
-	user 'cd merged
+	in_root 'cd merged
 		rm -r etc/conf.d usr/bin/tool usr/share/doc
 		mkdir usr/share/doc
 		echo mine >usr/share/doc/own
@@ -109,7 +100,7 @@ value
 /usr/share/doc: at the next boot all shows again that the layers have in /usr/share/doc
 $END" "$output"
 	mlimg_boot
-	user 'm diff; rm merged/usr/share/doc/own; treelist merged >after'
+	in_root 'm diff; rm merged/usr/share/doc/own; treelist merged >after'
 	same "what is changed" "same       /usr/share/doc/doc  (over system debian 12.1)
 added      /usr/share/doc/own" "$output"
 	diff <(sed -E '/ type=dir /s/ time=[^ ]*//' "$DIR/after") "$DIR/wanted"
@@ -117,7 +108,7 @@ added      /usr/share/doc/own" "$output"
 
 # in_conflict: four conflicts by another system.
 in_conflict() {
-	user 'sed -i "3s/\$/ mine/" merged/etc/conf merged/etc/touching merged/etc/theirs
+	in_root 'sed -i "3s/\$/ mine/" merged/etc/conf merged/etc/touching merged/etc/theirs
 		chmod 0640 merged/etc/conf
 		echo my tool >merged/usr/bin/tool
 		setfattr -n user.mine -v yes merged/usr/bin/tool
@@ -130,7 +121,7 @@ in_conflict() {
 
 @test "mlimg resolve: each way, and the next boot" {
 	in_conflict
-	user 'm conflicts
+	in_root 'm conflicts
 		m resolve --keep mine /usr/bin/tool
 		m resolve --keep theirs /etc/theirs
 		m resolve --keep merged /etc/conf || echo "exit $?"
@@ -143,7 +134,7 @@ beside /etc/theirs  (the system's: /etc/theirs.mlimg-new; generation 2)
 beside /etc/touching  (the system's: /etc/touching.mlimg-new; generation 2)
 aside  /usr/bin/tool  (yours: $RUN/user/mlimg/aside/2/usr/bin/tool; generation 2)
 /usr/bin/tool: yours is back
-/etc/theirs: at the next boot yours is set aside (68 B), and what system debian 12.2 has shows; /etc/theirs.mlimg-new is gone
+/etc/theirs: at the next boot yours is set aside (68 B), and what system debian 12.2 has shows; /etc/theirs.mlimg-new goes then
 $END
 /etc/conf: 1 conflict is left: edit /etc/conf.mlimg-merged, where each is marked, and say the same again
 exit 1
@@ -151,7 +142,7 @@ exit 1
 {\"path\":\"etc/touching\",\"keep\":\"mine\",\"generation\":2,\"resolved\":true,\"dry_run\":false,\"when\":\"now\",\"conflicts\":0,\"merged\":null,\"aside\":null,\"kept\":[]}
 There are no conflicts." "$output"
 	SYSTEM_VERSION=12.2 mlimg_boot
-	user 'cd merged
+	in_root 'cd merged
 		sha256sum etc/theirs ../system/etc/theirs | cut -c 1-64 | uniq | wc -l
 		cat usr/bin/tool
 		stat -c "%a %u:%g %Y" usr/bin/tool
@@ -182,7 +173,7 @@ There are no conflicts." "$output"
 }
 
 @test "mlimg resolve: directories" {
-	user 'cd merged/usr/share
+	in_root 'cd merged/usr/share
 		mkdir -p kind/sub
 		echo mine | tee kind/sub/file >other
 		chmod 0750 kind
@@ -194,7 +185,7 @@ There are no conflicts." "$output"
 	echo file >"$DIR/system/usr/share/kind"
 	mkdir "$DIR/system/usr/share/other"
 	SYSTEM_VERSION=12.2 mlimg_boot
-	user 'cat merged/usr/share/kind
+	in_root 'cat merged/usr/share/kind
 		m conflicts
 		m resolve --keep mine /usr/share/kind
 		treelist merged/usr/share/kind >after
@@ -217,14 +208,14 @@ There are no conflicts." "$output"
 
 @test "mlimg resolve: the change of the stack can be taken back after it" {
 	in_conflict
-	user 'm resolve --keep mine /usr/bin/tool /etc/touching
+	in_root 'm resolve --keep mine /usr/bin/tool /etc/touching
 		m resolve --keep theirs /etc/theirs'
 	for file in conf touching theirs; do seq -f 'line %g' 9 >"$DIR/system/etc/$file"; done
 	echo "usr/bin/tool of system" >"$DIR/system/usr/bin/tool"
 	find "$DIR/system" -exec touch -h -d @1600000000 {} +
 	mlimg_boot
 	same "what was done" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
-	user 'cat merged/usr/bin/tool; sed -n 3p merged/etc/touching; sed -n 3p merged/etc/theirs'
+	in_root 'cat merged/usr/bin/tool; sed -n 3p merged/etc/touching; sed -n 3p merged/etc/theirs'
 	same "mine" "my tool
 line 3 mine
 line 3" "$output"

@@ -542,7 +542,8 @@ status_of() {
 	done
 }
 
-@test "packages that were changed when the power failed are in dpkg's journal, and merged" {
+# journal: another system, after the power has failed when b was changed and c installed.
+journal() {
 	local dir=var/lib/dpkg
 	mkdir -p "$DIR"/v{1,2}/$dir/updates "$UPPER/$dir/updates"
 	status_of a 1 b 1 >"$DIR/v1/$dir/status"
@@ -552,6 +553,11 @@ status_of() {
 	update b 3 >"$UPPER/$dir/updates/0000"
 	update c 1 >"$UPPER/$dir/updates/0001"
 	on v2
+}
+
+@test "packages that were changed when the power failed are in dpkg's journal, and merged" {
+	local dir=var/lib/dpkg
+	journal
 	same "status" "$(status_of a 2 b 3 c 1)" "$(cat "$UPPER/$dir/status")"
 	[ ! -e "$UPPER/$dir/updates/0000" ] && [ ! -e "$UPPER/$dir/updates/0001" ]
 	same "told" '["merged","dropped"]' "$(jq -c '.entries[] | select(.path == "var/lib/dpkg/updates/0000") | [.verdict, .done]' "$USER_DIR/mlimg/reports/2.json")"
@@ -563,14 +569,7 @@ status_of() {
 
 @test "taken back, a journal of dpkg's does not undo what packages have become since" {
 	local dir=var/lib/dpkg
-	mkdir -p "$DIR"/v{1,2}/$dir/updates "$UPPER/$dir/updates"
-	status_of a 1 b 1 >"$DIR/v1/$dir/status"
-	status_of a 2 b 1 >"$DIR/v2/$dir/status"
-	layers
-	on v1
-	update b 3 >"$UPPER/$dir/updates/0000"
-	update c 1 >"$UPPER/$dir/updates/0001"
-	on v2
+	journal
 	# dpkg goes on, and the power fails again.
 	mkdir -p "$UPPER/$dir/updates"
 	status_of a 2 b 4 c 1 >"$UPPER/$dir/status"
