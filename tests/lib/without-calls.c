@@ -17,7 +17,7 @@
 
 #define ITS_OWN_FAULT 125 /* as env(1) and timeout(1) */
 
-/* Newer than Linux 5.1, and used somewhere. */
+/* Newer than Linux 5.1, and used somewhere; or of which it is to be seen what depends on them. */
 static const struct {
 	const char *name;
 	int nr;
@@ -27,6 +27,7 @@ static const struct {
 	{"openat2", SYS_openat2},             /* 5.6 */
 	{"close_range", SYS_close_range},     /* 5.9 */
 	{"mount_setattr", SYS_mount_setattr}, /* 5.12 */
+	{"syncfs", SYS_syncfs},
 };
 
 #define N_CALLS (sizeof(calls) / sizeof(*calls))

@@ -139,3 +139,34 @@ changed    /etc/new\040file  (over yours)" "$output"
 	fails 1 "mlimg: open '$RUN': this needs root: Permission denied" \
 		setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/mlimg" --root "$RUN" reports
 }
+
+# on_terminal COMMAND…: what it prints there.
+on_terminal() {
+	local line
+	printf -v line '%q ' "$@"
+	TERM=xterm script -qec "$line" /dev/null </dev/null | tr -d '\r'
+}
+
+@test "mlimg diff: colours on a terminal, which no file can steer" {
+	local e=$'\033'
+	mlimg_boot
+	mine
+	rm "$UPPER/etc/link"
+	printf 'one\n%s]0;title\a\n' "$e" >"$UPPER/etc/both"
+	same "on a terminal" "${e}[33mchanged   ${e}[0m /etc/both  (over software nginx 1.0)
+${e}[1m--- /etc/both	software nginx 1.0
++++ /etc/both	yours
+${e}[0m${e}[36m@@ -1,3 +1,2 @@${e}[0m
+ one
+${e}[31m-TWO${e}[0m
+${e}[31m-three${e}[0m
+${e}[32m+\\033]0;title\\007${e}[0m
+${e}[33mattributes${e}[0m /etc/mode  (mode 0600, was 0644; over system debian 12.1)
+${e}[32madded     ${e}[0m /etc/new\\040file
+${e}[0msame      ${e}[0m /etc/same  (over system debian 12.1)" "$(on_terminal "${MLIMG[@]}" diff -u | grep -v -e /etc/system -e /nginx/)"
+	same "with NO_COLOR" "attributes /etc/mode  (mode 0600, was 0644; over system debian 12.1)" "$(on_terminal env NO_COLOR=1 "${MLIMG[@]}" diff /etc/mode)"
+	same "on a dumb one" "attributes /etc/mode  (mode 0600, was 0644; over system debian 12.1)" "$(on_terminal env TERM=dumb "${MLIMG[@]}" diff /etc/mode)"
+	same "JSON" "" "$(on_terminal "${MLIMG[@]}" --json diff | grep "$e" || :)"
+	works "${MLIMG[@]}" diff -u /etc/both
+	same "in a pipe" "+${e}]0;title"$'\a' "${lines[-1]}"
+}

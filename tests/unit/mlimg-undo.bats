@@ -423,3 +423,32 @@ Try 'mlimg --help' for more information." "${MLIMG[@]}" resolve --keep his /etc/
 	fails 3 "mlimg: resolved: line 1: not 'mlimg-resolved 1'" "${MLIMG[@]}" conflicts
 	fails 3 "mlimg: resolved: line 1: not 'mlimg-resolved 1'" "${MLIMG[@]}" resolve --keep mine /etc/conf
 }
+
+@test "mlimg resolve: with unionfs-fuse what was set aside goes when what was put back is on stable storage" {
+	UNION=unionfs in_conflict
+	fails 1 "mlimg: put back '/usr/bin/tool': Function not implemented" without-calls syncfs "${MLIMG[@]}" resolve --keep mine /usr/bin/tool
+	same "yours" "my tool" "$(cat "$ASIDE/2/usr/bin/tool")"
+	same "conflicts" "etc/conf etc/touching usr/bin/tool" "$(open_conflicts)"
+	works "${MLIMG[@]}" resolve --keep mine /usr/bin/tool
+	same "yours" "my tool" "$(cat "$UPPER/usr/bin/tool")"
+	[ ! -e "$ASIDE/2/usr/bin/tool" ]
+}
+
+@test "mlimg reset: with unionfs-fuse, begun and not ended: where what was begun is" {
+	local plain=()
+	UNION=unionfs mlimg_boot
+	mine
+	mkdir -p "$USER_DIR/mlimg/reports"
+	chmod 0555 "$USER_DIR/mlimg/reports"
+	# Root without the power to write where it may not.
+	[ "$(id -u)" -ne 0 ] || plain=(setpriv --bounding-set -dac_override)
+	fails 1 "mlimg: make 'user/mlimg/reports/queue-1.json': Permission denied: what was begun is '$RUN/user/mlimg/queue.bad' now" \
+		"${plain[@]}" "${MLIMG[@]}" reset /etc/hosts
+	chmod 0755 "$USER_DIR/mlimg/reports"
+	same "yours" mine "$(cat "$USER_DIR/mlimg/aside/queue-1/etc/hosts")"
+	same "what was done" "etc/hosts aside" "$(jq -r '.entries[] | "\(.path) \(.done)"' "$USER_DIR/mlimg/queue.bad/report.json")"
+	queued "Nothing waits for the next boot."
+	works "${MLIMG[@]}" reset -r /srv
+	same "what is there" "etc/conf.d/own etc/conf.d/part" "$(cd "$UPPER" && find . -type f -printf '%P\n' | sort | xargs)"
+	same "yours" mine "$(cat "$USER_DIR/mlimg/aside/queue-2/srv/file")"
+}
