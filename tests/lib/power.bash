@@ -121,6 +121,48 @@ power_flushes() {
 	powercut "$1" "$2" 0 1 0 | sed -n 's/.*, flush [0-9]* of \([0-9]*\), .*/\1/p' | grep .
 }
 
+# power_log_begin IMAGE LOG FILE: in a host: FILE is the disk IMAGE, and what is written to it is in LOG, until power_log_end.
+power_log_begin() {
+	: >"$2"
+	: >"$3"
+	logger=$3.pid
+	qemu-storage-daemon --blockdev "driver=file,node-name=image,filename=$1" \
+		--blockdev "driver=blklogwrites,node-name=logged,file=image,log.driver=file,log.filename=$2" \
+		--export "type=fuse,id=disk,node-name=logged,mountpoint=$3,writable=on" --pidfile "$PWD/$logger" --daemonize 3>&- 4>&-
+}
+
+power_log_end() {
+	local pid
+	[ -z "${logger:-}" ] || [ ! -e "$logger" ] || {
+		pid=$(cat "$logger")
+		# It leaves its mount behind.
+		umount "${logger%.pid}" || { sleep 1 && umount "${logger%.pid}"; }
+		kill "$pid"
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+		rm -f "$logger"
+	}
+}
+
+# power_cut_of CUT CUTS SEED: cut.img is base.img as that power cut would have left it, of log. Sets said, and names to what is in the user layer's /mlimg.
+# shellcheck disable=SC2034 # for the caller
+power_cut_of() {
+	cp --sparse=always base.img cut.img
+	said=$(powercut log cut.img "$@")
+	e2fsck -p cut.img >fsck.log 2>&1 || [ $? -eq 1 ] || return
+	names=$(debugfs -R 'ls -p /mlimg' cut.img 2>/dev/null | cut -d / -f 6)
+}
+
+# power_cut_in STAGE FLUSHES SEED: the caller's cut_disk, which sets stage, somewhere in that stage.
+power_cut_in() {
+	local i
+	for ((i = 0; i < $2; i++)); do
+		cut_disk $((($3 + i) % $2)) "$2" "$3"
+		[ "$stage" -ne "$1" ] || return 0
+	done
+	echo "no cut between any of $2 flushes is in stage $1" >&2
+	return 1
+}
+
 # power_log STEPS LOG ARGUMENT-OF-mlimg-vm-run…: a guest that is logged, does so many steps and powers off.
 power_log() {
 	power_logged "$@" && vm_up t && { [ -z "$1" ] || power_promised "done $1"; } && vm_stop t && vm_clean "$user"

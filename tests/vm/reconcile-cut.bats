@@ -52,21 +52,8 @@ changed() {
 # cut_disk CUT CUTS SEED: cut.img is a disk as that power cut would have left it. Sets said, and stage to how far the change is there: 0 before or
 # after, 1 while things are made ready or cleaned up, 2 decided and not ended.
 cut_disk() {
-	cp --sparse=always base.img cut.img
-	said=$(powercut log cut.img "$@")
-	e2fsck -p cut.img >fsck.log 2>&1 || [ $? -eq 1 ] || return
-	stage=$(debugfs -R 'ls -p /mlimg' cut.img 2>/dev/null | grep -cE '/(reconcile\.plan|reconcile\.new)/' || :)
-}
-
-# cut_in STAGE FLUSHES SEED: cut_disk, somewhere in that stage.
-cut_in() {
-	local i
-	for ((i = 0; i < $2; i++)); do
-		cut_disk $((($3 + i) % $2)) "$2" "$3"
-		[ "$stage" -ne "$1" ] || return 0
-	done
-	echo "no cut between any of $2 flushes is in stage $1" >&2
-	return 1
+	power_cut_of "$@" || return
+	stage=$(grep -cxE 'reconcile\.(plan|new)' <<<"$names" || :)
 }
 
 # ends WANTED: the next boot ends what was cut.
@@ -80,13 +67,13 @@ ends() {
 
 # cut_all WANTED CUTS SEED: two cuts at least, in the change and while it is made ready or cleaned up after.
 cut_all() {
-	local cut at flushes said stage
+	local cut at flushes said names stage
 	cp --sparse=always base.img cut.img
 	powercut log cut.img 0 0 0
 	cmp cut.img "$user"
 	flushes=$(power_flushes log cut.img)
 	for at in 2 1; do
-		cut_in $at "$flushes" "$3"
+		power_cut_in $at "$flushes" "$3"
 		ends "$1"
 	done
 	for ((cut = 2; cut < $2; cut++)); do
