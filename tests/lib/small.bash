@@ -68,7 +68,7 @@ command_line() {
 	for image in "$@"; do
 		software+=${software:+,}$(short "$image")
 	done
-	echo "console=ttyS0 quiet boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
+	echo "console=ttyS0 $VM_APPEND boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
 		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
 }
 
