@@ -4,7 +4,9 @@
  * Flags of an upper's own file system by which things are immutable or append-only (chattr(1)).
  * Nothing with them can be renamed, nor what is in such a directory, and no attribute be set: a
  * change of the stack would not get further. So overlayfs' mark takes their place before it
- * (trusted.overlay.protattr; kernels since 5.15, which set no flags themselves).
+ * (trusted.overlay.protattr; kernels since 5.15, which set no flags themselves). Of the upper's own
+ * top directory the kernel sets the mark, and does not heed it when the union is mounted again: it
+ * gets it all the same.
  */
 #ifndef MLIMG_FILE_FLAGS_H
 #define MLIMG_FILE_FLAGS_H
@@ -24,5 +26,13 @@
  */
 int mlimg_file_flags_lift(int upper_fd, const struct mlimg_manifest *upper, size_t *ret_n,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Take the flags of one thing away, without a mark.
+ *
+ * @param fd  of a file or directory, readable
+ * @return    1 when it had any, 0, -errno
+ */
+int mlimg_file_flags_clear(int fd);
 
 #endif

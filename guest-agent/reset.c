@@ -10,6 +10,7 @@
 
 #include "guest-agent/carve.h"
 #include "guest-agent/change.h"
+#include "guest-agent/file-flags.h"
 #include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -99,6 +100,15 @@ static int write_lines(
 	return mlimg_replace_file(own_fd, name, text, strlen(text), 0644, err);
 }
 
+/* What is immutable or append-only cannot be renamed. */
+static int clear_flags(int dirfd, const char *name, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = open_dir(dirfd, name, NULL);
+	int r = fd < 0 ? 0 : mlimg_file_flags_clear(fd);
+
+	return r < 0 ? mlimg_err_set(err, r, "clear the flags of '%s'", name) : 0;
+}
+
 static int change_places(
 	int user_fd, int new_fd, const char *name, mode_t mode, struct mlimg_err *err)
 {
@@ -114,6 +124,9 @@ static int change_places(
 		return r < 0 ? mlimg_err_set(err, r, "read '%s'", name) : 0;
 	if (fchmodat(new_fd, name, mode, 0) < 0)
 		return mlimg_err_set(err, errno, "set the mode of '%s'", name);
+	r = clear_flags(user_fd, name, err);
+	if (r < 0)
+		return r;
 	if (renameat2(user_fd, name, new_fd, name, RENAME_EXCHANGE) < 0)
 		return mlimg_err_set(err, errno, "set '%s' aside", name);
 	return 0;

@@ -14,8 +14,9 @@
  * asks for a reset: the word is written into /mlimg/reset-begun, and in a second line the name in
  * /mlimg/aside, which is free then; /mlimg/reset-new gets empty directories; each changes places
  * with the user's in one step (renameat2(2), RENAME_EXCHANGE), so that the user layer always has an
- * upper; /mlimg/reset-new gets its name in aside; what would take back the last change of the stack
- * is forgotten; the word is written into /mlimg/reset; reset-begun is removed. What in reset-new is
+ * upper, and loses before that the flags by which it could not be renamed (chattr(1));
+ * /mlimg/reset-new gets its name in aside; what would take back the last change of the stack is
+ * forgotten; the word is written into /mlimg/reset; reset-begun is removed. What in reset-new is
  * empty has not changed places yet, or had nothing in it: changing places again then does no harm.
  */
 #ifndef MLIMG_RESET_H

@@ -172,12 +172,12 @@ static int check_bounds(struct building *b, const struct mlimg_entry *e, struct 
 static int read_flags(
 	const struct building *b, struct mlimg_entry *entry, const struct mlimg_walk_at *at)
 {
+	int dirfd = at->parent_fd < 0 ? at->root_fd : at->parent_fd;
 	struct statx st;
 
-	if (!b->has_flags || at->parent_fd < 0 ||
-		(entry->type != MLIMG_FILE && entry->type != MLIMG_DIR) ||
-		statx(at->parent_fd, at->name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, 0, &st) <
-			0)
+	if (!b->has_flags || (entry->type != MLIMG_FILE && entry->type != MLIMG_DIR) ||
+		statx(dirfd, at->name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0,
+			&st) < 0)
 		return 0;
 	return mlimg_entry_mark_flags(b->m->arena, entry, st.stx_attributes & STATX_ATTR_APPEND,
 		st.stx_attributes & STATX_ATTR_IMMUTABLE);

@@ -28,7 +28,7 @@ static int add(const struct mlimg_entry *entry, const struct mlimg_ext4_inode *i
 		e.nlink = 1;
 	added = mlimg_manifest_add(b->m, &e);
 	if (!added ||
-		((e.type == MLIMG_FILE || (e.type == MLIMG_DIR && *e.path)) &&
+		((e.type == MLIMG_FILE || e.type == MLIMG_DIR) &&
 			mlimg_entry_mark_flags(b->m->arena, added, inode->flags & EXT2_APPEND_FL,
 				inode->flags & EXT2_IMMUTABLE_FL) < 0))
 		return mlimg_err_set(err, ENOMEM, "%s", mlimg_ext4_name(b->image->fs));

@@ -32,7 +32,7 @@ user_layer() {
 	mkdir "$UPPER" "$RUN/user/work"
 }
 
-# on VERSION: prepare on that system, with no more than 300 MiB of memory for 100,000 entries.
+# on VERSION OPTION…: prepare on that system, with no more than 300 MiB of memory for 100,000 entries.
 on() {
 	local id
 	id=$(layerdir system debian "$1" "$DIR/$1" "$DIR/layer-$1")
@@ -41,7 +41,7 @@ on() {
 	cp -r "$DIR/layer-$1" "$RUN/layers/0"
 	ln -s "$DIR/$1" "$RUN/layers/0/rootfs"
 	# shellcheck disable=SC2016 # for the shell that is limited
-	works sh -c 'ulimit -v $1; shift; exec "$@"' sh "${memory:-300000}" peak "$DIR/cost" mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT"
+	works sh -c 'ulimit -v $1; shift; exec "$@"' sh "${memory:-300000}" peak "$DIR/cost" mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT" "${@:2}"
 	works mlimg-agent commit --root "$RUN"
 }
 
@@ -221,29 +221,35 @@ attempts() {
 	local i before
 	mkdir -p v1/{usr/real,var/log} v2/{usr/real,var/log}
 	for i in 1 2; do
-		echo $i | tee v$i/etc/marked v$i/etc/real v$i/usr/real/in v$i/usr/real/stale >v$i/etc/plain
+		echo $i | tee v$i/etc/marked v$i/etc/real v$i/usr/real/in v$i/usr/real/stale v$i/etc/plain >v$i/top
 	done
 	user_layer
 	on v1
-	merged v1 'echo mine >etc/marked; chattr +i etc/marked; chmod 755 var/log; chattr +a var/log; touch etc/plain'
+	merged v1 'echo mine >etc/marked; chattr +i etc/marked; chmod 755 var/log; chattr +a var/log; touch etc/plain top'
 	# As the overlayfs of kernels before 5.15 does, or whoever mounts the upper by itself.
 	mkdir -p "$UPPER/usr/real"
 	cp -a v1/etc/real "$UPPER/etc/real"
 	cp -a v1/usr/real/stale "$UPPER/usr/real/stale"
-	chattr +i "$UPPER/etc/real" "$UPPER/usr/real"
+	chattr +i "$UPPER/etc/real" "$UPPER/usr/real" "$UPPER"
 	before=$(treelist "$UPPER" | sed 's/ time=.*sha256/ sha256/; s/ time=.*//; s/ tags=.*//')
 	on v2
-	same "done" '["reconciled",["2 files or directories that were immutable or append-only for the file system are so for overlayfs now"]]' "$(boot '[.reconcile.done, .notes]')"
-	same "marks" "etc/marked i
+	same "done" '["reconciled",["3 files or directories that were immutable or append-only for the file system are so for overlayfs now"]]' "$(boot '[.reconcile.done, .notes]')"
+	same "marks" ". i
+etc/marked i
 etc/real i
 usr/real i
 var/log a" "$(cd "$UPPER" && getfattr -R --absolute-names -n trusted.overlay.protattr . 2>/dev/null | sed -n 's/^# file: \(\.\/\)*//p; s/.*protattr="\(.*\)"/\1/p' | paste -d' ' - - | sort)"
 	same "told" '["conflict","stays","immutable or append-only, as the user has made it"]' \
 		"$(jq -c '.entries[] | select(.path == "etc/real") | [.verdict, .done, .why]' "$RUN/user/mlimg/reports/2.json")"
-	same "contents" "mine 1 2 2" "$(merged v2 'cat etc/marked etc/real usr/real/stale etc/plain' | xargs)"
+	same "contents" "mine 1 2 2 2" "$(merged v2 'cat etc/marked etc/real usr/real/stale etc/plain top' | xargs)"
 	same "what can be changed" "" "$(attempts)"
 	rm "$UPPER/var/log/more"
 	on v1
 	same "done" rolled-back "$(boot .reconcile.done)"
 	same "upper, back" "$before" "$(treelist "$UPPER" | sed 's/ time=.*sha256/ sha256/; s/ time=.*//; s/ tags=.*//')"
+	# Set aside whole.
+	chattr +a "$UPPER"
+	on v1 --reset now
+	same "upper, reset" "" "$(ls -A "$UPPER")"
+	same "aside" mine "$(cat "$RUN/user/mlimg/aside/reset-now/upper/etc/marked")"
 }

@@ -487,7 +487,8 @@ static void check_flagged(bool of_unionfs)
 	make_user(dir);
 	snprintf(upper, sizeof(upper), "%s/start/upper", dir);
 	set_xattr(upper, "etc/kept", "trusted.overlay.origin", "x");
-	shell("cd %s && chattr +i etc/kept etc/file etc/dir etc/dir/b/c && chattr +a etc srv",
+	shell("cd %s && chattr +i etc/kept etc/file etc/dir etc/dir/b/c && chattr +a etc srv && "
+	      "chattr +i .",
 		upper);
 	ASSERT_OK(run(dir, "start", &ret), err);
 	ASSERT_STR(ret.bad, "");
