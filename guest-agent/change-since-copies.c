@@ -67,13 +67,16 @@ static int read_classes(struct copies *c)
 	return c->classes ? mlimg_class_files_read(&files, c->classes, s->err) : since_no_memory(s);
 }
 
-/* @return whether the step has taken it away; a directory only if nothing was left in it */
+/*
+ * @return whether the step has taken it away, and not just marks below it; a directory only if
+ *         nothing was left in it
+ */
 static int is_gone(struct since *s, size_t n, const struct mlimg_undo_record *record)
 {
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 
 	if (record->op != 'e')
-		return record->op == 'o' || record->op == 'a';
+		return strchr("oa", record->op) && record->parts & ~(unsigned)MLIMG_UNDO_MARKERS;
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	return mlimg_change_has(s->c->taken_fd, slot);
 }

@@ -31,7 +31,6 @@ struct staging {
 	size_t n_times, times_room;
 	struct mlimg_arena *arena;
 	struct mlimg_change_needs needs;
-	bool joins_whole; /**< unionfs-fuse's marks below an opaque directory go with its own */
 	struct mlimg_err *err;
 };
 
@@ -45,7 +44,7 @@ int stage_refuse(struct staging *s, const struct mlimg_plan_op *op, const char *
 int stage_add_time(struct staging *s, const char *path, struct mlimg_undo_time old_time,
 	struct mlimg_undo_time new_time) MLIMG_MUST_CHECK;
 
-/** Make an operation s ready. @return 0, -errno */
+/** Make an operation 's' ready. @return 0, -errno */
 int stage_set_attributes(struct staging *s, const struct mlimg_plan_op *op) MLIMG_MUST_CHECK;
 
 /** Make an operation ready. @return 0, -errno */

@@ -210,6 +210,10 @@ static int hide(struct staging *s, const struct mlimg_plan_op *op)
 	return touch(s, op->path);
 }
 
+/*
+ * unionfs-fuse's marks below an opaque directory say nothing; they would as soon as it is not, and
+ * hide what the layers have there.
+ */
 static int join(struct staging *s, const struct mlimg_plan_op *op)
 {
 	struct mlimg_undo_record record = {.op = 'u', .path = op->path},
@@ -218,7 +222,7 @@ static int join(struct staging *s, const struct mlimg_plan_op *op)
 
 	if (r <= 0)
 		return r < 0 ? r : stage_refuse(s, op, "is no directory");
-	parts = s->joins_whole ? parts_at(s, op->path) : 0;
+	parts = parts_at(s, op->path);
 	if (parts < 0)
 		return parts;
 	if (parts & MLIMG_UNDO_MARKERS)

@@ -123,13 +123,12 @@ int mlimg_change_stage_log(
 	if (!s)
 		return mlimg_err_set(err, ENOMEM, "make the change ready");
 	s->c = *c;
-	s->joins_whole = true;
 	r = stage_ops(s);
 	if (r == 0)
 		r = write_log(s, fd);
 	if (r == 0)
 		r = mlimg_change_check_room(&s->c, &s->needs, err);
-	*c = s->c; /* whose descriptors are the caller's */
+	*c = s->c; /* the descriptors are the caller's */
 	s->c = no_change;
 	staging_done(s);
 	return r;

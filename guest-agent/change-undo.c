@@ -113,7 +113,8 @@ static int parts_in_slots(const struct mlimg_change *c, size_t n, unsigned parts
 }
 
 /*
- * Whether the user has something there since, or has removed what the change had put there.
+ * Whether the user has something there since, or has removed what the change had put there. Marks
+ * below a directory that was joined return to a directory without any.
  *
  * @in_slots: of @parts, those that have not returned yet. What of it has returned is not the user's
  */
@@ -125,6 +126,10 @@ static int is_users(struct undoing *u, const char *path, unsigned parts, unsigne
 
 	if (now < 0)
 		return now;
+	if (parts == MLIMG_UNDO_MARKERS) {
+		r = mlimg_change_is_dir(u->c, path);
+		return r < 0 ? r : !r || now & MLIMG_UNDO_MARKERS;
+	}
 	/* Markers of things below are in the way of others alone. */
 	if (now & (MLIMG_UNDO_MAIN | MLIMG_UNDO_MARKER | (int)(parts & MLIMG_UNDO_MARKERS)) &
 		~(int)(parts & ~in_slots))

@@ -35,6 +35,46 @@ upper() {
 	(cd "$UPPER" && find . -mindepth 1 ! \( -path './.unionfs-fuse*' -type d \) -printf '%P\n' | sort | xargs)
 }
 
+# removed: what the user has removed in a directory before he replaced it, with unionfs-fuse: the marks below it say nothing
+removed() {
+	mkdir -p "$UPPER/.unionfs-fuse/usr/share/d/below" "$UPPER/.unionfs-fuse/usr/share/d_HIDDEN~" "$UPPER/usr/share/d/below"
+	: >"$UPPER/.unionfs-fuse/usr/share/d/file_HIDDEN~"
+	: >"$UPPER/.unionfs-fuse/usr/share/d/below/file_HIDDEN~"
+	echo mine | tee "$UPPER/usr/share/d/own" >"$UPPER/usr/share/d/same"
+}
+
+# seen: the upper, but for the times of directories of marks, which nobody sees
+seen() {
+	treelist "$UPPER" | sed '/unionfs-fuse.* type=dir/s/ time=.*//'
+}
+
+@test "a directory that is joined with a new one of the stack hides nothing of it, with unionfs-fuse's marks neither; there and back" {
+	need root
+	local before
+	mkdir -p "$DIR/v2/usr/share/d/below"
+	echo 2 | tee "$DIR/v2/usr/share/d/file" >"$DIR/v2/usr/share/d/below/file"
+	echo mine >"$DIR/v2/usr/share/d/same"
+	layers
+	OPTIONS=(--union unionfs)
+	rm -rf "$USER_DIR"
+	mkdir -p "$UPPER" "$USER_DIR/work"
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	on v1
+	removed
+	before=$(seen)
+	on v2
+	same "joined" '["usr/share/d","joined"]' "$(jq -c '.entries[] | select(.path == "usr/share/d") | [.path, .done]' "$USER_DIR/mlimg/reports/2.json")"
+	same "marks" "" "$(find "$UPPER/.unionfs-fuse" -name '*_HIDDEN~')"
+	on v1
+	same "upper, back" "$before" "$(seen)"
+	same "boot.json" '["rolled-back",0,[]]' "$(boot '[.reconcile.done, .reconcile.aside, .notes]')"
+	# Removed on the newer stack: then the marks of before hide nothing either.
+	on v2
+	rm -r "$UPPER/usr/share/d"
+	on v1
+	same "upper, of a directory that was removed" "usr usr/share" "$(upper)"
+}
+
 # What only v2 has: a directory with two files, and one in /etc; d is another directory in each.
 copies_of_stacks() {
 	mkdir -p "$DIR"/v{1,2}/usr/share/d "$DIR/v2/usr/share/new"
