@@ -28,14 +28,6 @@ int since_note_adaptable(struct since *s, const char *path, const char *lower)
 	return 0;
 }
 
-/* @return @e with the numbers of the former stack */
-static int map(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena,
-	struct mlimg_entry *ret)
-{
-	return mlimg_owner_moves_apply(&s->accounts.upper, e, arena, ret) < 0 ? since_no_memory(s)
-									      : 0;
-}
-
 /* With the former stack's contents, in the place of the copy. */
 static int renew(struct since *s, const struct since_adaptable *a, const struct mlimg_entry *wanted,
 	const struct mlimg_entry *former)
@@ -60,12 +52,27 @@ static int set(struct since *s, const struct mlimg_entry *e, const struct mlimg_
 	return 0;
 }
 
+/* The three sides, each with the numbers that its owners have then. */
+static int merge(struct since *s, const struct mlimg_entry *now, const struct mlimg_entry *former,
+	const struct mlimg_entry *e, struct mlimg_arena *arena, struct mlimg_merged_entry *ret)
+{
+	struct mlimg_entry base, next, mine;
+	int r = since_map_owners(s, &s->accounts.base, now, arena, &base);
+
+	if (r == 0)
+		r = since_map_owners(s, &s->accounts.lower, former, arena, &next);
+	if (r == 0)
+		r = since_map_owners(s, &s->accounts.upper, e, arena, &mine);
+	if (r == 0 && mlimg_reconcile_merge(&base, &next, &mine, arena, ret) < 0)
+		r = since_no_memory(s);
+	return r;
+}
+
 static int adapt(struct since *s, const struct since_adaptable *a, struct mlimg_arena *arena)
 {
 	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, a->path),
 				 *now = mlimg_manifest_find(s->now.manifest, a->lower),
 				 *former = mlimg_manifest_find(s->former.manifest, a->lower);
-	struct mlimg_entry base, mine;
 	struct mlimg_merged_entry merged;
 	size_t at;
 	int r;
@@ -74,11 +81,7 @@ static int adapt(struct since *s, const struct since_adaptable *a, struct mlimg_
 	if (!e || !former || former->type != e->type || e->hardlink ||
 		mlimg_path_map_get(&s->taken, a->path, &at) || mlimg_change_is_database(a->path))
 		return 0;
-	r = map(s, now, arena, &base);
-	if (r == 0)
-		r = map(s, e, arena, &mine);
-	if (r == 0 && mlimg_reconcile_merge(&base, former, &mine, arena, &merged) < 0)
-		r = since_no_memory(s);
+	r = merge(s, now, former, e, arena, &merged);
 	if (r < 0)
 		return r;
 	if (mlimg_path_map_set(&s->adapted, a->path, 0) < 0)

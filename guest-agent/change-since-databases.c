@@ -27,26 +27,6 @@ static int read_accounts(struct since *s, enum mlimg_merge_side side,
 	return 0;
 }
 
-/*
- * @return whether taking the steps back takes it away, or gives it what it had before: whose that
- *         was is in the numbers of the former stack. What cannot be known stays as it is
- */
-static bool is_set_back(struct since *s, const struct mlimg_entry *e)
-{
-	struct mlimg_undo_record record;
-	struct mlimg_entry now = *e;
-	size_t n;
-
-	if (mlimg_path_map_get(&s->put, e->path, &n))
-		return mlimg_undo_log_get(s->log, n, &record, s->err) == 0 &&
-			mlimg_change_is_put_there(s->c, &record.entry) > 0;
-	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
-		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
-		return false;
-	now.size_bytes = record.fresh.size_bytes;
-	return mlimg_entry_has_same_attrs(&now, &record.fresh);
-}
-
 static uint32_t owner_of(const struct mlimg_entry *e, bool is_group)
 {
 	return is_group ? e->gid : e->uid;
@@ -72,59 +52,10 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 	for (size_t i = 1; i < s->upper->n_entries; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
 
-		if (owner_of(e, is_group) == id && !is_set_back(s, e))
+		if (owner_of(e, is_group) == id && !since_is_set_back(s, e))
 			return true;
 	}
 	return false;
-}
-
-/* Give what is like @e then the owners that it is to have. */
-static int move_owner(struct since *s, const struct mlimg_owner_moves *moves,
-	const struct mlimg_entry *e, struct mlimg_arena *arena)
-{
-	struct mlimg_undo_record record = {.op = 's', .path = e->path, .entry = *e};
-	int moved = mlimg_owner_moves_apply(moves, e, arena, &record.fresh);
-
-	if (moved <= 0)
-		return moved < 0 ? since_no_memory(s) : 0;
-	record.entry.hardlink = record.fresh.hardlink = 0;
-	record.entry.nlink = record.fresh.nlink = 1;
-	mlimg_change_extra_add(&s->then, &record);
-	return 0;
-}
-
-/* What a step is taken back of is in the former stack's numbers, like that stack's things. */
-static int move_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena)
-{
-	struct mlimg_undo_record record;
-	size_t n;
-	int r;
-
-	if (!mlimg_path_map_get(&s->set, e->path, &n))
-		return 0;
-	r = mlimg_undo_log_get(s->log, n, &record, s->err);
-	return r < 0 ? r : move_owner(s, &s->accounts.lower, &record.entry, arena);
-}
-
-/* Until now all that the upper has is in the numbers of the stack that goes. */
-int since_move_owners(struct since *s)
-{
-	bool has_moves = !mlimg_owner_moves_is_empty(&s->accounts.upper) ||
-		!mlimg_owner_moves_is_empty(&s->accounts.lower);
-	struct mlimg_arena *arena = mlimg_arena_new();
-	int r = arena ? 0 : since_no_memory(s);
-
-	for (size_t i = 1, at; has_moves && i < s->upper->n_entries && r == 0; i++) {
-		const struct mlimg_entry *e = &s->upper->entries[i];
-
-		if (mlimg_entry_is_whiteout(e) || mlimg_path_map_get(&s->adapted, e->path, &at) ||
-			mlimg_path_map_get(&s->first_done, e->path, &at))
-			continue;
-		r = is_set_back(s, e) ? move_set_back(s, e, arena)
-				      : move_owner(s, &s->accounts.upper, e, arena);
-	}
-	mlimg_arena_free(arena);
-	return r;
 }
 
 static int put_accounts(struct since *s, const struct mlimg_accounts_merged *merged)

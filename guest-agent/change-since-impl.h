@@ -56,7 +56,7 @@ struct since {
 	const char **package_paths;            /**< to which they refer */
 	struct since_adaptable *adaptables;
 	size_t n_adaptables, adaptables_room;
-	struct mlimg_path_map adapted; /**< those whose attributes are in the logs */
+	struct mlimg_path_map adapted; /**< those whose attributes are in the logs, and databases */
 	bool has_had;
 	struct mlimg_upper_list had; /**< what the upper had before the change, if that is known */
 	struct mlimg_path_map gone;  /**< what the change has taken away */
@@ -136,14 +136,25 @@ int since_lowers(struct since *s) MLIMG_MUST_CHECK;
 int since_put_of_stack(struct since *s, const struct mlimg_entry *wanted,
 	const struct mlimg_entry *former) MLIMG_MUST_CHECK;
 
-/** What a directory that is missing is to be like. */
-struct mlimg_entry since_dir_like(const struct since *s, const char *path);
+/** What a directory that is missing is to be like. @return 0, -ENOMEM */
+int since_dir_like(struct since *s, const char *path, struct mlimg_entry *ret) MLIMG_MUST_CHECK;
 
 /** Merge accounts, changed or not: numbers are others all the same. @return 0, -errno */
 int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 
 /** Map owners where numbers have moved between accounts that were merged. @return 0, -errno */
 int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * @return whether taking the steps back takes it away, or gives it what it had before: whose that
+ *         was is in the numbers of the former stack. What cannot be known stays as it is
+ */
+bool since_is_set_back(struct since *s, const struct mlimg_entry *e);
+
+/** @p ret becomes @p e with the numbers that @p moves gives its owners. @return 0, -ENOMEM */
+int since_map_owners(struct since *s, const struct mlimg_owner_moves *moves,
+	const struct mlimg_entry *e, struct mlimg_arena *arena,
+	struct mlimg_entry *ret) MLIMG_MUST_CHECK;
 
 /**
  * Merge packages if the user has changed any: first of all, as all that he has is of them.

@@ -54,7 +54,9 @@ static int put_present(struct since *s, const char *path)
 							      : time_now(s, path, &record.new_time);
 
 	if (r == 0 && mlimg_path_map_get(&s->dirs_done, path, &at)) {
-		made = since_dir_like(s, path);
+		r = since_dir_like(s, path, &made);
+		if (r < 0)
+			return r;
 		record.new_time = (struct mlimg_undo_time){made.mtime_s, made.mtime_ns};
 		r = 1;
 	}

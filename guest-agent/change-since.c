@@ -49,8 +49,9 @@ int since_clear(struct since *s, const char *path)
 }
 
 /* As it is there now, or else as the former stack has it. */
-struct mlimg_entry since_dir_like(const struct since *s, const char *path)
+int since_dir_like(struct since *s, const char *path, struct mlimg_entry *ret)
 {
+	const struct mlimg_owner_moves *moves = &s->accounts.upper;
 	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
 	struct mlimg_entry dir = {.type = MLIMG_DIR, .mode = 0755, .nlink = 1};
 	struct mlimg_seen seen;
@@ -58,11 +59,12 @@ struct mlimg_entry since_dir_like(const struct since *s, const char *path)
 	if (!e || e->type != MLIMG_DIR) {
 		mlimg_upper_see(s->upper, s->former.manifest, path, &seen);
 		e = seen.has_lower ? mlimg_manifest_find(s->former.manifest, seen.lower) : NULL;
+		moves = &s->accounts.lower;
 	}
 	if (e && e->type == MLIMG_DIR)
 		dir = *e;
 	dir.path = (char *)(uintptr_t)path;
-	return dir;
+	return since_map_owners(s, moves, &dir, s->arena, ret);
 }
 
 int since_make_way(struct since *s, const char *path)
@@ -77,8 +79,9 @@ int since_make_way(struct since *s, const char *path)
 
 		*slash = '\0';
 		if (!mlimg_path_map_get(&s->dirs_done, dir, &at)) {
-			entry = since_dir_like(s, dir);
-			r = mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
+			r = since_dir_like(s, dir, &entry);
+			if (r == 0)
+				r = mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
 			if (r == 0 && mlimg_path_map_set(&s->dirs_done, dir, 0) < 0)
 				r = since_no_memory(s);
 		}
@@ -94,29 +97,32 @@ int since_make_way(struct since *s, const char *path)
 static int database_like(struct since *s, const char *path, struct mlimg_entry *ret)
 {
 	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path), *e = now;
+	const struct mlimg_owner_moves *moves = &s->accounts.lower;
+	struct mlimg_entry like = {.mode = mlimg_records_is_secret(path) ? 0600 : 0644};
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	size_t i;
 	int r;
 
-	*ret = (struct mlimg_entry){.mode = mlimg_records_is_secret(path) ? 0600 : 0644};
 	if (mlimg_path_map_get(&s->taken, path, &i) && s->takens[i].op == 'o') {
 		mlimg_change_slot(s->takens[i].n, MLIMG_UNDO_MAIN, slot);
-		r = mlimg_entry_at_read(&s->c->reader, s->c->taken_fd, slot, path, false, ret);
+		r = mlimg_entry_at_read(&s->c->reader, s->c->taken_fd, slot, path, false, &like);
 		if (r < 0)
 			return mlimg_err_set(s->err, r, "look at what was '/%s'", path);
 	} else {
-		if (!e || e->type != MLIMG_FILE)
+		if (e && e->type == MLIMG_FILE)
+			moves = &s->accounts.upper;
+		else
 			e = mlimg_manifest_find(s->former.manifest, path);
 		if (e && e->type == MLIMG_FILE)
-			*ret = *e;
+			like = *e;
 	}
-	ret->path = (char *)(uintptr_t)path;
-	ret->type = MLIMG_FILE;
-	if (now && now->mtime_s > ret->mtime_s) {
-		ret->mtime_s = now->mtime_s;
-		ret->mtime_ns = now->mtime_ns;
+	like.path = (char *)(uintptr_t)path;
+	like.type = MLIMG_FILE;
+	if (now && now->mtime_s > like.mtime_s) {
+		like.mtime_s = now->mtime_s;
+		like.mtime_ns = now->mtime_ns;
 	}
-	return 0;
+	return since_map_owners(s, moves, &like, s->arena, ret);
 }
 
 int since_put_database(struct since *s, const char *path, const struct mlimg_merged_text *text)
@@ -149,6 +155,8 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 	r = since_make_way(s, path);
 	if (r == 0)
 		r = database_like(s, path, &like);
+	if (r == 0 && mlimg_path_map_set(&s->adapted, path, 0) < 0)
+		r = since_no_memory(s);
 	return r < 0 ? r : mlimg_change_extra_put(&s->then, &like, text->text, text->size, s->err);
 }
 

@@ -19,8 +19,9 @@
  *                from which directories were renamed; where nothing is. Things of the former stack
  *                whose owner has to give way to an account of the user's; or whose mode he has
  *                changed
- *             s  owners, where a number means another account on the former stack; attributes of
- *                directories that follow it
+ *             s  owners of what is there, where a number means another account on the former
+ *                stack, and of what the steps bring back, where an account has another number
+ *                than it had then; attributes of directories that follow that stack
  *             o  files of dpkg's journal (libmlimg/packages.h) that taking the steps back returns:
  *                they are in the status that was merged
  *             c  directories that the user has made in the place from which one was renamed

@@ -87,10 +87,11 @@
  *
  * Something in the place of what a step has taken, or gone from the place of what one has put, is
  * the user's since. The upper is then what it was before the change, byte for byte, times included,
- * but for what was written since, and for directories in which that was. Databases that he has
- * changed since are merged into what they were; caches that were made since go, and all that the
- * change or the rollback has touched are made anew. This leaves nothing to undo: the newer stack
- * again is a change as any other.
+ * but for what was written since, for directories in which that was, and for owners: an account
+ * that has to give way to one of his, or that he has moved, has its number in what comes back, too.
+ * Databases that he has changed since are merged into what they were; caches that were made since
+ * go, and all that the change or the rollback has touched are made anew. This leaves nothing to
+ * undo: the newer stack again is a change as any other.
  *
  * When a rollback is decided base.texts.N goes first, which nobody will ask for, so that its blocks
  * are there for the steps. What must be free for 1 is a block each for the new state, the list of

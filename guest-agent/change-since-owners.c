@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose things are on the way back: what is there now is in the numbers of the stack that goes,
+ * what taking the steps back returns in those of the former one, like that stack's things.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "guest-agent/change-since-impl.h"
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "libmlimg/path.h"
+#include "libmlimg/walk.h"
+#include "libmlimg/whiteout.h"
+
+bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
+{
+	struct mlimg_undo_record record;
+	struct mlimg_entry now = *e;
+	size_t n;
+
+	if (mlimg_path_map_get(&s->put, e->path, &n))
+		return mlimg_undo_log_get(s->log, n, &record, s->err) == 0 &&
+			mlimg_change_is_put_there(s->c, &record.entry) > 0;
+	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
+		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
+		return false;
+	now.size_bytes = record.fresh.size_bytes;
+	return mlimg_entry_has_same_attrs(&now, &record.fresh);
+}
+
+int since_map_owners(struct since *s, const struct mlimg_owner_moves *moves,
+	const struct mlimg_entry *e, struct mlimg_arena *arena, struct mlimg_entry *ret)
+{
+	return mlimg_owner_moves_apply(moves, e, arena, ret) < 0 ? since_no_memory(s) : 0;
+}
+
+/* Give what is like @e then the owners that it is to have. */
+static int move_owner(struct since *s, const struct mlimg_owner_moves *moves,
+	const struct mlimg_entry *e, struct mlimg_arena *arena)
+{
+	struct mlimg_undo_record record = {.op = 's', .path = e->path, .entry = *e};
+	int moved = mlimg_owner_moves_apply(moves, e, arena, &record.fresh);
+
+	if (moved <= 0)
+		return moved < 0 ? since_no_memory(s) : 0;
+	record.entry.hardlink = record.fresh.hardlink = 0;
+	record.entry.nlink = record.fresh.nlink = 1;
+	mlimg_change_extra_add(&s->then, &record);
+	return 0;
+}
+
+/* --- what is there now --- */
+
+static int move_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena)
+{
+	struct mlimg_undo_record record;
+	size_t n;
+	int r;
+
+	if (!mlimg_path_map_get(&s->set, e->path, &n))
+		return 0;
+	r = mlimg_undo_log_get(s->log, n, &record, s->err);
+	return r < 0 ? r : move_owner(s, &s->accounts.lower, &record.entry, arena);
+}
+
+static int move_present(struct since *s, struct mlimg_arena *arena)
+{
+	int r = 0;
+
+	for (size_t i = 1, at; i < s->upper->n_entries && r == 0; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+
+		if (mlimg_entry_is_whiteout(e) || mlimg_path_map_get(&s->adapted, e->path, &at) ||
+			mlimg_path_map_get(&s->first_done, e->path, &at))
+			continue;
+		r = since_is_set_back(s, e) ? move_set_back(s, e, arena)
+					    : move_owner(s, &s->accounts.upper, e, arena);
+	}
+	return r;
+}
+
+/* --- what returns --- */
+
+/* Something that was set aside, with all below. */
+struct returning {
+	struct since *s;
+	struct mlimg_arena *arena;
+	const char *path;
+};
+
+/* @return 1 when what a step has taken from there finds its place free, 0, -errno */
+static int has_place(struct since *s, const char *path)
+{
+	struct mlimg_undo_record record;
+	size_t n;
+	int r;
+
+	if (mlimg_path_map_get(&s->first_done, path, &n))
+		return 1;
+	if (!mlimg_path_map_get(&s->put, path, &n))
+		return !mlimg_manifest_find(s->upper, path);
+	r = mlimg_undo_log_get(s->log, n, &record, s->err);
+	if (r < 0)
+		return r;
+	r = mlimg_change_is_put_there(s->c, &record.entry);
+	return r < 0 ? mlimg_err_set(s->err, r, "look at 'user/upper/%s'", path) : r;
+}
+
+static int move_returned(struct returning *ret, const struct mlimg_entry *e)
+{
+	return mlimg_entry_is_whiteout(e)
+		? 0
+		: move_owner(ret->s, &ret->s->accounts.lower, e, ret->arena);
+}
+
+static int move_below(const struct mlimg_entry *entry, const struct mlimg_walk_at *at, void *ctx,
+	struct mlimg_err *err)
+{
+	struct returning *ret = ctx;
+	char path[MLIMG_PATH_MAX + 1];
+	struct mlimg_entry e = *entry;
+
+	if (strlen(ret->path) + 1 + strlen(entry->path) > MLIMG_PATH_MAX)
+		return 0;
+	e.path = (char *)(uintptr_t)ret->path;
+	if (*entry->path) {
+		mlimg_path_join(path, ret->path, entry->path, strlen(entry->path));
+		e.path = path;
+	}
+	return move_returned(ret, &e);
+}
+
+static void pass_over(const char *path, int error, bool was_visited, void *ctx)
+{
+}
+
+/* One thing in @dirfd. @return 0, also when it is not there */
+static int move_at(struct returning *ret, int dirfd, const char *name)
+{
+	struct mlimg_entry e;
+	int r = mlimg_entry_at_read(&ret->s->c->reader, dirfd, name, ret->path, false, &e);
+
+	if (r < 0)
+		return r == -ENOENT
+			? 0
+			: mlimg_err_set(ret->s->err, r, "look at what was '/%s'", ret->path);
+	return move_returned(ret, &e);
+}
+
+static int move_aside(struct returning *ret)
+{
+	struct since *s = ret->s;
+	const char *name;
+	mlimg_autoclose int dir = mlimg_open_parent_strict(s->aside_fd, ret->path, O_RDONLY, &name),
+			    fd = dir < 0
+		? dir
+		: openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return 0; /* somebody has removed it */
+	return fd < 0 ? move_at(ret, dir, name)
+		      : mlimg_walk_lenient(fd, 0, move_below, pass_over, ret, s->err);
+}
+
+/* The thing itself, of step @n: what returns where the user has written since goes aside. */
+static int move_taken(struct since *s, size_t n, struct mlimg_arena *arena)
+{
+	char path[MLIMG_PATH_MAX + 1], slot[MLIMG_CHANGE_SLOT_SIZE];
+	struct returning ret = {s, arena, path};
+	struct mlimg_undo_record record;
+	size_t at;
+	bool is_aside;
+	int r = mlimg_undo_log_get(s->log, n, &record, s->err);
+
+	if (r < 0 || !strchr("oae", record.op) || !(record.parts & MLIMG_UNDO_MAIN) ||
+		mlimg_path_map_get(&s->adapted, record.path, &at))
+		return r;
+	is_aside = record.op == 'a';
+	snprintf(path, sizeof(path), "%s", record.path); /* which the next record takes away */
+	r = has_place(s, path);
+	if (r <= 0)
+		return r;
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	return is_aside ? move_aside(&ret) : move_at(&ret, s->c->taken_fd, slot);
+}
+
+int since_move_owners(struct since *s)
+{
+	bool has_lower = !mlimg_owner_moves_is_empty(&s->accounts.lower),
+	     has_moves = has_lower || !mlimg_owner_moves_is_empty(&s->accounts.upper);
+	struct mlimg_arena *arena = mlimg_arena_new();
+	int r = arena ? 0 : since_no_memory(s);
+
+	if (r == 0 && has_moves)
+		r = move_present(s, arena);
+	for (size_t n = 0; n < s->log->n_records && r == 0 && has_lower; n++)
+		r = move_taken(s, n, arena);
+	mlimg_arena_free(arena);
+	return r;
+}
