@@ -71,7 +71,7 @@ int since_accounts(struct since *s)
 {
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
-	const struct mlimg_accounts_used used = {is_used, is_fixed, s};
+	const struct mlimg_accounts_used used = {is_used, is_fixed, NULL, s};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r = 0;
 

@@ -193,6 +193,21 @@ static int decide_id(const struct kind *k, struct mlimg_account_name *name)
 	return r;
 }
 
+/* It may have given way to an account that the user has deleted since (accounts.h). */
+static void decide_covered(const struct kind *k, struct mlimg_account_name *name)
+{
+	const struct mlimg_accounts_used *used = k->job->used;
+	uint32_t base = name->id[MLIMG_SIDE_BASE], mine = name->id[MLIMG_SIDE_MINE];
+
+	if (!name->stays || base == MLIMG_ID_NONE || mine == MLIMG_ID_NONE || base == mine ||
+		!used || !used->shows)
+		return;
+	for (size_t i = 0; i < k->names->n; i++)
+		if (k->names->names[i].id[MLIMG_SIDE_MINE] == base)
+			return;
+	name->is_covered = !used->shows(used->ctx, k->is_group, base);
+}
+
 static void take(struct kind *k, uint32_t id)
 {
 	if (id < SMALL_IDS)
@@ -346,6 +361,8 @@ static int decide(struct kind *k)
 		r = decide_stays(k, &k->names->names[i]);
 		if (r == 0)
 			r = decide_id(k, &k->names->names[i]);
+		if (r == 0)
+			decide_covered(k, &k->names->names[i]);
 	}
 	if (r == 0)
 		r = solve_all(k);

@@ -49,7 +49,7 @@ static bool gave_way(const struct mlimg_account_names *names, const struct mlimg
 	for (size_t i = 0; i < names->n; i++)
 		if (&names->names[i] != name && names->names[i].id[MLIMG_SIDE_MINE] == id)
 			return true;
-	return name->is_fixed;
+	return name->is_fixed || name->is_covered;
 }
 
 /*

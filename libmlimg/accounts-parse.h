@@ -76,9 +76,10 @@ void mlimg_account_list_done(struct mlimg_account_list *list);
 struct mlimg_account_name {
 	const char *key;
 	uint32_t nth;
-	bool stays;                       /**< is in the merged file */
-	bool arrives;                     /**< with an id that is not its one in mine */
-	bool is_fixed;                    /**< its id of mine is */
+	bool stays;    /**< is in the merged file */
+	bool arrives;  /**< with an id that is not its one in mine */
+	bool is_fixed; /**< its id of mine is */
+	bool is_covered; /**< its id of base is nobody's in mine, and base's files of it do not show */
 	uint32_t id[MLIMG_N_MERGE_SIDES]; /**< MLIMG_ID_NONE: not there */
 	uint32_t is;                      /**< what it has in the end */
 };

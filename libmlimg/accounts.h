@@ -46,9 +46,15 @@
  * So two maps come out: `upper`, from ids as they are in the user's layer to what they have to be;
  * and `lower`, from ids in next's layers to what they are here, for the accounts that have to give
  * way (rule 3) or had to before, those that both sides moved or made and that keep mine (rules 1
- * and 2), and those of rule 6: files of next with these owners do not fit as they are. Each applies at once, to all files: {100 -> 101, 101 -> 100} is a
- * swap. A third one, `base`, goes from ids in base's layers to what is of whoever they belonged to:
- * `upper`, and the accounts that had given way when base came.
+ * and 2), and those of rule 6: files of next with these owners do not fit as they are. Each applies
+ * at once, to all files: {100 -> 101, 101 -> 100} is a swap. A third one, `base`, goes from ids in
+ * base's layers to what is of whoever they belonged to: `upper`, and the accounts that had given
+ * way when base came.
+ *
+ * An account had given way when its id of base is another one's in mine; when that one was deleted
+ * since, one sees it by what base's layers have of that id: where it gave way there is a copy of
+ * all of that in the user's layer. Where the user has moved the account himself (usermod -u),
+ * usually not: then `lower` leaves it alone, or all that next has of it would be copied.
  *
  * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
  * of them.
@@ -105,6 +111,12 @@ struct mlimg_accounts_used {
 	 *         when there may be, 0 when not; NULL: there is nothing
 	 */
 	int (*is_fixed)(void *ctx, bool is_group, uint32_t id);
+	/**
+	 * @return whether anything of base's layers that belongs to the number @p id shows with it,
+	 *         neither hidden nor covered by the user's; asked of numbers that an account had in
+	 *         base, and that nobody has in mine. NULL: it may
+	 */
+	bool (*shows)(void *ctx, bool is_group, uint32_t id);
 	void *ctx;
 };
 

@@ -133,11 +133,29 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 	return false;
 }
 
+/* In directories that were renamed it shows elsewhere; that is not looked for. */
+static bool shows(void *ctx, bool is_group, uint32_t id)
+{
+	const struct planning *p = ctx;
+
+	for (size_t i = 1; i < p->in->base->n_entries; i++) {
+		const struct mlimg_entry *e = &p->in->base->entries[i];
+		struct mlimg_seen seen;
+
+		if ((is_group ? e->gid : e->uid) != id)
+			continue;
+		mlimg_upper_see(p->upper, p->in->base, e->path, &seen);
+		if (seen.kind == MLIMG_SEEN_STACK)
+			return true;
+	}
+	return false;
+}
+
 static int merge_accounts(struct planning *p, struct databases *d)
 {
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
-	const struct mlimg_accounts_used used = {is_used, is_fixed, p};
+	const struct mlimg_accounts_used used = {is_used, is_fixed, shows, p};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r = note_owners(p);
 

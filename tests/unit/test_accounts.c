@@ -65,7 +65,7 @@ static bool nobody(void *ctx, bool is_group, uint32_t id)
 	return false;
 }
 
-static const struct mlimg_accounts_used unused = {nobody, NULL, NULL};
+static const struct mlimg_accounts_used unused = {nobody, NULL, NULL, NULL};
 
 /*
  * The merge of one file of three texts is @wanted, and of what comes out with next again nothing
@@ -210,7 +210,7 @@ static bool uid_6(void *ctx, bool is_group, uint32_t id)
 
 TEST(an_account_that_the_system_has_no_more)
 {
-	const struct mlimg_accounts_used used = {uid_6, NULL, NULL};
+	const struct mlimg_accounts_used used = {uid_6, NULL, NULL, NULL};
 
 	set_all(MLIMG_PASSWD, ROOT MAN, ROOT, ROOT MAN);
 	set_all(MLIMG_SHADOW, "root:*:1::::::\nman:*:1::::::\n", "root:*:1::::::\n",
@@ -311,8 +311,8 @@ static int may_be(void *ctx, bool is_group, uint32_t id)
 
 TEST(ids_that_are_fixed)
 {
-	static const struct mlimg_accounts_used used = {is_105, has_105, NULL},
-						all = {nobody, may_be, NULL};
+	static const struct mlimg_accounts_used used = {is_105, has_105, NULL, NULL},
+						all = {nobody, may_be, NULL, NULL};
 
 	used_in_ids = &used;
 	check_ids("a:105", "a:106", "a:105", "a:105", "", "106>105",
@@ -383,6 +383,33 @@ TEST(an_id_of_next_that_is_another_s_here)
 	check_ids("sys:999", "sys:999", "sys:998", "sys:998", "", "", "");
 }
 
+static bool is_shown;
+
+static bool shows(void *ctx, bool is_group, uint32_t id)
+{
+	ASSERT_EQ(id, 105);
+	return is_shown;
+}
+
+/* Base's things of it have been copied when it gave way; of one that the user moved they show. */
+TEST(an_id_that_gave_way_to_somebody_deleted_since)
+{
+	static const struct mlimg_accounts_used used = {nobody, NULL, shows, NULL};
+
+	used_in_ids = &used;
+	check_ids("sys:105", "sys:105", "sys:999", "sys:999", "", "105>999", "");
+	ASSERT_STR(moves(&merged.base), moves(&merged.lower));
+	check_ids("sys:105 b:106", "sys:105 b:107", "sys:999 b:106 me:108", "sys:999 b:107 me:108",
+		"106>107", "105>999", "");
+	is_shown = true;
+	check_ids("sys:105", "sys:105", "sys:999", "sys:999", "", "", "");
+	ASSERT_STR(moves(&merged.base), "");
+	/* Somebody else is there: nothing is asked. */
+	is_shown = false;
+	check_ids("sys:105", "sys:105", "sys:999 me:105", "sys:999 me:105", "", "105>999", "");
+	used_in_ids = NULL;
+}
+
 TEST(an_id_that_next_gave_to_somebody_new)
 {
 	/* The one that next has no more moves, with its files. */
@@ -398,7 +425,7 @@ static bool all_but(void *ctx, bool is_group, uint32_t id)
 TEST(a_free_id_is_one_that_owns_nothing)
 {
 	uint32_t free_one = 500;
-	const struct mlimg_accounts_used used = {all_but, NULL, &free_one};
+	const struct mlimg_accounts_used used = {all_but, NULL, NULL, &free_one};
 
 	set_all(MLIMG_PASSWD, ROOT, ROOT "sys:x:7:7:::\n", ROOT "me:x:7:7:::\n");
 	merge(&used);

@@ -229,6 +229,23 @@ TEST(accounts_that_gave_way_before)
 		"t usr/o=A,u999", "");
 }
 
+/* The user has deleted that account since; or has moved the system's himself. */
+TEST(accounts_that_gave_way_to_one_that_is_gone)
+{
+	const struct mlimg_reconcile_input in = {.merges_databases = true};
+	static const char base[] = "etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/n=A,u105 usr/d=d,u105",
+			  next[] = "etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/n=B,u105 usr/d=d,u105 "
+				   "usr/o=A,u105";
+#define MINE "etc/passwd=T:r:x:0:0:::/n:x:999:0:::"
+
+	check_with(in, base, next, MINE " usr/n=A,u999 usr/d=d,u999",
+		"d usr/n; t usr/n=B,u999; t usr/o=A,u999", NULL);
+	/* Hidden, or in a directory that hides it. */
+	check_with(in, base, next, MINE " usr/n=W usr/d=d,u999", "t usr/o=A,u999", NULL);
+	check_with(in, base, next, MINE " usr/n=A,u999", "t usr/n=B,u999", NULL);
+	check_with(in, base, next, MINE, "", NULL);
+}
+
 #define R "r:x:0:0:::"
 
 /* What the user sees where the upper has no such file, or hides that of the stack. */
