@@ -485,35 +485,74 @@ static bool is_of_user(struct disk *d, struct tree *upper, const char *path)
 	return true;
 }
 
+/* Databases at the times of a way there and back. */
+struct times {
+	struct databases *first, *was, *is;
+};
+
 /*
- * Number @before in @was, and number @after in @is, are the same name's. A number that is nobody's
- * stays, or is again what it was at @first: the user has removed the account meanwhile.
+ * Number @before in @was, and number @after in @is, are the same name's. It may again be what it
+ * was at first, or whose it was, when that account had gone meanwhile: the user has removed it, and
+ * perhaps given its number to another one, or made it anew.
  */
 static void check_owner(const struct mlimg_entry *first, bool is_group, uint32_t before,
-	struct databases *was, uint32_t after, struct databases *is)
+	uint32_t after, const struct times *t)
 {
-	const struct disk_account *a = find_owner(was, is_group, NULL, before),
-				  *b = find_owner(is, is_group, NULL, after);
+	uint32_t number = is_group ? first->gid : first->uid;
+	const struct disk_account *a = find_owner(t->was, is_group, NULL, before),
+				  *b = find_owner(t->is, is_group, NULL, after),
+				  *f = find_owner(t->first, is_group, NULL, number);
 
-	if (a ? b && strcmp(a->name, b->name) == 0
-	      : before == after || after == (is_group ? first->gid : first->uid))
+	if (a && b ? strcmp(a->name, b->name) == 0 : !a && before == after)
+		return;
+	if (!a && b && f && strcmp(f->name, b->name) == 0)
+		return;
+	if (after == number && (!a || (f && !find_owner(t->is, is_group, f->name, 0))))
 		return;
 	FAIL("'%s': %s %u was %s's, and %u is %s's", first->path, is_group ? "group" : "user",
 		before, a ? a->name : "nobody", after, b ? b->name : "nobody");
 }
 
-/* Of what was there before, and is as it was. */
+/*
+ * Of what was there before, and is as it was. A file of several names, one of which goes, keeps its
+ * owner, which is told (reconcile-plan.h).
+ */
 static void check_owners(struct disk *d, struct tree *upper, struct tree *before,
-	struct databases *was, struct tree *after, struct databases *is)
+	struct tree *after, const struct times *t)
 {
 	for (size_t i = 0; i < before->n; i++) {
 		const struct mlimg_entry *e = &before->e[i], *now = tree_get(after, e->path),
 					 *first = tree_get(&d->before, e->path);
 
-		if (!now || !is_of_user(d, upper, e->path) || !is_alike(e, now))
+		if (!now || e->hardlink || !is_of_user(d, upper, e->path) || !is_alike(e, now))
 			continue;
-		check_owner(first ? first : e, false, e->uid, was, now->uid, is);
-		check_owner(first ? first : e, true, e->gid, was, now->gid, is);
+		check_owner(first ? first : e, false, e->uid, now->uid, t);
+		check_owner(first ? first : e, true, e->gid, now->gid, t);
+	}
+}
+
+/* What was @was's is not somebody else's, as long as he is there. */
+static void check_returned_owner(struct disk *d, const struct databases *mine, const char *path,
+	bool is_group, uint32_t was, uint32_t is)
+{
+	const struct disk_account *a = find_owner(mine, is_group, NULL, was),
+				  *b = find_owner(&d->after, is_group, NULL, is);
+
+	if (a && b && find_owner(&d->after, is_group, a->name, 0) && strcmp(a->name, b->name) != 0)
+		FAIL("'%s', which has returned: %s %u was %s's, and %u is %s's", path,
+			is_group ? "group" : "user", was, a->name, is, b->name);
+}
+
+/* What the change has taken away, and what comes back. */
+static void check_returned_owners(struct disk *d, struct since *s, const struct databases *mine)
+{
+	for (size_t i = 0; i < d->before.n; i++) {
+		const struct mlimg_entry *e = &d->before.e[i], *now = tree_get(&s->back, e->path);
+
+		if (!now || tree_get(&s->seen, e->path) || e->hardlink || !is_alike(e, now))
+			continue;
+		check_returned_owner(d, mine, e->path, false, e->uid, now->uid);
+		check_returned_owner(d, mine, e->path, true, e->gid, now->gid);
 	}
 }
 
@@ -528,13 +567,14 @@ static void check_hands(struct disk *d)
 	mine = d->mine;
 	boot_other(d, &d->next);
 	read_changed(d);
-	check_owners(d, &d->upper, &d->before, &mine, &d->seen, &d->after);
+	check_owners(d, &d->upper, &d->before, &d->seen, &(struct times){&mine, &mine, &d->after});
 	work(&d->next, 1, true);
 	read_tree("run/user/upper", &s->upper);
 	read_union(&d->next, &s->seen, &d->mine);
 	boot_other(d, &d->old);
 	read_union(&d->old, &s->back, &d->after);
-	check_owners(d, &s->upper, &s->seen, &d->mine, &s->back, &d->after);
+	check_owners(d, &s->upper, &s->seen, &s->back, &(struct times){&mine, &d->mine, &d->after});
+	check_returned_owners(d, s, &mine);
 	free(s);
 }
 
