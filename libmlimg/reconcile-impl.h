@@ -30,6 +30,11 @@ struct linked {
 	const char *beside; /**< as in struct mine */
 };
 
+/** The first and the last path of some directories that were renamed, in the order of manifests. */
+struct renamed_span {
+	const char *first, *last;
+};
+
 struct planning {
 	const struct mlimg_reconcile_input *in;
 	struct mlimg_report *report;
@@ -43,6 +48,11 @@ struct planning {
 	size_t n_linked, linked_room;
 	struct mlimg_renamed *renamed; /**< those that stay, sorted */
 	size_t n_renamed;
+	/**
+	 * their paths: a segment tree, in which I is of 2 I and 2 I + 1, and the leaves begin at
+	 * n_renamed
+	 */
+	struct renamed_span *renamed_spans;
 	bool has_redirects;            /**< the upper has some, whether or not they stay */
 	size_t texts_size;             /**< bytes of texts merged by lines */
 	struct mlimg_owner_set owners; /**< who owns something in @p upper */

@@ -206,6 +206,7 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	free(p.unread);
 	free(p.linked);
 	free(p.renamed);
+	free(p.renamed_spans);
 	mlimg_owner_set_done(&p.owners);
 	if (r < 0)
 		mlimg_plan_done(&plan);

@@ -20,15 +20,66 @@ static size_t find_from(const struct planning *p, const char *lower)
 	return mlimg_renamed_first(p->renamed, p->n_renamed, lower);
 }
 
+/* @return the first one after @low that is not within @lower */
+static size_t find_end(const struct planning *p, size_t low, const char *lower)
+{
+	size_t high = p->n_renamed;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (mlimg_path_is_within(p->renamed[middle].from, lower))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* What is below a directory follows it without a gap. */
+static bool is_all_below(const struct renamed_span *span, const char *path)
+{
+	return mlimg_path_is_below(span->first, path) && mlimg_path_is_below(span->last, path);
+}
+
+/*
+ * A stranger can have it asked for as many directories, one in the other, as a path has components,
+ * each of which shows all that he has renamed: so they are not looked at one by one.
+ */
 bool plan_covers_renamed(const struct planning *p, const char *path, const char *lower)
 {
-	if (!lower)
-		return false;
-	for (size_t i = find_from(p, lower);
-		i < p->n_renamed && mlimg_path_is_within(p->renamed[i].from, lower); i++)
-		if (!path || !mlimg_path_is_below(p->renamed[i].path, path))
+	size_t first = lower ? find_from(p, lower) : 0, end = lower ? find_end(p, first, lower) : 0;
+
+	if (!path)
+		return first < end;
+	for (first += p->n_renamed, end += p->n_renamed; first < end; first /= 2, end /= 2) {
+		if (first % 2 && !is_all_below(&p->renamed_spans[first++], path))
 			return true;
+		if (end % 2 && !is_all_below(&p->renamed_spans[--end], path))
+			return true;
+	}
 	return false;
+}
+
+static int make_spans(struct planning *p)
+{
+	size_t n = p->n_renamed;
+	struct renamed_span *spans = calloc(2 * n + 1, sizeof(*spans));
+
+	if (!spans)
+		return no_memory(p, "");
+	for (size_t i = 0; i < n; i++)
+		spans[n + i] = (struct renamed_span){p->renamed[i].path, p->renamed[i].path};
+	for (size_t i = n; i-- > 1;) {
+		const struct renamed_span *a = &spans[2 * i], *b = a + 1;
+
+		spans[i].first =
+			mlimg_manifest_path_cmp(a->first, b->first) < 0 ? a->first : b->first;
+		spans[i].last = mlimg_manifest_path_cmp(a->last, b->last) > 0 ? a->last : b->last;
+	}
+	free(p->renamed_spans);
+	p->renamed_spans = spans;
+	return 0;
 }
 
 bool plan_is_renamed_from(const struct planning *p, const char *lower)
@@ -143,6 +194,8 @@ int plan_renamed_find(struct planning *p)
 		p->n_renamed = s.n;
 		if (s.n > 1)
 			qsort(s.found, s.n, sizeof(*s.found), mlimg_renamed_cmp);
+		if (r == 0)
+			r = make_spans(p);
 		if (round > 0 && s.n >= before)
 			break;
 	}
