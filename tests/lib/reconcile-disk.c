@@ -543,13 +543,14 @@ static void check_returned_owner(struct disk *d, const struct databases *mine, c
 			is_group ? "group" : "user", was, a->name, is, b->name);
 }
 
-/* What the change has taken away, and what comes back. */
+/* What the change has taken away, and nobody else, and what comes back. */
 static void check_returned_owners(struct disk *d, struct since *s, const struct databases *mine)
 {
 	for (size_t i = 0; i < d->before.n; i++) {
 		const struct mlimg_entry *e = &d->before.e[i], *now = tree_get(&s->back, e->path);
 
-		if (!now || tree_get(&s->seen, e->path) || e->hardlink || !is_alike(e, now))
+		if (!now || tree_get(&d->seen, e->path) || tree_get(&s->seen, e->path) ||
+			e->hardlink || !is_alike(e, now))
 			continue;
 		check_returned_owner(d, mine, e->path, false, e->uid, now->uid);
 		check_returned_owner(d, mine, e->path, true, e->gid, now->gid);
