@@ -283,18 +283,42 @@ static const char *lower_at(
 }
 
 /*
+ * Directories of the upper that it has and keeps. A stranger can have thousands of things to be put
+ * in places as deep as a path allows: what the last one has found on its way the next one knows.
+ */
+struct way {
+	const char *path;
+	size_t size; /* bytes of it */
+};
+
+static size_t common_size(const char *a, const char *b)
+{
+	size_t size = 0;
+
+	while (a[size] && a[size] == b[size])
+		size++;
+	return size;
+}
+
+/*
  * @return whether @extra is to be put: all directories on its way show what the new stack has, or
  * can be made. @path: its own, to write in
  */
-static bool is_wanted(const struct planning *p, const struct extra *extra, char *path)
+static bool is_wanted(
+	const struct planning *p, const struct extra *extra, char *path, struct way *way)
 {
+	size_t known = way->path ? common_size(way->path, path) : 0;
 	char lower[MLIMG_PATH_MAX + 1];
 
 	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		size_t size = (size_t)(slash - path);
 		bool shows;
 
+		/* Both have a slash there. */
+		if (size < known && size <= way->size && size <= extra->renamed)
+			continue;
 		*slash = '\0';
-		if ((size_t)(slash - path) <= extra->renamed)
+		if (size <= extra->renamed)
 			shows = has_dir(p, path);
 		else
 			shows = shown_at(p, path, false) == SHOWS &&
@@ -303,6 +327,8 @@ static bool is_wanted(const struct planning *p, const struct extra *extra, char 
 		*slash = '/';
 		if (!shows)
 			return false;
+		if (size <= extra->renamed)
+			*way = (struct way){extra->path, size};
 	}
 	return shown_at(p, path, true) == SHOWS;
 }
@@ -329,11 +355,14 @@ static int make_dir(
 	return plan_put_op(p, MLIMG_PLAN_MAKE_DIR, path, &made, 0);
 }
 
+/* A directory that was renamed is there. */
 static int make_way(struct planning *p, const struct extra *extra, char *path, const char *before)
 {
+	size_t there = extra->renamed ? extra->renamed + 1 : 0;
 	int r = 0;
 
-	for (char *slash = strchr(path, '/'); slash && r == 0; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(path + there, '/'); slash && r == 0;
+		slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		r = make_dir(p, extra, path, before);
 		*slash = '/';
@@ -385,6 +414,7 @@ int plan_extras(struct planning *p)
 {
 	struct extras extras = {.all = NULL};
 	const char *before = NULL, *closed = NULL;
+	struct way way = {.path = NULL};
 	int r = collect(p, &extras);
 
 	for (size_t i = 0; i < extras.n && r == 0; i++) {
@@ -395,7 +425,7 @@ int plan_extras(struct planning *p)
 			break;
 		}
 		if (is_again(path, before) || (closed && mlimg_path_is_below(path, closed)) ||
-			!is_wanted(p, &extras.all[i], path))
+			!is_wanted(p, &extras.all[i], path, &way))
 			continue;
 		r = make_way(p, &extras.all[i], path, before);
 		if (r == 0)
