@@ -20,7 +20,8 @@ teardown() {
 	vm_kill
 }
 
-# A whole Debian, as dracut's systemd hands over to the root's. The tree is v1 with another initramfs, laid over it rather than copied.
+# A whole Debian, as dracut's systemd hands over to the root's, and recorded from before that on. The tree is v1 with another initramfs, laid over it
+# rather than copied.
 @test "flavours: dracut with systemd: Debian, from an index" {
 	local tree made system=$BATS_TEST_TMPDIR/debian.img
 	tree=$(debian-tree v1)
@@ -29,11 +30,18 @@ teardown() {
 	mkdir "$BATS_TEST_TMPDIR/tree"
 	unshare --mount sh -ec 'mount -t overlay -o "ro,lowerdir=$1:$2" overlay "$3"; mlimg-mkfs --quiet --kind system --name debian "$3" "$4"' \
 		sh "$made/systemd" "$tree" "$BATS_TEST_TMPDIR/tree" "$system"
+	# As 'mlimg profile --next-boot /root/list' leaves it.
+	printf '600 /root/list' >"$BATS_TEST_TMPDIR/profile"
+	debugfs -w -R "write $BATS_TEST_TMPDIR/profile mlimg/profile" "$user" 2>/dev/null
 	vm_start t --system "$system" --software "$images/a.img" --user "$user"
 	vm_up t
 	debian_runs
 	status_fits t first "$system" "$images/a.img"
 	same "merged tree" "$(layers_a)" "$(layers_show t)"
+	vm_do t 'until [ -e /root/list ]; do sleep 1; done; cat /root/list' >"$BATS_TEST_TMPDIR/list"
+	same "what was recorded, in its order" "usr/lib/systemd/systemd usr/lib/systemd/systemd-journald" \
+		"$(grep -x -e usr/lib/systemd/systemd -e usr/lib/systemd/systemd-journald "$BATS_TEST_TMPDIR/list" | xargs)"
+	same "that the next boot is to be recorded" "" "$(vm_do t 'ls /run/mlimg/user/mlimg/profile 2>/dev/null || :')"
 	vm_stop t
 	vm_clean "$user"
 }
