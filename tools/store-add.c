@@ -40,12 +40,17 @@ static int add_error(const struct adding *a, int code, struct mlimg_err *err)
 static int look(struct adding *a, struct mlimg_err *err)
 {
 	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	struct stat link;
 	int ret;
 
 	if (stat(a->path, &a->st) < 0)
 		return mlimg_err_set(err, errno, "open '%.300s'", a->path);
 	if (!S_ISREG(a->st.st_mode))
 		return mlimg_store_fail(err, EINVAL, "'%.300s' is no regular file", a->path);
+	if (a->move && lstat(a->path, &link) == 0 && S_ISLNK(link.st_mode))
+		return mlimg_store_fail(err, EINVAL,
+			"'%.300s' is a symbolic link, which is not moved: name what it leads to",
+			a->path);
 	ret = mlimg_ext4_open(a->path, &fs, err);
 	if (ret == 0)
 		ret = mlimg_ext4_layer_info(fs, &a->layer.info, err);

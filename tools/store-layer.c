@@ -131,11 +131,11 @@ int mlimg_store_layer_get(struct mlimg_store *s, const char *build_id,
 	return ret < 0 ? ret : 0;
 }
 
-/* What somebody can mean, the newest first. */
+/* What somebody can mean: what he said exactly first, then the newest first. */
 struct candidates {
 	struct mlimg_store_layer layers[CANDIDATES_SHOWN];
-	size_t n, n_kinds; /* a patch is a kind of system */
-	unsigned seen;     /* bits of these */
+	size_t n, n_exact;
+	unsigned kinds; /* seen; a patch is a kind of system */
 };
 
 static void candidates_done(struct candidates *c)
@@ -144,32 +144,35 @@ static void candidates_done(struct candidates *c)
 		mlimg_store_layer_done(&c->layers[i]);
 }
 
-static int take_candidate(
-	const struct mlimg_db_rows *rows, struct candidates *c, struct mlimg_err *err)
+static int take_candidate(const struct mlimg_db_rows *rows, unsigned kinds, struct candidates *c,
+	struct mlimg_err *err)
 {
 	enum mlimg_kind kind = mlimg_kind_of(mlimg_db_text(rows, 1));
-	unsigned bit = MLIMG_STORE_KIND(kind == MLIMG_PATCH ? MLIMG_SYSTEM : kind);
 
-	c->n_kinds += !(c->seen & bit);
-	c->seen |= bit;
+	if (kinds && !(kinds & MLIMG_STORE_KIND(kind)))
+		return 0;
+	c->kinds |= MLIMG_STORE_KIND(kind == MLIMG_PATCH ? MLIMG_SYSTEM : kind);
+	c->n_exact += mlimg_db_number(rows, 10) != 0;
 	if (c->n++ >= CANDIDATES_SHOWN)
 		return 0;
 	return mlimg_store_layer_read(rows, &c->layers[c->n - 1], err);
 }
 
-static int find_all(struct mlimg_store *s, const char *sql, const char *text, unsigned kinds,
-	struct candidates *c, struct mlimg_err *err)
+/* Names and versions may have ':' in them, so it is not for us to say where a name ends. */
+static int find_all(struct mlimg_store *s, const char *text, unsigned kinds, struct candidates *c,
+	struct mlimg_err *err)
 {
 	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
-	int ret = mlimg_db_query(s->db, sql, MLIMG_DB_VALUES(MLIMG_DB_TEXT(text)), &rows, err);
+	bool is_prefix = strlen(text) >= MLIMG_STORE_PREFIX_MIN && strlen(text) <= 64 &&
+		mlimg_store_is_hex(text, strlen(text));
+	int ret = mlimg_db_query(s->db,
+		"SELECT " MLIMG_STORE_LAYER_COLUMNS ", name || ':' || version = ?1 OR "
+		"(?2 AND substr(build_id, 1, length(?1)) = ?1) AS is_exact "
+		"FROM layer WHERE is_exact OR name = ?1 ORDER BY is_exact DESC, number DESC",
+		MLIMG_DB_VALUES(MLIMG_DB_TEXT(text), MLIMG_DB_NUMBER(is_prefix)), &rows, err);
 
-	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1) {
-		enum mlimg_kind kind = mlimg_kind_of(mlimg_db_text(&rows, 1));
-
-		ret = 0;
-		if (!kinds || kinds & MLIMG_STORE_KIND(kind))
-			ret = take_candidate(&rows, c, err);
-	}
+	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1)
+		ret = take_candidate(&rows, kinds, c, err);
 	return ret;
 }
 
@@ -182,55 +185,30 @@ static int ambiguous(const char *text, const struct candidates *c, struct mlimg_
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
 			mlimg_store_layer_text(&c->layers[i].info, one));
 	if (c->n > CANDIDATES_SHOWN)
-		snprintf(list + strlen(list), sizeof(list) - strlen(list), " and %zu more",
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), " or %zu more",
 			c->n - CANDIDATES_SHOWN);
 	return mlimg_store_fail(err, ENOTUNIQ, "'%.64s' may be %s", text, list);
 }
 
-static int take_first(struct candidates *c, struct mlimg_store_layer *ret_layer)
-{
-	*ret_layer = c->layers[0];
-	c->layers[0] = (struct mlimg_store_layer){.size_bytes = 0};
-	return 0;
-}
-
-#define SELECT "SELECT " MLIMG_STORE_LAYER_COLUMNS " FROM layer WHERE "
-#define NEWEST_FIRST " ORDER BY number DESC"
-
 int mlimg_store_layer_find(struct mlimg_store *s, const char *text, unsigned kinds,
 	struct mlimg_store_layer *ret_layer, size_t *ret_n, struct mlimg_err *err)
 {
-	mlimg_cleanup(candidates_done) struct candidates exact = {.n = 0}, named = {.n = 0};
-	/* Both may have ':' in them, so it is not for us to say where a name ends. */
-	int ret = find_all(
-		s, SELECT "name || ':' || version = ?1" NEWEST_FIRST, text, kinds, &exact, err);
+	mlimg_cleanup(candidates_done) struct candidates c = {.n = 0};
+	int ret = find_all(s, text, kinds, &c, err);
+	/* Of one name the newest is meant, where all are of one kind. */
+	bool is_named = c.n_exact == 0 && (c.kinds & (c.kinds - 1)) == 0;
 
-	if (ret == 0 && strlen(text) >= MLIMG_STORE_PREFIX_MIN && strlen(text) <= 64 &&
-		mlimg_store_is_hex(text, strlen(text)))
-		ret = find_all(s, SELECT "substr(build_id, 1, length(?1)) = ?1" NEWEST_FIRST, text,
-			kinds, &exact, err);
-	if (ret == 0)
-		ret = find_all(s, SELECT "name = ?1" NEWEST_FIRST, text, kinds, &named, err);
 	if (ret < 0)
 		return ret;
-	if (exact.n + named.n == 0)
+	if (c.n == 0)
 		return mlimg_store_fail(err, ENOENT, "no layer '%.64s'", text);
-	if (exact.n > 1)
-		return ambiguous(text, &exact, err);
-	if (named.n_kinds > 1)
-		return ambiguous(text, &named, err);
-	if (exact.n && named.n) {
-		if (named.n == CANDIDATES_SHOWN)
-			mlimg_store_layer_done(&named.layers[CANDIDATES_SHOWN - 1]);
-		named.layers[named.n < CANDIDATES_SHOWN ? named.n : CANDIDATES_SHOWN - 1] =
-			exact.layers[0];
-		exact.layers[0] = (struct mlimg_store_layer){.size_bytes = 0};
-		named.n++;
-		return ambiguous(text, &named, err);
-	}
+	if (c.n > 1 && !is_named)
+		return ambiguous(text, &c, err);
 	if (ret_n)
-		*ret_n = exact.n ? 1 : named.n;
-	return take_first(exact.n ? &exact : &named, ret_layer);
+		*ret_n = c.n;
+	*ret_layer = c.layers[0];
+	c.layers[0] = (struct mlimg_store_layer){.size_bytes = 0};
+	return 0;
 }
 
 static int tell_tenants(struct mlimg_store *s, const struct mlimg_store_layer *layer,

@@ -20,7 +20,7 @@ const struct mlimg_store_dir mlimg_store_dirs[MLIMG_STORE_PLACES] = {
 
 int mlimg_store_fail(struct mlimg_err *err, int code, const char *fmt, ...)
 {
-	char text[MLIMG_ERR_TEXT_SIZE];
+	char text[2 * MLIMG_ERR_TEXT_SIZE]; /* longer ones are cut there, visibly */
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -100,56 +100,45 @@ static int check_names(const struct mlimg_store *s, struct mlimg_err *err)
 	return errno ? mlimg_err_set(err, errno, "read '%.300s'", s->dir) : 0;
 }
 
-/*
- * Whether the file begins as a store's database (https://www.sqlite.org/fileformat.html), or may
- * become one. A store that is being made, or whose beginning is still in the WAL, has an empty file
- * there, or one without application id.
- */
-static int look_at_file(const struct mlimg_store *s, bool *ret_is_blank, struct mlimg_err *err)
+static int open_db(struct mlimg_store *s, enum mlimg_db_access access,
+	enum mlimg_store_state *ret_state, struct mlimg_err *err)
 {
-	static const char magic[16] = "SQLite format 3";
-	mlimg_autoclose int fd =
-		openat(s->dir_fd, MLIMG_STORE_DB, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	uint8_t head[100];
-	uint32_t application;
-	ssize_t n;
-
-	*ret_is_blank = true;
-	if (fd < 0)
-		return errno == ENOENT
-			? 0
-			: mlimg_err_set(err, errno, "open '%.300s/%s'", s->dir, MLIMG_STORE_DB);
-	n = mlimg_read_full(fd, head, sizeof(head));
-	if (n < 0)
-		return mlimg_err_set(err, (int)n, "read '%.300s/%s'", s->dir, MLIMG_STORE_DB);
-	if (n == 0)
-		return 0;
-	if (n < (ssize_t)sizeof(head) || memcmp(head, magic, sizeof(magic)) != 0)
-		return mlimg_err_refuse(err, "database '%.300s/%s' is damaged: it has no header",
-			s->dir, MLIMG_STORE_DB);
-	application = (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 |
-		(uint32_t)head[70] << 8 | head[71];
-	*ret_is_blank = application == 0;
-	if (application && application != MLIMG_STORE_APPLICATION)
-		return mlimg_err_refuse(
-			err, "'%.300s/%s' is no store's database", s->dir, MLIMG_STORE_DB);
-	return 0;
-}
-
-static int look_at_dir(struct mlimg_store *s, enum mlimg_store_access access, struct mlimg_err *err)
-{
-	bool is_blank;
+	mlimg_autofree char *path = join(s->dir, MLIMG_STORE_DB);
+	struct stat st;
 	int ret;
 
+	if (!path)
+		return mlimg_err_set(err, ENOMEM, "open '%.300s'", s->dir);
+	if (s->is_frozen && fstatat(s->dir_fd, MLIMG_STORE_DB "-wal", &st, 0) == 0 && st.st_size)
+		return mlimg_store_fail(err, EROFS,
+			"'%.300s-wal' has changes that must be written before the store can be "
+			"read: Read-only file system",
+			path);
+	ret = mlimg_db_open(path, s->is_frozen ? MLIMG_DB_FROZEN : access, &s->db, err);
+	return ret < 0 ? ret
+		       : mlimg_store_schema_look(s->db, path, mlimg_store_schema_n, ret_state, err);
+}
+
+/*
+ * What is there, before anything of it is changed. The database is looked at by SQLite alone: who
+ * closes its file himself lets go of the locks that this process has on it.
+ */
+static int look_at_dir(struct mlimg_store *s, enum mlimg_store_access access,
+	enum mlimg_store_state *ret_state, struct mlimg_err *err)
+{
+	int ret = 0;
+
+	*ret_state = MLIMG_STORE_BLANK;
 	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir_fd < 0)
 		return errno == ENOENT ? no_store(s, err)
 				       : mlimg_err_set(err, errno, "open '%.300s'", s->dir);
-	ret = look_at_file(s, &is_blank, err);
-	if (ret == 0 && is_blank)
+	s->is_frozen = faccessat(s->dir_fd, ".", W_OK, 0) < 0 && errno == EROFS;
+	if (faccessat(s->dir_fd, MLIMG_STORE_DB, F_OK, 0) == 0)
+		ret = open_db(s, MLIMG_DB_WRITE, ret_state, err);
+	if (ret == 0 && *ret_state == MLIMG_STORE_BLANK)
 		ret = check_names(s, err);
-	if (ret == 0 && access == MLIMG_STORE_USE &&
-		faccessat(s->dir_fd, MLIMG_STORE_DB, F_OK, 0) < 0)
+	if (ret == 0 && *ret_state == MLIMG_STORE_BLANK && access == MLIMG_STORE_USE)
 		ret = no_store(s, err);
 	return ret;
 }
@@ -158,10 +147,6 @@ static int open_lock(struct mlimg_store *s, struct mlimg_err *err)
 {
 	s->lock_fd = openat(
 		s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-	if (s->lock_fd < 0 && errno == EROFS) {
-		s->is_frozen = true;
-		return 0;
-	}
 	if (s->lock_fd < 0)
 		return mlimg_err_set(err, errno, "open '%.300s/lock'", s->dir);
 	/* Who has it alone makes the store, which does not last. */
@@ -184,29 +169,6 @@ static int lock_alone(struct mlimg_store *s, struct mlimg_err *err)
 		"'%.300s' is open in another program, and its database is of an older schema: end "
 		"that program first",
 		s->dir);
-}
-
-static int open_db(struct mlimg_store *s, enum mlimg_store_access access,
-	enum mlimg_store_state *ret_state, struct mlimg_err *err)
-{
-	mlimg_autofree char *path = join(s->dir, MLIMG_STORE_DB);
-	struct stat st;
-	int ret;
-
-	if (!path)
-		return mlimg_err_set(err, ENOMEM, "open '%.300s'", s->dir);
-	if (s->is_frozen && fstatat(s->dir_fd, MLIMG_STORE_DB "-wal", &st, 0) == 0 && st.st_size)
-		return mlimg_store_fail(err, EROFS,
-			"'%.300s-wal' has changes that must be written before the store can be "
-			"read: Read-only file system",
-			path);
-	ret = mlimg_db_open(path,
-		s->is_frozen                         ? MLIMG_DB_FROZEN
-			: access == MLIMG_STORE_MAKE ? MLIMG_DB_CREATE
-						     : MLIMG_DB_WRITE,
-		&s->db, err);
-	return ret < 0 ? ret
-		       : mlimg_store_schema_look(s->db, path, mlimg_store_schema_n, ret_state, err);
 }
 
 static int make_places(struct mlimg_store *s, struct mlimg_err *err)
@@ -234,19 +196,15 @@ static int sync_parent(const struct mlimg_store *s, struct mlimg_err *err)
 	return 0;
 }
 
-static int make_or_renew(struct mlimg_store *s, enum mlimg_store_access access,
-	enum mlimg_store_state state, struct mlimg_err *err)
+static int make_or_renew(struct mlimg_store *s, enum mlimg_store_state state, struct mlimg_err *err)
 {
-	int ret;
+	int ret = lock_alone(s, err);
 
-	if (state == MLIMG_STORE_BLANK && access == MLIMG_STORE_USE)
-		return no_store(s, err);
-	if (s->is_frozen)
-		return mlimg_err_set(err, EROFS, "write '%.300s'", s->dir);
-	ret = lock_alone(s, err);
 	/* Somebody else may have done it meanwhile. */
-	if (ret == 0)
+	if (ret == 0 && s->db)
 		ret = mlimg_store_schema_look(s->db, s->dir, mlimg_store_schema_n, &state, err);
+	if (ret == 0 && !s->db)
+		ret = open_db(s, MLIMG_DB_CREATE, &state, err);
 	if (ret == 0 && state != MLIMG_STORE_READY)
 		ret = make_places(s, err);
 	if (ret == 0 && state != MLIMG_STORE_READY)
@@ -273,19 +231,29 @@ static int open_places(struct mlimg_store *s, struct mlimg_err *err)
 	return 0;
 }
 
+/* Whoever had the lock alone may have changed the database since it was looked at. */
+static int take_lock(struct mlimg_store *s, enum mlimg_store_state *state, struct mlimg_err *err)
+{
+	int ret = open_lock(s, err);
+
+	if (ret == 0 && s->db)
+		ret = mlimg_store_schema_look(s->db, s->dir, mlimg_store_schema_n, state, err);
+	if (ret == 0 && *state != MLIMG_STORE_READY)
+		ret = make_or_renew(s, *state, err);
+	return ret;
+}
+
 static int open_all(struct mlimg_store *s, enum mlimg_store_access access, struct mlimg_err *err)
 {
-	enum mlimg_store_state state = MLIMG_STORE_READY;
+	enum mlimg_store_state state;
 	int ret = access == MLIMG_STORE_MAKE ? make_dir(s->dir, err) : 0;
 
 	if (ret == 0)
-		ret = look_at_dir(s, access, err);
-	if (ret == 0)
-		ret = open_lock(s, err);
-	if (ret == 0)
-		ret = open_db(s, access, &state, err);
-	if (ret == 0 && state != MLIMG_STORE_READY)
-		ret = make_or_renew(s, access, state, err);
+		ret = look_at_dir(s, access, &state, err);
+	if (ret == 0 && s->is_frozen && state != MLIMG_STORE_READY)
+		return mlimg_err_set(err, EROFS, "write '%.300s'", s->dir);
+	if (ret == 0 && !s->is_frozen)
+		ret = take_lock(s, &state, err);
 	if (ret == 0)
 		ret = open_places(s, err);
 	if (ret == 0 && !s->is_frozen)

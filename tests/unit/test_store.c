@@ -445,7 +445,7 @@ TEST(directories_that_are_no_store)
 	shell("[ \"$(ls store | xargs)\" = 'lost+found mine' ] && rm store/mine");
 	put("store/store.db", "my own list of shops");
 	snprintf(wanted, sizeof(wanted),
-		"%d 2: database '%s/store/store.db' is damaged: it has no header", -EUCLEAN, dir);
+		"%d 2: database '%s/store/store.db' is damaged: file is not a database", -EUCLEAN, dir);
 	ASSERT_STR(refused(MLIMG_STORE_MAKE), wanted);
 	shell("rm store/store.db");
 	ASSERT_STR(refused(MLIMG_STORE_MAKE), "nothing");
