@@ -6,7 +6,7 @@
  *
  * A store is a directory:
  *
- *     store.db               SQLite database (below), in WAL mode; store.db-wal and -shm are its own
+ *     store.db               SQLite database (below), in WAL mode; store.db-wal, -shm are its own
  *     layers/BUILDID.img     0444, a layer's image, as mlimg-mkfs made it
  *     tenants/ID/            0700, what a tenant has: its user disk, and whatever runs it
  *     indexes/               compiled stacks, which can be made again
@@ -244,8 +244,8 @@ struct mlimg_store_added {
  *
  * @param store      the store
  * @param path       the image, a regular file
- * @param move       remove the image afterwards, unless the build was there already; one in the same
- *                   file system is not copied when it is the caller's alone
+ * @param move       remove the image afterwards, unless the build was there already; one in the
+ *                   same file system is not copied when it is the caller's alone
  * @param ret_added  what became of it
  * @param err        names the image. Refused: what is no sound layer, or a user layer. -EEXIST:
  *                   another build has its kind, name and version, and lies over the same

@@ -82,7 +82,7 @@ static int do_gc(void *ctx)
 	return MAY_FAIL(ret);
 }
 
-/* What is in the store, in words: what an onlooker must see before or after, and nothing between. */
+/* What is in the store, in words: what it was before, or is afterwards, and nothing between. */
 static int put_layer(const struct mlimg_store_layer *layer, void *ctx, struct mlimg_err *e)
 {
 	char *all = ctx;
@@ -134,7 +134,7 @@ static void check_moved(const struct kill_case *c)
 static uint64_t first_call(uint64_t n, uint64_t *ret_step)
 {
 	const char *given = getenv("MLIMG_CASES");
-	uint64_t cases = given && *given ? strtoull(given, NULL, 10) : 24;
+	uint64_t cases = given && *given ? strtoull(given, NULL, 10) : 16;
 
 	test_seed();
 	*ret_step = cases && n > cases ? n / cases : 1;
