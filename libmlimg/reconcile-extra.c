@@ -1,195 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the upper gets although it has nothing there: databases merged by record, whiteouts, and
- * things of the new stack whose owner has moved.
- */
+/* What is put where the upper has nothing, of all that may be (reconcile-extra-find.c). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
 #include "libmlimg/reconcile-impl.h"
-
-struct extra {
-	const char *path;
-	const char *
-		lower; /* where the new stack has it: another path only in a directory that was renamed */
-	size_t renamed;                          /* bytes of the path of that directory; else 0 */
-	const struct mlimg_reconcile_text *text; /* or NULL */
-	const struct mlimg_packages_link *link;  /* or NULL */
-	bool is_hidden; /* else, without either, it is one whose owner has moved */
-	bool is_cover;  /* hidden with all below: a directory was renamed from there */
-};
-
-struct extras {
-	struct extra *all;
-	size_t n, room;
-	size_t left; /* bytes of places in renamed directories (renamed.h) */
-};
-
-static int add(struct planning *p, struct extras *extras, struct extra extra)
-{
-	if (mlimg_buffer_reserve(
-		    &extras->all, &extras->room, (extras->n + 1) * sizeof(*extras->all)) < 0)
-		return no_memory(p, extra.path);
-	if (!extra.lower)
-		extra.lower = extra.path;
-	extras->all[extras->n++] = extra;
-	return 0;
-}
-
-/* @return whether the new stack shows another text there, or one that is no longer its owner's */
-static bool is_new_text(struct planning *p, const struct mlimg_reconcile_text *text)
-{
-	const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, text->path), *moved;
-	uint8_t digest[MLIMG_SHA256_SIZE];
-	struct mlimg_entry buf;
-
-	if (!next)
-		return true;
-	if (next->type != MLIMG_FILE)
-		return false;
-	moved = plan_next_at(p, text->path, &buf);
-	if (moved->uid != next->uid || moved->gid != next->gid)
-		return true;
-	if (next->size_bytes != text->size || !next->has_digest)
-		return true;
-	mlimg_sha256_of(text->data, text->size, digest);
-	return memcmp(digest, next->digest, sizeof(digest)) != 0;
-}
-
-/* Of several alike at one path, which lie side by side, only the first counts. */
-static bool is_again(const char *path, const char *before)
-{
-	return before && strcmp(path, before) == 0;
-}
-
-struct adding {
-	struct planning *p;
-	struct extras *extras;
-	struct extra like;
-};
-
-static int add_in_renamed(const char *path, size_t renamed, void *ctx)
-{
-	struct adding *a = ctx;
-
-	a->like.path = mlimg_arena_strndup(a->p->arena, path, strlen(path));
-	if (!a->like.path)
-		return no_memory(a->p, path);
-	a->like.renamed = renamed;
-	return add(a->p, a->extras, a->like);
-}
-
-/* At its own path, and wherever a renamed directory shows it. @like: without its paths */
-static int add_wherever(
-	struct planning *p, struct extras *extras, struct extra like, const char *lower)
-{
-	struct adding a = {p, extras, like};
-	int r;
-
-	a.like.path = a.like.lower = lower;
-	r = add(p, extras, a.like);
-	return r < 0 ? r
-		     : mlimg_renamed_places(p->renamed, p->n_renamed, lower, &extras->left,
-			       add_in_renamed, &a, p->err);
-}
-
-/*
- * The places from which directories were renamed. The user may have removed what hid one of them
- * while the stack had nothing there, which leaves no whiteout.
- */
-static int add_covers(struct planning *p, struct extras *extras)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < p->n_renamed && r == 0; i++) {
-		const char *from = p->renamed[i].from;
-		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, from);
-
-		if (*from && !is_again(from, i ? p->renamed[i - 1].from : NULL) && next &&
-			next->type == MLIMG_DIR)
-			r = add_wherever(p, extras,
-				(struct extra){.is_hidden = true, .is_cover = true}, from);
-	}
-	return r;
-}
-
-static int add_moved(struct planning *p, struct extras *extras)
-{
-	struct mlimg_arena *arena = mlimg_arena_new();
-	int r = arena ? 0 : no_memory(p, "");
-
-	for (size_t i = 1; i < p->in->next->n_entries && r == 0; i++) {
-		const struct mlimg_entry *e = &p->in->next->entries[i];
-		struct mlimg_entry moved;
-		int changed = mlimg_owner_moves_apply(p->in->moved_in_next, e, arena, &moved);
-
-		if (changed < 0)
-			r = no_memory(p, e->path);
-		else if (changed && !plan_find_text(p, e->path) && !plan_find_link(p, e->path) &&
-			(e->type != MLIMG_FILE || e->size_bytes == 0 || e->has_digest))
-			r = add_wherever(p, extras, (struct extra){.is_hidden = false}, e->path);
-	}
-	mlimg_arena_free(arena);
-	return r;
-}
-
-/*
- * Which of several at one path is put. What hides all else there and below comes first; then what
- * databases say is there, contents before a link; then what must not show. A thing whose owner has
- * moved comes last: none of these shows it.
- */
-static int rank(const struct extra *extra)
-{
-	return extra->is_cover ? 0 : extra->text ? 1 : extra->is_hidden ? 3 : extra->link ? 2 : 4;
-}
-
-static int by_path(const void *a, const void *b)
-{
-	const struct extra *x = a, *y = b;
-	int r = mlimg_manifest_path_cmp(x->path, y->path);
-
-	return r ? r : rank(x) - rank(y);
-}
-
-static int collect(struct planning *p, struct extras *extras)
-{
-	int r = 0;
-
-	extras->left = MLIMG_RENAMED_PLACES_MAX;
-	for (size_t i = 0; i < p->in->n_texts && r == 0; i++)
-		if (!is_again(p->in->texts[i].path, i ? p->in->texts[i - 1].path : NULL) &&
-			is_new_text(p, &p->in->texts[i]))
-			r = add(p, extras,
-				(struct extra){
-					.path = p->in->texts[i].path, .text = &p->in->texts[i]});
-	for (size_t i = 0; i < p->in->n_hidden && r == 0; i++) {
-		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, p->in->hidden[i]);
-
-		if (next && next->type != MLIMG_DIR)
-			r = add(p, extras,
-				(struct extra){.path = p->in->hidden[i], .is_hidden = true});
-	}
-	for (size_t i = 0; i < p->in->n_links && r == 0; i++) {
-		const struct mlimg_packages_link *link = &p->in->links[i];
-		const struct mlimg_entry *next = mlimg_manifest_find(p->in->next, link->path);
-
-		if (!is_again(link->path, i ? link[-1].path : NULL) &&
-			!plan_is_link_of(next, link) && !(next && next->type == MLIMG_DIR))
-			r = add(p, extras,
-				(struct extra){.path = link->path,
-					.link = link,
-					.is_hidden = !link->target});
-	}
-	if (r == 0 && !mlimg_owner_moves_is_empty(p->in->moved_in_next))
-		r = add_moved(p, extras);
-	if (r == 0)
-		r = add_covers(p, extras);
-	if (extras->n)
-		qsort(extras->all, extras->n, sizeof(*extras->all), by_path);
-	return r;
-}
 
 /*
  * The deepest directory of the upper on the way to @path, itself included unless it is to be
@@ -221,7 +37,7 @@ static int mark(struct planning *p, const char *path, bool is_cover)
 int plan_extras_mark(struct planning *p)
 {
 	struct extras extras = {.all = NULL};
-	int r = collect(p, &extras);
+	int r = plan_extras_find(p, &extras);
 
 	for (size_t i = 0; i < extras.n && r == 0; i++)
 		r = mark(p, extras.all[i].path, extras.all[i].is_cover);
@@ -405,7 +221,7 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 
 static bool is_dir(const struct planning *p, const struct extra *extra)
 {
-	return rank(extra) == 4 &&
+	return plan_extra_is_moved(extra) &&
 		mlimg_manifest_find(p->in->next, extra->lower)->type == MLIMG_DIR;
 }
 
@@ -415,7 +231,7 @@ int plan_extras(struct planning *p)
 	struct extras extras = {.all = NULL};
 	const char *before = NULL, *closed = NULL;
 	struct way way = {.path = NULL};
-	int r = collect(p, &extras);
+	int r = plan_extras_find(p, &extras);
 
 	for (size_t i = 0; i < extras.n && r == 0; i++) {
 		mlimg_autofree char *path = strdup(extras.all[i].path);
@@ -424,7 +240,7 @@ int plan_extras(struct planning *p)
 			r = no_memory(p, extras.all[i].path);
 			break;
 		}
-		if (is_again(path, before) || (closed && mlimg_path_is_below(path, closed)) ||
+		if (plan_is_again(path, before) || (closed && mlimg_path_is_below(path, closed)) ||
 			!is_wanted(p, &extras.all[i], path, &way))
 			continue;
 		r = make_way(p, &extras.all[i], path, before);

@@ -7,6 +7,7 @@
 #define MLIMG_RECONCILE_IMPL_H
 
 #include <errno.h>
+#include <string.h>
 
 #include "libmlimg/accounts.h"
 #include "libmlimg/owner-set.h"
@@ -286,6 +287,37 @@ int plan_other(struct planning *p, struct mine *m, bool *ret_stays) MLIMG_MUST_C
  * @return 0, -ENOMEM
  */
 int plan_linked(struct planning *p) MLIMG_MUST_CHECK;
+
+/** Something that the upper may get although it has nothing there. */
+struct extra {
+	const char *path;
+	/** where the new stack has it: another path only in a directory that was renamed */
+	const char *lower;
+	size_t renamed;                          /**< bytes of the path of that directory; else 0 */
+	const struct mlimg_reconcile_text *text; /**< or NULL */
+	const struct mlimg_packages_link *link;  /**< or NULL */
+	bool is_hidden; /**< else, without either, it is one whose owner has moved */
+	bool is_cover;  /**< hidden with all below: a directory was renamed from there */
+};
+
+/** All of them: sorted by path, of several at one path the one that is put first. */
+struct extras {
+	struct extra *all;
+	size_t n, room;
+	size_t left; /**< bytes of places in renamed directories (renamed.h) */
+};
+
+/** Find them. @param ret  zeroed; free() what it has. @return 0, -ENOMEM, -E2BIG */
+int plan_extras_find(struct planning *p, struct extras *ret) MLIMG_MUST_CHECK;
+
+/** @return whether it is nothing but a thing of the new stack's whose owner has moved */
+bool plan_extra_is_moved(const struct extra *extra);
+
+/** @return whether @p path is @p before: of several alike side by side only the first counts */
+static inline bool plan_is_again(const char *path, const char *before)
+{
+	return before && strcmp(path, before) == 0;
+}
 
 /** Mark what has to stay for the sake of what is put below it. @return 0, -ENOMEM */
 int plan_extras_mark(struct planning *p) MLIMG_MUST_CHECK;
