@@ -58,3 +58,29 @@ packaged() {
 	echo "$2" >"$dir/usr/share/tool/version"
 	printf '%s\n' /. /usr /usr/share /usr/share/tool /usr/share/tool/version >"$info/tool.list"
 }
+
+# copy PATH…: of v2, into the upper, as overlayfs copies what is opened for writing
+copy() {
+	local path time
+	time=$(stat -c %.Y "$UPPER")
+	for path; do
+		(cd "$DIR/v2" && cp -a --parents "$path" "$UPPER")
+	done
+	touch -d "@$time" "$UPPER"
+}
+
+# hide PATH: as the driver does it
+hide() {
+	if [ "${OPTIONS[1]}" = unionfs ]; then
+		mkdir -p "$UPPER/.unionfs-fuse/$(dirname "$1")"
+		: >"$UPPER/.unionfs-fuse/$1_HIDDEN~"
+	else
+		mkdir -p "$UPPER/$(dirname "$1")"
+		mknod "$UPPER/$1" c 0 0
+	fi
+}
+
+# upper: what is in it, but for directories of marks
+upper() {
+	(cd "$UPPER" && find . -mindepth 1 ! \( -path './.unionfs-fuse*' -type d \) -printf '%P\n' | sort | xargs)
+}

@@ -9,32 +9,6 @@ setup() {
 	stacks_setup
 }
 
-# copy PATH…: of v2, into the upper, as overlayfs copies what is opened for writing
-copy() {
-	local path time
-	time=$(stat -c %.Y "$UPPER")
-	for path; do
-		(cd "$DIR/v2" && cp -a --parents "$path" "$UPPER")
-	done
-	touch -d "@$time" "$UPPER"
-}
-
-# hide PATH: as the driver does it
-hide() {
-	if [ "${OPTIONS[1]}" = unionfs ]; then
-		mkdir -p "$UPPER/.unionfs-fuse/$(dirname "$1")"
-		: >"$UPPER/.unionfs-fuse/$1_HIDDEN~"
-	else
-		mkdir -p "$UPPER/$(dirname "$1")"
-		mknod "$UPPER/$1" c 0 0
-	fi
-}
-
-# upper: what is in it, but for directories of marks
-upper() {
-	(cd "$UPPER" && find . -mindepth 1 ! \( -path './.unionfs-fuse*' -type d \) -printf '%P\n' | sort | xargs)
-}
-
 # removed: what the user has removed in a directory before he replaced it, with unionfs-fuse: the marks below it say nothing
 removed() {
 	mkdir -p "$UPPER/.unionfs-fuse/usr/share/d/below" "$UPPER/.unionfs-fuse/usr/share/d_HIDDEN~" "$UPPER/usr/share/d/below"
@@ -186,121 +160,6 @@ copies_of_stacks() {
 	done
 }
 
-D5=d:x:105:105::/:/bin/false
-MY5=my:x:105:105::/:/bin/false
-
-@test "taken back, files of an account that has to give way to the user's get its number" {
-	need root
-	echo $D5 >"$DIR/v1/etc/passwd"
-	echo d:x:105: >"$DIR/v1/etc/group"
-	: >"$DIR/v2/etc/passwd"
-	: >"$DIR/v2/etc/group"
-	mkdir -p "$DIR/v1/var/lib/d/below"
-	echo d >"$DIR/v1/var/lib/d/below/file"
-	ln -s file "$DIR/v1/var/lib/d/below/link"
-	chown -hR 105:105 "$DIR/v1/var/lib/d"
-	layers
-	on v1
-	on v2
-	mkdir -p "$UPPER/etc"
-	echo $MY5 >"$UPPER/etc/passwd"
-	echo my:x:105: >"$UPPER/etc/group"
-	echo mine >"$UPPER/etc/own"
-	chown 105:105 "$UPPER/etc/own"
-	on v1
-	same "accounts" "d:x:999:999::/:/bin/false $MY5" "$(sort "$UPPER/etc/passwd" | xargs)"
-	same "owners" "105:105 999:999 999:999 999:999 999:999" \
-		"$(cd "$UPPER" && stat -c %u:%g etc/own var/lib/d var/lib/d/below var/lib/d/below/file var/lib/d/below/link | xargs)"
-	same "contents" "d file" "$(cat "$UPPER/var/lib/d/below/file") $(readlink "$UPPER/var/lib/d/below/link")"
-	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
-}
-
-# moved_number: the number of d is 105 in v1 and 106 in v2, where the user has given 105 to an account of his own since: d is left with 106.
-moved_number() {
-	echo $D5 >"$DIR/v1/etc/passwd"
-	echo d:x:105: >"$DIR/v1/etc/group"
-	echo 'd:!:19000:0:99999:7:::' >"$DIR/v1/etc/shadow"
-	echo 'd:*:19000:0:99999:7:::' >"$DIR/v2/etc/shadow"
-	echo "${D5//105/106}" >"$DIR/v2/etc/passwd"
-	echo d:x:106: >"$DIR/v2/etc/group"
-	chmod 640 "$DIR"/v{1,2}/etc/shadow
-	mkdir -p "$DIR"/v{1,2}/usr/{share/both,share/copied,lib}
-	echo 1 | tee "$DIR/v1/usr/bin/changed" "$DIR/v1/usr/share/both/file" >"$DIR/v1/usr/share/copied/file"
-	echo 2 | tee "$DIR/v2/usr/bin/changed" "$DIR/v2/usr/share/both/file" "$DIR/v2/usr/share/copied/file" >"$DIR/v2/usr/lib/dir"
-	chown -R 105:105 "$DIR"/v1/usr/{bin/changed,share/both,share/copied}
-	chown -R 106:106 "$DIR"/v2/usr/{bin/changed,share/both,share/copied}
-	chgrp 105 "$DIR/v1/etc/shadow"
-	chgrp 106 "$DIR/v2/etc/shadow"
-	layers
-}
-
-# my_account: what adduser does on v2
-my_account() {
-	mkdir -p "$UPPER/etc"
-	printf '%s\n' "${D5//105/106}" $MY5 >"$UPPER/etc/passwd"
-	printf '%s\n' d:x:106: my:x:105: >"$UPPER/etc/group"
-	echo 'my:!:19000:0:99999:7:::' >>"$UPPER/etc/shadow"
-}
-
-@test "taken back, what returns whole has the number that its account is left with" {
-	need root
-	moved_number
-	on v1
-	# A copy in a copied directory, which both go; a program and a directory that are set aside; a database that is merged.
-	mkdir -p "$UPPER/usr/share" "$UPPER/usr/lib/dir/below"
-	cp -a "$DIR/v1/usr/share/copied" "$UPPER/usr/share/"
-	cp -a "$DIR/v1/etc/shadow" "$UPPER/etc/shadow"
-	echo 'mine:!:19000:0:99999:7:::' >>"$UPPER/etc/shadow"
-	echo mine | tee "$UPPER/usr/bin/changed" >"$UPPER/usr/lib/dir/below/file"
-	ln -s file "$UPPER/usr/lib/dir/below/link"
-	chown -hR 105:105 "$UPPER/usr/bin/changed" "$UPPER/usr/lib/dir"
-	chown 0 "$UPPER/usr/lib/dir/below"
-	on v2
-	same "owners on v2" 106 "$(stat -c %g "$UPPER/etc/shadow")"
-	same "upper on v2" "etc etc/shadow" "$(upper)"
-	my_account
-	echo mine >"$UPPER/etc/own"
-	chown 105:105 "$UPPER/etc/own"
-	on v1
-	same "accounts" "d:x:106:106::/:/bin/false $MY5" "$(sort "$UPPER/etc/passwd" | xargs)"
-	same "owners" "105:105 0:106 106:106 106:106 0:106 106:106 106:106 106:106 106:106" \
-		"$(cd "$UPPER" && stat -c %u:%g etc/own etc/shadow usr/bin/changed usr/lib/dir{,/below{,/file,/link}} usr/share/copied{,/file} | xargs)"
-	same "shadow" "d mine my" "$(cut -d: -f1 "$UPPER/etc/shadow" | sort | xargs)"
-	same "contents" "mine mine 1" "$(cat "$UPPER"/usr/{bin/changed,lib/dir/below/file,share/copied/file} | xargs)"
-	same "boot.json" '["rolled-back",0,[]]' "$(boot '[.reconcile.done, .reconcile.aside, .notes]')"
-}
-
-@test "taken back, what the user has written in the place of what would return is nobody else's" {
-	need root
-	moved_number
-	on v1
-	echo mine >"$UPPER/usr/bin/changed"
-	chown 105:105 "$UPPER/usr/bin/changed"
-	on v2
-	my_account
-	copy usr/bin/changed
-	echo newer >"$UPPER/usr/bin/changed"
-	chown 0:0 "$UPPER/usr/bin/changed"
-	chmod 600 "$UPPER/usr/bin/changed"
-	on v1
-	same "newer" "newer 0:0 600" "$(cat "$UPPER/usr/bin/changed") $(stat -c '%u:%g %a' "$UPPER/usr/bin/changed")"
-}
-
-@test "taken back, a changed mode and a directory of the former stack's are whose they are left with" {
-	need root
-	moved_number
-	on v1
-	on v2
-	my_account
-	copy usr/bin/changed usr/share/both
-	rm "$UPPER/usr/share/both/file"
-	chmod 4711 "$UPPER/usr/bin/changed"
-	echo mine >"$UPPER/usr/share/both/own"
-	on v1
-	same "contents" "1 mine" "$(cat "$UPPER/usr/bin/changed" "$UPPER/usr/share/both/own" | xargs)"
-	same "owners" "106:106 4711 106:106 755" "$(cd "$UPPER" && stat -c '%u:%g %a' usr/bin/changed usr/share/both | xargs)"
-}
-
 @test "taken back, a database that the user had removed before and writes anew has what he wrote" {
 	need root
 	local driver
@@ -333,6 +192,7 @@ my_account() {
 	mkdir "$DIR"/v{1,2}/usr/share/other
 	layers
 	for how in overlay redirect unionfs; do
+		# shellcheck disable=SC2034 # stacks.bash
 		OPTIONS=(--union "${how/redirect/overlay}")
 		rm -rf "$USER_DIR"
 		mkdir -p "$UPPER" "$USER_DIR/work"
