@@ -255,6 +255,13 @@ void mlimg_change_tidy_aside(int own_fd, uint64_t generation);
 int mlimg_change_undo_steps(struct mlimg_change *c, struct mlimg_undo_log *log, uint64_t to,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * @return whether each attribute of @p now is that of one of both: somebody stopped while he set
+ *         them, or the user has set some of them to what they were
+ */
+bool mlimg_change_is_between(
+	const struct mlimg_entry *now, const struct mlimg_entry *a, const struct mlimg_entry *b);
+
 /** Undo a change of attributes, unless the user has changed them since. @return 0, -errno */
 int mlimg_change_set_back(
 	struct mlimg_change *c, const struct mlimg_undo_record *record) MLIMG_MUST_CHECK;

@@ -54,30 +54,57 @@ static int move_owner(struct since *s, const struct mlimg_owner_moves *moves,
 
 /* --- what is there now --- */
 
-static int move_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena)
+/*
+ * What step @n has set attributes of, and undoing it sets them back. A number that the user has
+ * given it since may happen to be the one of then, which was another account's.
+ */
+static int move_set_back(
+	struct since *s, size_t n, const struct mlimg_entry *e, struct mlimg_arena *arena)
 {
-	struct mlimg_undo_record record;
-	size_t n;
-	int r;
+	struct mlimg_undo_record set, record = {.op = 's', .path = e->path};
+	const struct mlimg_owner_moves *upper = &s->accounts.upper;
+	struct mlimg_entry *wanted = &record.fresh;
+	int r = mlimg_undo_log_get(s->log, n, &set, s->err);
 
-	if (!mlimg_path_map_get(&s->set, e->path, &n))
+	if (r < 0)
+		return r;
+	if (!mlimg_change_is_between(e, &set.fresh, &set.entry))
+		return move_owner(s, upper, e, arena);
+	r = since_map_owners(s, &s->accounts.lower, &set.entry, arena, wanted);
+	if (r < 0)
+		return r;
+	if (e->uid != set.fresh.uid)
+		wanted->uid = mlimg_moved_id_of(upper->uids, upper->n_uids, e->uid);
+	if (e->gid != set.fresh.gid)
+		wanted->gid = mlimg_moved_id_of(upper->gids, upper->n_gids, e->gid);
+	if (mlimg_entry_has_same_attrs(wanted, &set.entry))
 		return 0;
-	r = mlimg_undo_log_get(s->log, n, &record, s->err);
-	return r < 0 ? r : move_owner(s, &s->accounts.lower, &record.entry, arena);
+	if (e->mtime_s != set.fresh.mtime_s || e->mtime_ns != set.fresh.mtime_ns) {
+		wanted->mtime_s = e->mtime_s;
+		wanted->mtime_ns = e->mtime_ns;
+	}
+	record.entry = set.entry;
+	record.entry.hardlink = wanted->hardlink = 0;
+	record.entry.nlink = wanted->nlink = 1;
+	mlimg_change_extra_add(&s->then, &record);
+	return 0;
 }
 
 static int move_present(struct since *s, struct mlimg_arena *arena)
 {
 	int r = 0;
 
-	for (size_t i = 1, at; i < s->upper->n_entries && r == 0; i++) {
+	for (size_t i = 1, n; i < s->upper->n_entries && r == 0; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
 
-		if (mlimg_entry_is_whiteout(e) || mlimg_path_map_get(&s->adapted, e->path, &at) ||
-			mlimg_path_map_get(&s->first_done, e->path, &at))
+		if (mlimg_entry_is_whiteout(e) || mlimg_path_map_get(&s->adapted, e->path, &n) ||
+			mlimg_path_map_get(&s->first_done, e->path, &n))
 			continue;
-		r = since_is_set_back(s, e) ? move_set_back(s, e, arena)
-					    : move_owner(s, &s->accounts.upper, e, arena);
+		if (!mlimg_path_map_get(&s->put, e->path, &n) &&
+			mlimg_path_map_get(&s->set, e->path, &n))
+			r = move_set_back(s, n, e, arena);
+		else if (!since_is_set_back(s, e))
+			r = move_owner(s, &s->accounts.upper, e, arena);
 	}
 	return r;
 }

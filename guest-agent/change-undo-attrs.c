@@ -35,8 +35,7 @@ static bool is_mode_of(uint16_t now, uint16_t mode, bool has_acl)
 	return !differ || (!(differ & ~06000u) && !(now & differ));
 }
 
-/* @return whether each attribute is that of one of both: somebody stopped while he set them */
-static bool is_between(
+bool mlimg_change_is_between(
 	const struct mlimg_entry *now, const struct mlimg_entry *a, const struct mlimg_entry *b)
 {
 	const struct mlimg_entry *const all[] = {now, a, b};
@@ -66,7 +65,7 @@ int mlimg_change_set_back(struct mlimg_change *c, const struct mlimg_undo_record
 		r = mlimg_entry_at_read(&c->reader, at.fd, at.name, old.path, false, &now);
 	if (r < 0)
 		return mlimg_change_is_nowhere(r) ? 0 : r;
-	if (!is_between(&now, &record->fresh, &record->entry))
+	if (!mlimg_change_is_between(&now, &record->fresh, &record->entry))
 		return 0;
 	/* The time is of the contents, which may be the user's since. */
 	if (now.mtime_s != record->fresh.mtime_s || now.mtime_ns != record->fresh.mtime_ns) {

@@ -365,6 +365,22 @@ my_account() {
 	same "newer" "newer 0:0 600" "$(cat "$UPPER/usr/bin/changed") $(stat -c '%u:%g %a' "$UPPER/usr/bin/changed")"
 }
 
+@test "taken back, a number that the user has given since is not taken for the one of then" {
+	need root
+	moved_number
+	on v1
+	mkdir "$UPPER/var"
+	echo mine >"$UPPER/var/file"
+	chown 105:105 "$UPPER/var/file"
+	on v2
+	same "owner on v2" 106:106 "$(owners var/file)"
+	my_account
+	chgrp 105 "$UPPER/var/file"
+	touch -d @1234567890 "$UPPER/var/file"
+	on v1
+	same "owner, time" "106:105 1234567890" "$(owners var/file) $(stat -c %Y "$UPPER/var/file")"
+}
+
 @test "taken back, a changed mode and a directory of the former stack's are whose they are left with" {
 	need root
 	moved_number
