@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: MIT
 # What becomes of a user layer in a few boots: each function begins with guest "t", which is up.
 
-# changed_and_down: own changes, and off. Sets $before, the layer's digest.
-changed_and_down() {
+# What most modes must show, or leave alone.
+changed() {
 	same "mode" normal "$(boot .mode)"
 	vm_do t 'set -e; echo mine >/srv/mine; echo mine >/srv/version; rm /usr/share/deleted'
 	[ "$vm_union" = unionfs ] || vm_do t 'mv /usr/share /usr/moved; ln -s moved /usr/share'
+}
+
+# changed_and_down: own changes, and off. Sets $before, the layer's digest.
+changed_and_down() {
+	changed
 	vm_stop t
 	vm_clean "$user"
 	before=$(sha256sum <"$user")
@@ -56,10 +61,9 @@ mode_readonly() {
 # On a disk that was not unmounted.
 readonly_unclean() {
 	local before
-	changed_and_down
-	row_start
-	vm_up t
-	vm_do t 'echo late >/srv/late; sync'
+	changed
+	# A thawed file system has nothing in its journal: only what comes late is missing without it.
+	vm_do t 'cd /run/mlimg/user && fsfreeze --freeze . && fsfreeze --unfreeze . && echo late >/srv/late && sync'
 	vm_cut t
 	dumpe2fs -h "$user" 2>/dev/null | grep needs_recovery
 	before=$(sha256sum <"$user")
