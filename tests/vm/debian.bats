@@ -72,9 +72,26 @@ with_more() {
 	} | LC_ALL=C sort -t : -k 1,1
 }
 
-# The machine id, and a digest of the host keys.
+# The machine id, and a digest of the host keys but the one that a boot makes anew.
 identity() {
-	vm_do t 'cat /etc/machine-id; cat /etc/ssh/ssh_host_*_key.pub | cut -d " " -f 1,2 | sha256sum'
+	vm_do t 'cat /etc/machine-id; cd /etc/ssh && cut -d " " -f 1,2 ssh_host_ed25519_key.pub ssh_host_rsa_key.pub | sha256sum'
+}
+
+# keys_half_made IMAGE: a host key of the user layer as a power cut soon after the unit has begun leaves it.
+keys_half_made() {
+	local dir=$BATS_TEST_TMPDIR/user
+	mkdir "$dir"
+	mount -o loop "$1" "$dir"
+	rm "$dir/upper/etc/ssh/.mlimg-host-keys"
+	: >"$dir/upper/etc/ssh/ssh_host_ecdsa_key"
+	umount "$dir"
+}
+
+# The key that was left empty is made anew, with its other half, and from now on none is.
+keys_made_anew() {
+	vm_do t 'cd /etc/ssh && test -s ssh_host_ecdsa_key && test -e .mlimg-host-keys' &&
+		same "the public half" "$(vm_do t 'ssh-keygen -y -f /etc/ssh/ssh_host_ecdsa_key | cut -d " " -f 1,2')" \
+			"$(vm_do t 'cut -d " " -f 1,2 /etc/ssh/ssh_host_ecdsa_key.pub')"
 }
 
 # On a disk that was blank: what the user layer has got of its own.
@@ -109,11 +126,13 @@ has_identity() {
 	vm_end t || same "exit code" 1 $?
 	same "how it ended" "t: QEMU was ended from outside (guest-reset)" "$(tail -n 1 "$vms/t.err")"
 	vm_clean "$user"
+	keys_half_made "$user"
 	vm_start t --system "$images/system.img" "${arguments[@]}" --user "$user" --shuffle 8
 	vm_up t
 	sane none "$images/system.img" "${layers[@]}"
 	probe t again
 	same "identity" "$before" "$(identity)"
+	keys_made_anew
 	same "user layer" "false 0 null" "$(boot '.user | "\(.formatted) \(.fsck.status) \(.grown)"')"
 	same "systemd-remount-fs" "success active" "$(vm_do t 'systemctl show -P ActiveState -P Result systemd-remount-fs.service | xargs')"
 	same "own changes" "$(sed -e '/merged.b/d' -e 's/override:c/override:mine/' -e 's/last:28/last:mine/' < <(with_more layers_abc))" \
