@@ -47,7 +47,9 @@ static int fail(const struct mlimg_db *db, int code, struct mlimg_err *err)
 			err, EBUSY, "database '%.300s' is used by another program", path);
 	case SQLITE_NOMEM: return mlimg_err_set(err, ENOMEM, "database '%.300s'", path);
 	case SQLITE_FULL: return mlimg_err_set(err, ENOSPC, "write database '%.300s'", path);
-	case SQLITE_READONLY: return mlimg_err_set(err, EROFS, "write database '%.300s'", path);
+	case SQLITE_READONLY:
+		return mlimg_err_set(err, code == SQLITE_READONLY_DIRECTORY ? EACCES : EROFS,
+			"write database '%.300s'", path);
 	case SQLITE_PERM:
 	case SQLITE_CANTOPEN:
 	case SQLITE_IOERR:

@@ -36,7 +36,9 @@ struct mlimg_store {
 	int lock_fd; /**< lock; -1 where it cannot be written */
 	int fds[MLIMG_STORE_PLACES];
 	struct mlimg_db *db;
-	bool is_frozen; /**< nobody can write it */
+	const char *const *schema; /**< what makes each schema of the one before it */
+	size_t n_schema;           /**< their number; that of the newest schema */
+	bool is_frozen;            /**< nobody can write it */
 };
 
 /** What is done to the directory. */
@@ -125,6 +127,11 @@ int mlimg_store_schema_look(struct mlimg_db *db, const char *path, size_t newest
  * @return       0 or -errno
  */
 int mlimg_store_schema_bring(struct mlimg_db *db, const char *const steps[], size_t n,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** mlimg_store_open() as of a program with these schemas. Parameters as there, and of bring(). */
+int mlimg_store_open_schema(const char *dir, enum mlimg_store_access access,
+	const char *const schema[], size_t n_schema, struct mlimg_store **ret_store,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /* Operations (store-op.c). */

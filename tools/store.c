@@ -115,8 +115,7 @@ static int open_db(struct mlimg_store *s, enum mlimg_db_access access,
 			"read: Read-only file system",
 			path);
 	ret = mlimg_db_open(path, s->is_frozen ? MLIMG_DB_FROZEN : access, &s->db, err);
-	return ret < 0 ? ret
-		       : mlimg_store_schema_look(s->db, path, mlimg_store_schema_n, ret_state, err);
+	return ret < 0 ? ret : mlimg_store_schema_look(s->db, path, s->n_schema, ret_state, err);
 }
 
 /*
@@ -202,14 +201,13 @@ static int make_or_renew(struct mlimg_store *s, enum mlimg_store_state state, st
 
 	/* Somebody else may have done it meanwhile. */
 	if (ret == 0 && s->db)
-		ret = mlimg_store_schema_look(s->db, s->dir, mlimg_store_schema_n, &state, err);
+		ret = mlimg_store_schema_look(s->db, s->dir, s->n_schema, &state, err);
 	if (ret == 0 && !s->db)
 		ret = open_db(s, MLIMG_DB_CREATE, &state, err);
 	if (ret == 0 && state != MLIMG_STORE_READY)
 		ret = make_places(s, err);
 	if (ret == 0 && state != MLIMG_STORE_READY)
-		ret = mlimg_store_schema_bring(
-			s->db, mlimg_store_schema, mlimg_store_schema_n, err);
+		ret = mlimg_store_schema_bring(s->db, s->schema, s->n_schema, err);
 	if (ret == 0)
 		ret = fsync(s->dir_fd) < 0 && errno != EINVAL
 			? mlimg_err_set(err, errno, "sync '%.300s'", s->dir)
@@ -237,7 +235,7 @@ static int take_lock(struct mlimg_store *s, enum mlimg_store_state *state, struc
 	int ret = open_lock(s, err);
 
 	if (ret == 0 && s->db)
-		ret = mlimg_store_schema_look(s->db, s->dir, mlimg_store_schema_n, state, err);
+		ret = mlimg_store_schema_look(s->db, s->dir, s->n_schema, state, err);
 	if (ret == 0 && *state != MLIMG_STORE_READY)
 		ret = make_or_renew(s, *state, err);
 	return ret;
@@ -261,14 +259,17 @@ static int open_all(struct mlimg_store *s, enum mlimg_store_access access, struc
 	return ret;
 }
 
-int mlimg_store_open(const char *dir, enum mlimg_store_access access,
-	struct mlimg_store **ret_store, struct mlimg_err *err)
+int mlimg_store_open_schema(const char *dir, enum mlimg_store_access access,
+	const char *const schema[], size_t n_schema, struct mlimg_store **ret_store,
+	struct mlimg_err *err)
 {
 	mlimg_autostore struct mlimg_store *s = calloc(1, sizeof(*s));
 	int ret;
 
 	if (!s)
 		return mlimg_err_set(err, ENOMEM, "open '%.300s'", dir);
+	s->schema = schema;
+	s->n_schema = n_schema;
 	s->dir_fd = s->lock_fd = -1;
 	for (size_t i = 0; i < MLIMG_STORE_PLACES; i++)
 		s->fds[i] = -1;
@@ -283,6 +284,13 @@ int mlimg_store_open(const char *dir, enum mlimg_store_access access,
 	if (ret == 0)
 		*ret_store = mlimg_steal(&s);
 	return ret;
+}
+
+int mlimg_store_open(const char *dir, enum mlimg_store_access access,
+	struct mlimg_store **ret_store, struct mlimg_err *err)
+{
+	return mlimg_store_open_schema(
+		dir, access, mlimg_store_schema, mlimg_store_schema_n, ret_store, err);
 }
 
 void mlimg_store_close(struct mlimg_store *s)

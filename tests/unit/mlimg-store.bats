@@ -282,3 +282,17 @@ mlimg-store: make '$PWD/ro/none': Read-only file system" \
 		"$(sed 's:incoming/[0-9a-f]*:incoming/X:; s:make .ro/:make '"'$PWD"'/ro/:' <<<"$stderr")"
 	same "lines of the list" 2 "${#lines[@]}"
 }
+
+# Without a user's name of its own, root has no power over modes, but is still the owner.
+@test "store: a directory that may not be written" {
+	need userns
+	works store add old.img
+	chmod a-w "$S"
+	fails 1 "mlimg-store: write database '$S/store.db': Permission denied" unshare -U mlimg-store --store "$S" list
+	chmod u+w "$S"
+	chmod a-w "$S/incoming"
+	works unshare -U mlimg-store --store "$S" list
+	run --separate-stderr unshare -U mlimg-store --store "$S" add web.img
+	same "said" "1 mlimg-store: lock '$S/incoming/X': Permission denied" "$status ${stderr/incoming\/[0-9a-f]*\'/incoming/X\'}"
+	works store verify
+}

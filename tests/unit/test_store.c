@@ -393,8 +393,13 @@ TEST(schemas_follow_each_other)
 	ASSERT_EQ(mlimg_store_schema_n, 1);
 	memcpy(all, steps, sizeof(all));
 	all[0] = mlimg_store_schema[0];
+	/* A program that knows one more makes it, of a store with something in it. */
+	ASSERT_OK(mlimg_store_open_schema("store", MLIMG_STORE_USE, all, 2, &store, &err), err);
+	check_agreement(store);
+	ASSERT(!add_image(store, OLD) && add_image(store, WEB));
+	mlimg_store_close(store);
 	ASSERT_OK(mlimg_db_open("store/store.db", MLIMG_DB_WRITE, &db, &err), err);
-	ASSERT_OK(mlimg_store_schema_look(db, "x", 2, &state, &err), err);
+	ASSERT_OK(mlimg_store_schema_look(db, "x", 3, &state, &err), err);
 	ASSERT_EQ(state, MLIMG_STORE_OLDER);
 	/* The third fails: the second stays. */
 	ASSERT_EQ(mlimg_store_schema_bring(db, all, 4, &err), -EIO);
@@ -402,7 +407,7 @@ TEST(schemas_follow_each_other)
 	ASSERT_EQ(state, MLIMG_STORE_READY);
 	ASSERT_EQ(mlimg_db_get(db, "SELECT count(*) FROM host", MLIMG_DB_NO_VALUES, &n, &err), 1);
 	ASSERT_EQ(mlimg_db_get(db, "SELECT count(*) FROM layer", MLIMG_DB_NO_VALUES, &n, &err), 1);
-	ASSERT_EQ(n, 1);
+	ASSERT_EQ(n, 2);
 	mlimg_db_close(db);
 	snprintf(wanted, sizeof(wanted),
 		"'%s/store/store.db' has schema 2, this program knows 1: use a newer one",
@@ -445,7 +450,8 @@ TEST(directories_that_are_no_store)
 	shell("[ \"$(ls store | xargs)\" = 'lost+found mine' ] && rm store/mine");
 	put("store/store.db", "my own list of shops");
 	snprintf(wanted, sizeof(wanted),
-		"%d 2: database '%s/store/store.db' is damaged: file is not a database", -EUCLEAN, dir);
+		"%d 2: database '%s/store/store.db' is damaged: file is not a database", -EUCLEAN,
+		dir);
 	ASSERT_STR(refused(MLIMG_STORE_MAKE), wanted);
 	shell("rm store/store.db");
 	ASSERT_STR(refused(MLIMG_STORE_MAKE), "nothing");
