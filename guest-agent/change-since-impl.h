@@ -129,8 +129,7 @@ int since_lowers(struct since *s) MLIMG_MUST_CHECK;
  *
  * @param s       see there
  * @param wanted  path in the upper, and attributes
- * @param former  of the same type, in the former stack; what is no directory, file or link is left
- *                alone
+ * @param former  of the same type, in the former stack
  * @return        0, -errno
  */
 int since_put_of_stack(struct since *s, const struct mlimg_entry *wanted,

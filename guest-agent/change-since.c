@@ -163,16 +163,12 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 int since_put_of_stack(
 	struct since *s, const struct mlimg_entry *wanted, const struct mlimg_entry *former)
 {
-	switch (former->type) {
-	case MLIMG_DIR:
-	case MLIMG_LINK: return mlimg_change_extra_put(&s->then, wanted, NULL, 0, s->err);
-	case MLIMG_FILE:
-		if (s->c->call->lowers)
-			return mlimg_change_extra_copy(&s->then, wanted, former, s->err);
-		s->lacks_layers = true;
-		return 0;
-	default: return 0;
-	}
+	if (former->type != MLIMG_FILE)
+		return mlimg_change_extra_put(&s->then, wanted, NULL, 0, s->err);
+	if (s->c->call->lowers)
+		return mlimg_change_extra_copy(&s->then, wanted, former, s->err);
+	s->lacks_layers = true;
+	return 0;
 }
 
 /* --- caches --- */

@@ -493,7 +493,7 @@ struct times {
 /*
  * Number @before in @was, and number @after in @is, are the same name's. It may again be what it
  * was at first, or whose it was, when that account had gone meanwhile: the user has removed it, and
- * perhaps given its number to another one, or made it anew.
+ * perhaps given its number to another one, or made it anew. And again nobody's.
  */
 static void check_owner(const struct mlimg_entry *first, bool is_group, uint32_t before,
 	uint32_t after, const struct times *t)
@@ -507,7 +507,7 @@ static void check_owner(const struct mlimg_entry *first, bool is_group, uint32_t
 		return;
 	if (!a && b && f && strcmp(f->name, b->name) == 0)
 		return;
-	if (after == number && (!a || (f && !find_owner(t->is, is_group, f->name, 0))))
+	if (after == number && (!a || (f ? !find_owner(t->is, is_group, f->name, 0) : !b)))
 		return;
 	FAIL("'%s': %s %u was %s's, and %u is %s's", first->path, is_group ? "group" : "user",
 		before, a ? a->name : "nobody", after, b ? b->name : "nobody");
@@ -543,14 +543,14 @@ static void check_returned_owner(struct disk *d, const struct databases *mine, c
 			is_group ? "group" : "user", was, a->name, is, b->name);
 }
 
-/* What the change has taken away, and nobody else, and what comes back. */
+/* What the upper had, and the change has taken away, and nobody else, and what comes back. */
 static void check_returned_owners(struct disk *d, struct since *s, const struct databases *mine)
 {
 	for (size_t i = 0; i < d->before.n; i++) {
 		const struct mlimg_entry *e = &d->before.e[i], *now = tree_get(&s->back, e->path);
 
-		if (!now || tree_get(&d->seen, e->path) || tree_get(&s->seen, e->path) ||
-			e->hardlink || !is_alike(e, now))
+		if (!now || !tree_get(&d->upper, e->path) || tree_get(&d->seen, e->path) ||
+			tree_get(&s->seen, e->path) || e->hardlink || !is_alike(e, now))
 			continue;
 		check_returned_owner(d, mine, e->path, false, e->uid, now->uid);
 		check_returned_owner(d, mine, e->path, true, e->gid, now->gid);

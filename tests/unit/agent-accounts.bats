@@ -277,6 +277,7 @@ MY5=my:x:105:105::/:/bin/false
 	mkdir -p "$DIR/v1/var/lib/d/below"
 	echo d >"$DIR/v1/var/lib/d/below/file"
 	ln -s file "$DIR/v1/var/lib/d/below/link"
+	mkfifo "$DIR/v1/var/lib/d/below/fifo"
 	chown -hR 105:105 "$DIR/v1/var/lib/d"
 	layers
 	on v1
@@ -288,8 +289,8 @@ MY5=my:x:105:105::/:/bin/false
 	chown 105:105 "$UPPER/etc/own"
 	on v1
 	same "accounts" "d:x:999:999::/:/bin/false $MY5" "$(sort "$UPPER/etc/passwd" | xargs)"
-	same "owners" "105:105 999:999 999:999 999:999 999:999" \
-		"$(cd "$UPPER" && stat -c %u:%g etc/own var/lib/d var/lib/d/below var/lib/d/below/file var/lib/d/below/link | xargs)"
+	same "owners" "105:105 999:999 999:999 999:999 999:999 999:999" \
+		"$(cd "$UPPER" && stat -c %u:%g etc/own var/lib/d var/lib/d/below var/lib/d/below/{file,link,fifo} | xargs)"
 	same "contents" "d file" "$(cat "$UPPER/var/lib/d/below/file") $(readlink "$UPPER/var/lib/d/below/link")"
 	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
 }
