@@ -37,7 +37,7 @@ user() {
 		r() { exec mlimg --root "$root" --merged "$PWD/merged" "$@"; }
 		pid=
 		trap "kill \$pid 2>/dev/null || :" EXIT
-		recording() { until grep -q "^mlimg: recording" err; do kill -0 "$1"; sleep 0.05; done; }
+		recording() { until grep -qs "^mlimg: recording" err; do kill -0 "$1"; sleep 0.05; done; }
 		'"$1" sh "$DIR" "$USER_DIR" "$RUN"
 }
 
@@ -102,11 +102,14 @@ usr/bin/busybox-app' "$(files "$DIR/list")"
 }
 
 @test "mlimg profile: ends by itself; a FIFO does not stop it" {
-	user 'r profile --for 1 list 2>err & pid=$!
+	user 'm profile --for 1 own 2>/dev/null
+		r profile list 2>err & pid=$!
 		recording $pid
 		: <>merged/etc/fifo
 		cat merged/etc/read >/dev/null
+		kill -INT $pid
 		wait $pid'
+	[ -e "$DIR/own" ]
 	same "list" "etc/read" "$(files "$DIR/list")"
 }
 
