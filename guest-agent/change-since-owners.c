@@ -15,15 +15,35 @@
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 
+/* Of what is in it, all that the change has put goes before it does. */
+static bool is_all_set_back(struct since *s, const struct mlimg_entry *dir)
+{
+	const struct mlimg_manifest *upper = s->upper;
+	size_t n;
+
+	for (size_t i = (size_t)(dir - upper->entries) + 1;
+		i < upper->n_entries && mlimg_path_is_below(upper->entries[i].path, dir->path); i++)
+		if (!mlimg_path_map_get(&s->put, upper->entries[i].path, &n) ||
+			!since_is_set_back(s, &upper->entries[i]))
+			return false;
+	return true;
+}
+
+/* @e is of the upper */
 bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
 {
 	struct mlimg_undo_record record;
 	struct mlimg_entry now = *e;
 	size_t n;
 
-	if (mlimg_path_map_get(&s->put, e->path, &n))
-		return mlimg_undo_log_get(s->log, n, &record, s->err) == 0 &&
-			mlimg_change_is_put_there(s->c, &record.entry) > 0;
+	if (mlimg_path_map_get(&s->put, e->path, &n)) {
+		if (mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
+			return false;
+		if (e->type != MLIMG_DIR || record.entry.type != MLIMG_DIR)
+			return mlimg_change_is_put_there(s->c, &record.entry) > 0;
+		return mlimg_entry_has_same_attrs(e, &record.entry) && !mlimg_entry_is_opaque(e) &&
+			is_all_set_back(s, e);
+	}
 	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
 		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
 		return false;
