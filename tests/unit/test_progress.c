@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The progress bar, on a terminal of the test's own, and how much there is to read. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,9 @@ static char shown[1024];
 /* What is drawn after @elapsed_ms by a bar that is at @done_bytes; in "shown". */
 static void draw(uint64_t total_bytes, uint64_t done_bytes, uint64_t elapsed_ms)
 {
-	int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), slave,
-	    saved = dup(STDERR_FILENO);
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY), slave, saved = dup(STDERR_FILENO);
 	struct mlimg_progress p;
+	size_t used = 0;
 	ssize_t n;
 
 	ASSERT(terminal >= 0 && saved >= 0);
@@ -34,10 +35,13 @@ static void draw(uint64_t total_bytes, uint64_t done_bytes, uint64_t elapsed_ms)
 	p.start_ms -= elapsed_ms;
 	mlimg_progress_update(&p, done_bytes);
 	dup2(saved, STDERR_FILENO);
-	n = read(terminal, shown, sizeof(shown) - 1);
-	shown[n > 0 ? n : 0] = '\0';
 	close(saved);
 	close(slave);
+	/* It may come in parts, and ends with EIO when nobody has the other side any more. */
+	while ((n = read(terminal, shown + used, sizeof(shown) - 1 - used)) > 0)
+		used += (size_t)n;
+	ASSERT(n < 0 && errno == EIO);
+	shown[used] = '\0';
 	close(terminal);
 }
 
