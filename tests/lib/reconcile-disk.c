@@ -168,6 +168,22 @@ static void move_dir(const struct stack *s, const char *from, const char *to, bo
 	unmount();
 }
 
+/* @return whether what is at @path, below or at @dir, is there because the user has renamed something */
+static bool is_in_renamed(struct tree *upper, const char *path, const char *dir)
+{
+	char *at = model_string(path);
+
+	for (;;) {
+		const struct mlimg_entry *e = tree_get(upper, at);
+
+		if (e && xattr_text(e, REDIRECT))
+			return true;
+		if (strcmp(at, dir) == 0)
+			return false;
+		*strrchr(at, '/') = '\0';
+	}
+}
+
 /* What was renamed away shows nothing in its place but what the user has there. */
 static void check_place(struct disk *d, const char *from, const char *moved)
 {
@@ -178,7 +194,8 @@ static void check_place(struct disk *d, const char *from, const char *moved)
 	if (!e || !xattr_text(e, REDIRECT) || xattr_text(e, OPAQUE))
 		return;
 	for (size_t i = 0; i < d->seen.n; i++)
-		if (is_under(d->seen.e[i].path, from) && !tree_get(&d->upper, d->seen.e[i].path))
+		if (is_under(d->seen.e[i].path, from) && !tree_get(&d->upper, d->seen.e[i].path) &&
+			!is_in_renamed(&d->upper, d->seen.e[i].path, from))
 			FAIL("'%s' shows, and in '%s' too", d->seen.e[i].path, moved);
 }
 
@@ -505,7 +522,8 @@ static void check_owner(const struct mlimg_entry *first, bool is_group, uint32_t
 
 	if (a && b ? strcmp(a->name, b->name) == 0 : !a && before == after)
 		return;
-	if (!a && b && f && strcmp(f->name, b->name) == 0)
+	if (b && f && strcmp(f->name, b->name) == 0 &&
+		(!a || !find_owner(t->first, is_group, a->name, 0)))
 		return;
 	if (after == number && (!a || (f ? !find_owner(t->is, is_group, f->name, 0) : !b)))
 		return;
