@@ -332,8 +332,11 @@ int mlimg_change_set_time(
 	struct mlimg_change *c, const char *path, const struct mlimg_undo_time *time)
 {
 	struct mlimg_change_place at;
-	int r = mlimg_change_find(c, path, &at);
+	int r = mlimg_change_is_dir(c, path);
 
+	if (r <= 0)
+		return r;
+	r = mlimg_change_find(c, path, &at);
 	if (r == 0)
 		r = mlimg_change_step(c);
 	if (r == 0)
