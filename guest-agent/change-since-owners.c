@@ -15,8 +15,20 @@
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 
+/* @e, which the change has put with step @n, is as it was put; of a directory, but for what is in it */
+static bool is_as_put(struct since *s, const struct mlimg_entry *e, size_t n)
+{
+	struct mlimg_undo_record record;
+
+	if (mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
+		return false;
+	if (e->type != MLIMG_DIR || record.entry.type != MLIMG_DIR)
+		return mlimg_change_is_put_there(s->c, &record.entry) > 0;
+	return mlimg_entry_has_same_attrs(e, &record.entry) && !mlimg_entry_is_opaque(e);
+}
+
 /* Of what is in it, all that the change has put goes before it does. */
-static bool is_all_set_back(struct since *s, const struct mlimg_entry *dir)
+static bool is_all_as_put(struct since *s, const struct mlimg_entry *dir)
 {
 	const struct mlimg_manifest *upper = s->upper;
 	size_t n;
@@ -24,7 +36,7 @@ static bool is_all_set_back(struct since *s, const struct mlimg_entry *dir)
 	for (size_t i = (size_t)(dir - upper->entries) + 1;
 		i < upper->n_entries && mlimg_path_is_below(upper->entries[i].path, dir->path); i++)
 		if (!mlimg_path_map_get(&s->put, upper->entries[i].path, &n) ||
-			!since_is_set_back(s, &upper->entries[i]))
+			!is_as_put(s, &upper->entries[i], n))
 			return false;
 	return true;
 }
@@ -36,14 +48,8 @@ bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
 	struct mlimg_entry now = *e;
 	size_t n;
 
-	if (mlimg_path_map_get(&s->put, e->path, &n)) {
-		if (mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
-			return false;
-		if (e->type != MLIMG_DIR || record.entry.type != MLIMG_DIR)
-			return mlimg_change_is_put_there(s->c, &record.entry) > 0;
-		return mlimg_entry_has_same_attrs(e, &record.entry) && !mlimg_entry_is_opaque(e) &&
-			is_all_set_back(s, e);
-	}
+	if (mlimg_path_map_get(&s->put, e->path, &n))
+		return is_as_put(s, e, n) && (e->type != MLIMG_DIR || is_all_as_put(s, e));
 	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
 		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
 		return false;
@@ -206,7 +212,7 @@ static int move_aside(struct returning *ret)
 		? dir
 		: openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (dir < 0)
+	if (mlimg_change_is_nowhere(dir))
 		return 0; /* somebody has removed it */
 	return fd < 0 ? move_at(ret, dir, name)
 		      : mlimg_walk_lenient(fd, 0, move_below, pass_over, ret, s->err);
