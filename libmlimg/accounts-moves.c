@@ -145,8 +145,9 @@ static int list(const struct mlimg_accounts_job *job, const struct mlimg_account
 
 	if (!moves)
 		return mlimg_err_set(job->err, ENOMEM, "accounts");
+	/* Root's files are root's, whatever the user calls him. */
 	for (size_t i = 0; i < names->n; i++)
-		n += fn(names, &names->names[i], &moves[n]);
+		n += fn(names, &names->names[i], &moves[n]) && moves[n].from && moves[n].to;
 	*ret_n = settle_moves(moves, n);
 	*ret_moves = moves;
 	return 0;

@@ -51,6 +51,8 @@
  * base's layers to what is of whoever they belonged to: `upper`, and the accounts that had given
  * way when base came.
  *
+ * No map has 0, from which or to which: root's files are root's, whatever the user calls him.
+ *
  * An account had given way when its id of base is another one's in mine; when that one was deleted
  * since, one sees it by what base's layers have of that id: where it gave way there is a copy of
  * all of that in the user's layer. Where the user has moved the account himself (usermod -u),

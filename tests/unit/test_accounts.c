@@ -361,6 +361,16 @@ TEST(accounts_that_both_made)
 		"id 999 is that of 'b' here; it has 998 instead");
 }
 
+/* The user calls root another name, and has given the name to somebody. */
+TEST(the_files_of_root_stay_root_s)
+{
+	set_all(MLIMG_PASSWD, ROOT, ROOT "sys:x:7:7:::\n", "root:x:1500:0:::\nadmin:x:0:0:::\n");
+	merge(&unused);
+	ASSERT_STR(moves(&merged.upper), "");
+	ASSERT_STR(moves(&merged.lower), "");
+	ASSERT_STR(moves(&merged.base), "");
+}
+
 TEST(an_id_of_next_that_is_another_s_here)
 {
 	check_ids("", "sys:999", "me:999", "sys:998 me:999", "", "999>998",
