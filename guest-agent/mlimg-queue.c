@@ -229,7 +229,7 @@ static bool is_taken_back(const struct cancelling *all, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (strcmp(all[i].path, all[n].path) == 0 ||
-			strcmp(all[i].beside, all[n].path) == 0)
+			(all[i].is_reopened && strcmp(all[i].beside, all[n].path) == 0))
 			return true;
 	return false;
 }
