@@ -132,13 +132,19 @@ power_log_begin() {
 }
 
 power_log_end() {
-	local pid
+	local pid i
 	[ -z "${logger:-}" ] || [ ! -e "$logger" ] || {
 		pid=$(cat "$logger")
-		# It leaves its mount behind.
-		umount "${logger%.pid}" || { sleep 1 && umount "${logger%.pid}"; }
+		# It leaves its mount behind; a loop device over it may be let go of late.
+		for ((i = 0; i < 600; i++)); do
+			! umount "${logger%.pid}" || break
+			sleep 0.1
+		done
 		kill "$pid"
-		while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+		for ((i = 0; i < 600; i++)); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 0.1
+		done
 		rm -f "$logger"
 	}
 }
