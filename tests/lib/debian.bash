@@ -8,7 +8,7 @@ load "$MLIMG_TOP/tests/lib/layers"
 
 # debian_quiet DIR [TREE]: in DIR what a Debian guest of these tests is the same without, to be laid over the system TREE: an initramfs and a kernel that must be
 # unpacked (without TREE they are left as they are); a look at each of some 300 devices of which no test knows; units that mount, load and write down what nobody asks for. Of 30 s of the
-# processor that a guest takes they are 9. The demo's guests (index), agent-debian.bats' (overlay) and flavours.bats' boot as Debian does.
+# processor that a guest takes they are 9. The demo's guests (index), agent-debian.bats' (overlay), unionfs-debian.bats' and flavours.bats' boot as Debian does.
 debian_quiet() {
 	local units=$1/etc/systemd/system unit file
 	mkdir -p "$units/systemd-udev-trigger.service.d" "$1/boot"
@@ -26,13 +26,17 @@ debian_quiet() {
 	done
 }
 
-# debian_make [TREE]: in setup_file: the images of layers_make, and system.img of what debian-tree calls TREE, quiet.
+# debian_make [TREE [whole]]: in setup_file: the images of layers_make, and system.img of what debian-tree calls TREE, quiet unless it is to be whole.
 debian_make() {
-	local tree
+	local tree trees
 	[ $# -eq 0 ] || {
 		tree=$(debian-tree "$1")
-		debian_quiet "$BATS_FILE_TMPDIR/quiet" "$tree"
-		mlimg-mkfs --quiet --kind system --name debian --version 12 "$tree" "$BATS_FILE_TMPDIR/quiet" "$BATS_FILE_TMPDIR/system.img"
+		trees=("$tree")
+		[ $# -eq 2 ] || {
+			debian_quiet "$BATS_FILE_TMPDIR/quiet" "$tree"
+			trees+=("$BATS_FILE_TMPDIR/quiet")
+		}
+		mlimg-mkfs --quiet --kind system --name debian --version 12 "${trees[@]}" "$BATS_FILE_TMPDIR/system.img"
 	}
 	layers_make "$BATS_FILE_TMPDIR" usr/share/common-licenses/GPL-3
 }

@@ -8,7 +8,7 @@ load ../lib/common
 
 setup_file() {
 	load ../lib/debian
-	debian_make unionfs
+	debian_make unionfs whole
 }
 
 setup() {
