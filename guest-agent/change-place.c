@@ -175,7 +175,7 @@ int mlimg_change_is_dir(struct mlimg_change *c, const char *path)
 	struct stat st;
 	int r = mlimg_change_find(c, path, &at);
 
-	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
 		r = -errno;
 	if (r < 0)
 		return mlimg_change_is_nowhere(r) ? 0 : r;
