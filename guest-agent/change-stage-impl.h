@@ -23,10 +23,11 @@ struct staging {
 	const struct mlimg_plan *plan;
 	const struct mlimg_lowers *lowers;
 	struct mlimg_text log;
-	size_t n;                    /**< number of the next step */
-	struct mlimg_path_map gone;  /**< what a step before has taken away */
-	struct mlimg_path_map made;  /**< what a step before has put there: enum mlimg_type */
-	struct mlimg_path_map timed; /**< directories: their place in times */
+	size_t n;                      /**< number of the next step */
+	struct mlimg_path_map gone;    /**< what a step before has taken away */
+	struct mlimg_path_map emptied; /**< directories that a step before takes away, if empty */
+	struct mlimg_path_map made;    /**< what a step before has put there: enum mlimg_type */
+	struct mlimg_path_map timed;   /**< directories: their place in times */
 	struct stage_time *times;
 	size_t n_times, times_room;
 	struct mlimg_arena *arena;

@@ -170,7 +170,8 @@ static int drop_dir(struct staging *s, const struct mlimg_plan_op *op)
 	record.parts = (unsigned)parts & ~(unsigned)MLIMG_UNDO_MARKERS;
 	record.entry.path = op->path;
 	stage_emit(s, &record);
-	return touch(s, op->path);
+	return mlimg_path_map_set(&s->emptied, op->path, 0) < 0 ? stage_no_memory(s)
+								: touch(s, op->path);
 }
 
 static int set_aside(struct staging *s, const struct mlimg_plan_op *op)
@@ -300,7 +301,11 @@ static int make_dir(struct staging *s, const struct mlimg_plan_op *op)
 		return 0;
 	if (parts & MLIMG_UNDO_MAIN) {
 		r = is_dir(s, op->path);
-		return r ? (r < 0 ? r : 0) : stage_refuse(s, op, "is something else");
+		if (r <= 0)
+			return r < 0 ? r : stage_refuse(s, op, "is something else");
+		/* Whether it is still there one sees when the steps are carried out. */
+		if (!mlimg_path_map_get(&s->emptied, op->path, &type))
+			return 0;
 	}
 	record.entry.path = op->path;
 	r = claim(s, op, record.entry.type);

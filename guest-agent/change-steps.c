@@ -85,6 +85,11 @@ static int put(struct mlimg_change *c, size_t n, const struct mlimg_entry *entry
 	r = mlimg_change_give_back(
 		c, c->new_fd, slot, entry->path, is_marker ? MLIMG_UNDO_MARKER : MLIMG_UNDO_MAIN);
 	c->may_replace = false;
+	/* A directory that was to go, if empty, and to be made again. */
+	if (r == -EEXIST && entry->type == MLIMG_DIR) {
+		r = mlimg_change_is_dir(c, entry->path);
+		return r < 0 ? r : r ? 0 : -EEXIST;
+	}
 	return c->is_lenient && is_in_the_way(r) ? 0 : r;
 }
 

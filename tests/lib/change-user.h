@@ -115,8 +115,10 @@ TEST_UNUSED static void make_start(const char *dir)
 	      "echo beside >etc/beside && echo new >srv/new/file",
 		dir);
 	snprintf(upper, sizeof(upper), "%s/start/upper", dir);
-	shell("cd %s/etc && mkdir empties full asidedir asidedir/below attrdir opaque closed && "
-	      "for f in stale empties/x full/x full/y asidedir/a asidedir/below/b asidefile attr "
+	shell("cd %s/etc && mkdir empties full again stays asidedir asidedir/below attrdir opaque "
+	      "closed && "
+	      "for f in stale empties/x full/x full/y again/x stays/x stays/y asidedir/a "
+	      "asidedir/below/b asidefile attr "
 	      "both takes beside beside.mlimg-new opaque/mine closed/mine other; do echo mine $f "
 	      ">$f; done && "
 	      "ln -s here link && chmod 0700 attr && ln other otherlink",
@@ -204,6 +206,10 @@ TEST_UNUSED static void make_plan(struct mlimg_plan *plan)
 	add(plan, 'D', "etc/empties", dir);
 	add(plan, 'd', "etc/full/x", NULL);
 	add(plan, 'D', "etc/full", dir);
+	add(plan, 'd', "etc/again/x", NULL);
+	add(plan, 'D', "etc/again", dir);
+	add(plan, 'd', "etc/stays/x", NULL);
+	add(plan, 'D', "etc/stays", dir);
 	add(plan, 'a', "etc/asidedir", NULL);
 	add(plan, 'a', "etc/asidefile", NULL);
 	add_file(plan, 't', "etc/asidefile", "next\n");
@@ -215,6 +221,10 @@ TEST_UNUSED static void make_plan(struct mlimg_plan *plan)
 	add(plan, 't', "etc/link", "type=link mode=0777 uid=0 gid=0 time=5.000000000 link=there");
 	add(plan, 'a', "etc/beside.mlimg-new", NULL);
 	add_beside(plan, "etc/beside.mlimg-new", "etc/beside", "beside\n");
+	add(plan, 'm', "etc/again", dir);
+	add_file(plan, 'p', "etc/again/x", "merged\n");
+	add(plan, 'm', "etc/stays", dir);
+	add_file(plan, 'p', "etc/stays/x", "merged\n");
 	add(plan, 'm', "srv", dir);
 	add(plan, 'm', "srv/new", dir);
 	add_file(plan, 't', "srv/new/file", "new\n");

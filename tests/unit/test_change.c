@@ -12,6 +12,7 @@ static void check_contents(const char *dir, const char *user)
 	      "[ \"$(ls full)\" = y ] && [ ! -e asidedir ] && "
 	      "[ \"$(cat asidefile both takes beside beside.mlimg-new ../srv/new/file)\" = "
 	      "'next\nmerged\ntakes\nmine beside\nbeside\nnew' ] && "
+	      "[ \"$(cat again/x stays/*)\" = 'merged\nmerged\nmine stays/y' ] && "
 	      "[ \"$(stat -c '%%a %%Y' asidefile attr attrdir ../srv/new | xargs)\" = "
 	      "'640 1200000000 640 1200000000 750 1300000000 750 1300000000' ] && "
 	      "[ \"$(stat -c %%.Y . full | xargs)\" = '1100000000.250000000 1100000000.250000000' "
