@@ -63,7 +63,7 @@ pinned    /etc/conf" "mlimg pin /etc/conf; mlimg why /etc/conf | grep -E '^(clas
 
 @test "mlimg in guests" {
 	local driver
-	for driver in ${MLIMG_USER_COMMANDS:-index}; do
+	for driver in ${MLIMG_USER_COMMANDS:-index overlay unionfs}; do
 		echo "with the union driver $driver"
 		mlimg-mkfs --quiet --force --kind user --name tenant --size 64M "$vms/user.img"
 		if [ "$driver" = index ]; then scenario index layers; else scenario "$driver" "system small 1"; fi

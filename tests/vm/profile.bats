@@ -62,7 +62,7 @@ scenario() {
 
 @test "mlimg profile in guests" {
 	local driver
-	for driver in ${MLIMG_USER_COMMANDS:-index}; do
+	for driver in ${MLIMG_USER_COMMANDS:-index overlay unionfs}; do
 		echo "with the union driver $driver"
 		mlimg-mkfs --quiet --force --kind user --name tenant --size 64M "$vms/user.img"
 		scenario "$driver"
