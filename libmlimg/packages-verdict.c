@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/packages-impl.h"
 
+static int path_cmp(const void *path, const void *one)
+{
+	return strcmp(path, ((const struct mlimg_package_path *)one)->path);
+}
+
 const struct mlimg_package_path *mlimg_packages_find_path(
 	const struct mlimg_packages_table *table, const char *path)
 {
-	size_t low = 0, high = table->n_paths;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(table->paths[middle].path, path);
-
-		if (order == 0)
-			return &table->paths[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return table->n_paths
+		? bsearch(path, table->paths, table->n_paths, sizeof(*table->paths), path_cmp)
+		: NULL;
 }
 
 enum mlimg_package_verdict mlimg_packages_verdict_of_package(

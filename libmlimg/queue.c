@@ -295,22 +295,15 @@ int mlimg_queue_cancel(
 	return *ret_n ? write_queue(own_fd, queue, err) : 0;
 }
 
+static int path_of_op_cmp(const void *path, const void *op)
+{
+	return mlimg_manifest_path_cmp(path, ((const struct mlimg_queue_op *)op)->path);
+}
+
 const struct mlimg_queue_op *mlimg_queue_find(const struct mlimg_queue *queue, const char *path)
 {
-	size_t low = 0, high = queue->n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = mlimg_manifest_path_cmp(queue->ops[middle].path, path);
-
-		if (order == 0)
-			return &queue->ops[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return queue->n ? bsearch(path, queue->ops, queue->n, sizeof(*queue->ops), path_of_op_cmp)
+			: NULL;
 }
 
 int mlimg_queue_remove(int own_fd, const struct mlimg_queue *done, struct mlimg_err *err)
