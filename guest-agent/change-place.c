@@ -169,17 +169,26 @@ int mlimg_change_find(
 	return r;
 }
 
-int mlimg_change_is_dir(struct mlimg_change *c, const char *path)
+/* @return 1 and the place when a directory is there, 0, -errno */
+static int find_dir(struct mlimg_change *c, const char *path, struct mlimg_change_place *ret_place)
 {
-	struct mlimg_change_place at;
 	struct stat st;
-	int r = mlimg_change_find(c, path, &at);
+	int r = mlimg_change_find(c, path, ret_place);
 
-	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+	if (r == 0 &&
+		fstatat(ret_place->fd, ret_place->name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) <
+			0)
 		r = -errno;
 	if (r < 0)
 		return mlimg_change_is_nowhere(r) ? 0 : r;
 	return S_ISDIR(st.st_mode);
+}
+
+int mlimg_change_is_dir(struct mlimg_change *c, const char *path)
+{
+	struct mlimg_change_place at;
+
+	return find_dir(c, path, &at);
 }
 
 /*
@@ -332,13 +341,11 @@ int mlimg_change_set_time(
 	struct mlimg_change *c, const char *path, const struct mlimg_undo_time *time)
 {
 	struct mlimg_change_place at;
-	int r = mlimg_change_is_dir(c, path);
+	int r = find_dir(c, path, &at);
 
 	if (r <= 0)
 		return r;
-	r = mlimg_change_find(c, path, &at);
-	if (r == 0)
-		r = mlimg_change_step(c);
+	r = mlimg_change_step(c);
 	if (r == 0)
 		r = mlimg_entry_at_set_time(at.fd, at.name, time->s, time->ns);
 	return mlimg_change_is_nowhere(r) ? 0 : r;
