@@ -296,3 +296,19 @@ power_converts() {
 	[ "$status" = 0 ] && grep -E '^(\./)?(\.unionfs-fuse/)?usr/share/many' "$vms/upper" | sed -E '/unionfs-fuse|type=char/s/ time=[^ ]*//
 		s/xattr:trusted\.overlay\.(origin|impure|uuid):[^ ,]*,?//g; s/,?( tags=)?$//'
 }
+
+# layers_up IMAGE SYSTEM USER: what a boot of that system does to the user layer with that id before the union is mounted.
+layers_up() {
+	mkdir -p run/user run/layers/0 merged
+	mount -o loop "$1" run/user && mount -o loop,ro,noload "$2" run/layers/0 &&
+		mlimg-agent prepare --root run --union overlay --system "$(mlimg-inspect --json "$2" | jq -r .build_id)" --user "$3" >/dev/null &&
+		mlimg-agent commit --root run
+}
+
+# layers_down DIR: what layers_up has mounted in DIR, and the union over it.
+layers_down() {
+	local dir
+	for dir in merged run/layers/0 run/user; do
+		! mountpoint -q "$1/$dir" || umount "$1/$dir" || return
+	done
+}

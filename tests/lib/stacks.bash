@@ -84,3 +84,33 @@ hide() {
 upper() {
 	(cd "$UPPER" && find . -mindepth 1 ! \( -path './.unionfs-fuse*' -type d \) -printf '%P\n' | sort | xargs)
 }
+
+# packages_of_stacks: both have a package, gone, besides
+packages_of_stacks() {
+	local i
+	packaged v1 1
+	packaged v2 2
+	for i in 1 2; do
+		mkdir -p "$DIR/v$i/usr/share/gone"
+		stanza gone $i >>"$DIR/v$i/var/lib/dpkg/status"
+		echo $i >"$DIR/v$i/usr/share/gone/file"
+		printf '%s\n' /. /usr /usr/share /usr/share/gone /usr/share/gone/file >"$DIR/v$i/var/lib/dpkg/info/gone.list"
+	done
+	echo only in 1 >"$DIR/v1/usr/share/gone/old"
+	echo /usr/share/gone/old >>"$DIR/v1/var/lib/dpkg/info/gone.list"
+	layers
+}
+
+# new_package: on v2 the user installs a package and purges another
+new_package() {
+	local dpkg=$UPPER/var/lib/dpkg
+	mkdir -p "$dpkg/info" "$UPPER/usr/share"/{new,gone}
+	{
+		stanza tool 2
+		stanza new 1
+	} >"$dpkg/status"
+	echo new >"$UPPER/usr/share/new/file"
+	printf '%s\n' /. /usr /usr/share /usr/share/new /usr/share/new/file >"$dpkg/info/new.list"
+	mknod "$UPPER/usr/share/gone/file" c 0 0
+	mknod "$dpkg/info/gone.list" c 0 0
+}

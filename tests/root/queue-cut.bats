@@ -11,17 +11,16 @@ setup() {
 	load ../lib/power
 	load ../lib/kills
 	cd "$BATS_TEST_TMPDIR" || return
-	mkdir -p tree/{etc,usr/bin,usr/share/{app/deep,doc/deep,old/deep},srv} run/user run/layers/0 merged
+	mkdir -p tree/{etc,usr/bin,usr/share/{app/deep,doc/deep,old/deep},srv}
 	local file
 	for file in etc/conf usr/bin/tool usr/share/{app,doc,old}/{file,deep/file}; do echo "$file of system" >"tree/$file"; done
 	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
-	system_id=$(mlimg-inspect --json system.img | jq -r .build_id)
 	mlimg-mkfs --quiet --kind user --name tenant --size 16M user.img
 	tenant=$(mlimg-inspect --json user.img | jq -r .build_id)
 }
 
 teardown() {
-	down || :
+	layers_down "$BATS_TEST_TMPDIR" || :
 	power_log_end || :
 	[ -n "${BATS_TEST_COMPLETED:-}" ] || keep
 }
@@ -29,20 +28,6 @@ teardown() {
 keep() {
 	mkdir -p "$MLIMG_BUILD/test-results/queue-cut"
 	cp --sparse=always log base.img system.img "$MLIMG_BUILD/test-results/queue-cut/" || :
-}
-
-# up IMAGE: what a boot does to the user layer before the union is mounted.
-up() {
-	mount -o loop "$1" run/user && mount -o loop,ro,noload system.img run/layers/0 &&
-		mlimg-agent prepare --root run --union overlay --system "$system_id" --user "$tenant" >/dev/null &&
-		mlimg-agent commit --root run
-}
-
-down() {
-	local dir
-	for dir in merged run/layers/0 run/user; do
-		! mountpoint -q "$dir" || umount "$dir" || return
-	done
 }
 
 # change: what the user does, and what he queues.
@@ -83,32 +68,32 @@ cut_disk() {
 # ends WANTED: the next boot ends what was cut.
 ends() {
 	echo "$said; stage $stage"
-	up cut.img
+	layers_up cut.img system.img "$tenant"
 	same "what is there after the cut" "$1" "$(found)"
-	down
+	layers_down "$BATS_TEST_TMPDIR"
 	e2fsck -fn cut.img >fsck.log 2>&1
 }
 
 @test "power cut: of a boot that does what is queued; the next one ends it as if there had been none" {
 	local seed=${MLIMG_SEED:-$RANDOM} cuts=${KILLS:-6} cut at wanted flushes said names stage
 	echo "MLIMG_SEED=$seed KILLS=$cuts"
-	up user.img
+	layers_up user.img system.img "$tenant"
 	kills_mount run/layers/0/rootfs run/user merged
 	change
-	down
+	layers_down "$BATS_TEST_TMPDIR"
 	truncate -s +512 user.img # where powercut has its mark
 	cp --sparse=always user.img base.img
 	cp --sparse=always base.img cut.img
-	up cut.img
+	layers_up cut.img system.img "$tenant"
 	wanted=$(found)
 	same "what is left of the user's" "srv srv/stays usr/share/doc/own" "$(cd run/user/upper && find srv ! -path srv/dir -o -type f | sort | xargs) $(cd run/user/upper && find usr -type f)"
 	same "what is aside" "etc/conf srv/dir/file srv/dir/sub/file usr/share/new/deep/file" "$(cd run/user/mlimg/aside/queue-1 && find . -type f -printf '%P\n' | sort | xargs)"
-	down
+	layers_down "$BATS_TEST_TMPDIR"
 
 	power_log_begin user.img log logged
-	up logged
+	layers_up logged system.img "$tenant"
 	same "what is there" "$wanted" "$(found)"
-	down
+	layers_down "$BATS_TEST_TMPDIR"
 	power_log_end
 	cp --sparse=always base.img cut.img
 	powercut log cut.img 0 0 0

@@ -11,28 +11,10 @@ setup() {
 
 @test "taken back, a package that came since is in the former status, and one that was removed is not" {
 	local dpkg=$UPPER/var/lib/dpkg
-	packaged v1 1
-	packaged v2 2
-	mkdir -p "$DIR"/v{1,2}/usr/share/gone
-	for i in 1 2; do
-		stanza gone $i >>"$DIR/v$i/var/lib/dpkg/status"
-		echo $i >"$DIR/v$i/usr/share/gone/file"
-		printf '%s\n' /. /usr /usr/share /usr/share/gone /usr/share/gone/file >"$DIR/v$i/var/lib/dpkg/info/gone.list"
-	done
-	echo only in 1 >"$DIR/v1/usr/share/gone/old"
-	echo /usr/share/gone/old >>"$DIR/v1/var/lib/dpkg/info/gone.list"
-	layers
+	packages_of_stacks
 	on v1
 	on v2
-	mkdir -p "$dpkg/info" "$UPPER/usr/share"/{new,gone}
-	{
-		stanza tool 2
-		stanza new 1
-	} >"$dpkg/status"
-	echo new >"$UPPER/usr/share/new/file"
-	printf '%s\n' /. /usr /usr/share /usr/share/new /usr/share/new/file >"$dpkg/info/new.list"
-	mknod "$UPPER/usr/share/gone/file" c 0 0
-	mknod "$dpkg/info/gone.list" c 0 0
+	new_package
 	on v1
 	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
 	same "packages" "tool 1 new 1" "$(awk '/^(Package|Version)/ { print $2 }' "$dpkg/status" | xargs)"

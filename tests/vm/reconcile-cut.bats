@@ -19,27 +19,12 @@ teardown() {
 	vm_kill
 	cd / || return
 	[ -n "${BATS_TEST_COMPLETED:-}" ] || keep
-	down || :
+	layers_down "$images" || :
 }
 
 keep() {
 	mkdir -p "$MLIMG_BUILD/test-results/reconcile-cut"
 	cp --sparse=always "$images"/{log,base.img,system2.img} "$MLIMG_BUILD/test-results/reconcile-cut/" || :
-}
-
-# up IMAGE SYSTEM: what a boot of that system does to the user layer before the union is mounted.
-up() {
-	mkdir -p run/user run/layers/0 merged
-	mount -o loop "$1" run/user && mount -o loop,ro,noload "$2" run/layers/0 &&
-		mlimg-agent prepare --root run --union overlay --system "$(mlimg-inspect --json "$2" | jq -r .build_id)" --user "$tenant" >/dev/null &&
-		mlimg-agent commit --root run
-}
-
-down() {
-	local dir
-	for dir in merged run/layers/0 run/user; do
-		! mountpoint -q "$images/$dir" || umount "$images/$dir" || return
-	done
 }
 
 # changed: what the change has made of the user's things. Elsewhere the guest writes as well.
@@ -59,9 +44,9 @@ cut_disk() {
 # ends WANTED: the next boot ends what was cut.
 ends() {
 	echo "$said; stage $stage"
-	up cut.img system2.img
+	layers_up cut.img system2.img "$tenant"
 	same "what is there after the cut" "$1" "$(changed)"
-	down
+	layers_down "$images"
 	e2fsck -fn cut.img >fsck.log 2>&1
 }
 
@@ -92,16 +77,16 @@ cut_all() {
 	mlimg-mkfs --quiet --kind system --name small --version 2 tree system2.img
 	mlimg-mkfs --quiet --kind user --name "${POWER_USER%:*}" --instance "${POWER_USER#*:}" --size 64M "$user"
 	tenant=$(mlimg-inspect --json "$user" | jq -r .build_id)
-	up "$user" system.img
+	layers_up "$user" system.img "$tenant"
 	kills_mount run/layers/0/rootfs run/user merged
 	kills_user "$seed" merged
-	down
+	layers_down "$images"
 	truncate -s +512 "$user" # where powercut has its mark
 	cp --sparse=always "$user" base.img
 	cp --sparse=always base.img cut.img
-	up cut.img system2.img
+	layers_up cut.img system2.img "$tenant"
 	wanted=$(changed)
-	down
+	layers_down "$images"
 
 	# shellcheck disable=SC2034 # power.bash
 	system=$images/system2.img
