@@ -1,46 +1,69 @@
 /* SPDX-License-Identifier: MIT */
 /* mlimg-vm: run guests whose root is merged from layer images. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tools/cli.h"
-#include "tools/vm-run.h"
+#include "tools/vm-commands.h"
 
-static const char help[] = "Usage: mlimg-vm run --system IMAGE [--software IMAGE]... --user IMAGE\n"
-			   "                    [OPTION]...\n"
-			   "       mlimg-vm status NAME\n"
-			   "       mlimg-vm stop NAME\n"
-			   "\n"
-			   "Run guests whose root is merged from layer images.\n"
-			   "\n"
-			   "  run      run a guest until it powers off\n"
-			   "  status   ask a running guest's agent how it is\n"
-			   "  stop     ask a running guest to power off\n"
-			   "\n"
-			   "'mlimg-vm COMMAND --help' tells the options of a command.\n"
-			   "\n"
-			   "  --help     show this\n"
-			   "  --version  show the version\n";
+#define NAME_WIDTH 12 /* of the longest command */
+
+/* A row without a function is a heading. */
+static const struct command {
+	const char *name;
+	mlimg_vm_command_fn *fn;
+	const char *help; /* one line, with the name at most 80 columns */
+} commands[] = {
+	{"Guests of images", NULL, NULL},
+	{"run", mlimg_vm_cmd_run, "run a guest until it powers off"},
+	{"status", mlimg_vm_cmd_status, "ask a running guest's agent how it is"},
+	{"stop", mlimg_vm_cmd_stop, "ask a running guest to power off"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char help_head[] = "Usage: mlimg-vm COMMAND [OPTION]... [OPERAND]...\n"
+				"\n"
+				"Run guests whose root is merged from layer images.\n";
+
+static const char help_tail[] = "\n"
+				"'mlimg-vm COMMAND --help' tells the options of a command.\n"
+				"\n"
+				"  --help     show this\n"
+				"  --version  show the version\n";
+
+static int help(void)
+{
+	printf("%s", help_head);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (commands[i].fn)
+			printf("  %-*s %s\n", NAME_WIDTH, commands[i].name, commands[i].help);
+		else
+			printf("\n%s:\n", commands[i].name);
+	return mlimg_cli_help(MLIMG_VM_PROG, help_tail);
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (commands[i].fn && strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
 
 int main(int argc, char **argv)
 {
-	struct mlimg_vm_options options;
-	const char *command = argc > 1 ? argv[1] : "";
-	int code;
+	const char *name = argc > 1 ? argv[1] : "";
+	const struct command *command = find(name);
 
-	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0)
-		return mlimg_cli_help(MLIMG_VM_PROG, help);
-	if (strcmp(command, "--version") == 0)
+	if (command)
+		return command->fn(argc - 1, argv + 1);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return help();
+	if (strcmp(name, "--version") == 0)
 		return mlimg_cli_version(MLIMG_VM_PROG);
-	if (strcmp(command, "status") == 0)
-		return mlimg_vm_status(argc - 1, argv + 1);
-	if (strcmp(command, "stop") == 0)
-		return mlimg_vm_stop(argc - 1, argv + 1);
-	if (!*command)
-		return mlimg_cli_usage(
-			MLIMG_VM_PROG, "a command is missing ('run', 'status' or 'stop')");
-	if (strcmp(command, "run") != 0)
-		return mlimg_cli_usage(MLIMG_VM_PROG, "unknown %s '%s'",
-			command[0] == '-' ? "option" : "command", command);
-	code = mlimg_vm_options_parse(argc - 1, argv + 1, &options);
-	return code >= 0 ? code : mlimg_vm_run(&options);
+	if (!*name)
+		return mlimg_cli_usage(MLIMG_VM_PROG, "a command is missing");
+	return mlimg_cli_usage(
+		MLIMG_VM_PROG, "unknown %s '%s'", name[0] == '-' ? "option" : "command", name);
 }

@@ -7,10 +7,9 @@
 #define MLIMG_VM_OPTIONS_H
 
 #include "tools/vm-cmd.h"
+#include "tools/vm-commands.h"
 #include "tools/vm-union.h"
 #include "tools/vm-verity.h"
-
-#define MLIMG_VM_PROG "mlimg-vm"
 
 /** What the user asked for. Strings point into argv. */
 struct mlimg_vm_options {

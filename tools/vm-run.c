@@ -333,13 +333,15 @@ static int prepare(struct prepared *p, struct mlimg_vm_options *options, struct 
 	return ret < 0 ? ret : mlimg_vm_command(&p->spec, &p->args, err);
 }
 
-int mlimg_vm_run(const struct mlimg_vm_options *given)
+int mlimg_vm_cmd_run(int argc, char **argv)
 {
-	struct mlimg_vm_options options = *given;
+	struct mlimg_vm_options options;
 	struct prepared p = {.lock = -1};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int code;
+	int code = mlimg_vm_options_parse(argc, argv, &options);
 
+	if (code >= 0)
+		return code;
 	if (prepare(&p, &options, &err) < 0) {
 		code = mlimg_cli_fail(MLIMG_VM_PROG, &err);
 	} else if (options.dry_run) {

@@ -8,6 +8,7 @@
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
 #include "tools/vm-agent.h"
+#include "tools/vm-commands.h"
 #include "tools/vm-run.h"
 #include "tools/vm-runtime.h"
 #include "tools/vm-watch.h"
@@ -195,7 +196,7 @@ static void print_status(const char *name, const json_t *status)
 	}
 }
 
-int mlimg_vm_status(int argc, char **argv)
+int mlimg_vm_cmd_status(int argc, char **argv)
 {
 	struct ask ask = {.timeout_ms = 10000};
 	struct mlimg_err err = MLIMG_ERR_INIT;
@@ -271,7 +272,7 @@ static int power_off(const struct ask *ask, struct mlimg_chan *chan, struct mlim
 		(unsigned long long)ask->timeout_ms / 1000);
 }
 
-int mlimg_vm_stop(int argc, char **argv)
+int mlimg_vm_cmd_stop(int argc, char **argv)
 {
 	struct ask ask = {.timeout_ms = MLIMG_POWERDOWN_MS};
 	struct mlimg_chan chan = MLIMG_CHAN_INIT;

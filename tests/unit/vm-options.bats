@@ -286,8 +286,8 @@ user,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=u.img" "$(
 }
 
 @test "wrong usage: commands and options" {
-	usage "a command is missing ('run', 'status' or 'stop')" mlimg-vm
-	usage "unknown command 'start'" mlimg-vm start
+	usage "a command is missing" mlimg-vm
+	usage "unknown command 'begin'" mlimg-vm begin
 	usage "unknown option '--foo'" mlimg-vm --foo
 	usage "unknown option '--foo'" dry --foo
 	usage "option '--memory' needs an argument" dry --memory

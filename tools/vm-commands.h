@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file vm-commands.h
+ * The commands of mlimg-vm, which the table in mlimg-vm.c names. Each takes its own arguments, argv[0] being
+ * the command's name, prints everything itself, and returns the program's exit code.
+ */
+#ifndef MLIMG_VM_COMMANDS_H
+#define MLIMG_VM_COMMANDS_H
+
+#define MLIMG_VM_PROG "mlimg-vm"
+
+/** A command. @return the exit code */
+typedef int mlimg_vm_command_fn(int argc, char **argv);
+
+/* Guests of images. */
+mlimg_vm_command_fn mlimg_vm_cmd_run;    /**< `mlimg-vm run` */
+mlimg_vm_command_fn mlimg_vm_cmd_status; /**< `mlimg-vm status` */
+mlimg_vm_command_fn mlimg_vm_cmd_stop;   /**< `mlimg-vm stop` */
+
+/* Tenants. */
+
+/* Running tenants. */
+
+/* Checkpoints. */
+
+/* Other hosts. */
+
+#endif
