@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/vm-options.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 #include <sys/utsname.h>
 
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
-
-#define MEMORY_MIN (64ull << 20)
-#define MEMORY_MAX (4ull << 40)
-#define CPUS_MAX 255 /* of a q35 without x2APIC */
+#include "tools/vm-machine.h"
 
 static const char help[] =
 	"Usage: mlimg-vm run --system IMAGE [--patch IMAGE]... [--software IMAGE]...\n"
@@ -139,14 +135,6 @@ static const struct option options[] = {{"system", required_argument, NULL, OPT_
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"verbose", no_argument, NULL, OPT_VERBOSE},
 	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
-static int number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret,
-	struct mlimg_err *err)
-{
-	int r = mlimg_cli_number(text, min, max, ret, err);
-
-	return r < 0 ? mlimg_err_wrap(err, r, "--%s", option) : 0;
-}
-
 static int set_once(const char *option, const char *text, const char **where, struct mlimg_err *err)
 {
 	if (*where)
@@ -161,19 +149,6 @@ static int add_layer(const char *what, const char *text, const char **layers, si
 	if (*n == max)
 		return mlimg_err_usage(err, "more than %zu %s", max, what);
 	layers[(*n)++] = text;
-	return 0;
-}
-
-static int set_memory(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
-{
-	int ret = mlimg_cli_size(text, &o->memory_bytes, err);
-
-	if (ret < 0)
-		return mlimg_err_wrap(err, ret, "--memory");
-	if (o->memory_bytes < MEMORY_MIN || o->memory_bytes > MEMORY_MAX)
-		return mlimg_err_usage(err, "--memory: '%s' is not from 64M to 4T", text);
-	if (o->memory_bytes % (1 << 20))
-		return mlimg_err_usage(err, "--memory: '%s' is not a whole number of MiB", text);
 	return 0;
 }
 
@@ -219,31 +194,15 @@ static int set_format(struct mlimg_vm_options *o, const char *text, struct mlimg
 	return 0;
 }
 
-/* [ADDRESS:]HOSTPORT:GUESTPORT */
 static int add_forward(struct mlimg_vm_options *o, const char *text, struct mlimg_err *err)
 {
-	struct mlimg_vm_forward *f = &o->forwards[o->n_forwards];
-	char address[INET_ADDRSTRLEN] = "127.0.0.1";
-	char host[6], guest[6];
-	struct in_addr in;
-	uint64_t h, g;
-	int end = 0;
+	int ret;
 
 	if (o->n_forwards == MLIMG_VM_FORWARDS_MAX)
 		return mlimg_err_usage(err, "more than %d forwarded ports", MLIMG_VM_FORWARDS_MAX);
-	if ((sscanf(text, "%5[0-9]:%5[0-9]%n", host, guest, &end) != 2 || text[end]) &&
-		(sscanf(text, "%15[0-9.]:%5[0-9]:%5[0-9]%n", address, host, guest, &end) != 3 ||
-			text[end]))
-		return mlimg_err_usage(
-			err, "--forward: '%s' is not [ADDRESS:]HOSTPORT:GUESTPORT", text);
-	if (inet_pton(AF_INET, address, &in) != 1)
-		return mlimg_err_usage(err, "--forward: '%s' is no IPv4 address", address);
-	if (number("forward", host, 1, 65535, &h, err) < 0 ||
-		number("forward", guest, 1, 65535, &g, err) < 0)
-		return err->code;
-	memcpy(f->address, address, sizeof(f->address));
-	f->host = (uint16_t)h;
-	f->guest = (uint16_t)g;
+	ret = mlimg_vm_forward_of(text, &o->forwards[o->n_forwards], err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "--forward");
 	o->n_forwards++;
 	return 0;
 }
@@ -263,16 +222,16 @@ static int set_console(struct mlimg_vm_options *o, const char *text, struct mlim
 
 static int set_machine(struct mlimg_vm_options *o, int opt, const char *text, struct mlimg_err *err)
 {
-	uint64_t n = 0;
 	int ret;
 
 	switch (opt) {
 	case OPT_NAME: return set_once("name", text, &o->name, err);
-	case OPT_MEMORY: return set_memory(o, text, err);
+	case OPT_MEMORY:
+		ret = mlimg_vm_memory_of(text, &o->memory_bytes, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--memory") : 0;
 	case OPT_CPUS:
-		ret = number("cpus", text, 1, CPUS_MAX, &n, err);
-		o->cpus = (unsigned)n;
-		return ret;
+		ret = mlimg_vm_cpus_of(text, &o->cpus, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--cpus") : 0;
 	case OPT_ACCEL:
 		ret = mlimg_accel_of(text, &o->accel, err);
 		return ret < 0 ? mlimg_err_wrap(err, ret, "--accel") : 0;
@@ -280,7 +239,8 @@ static int set_machine(struct mlimg_vm_options *o, int opt, const char *text, st
 	case OPT_FORWARD: return add_forward(o, text, err);
 	default: /* OPT_SHUFFLE */
 		o->shuffle = true;
-		return number("shuffle", text, 0, UINT64_MAX, &o->shuffle_seed, err);
+		ret = mlimg_cli_number(text, 0, UINT64_MAX, &o->shuffle_seed, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--shuffle") : 0;
 	}
 }
 
@@ -330,7 +290,6 @@ static int set_mode(struct mlimg_vm_options *o, const char *text, struct mlimg_e
 static int set_option(struct mlimg_vm_options *o, int opt, const char *text, const char **format,
 	struct mlimg_err *err)
 {
-	uint64_t n = 0;
 	int ret;
 
 	switch (opt) {
@@ -339,9 +298,8 @@ static int set_option(struct mlimg_vm_options *o, int opt, const char *text, con
 	case OPT_APPEND: return set_once("append", text, &o->append, err);
 	case OPT_MODE: return set_mode(o, text, err);
 	case OPT_BOOT_TIMEOUT:
-		ret = number("boot-timeout", text, 1, 86400, &n, err);
-		o->boot_timeout_s = (unsigned)n;
-		return ret;
+		ret = mlimg_vm_boot_timeout_of(text, &o->boot_timeout_s, err);
+		return ret < 0 ? mlimg_err_wrap(err, ret, "--boot-timeout") : 0;
 	case OPT_CONSOLE: return set_console(o, text, err);
 	case OPT_RUNTIME_DIR: return set_once("runtime-dir", text, &o->runtime_dir, err);
 	case OPT_DRY_RUN: o->dry_run = true; return 0;
@@ -405,11 +363,11 @@ static int check_all(struct mlimg_vm_options *o, const char *format, struct mlim
 int mlimg_vm_options_parse(int argc, char **argv, struct mlimg_vm_options *ret)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct mlimg_vm_options o = {.memory_bytes = 1 << 30,
+	struct mlimg_vm_options o = {.memory_bytes = MLIMG_VM_MEMORY,
 		.cpus = 1,
 		.net = true,
 		.console = MLIMG_CONSOLE_SOCKET,
-		.boot_timeout_s = 300};
+		.boot_timeout_s = MLIMG_VM_BOOT_TIMEOUT_S};
 	const char *format = NULL;
 	int opt;
 
