@@ -275,14 +275,24 @@ int mlimg_db_get(struct mlimg_db *db, const char *sql, const struct mlimg_db_val
 	return ret;
 }
 
-int mlimg_db_begin(struct mlimg_db *db, struct mlimg_err *err)
+static int begin(struct mlimg_db *db, const char *outermost, struct mlimg_err *err)
 {
-	/* IMMEDIATE: who writes waits here, and never later, when it could not be taken up again. */
-	int ret = mlimg_db_script(db, db->depth ? "SAVEPOINT inner" : "BEGIN IMMEDIATE", err);
+	int ret = mlimg_db_script(db, db->depth ? "SAVEPOINT inner" : outermost, err);
 
 	if (ret == 0)
 		db->depth++;
 	return ret;
+}
+
+int mlimg_db_begin(struct mlimg_db *db, struct mlimg_err *err)
+{
+	/* IMMEDIATE: who writes waits here, and never later, when it could not be taken up again. */
+	return begin(db, "BEGIN IMMEDIATE", err);
+}
+
+int mlimg_db_begin_reading(struct mlimg_db *db, struct mlimg_err *err)
+{
+	return begin(db, "BEGIN", err);
 }
 
 static void take_back(struct mlimg_db *db)

@@ -180,6 +180,14 @@ int mlimg_db_get(struct mlimg_db *db, const char *sql, const struct mlimg_db_val
 int mlimg_db_begin(struct mlimg_db *db, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Begin a transaction that only reads: what it reads is of one moment, and nobody waits. Ends as
+ * others do; what it lies within may write.
+ *
+ * @return 0 or -errno
+ */
+int mlimg_db_begin_reading(struct mlimg_db *db, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * End a transaction.
  *
  * @param db   the database, in a transaction

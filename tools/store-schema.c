@@ -73,6 +73,25 @@ const char *const mlimg_store_schema[] = {
 	"  AND length(object_id) IN (32, 64)),"
 	" started_s INTEGER NOT NULL"
 	") STRICT;",
+	/* How a tenant's machine is made (tenant.h), and since when it runs. */
+	"ALTER TABLE tenant ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 1073741824"
+	" CHECK (memory_bytes > 0);"
+	"ALTER TABLE tenant ADD COLUMN cpus INTEGER NOT NULL DEFAULT 1 CHECK (cpus > 0);"
+	"ALTER TABLE tenant ADD COLUMN accel TEXT NOT NULL DEFAULT 'auto'"
+	" CHECK (accel IN ('auto', 'kvm', 'tcg'));"
+	"ALTER TABLE tenant ADD COLUMN union_driver TEXT NOT NULL DEFAULT 'auto'"
+	" CHECK (union_driver IN ('auto', 'index', 'overlay', 'unionfs'));"
+	"ALTER TABLE tenant ADD COLUMN disks TEXT NOT NULL DEFAULT 'separate'"
+	" CHECK (disks IN ('joined', 'separate'));"
+	"ALTER TABLE tenant ADD COLUMN verity TEXT NOT NULL DEFAULT 'off'"
+	" CHECK (verity IN ('off', 'hash', 'require'));"
+	"ALTER TABLE tenant ADD COLUMN net TEXT NOT NULL DEFAULT 'user'"
+	" CHECK (net IN ('user', 'none'));"
+	"ALTER TABLE tenant ADD COLUMN forwards TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE tenant ADD COLUMN append TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE tenant ADD COLUMN boot_timeout_s INTEGER NOT NULL DEFAULT 300"
+	" CHECK (boot_timeout_s > 0);"
+	"ALTER TABLE tenant ADD COLUMN run_s INTEGER CHECK (run_s > 0);",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

@@ -29,7 +29,7 @@
  *                       root_hash of its hash tree or NULL, added_s. Kind, name, version, base_id
  *                       and over_ids together are one layer's.
  *     tenant            id, name, user_id (build id of its user layer), created_s, current and
- *                       pending: numbers of generations, or NULL
+ *                       pending: numbers of generations, or NULL; and how it is run (tenant.h)
  *     generation        tenant_id, number (from 1, never used again), system_id (libmlimg/stack.h),
  *                       added_s
  *     generation_layer  tenant_id, number, position (0 is the bottom), build_id: read-only layers;
