@@ -48,12 +48,12 @@ static int take_return(
 	return 0;
 }
 
-int mlimg_chan_call(struct mlimg_chan *chan, const char *command, uint64_t deadline_ms,
-	json_t **ret, struct mlimg_err *err)
+int mlimg_chan_ask(struct mlimg_chan *chan, const char *command, json_t *arguments,
+	uint64_t deadline_ms, json_t **ret, struct mlimg_err *err)
 {
 	json_t *answer = NULL;
 	json_int_t id;
-	int r = mlimg_chan_request(chan, command, NULL, &id);
+	int r = mlimg_chan_request(chan, command, arguments, &id);
 
 	if (r == 0)
 		r = wait_for_id(chan, id, deadline_ms, &answer);
@@ -62,6 +62,12 @@ int mlimg_chan_call(struct mlimg_chan *chan, const char *command, uint64_t deadl
 	r = take_return(answer, command, ret, err);
 	json_decref(answer);
 	return r;
+}
+
+int mlimg_chan_call(struct mlimg_chan *chan, const char *command, uint64_t deadline_ms,
+	json_t **ret, struct mlimg_err *err)
+{
+	return mlimg_chan_ask(chan, command, NULL, deadline_ms, ret, err);
 }
 
 /* The answer that returns @mark; everything else is dropped. */

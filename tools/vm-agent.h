@@ -24,6 +24,20 @@ int mlimg_chan_call(struct mlimg_chan *chan, const char *command, uint64_t deadl
 	json_t **ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * As mlimg_chan_call(), with arguments.
+ *
+ * @param chan        connected
+ * @param command     its name
+ * @param arguments   taken over; NULL for none
+ * @param deadline_ms until when, by mlimg_now_ms()
+ * @param ret         the "return" member; json_decref() it. May be NULL
+ * @param err         what the other end says, or that it does not answer
+ * @return            0; -ETIMEDOUT, -EPIPE, -EIO (it answered with an error), -errno
+ */
+int mlimg_chan_ask(struct mlimg_chan *chan, const char *command, json_t *arguments,
+	uint64_t deadline_ms, json_t **ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Come to an understanding with an agent of which nothing is known: guest-sync-delimited, so that
  * the rest of a former client's conversation is behind us.
  *
