@@ -182,14 +182,20 @@ struct cancelling {
 	char beside[MLIMG_PATH_MAX + 1]; /* the system's, which waits with it */
 };
 
-/* `mlimg resolve --keep theirs` has queued both, and noted that it is resolved. */
+/*
+ * `mlimg resolve --keep theirs` has queued both, and noted that it is resolved. A note that is
+ * gone while both still wait was taken back by one who could not go on.
+ */
 static int see(const struct mlimg_conflict *found, void *ctx, struct mlimg_err *err)
 {
 	struct cancelling *c = ctx;
 
-	if (c->is_reopened || found->is_aside || found->way != MLIMG_KEEP_THEIRS ||
+	if (c->is_reopened || found->is_aside ||
 		(strcmp(found->path, c->path) != 0 && strcmp(found->at, c->path) != 0) ||
 		!mlimg_queue_find(c->queue, found->at))
+		return 0;
+	if (found->way != MLIMG_KEEP_THEIRS &&
+		(found->way || !mlimg_queue_find(c->queue, found->path)))
 		return 0;
 	c->is_reopened = true;
 	c->generation = found->generation;
@@ -212,16 +218,16 @@ static int put_cancelled(
 	return 0;
 }
 
-/* The note first: a conflict that is told once too often does no harm. */
 static int take_back(const struct cancelling *c, int own_fd, struct mlimg_err *err)
 {
 	const char *const paths[] = {c->path, c->beside};
 	uint32_t n;
-	int r = c->is_reopened
-		? mlimg_resolved_note(own_fd, c->generation, c->path, MLIMG_KEEP_UNDECIDED, err)
-		: 0;
+	int r;
 
-	return r < 0 ? r : mlimg_queue_cancel(own_fd, paths, 1 + c->is_reopened, &n, err);
+	if (c->is_reopened)
+		return mlimg_resolved_take_back(own_fd, c->generation, paths, 2, &n, err);
+	r = mlimg_queue_cancel(own_fd, paths, 1, &n, err);
+	return r < 0 ? mlimg_err_wrap(err, r, MLIMG_RESOLVED_NOT_BACK, c->path) : 0;
 }
 
 /* @return whether one of the first @n has taken it back with its own */

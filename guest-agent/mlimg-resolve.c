@@ -55,7 +55,7 @@ static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 	int r = mlimg_view_resolve(v->cmd->view, typed, v->path, err);
 
 	v->is_found = v->is_open = v->is_queued = v->is_beside_gone = v->has_base = false;
-	v->is_beside_queued = v->has_cancelled = false;
+	v->is_beside_queued = v->has_cancelled = v->is_edited = false;
 	v->n_conflicts = v->n_kept = 0;
 	v->merged[0] = '\0';
 	if (r == 0)
@@ -70,9 +70,14 @@ static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 
 static int note(struct resolving *v, struct mlimg_err *err)
 {
+	int r;
+
 	if (v->n_conflicts > 0 || mlimg_cmd_has(v->cmd, MLIMG_CMD_DRY_RUN))
 		return 0;
-	return mlimg_resolved_note(v->own_fd, v->generation, v->path, v->way, err);
+	r = mlimg_resolved_note(v->own_fd, v->generation, v->path, v->way, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "note that '/%s' is resolved", v->path);
+	return resolve_clear(v, err);
 }
 
 /* --- what is told --- */

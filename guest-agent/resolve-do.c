@@ -32,6 +32,24 @@ static int fail(const struct resolving *v, int r, const char *what, struct mlimg
 		: mlimg_err_set(err, r, "%s '/%s'", what, v->path);
 }
 
+/*
+ * Of another way before: it would take away again what is kept now. Before anything is done: who is
+ * told that it was not finds all as it was, and says it again.
+ */
+static int take_back(struct resolving *v, struct mlimg_err *err)
+{
+	const char *const paths[] = {v->path, v->at};
+	uint32_t n = 0;
+	int r;
+
+	if (is_dry(v))
+		return 0;
+	r = mlimg_resolved_take_back(v->own_fd, v->generation, paths, v->is_aside ? 1 : 2, &n, err);
+	v->has_cancelled = n > 0;
+	/* No boot does anything of a damaged one. */
+	return r == -EUCLEAN ? 0 : r;
+}
+
 /* --- what is the user's is set aside before it goes --- */
 
 /*
@@ -160,9 +178,6 @@ static int put_back(struct resolving *v, struct mlimg_err *err)
 	/* FUSE hands no syncfs() on. */
 	if (r >= 0 && v->cmd->view->is_unionfs && syncfs(v->own_fd) < 0)
 		r = -errno;
-	/* Only now: it is on stable storage. */
-	if (r >= 0)
-		r = mlimg_remove_tree(from_fd, name);
 	return r < 0 ? fail(v, r, "put back", err) : 0;
 }
 
@@ -225,19 +240,19 @@ static int put_like_mine(struct resolving *v, const char *name, const struct sta
 /* The merged text takes the place of what is there. */
 static int put_merged(struct resolving *v, const char *text, size_t size, struct mlimg_err *err)
 {
-	int r = keep_present(v, err);
+	int r = take_back(v, err);
 
+	if (r == 0)
+		r = keep_present(v, err);
 	if (r == 0)
 		r = put_like_mine(v, v->name, what_is_there(v), text, size, err);
 	return r < 0 ? r : remove_beside(v, err);
 }
 
 /* The file with the marks, when the user has taken them out. */
-static int take_edited(
-	struct resolving *v, const char *name, const char *text, size_t size, struct mlimg_err *err)
+static int take_edited(struct resolving *v, const char *text, size_t size, struct mlimg_err *err)
 {
 	size_t line = mlimg_merge3_find_mark(text, size);
-	int r;
 
 	if (line > 0)
 		return mlimg_err_set(err, 0,
@@ -245,11 +260,9 @@ static int take_edited(
 			"to "
 			"merge again",
 			v->merged, line);
-	r = put_merged(v, text, size, err);
-	if (r == 0 && !is_dry(v) && unlinkat(v->dir_fd, name, 0) < 0)
-		r = mlimg_err_set(err, errno, "remove '/%s'", v->merged);
 	v->merged[0] = '\0';
-	return r;
+	v->is_edited = true;
+	return put_merged(v, text, size, err);
 }
 
 static int merge(struct resolving *v, const char *merged_name, struct mlimg_err *err)
@@ -297,23 +310,8 @@ static int keep_merged(struct resolving *v, struct mlimg_err *err)
 	strcpy(stpcpy(v->merged, v->path), RESOLVE_MERGED_SUFFIX);
 	r = mlimg_resolve_read(&(struct mlimg_resolve_from){v->dir_fd, name}, &text, &size);
 	if (r == 0)
-		return take_edited(v, name, text, size, err);
+		return take_edited(v, text, size, err);
 	return r == -ENOENT ? merge(v, name, err) : mlimg_err_set(err, r, "read '/%s'", v->merged);
-}
-
-/* Of another way before: it would take away again what is kept now. */
-static int cancel(struct resolving *v, struct mlimg_err *err)
-{
-	const char *const paths[] = {v->path, v->at};
-	uint32_t n = 0;
-	int r;
-
-	if (is_dry(v) || v->n_conflicts > 0)
-		return 0;
-	r = mlimg_queue_cancel(v->own_fd, paths, v->is_aside ? 1 : 2, &n, err);
-	v->has_cancelled = n > 0;
-	/* No boot does anything of a damaged one. */
-	return r == -EUCLEAN ? 0 : r;
 }
 
 int resolve_do(struct resolving *v, struct mlimg_err *err)
@@ -329,12 +327,38 @@ int resolve_do(struct resolving *v, struct mlimg_err *err)
 		return mlimg_err_set(
 			err, 0, "'/%s': yours is no longer in 'mlimg/%s'", v->path, v->at);
 	switch (v->way) {
-	case MLIMG_KEEP_MINE: r = v->is_aside ? put_back(v, err) : remove_beside(v, err); break;
+	case MLIMG_KEEP_MINE:
+		r = take_back(v, err);
+		if (r < 0)
+			return r;
+		return v->is_aside ? put_back(v, err) : remove_beside(v, err);
 	case MLIMG_KEEP_THEIRS:
 		if (!v->is_aside)
 			r = show_theirs(v, err);
 		return r < 0 || v->is_beside_queued ? r : remove_beside(v, err);
-	default: r = keep_merged(v, err);
+	default: return keep_merged(v, err);
 	}
-	return r < 0 ? r : cancel(v, err);
+}
+
+int resolve_clear(struct resolving *v, struct mlimg_err *err)
+{
+	char name[MLIMG_NAME_MAX + sizeof(RESOLVE_MERGED_SUFFIX)];
+	mlimg_autoclose int fd = -1;
+	const char *kept;
+	int r = 0;
+
+	if (is_dry(v))
+		return 0;
+	if (v->is_edited) {
+		strcpy(stpcpy(name, v->name), RESOLVE_MERGED_SUFFIX);
+		if (unlinkat(v->dir_fd, name, 0) < 0)
+			r = mlimg_err_set(
+				err, errno, "remove '/%s" RESOLVE_MERGED_SUFFIX "'", v->path);
+	}
+	if (!v->is_aside || v->way != MLIMG_KEEP_MINE)
+		return r;
+	r = fd = mlimg_open_parent_strict(v->own_fd, v->at, O_RDONLY, &kept);
+	if (r >= 0)
+		r = mlimg_remove_tree(fd, kept);
+	return r < 0 ? mlimg_err_set(err, r, "remove 'mlimg/%s'", v->at) : 0;
 }

@@ -38,6 +38,7 @@ struct resolving {
 	bool is_queued, is_beside_gone, has_base;
 	bool is_beside_queued; /**< what lies beside goes with the user's, at the next boot */
 	bool has_cancelled;    /**< something waited there, and no longer does */
+	bool is_edited;        /**< what was merged is the file with the marks, without these */
 	size_t n_conflicts;    /**< that are marked */
 	char merged[MLIMG_PATH_MAX + 1];                 /**< the file with the marks */
 	char kept[RESOLVE_KEPT_MAX][MLIMG_PATH_MAX + 1]; /**< what was set aside: its path */
@@ -52,5 +53,16 @@ struct resolving {
  * @return     0, also when conflicts are left; -errno
  */
 int resolve_do(struct resolving *v, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Remove what is not wanted any more, after it was noted that the conflict is resolved: the copy
+ * set aside of what was put back, the file that had the marks. Until then, whoever could not do
+ * all of it can be told to do it again.
+ *
+ * @param v    as resolve_do() has left it
+ * @param err  names the file
+ * @return     0, -errno
+ */
+int resolve_clear(struct resolving *v, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -211,9 +211,21 @@ int mlimg_resolved_note(int own_fd, uint64_t generation, const char *path, enum 
 
 	if (r < 0)
 		return r;
+	if (mlimg_resolved_find(&resolved, generation, path) == way)
+		return 0;
 	r = mlimg_resolved_set(&resolved, generation, path, way);
 	return r < 0 ? mlimg_err_set(err, r, "note that '/%s' is resolved", path)
 		     : mlimg_resolved_write(own_fd, &resolved, err);
+}
+
+int mlimg_resolved_take_back(int own_fd, uint64_t generation, const char *const paths[], size_t n,
+	uint32_t *ret_n, struct mlimg_err *err)
+{
+	int r = mlimg_resolved_note(own_fd, generation, paths[0], MLIMG_KEEP_UNDECIDED, err);
+
+	if (r == 0)
+		r = mlimg_queue_cancel(own_fd, paths, n, ret_n, err);
+	return r < 0 ? mlimg_err_wrap(err, r, MLIMG_RESOLVED_NOT_BACK, paths[0]) : 0;
 }
 
 void mlimg_resolved_done(struct mlimg_resolved *resolved)

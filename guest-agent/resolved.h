@@ -21,6 +21,9 @@
 #define MLIMG_RESOLVED_MAX (8u << 20)  /**< bytes that are read */
 #define MLIMG_RESOLVED_N_MAX 65536     /**< lines: each is somebody's decision */
 
+/** What is told of a path, with the reason behind it, where nothing was done. */
+#define MLIMG_RESOLVED_NOT_BACK "what waits for the next boot at '/%s' is not taken back"
+
 /** Ways to resolve a conflict. */
 enum mlimg_keep_way {
 	MLIMG_KEEP_UNDECIDED = 0, /**< it is not resolved */
@@ -94,6 +97,22 @@ int mlimg_resolved_write(
  */
 int mlimg_resolved_note(int own_fd, uint64_t generation, const char *path, enum mlimg_keep_way way,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Take back what waits for the next boot to resolve a conflict, and the note that it is resolved:
+ * first the note, so that whatever fails or is killed, a conflict is told once too often and not
+ * once too seldom. Done again it does the rest.
+ *
+ * @param own_fd      the user layer's /mlimg
+ * @param generation  whose report names the conflict
+ * @param paths       of the queue (libmlimg/queue.h), first that of the conflict
+ * @param n           their number
+ * @param ret_n       how many operations no longer wait
+ * @param err         MLIMG_RESOLVED_NOT_BACK, and why
+ * @return            0, -EUCLEAN when one of both files is damaged, other -errno
+ */
+int mlimg_resolved_take_back(int own_fd, uint64_t generation, const char *const paths[], size_t n,
+	uint32_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free it; accepts a zeroed one. */
 void mlimg_resolved_done(struct mlimg_resolved *resolved);

@@ -249,3 +249,98 @@ Try 'mlimg --help' for more information." "${MLIMG[@]}" resolve --keep his /etc/
 	same "yours" "my tool" "$(cat "$UPPER/usr/bin/tool")"
 	[ ! -e "$ASIDE/2/usr/bin/tool" ]
 }
+
+# decided: three conflicts, of which two wait as the system's; and things of the user's own that only he has. FULL is what may be said on a full disk.
+decided() {
+	in_conflict
+	mkdir -p "$UPPER/usr/bin"
+	echo other >"$UPPER/usr/bin/tool"
+	works "${MLIMG[@]}" resolve --keep theirs /etc/conf /etc/touching
+	works "${MLIMG[@]}" reset /usr/bin/tool /etc/hosts
+	echo edited >>"$UPPER/etc/conf.mlimg-new"
+	echo both >"$UPPER/etc/touching.mlimg-merged"
+	cp -a "$USER_DIR" "$DIR/start"
+	OWN=$(cd "$DIR/start" && sha256sum upper/etc/conf upper/etc/conf.mlimg-new upper/etc/touching upper/etc/touching.mlimg-merged upper/usr/bin/tool \
+		mlimg/aside/2/usr/bin/tool | cut -d " " -f 1)
+	FULL="((what waits for the next boot at '/[^']*' is not taken back|note that '/[^']*' is resolved): )?(create a temporary file beside|write) '(queue|resolved)'|set '/[^']*' aside|put back '/[^']*'|write what was merged of '/[^']*'"
+}
+
+# left: what the user has, what waits and which conflicts are resolved, but for copies that were set aside meanwhile.
+left() {
+	(cd "$USER_DIR" && find upper mlimg/aside/[0-9]* mlimg/queue mlimg/resolved -type f -not -name '.mlimg-*' -printf '%m ' -exec sha256sum {} + | sort)
+}
+
+# has_own AT: nothing of the user's own is lost; only a copy of it may be gone.
+has_own() {
+	local sum found
+	found=$(find "$UPPER" "$ASIDE" -type f -exec sha256sum {} +)
+	for sum in $OWN; do
+		[[ $found == *"$sum"* ]] || { same "what is the user's, cut off at call $1" "$(cd "$DIR/start" && find . -type f -exec sha256sum {} + | grep "$sum")" ""; }
+	done
+}
+
+# each full-at|stop-at OPERAND…: mlimg with these on a disk that is full from its Nth call on, or killed at it, for each N, each time from the same
+# start; and once more, with room. What it comes to then is what it comes to undisturbed.
+each() {
+	local how=$1 at calls status wanted
+	shift
+	decided
+	calls=$("$how" - "${MLIMG[@]}" "$@" 3>&1 >/dev/null)
+	[ "$calls" -ge 4 ]
+	wanted=$(left)
+	for ((at = 0; at < calls; at++)); do
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
+		status=0
+		"$how" "$at" "${MLIMG[@]}" "$@" 3>/dev/null >"$DIR/said" 2>"$DIR/complaint" || status=$?
+		cat "$DIR/complaint"
+		has_own "$at"
+		if [ "$how" = full-at ]; then
+			same "exit code, full at call $at" 1 "$status"
+			grep -Eqx "mlimg: ($FULL): No space left on device" "$DIR/complaint"
+			works "${MLIMG[@]}" "$@"
+		else
+			same "exit code, killed at call $at" 137 "$status"
+			# Unless all was done, and only not told.
+			[ "$wanted" = "$(left)" ] || works "${MLIMG[@]}" "$@"
+		fi
+		has_own "$at"
+		same "what is left, cut off at call $at" "$wanted" "$(left)"
+	done
+}
+
+@test "mlimg resolve: mine after theirs, on a full disk: nothing is lost, and done again it works" {
+	each full-at resolve --keep mine /etc/conf
+}
+
+@test "mlimg resolve: mine after theirs, killed anywhere" {
+	each stop-at resolve --keep mine /etc/conf
+}
+
+@test "mlimg resolve: what was set aside put back in place of what was to be reset, on a full disk" {
+	each full-at resolve --keep mine /usr/bin/tool
+}
+
+@test "mlimg resolve: what was set aside put back in place of what was to be reset, killed anywhere" {
+	each stop-at resolve --keep mine /usr/bin/tool
+}
+
+@test "mlimg resolve: merged by hand after theirs, on a full disk" {
+	each full-at resolve --keep merged /etc/touching
+}
+
+@test "mlimg resolve: merged by hand after theirs, killed anywhere" {
+	each stop-at resolve --keep merged /etc/touching
+}
+
+@test "mlimg queue --cancel: a decision taken back on a full disk" {
+	each full-at queue --cancel /etc/conf
+}
+
+@test "mlimg queue --cancel: a decision taken back on a full disk, by the name of what lies beside" {
+	each full-at queue --cancel /etc/touching.mlimg-new
+}
+
+@test "mlimg queue --cancel: a decision taken back, killed anywhere" {
+	each stop-at queue --cancel /etc/conf
+}
