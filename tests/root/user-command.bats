@@ -20,6 +20,10 @@ setup() {
 	mlimg_boot
 }
 
+teardown() {
+	[ -z "${umount_later:-}" ] || umount "$umount_later"
+}
+
 @test "mlimg diff: what overlayfs writes" {
 	in_root 'cd merged
 		echo mine >etc/hosts
@@ -131,6 +135,39 @@ states() {
 		"$(cd "$UPPER" && find . -mindepth 1 -printf '%P\n' | sort | xargs)"
 	works "${MLIMG[@]}" diff
 	same "kinds" "same" "$(cut -d' ' -f1 <<<"$output" | sort -u)"
+}
+
+# Nothing moves while the user file system is frozen, so that the work lasts over a second on every machine.
+@test "mlimg copy-up: a progress bar on a terminal, and nowhere else" {
+	local n slowly
+	umount_later=$USER_DIR
+	truncate -s 64M "$DIR/user.img"
+	mke2fs -q -t ext4 -d "$USER_DIR" -F "$DIR/user.img"
+	mount -o loop "$DIR/user.img" "$USER_DIR"
+	mkdir "$DIR"/system/usr/share/{one,two}
+	for n in 3 4 5; do head -c "${n}M" /dev/urandom | tee "$DIR/system/usr/share/one/$n" >"$DIR/system/usr/share/two/$n"; done
+	mlimg_boot
+	mkdir -p "$UPPER"/usr/share/{one,two}
+	slowly='slowly() {
+		command="mlimg --root $root --merged $PWD/merged copy-up -r /usr/share/$1"
+		fsfreeze -f run/mlimg/user
+		"$2" &
+		until pid=$(pgrep -fx "$command") && [ "$(ps -o state= -p "$pid")" = D ]; do sleep 0.1; done
+		sleep 1.2
+		fsfreeze -u run/mlimg/user
+		wait $!
+	}
+	in_terminal() { SHELL=/bin/sh script -qefc "exec $command >told" terminal </dev/null >/dev/null; }
+	in_file() { $command 2>complaint; }
+	'
+	in_root "${slowly}slowly one in_terminal; cat told"
+	same "told" "/usr/share/one: 3 copied up (12.0 MiB), 1 yours already" "$output"
+	cat -v "$DIR/terminal"
+	# The first file is drawn at once; how many more are, the machine decides. In the end nothing of it is left.
+	tr '\r' '\n' <"$DIR/terminal" | grep -Eqx $'\033\\[Kcopying up: 3\\.0 MiB, [0-9.]+ [KM]iB/s'
+	same "how it ends" $'\033[K' "$(sed '1d; /^Script done/,$d' "$DIR/terminal" | tr '\r' '\n' | sed '/^$/d' | tail -n 1)"
+	in_root "${slowly}slowly two in_file; cat complaint"
+	same "without a terminal" "/usr/share/two: 3 copied up (12.0 MiB), 1 yours already" "$output"
 }
 
 @test "mlimg copy-up: a program that runs" {
