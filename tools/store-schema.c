@@ -92,6 +92,24 @@ const char *const mlimg_store_schema[] = {
 	"ALTER TABLE tenant ADD COLUMN boot_timeout_s INTEGER NOT NULL DEFAULT 300"
 	" CHECK (boot_timeout_s > 0);"
 	"ALTER TABLE tenant ADD COLUMN run_s INTEGER CHECK (run_s > 0);",
+	"CREATE TABLE host ("
+	" name TEXT NOT NULL PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 63"
+	"  AND name NOT GLOB '*[^A-Za-z0-9._-]*' AND name GLOB '[A-Za-z0-9]*'),"
+	" uri TEXT NOT NULL UNIQUE CHECK (length(uri) BETWEEN 1 AND 1023),"
+	" pool_path TEXT NOT NULL CHECK (pool_path = '' OR pool_path GLOB '/*'),"
+	" network TEXT NOT NULL,"
+	" added_s INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE volume ("
+	" host TEXT NOT NULL REFERENCES host (name) ON DELETE CASCADE,"
+	" name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 127),"
+	" digest TEXT NOT NULL CHECK (digest" BUILD_ID ","
+	" size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+	" mark TEXT NOT NULL,"
+	" checked_s INTEGER NOT NULL,"
+	" PRIMARY KEY (host, name)"
+	") STRICT, WITHOUT ROWID;"
+	"ALTER TABLE tenant ADD COLUMN host TEXT REFERENCES host (name);",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

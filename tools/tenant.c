@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "libmlimg/io.h"
+#include "tools/store-host.h"
 #include "tools/store-impl.h"
 
 #define LOCK_PAUSE_MS 50 /* between tries: flock(2) knows no time limit */
@@ -54,6 +55,18 @@ static int load_layers(struct mlimg_store *store, struct mlimg_tenant *t, struct
 	return 0;
 }
 
+static int load_host(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
+{
+	struct mlimg_store_host host;
+	int ret = mlimg_store_host_of_tenant(store, t->row.id, &host, err);
+
+	if (ret <= 0)
+		return ret;
+	memcpy(t->host, host.name, sizeof(t->host));
+	t->uri = strdup(host.uri);
+	return t->uri ? 0 : mlimg_err_set(err, ENOMEM, "tenant '%s'", t->row.name);
+}
+
 static int load(
 	struct mlimg_store *store, const char *name, struct mlimg_tenant *t, struct mlimg_err *err)
 {
@@ -69,6 +82,8 @@ static int load(
 		ret = mlimg_store_generation_get(store, t->row.id, number, &t->generation, err);
 	if (ret == 0)
 		ret = load_layers(store, t, err);
+	if (ret == 0)
+		ret = load_host(store, t, err);
 	if (ret < 0)
 		return ret;
 	t->dir = mlimg_store_tenant_path(store, t->row.id);
