@@ -88,6 +88,8 @@ bool mlimg_vm_log_pump(struct mlimg_vm_log *log)
 	}
 	log->bytes += (uint64_t)n;
 	log->size += (uint64_t)n;
+	if (log->also)
+		log->also(log->also_ctx, buf, (size_t)n);
 	if (!log->is_file)
 		mlimg_vm_log_put(log->out, buf, (size_t)n);
 	else if (mlimg_write_all(log->out, buf, (size_t)n) == 0 && log->size >= MLIMG_VM_LOG_MAX)

@@ -24,6 +24,9 @@ struct mlimg_vm_log {
 	bool is_file;   /**< a regular file, which can be renamed when it is full */
 	uint64_t bytes; /**< copied so far */
 	uint64_t size;  /**< of the file */
+	/** told of what is copied, or NULL */
+	void (*also)(void *ctx, const char *text, size_t size);
+	void *also_ctx;
 };
 
 #define MLIMG_VM_LOG_INIT           \

@@ -6,72 +6,36 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 
 #include "libmlimg/cleanup.h"
 #include "tools/cli.h"
-#include "tools/vm-agent.h"
-#include "tools/vm-log.h"
-#include "tools/vm-process.h"
-#include "tools/vm-run.h"
+#include "tools/vm-loop-impl.h"
 #include "tools/vm-runtime.h"
-#include "tools/vm-watch.h"
 
 #define CONNECT_MS 20 /* pause between attempts while QEMU makes its sockets */
 #define TICK_MS 250   /* at least so often deadlines are looked at */
-#define POWERDOWN_AGAIN_MS \
-	5000 /* the button is pressed again: a guest that was not listening yet missed it */
-#define SILENT_MS 500       /* a console that is silent for so long has said what it had to say */
-#define LAST_WORDS_MS 5000  /* and after so long nobody waits for it any more */
-#define QUIT_MS 10000       /* how long QEMU itself may take to end */
-#define STAGE_LINES_MAX 200 /* of --verbose; a guest could announce stages without end */
 
-enum phase {
-	BOOTING,
-	UP,
-	POWERDOWN, /* the guest was asked to power off */
-	STOPPED, /* the guest says that its boot has failed; its console is slower than the port */
-	QUIT,    /* QEMU was asked to end */
-	KILLED,
-};
+/* The descriptors of the loop; behind them the terminal's. */
+enum { FD_QEMU, FD_SIGNAL, FD_CONSOLE, FD_LOG, FD_AGENT, FD_QMP, FD_TERMINAL };
 
-struct run {
-	const struct mlimg_vm_spec *spec;
-	const struct mlimg_vm_options *options;
-	const struct mlimg_vm_images *images;
-	struct mlimg_process qemu;
-	struct mlimg_vm_log console, log;
-	struct mlimg_chan qmp, agent;
-	struct mlimg_watch watch;
-	int signal_fd;
-	enum phase phase;
-	uint64_t started_ms, deadline_ms, press_ms, printed_ms;
-	unsigned n_stage_lines;
-	bool is_negotiated;   /* QMP takes commands */
-	bool has_failed;      /* and has said so */
-	bool has_powered_off; /* by the guest's own doing */
-	char reason[32];      /* of QEMU's SHUTDOWN event */
-};
-
-/* One line about the guest; what is in it may be the guest's. */
-static void __attribute__((format(printf, 3, 4)))
-say(const struct run *run, FILE *f, const char *fmt, ...)
+void mlimg_run_say(struct mlimg_run *run, FILE *f, const char *fmt, ...)
 {
 	mlimg_autofree char *line = NULL;
 	char text[2048];
 	size_t size = 0;
-	FILE *memory = open_memstream(&line, &size);
+	FILE *memory;
 	va_list ap;
 
-	if (!memory)
-		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (f == stderr)
+		snprintf(run->last, sizeof(run->last), "%.*s", (int)sizeof(run->last) - 1, text);
+	memory = run->follower ? NULL : open_memstream(&line, &size);
+	if (!memory)
+		return;
 	fprintf(memory, "%s: ", run->spec->name);
 	mlimg_cli_put_safe(memory, text);
 	fputc('\n', memory);
@@ -80,206 +44,8 @@ say(const struct run *run, FILE *f, const char *fmt, ...)
 		mlimg_vm_log_put(fileno(f), line, size);
 }
 
-static void set_phase(struct run *run, enum phase phase, uint64_t limit_ms)
-{
-	run->phase = phase;
-	run->deadline_ms = limit_ms ? mlimg_now_ms() + limit_ms : UINT64_MAX;
-}
-
-static void qmp_send(struct run *run, const char *command)
-{
-	/*
-	 * An answer is not waited for; where the command could not be sent, the phase's deadline
-	 * decides.
-	 */
-	if (run->is_negotiated && mlimg_chan_request(&run->qmp, command, NULL, NULL) < 0)
-		run->is_negotiated = false;
-}
-
-static void quit(struct run *run)
-{
-	set_phase(run, QUIT, QUIT_MS);
-	qmp_send(run, "quit");
-	if (!run->is_negotiated)
-		kill(run->qemu.pid, SIGTERM);
-}
-
-/* "; console log: FILE", where there is one. */
-static void console_hint(const struct run *run, char *ret_text, size_t size)
-{
-	ret_text[0] = '\0';
-	if (run->console.path)
-		snprintf(ret_text, size, "; console log: %s", run->console.path);
-}
-
-static void fail_boot(struct run *run, const char *what)
-{
-	char how_far[1024], hint[1024];
-	int64_t printed = run->console.path ? (int64_t)run->console.bytes : -1;
-
-	mlimg_watch_describe(&run->watch, printed, how_far, sizeof(how_far));
-	console_hint(run, hint, sizeof(hint));
-	say(run, stderr, "%s: %s%s", what, how_far, hint);
-	run->has_failed = true;
-}
-
-static void press_power_button(struct run *run)
-{
-	run->press_ms = mlimg_now_ms() + POWERDOWN_AGAIN_MS;
-	qmp_send(run, "system_powerdown");
-}
-
-/*
- * Before its root is there nobody in the guest hears a power button, and nothing is lost by ending
- * it at once.
- */
-static void on_signal(struct run *run)
-{
-	struct signalfd_siginfo info;
-	bool hears = run->phase == UP || run->watch.has_agent ||
-		strcmp(run->watch.stage, "switch-root") == 0;
-
-	if (read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
-		return;
-	if (run->phase <= UP && hears && run->is_negotiated) {
-		say(run, stderr, "powering off (again to end it at once)");
-		set_phase(run, POWERDOWN, MLIMG_POWERDOWN_MS);
-		press_power_button(run);
-	} else if (run->phase == STOPPED) {
-		quit(run);
-	} else if (run->phase <= POWERDOWN) {
-		say(run, stderr, "ended%s", run->phase == BOOTING ? " before it was up" : "");
-		run->has_failed = true;
-		quit(run);
-	}
-}
-
-static void on_deadline(struct run *run)
-{
-	char what[64];
-
-	switch (run->phase) {
-	case BOOTING:
-		snprintf(what, sizeof(what), "not up after %u s", run->options->boot_timeout_s);
-		fail_boot(run, what);
-		quit(run);
-		break;
-	case POWERDOWN:
-		say(run, stderr, "did not power off within %d s, ended", MLIMG_POWERDOWN_MS / 1000);
-		run->has_failed = true;
-		quit(run);
-		break;
-	case STOPPED: quit(run); break;
-	case QUIT:
-		set_phase(run, KILLED, 0);
-		kill(run->qemu.pid, SIGKILL);
-		break;
-	default: break;
-	}
-}
-
-static void on_shutdown_event(struct run *run, const json_t *data)
-{
-	snprintf(run->reason, sizeof(run->reason), "%s", mlimg_json_text(data, "reason", ""));
-	run->has_powered_off = strcmp(run->reason, "guest-shutdown") == 0;
-}
-
-static void on_reset_event(struct run *run, const json_t *data)
-{
-	if (!json_is_true(json_object_get(data, "guest")))
-		return;
-	if (run->phase == BOOTING) {
-		fail_boot(run, "it reset itself before it was up, as a kernel that panics does");
-		quit(run);
-	} else if (run->phase == UP) {
-		say(run, stdout, "reboots");
-	} else if (run->phase == STOPPED) {
-		quit(run);
-	}
-}
-
-static void on_qmp(struct run *run, const json_t *message)
-{
-	const char *event = mlimg_json_text(message, "event", "");
-	const json_t *data = json_object_get(message, "data");
-
-	if (json_object_get(message, "QMP")) {
-		if (mlimg_chan_request(&run->qmp, "qmp_capabilities", NULL, NULL) == 0)
-			run->is_negotiated = true;
-	} else if (json_object_get(message, "return") && !run->options->kernel) {
-		/*
-		 * The monitor greets from a thread of its own, but answers when the machine is
-		 * made: QEMU has both in memory now, for resets too.
-		 */
-		unlink(run->spec->kernel);
-		unlink(run->spec->initrd);
-	} else if (strcmp(event, "SHUTDOWN") == 0) {
-		on_shutdown_event(run, data);
-	} else if (strcmp(event, "RESET") == 0) {
-		on_reset_event(run, data);
-	}
-}
-
-/*
- * The guest tells its own stack; that it is the one it was given is not taken on trust from the
- * disks alone.
- */
-static bool is_same_stack(const struct run *run, const json_t *boot)
-{
-	const json_t *stack = json_object_get(boot, "stack"), *layer;
-	size_t i;
-
-	if (json_array_size(stack) != run->images->n - 1)
-		return false;
-	json_array_foreach(
-		stack, i, layer) if (strcmp(mlimg_json_text(layer, "build_id", ""),
-					     run->images->infos[i].build_id) != 0) return false;
-	return true;
-}
-
-static void say_up(const struct run *run)
-{
-	const json_t *boot = json_object_get(run->watch.status, "boot");
-	char layers[512], units[512];
-
-	mlimg_vm_images_describe(run->images, layers, sizeof(layers));
-	mlimg_status_failed_units(run->watch.status, units, sizeof(units));
-	say(run, stdout, "up after %.1f s: %s, %s%s%s%s, default target reached%s%s",
-		(double)(mlimg_now_ms() - run->started_ms) / 1000, layers,
-		mlimg_json_text(boot, "union", "no"), boot ? " union" : "",
-		run->options->mode != MLIMG_BOOT_NORMAL ? ", mode " : "",
-		run->options->mode != MLIMG_BOOT_NORMAL ? mlimg_json_text(boot, "mode", "?") : "",
-		*units ? ", failed units: " : "", units);
-	if (!is_same_stack(run, boot))
-		say(run, stderr, "warning: the guest does not report the stack it was given");
-}
-
-static void on_agent(struct run *run, const json_t *message)
-{
-	bool is_stage = mlimg_watch_message(&run->watch, message);
-
-	if (is_stage && run->options->verbose && run->n_stage_lines++ < STAGE_LINES_MAX)
-		say(run, stdout, "%6.1f s  %s%s%s",
-			(double)(mlimg_now_ms() - run->started_ms) / 1000, run->watch.stage,
-			*run->watch.detail ? ": " : "", run->watch.detail);
-	if (run->phase != BOOTING)
-		return;
-	if (run->watch.state == MLIMG_BOOT_UP) {
-		say_up(run);
-		set_phase(run, UP, 0);
-	} else if (run->watch.state == MLIMG_BOOT_FAILED) {
-		char hint[1024];
-
-		console_hint(run, hint, sizeof(hint));
-		say(run, stderr, "boot failed: %s%s", run->watch.detail, hint);
-		run->has_failed = true;
-		run->printed_ms = mlimg_now_ms();
-		set_phase(run, STOPPED, LAST_WORDS_MS);
-	}
-}
-
-static void read_chan(struct run *run, struct mlimg_chan *chan,
-	void (*handle)(struct run *run, const json_t *message))
+static void read_chan(struct mlimg_run *run, struct mlimg_chan *chan,
+	void (*handle)(struct mlimg_run *run, const json_t *message))
 {
 	int ret = mlimg_chan_fill(chan);
 	json_t *message;
@@ -293,7 +59,7 @@ static void read_chan(struct run *run, struct mlimg_chan *chan,
 }
 
 /* QEMU makes its sockets one after another while it starts. */
-static void connect_one(const struct run *run, const char *file, int *fd)
+static void connect_one(const struct mlimg_run *run, const char *file, int *fd)
 {
 	mlimg_autofree char *path = *fd < 0 ? mlimg_runtime_file(run->spec->dir, file) : NULL;
 
@@ -302,111 +68,76 @@ static void connect_one(const struct run *run, const char *file, int *fd)
 		*fd = -1;
 }
 
-static bool connect_all(struct run *run)
+static bool wants_agent(const struct mlimg_run *run)
+{
+	return run->phase <= MLIMG_RUN_BOOTING || run->is_rebooting;
+}
+
+static bool connect_all(struct mlimg_run *run)
 {
 	bool wants_console = run->spec->console == MLIMG_CONSOLE_SOCKET;
 
 	if (wants_console)
 		connect_one(run, "console.sock", &run->console.in);
 	connect_one(run, "qmp.sock", &run->qmp.fd);
-	if (run->phase == BOOTING)
+	if (wants_agent(run))
 		connect_one(run, "agent.sock", &run->agent.fd);
-	return run->qmp.fd >= 0 && (run->agent.fd >= 0 || run->phase != BOOTING) &&
+	return run->qmp.fd >= 0 && (run->agent.fd >= 0 || !wants_agent(run)) &&
 		(!wants_console || run->console.in >= 0);
 }
 
-static void on_time(struct run *run)
+static void poll_once(struct mlimg_run *run, int timeout_ms, bool *ret_ended)
 {
-	uint64_t now = mlimg_now_ms();
-	bool can_ask = run->phase == BOOTING && run->agent.fd >= 0;
-	const char *question = can_ask ? mlimg_watch_ask(&run->watch, now) : NULL;
-
-	/* Lost when the guest does not read: it is asked again. */
-	if (question && mlimg_chan_request(&run->agent, question, NULL, NULL) == -EPIPE)
-		mlimg_chan_close(&run->agent);
-	if (run->phase == POWERDOWN && now >= run->press_ms)
-		press_power_button(run);
-	if (run->phase == STOPPED && now >= run->printed_ms + SILENT_MS)
-		run->deadline_ms = now;
-	if (now >= run->deadline_ms)
-		on_deadline(run);
-	/* One client at a time: from now on it is `mlimg-vm status`. */
-	if (run->phase != BOOTING && run->agent.fd >= 0)
-		mlimg_chan_close(&run->agent);
-}
-
-static void poll_once(struct run *run, int timeout_ms, bool *ret_ended)
-{
-	struct pollfd fds[] = {
-		{.fd = run->qemu.pidfd, .events = POLLIN},
-		{.fd = run->signal_fd, .events = POLLIN},
-		{.fd = run->console.in, .events = POLLIN},
-		{.fd = run->log.in, .events = POLLIN},
-		{.fd = run->agent.fd, .events = POLLIN},
-		{.fd = run->qmp.fd, .events = POLLIN},
+	struct pollfd fds[FD_TERMINAL + MLIMG_TERMINAL_FDS] = {
+		[FD_QEMU] = {.fd = run->qemu.pidfd, .events = POLLIN},
+		[FD_SIGNAL] = {.fd = run->signal_fd, .events = POLLIN},
+		[FD_CONSOLE] = {.fd = run->console.in, .events = POLLIN},
+		[FD_LOG] = {.fd = run->log.in, .events = POLLIN},
+		[FD_AGENT] = {.fd = run->agent.fd, .events = POLLIN},
+		[FD_QMP] = {.fd = run->qmp.fd, .events = POLLIN},
 	};
 
+	mlimg_terminal_poll(&run->terminal, run->console.in, fds + FD_TERMINAL);
 	if (poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms) < 0)
 		return;
-	if (fds[1].revents)
-		on_signal(run);
-	if (fds[2].revents && mlimg_vm_log_pump(&run->console))
+	if (fds[FD_SIGNAL].revents)
+		mlimg_run_on_signal(run);
+	mlimg_terminal_handle(&run->terminal, run->console.in, fds + FD_TERMINAL);
+	if (fds[FD_CONSOLE].revents && mlimg_vm_log_pump(&run->console))
 		run->printed_ms = mlimg_now_ms();
-	if (fds[3].revents)
+	if (fds[FD_LOG].revents)
 		mlimg_vm_log_pump(&run->log);
 	/*
 	 * The guest's own words before QEMU's: what it said came before what then happened to it.
 	 */
-	if (run->agent.fd >= 0 && (fds[4].revents || fds[5].revents))
-		read_chan(run, &run->agent, on_agent);
-	if (fds[5].revents)
-		read_chan(run, &run->qmp, on_qmp);
-	*ret_ended = fds[0].revents != 0;
+	if (run->agent.fd >= 0 && (fds[FD_AGENT].revents || fds[FD_QMP].revents))
+		read_chan(run, &run->agent, mlimg_run_on_agent);
+	if (fds[FD_QMP].revents)
+		read_chan(run, &run->qmp, mlimg_run_on_qmp);
+	*ret_ended = fds[FD_QEMU].revents != 0;
 }
 
 /* What QEMU said last is still in the sockets. */
-static void drain(struct run *run)
+static void drain(struct mlimg_run *run)
 {
 	for (int i = 0; i < 64 && run->agent.fd >= 0; i++)
-		read_chan(run, &run->agent, on_agent);
+		read_chan(run, &run->agent, mlimg_run_on_agent);
 	for (int i = 0; i < 64 && run->qmp.fd >= 0; i++)
-		read_chan(run, &run->qmp, on_qmp);
+		read_chan(run, &run->qmp, mlimg_run_on_qmp);
 	for (int i = 0; i < 1024 && mlimg_vm_log_pump(&run->log); i++)
 		;
 	for (int i = 0; i < 1024 && mlimg_vm_log_pump(&run->console); i++)
 		;
 }
 
-/* What QEMU's end means. */
-static int conclude(struct run *run, int status)
+static void hand_on(void *ctx, const char *text, size_t size)
 {
-	char line[512];
+	struct mlimg_run *run = ctx;
 
-	if (run->has_failed)
-		return MLIMG_EXIT_FAILED;
-	if (run->has_powered_off && run->phase == BOOTING) {
-		fail_boot(run, "powered off before it was up");
-		return MLIMG_EXIT_FAILED;
-	}
-	if (run->has_powered_off && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		say(run, stdout, "powered off");
-		return MLIMG_EXIT_DONE;
-	}
-	if (*run->reason && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		say(run, stderr, "QEMU was ended from outside (%s)", run->reason);
-		return MLIMG_EXIT_FAILED;
-	}
-	mlimg_vm_log_last_line(&run->log, line, sizeof(line));
-	if (WIFSIGNALED(status))
-		say(run, stderr, "QEMU was killed by signal %d%s%s", WTERMSIG(status),
-			*line ? ": " : "", line);
-	else
-		say(run, stderr, "QEMU ended with status %d%s%s", WEXITSTATUS(status),
-			*line ? ": " : "", line);
-	return MLIMG_EXIT_FAILED;
+	mlimg_terminal_put(&run->terminal, text, size);
 }
 
-static int open_logs(struct run *run, struct mlimg_err *err)
+static int open_logs(struct mlimg_run *run, struct mlimg_err *err)
 {
 	mlimg_autofree char *console = mlimg_runtime_file(run->spec->dir, "console.log");
 	mlimg_autofree char *log = mlimg_runtime_file(run->spec->dir, "qemu.log");
@@ -418,10 +149,15 @@ static int open_logs(struct run *run, struct mlimg_err *err)
 	ret = mlimg_vm_log_open(&run->log, log, err);
 	if (ret == 0 && run->spec->console == MLIMG_CONSOLE_SOCKET)
 		ret = mlimg_vm_log_open(&run->console, path, err);
+	if (ret == 0 && run->follower && run->follower->terminal) {
+		run->console.also = hand_on;
+		run->console.also_ctx = run;
+		ret = mlimg_terminal_listen(&run->terminal, run->follower->terminal, err);
+	}
 	return ret;
 }
 
-static int start(struct run *run, const struct mlimg_args *args, struct mlimg_err *err)
+static int start(struct mlimg_run *run, const struct mlimg_vm_prepared *p, struct mlimg_err *err)
 {
 	int ret = open_logs(run, err);
 
@@ -430,56 +166,66 @@ static int start(struct run *run, const struct mlimg_args *args, struct mlimg_er
 	run->signal_fd = mlimg_process_signals(err);
 	if (run->signal_fd < 0)
 		return run->signal_fd;
-	run->started_ms = mlimg_now_ms();
-	set_phase(run, BOOTING, 1000ull * run->options->boot_timeout_s);
-	ret = mlimg_process_start(
-		args->v, run->spec->console == MLIMG_CONSOLE_STDIO, &run->qemu, &run->log.in, err);
+	mlimg_run_boots(run);
+	if (run->follower && run->follower->is_paused)
+		mlimg_run_enter(run, MLIMG_RUN_WAITING, 0);
+	run->qemu.keeps_fd = p->lock;
+	ret = mlimg_process_start(p->args.v, run->spec->console == MLIMG_CONSOLE_STDIO, &run->qemu,
+		&run->log.in, err);
 	if (ret == -ENOENT)
 		return mlimg_err_set(err, 0,
-			"'%s' is not installed (Debian package qemu-system-x86)", args->v[0]);
+			"'%s' is not installed (Debian package qemu-system-x86)", p->args.v[0]);
 	return ret;
 }
 
-static void loop(struct run *run)
+static void loop(struct mlimg_run *run)
 {
 	bool has_connected = false, has_ended = false;
 
 	while (!has_ended) {
-		if (!has_connected)
+		if (!has_connected || run->is_rebooting)
 			has_connected = connect_all(run);
 		poll_once(run, has_connected ? TICK_MS : CONNECT_MS, &has_ended);
 		if (!has_ended)
-			on_time(run);
+			mlimg_run_on_time(run);
+		mlimg_run_tell(run);
 	}
 	drain(run);
 }
 
-int mlimg_vm_loop(const struct mlimg_args *args, const struct mlimg_vm_spec *spec,
-	const struct mlimg_vm_options *options, const struct mlimg_vm_images *images)
+static void done(struct mlimg_run *run)
 {
-	struct run run = {.spec = spec,
+	mlimg_cleanup_close(&run->signal_fd);
+	mlimg_terminal_close(&run->terminal);
+	mlimg_chan_close(&run->qmp);
+	mlimg_chan_close(&run->agent);
+	mlimg_vm_log_close(&run->console);
+	mlimg_vm_log_close(&run->log);
+	mlimg_watch_done(&run->watch);
+}
+
+int mlimg_vm_loop(const struct mlimg_vm_prepared *prepared, const struct mlimg_vm_options *options,
+	const struct mlimg_vm_follower *follower, int *ret_code, struct mlimg_err *err)
+{
+	struct mlimg_run run = {.spec = &prepared->spec,
 		.options = options,
-		.images = images,
+		.images = &prepared->images,
+		.follower = follower,
 		.qemu = MLIMG_PROCESS_INIT,
 		.console = MLIMG_VM_LOG_INIT,
 		.log = MLIMG_VM_LOG_INIT,
 		.qmp = MLIMG_CHAN_INIT,
 		.agent = MLIMG_CHAN_INIT,
-		.signal_fd = -1};
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	int code;
+		.signal_fd = -1,
+		.told = MLIMG_GUEST_STATES};
+	int ret;
 
-	if (start(&run, args, &err) < 0) {
-		code = mlimg_cli_fail(MLIMG_VM_PROG, &err);
-	} else {
+	mlimg_terminal_init(&run.terminal);
+	ret = start(&run, prepared, err);
+	if (ret == 0) {
 		loop(&run);
-		code = conclude(&run, mlimg_process_wait(&run.qemu));
+		*ret_code = mlimg_run_conclude(&run, mlimg_process_wait(&run.qemu));
 	}
-	mlimg_cleanup_close(&run.signal_fd);
-	mlimg_chan_close(&run.qmp);
-	mlimg_chan_close(&run.agent);
-	mlimg_vm_log_close(&run.console);
-	mlimg_vm_log_close(&run.log);
-	mlimg_watch_done(&run.watch);
-	return code;
+	done(&run);
+	return ret;
 }

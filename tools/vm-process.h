@@ -15,11 +15,16 @@
 struct mlimg_process {
 	pid_t pid;
 	int pidfd; /**< readable when it has ended (pidfd_open(2)) */
+	/**
+	 * set before it is started: a descriptor of this process that it has too, or -1. It holds what
+	 * that one holds (a lock) until both have ended
+	 */
+	int keeps_fd;
 };
 
-#define MLIMG_PROCESS_INIT             \
-	{                              \
-		.pid = -1, .pidfd = -1 \
+#define MLIMG_PROCESS_INIT                             \
+	{                                              \
+		.pid = -1, .pidfd = -1, .keeps_fd = -1 \
 	}
 
 /**

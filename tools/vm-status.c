@@ -9,7 +9,7 @@
 #include "tools/cli.h"
 #include "tools/vm-agent.h"
 #include "tools/vm-commands.h"
-#include "tools/vm-run.h"
+#include "tools/vm-loop.h"
 #include "tools/vm-runtime.h"
 #include "tools/vm-watch.h"
 

@@ -3,7 +3,7 @@
  * @file vm-watch.h
  * How far a guest's boot has come, as its own messages tell: the boot stages that the initramfs
  * announces, then the agent's answers (guest-agent/PROTOCOL.md). A state machine without sockets or
- * clocks of its own; vm-run.c feeds it.
+ * clocks of its own; vm-loop-events.c feeds it.
  *
  * All texts come from the guest and may hold anything: print them with mlimg_cli_put_safe().
  */

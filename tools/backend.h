@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file backend.h
+ * What runs a tenant's guest: QEMU on this machine (backend-qemu.c), or libvirt. Commands go through these operations
+ * and know no more of it.
+ *
+ * None of them takes the tenant's lock (tenant.h): who starts, ends, saves or loads holds it. All are bounded in time.
+ * What they are told by a guest may be anything: `ret_why` must be printed with mlimg_cli_put_safe().
+ */
+#ifndef MLIMG_TOOLS_BACKEND_H
+#define MLIMG_TOOLS_BACKEND_H
+
+#include "tools/guest-state.h"
+#include "tools/tenant.h"
+#include "tools/vm-chan.h"
+
+/** How to start a guest. Zeroed: an ordinary boot. */
+struct mlimg_backend_start {
+	/** not an instruction runs before somebody says so (QMP: cont) */
+	bool is_paused;
+	/**
+	 * a checkpoint whose memory will be loaded, or NULL: who starts the guest paused loads it and lets it run, and
+	 * then no boot is waited for
+	 */
+	const char *load_tag;
+};
+
+/** What runs guests. Operations that a backend has not got are NULL. */
+struct mlimg_backend {
+	const char *name; /**< "qemu", "libvirt" */
+
+	/**
+	 * What the guest does now. mlimg_backend_look() is what commands want.
+	 *
+	 * @param tenant     the tenant
+	 * @param ret_state  the state
+	 * @param ret_why    how far its boot came, or why it died; "" where there is nothing to say
+	 * @param err        only where not even UNREACHABLE can be said
+	 * @return           0 or -errno
+	 */
+	int (*state)(const struct mlimg_tenant *tenant, enum mlimg_guest_state *ret_state,
+		char ret_why[MLIMG_GUEST_WHY_SIZE], struct mlimg_err *err);
+
+	/**
+	 * Start the guest with tenant->generation, which is the current one when this returns 0. Returns as soon as it
+	 * runs, before it is up (mlimg_backend_wait_up()). Notes which it chose (KVM or not, union driver) go to stderr.
+	 *
+	 * @param store   the store, not in a transaction
+	 * @param tenant  the tenant; off
+	 * @param how     how
+	 * @param err     names what is missing; refused: layers that make no stack; "already running"
+	 * @return        0 or -errno
+	 */
+	int (*start)(struct mlimg_store *store, struct mlimg_tenant *tenant,
+		const struct mlimg_backend_start *how, struct mlimg_err *err);
+
+	/** Press the power button, once. A guest that does not listen yet misses it. */
+	int (*press)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
+
+	/** End the guest by force. @return 0 when it is off, also when it was already */
+	int (*end)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
+
+	/**
+	 * Wait until the guest is off.
+	 *
+	 * @param tenant       the tenant
+	 * @param deadline_ms  until when, by mlimg_now_ms()
+	 * @param ret_is_off   whether it is
+	 * @param err          what could not be asked
+	 * @return             0 or -errno
+	 */
+	int (*wait_off)(const struct mlimg_tenant *tenant, uint64_t deadline_ms, bool *ret_is_off,
+		struct mlimg_err *err);
+
+	/** A stream to the agent's port: non-blocking, right as the fd of a struct mlimg_chan; close() it. */
+	int (*agent)(const struct mlimg_tenant *tenant, int *ret_fd, struct mlimg_err *err);
+
+	/** The serial console, both ways, non-blocking; close() it. What it prints is logged all the same. */
+	int (*console)(const struct mlimg_tenant *tenant, int *ret_fd, struct mlimg_err *err);
+
+	/** QEMU's monitor, after mlimg_qmp_greet(); mlimg_chan_close() it. NULL: there is none to be had. */
+	int (*monitor)(
+		const struct mlimg_tenant *tenant, struct mlimg_chan *chan, struct mlimg_err *err);
+
+	/**
+	 * Save a checkpoint in the user disk.
+	 *
+	 * @param tenant       the tenant
+	 * @param tag          its name
+	 * @param with_memory  memory and disk at one moment, of a guest that is on; else the disk alone
+	 * @param err          what failed; then there is no such checkpoint
+	 * @return             0 or -errno
+	 */
+	int (*save)(const struct mlimg_tenant *tenant, const char *tag, bool with_memory,
+		struct mlimg_err *err);
+
+	/**
+	 * Go back to a checkpoint. With memory the guest runs afterwards, whatever it did before; the disk alone only while
+	 * it is off.
+	 */
+	int (*load)(struct mlimg_store *store, struct mlimg_tenant *tenant, const char *tag,
+		bool with_memory, struct mlimg_err *err);
+
+	/** Remove a checkpoint. */
+	int (*remove)(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err);
+
+	/** Before a tenant is destroyed, which is off: remove what there is of it outside the store. */
+	int (*forget)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
+};
+
+/** QEMU on this machine. */
+extern const struct mlimg_backend mlimg_backend_qemu;
+
+/** @return who runs the tenant */
+const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant);
+
+/**
+ * What a tenant's guest does. Where the store says that it runs and it does not, this is written down, with an event:
+ * so that a guest is off is noticed by whoever looks next, once, even where whoever watched it was killed too. (On a
+ * store that cannot be written it is said only.)
+ *
+ * @param store      the store, not in a transaction
+ * @param tenant     the tenant; its run_s becomes 0 where the guest is off
+ * @param ret_state  the state; DIED also of a guest that was found dead before and has not been started since
+ * @param ret_why    as of state()
+ * @param err        what could not be asked
+ * @return           0 or -errno
+ */
+int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Wait until a guest that was started is up, or is not on any more.
+ *
+ * @param tenant       the tenant
+ * @param deadline_ms  until when, by mlimg_now_ms()
+ * @param ret_state    UP; PAUSED; OFF or DIED; STARTING when the time is up
+ * @param ret_why      as of state()
+ * @param err          what could not be asked
+ * @return             0 or -errno
+ */
+int mlimg_backend_wait_up(const struct mlimg_tenant *tenant, uint64_t deadline_ms,
+	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
