@@ -65,7 +65,7 @@ static void on_machine(struct mlimg_run *run)
 		unlink(run->spec->kernel);
 		unlink(run->spec->initrd);
 	}
-	if (run->follower && run->follower->runs(run->follower->ctx, &err) < 0) {
+	if (run->follower && run->follower->runs(run->follower->ctx, run->qemu.pid, &err) < 0) {
 		mlimg_run_say(run, stderr, "%s", err.text);
 		run->has_failed = true;
 		mlimg_run_quit(run);

@@ -54,6 +54,7 @@ struct mlimg_run {
 	char up[MLIMG_GUEST_WHY_SIZE];   /**< what was said when it was up */
 	char last[MLIMG_GUEST_WHY_SIZE]; /**< what was said last on stderr */
 	enum mlimg_guest_state told;     /**< what the follower was told last */
+	bool told_hears;
 	char told_why[MLIMG_GUEST_WHY_SIZE];
 };
 

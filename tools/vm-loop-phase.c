@@ -170,11 +170,14 @@ static enum mlimg_guest_state state_of(
 
 static void tell(struct mlimg_run *run, enum mlimg_guest_state state, const char *why)
 {
-	if (state == run->told && strcmp(why, run->told_why) == 0)
+	bool can_hear = hears(run);
+
+	if (state == run->told && can_hear == run->told_hears && strcmp(why, run->told_why) == 0)
 		return;
 	run->told = state;
+	run->told_hears = can_hear;
 	snprintf(run->told_why, sizeof(run->told_why), "%s", why);
-	run->follower->state(run->follower->ctx, state, run->told_why);
+	run->follower->state(run->follower->ctx, state, can_hear, run->told_why);
 }
 
 void mlimg_run_tell(struct mlimg_run *run)

@@ -6,6 +6,8 @@
 #ifndef MLIMG_VM_LOOP_H
 #define MLIMG_VM_LOOP_H
 
+#include <sys/types.h>
+
 #include "tools/guest-state.h"
 #include "tools/vm-prepare.h"
 
@@ -19,18 +21,22 @@ struct mlimg_vm_follower {
 	/**
 	 * QEMU has the machine and takes commands. Told once, before the first state.
 	 *
-	 * @return 0; negative: QEMU is ended, with this error as the reason
+	 * @param ctx   as above
+	 * @param qemu  its process
+	 * @param err   why it must not run
+	 * @return      0; negative: QEMU is ended, with this error as the reason
 	 */
-	int (*runs)(void *ctx, struct mlimg_err *err);
+	int (*runs)(void *ctx, pid_t qemu, struct mlimg_err *err);
 
 	/**
 	 * The guest's state is another, or its reason is. The last one is OFF or DIED.
 	 *
 	 * @param ctx    as above
 	 * @param state  the state
+	 * @param hears  whether it would hear a power button: its root is there
 	 * @param text   how far it came, or why it ended; the guest may have made it
 	 */
-	void (*state)(void *ctx, enum mlimg_guest_state state, const char *text);
+	void (*state)(void *ctx, enum mlimg_guest_state state, bool hears, const char *text);
 
 	/** path of a socket on which others can have the console meanwhile (vm-terminal.h), or NULL */
 	const char *terminal;

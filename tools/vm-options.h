@@ -23,16 +23,20 @@ struct mlimg_vm_options {
 	const char
 		*user_id; /**< id of a qcow2 user image, which is not looked into; NULL otherwise */
 	char format[MLIMG_LAYER_NAME_MAX +
-		1];        /**< name of the user layer that a blank disk becomes, or "" */
-	char instance[33]; /**< of that layer; "" for any */
-	const char *name;  /**< NULL: the user layer's */
+		1];               /**< name of the user layer that a blank disk becomes, or "" */
+	char instance[33];        /**< of that layer; "" for any */
+	const char *name;         /**< NULL: the user layer's */
+	const char *runtime_name; /**< of its runtime directory; NULL: its name */
 	uint64_t memory_bytes;
 	unsigned cpus;
 	enum mlimg_accel accel;
 	enum mlimg_union union_driver;
 	bool convert; /**< the user layer for the union driver */
 	enum mlimg_disks disks;
+	bool prefers_disks; /**< what disks says holds where there is an index, but asks for none */
 	enum mlimg_vm_verity verity;
+	/** root hashes of the read-only layers, bottom first, as their keeper has them; NULL: beside the images */
+	const char *const *root_hashes;
 	const char *index;     /**< NULL: compiled and kept */
 	const char *cache_dir; /**< where compiled ones are kept; NULL: the default */
 	bool net;

@@ -202,6 +202,7 @@ static void fill_spec(struct mlimg_vm_prepared *p, const struct mlimg_vm_options
 	for (size_t i = 0; i + 1 < p->images.n; i++)
 		p->layers.paths[p->layers.n++] = spec->disks[i].path;
 	mlimg_stack_id(&p->images.stack, p->layers.stack_id);
+	p->layers.root_hashes = options->root_hashes;
 	p->layers.has_tree = options->verity != MLIMG_VM_VERITY_OFF;
 	spec->shuffle = options->shuffle;
 	spec->shuffle_seed = options->shuffle_seed;
@@ -243,12 +244,12 @@ static int find_index(
 static int choose_union(
 	struct mlimg_vm_prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
-	bool is_implied = options->index || options->disks;
+	bool is_implied = options->index || (options->disks && !options->prefers_disks);
 	bool is_auto = options->union_driver == MLIMG_UNION_AUTO && !is_implied;
 	enum mlimg_union driver = is_implied ? MLIMG_UNION_OF_INDEX : options->union_driver;
-	const char *why = options->index                   ? "--index was given"
-		: options->disks && !options->union_driver ? "--disks was given"
-							   : "asked for";
+	const char *why = options->index               ? "--index was given"
+		: is_implied && !options->union_driver ? "--disks was given"
+						       : "asked for";
 	int ret = 0;
 
 	if (is_auto)
@@ -303,7 +304,8 @@ int mlimg_vm_prepare(
 		return ret;
 	if (!options->name)
 		options->name = p->images.infos[p->images.n - 1].name;
-	ret = mlimg_runtime_dir(options->runtime_dir, options->name, &p->dir, err);
+	ret = mlimg_runtime_dir(options->runtime_dir,
+		options->runtime_name ? options->runtime_name : options->name, &p->dir, err);
 	if (ret == 0) {
 		fill_spec(p, options);
 		ret = choose_machine(&p->spec, options, err);

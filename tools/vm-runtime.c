@@ -139,15 +139,30 @@ pid_t mlimg_runtime_owner(const char *dir)
 	return whole.l_type == F_UNLCK ? 0 : read_pid(fd);
 }
 
-void mlimg_runtime_clean(const char *dir)
+static void remove_files(const char *dir, const char *const files[])
 {
-	static const char *const files[] = {"qmp.sock", "monitor.sock", "agent.sock",
-		"console.sock", "kernel", "initrd", "disk.vmdk"};
-
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+	for (size_t i = 0; files[i]; i++) {
 		mlimg_autofree char *path = mlimg_runtime_file(dir, files[i]);
 
 		if (path)
 			unlink(path);
 	}
+}
+
+void mlimg_runtime_clean(const char *dir)
+{
+	static const char *const files[] = {"qmp.sock", "monitor.sock", "agent.sock",
+		"console.sock", "terminal.sock", "kernel", "initrd", "disk.vmdk", NULL};
+
+	remove_files(dir, files);
+}
+
+void mlimg_runtime_remove(const char *dir)
+{
+	static const char *const files[] = {
+		"console.log", "console.log.1", "qemu.log", "qemu.log.1", "state", "lock", NULL};
+
+	mlimg_runtime_clean(dir);
+	remove_files(dir, files);
+	rmdir(dir);
 }

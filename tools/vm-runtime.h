@@ -13,13 +13,22 @@
  *                         qemu.log      what QEMU printed; stays after the end
  *                         kernel, initrd   as long as QEMU reads them
  *                         disk.vmdk     index and read-only layers as one disk (vmdk.h)
+ *
+ * Of a tenant (tenant.h), whose NAME is its id, besides:
+ *
+ *                         terminal.sock the serial console for everybody, passed on by the supervisor
+ *                         state         what the guest does (struct mlimg_runtime_state); stays
+ *
+ * QEMU holds the lock too: where its supervisor was killed, the name is free when both have ended.
  */
 #ifndef MLIMG_VM_RUNTIME_H
 #define MLIMG_VM_RUNTIME_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "libmlimg/err.h"
+#include "tools/guest-state.h"
 
 /**
  * Where the guest's directory is; nothing is looked up or created.
@@ -67,6 +76,25 @@ pid_t mlimg_runtime_owner(const char *dir);
 
 /** The path of a file in @p dir. @return free() it; NULL when there is no memory */
 char *mlimg_runtime_file(const char *dir, const char *file);
+
+/** What is in the file `state`. */
+struct mlimg_runtime_state {
+	pid_t supervisor; /**< who wrote it: of another process it tells nothing */
+	pid_t qemu;       /**< as long as that one runs */
+	enum mlimg_guest_state state;
+	bool hears; /**< a power button: its root is there */
+	char why[MLIMG_GUEST_WHY_SIZE];
+};
+
+/** Write the file `state`, whole or not at all. @return 0 or -errno */
+int mlimg_runtime_state_put(const char *dir, const struct mlimg_runtime_state *state,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Read the file `state`. @return whether there is one that makes sense */
+bool mlimg_runtime_state_get(const char *dir, struct mlimg_runtime_state *ret_state);
+
+/** Remove a guest's directory, whose guest does not run; what is foreign stays. */
+void mlimg_runtime_remove(const char *dir);
 
 /** Remove sockets, kernel, initrd and disk.vmdk of a guest that does not run; the logs stay. */
 void mlimg_runtime_clean(const char *dir);

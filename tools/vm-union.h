@@ -53,6 +53,7 @@ enum mlimg_disks {
 struct mlimg_vm_layers {
 	const char *paths[MLIMG_STACK_LAYERS_MAX]; /**< bottom first; not owned */
 	size_t n;
+	const char *const *root_hashes; /**< of them; NULL: what is beside the images says them */
 	char stack_id[MLIMG_SHA256_HEX_SIZE];
 	bool is_joined; /**< their index is made for one disk with them */
 	bool has_tree;  /**< their index has a hash tree (libmlimg/verity.h) */

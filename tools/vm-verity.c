@@ -62,8 +62,21 @@ static int check_sidecar(const char *path, const struct mlimg_verity *verity, st
 	return 0;
 }
 
-static int read_layer(enum mlimg_vm_verity wanted, const char *path, struct mlimg_verity_root *root,
+/* It has what its keeper says. */
+static int check_kept(const char *path, const char *root_hash, const struct mlimg_verity *verity,
 	struct mlimg_err *err)
+{
+	if (!*root_hash)
+		return mlimg_err_refuse(err, "'%s': the store knows no root hash of it", path);
+	if (strcmp(root_hash, verity->root_hash) != 0)
+		return mlimg_err_refuse(err, "'%s': its root hash is %s, not %s as in the store",
+			path, verity->root_hash, root_hash);
+	return 0;
+}
+
+/* @root_hash: what its keeper says, or NULL. */
+static int read_layer(enum mlimg_vm_verity wanted, const char *path, const char *root_hash,
+	struct mlimg_verity_root *root, struct mlimg_err *err)
 {
 	mlimg_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct mlimg_verity verity = {.data_blocks = 0};
@@ -75,7 +88,8 @@ static int read_layer(enum mlimg_vm_verity wanted, const char *path, struct mlim
 	mlimg_disk_probe(fd, &disk);
 	r = read_tree(path, fd, disk.sb.uuid, disk.sb.size_bytes, &verity, err);
 	if (r == 0 && wanted == MLIMG_VM_VERITY_HASH)
-		r = check_sidecar(path, &verity, err);
+		r = root_hash ? check_kept(path, root_hash, &verity, err)
+			      : check_sidecar(path, &verity, err);
 	if (r == 0 && wanted == MLIMG_VM_VERITY_REQUIRE && !verity.signature)
 		r = mlimg_err_refuse(err, "'%s': it is not signed", path);
 	memcpy(root->uuid, disk.sb.uuid, sizeof(root->uuid));
@@ -130,7 +144,8 @@ int mlimg_vm_verity_value(enum mlimg_vm_verity verity, const struct mlimg_vm_lay
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = read_layer(verity, layers->paths[i], &roots[i], err);
+		r = read_layer(verity, layers->paths[i],
+			layers->root_hashes ? layers->root_hashes[i] : NULL, &roots[i], err);
 	if (r < 0)
 		return r;
 	if (index)

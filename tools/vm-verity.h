@@ -3,8 +3,8 @@
  * @file vm-verity.h
  * What vouches for a guest's layers: the value of its kernel parameter mlimg.verity.
  *
- * Root hashes come from the sidecars (libmlimg/verity.h), not from the images themselves: whoever
- * can write an image can write its hash tree too. That a sidecar lies in a place where only those
+ * Root hashes come from the sidecars (libmlimg/verity.h), or for layers of a store from its database,
+ * not from the images themselves: whoever can write an image can write its hash tree too. That a sidecar lies in a place where only those
  * write who may is the host's affair. That of the index, which mlimg-vm compiles and keeps in a
  * directory of the user's own, is read from it.
  */

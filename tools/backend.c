@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/backend.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LOOK_MS 100         /* pause between looks at a guest that boots */
+#define EVENTS_LOOKED_AT 50 /* behind more of other kinds than these, a death is long ago */
+
+const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant)
+{
+	return &mlimg_backend_qemu;
+}
+
+/* Under the transaction: somebody else may have written it down, or started the guest again. */
+static int write_down(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	enum mlimg_guest_state *state, char why[MLIMG_GUEST_WHY_SIZE], struct mlimg_err *err)
+{
+	struct mlimg_tenant_settings settings;
+	int64_t run_s;
+	int ret = mlimg_tenant_settings_get(store, tenant->row.id, &settings, &run_s, err);
+
+	if (ret < 0)
+		return ret;
+	mlimg_tenant_settings_done(&settings);
+	tenant->run_s = run_s;
+	ret = mlimg_backend_of(tenant)->state(tenant, state, why, err);
+	if (ret < 0 || !run_s || mlimg_guest_is_on(*state) || *state == MLIMG_GUEST_UNREACHABLE)
+		return ret;
+	ret = mlimg_tenant_run_set(store, tenant->row.id, 0, err);
+	if (ret == 0)
+		ret = mlimg_store_event_add(store, MLIMG_STORE_TENANT, tenant->row.id,
+			mlimg_guest_state_name(*state), why, err);
+	if (ret == 0)
+		tenant->run_s = 0;
+	return ret;
+}
+
+struct last {
+	char *why;
+	bool is_known, has_died;
+};
+
+/* The newest event that tells whether the guest is on. */
+static int take_event(const struct mlimg_store_event *event, void *ctx, struct mlimg_err *err)
+{
+	enum mlimg_guest_state state;
+	struct last *last = ctx;
+
+	if (last->is_known)
+		return 0;
+	last->is_known =
+		strcmp(event->kind, "started") == 0 || mlimg_guest_state_of(event->kind, &state);
+	last->has_died = strcmp(event->kind, mlimg_guest_state_name(MLIMG_GUEST_DIED)) == 0;
+	if (last->has_died)
+		snprintf(last->why, MLIMG_GUEST_WHY_SIZE, "%.*s", MLIMG_GUEST_WHY_SIZE - 1,
+			event->text);
+	return 0;
+}
+
+/* That it died outlasts what the host forgets when it starts. */
+static int remember(struct mlimg_store *store, const struct mlimg_tenant *tenant,
+	enum mlimg_guest_state *state, char why[MLIMG_GUEST_WHY_SIZE], struct mlimg_err *err)
+{
+	struct last last = {.why = why};
+	int ret = mlimg_store_event_each(
+		store, tenant->row.id, EVENTS_LOOKED_AT, take_event, &last, err);
+
+	if (ret == 0 && last.has_died)
+		*state = MLIMG_GUEST_DIED;
+	return ret;
+}
+
+int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
+	struct mlimg_err *err)
+{
+	char why[MLIMG_GUEST_WHY_SIZE] = "";
+	enum mlimg_guest_state state = MLIMG_GUEST_OFF;
+	int ret = mlimg_backend_of(tenant)->state(tenant, &state, why, err);
+	bool is_on = mlimg_guest_is_on(state) || state == MLIMG_GUEST_UNREACHABLE;
+
+	if (ret == 0 && !is_on && tenant->run_s) {
+		/* What cannot be written down is told all the same. */
+		ret = mlimg_store_begin(store, NULL);
+		if (ret == 0)
+			ret = mlimg_store_end(
+				store, write_down(store, tenant, &state, why, NULL), NULL);
+		ret = 0;
+	} else if (ret == 0 && state == MLIMG_GUEST_OFF && !*why) {
+		ret = remember(store, tenant, &state, why, err);
+	}
+	if (ret == 0) {
+		*ret_state = state;
+		memcpy(ret_why, why, sizeof(why));
+	}
+	return ret;
+}
+
+int mlimg_backend_wait_up(const struct mlimg_tenant *tenant, uint64_t deadline_ms,
+	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
+	struct mlimg_err *err)
+{
+	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000l};
+
+	for (;;) {
+		char why[MLIMG_GUEST_WHY_SIZE] = "";
+		enum mlimg_guest_state state = MLIMG_GUEST_OFF;
+		int ret = mlimg_backend_of(tenant)->state(tenant, &state, why, err);
+		bool waits = state == MLIMG_GUEST_STARTING || state == MLIMG_GUEST_STOPPING ||
+			state == MLIMG_GUEST_UNREACHABLE;
+
+		if (ret < 0)
+			return ret;
+		if (!waits || mlimg_now_ms() >= deadline_ms) {
+			*ret_state = state;
+			memcpy(ret_why, why, sizeof(why));
+			return 0;
+		}
+		nanosleep(&pause, NULL);
+	}
+}

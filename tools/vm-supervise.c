@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/vm-supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "tools/vm-loop.h"
+#include "tools/vm-runtime.h"
+
+#define REPORT_FD 3 /* where whoever started it reads whether QEMU runs */
+
+/* A supervisor. */
+struct supervisor {
+	char *store_dir; /* absolute */
+	struct mlimg_tenant tenant;
+	struct mlimg_vm_options options;
+	const char *root_hashes[MLIMG_STACK_LAYERS_MAX];
+	char *index_dir, *terminal;
+	struct mlimg_vm_prepared prepared;
+	bool is_running; /* and whoever started it knows */
+	pid_t qemu;
+	enum mlimg_guest_state told; /* by an event */
+};
+
+/* Notes that nobody waits for: an error has nobody to go to, and the next look at the guest does it again. */
+static void note(struct supervisor *s, const char *kind, const char *text, bool is_off)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	int ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, NULL);
+
+	if (ret < 0 || mlimg_store_begin(store, NULL) < 0)
+		return;
+	ret = mlimg_store_event_add(store, MLIMG_STORE_TENANT, s->tenant.row.id, kind, text, NULL);
+	if (ret == 0 && is_off)
+		ret = mlimg_tenant_run_set(store, s->tenant.row.id, 0, NULL);
+	if (mlimg_store_end(store, ret, NULL) < 0)
+		return;
+}
+
+static int note_start(struct supervisor *s, struct mlimg_store *store, struct mlimg_err *err)
+{
+	const struct mlimg_tenant *t = &s->tenant;
+	char text[64];
+	int ret = 0;
+
+	if (t->generation.number != t->row.current)
+		ret = mlimg_store_generation_set_current(
+			store, t->row.id, t->generation.number, err);
+	if (ret == 0)
+		ret = mlimg_tenant_run_set(store, t->row.id, (int64_t)time(NULL), err);
+	snprintf(text, sizeof(text), "generation %u, %s", t->generation.number,
+		mlimg_accel_name(s->prepared.spec.accel));
+	return ret < 0
+		? ret
+		: mlimg_store_event_add(store, MLIMG_STORE_TENANT, t->row.id, "started", text, err);
+}
+
+/* The last that whoever started it hears. */
+static void report(const struct mlimg_err *err)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	dup2(null, STDERR_FILENO);
+	mlimg_cleanup_close(&null);
+	/* He may be gone. */
+	if (mlimg_write_all(REPORT_FD, err, sizeof(*err)) < 0)
+		errno = 0;
+	close(REPORT_FD);
+}
+
+/* Durable before anybody is told: what a guest runs on must not be forgotten, nor removed from the store. */
+static int on_runs(void *ctx, pid_t qemu, struct mlimg_err *err)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	const struct mlimg_err none = MLIMG_ERR_INIT;
+	struct supervisor *s = ctx;
+	struct mlimg_runtime_state state = {
+		.supervisor = getpid(), .qemu = qemu, .state = MLIMG_GUEST_STARTING};
+	int ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, err);
+
+	if (ret == 0)
+		ret = mlimg_store_begin(store, err);
+	if (ret == 0)
+		ret = mlimg_store_end(store, note_start(s, store, err), err);
+	if (ret == 0)
+		ret = mlimg_runtime_state_put(s->prepared.dir, &state, err);
+	if (ret < 0)
+		return ret;
+	s->qemu = qemu;
+	s->is_running = true;
+	report(&none);
+	return 0;
+}
+
+static void on_state(void *ctx, enum mlimg_guest_state state, bool hears, const char *text)
+{
+	struct supervisor *s = ctx;
+	struct mlimg_runtime_state word = {
+		.supervisor = getpid(), .qemu = s->qemu, .state = state, .hears = hears};
+	bool is_end = state == MLIMG_GUEST_OFF || state == MLIMG_GUEST_DIED;
+
+	if (!s->is_running) {
+		struct mlimg_err err = MLIMG_ERR_INIT;
+
+		if (is_end &&
+			mlimg_err_set(&err, 0, "tenant '%s': %s", s->tenant.row.name, text) < 0)
+			report(&err);
+		return;
+	}
+	/* A boot's stages are many, and tell nothing of it afterwards. */
+	if (is_end || (state == MLIMG_GUEST_UP && s->told != state))
+		note(s, mlimg_guest_state_name(state), text, is_end);
+	if (is_end || state == MLIMG_GUEST_UP)
+		s->told = state;
+	snprintf(word.why, sizeof(word.why), "%s", text);
+	if (mlimg_runtime_state_put(s->prepared.dir, &word, NULL) < 0)
+		return; /* a full /run: the old word stays */
+}
+
+/* What the tenant is, as options of `mlimg-vm run`. */
+static int fill_options(
+	struct supervisor *s, const struct mlimg_backend_start *how, struct mlimg_err *err)
+{
+	static char *const paused[] = {(char *)"-S", NULL};
+	const struct mlimg_tenant *t = &s->tenant;
+	struct mlimg_vm_options *o = &s->options;
+
+	if (!t->n_layers)
+		return mlimg_err_set(err, 0, "tenant '%s' has no layers yet", t->row.name);
+	o->system = t->layer_paths[0];
+	for (size_t i = 0; i < t->n_layers; i++) {
+		if (t->layers[i].info.kind == MLIMG_PATCH)
+			o->patches[o->n_patches++] = t->layer_paths[i];
+		else if (t->layers[i].info.kind == MLIMG_SOFTWARE)
+			o->software[o->n_software++] = t->layer_paths[i];
+		s->root_hashes[i] = t->layers[i].root_hash;
+	}
+	o->root_hashes = s->root_hashes;
+	o->user = t->user_disk;
+	o->user_is_qcow2 = true;
+	o->user_id = t->row.user_id;
+	o->name = t->row.name;
+	o->runtime_name = t->row.id;
+	o->memory_bytes = t->settings.memory_bytes;
+	o->cpus = t->settings.cpus;
+	o->accel = t->settings.accel;
+	o->union_driver = t->settings.union_driver;
+	o->disks = t->settings.disks;
+	o->prefers_disks = true;
+	o->verity = t->settings.verity;
+	o->net = t->settings.net;
+	memcpy(o->forwards, t->settings.forwards, sizeof(o->forwards));
+	o->n_forwards = t->settings.n_forwards;
+	o->append = t->settings.append;
+	o->boot_timeout_s = t->settings.boot_timeout_s;
+	o->cache_dir = s->index_dir;
+	o->console = MLIMG_CONSOLE_SOCKET;
+	if (how->is_paused)
+		o->extra_args = paused;
+	return 0;
+}
+
+static int prepare(struct supervisor *s, const char *name, const struct mlimg_backend_start *how,
+	struct mlimg_err *err)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	int ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, err);
+
+	if (ret == 0)
+		ret = mlimg_tenant_load(store, name, &s->tenant, err);
+	if (ret == 0 && asprintf(&s->index_dir, "%s/indexes", s->store_dir) < 0) {
+		s->index_dir = NULL;
+		ret = mlimg_err_set(err, ENOMEM, "tenant '%s'", name);
+	}
+	if (ret == 0)
+		ret = fill_options(s, how, err);
+	if (ret < 0)
+		return ret;
+	ret = mlimg_vm_prepare(&s->options, &s->prepared, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s'", name) : 0;
+}
+
+static int run(struct supervisor *s, const struct mlimg_backend_start *how, struct mlimg_err *err)
+{
+	struct mlimg_vm_follower follower = {.ctx = s,
+		.runs = on_runs,
+		.state = on_state,
+		.is_paused = how->is_paused,
+		.is_loaded = how->load_tag != NULL};
+	int code, ret;
+
+	s->terminal = mlimg_runtime_file(s->prepared.dir, "terminal.sock");
+	if (!s->terminal)
+		return mlimg_err_set(err, ENOMEM, "tenant '%s'", s->tenant.row.name);
+	follower.terminal = s->terminal;
+	ret = mlimg_vm_loop(&s->prepared, &s->options, &follower, &code, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s'", s->tenant.row.name) : 0;
+}
+
+/*
+ * Away from who started it: his terminal, his directory, and every descriptor of his, the database's and locks
+ * among them; but for stderr, until QEMU runs.
+ */
+static void detach(int report_fd)
+{
+	static const int ignored[] = {SIGINT, SIGHUP, SIGQUIT, SIGTSTP};
+	int null;
+
+	setsid();
+	dup2(report_fd, REPORT_FD);
+	fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
+	close_range(REPORT_FD + 1, ~0u, 0);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	mlimg_cleanup_close(&null);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGXFSZ, SIG_IGN);
+	/* Whatever file system it is, it can be unmounted. */
+	if (chdir("/") < 0)
+		errno = 0;
+}
+
+static void __attribute__((noreturn)) be_supervisor(
+	char *store_dir, const char *name, const struct mlimg_backend_start *how, int report_fd)
+{
+	struct supervisor s = {.store_dir = store_dir, .prepared = MLIMG_VM_PREPARED_INIT};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int ret;
+
+	detach(report_fd);
+	ret = prepare(&s, name, how, &err);
+	if (ret == 0)
+		ret = run(&s, how, &err);
+	/* The lock last: who waits for it finds everything done. */
+	if (ret < 0)
+		report(&err);
+	mlimg_vm_prepared_done(&s.prepared);
+	_exit(ret < 0);
+}
+
+static int read_report(int fd, const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	struct mlimg_err said = MLIMG_ERR_INIT;
+	size_t n = 0;
+
+	while (n < sizeof(said)) {
+		ssize_t got = read(fd, (char *)&said + n, sizeof(said) - n);
+
+		if (got <= 0 && !(got < 0 && errno == EINTR))
+			return mlimg_err_set(
+				err, 0, "tenant '%s': its supervisor was killed", tenant->row.name);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	if (said.code < 0 && err)
+		*err = said;
+	return said.code;
+}
+
+int mlimg_supervise(const char *store_dir, const struct mlimg_tenant *tenant,
+	const struct mlimg_backend_start *how, struct mlimg_err *err)
+{
+	mlimg_autofree char *dir = realpath(store_dir, NULL);
+	mlimg_autoclose int in = -1, out = -1;
+	int fds[2], ret;
+	pid_t pid;
+
+	if (!dir)
+		return mlimg_err_set(err, errno, "store '%s'", store_dir);
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return mlimg_err_set(err, errno, "pipe");
+	in = fds[0];
+	out = fds[1];
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return mlimg_err_set(err, errno, "start a process");
+	if (pid == 0)
+		be_supervisor(dir, tenant->row.name, how, out);
+	close(mlimg_steal_fd(&out));
+	ret = read_report(in, tenant, err);
+	if (ret < 0)
+		waitpid(pid, NULL, 0);
+	return ret;
+}
