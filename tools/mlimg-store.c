@@ -153,11 +153,8 @@ static int check_operands(
 static int run(const struct given *g, const struct command *command, struct mlimg_err *err)
 {
 	mlimg_autostore struct mlimg_store *store = NULL;
-	mlimg_autofree char *dir = NULL;
-	int ret = g->store ? 0 : mlimg_store_default_dir(&dir, err);
+	int ret = mlimg_store_open_given(g->store, command->access, &store, err);
 
-	if (ret == 0)
-		ret = mlimg_store_open(g->store ? g->store : dir, command->access, &store, err);
 	return ret < 0 ? ret : command->fn(store, &g->o, err);
 }
 
@@ -179,8 +176,6 @@ int main(int argc, char **argv)
 	code = check_operands(&g, argc - optind, argv + optind, &command);
 	if (code)
 		return code;
-	if (g.store && !*g.store)
-		return mlimg_cli_usage(PROG, "--store: no directory given");
 	/* A limit on the size of files is a full disk: an error, not the end. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (run(&g, command, &err) < 0)

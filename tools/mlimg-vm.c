@@ -14,6 +14,10 @@ static const struct command {
 	mlimg_vm_command_fn *fn;
 	const char *help; /* one line, with the name at most 80 columns */
 } commands[] = {
+	{"Tenants", NULL, NULL},
+	{"create", mlimg_vm_cmd_create, "create a tenant on layers of the store"},
+	{"set", mlimg_vm_cmd_set, "change a tenant's machine or layers from its next start on"},
+	{"rename", mlimg_vm_cmd_rename, "give a tenant another name"},
 	{"Guests of images", NULL, NULL},
 	{"run", mlimg_vm_cmd_run, "run a guest until it powers off"},
 	{"status", mlimg_vm_cmd_status, "ask a running guest's agent how it is"},

@@ -131,36 +131,9 @@ int mlimg_store_layer_get(struct mlimg_store *s, const char *build_id,
 	return ret < 0 ? ret : 0;
 }
 
-/* What somebody can mean: what he said exactly first, then the newest first. */
-struct candidates {
-	struct mlimg_store_layer layers[CANDIDATES_SHOWN];
-	size_t n, n_exact;
-	unsigned kinds; /* seen; a patch is a kind of system */
-};
-
-static void candidates_done(struct candidates *c)
-{
-	for (size_t i = 0; i < CANDIDATES_SHOWN; i++)
-		mlimg_store_layer_done(&c->layers[i]);
-}
-
-static int take_candidate(const struct mlimg_db_rows *rows, unsigned kinds, struct candidates *c,
-	struct mlimg_err *err)
-{
-	enum mlimg_kind kind = mlimg_kind_of(mlimg_db_text(rows, 1));
-
-	if (kinds && !(kinds & MLIMG_STORE_KIND(kind)))
-		return 0;
-	c->kinds |= MLIMG_STORE_KIND(kind == MLIMG_PATCH ? MLIMG_SYSTEM : kind);
-	c->n_exact += mlimg_db_number(rows, 10) != 0;
-	if (c->n++ >= CANDIDATES_SHOWN)
-		return 0;
-	return mlimg_store_layer_read(rows, &c->layers[c->n - 1], err);
-}
-
 /* Names and versions may have ':' in them, so it is not for us to say where a name ends. */
-static int find_all(struct mlimg_store *s, const char *text, unsigned kinds, struct candidates *c,
-	struct mlimg_err *err)
+int mlimg_store_layer_match(struct mlimg_store *s, const char *text, unsigned kinds,
+	mlimg_store_match_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
 	bool is_prefix = strlen(text) >= MLIMG_STORE_PREFIX_MIN && strlen(text) <= 64 &&
@@ -171,9 +144,40 @@ static int find_all(struct mlimg_store *s, const char *text, unsigned kinds, str
 		"FROM layer WHERE is_exact OR name = ?1 ORDER BY is_exact DESC, number DESC",
 		MLIMG_DB_VALUES(MLIMG_DB_TEXT(text), MLIMG_DB_NUMBER(is_prefix)), &rows, err);
 
-	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1)
-		ret = take_candidate(&rows, kinds, c, err);
+	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1) {
+		mlimg_autostorelayer struct mlimg_store_layer layer = {.size_bytes = 0};
+
+		ret = mlimg_store_layer_read(&rows, &layer, err);
+		if (ret == 0 && (!kinds || kinds & MLIMG_STORE_KIND(layer.info.kind)))
+			ret = fn(&layer, mlimg_db_number(&rows, 10) != 0, ctx, err);
+	}
 	return ret;
+}
+
+/* The first of those that somebody can mean. */
+struct candidates {
+	struct mlimg_layer_info shown[CANDIDATES_SHOWN]; /* without what they own */
+	char first[MLIMG_SHA256_HEX_SIZE];
+	size_t n, n_exact;
+	unsigned kinds; /* seen; a patch is a kind of system */
+};
+
+static int take_candidate(
+	const struct mlimg_store_layer *layer, bool is_exact, void *ctx, struct mlimg_err *err)
+{
+	struct candidates *c = ctx;
+	enum mlimg_kind kind = layer->info.kind;
+
+	c->kinds |= MLIMG_STORE_KIND(kind == MLIMG_PATCH ? MLIMG_SYSTEM : kind);
+	c->n_exact += is_exact;
+	if (c->n == 0)
+		strcpy(c->first, layer->info.build_id);
+	if (c->n++ < CANDIDATES_SHOWN) {
+		c->shown[c->n - 1] = layer->info;
+		c->shown[c->n - 1].over = NULL;
+		c->shown[c->n - 1].n_over = 0;
+	}
+	return 0;
 }
 
 static int ambiguous(const char *text, const struct candidates *c, struct mlimg_err *err)
@@ -183,7 +187,7 @@ static int ambiguous(const char *text, const struct candidates *c, struct mlimg_
 
 	for (size_t i = 0; i < c->n && i < CANDIDATES_SHOWN; i++)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
-			mlimg_store_layer_text(&c->layers[i].info, one));
+			mlimg_store_layer_text(&c->shown[i], one));
 	if (c->n > CANDIDATES_SHOWN)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), " or %zu more",
 			c->n - CANDIDATES_SHOWN);
@@ -193,8 +197,8 @@ static int ambiguous(const char *text, const struct candidates *c, struct mlimg_
 int mlimg_store_layer_find(struct mlimg_store *s, const char *text, unsigned kinds,
 	struct mlimg_store_layer *ret_layer, size_t *ret_n, struct mlimg_err *err)
 {
-	mlimg_cleanup(candidates_done) struct candidates c = {.n = 0};
-	int ret = find_all(s, text, kinds, &c, err);
+	struct candidates c = {.n = 0};
+	int ret = mlimg_store_layer_match(s, text, kinds, take_candidate, &c, err);
 	/* Of one name the newest is meant, where all are of one kind. */
 	bool is_named = c.n_exact == 0 && (c.kinds & (c.kinds - 1)) == 0;
 
@@ -204,11 +208,10 @@ int mlimg_store_layer_find(struct mlimg_store *s, const char *text, unsigned kin
 		return mlimg_store_fail(err, ENOENT, "no layer '%.64s'", text);
 	if (c.n > 1 && !is_named)
 		return ambiguous(text, &c, err);
-	if (ret_n)
+	ret = mlimg_store_layer_get(s, c.first, ret_layer, err);
+	if (ret == 0 && ret_n)
 		*ret_n = c.n;
-	*ret_layer = c.layers[0];
-	c.layers[0] = (struct mlimg_store_layer){.size_bytes = 0};
-	return 0;
+	return ret;
 }
 
 static int tell_tenants(struct mlimg_store *s, const struct mlimg_store_layer *layer,

@@ -178,6 +178,8 @@ static int place(struct mlimg_store_op *op, const struct mlimg_store_new *new_te
 		if (ret == 0)
 			ret = mlimg_store_generation_set_current(s, t->id, t->current, err);
 	}
+	if (ret == 0 && new_tenant->also)
+		ret = new_tenant->also(s, t->id, new_tenant->ctx, err);
 	if (ret < 0)
 		return ret;
 	if (renameat(s->fds[MLIMG_STORE_INCOMING], op->token, s->fds[MLIMG_STORE_TENANTS], t->id) <

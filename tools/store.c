@@ -293,6 +293,19 @@ int mlimg_store_open(const char *dir, enum mlimg_store_access access,
 		dir, access, mlimg_store_schema, mlimg_store_schema_n, ret_store, err);
 }
 
+int mlimg_store_open_given(const char *dir, enum mlimg_store_access access,
+	struct mlimg_store **ret_store, struct mlimg_err *err)
+{
+	mlimg_autofree char *usual = NULL;
+	int ret = 0;
+
+	if (dir && !*dir)
+		return mlimg_err_usage(err, "--store: no directory given");
+	if (!dir)
+		ret = mlimg_store_default_dir(&usual, err);
+	return ret < 0 ? ret : mlimg_store_open(dir ? dir : usual, access, ret_store, err);
+}
+
 void mlimg_store_close(struct mlimg_store *s)
 {
 	if (!s)

@@ -145,6 +145,18 @@ void mlimg_store_close(struct mlimg_store *store);
 MLIMG_DEFINE_CLEANUP(struct mlimg_store, mlimg_store_close)
 #define mlimg_autostore mlimg_cleanup(mlimg_store_close_cleanup) /**< mlimg_store_close() */
 
+/**
+ * Open the store that a command line names.
+ *
+ * @param dir        what --store says; NULL: mlimg_store_default_dir()
+ * @param access     as of mlimg_store_open()
+ * @param ret_store  as of mlimg_store_open()
+ * @param err        as of both; of kind MLIMG_ERR_USAGE where @p dir is empty
+ * @return           0, -EUCLEAN, other -errno
+ */
+int mlimg_store_open_given(const char *dir, enum mlimg_store_access access,
+	struct mlimg_store **ret_store, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** @return the directory */
 const char *mlimg_store_dir(const struct mlimg_store *store);
 
@@ -229,6 +241,33 @@ int mlimg_store_layer_get(struct mlimg_store *store, const char *build_id,
  */
 int mlimg_store_layer_find(struct mlimg_store *store, const char *text, unsigned kinds,
 	struct mlimg_store_layer *ret_layer, size_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Told of a layer that somebody can mean.
+ *
+ * @param layer     the layer
+ * @param is_exact  he said its version or build id, not its name alone
+ * @param ctx       the caller's
+ * @param err       where to put an error
+ * @return          0 to go on, negative to stop
+ */
+typedef int mlimg_store_match_fn(
+	const struct mlimg_store_layer *layer, bool is_exact, void *ctx, struct mlimg_err *err);
+
+/**
+ * All layers that somebody can mean, for who knows better than mlimg_store_layer_find() which it
+ * is: exact ones first, then the newest added first.
+ *
+ * @param store  the store
+ * @param text   as of mlimg_store_layer_find()
+ * @param kinds  as of mlimg_store_layer_find()
+ * @param fn     must not change layers
+ * @param ctx    handed to @p fn
+ * @param err    names the database
+ * @return       0, what @p fn returned when negative, or -errno
+ */
+int mlimg_store_layer_match(struct mlimg_store *store, const char *text, unsigned kinds,
+	mlimg_store_match_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** What mlimg_store_layer_add() did. */
 struct mlimg_store_added {
@@ -335,7 +374,12 @@ struct mlimg_store_new {
 	const char *const *layers; /**< build ids of its first generation, bottom first */
 	size_t n_layers;           /**< 0: it has none yet */
 	mlimg_store_fill_fn *fill;
-	void *ctx; /**< handed to @p fill */
+	/**
+	 * What else is to be there with its row, or not at all: called with the tenant in the
+	 * transaction that makes it. NULL: nothing.
+	 */
+	int (*also)(struct mlimg_store *store, const char *id, void *ctx, struct mlimg_err *err);
+	void *ctx; /**< handed to @p fill and @p also */
 };
 
 /**

@@ -17,15 +17,24 @@
 #define LOCK_PAUSE_MS 50 /* between tries: flock(2) knows no time limit */
 #define HOLDER_MAX 96    /* bytes of what is said of who has a lock */
 
+static void drop_layers(struct mlimg_tenant *t)
+{
+	for (size_t i = 0; i < t->n_layers; i++) {
+		mlimg_store_layer_done(&t->layers[i]);
+		free(t->layer_paths[i]);
+	}
+	free(t->layers);
+	free(t->layer_paths);
+	mlimg_store_generation_done(&t->generation);
+	t->generation = (struct mlimg_store_generation){.number = 0};
+	t->layers = NULL;
+	t->layer_paths = NULL;
+	t->n_layers = 0;
+}
+
 void mlimg_tenant_done(struct mlimg_tenant *tenant)
 {
-	for (size_t i = 0; i < tenant->n_layers; i++) {
-		mlimg_store_layer_done(&tenant->layers[i]);
-		free(tenant->layer_paths[i]);
-	}
-	free(tenant->layers);
-	free(tenant->layer_paths);
-	mlimg_store_generation_done(&tenant->generation);
+	drop_layers(tenant);
 	mlimg_tenant_settings_done(&tenant->settings);
 	free(tenant->uri);
 	free(tenant->dir);
@@ -67,21 +76,42 @@ static int load_host(struct mlimg_store *store, struct mlimg_tenant *t, struct m
 	return t->uri ? 0 : mlimg_err_set(err, ENOMEM, "tenant '%s'", t->row.name);
 }
 
+int mlimg_tenant_load_generation(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	uint32_t number, struct mlimg_err *err)
+{
+	struct mlimg_tenant other = {.row = tenant->row};
+	int ret = 0;
+
+	if (number)
+		ret = mlimg_store_generation_get(
+			store, tenant->row.id, number, &other.generation, err);
+	if (ret == -ENOENT)
+		return mlimg_store_fail(
+			err, ENOENT, "tenant '%s' has no generation %u", tenant->row.name, number);
+	if (ret == 0)
+		ret = load_layers(store, &other, err);
+	if (ret < 0) {
+		drop_layers(&other);
+		return ret;
+	}
+	drop_layers(tenant);
+	tenant->generation = other.generation;
+	tenant->layers = other.layers;
+	tenant->layer_paths = other.layer_paths;
+	tenant->n_layers = other.n_layers;
+	return 0;
+}
+
 static int load(
 	struct mlimg_store *store, const char *name, struct mlimg_tenant *t, struct mlimg_err *err)
 {
-	uint32_t number;
 	int ret = mlimg_store_tenant_find(store, name, &t->row, err);
 
 	if (ret == 0)
 		ret = mlimg_tenant_settings_get(store, t->row.id, &t->settings, &t->run_s, err);
-	if (ret < 0)
-		return ret;
-	number = t->run_s || !t->row.pending ? t->row.current : t->row.pending;
-	if (number)
-		ret = mlimg_store_generation_get(store, t->row.id, number, &t->generation, err);
 	if (ret == 0)
-		ret = load_layers(store, t, err);
+		ret = mlimg_tenant_load_generation(store, t,
+			t->run_s || !t->row.pending ? t->row.current : t->row.pending, err);
 	if (ret == 0)
 		ret = load_host(store, t, err);
 	if (ret < 0)

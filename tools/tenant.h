@@ -23,12 +23,12 @@
 #define MLIMG_TOOLS_TENANT_H
 
 #include "tools/store.h"
+#include "tools/tenant-disk.h"
 #include "tools/vm-cmd.h"
 #include "tools/vm-union.h"
 #include "tools/vm-verity.h"
 
-#define MLIMG_TENANT_DISK "user.qcow2" /**< name of the user disk in a tenant's directory */
-#define MLIMG_TENANT_APPEND_MAX 1024   /**< bytes of what is added to the kernel's command line */
+#define MLIMG_TENANT_APPEND_MAX 1024 /**< bytes of what is added to the kernel's command line */
 /**
  * How long a command waits for another one on the same tenant. Most last no longer; who saves much
  * memory does, and is named then.
@@ -96,6 +96,18 @@ struct mlimg_tenant {
  */
 int mlimg_tenant_load(struct mlimg_store *store, const char *name, struct mlimg_tenant *ret_tenant,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Put another generation, with its layers, in the place of the one that a tenant was loaded with.
+ *
+ * @param store   the store
+ * @param tenant  loaded; unchanged after a failure
+ * @param number  the generation's; 0: none, and no layers
+ * @param err     "tenant '...' has no generation 7"
+ * @return        0, -ENOENT, other -errno
+ */
+int mlimg_tenant_load_generation(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	uint32_t number, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_tenant_done(struct mlimg_tenant *tenant);

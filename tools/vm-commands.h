@@ -18,6 +18,9 @@ mlimg_vm_command_fn mlimg_vm_cmd_status; /**< `mlimg-vm status` */
 mlimg_vm_command_fn mlimg_vm_cmd_stop;   /**< `mlimg-vm stop` */
 
 /* Tenants. */
+mlimg_vm_command_fn mlimg_vm_cmd_create; /**< `mlimg-vm create` */
+mlimg_vm_command_fn mlimg_vm_cmd_set;    /**< `mlimg-vm set` */
+mlimg_vm_command_fn mlimg_vm_cmd_rename; /**< `mlimg-vm rename` */
 
 /* Running tenants. */
 

@@ -48,6 +48,15 @@ int mlimg_disks_of(const char *name, enum mlimg_disks *ret_disks, struct mlimg_e
 	return 0;
 }
 
+const char *mlimg_disks_name(enum mlimg_disks disks)
+{
+	static const char *const names[] = {[MLIMG_DISKS_AUTO] = "auto",
+		[MLIMG_DISKS_JOINED] = "joined",
+		[MLIMG_DISKS_SEPARATE] = "separate"};
+
+	return names[disks];
+}
+
 int mlimg_vm_can_join(
 	const char *index, const struct mlimg_vm_layers *layers, struct mlimg_err *err)
 {

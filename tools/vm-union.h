@@ -77,6 +77,9 @@ int mlimg_union_of(
 int mlimg_disks_of(
 	const char *name, enum mlimg_disks *ret_disks, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** @return "auto", "joined" or "separate" */
+const char *mlimg_disks_name(enum mlimg_disks disks);
+
 /**
  * Whether index and layers can be one disk.
  *

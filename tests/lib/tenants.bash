@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Layers of a few bytes, and a store of them, for tests of tenants whose guests need not boot. Load it behind common and images.
+
+# tenant_images: into the current directory. old and new are debian 12.1 and 12.2, patch makes new of old; nginx 1.0 is there over each of the two,
+# 1.1 over old; tools lies over
+# nothing. other is another system.
+tenant_images() {
+	mkdir -p old/etc new/etc web/srv
+	echo one >old/etc/one
+	echo two >new/etc/one
+	echo web >web/srv/web
+	find . -exec touch -h -d @1600000000 {} +
+	mlimg-mkfs --quiet --kind system --name debian --version 12.1 old old.img
+	mlimg-mkfs --quiet --kind system --name debian --version 12.2 new new.img
+	mlimg-mkfs --quiet --kind system --name other --version 1 web other.img
+	mlimg-mkfs --quiet --base old.img --name debian --version 12.2 new patch.img
+	mlimg-mkfs --quiet --kind software --name nginx --version 1.0 --over old.img --partial web web.img
+	mlimg-mkfs --quiet --kind software --name nginx --version 1.0 --over new.img --partial web web2.img
+	mlimg-mkfs --quiet --kind software --name nginx --version 1.1 --over old.img --partial new web3.img
+	mlimg-mkfs --quiet --kind software --name tools --version 1 web tools.img
+}
+
+# vm COMMAND ARGUMENT…: mlimg-vm on the store in $S.
+vm() {
+	local command=$1
+	shift
+	mlimg-vm "$command" --store "$S" "$@"
+}
+
+# tenant NAME COLUMN: what the database says.
+tenant() {
+	sqlite3 "$S/store.db" "SELECT $2 FROM tenant WHERE name = '$1'"
+}
+
+# tenant_layers NAME NUMBER: the layers of a generation.
+tenant_layers() {
+	sqlite3 -separator : "$S/store.db" "SELECT l.name, l.version, substr(l.build_id, 1, 8) FROM tenant t JOIN generation_layer g ON t.id = tenant_id
+		JOIN layer l ON l.build_id = g.build_id WHERE t.name = '$1' AND g.number = $2 ORDER BY position" | xargs
+}
+
+# layer_text IMAGE: name, version and the beginning of its build id, as tenant_layers has it.
+layer_text() {
+	mlimg-inspect --json "$1" | jq -r '"\(.name):\(.version):\(.build_id[:8])"'
+}
+
+# tenant_disk NAME: its user disk.
+tenant_disk() {
+	echo "$S/tenants/$(tenant "$1" id)/user.qcow2"
+}

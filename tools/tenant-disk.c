@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/tenant-disk.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
+#include "tools/cli.h"
+#include "tools/mkfs-build.h"
+#include "tools/qemu-img.h"
+
+#define QCOW2_MAGIC 0x514649fbu /* "QFI" and 0xfb */
+
+int mlimg_tenant_disk_size_of(const char *text, uint64_t *ret_bytes, struct mlimg_err *err)
+{
+	uint64_t bytes = 0;
+	int ret = mlimg_cli_size(text, &bytes, err);
+
+	if (ret < 0)
+		return ret;
+	if (bytes < MLIMG_TENANT_DISK_MIN || bytes > MLIMG_TENANT_DISK_MAX)
+		return mlimg_err_usage(err, "'%s' is not from 64M to 8T", text);
+	if (bytes % (1 << 20))
+		return mlimg_err_usage(err, "'%s' is not a whole number of MiB", text);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int mlimg_tenant_disk_sync(const char *path, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return mlimg_err_set(err, errno, "sync '%.300s'", path);
+	return 0;
+}
+
+/* The image mlimg-mkfs makes: sparse, so that its size costs nothing. */
+static int make_raw(const char *path, const char *name, uint64_t size_bytes,
+	char ret_user_id[MLIMG_SHA256_HEX_SIZE], struct mlimg_err *err)
+{
+	const struct mlimg_build build = {
+		.image = path, .size_bytes = size_bytes, .is_quiet = true, .has_time = true};
+	struct mlimg_layer_info info = {.kind = MLIMG_USER, .version = "0"};
+	uint64_t random[2], made_bytes;
+	int ret;
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return mlimg_err_set(err, errno, "random number");
+	snprintf(info.name, sizeof(info.name), "%s", name);
+	snprintf(info.instance, sizeof(info.instance), "%016llx%016llx",
+		(unsigned long long)random[0], (unsigned long long)random[1]);
+	ret = mlimg_build_layer(&build, &info, &made_bytes, err);
+	if (ret == 0)
+		strcpy(ret_user_id, info.build_id);
+	mlimg_layer_info_done(&info);
+	return ret;
+}
+
+static int convert(const char *raw, const char *path, struct mlimg_err *err)
+{
+	const char *const args[] = {
+		"convert", "-f", "raw", "-O", "qcow2", "-o", "compat=1.1", raw, path, NULL};
+	mlimg_autoclose int fd =
+		open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int ret;
+
+	/* There before qemu-img, so that nobody else may ever open it. */
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "make '%.300s'", path);
+	ret = mlimg_qemu_img(args, NULL, err);
+	return ret < 0 ? ret : mlimg_tenant_disk_sync(path, err);
+}
+
+int mlimg_tenant_disk_make(const char *dir, const char *name, uint64_t size_bytes,
+	char ret_user_id[MLIMG_SHA256_HEX_SIZE], struct mlimg_err *err)
+{
+	mlimg_autofree char *raw = NULL, *path = NULL;
+	int ret;
+
+	if (asprintf(&raw, "%s/user.raw", dir) < 0)
+		raw = NULL;
+	if (!raw || asprintf(&path, "%s/" MLIMG_TENANT_DISK, dir) < 0) {
+		path = NULL;
+		return mlimg_err_set(err, ENOMEM, "make a disk in '%.300s'", dir);
+	}
+	ret = make_raw(raw, name, size_bytes, ret_user_id, err);
+	if (ret == 0)
+		ret = convert(raw, path, err);
+	if (ret == 0 && unlink(raw) < 0)
+		ret = mlimg_err_set(err, errno, "remove '%.300s'", raw);
+	return ret;
+}
+
+/* The header of version 2, with which one of version 3 begins too; big-endian. */
+struct header {
+	uint32_t magic, version;
+	uint64_t base_offset;
+	uint32_t base_size, cluster_bits;
+	uint64_t size_bytes;
+	uint32_t crypt, l1_size;
+	uint64_t l1_offset, refcount_offset;
+	uint32_t refcount_clusters, n_snapshots;
+};
+
+int mlimg_tenant_disk_look(
+	const char *path, struct mlimg_tenant_disk *ret_disk, struct mlimg_err *err)
+{
+	mlimg_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	struct header h = {.magic = 0};
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return mlimg_err_set(err, errno, "open '%.300s'", path);
+	n = mlimg_read_full(fd, &h, sizeof(h));
+	if (n < 0)
+		return mlimg_err_set(err, (int)n, "read '%.300s'", path);
+	if (n < (ssize_t)sizeof(h) || be32toh(h.magic) != QCOW2_MAGIC || be32toh(h.version) < 2)
+		return mlimg_err_refuse(err, "'%.300s' is no qcow2 image", path);
+	*ret_disk = (struct mlimg_tenant_disk){.size_bytes = be64toh(h.size_bytes),
+		.used_bytes = (uint64_t)st.st_blocks * 512,
+		.n_snapshots = be32toh(h.n_snapshots),
+		.has_base = h.base_offset != 0};
+	return 0;
+}

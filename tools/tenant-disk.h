@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file tenant-disk.h
+ * User disks of tenants as files, while no guest has them open: thin qcow2 images with a user
+ * layer in them. What is in the image is a stranger's and is not looked into; the format's own data
+ * is QEMU's, which nobody else writes.
+ *
+ * Format: https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.txt
+ */
+#ifndef MLIMG_TOOLS_TENANT_DISK_H
+#define MLIMG_TOOLS_TENANT_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmlimg/err.h"
+#include "libmlimg/sha256.h"
+
+#define MLIMG_TENANT_DISK "user.qcow2"       /**< its name in a tenant's directory (tenant.h) */
+#define MLIMG_TENANT_DISK_SIZE (20ull << 30) /**< default: takes nothing until it is written */
+#define MLIMG_TENANT_DISK_MIN (64ull << 20)  /**< a journal takes half of one that is smaller */
+#define MLIMG_TENANT_DISK_MAX (8ull << 40)   /**< ext4 ends at 16T with 32-bit block numbers */
+
+/**
+ * A size of a user disk: whole MiB from 64M to 8T.
+ *
+ * @param text       what the user gave
+ * @param ret_bytes  the size
+ * @param err        of kind MLIMG_ERR_USAGE
+ * @return           0, -EINVAL
+ */
+int mlimg_tenant_disk_size_of(
+	const char *text, uint64_t *ret_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Make a new one with an empty user layer. On return with 0 its content is on stable storage; the
+ * directory is for the caller to sync.
+ *
+ * @param dir          where; gets MLIMG_TENANT_DISK, mode 0600
+ * @param name         the user layer's
+ * @param size_bytes   from mlimg_tenant_disk_size_of()
+ * @param ret_user_id  build id of the user layer
+ * @param err          names the file, or says what qemu-img said
+ * @return             0 or -errno; files may be left in @p dir then
+ */
+int mlimg_tenant_disk_make(const char *dir, const char *name, uint64_t size_bytes,
+	char ret_user_id[MLIMG_SHA256_HEX_SIZE], struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** What its header says, and its file. */
+struct mlimg_tenant_disk {
+	uint64_t size_bytes;  /**< as the guest sees it */
+	uint64_t used_bytes;  /**< of the file, on the host's disk */
+	uint32_t n_snapshots; /**< checkpoints in it */
+	bool has_base;        /**< it lies over another image */
+};
+
+/**
+ * Look at one; a guest may have it open.
+ *
+ * @param path      the file
+ * @param ret_disk  what it is
+ * @param err       names the file; refused: no qcow2 image
+ * @return          0, -EUCLEAN, other -errno
+ */
+int mlimg_tenant_disk_look(const char *path, struct mlimg_tenant_disk *ret_disk,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Have the content of a file written out. @return 0 or -errno */
+int mlimg_tenant_disk_sync(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* `mlimg-vm create`: a tenant of the store's layers, with an empty user disk. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "tools/cli.h"
+#include "tools/tenant-disk.h"
+#include "tools/tenant-options.h"
+
+static const char help[] =
+	"Usage: mlimg-vm create NAME --system LAYER [OPTION]...\n"
+	"\n"
+	"Create a tenant: a guest with its own user layer on layers of the store.\n"
+	"\n"
+	"  mlimg-vm create alice --system debian:12.1 --software nginx\n"
+	"\n"
+	"LAYER is NAME:VERSION, the beginning of a build id (at least 8 digits), or NAME,\n"
+	"which is the newest added that fits ('mlimg-store list').\n"
+	"\n"
+	"  --system LAYER          system layer, or a patch, with what it lies over\n"
+	"  --patch LAYER           patch on top of it, may be repeated, bottom first\n"
+	"  --software LAYER        software layer, may be repeated, bottom first\n"
+	"  --size SIZE             of its disk, 64M to 8T (default: 20G); takes room as\n"
+	"                          it is written\n"
+	"Machine:\n" MLIMG_TENANT_MACHINE_HELP "Other:\n" MLIMG_TENANT_STORE_HELP;
+
+enum { OPT_SIZE = MLIMG_TENANT_OPT_OWN };
+
+static const struct option options[] = {MLIMG_TENANT_OPTIONS,
+	{"size", required_argument, NULL, OPT_SIZE}, {"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0}};
+
+struct create {
+	struct mlimg_tenant_given given;
+	const char *name;
+	uint64_t size_bytes;
+};
+
+static int take(struct create *c, int option, struct mlimg_err *err)
+{
+	int ret;
+
+	if (option != OPT_SIZE)
+		return mlimg_tenant_given_take(&c->given, option, optarg, err);
+	ret = mlimg_tenant_disk_size_of(optarg, &c->size_bytes, err);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "--size") : 0;
+}
+
+static int fill(
+	const char *dir, char ret_user_id[MLIMG_SHA256_HEX_SIZE], void *ctx, struct mlimg_err *err)
+{
+	const struct create *c = ctx;
+
+	return mlimg_tenant_disk_make(dir, c->name, c->size_bytes, ret_user_id, err);
+}
+
+static int set(struct mlimg_store *store, const char *id, void *ctx, struct mlimg_err *err)
+{
+	const struct create *c = ctx;
+
+	return mlimg_tenant_settings_set(store, id, &c->given.settings, err);
+}
+
+static int create(struct mlimg_store *store, struct create *c,
+	const struct mlimg_tenant_stack *stack, struct mlimg_err *err)
+{
+	const char *ids[MLIMG_STACK_LAYERS_MAX];
+	struct mlimg_store_new tenant = {.name = c->name,
+		.layers = ids,
+		.n_layers = mlimg_tenant_stack_ids(stack, ids),
+		.fill = fill,
+		.also = set,
+		.ctx = c};
+	char text[MLIMG_TENANT_STACK_TEXT], doubt[MLIMG_ERR_TEXT_SIZE];
+	char size[MLIMG_CLI_SIZE_TEXT];
+	struct mlimg_store_tenant made;
+	int ret = mlimg_store_tenant_create(store, &tenant, &made, err);
+
+	if (ret < 0)
+		return ret;
+	mlimg_tenant_stack_describe(stack->layers, stack->stack.n_layers, text);
+	printf("created %s: %s, disk of %s\n", made.name, text,
+		mlimg_cli_format_size(c->size_bytes, size));
+	if (mlimg_tenant_stack_doubt(stack, doubt))
+		mlimg_cli_warn(MLIMG_VM_PROG, "%s", doubt);
+	return 0;
+}
+
+static int run(struct create *c, struct mlimg_err *err)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	struct mlimg_tenant_stack *stack = calloc(1, sizeof(*stack));
+	int ret;
+
+	if (!stack)
+		return mlimg_err_set(err, ENOMEM, "create a tenant");
+	ret = mlimg_tenant_settings_check(&c->given.settings, err);
+	if (ret == 0)
+		ret = mlimg_store_open_given(c->given.store, MLIMG_STORE_USE, &store, err);
+	if (ret == 0)
+		ret = mlimg_tenant_stack_choose(store, &c->given.wish, NULL, stack, err);
+	if (ret == 0)
+		ret = create(store, c, stack, err);
+	mlimg_tenant_stack_done(stack);
+	free(stack);
+	return ret;
+}
+
+int mlimg_vm_cmd_create(int argc, char **argv)
+{
+	static const char *const operands[] = {"the name of a tenant"};
+	struct create c = {.size_bytes = MLIMG_TENANT_DISK_SIZE};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int opt, code;
+
+	mlimg_tenant_given_init(&c.given);
+	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1) {
+		if (opt == 'h')
+			return mlimg_cli_help(MLIMG_VM_PROG, help);
+		if (opt == '?')
+			return MLIMG_EXIT_USAGE;
+		if (take(&c, opt, &err) < 0)
+			return mlimg_cli_fail(MLIMG_VM_PROG, &err);
+	}
+	code = mlimg_tenant_operands(argc, argv, operands, 1);
+	if (code)
+		return code;
+	if (!c.given.wish.system)
+		return mlimg_cli_usage(MLIMG_VM_PROG, "--system is missing");
+	c.name = argv[optind];
+	/* A limit on the size of files is a full disk: an error, not the end. */
+	signal(SIGXFSZ, SIG_IGN);
+	if (run(&c, &err) < 0)
+		return mlimg_cli_fail(MLIMG_VM_PROG, &err);
+	return mlimg_cli_close_stdout(MLIMG_VM_PROG);
+}
