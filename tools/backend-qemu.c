@@ -10,6 +10,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "tools/backend.h"
+#include "tools/checkpoint-qemu.h"
 #include "tools/vm-agent.h"
 #include "tools/vm-runtime.h"
 #include "tools/vm-supervise.h"
@@ -266,5 +267,11 @@ const struct mlimg_backend mlimg_backend_qemu = {
 	.agent = get_agent,
 	.console = get_console,
 	.monitor = get_monitor,
+	.save = mlimg_qemu_save,
+	.load = mlimg_qemu_load,
+	.remove = mlimg_qemu_remove,
+	.saved = mlimg_qemu_saved,
+	.machine = mlimg_qemu_machine,
+	.settle = mlimg_qemu_settle,
 	.forget = forget,
 };

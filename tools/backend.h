@@ -11,6 +11,7 @@
 #define MLIMG_TOOLS_BACKEND_H
 
 #include "tools/guest-state.h"
+#include "tools/store-checkpoint.h"
 #include "tools/tenant.h"
 #include "tools/vm-chan.h"
 
@@ -95,14 +96,34 @@ struct mlimg_backend {
 		struct mlimg_err *err);
 
 	/**
-	 * Go back to a checkpoint. With memory the guest runs afterwards, whatever it did before; the disk alone only while
-	 * it is off.
+	 * Go back to a checkpoint. With memory of a guest that is on, or was started paused for it; it runs afterwards,
+	 * whatever it did before. The disk alone only while it is off.
 	 */
 	int (*load)(struct mlimg_store *store, struct mlimg_tenant *tenant, const char *tag,
 		bool with_memory, struct mlimg_err *err);
 
 	/** Remove a checkpoint. */
 	int (*remove)(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err);
+
+	/**
+	 * The checkpoints that there are.
+	 *
+	 * @param tenant     the tenant
+	 * @param ret_saved  an object: of each tag the bytes of its memory, 0 of the disk alone; json_decref() it
+	 * @param err        what could not be asked
+	 * @return           0 or -errno
+	 */
+	int (*saved)(const struct mlimg_tenant *tenant, json_t **ret_saved, struct mlimg_err *err);
+
+	/** What the machine of a guest that is on must be the same in for its memory to go on later. */
+	int (*machine)(const struct mlimg_tenant *tenant, struct mlimg_machine *ret_machine,
+		struct mlimg_err *err);
+
+	/**
+	 * After somebody was killed who did one of these: wait until what he had begun has ended, and put in order what
+	 * he left in the disk. NULL: there is nothing to do.
+	 */
+	int (*settle)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
 
 	/** Before a tenant is destroyed, which is off: remove what there is of it outside the store. */
 	int (*forget)(const struct mlimg_tenant *tenant, struct mlimg_err *err);

@@ -110,6 +110,25 @@ const char *const mlimg_store_schema[] = {
 	" PRIMARY KEY (host, name)"
 	") STRICT, WITHOUT ROWID;"
 	"ALTER TABLE tenant ADD COLUMN host TEXT REFERENCES host (name);",
+	/* Checkpoints (store-checkpoint.h). A tenant's are gone before its generations are missed. */
+	"CREATE TABLE checkpoint ("
+	" number INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,"
+	" tag TEXT NOT NULL CHECK (length(tag) BETWEEN 1 AND 63"
+	"  AND tag NOT GLOB '*[^A-Za-z0-9._-]*' AND tag GLOB '[A-Za-z0-9]*'),"
+	" kind TEXT NOT NULL CHECK (kind IN ('memory', 'disk')),"
+	" origin TEXT NOT NULL CHECK (origin IN ('named', 'timed', 'restore')),"
+	" state TEXT NOT NULL CHECK (state IN ('saving', 'saved', 'restoring', 'deleting')),"
+	" generation INTEGER NOT NULL,"
+	" memory_bytes INTEGER NOT NULL CHECK ((memory_bytes > 0) = (kind = 'memory')),"
+	" cpus INTEGER NOT NULL CHECK ((cpus > 0) = (kind = 'memory')),"
+	" machine TEXT NOT NULL CHECK (length(machine) < 512),"
+	" saved_bytes INTEGER NOT NULL CHECK (saved_bytes >= 0),"
+	" created_s INTEGER NOT NULL,"
+	" UNIQUE (tenant_id, tag),"
+	" FOREIGN KEY (tenant_id, generation) REFERENCES generation (tenant_id, number)"
+	"  DEFERRABLE INITIALLY DEFERRED"
+	") STRICT;",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

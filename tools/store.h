@@ -35,6 +35,7 @@
  *     generation_layer  tenant_id, number, position (0 is the bottom), build_id: read-only layers;
  *                       a layer that is in one cannot be removed
  *     host, volume      hosts of tenants: store-host.h; and tenant.host
+ *     checkpoint        store-checkpoint.h
  *     event             id (ascending), time_s, object (tenant, layer), object_id, kind, text
  *     operation         token, kind (add-layer, remove-layer, add-tenant, remove-tenant),
  *                       object_id, started_s: what is under way in the directory

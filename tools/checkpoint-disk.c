@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/checkpoint-disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/checkpoint-qemu.h"
+#include "tools/qemu-img.h"
+
+int mlimg_snapshots_of(const json_t *image, json_t **ret_saved, struct mlimg_err *err)
+{
+	const json_t *snapshot;
+	json_t *saved = json_object();
+	size_t i;
+
+	if (!saved)
+		return mlimg_err_set(err, ENOMEM, "snapshots");
+	if (!image) {
+		json_decref(saved);
+		return mlimg_err_set(err, 0, "QEMU does not know the user disk");
+	}
+	/* Where there is none, there is no array. */
+	json_array_foreach(json_object_get(image, "snapshots"), i, snapshot)
+	{
+		const char *name = json_string_value(json_object_get(snapshot, "name"));
+		const char *tag = name ? mlimg_snapshot_tag(name) : NULL;
+
+		if (tag)
+			json_object_set_new(saved, tag,
+				json_integer(json_integer_value(
+					json_object_get(snapshot, "vm-state-size"))));
+	}
+	*ret_saved = saved;
+	return 0;
+}
+
+/* As options, since only they say the format. A comma is written twice in them. */
+static char *disk_options(const char *path)
+{
+	static const char head[] = "driver=qcow2,file.driver=file,file.filename=";
+	char *options = malloc(sizeof(head) + 2 * strlen(path)), *o;
+
+	if (!options)
+		return NULL;
+	o = stpcpy(options, head);
+	for (; *path; path++) {
+		if (*path == ',')
+			*o++ = ',';
+		*o++ = *path;
+	}
+	*o = '\0';
+	return options;
+}
+
+static int snapshot(const struct mlimg_tenant *tenant, const char *action, const char *tag,
+	struct mlimg_err *err)
+{
+	mlimg_autofree char *options = disk_options(tenant->user_disk);
+	char name[MLIMG_SNAPSHOT_NAME_SIZE];
+	const char *const args[] = {"snapshot", "-q", "--image-opts", action,
+		mlimg_snapshot_name(tag, name), options, NULL};
+
+	return options ? mlimg_qemu_img(args, NULL, err) : mlimg_err_set(err, ENOMEM, "snapshot");
+}
+
+int mlimg_disk_save(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
+{
+	return snapshot(tenant, "-c", tag, err);
+}
+
+int mlimg_disk_load(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
+{
+	return snapshot(tenant, "-a", tag, err);
+}
+
+int mlimg_disk_remove(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
+{
+	return snapshot(tenant, "-d", tag, err);
+}
+
+int mlimg_disk_saved(const struct mlimg_tenant *tenant, json_t **ret_saved, struct mlimg_err *err)
+{
+	const char *const args[] = {
+		"info", "--output=json", "-f", "qcow2", tenant->user_disk, NULL};
+	json_t *image = NULL;
+	int ret = mlimg_qemu_img_json(args, &image, err);
+
+	if (ret == 0)
+		ret = mlimg_snapshots_of(image, ret_saved, err);
+	json_decref(image);
+	return ret;
+}
+
+int mlimg_disk_settle(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	const char *const args[] = {
+		"check", "-q", "-r", "leaks", "-f", "qcow2", tenant->user_disk, NULL};
+
+	return mlimg_qemu_img(args, NULL, err);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file checkpoint-disk.h
+ * Snapshots of a user disk that no guest has open, by qemu-img.
+ */
+#ifndef MLIMG_TOOLS_CHECKPOINT_DISK_H
+#define MLIMG_TOOLS_CHECKPOINT_DISK_H
+
+#include <jansson.h>
+
+#include "tools/tenant.h"
+
+/** The tag of a snapshot's name. @return points into it; NULL when it is none of ours */
+const char *mlimg_snapshot_tag(const char *name);
+
+/**
+ * Our snapshots among those of an image.
+ *
+ * @param image      what QEMU says of it (ImageInfo), or NULL
+ * @param ret_saved  an object: of each tag the bytes of its memory; json_decref() it
+ * @param err        that it says nothing
+ * @return           0 or -errno
+ */
+int mlimg_snapshots_of(
+	const json_t *image, json_t **ret_saved, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Make a snapshot. @return 0 or -errno */
+int mlimg_disk_save(
+	const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Make the disk what it was in a snapshot. @return 0 or -errno */
+int mlimg_disk_load(
+	const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Remove a snapshot. @return 0 or -errno */
+int mlimg_disk_remove(
+	const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** As mlimg_snapshots_of(), of the user disk. @return 0 or -errno */
+int mlimg_disk_saved(const struct mlimg_tenant *tenant, json_t **ret_saved,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Free the clusters that nobody refers to any more. @return 0, -EIO: it is damaged; other -errno */
+int mlimg_disk_settle(const struct mlimg_tenant *tenant, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
