@@ -67,7 +67,7 @@ enum mlimg_path_owner {
 	MLIMG_PATH_MINE,
 	MLIMG_PATH_NEXT,
 	MLIMG_PATH_REMOVED,
-	MLIMG_PATH_NEW, /**< a package's that only next has */
+	MLIMG_PATH_NEW, /**< only next has it, and is to have it */
 };
 
 /** A path and whose it is. */

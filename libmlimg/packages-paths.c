@@ -226,7 +226,9 @@ static int list_entry(struct paths *p, const struct mlimg_package_entry *e)
 	case MLIMG_FILES_REMOVED:
 		r = add_list(p, e, MLIMG_SIDE_NEXT, MLIMG_PATH_REMOVED, true);
 		break;
-	case MLIMG_FILES_NEXT: return add_list(p, e, MLIMG_SIDE_MINE, MLIMG_PATH_NEXT, false);
+	case MLIMG_FILES_NEXT:
+		r = add_list(p, e, MLIMG_SIDE_MINE, MLIMG_PATH_NEXT, false);
+		return r < 0 ? r : add_list(p, e, MLIMG_SIDE_NEXT, MLIMG_PATH_NEW, false);
 	default:
 		if (!is_there(e, MLIMG_SIDE_BASE) && !is_there(e, MLIMG_SIDE_MINE))
 			return add_list(p, e, MLIMG_SIDE_NEXT, MLIMG_PATH_NEW, false);

@@ -35,9 +35,10 @@
  *              but not below etc, where his configuration may be
  *     removed  he removed the package: his entry stays, also a whiteout, but for one of what next
  *              has not
- *     new      it belongs to a package that only next has, not below etc: a whiteout goes, which
- *              dpkg left of another package's file; what he wrote there follows ordinary rules, as
- *              it does where he has changed no package
+ *     new      it belongs to a package that only next has, or to next's version of one whose
+ *              version of his gave way, and had it not; not below etc: a whiteout goes, which dpkg
+ *              left of another package's or another version's file; what he wrote there follows
+ *              ordinary rules, as it does where he has changed no package
  *
  * and what next has that the user's packages have not must not show (`hidden`): a whiteout belongs
  * there, unless the upper has something of its own. Paths are real ones: those of a merged /usr

@@ -61,7 +61,8 @@ TEST(paths_of_packages)
 		"gone 1 deinstall config-files; mine 2; next 2; plain 1; own 1");
 	set_all(INFO "gone.list", NULL, "/.\n/bin\n/bin/gone\n/etc/gone.conf\n/usr/share\n", NULL);
 	set_all(INFO "mine.list", NULL, "/bin/mine\n/bin/mine-old\n", "/bin/mine\n/bin/mine-new\n");
-	set_all(INFO "next.list", NULL, "/bin/next\n", "/bin/next\n/bin/next-2\n/etc/next.conf\n");
+	set_all(INFO "next.list", NULL, "/bin/next\n/bin/next-3\n/etc/next-3.conf\n",
+		"/bin/next\n/bin/next-2\n/etc/next.conf\n");
 	set_all(INFO "new.list", NULL, "/bin/new\n/etc/new.conf\n", NULL);
 	set(2, INFO "own.list", "/usr/bin/own\n");
 	merge(STATUS);
@@ -71,7 +72,9 @@ TEST(paths_of_packages)
 	verdict("usr/bin/mine-old", MLIMG_FILES_REMOVED);
 	verdict("usr/bin/next", MLIMG_FILES_NEXT);
 	verdict("usr/bin/next-2", MLIMG_FILES_NEXT);
+	verdict("usr/bin/next-3", MLIMG_FILES_NEW);
 	verdict("etc/next.conf", MLIMG_FILES_PLAIN);
+	verdict("etc/next-3.conf", MLIMG_FILES_PLAIN);
 	verdict("usr/bin/new", MLIMG_FILES_NEW);
 	verdict("etc/new.conf", MLIMG_FILES_PLAIN);
 	verdict("usr/bin/own", MLIMG_FILES_MINE);
