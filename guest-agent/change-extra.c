@@ -160,7 +160,8 @@ static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log,
 		if (r < 0)
 			return r;
 		tell(c, &record);
-		if (taken && record.op == 'o' && mlimg_path_map_set(taken, record.path, n) < 0)
+		if (taken && strchr("oa", record.op) &&
+			mlimg_path_map_set(taken, record.path, n) < 0)
 			r = mlimg_err_set(err, ENOMEM, "roll back");
 	}
 	return r;

@@ -77,9 +77,14 @@ static int adapt(struct since *s, const struct since_adaptable *a, struct mlimg_
 	size_t at;
 	int r;
 
-	/* What a step has taken from there is told as what has no place; names share attributes. */
+	/*
+	 * What a step has taken from there is told as what has no place; names share attributes;
+	 * and a file of a package that gives way has gone by then.
+	 */
 	if (!e || !former || former->type != e->type || e->hardlink ||
-		mlimg_path_map_get(&s->taken, a->path, &at) || mlimg_change_is_database(a->path))
+		mlimg_path_map_get(&s->taken, a->path, &at) ||
+		mlimg_path_map_get(&s->first_done, a->path, &at) ||
+		mlimg_change_is_database(a->path))
 		return 0;
 	r = merge(s, now, former, e, arena, &merged);
 	if (r < 0)

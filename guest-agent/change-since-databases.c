@@ -130,14 +130,21 @@ static bool has_redirects(const struct since *s)
 	return false;
 }
 
+/* To aside/N+1, so that what the change had set aside at that path, in aside/N, can return. */
 static int set_aside(struct since *s, const char *path)
 {
 	struct mlimg_undo_record record = {.op = 'a', .path = path, .parts = MLIMG_UNDO_MAIN};
-	int r = mlimg_change_make_way(s->c->aside_fd, path, 0755);
+	size_t at;
+	int r;
 
+	if (mlimg_path_map_get(&s->first_done, path, &at))
+		return 0;
+	r = mlimg_change_make_way(s->c->aside_fd, path, 0755);
 	if (r < 0)
 		return mlimg_err_set(s->err, r, "make the way to 'aside' of '/%s'", path);
 	mlimg_change_extra_add(&s->first, &record);
+	if (mlimg_path_map_set(&s->first_done, path, 0) < 0)
+		return since_no_memory(s);
 	return since_touch(s, path);
 }
 
@@ -149,7 +156,10 @@ static bool may_cover(const struct since *s, const struct mlimg_entry *whiteout)
 	return former && former->type == MLIMG_DIR && has_redirects(s);
 }
 
-/* Files of his version of a package that gives way. Whiteouts of its files as well. */
+/*
+ * Files of his version of a package that gives way. Whiteouts of its files as well. In their place
+ * is what taking the steps back returns, or the former stack's.
+ */
 static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 {
 	int r = 0;
@@ -158,7 +168,7 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 		const struct mlimg_entry *e = &s->upper->entries[i];
 		enum mlimg_package_verdict verdict = mlimg_packages_verdict_of(merged, e->path);
 
-		if (e->type == MLIMG_DIR || is_touched(s, e->path) ||
+		if (e->type == MLIMG_DIR || since_is_as_put(s, e) ||
 			mlimg_change_is_database(e->path) ||
 			(verdict != MLIMG_FILES_NEXT &&
 				(verdict != MLIMG_FILES_NEW || !mlimg_entry_is_whiteout(e))))

@@ -145,6 +145,13 @@ int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
 
 /**
+ * @param e  of the upper
+ * @return   whether the change has put it, and it is as it was put; of a directory, but for what is
+ *           in it. What cannot be known is the user's
+ */
+bool since_is_as_put(struct since *s, const struct mlimg_entry *e);
+
+/**
  * @return whether taking the steps back takes it away, or gives it what it had before: whose that
  *         was is in the numbers of the former stack. What cannot be known stays as it is
  */

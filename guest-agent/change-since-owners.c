@@ -15,12 +15,13 @@
 #include "libmlimg/walk.h"
 #include "libmlimg/whiteout.h"
 
-/* @e, which the change has put with step @n, is as it was put; of a directory, but for what is in it */
-static bool is_as_put(struct since *s, const struct mlimg_entry *e, size_t n)
+bool since_is_as_put(struct since *s, const struct mlimg_entry *e)
 {
 	struct mlimg_undo_record record;
+	size_t n;
 
-	if (mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
+	if (!mlimg_path_map_get(&s->put, e->path, &n) ||
+		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
 		return false;
 	if (e->type != MLIMG_DIR || record.entry.type != MLIMG_DIR)
 		return mlimg_change_is_put_there(s->c, &record.entry) > 0;
@@ -31,12 +32,10 @@ static bool is_as_put(struct since *s, const struct mlimg_entry *e, size_t n)
 static bool is_all_as_put(struct since *s, const struct mlimg_entry *dir)
 {
 	const struct mlimg_manifest *upper = s->upper;
-	size_t n;
 
 	for (size_t i = (size_t)(dir - upper->entries) + 1;
 		i < upper->n_entries && mlimg_path_is_below(upper->entries[i].path, dir->path); i++)
-		if (!mlimg_path_map_get(&s->put, upper->entries[i].path, &n) ||
-			!is_as_put(s, &upper->entries[i], n))
+		if (!since_is_as_put(s, &upper->entries[i]))
 			return false;
 	return true;
 }
@@ -49,7 +48,7 @@ bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
 	size_t n;
 
 	if (mlimg_path_map_get(&s->put, e->path, &n))
-		return is_as_put(s, e, n) && (e->type != MLIMG_DIR || is_all_as_put(s, e));
+		return since_is_as_put(s, e) && (e->type != MLIMG_DIR || is_all_as_put(s, e));
 	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
 		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
 		return false;

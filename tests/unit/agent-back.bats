@@ -216,6 +216,47 @@ copies_of_stacks() {
 	done
 }
 
+@test "taken back, a version of before that had been set aside returns, and the one installed since gives way to it" {
+	local dpkg=$UPPER/var/lib/dpkg driver i
+	need root
+	packaged v1 2
+	packaged v2 4
+	for i in 1 2; do
+		echo "doc $i" >"$DIR/v$i/usr/share/tool/doc"
+		echo /usr/share/tool/doc >>"$DIR/v$i/var/lib/dpkg/info/tool.list"
+	done
+	layers
+	for driver in overlay unionfs; do
+		# shellcheck disable=SC2034 # stacks.bash
+		OPTIONS=(--union "$driver")
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER" "$USER_DIR/work"
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
+		cp "$DIR/v1/var/lib/dpkg/info/tool.list" "$dpkg/info"
+		stanza tool 3 >"$dpkg/status"
+		echo 3 >"$UPPER/usr/share/tool/version"
+		echo doc 3 >"$UPPER/usr/share/tool/doc"
+		on v2
+		same "aside ($driver)" "doc 3 3" "$(cat "$USER_DIR"/mlimg/aside/2/usr/share/tool/{doc,version} | xargs)"
+		# Of version 1, which has no documentation.
+		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
+		sed /doc/d "$DIR/v1/var/lib/dpkg/info/tool.list" >"$dpkg/info/tool.list"
+		stanza tool 1 >"$dpkg/status"
+		echo 1 >"$UPPER/usr/share/tool/version"
+		chmod 600 "$UPPER/usr/share/tool/version"
+		hide usr/share/tool/doc
+		on v1
+		same "boot.json ($driver)" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+		same "package ($driver)" "tool 3" "$(awk '/^(Package|Version)/ { print $2 }' "$dpkg/status" | xargs)"
+		same "files ($driver)" "doc 3 3 644" "$(cat "$UPPER"/usr/share/tool/{doc,version} | xargs) $(stat -c %a "$UPPER/usr/share/tool/version")"
+		same "list ($driver)" "$(cat "$DIR/v1/var/lib/dpkg/info/tool.list")" "$(cat "$dpkg/info/tool.list")"
+		same "aside ($driver), back" "3/usr/share/tool/version 3/var/lib/dpkg/info/tool.list" "$(cd "$USER_DIR/mlimg/aside" && find . -type f -printf '%P\n' | sort | xargs)"
+		same "told ($driver)" '["aside"]' "$(jq -c '[.entries[] | select(.path == "usr/share/tool/version") | .done]' "$USER_DIR/mlimg/reports/3.json")"
+	done
+}
+
 @test "taken back, files of a package of the user's own stay, those that the newer stack has as well" {
 	need root
 	packaged v1 1
