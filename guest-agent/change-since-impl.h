@@ -41,8 +41,10 @@ struct since {
 	struct mlimg_path_map taken; /**< by 'o' or 'a': its place in takens */
 	struct since_taken *takens;
 	size_t n_takens, takens_room;
-	struct mlimg_path_map put;                   /**< by 'i' */
-	struct mlimg_path_map set;                   /**< by 's': the step */
+	struct mlimg_path_map put; /**< by 'i' */
+	struct mlimg_path_map set; /**< by 's': the step */
+	size_t *set_names; /**< of names of one file (hardlink): such a step, and one more; or 0 */
+	struct mlimg_path_map set_inodes; /**< numbers of these files in the upper, as text */
 	struct mlimg_path_map first_done, dirs_done; /**< what is in the logs already */
 	struct mlimg_path_map timed;                 /**< directories whose times are in the logs */
 	char **touched; /**< directories in which something is done; of @p arena */
@@ -150,6 +152,9 @@ int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
  *           in it. What cannot be known is the user's
  */
 bool since_is_as_put(struct since *s, const struct mlimg_entry *e);
+
+/** Note which files of several names the steps have set attributes of. @return 0, -ENOMEM */
+int since_note_names(struct since *s) MLIMG_MUST_CHECK;
 
 /**
  * @return whether taking the steps back takes it away, or gives it what it had before: whose that

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -40,6 +41,55 @@ static bool is_all_as_put(struct since *s, const struct mlimg_entry *dir)
 	return true;
 }
 
+/* --- several names of one file --- */
+
+/* A file of the upper, by its number. @return whether there is one of several names */
+static bool inode_of(int dirfd, const char *name, char ret_key[24])
+{
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) ||
+		st.st_nlink < 2)
+		return false;
+	snprintf(ret_key, 24, "%ju", (uintmax_t)st.st_ino);
+	return true;
+}
+
+int since_note_names(struct since *s)
+{
+	const struct mlimg_manifest *upper = s->upper;
+	size_t n;
+
+	s->set_names = calloc(upper->n_entries + 1, sizeof(*s->set_names));
+	if (!s->set_names)
+		return since_no_memory(s);
+	for (size_t i = 0; i < upper->n_entries; i++) {
+		const struct mlimg_entry *e = &upper->entries[i];
+		struct mlimg_change_place at;
+		char key[24];
+
+		if (!e->hardlink || e->hardlink > upper->n_entries ||
+			!mlimg_path_map_get(&s->set, e->path, &n))
+			continue;
+		s->set_names[e->hardlink] = n + 1;
+		if (mlimg_change_find(s->c, e->path, &at) == 0 && inode_of(at.fd, at.name, key) &&
+			mlimg_path_map_set(&s->set_inodes, key, n) < 0)
+			return since_no_memory(s);
+	}
+	return 0;
+}
+
+/* @return whether a step has set attributes of @e, by whatever name, and which */
+static bool find_set(const struct since *s, const struct mlimg_entry *e, size_t *ret_n)
+{
+	if (mlimg_path_map_get(&s->set, e->path, ret_n))
+		return true;
+	if (!e->hardlink || !s->set_names[e->hardlink])
+		return false;
+	*ret_n = s->set_names[e->hardlink] - 1;
+	return true;
+}
+
 /* @e is of the upper */
 bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
 {
@@ -49,8 +99,7 @@ bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
 
 	if (mlimg_path_map_get(&s->put, e->path, &n))
 		return since_is_as_put(s, e) && (e->type != MLIMG_DIR || is_all_as_put(s, e));
-	if (!mlimg_path_map_get(&s->set, e->path, &n) ||
-		mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
+	if (!find_set(s, e, &n) || mlimg_undo_log_get(s->log, n, &record, s->err) < 0)
 		return false;
 	now.size_bytes = record.fresh.size_bytes;
 	return mlimg_entry_has_same_attrs(&now, &record.fresh);
@@ -125,8 +174,7 @@ static int move_present(struct since *s, struct mlimg_arena *arena)
 		if (mlimg_entry_is_whiteout(e) || mlimg_path_map_get(&s->adapted, e->path, &n) ||
 			mlimg_path_map_get(&s->first_done, e->path, &n))
 			continue;
-		if (!mlimg_path_map_get(&s->put, e->path, &n) &&
-			mlimg_path_map_get(&s->set, e->path, &n))
+		if (!mlimg_path_map_get(&s->put, e->path, &n) && find_set(s, e, &n))
 			r = move_set_back(s, n, e, arena);
 		else if (!since_is_set_back(s, e))
 			r = move_owner(s, &s->accounts.upper, e, arena);
@@ -193,8 +241,14 @@ static void pass_over(const char *path, int error, bool was_visited, void *ctx)
 static int move_at(struct returning *ret, int dirfd, const char *name)
 {
 	struct mlimg_entry e;
-	int r = mlimg_entry_at_read(&ret->s->c->reader, dirfd, name, ret->path, false, &e);
+	char key[24];
+	size_t n;
+	int r;
 
+	/* With the name of it that has stayed, by which its attributes are set back. */
+	if (inode_of(dirfd, name, key) && mlimg_path_map_get(&ret->s->set_inodes, key, &n))
+		return 0;
+	r = mlimg_entry_at_read(&ret->s->c->reader, dirfd, name, ret->path, false, &e);
 	if (r < 0)
 		return r == -ENOENT
 			? 0

@@ -308,6 +308,7 @@ static void since_done(struct since *s)
 	mlimg_path_map_done(&s->taken);
 	mlimg_path_map_done(&s->put);
 	mlimg_path_map_done(&s->set);
+	mlimg_path_map_done(&s->set_inodes);
 	mlimg_path_map_done(&s->first_done);
 	mlimg_path_map_done(&s->dirs_done);
 	mlimg_path_map_done(&s->timed);
@@ -326,6 +327,7 @@ static void since_done(struct since *s)
 	free(s->rebuild.data);
 	free(s->takens);
 	free(s->adaptables);
+	free(s->set_names);
 	mlimg_carve_owners_done(&s->carved);
 	free(s);
 }
@@ -352,6 +354,8 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 		r = note_steps(s);
 	if (r == 0)
 		r = load_upper(s);
+	if (r == 0)
+		r = since_note_names(s);
 	if (r == 0)
 		r = clear_caches(s);
 	if (r == 0)

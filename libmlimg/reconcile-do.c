@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/cleanup.h"
 #include "libmlimg/reconcile-impl.h"
 #include "libmlimg/whiteout.h"
 
@@ -144,47 +145,67 @@ static int by_group(const void *a, const void *b, void *ctx)
 	return g != h ? (g < h ? -1 : 1) : x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* The attributes are the file's, so all names must want the same. */
-static bool agree(const struct planning *p, const struct linked *first, size_t n)
+/* @return of each group of names how many go; free() it; NULL without memory */
+static uint32_t *count_gone(const struct planning *p)
 {
-	if (n != p->upper->entries[first->at].nlink)
-		return false;
+	const struct mlimg_manifest *upper = p->upper;
+	uint32_t *gone = calloc(upper->n_entries + 1, sizeof(*gone));
+
+	for (size_t i = 0; gone && i < upper->n_entries; i++)
+		if (p->fates[i] & FATE_GONE && upper->entries[i].hardlink <= upper->n_entries)
+			gone[upper->entries[i].hardlink]++;
+	return gone;
+}
+
+/* The attributes are the file's, so all names must want the same. */
+static bool agree(const struct linked *first, size_t n)
+{
 	for (size_t i = 1; i < n; i++)
 		if (!mlimg_entry_has_same_attrs(first->entry, first[i].entry))
 			return false;
 	return true;
 }
 
+/* One name. @is_agreed: it gets what it wants, else no more than the number that its owner has */
+static int plan_name(struct planning *p, const struct linked *l, bool is_all, bool is_agreed)
+{
+	const struct mine m = {.entry = &p->upper->entries[l->at],
+		.at = l->at,
+		.class = l->class,
+		.beside = l->beside};
+	struct mlimg_entry moved;
+	int r = is_all ? mlimg_owner_moves_apply(p->in->moved, m.entry, p->arena, &moved) : 0;
+
+	if (r < 0)
+		return no_memory(p, m.entry->path);
+	if (is_agreed)
+		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m.entry->path, l->entry, 0);
+	else if (r > 0)
+		r = plan_put_op(p, MLIMG_PLAN_SET_ATTRS, m.entry->path, &moved, 0);
+	plan_tell(p, &m, is_agreed ? l->verdict : MLIMG_CONFLICT,
+		is_agreed ? MLIMG_DONE_MERGED : MLIMG_DONE_NOTHING,
+		is_agreed ? NULL : "has other names, for which these attributes are not right");
+	return r;
+}
+
 int plan_linked(struct planning *p)
 {
-	int r = 0;
+	mlimg_autofree uint32_t *gone = p->n_linked ? count_gone(p) : NULL;
+	int r = p->n_linked && !gone ? no_memory(p, "") : 0;
 
-	if (p->n_linked)
+	if (r == 0 && p->n_linked)
 		qsort_r(p->linked, p->n_linked, sizeof(*p->linked), by_group, p);
 	for (size_t i = 0, n; i < p->n_linked && r == 0; i += n) {
-		uint32_t group = p->upper->entries[p->linked[i].at].hardlink;
-		bool is_agreed;
+		const struct mlimg_entry *e = &p->upper->entries[p->linked[i].at];
+		bool is_all, is_agreed;
 
 		for (n = 1; i + n < p->n_linked &&
-			p->upper->entries[p->linked[i + n].at].hardlink == group;)
+			p->upper->entries[p->linked[i + n].at].hardlink == e->hardlink;)
 			n++;
-		is_agreed = agree(p, &p->linked[i], n);
-		for (size_t k = i; k < i + n && r == 0; k++) {
-			const struct linked *l = &p->linked[k];
-			const struct mine m = {.entry = &p->upper->entries[l->at],
-				.at = l->at,
-				.class = l->class,
-				.beside = l->beside};
-
-			if (is_agreed)
-				r = plan_put_op(
-					p, MLIMG_PLAN_SET_ATTRS, m.entry->path, l->entry, 0);
-			plan_tell(p, &m, is_agreed ? l->verdict : MLIMG_CONFLICT,
-				is_agreed ? MLIMG_DONE_MERGED : MLIMG_DONE_NOTHING,
-				is_agreed ? NULL
-					  : "has other names, for which these attributes are not "
-					    "right");
-		}
+		is_all = n + gone[e->hardlink] == e->nlink;
+		is_agreed = is_all && agree(&p->linked[i], n);
+		for (size_t k = i; k < i + n && r == 0; k++)
+			r = plan_name(p, &p->linked[k], is_all, is_agreed);
 	}
 	return r;
 }

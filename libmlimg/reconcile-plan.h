@@ -65,8 +65,9 @@
  * whiteout is put (h); where he has made a directory there since, that becomes opaque (c).
  *
  * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file
- * with several names in the upper are changed only when that is right for all of them; else it
- * stays as it is, and is told (conflict).
+ * with several names in the upper are changed only when that is right for all of them that stay;
+ * else it stays as it is, but for the numbers of its owners, and is told (conflict). The numbers
+ * too are those of before where a name of it is in a directory that is set aside.
  *
  * What the user has made immutable or append-only (chattr(1); trusted.overlay.protattr) is of class
  * keep, whatever its path: a file stays as it is, a directory keeps its attributes and its place.

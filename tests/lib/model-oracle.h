@@ -32,6 +32,8 @@ struct oracle {
 	struct tree *aside;  /**< what is set aside */
 	struct oracle_wish wishes[TREE_MAX];
 	size_t n_wishes;
+	uint32_t gone[2 * TREE_MAX]; /**< names that go singly: which file's */
+	size_t n_gone;
 	struct oracle_renamed renamed[TREE_MAX]; /**< that are not set aside with something */
 	size_t n_renamed;
 };
@@ -295,6 +297,8 @@ TEST_UNUSED static void put_beside(struct oracle *o, const char *path,
 	if (there && has_equal_contents(there, next))
 		return;
 	tree_put(o->beside, name, next);
+	if (there)
+		o->gone[o->n_gone++] = there->hardlink;
 	if (there && !is_a_whiteout(there) &&
 		!(there->type == MLIMG_FILE && base && has_equal_contents(there, base)))
 		tree_put(o->aside, name, there);
@@ -409,8 +413,12 @@ TEST_UNUSED static bool judge_within(struct oracle *o, const char *path, const c
 		if (!name)
 			continue;
 		beneath = lower ? model_path(lower, name) : NULL;
-		stays |= is_a_dir(e) ? judge_dir(o, e->path, beneath, e)
-				     : judge_other(o, e->path, beneath, e);
+		if (is_a_dir(e))
+			stays |= judge_dir(o, e->path, beneath, e);
+		else if (judge_other(o, e->path, beneath, e))
+			stays = true;
+		else if (!tree_get(o->beside, e->path))
+			o->gone[o->n_gone++] = e->hardlink;
 	}
 	for (size_t i = 0; lower && i < o->next->n; i++) {
 		const char *name = name_in(o->next->e[i].path, lower);
@@ -457,7 +465,7 @@ TEST_UNUSED static bool judge_dir(
 
 /* --- several names of one file --- */
 
-/* The attributes change if every name of the file stays, and all are to have the same ones. */
+/* The attributes change if all names of the file that stay are to have the same ones. */
 TEST_UNUSED static void grant_wishes(struct oracle *o)
 {
 	for (size_t i = 0; i < o->n_wishes; i++) {
@@ -470,6 +478,8 @@ TEST_UNUSED static void grant_wishes(struct oracle *o)
 			n += !tree_get(o->beside, o->wishes[k].path) &&
 				o->wishes[k].mine.hardlink == w->mine.hardlink &&
 				is_equal(&o->wishes[k].wanted, &w->wanted);
+		for (size_t k = 0; k < o->n_gone; k++)
+			n += o->gone[k] == w->mine.hardlink;
 		if (w->mine.hardlink && n != w->mine.nlink)
 			see(o, w->path, &w->mine);
 	}
@@ -478,7 +488,7 @@ TEST_UNUSED static void grant_wishes(struct oracle *o)
 /** What the user must see. The trees of the answer are the caller's, empty. */
 TEST_UNUSED static void ask_oracle(struct oracle *o)
 {
-	o->n_wishes = 0;
+	o->n_wishes = o->n_gone = 0;
 	find_renamed(o);
 	judge_within(o, "", "");
 	grant_wishes(o);

@@ -197,6 +197,21 @@ TEST(owners_that_have_moved)
 	check_with(in, "", "", "var/a=B,u5,#1 var/b=B,u5,#1", "s var/a=f,u6; s var/b=f,u6", NULL);
 }
 
+TEST(owners_of_files_with_several_names)
+{
+	const struct mlimg_reconcile_input in = {.moved = &moved};
+
+	/* One name goes, as nobody has changed it. */
+	check_with(in, "var/a=A,u5", "var/a=B,u6", "var/a=A,u5,#1 var/b=A,u5,#1",
+		"d var/a; s var/b=f,u6", NULL);
+	/* The names want different modes. */
+	check_with(in, "var/a=A var/b=A", "var/a=A,m600 var/b=A,m640",
+		"var/a=B,u5,#1 var/b=B,u5,#1", "s var/a=f,u6; s var/b=f,u6", "has other names");
+	/* What is set aside with a directory is as it was. */
+	check_with(in, "usr/x=d", "usr/x=C", "usr/b=A,u5,#1 usr/x/a=A,u5,#1", "a usr/x",
+		"has other names");
+}
+
 TEST(owners_of_the_new_stack_that_are_taken)
 {
 	const struct mlimg_reconcile_input in = {.moved_in_next = &moved};
