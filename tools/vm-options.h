@@ -50,6 +50,8 @@ struct mlimg_vm_options {
 	const char *console_path; /**< NULL: console.log in the runtime directory */
 	unsigned boot_timeout_s;
 	const char *runtime_dir; /**< NULL: the default */
+	const char *boot_dir; /**< where kernel and initrd are put; NULL: the runtime directory */
+	bool is_elsewhere;    /**< another host runs it: machine and user disk are its affair */
 	bool shuffle;
 	uint64_t shuffle_seed;
 	bool dry_run, verbose;

@@ -53,6 +53,11 @@ static int choose_machine(
 	struct utsname host;
 	int ret;
 
+	/* The one kind of machine that there is guests for. */
+	if (options->is_elsewhere) {
+		spec->arch = mlimg_vm_arch_of("x86_64");
+		return 0;
+	}
 	uname(&host);
 	spec->arch = mlimg_vm_arch_of(host.machine);
 	if (!spec->arch)
@@ -139,6 +144,7 @@ static int open_system(
 static int prepare_boot_files(
 	struct mlimg_vm_prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
 {
+	const char *dir = options->boot_dir ? options->boot_dir : p->dir;
 	int ret;
 
 	if (options->kernel) {
@@ -147,8 +153,8 @@ static int prepare_boot_files(
 		ret = check_readable(options->kernel, err);
 		return ret < 0 ? ret : ask_initrd(p, err);
 	}
-	p->spec.kernel = p->kernel = mlimg_runtime_file(p->dir, "kernel");
-	p->spec.initrd = p->initrd = mlimg_runtime_file(p->dir, "initrd");
+	p->spec.kernel = p->kernel = mlimg_runtime_file(dir, "kernel");
+	p->spec.initrd = p->initrd = mlimg_runtime_file(dir, "initrd");
 	if (!p->kernel || !p->initrd)
 		return mlimg_err_set(err, ENOMEM, "kernel");
 	return open_system(p, options, err);
@@ -312,7 +318,7 @@ int mlimg_vm_prepare(
 	}
 	if (ret == 0 && !options->dry_run)
 		ret = lock(p, err);
-	if (ret == 0)
+	if (ret == 0 && !options->is_elsewhere)
 		ret = mlimg_vm_user_check(options->user, options->mode == MLIMG_BOOT_READONLY, err);
 	if (ret == 0)
 		ret = prepare_boot_files(p, options, err);

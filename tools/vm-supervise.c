@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "tools/tenant-start.h"
 #include "tools/vm-loop.h"
 #include "tools/vm-runtime.h"
 
@@ -21,9 +21,8 @@
 struct supervisor {
 	char *store_dir; /* absolute */
 	struct mlimg_tenant tenant;
-	struct mlimg_vm_options options;
-	const char *root_hashes[MLIMG_STACK_LAYERS_MAX];
-	char *index_dir, *terminal;
+	struct mlimg_tenant_start options;
+	char *terminal;
 	struct mlimg_vm_prepared prepared;
 	bool is_running; /* and whoever started it knows */
 	pid_t qemu;
@@ -43,24 +42,6 @@ static void note(struct supervisor *s, const char *kind, const char *text, bool 
 		ret = mlimg_tenant_run_set(store, s->tenant.row.id, 0, NULL);
 	if (mlimg_store_end(store, ret, NULL) < 0)
 		return;
-}
-
-static int note_start(struct supervisor *s, struct mlimg_store *store, struct mlimg_err *err)
-{
-	const struct mlimg_tenant *t = &s->tenant;
-	char text[64];
-	int ret = 0;
-
-	if (t->generation.number != t->row.current)
-		ret = mlimg_store_generation_set_current(
-			store, t->row.id, t->generation.number, err);
-	if (ret == 0)
-		ret = mlimg_tenant_run_set(store, t->row.id, (int64_t)time(NULL), err);
-	snprintf(text, sizeof(text), "generation %u, %s", t->generation.number,
-		mlimg_accel_name(s->prepared.spec.accel));
-	return ret < 0
-		? ret
-		: mlimg_store_event_add(store, MLIMG_STORE_TENANT, t->row.id, "started", text, err);
 }
 
 /* The last that whoever started it hears. */
@@ -84,12 +65,14 @@ static int on_runs(void *ctx, pid_t qemu, struct mlimg_err *err)
 	struct supervisor *s = ctx;
 	struct mlimg_runtime_state state = {
 		.supervisor = getpid(), .qemu = qemu, .state = MLIMG_GUEST_STARTING};
+	enum mlimg_accel accel = s->prepared.spec.accel;
 	int ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, err);
 
 	if (ret == 0)
 		ret = mlimg_store_begin(store, err);
 	if (ret == 0)
-		ret = mlimg_store_end(store, note_start(s, store, err), err);
+		ret = mlimg_store_end(
+			store, mlimg_tenant_start_note(store, &s->tenant, accel, err), err);
 	if (ret == 0)
 		ret = mlimg_runtime_state_put(s->prepared.dir, &state, err);
 	if (ret < 0)
@@ -125,66 +108,22 @@ static void on_state(void *ctx, enum mlimg_guest_state state, bool hears, const 
 		return; /* a full /run: the old word stays */
 }
 
-/* What the tenant is, as options of `mlimg-vm run`. */
-static int fill_options(
-	struct supervisor *s, const struct mlimg_backend_start *how, struct mlimg_err *err)
-{
-	static char *const paused[] = {(char *)"-S", NULL};
-	const struct mlimg_tenant *t = &s->tenant;
-	struct mlimg_vm_options *o = &s->options;
-
-	if (!t->n_layers)
-		return mlimg_err_set(err, 0, "tenant '%s' has no layers yet", t->row.name);
-	o->system = t->layer_paths[0];
-	for (size_t i = 0; i < t->n_layers; i++) {
-		if (t->layers[i].info.kind == MLIMG_PATCH)
-			o->patches[o->n_patches++] = t->layer_paths[i];
-		else if (t->layers[i].info.kind == MLIMG_SOFTWARE)
-			o->software[o->n_software++] = t->layer_paths[i];
-		s->root_hashes[i] = t->layers[i].root_hash;
-	}
-	o->root_hashes = s->root_hashes;
-	o->user = t->user_disk;
-	o->user_is_qcow2 = true;
-	o->user_id = t->row.user_id;
-	o->name = t->row.name;
-	o->runtime_name = t->row.id;
-	o->memory_bytes = t->settings.memory_bytes;
-	o->cpus = t->settings.cpus;
-	o->accel = t->settings.accel;
-	o->union_driver = t->settings.union_driver;
-	o->disks = t->settings.disks;
-	o->prefers_disks = true;
-	o->verity = t->settings.verity;
-	o->net = t->settings.net;
-	memcpy(o->forwards, t->settings.forwards, sizeof(o->forwards));
-	o->n_forwards = t->settings.n_forwards;
-	o->append = t->settings.append;
-	o->boot_timeout_s = t->settings.boot_timeout_s;
-	o->cache_dir = s->index_dir;
-	o->console = MLIMG_CONSOLE_SOCKET;
-	if (how->is_paused)
-		o->extra_args = paused;
-	return 0;
-}
-
 static int prepare(struct supervisor *s, const char *name, const struct mlimg_backend_start *how,
 	struct mlimg_err *err)
 {
+	static char *const paused[] = {(char *)"-S", NULL};
 	mlimg_autostore struct mlimg_store *store = NULL;
 	int ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, err);
 
 	if (ret == 0)
 		ret = mlimg_tenant_load(store, name, &s->tenant, err);
-	if (ret == 0 && asprintf(&s->index_dir, "%s/indexes", s->store_dir) < 0) {
-		s->index_dir = NULL;
-		ret = mlimg_err_set(err, ENOMEM, "tenant '%s'", name);
-	}
 	if (ret == 0)
-		ret = fill_options(s, how, err);
+		ret = mlimg_tenant_start_fill(&s->options, s->store_dir, &s->tenant, err);
 	if (ret < 0)
 		return ret;
-	ret = mlimg_vm_prepare(&s->options, &s->prepared, err);
+	if (how->is_paused)
+		s->options.run.extra_args = paused;
+	ret = mlimg_vm_prepare(&s->options.run, &s->prepared, err);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s'", name) : 0;
 }
 
@@ -201,7 +140,7 @@ static int run(struct supervisor *s, const struct mlimg_backend_start *how, stru
 	if (!s->terminal)
 		return mlimg_err_set(err, ENOMEM, "tenant '%s'", s->tenant.row.name);
 	follower.terminal = s->terminal;
-	ret = mlimg_vm_loop(&s->prepared, &s->options, &follower, &code, err);
+	ret = mlimg_vm_loop(&s->prepared, &s->options.run, &follower, &code, err);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s'", s->tenant.row.name) : 0;
 }
 
