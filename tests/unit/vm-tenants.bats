@@ -32,7 +32,7 @@ short_id() {
 	local command page completion word
 	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
 	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
-	for command in create set rename; do
+	for command in create set list resize rename destroy; do
 		works mlimg-vm "$command" --help
 		[[ $output == "Usage: mlimg-vm $command "* ]]
 		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
@@ -261,4 +261,88 @@ Try 'mlimg-vm --help' for more information." vm rename carol 'a b'
 		[ "$failed" -gt 3 ] || { echo "only $failed failed"; exit 1; }
 		mlimg-vm create b --store full/store --system debian --size 64M >/dev/null
 		mlimg-store --store full/store verify >/dev/null'
+}
+
+@test "tenants: list" {
+	works vm list
+	same "no tenants" "" "$output"
+	works vm list --json
+	same "no tenants" "[]" "$output"
+	vm create bob --system debian:12.1 --size 64M >/dev/null
+	vm create alice --system debian:12.1 --software nginx:1.0 --size 1G >/dev/null
+	vm set alice --add-software tools >/dev/null
+	works vm list
+	same "list" "NAME STATE GENERATION PENDING DISK LAYERS HEALTH
+alice off 1 2 SIZE of 1.0 GiB debian 12.1 + nginx 1.0 -
+bob off 1 - SIZE of 64.0 MiB debian 12.1 -" "$(sed -E 's/[0-9.]+ [KM]iB of/SIZE of/; s/ +/ /g' <<<"$output")"
+	same "columns" 1 "$(awk '{ print index($0, NR == 1 ? "LAYERS" : "debian") }' <<<"$output" | sort -u | wc -l)"
+}
+
+@test "tenants: list: JSON, and one that died with its host" {
+	local disk
+	vm create alice --system debian:12.1 --software nginx:1.0 --size 64M --forward 80:80 >/dev/null
+	vm set alice --add-software tools >/dev/null
+	disk=$(tenant_disk alice)
+	works vm list --json
+	same "alice" '[{"name":"alice","host":null,"state":"off","why":"","health":null,"generation":{"number":1,"layers":["debian","nginx"]},"pending":{"number":2,"layers":["debian","nginx","tools"]}}]' \
+		"$(jq -c '[.[] | {name, host, state, why, health, generation, pending} | .generation.layers[] |= .name | .pending.layers[] |= .name]' <<<"$output")"
+	same "settings" '{"memory_bytes":1073741824,"cpus":1,"accel":"auto","union":"auto","disks":"separate","verity":"off","net":"user","forwards":["127.0.0.1:80:80"],"append":"","boot_timeout_s":300}' \
+		"$(jq -c '.[0].settings' <<<"$output")"
+	same "disk" "$disk 67108864 $(($(stat -c %b "$disk") * 512))" "$(jq -r '.[0].disk | .path, .size_bytes, .used_bytes' <<<"$output" | xargs)"
+	same "id" "$(tenant alice id)" "$(jq -r '.[0].id' <<<"$output")"
+	# The store says that it runs, and nobody runs it.
+	sqlite3 "$S/store.db" "UPDATE tenant SET run_s = 1700000000"
+	works vm list --json
+	same "state" "died: the host went down while it was on" "$(jq -r '.[0] | "\(.state): \(.why)"' <<<"$output")"
+	# A disk that is lost is no reason not to tell of the others.
+	rm "$disk"
+	works vm list
+	same "disk" "-" "$(awk 'NR == 2 { print $5 }' <<<"$output")"
+	usage "unexpected operand 'x'" list x
+}
+
+@test "tenants: destroy: asks, sets aside" {
+	local id
+	vm create alice --system debian --size 64M >/dev/null
+	id=$(tenant alice id)
+	usage "'destroy' needs --yes where nobody can be asked" destroy alice --store "$S" </dev/null
+	fails 1 "mlimg-vm: no tenant 'bob'" vm destroy bob --yes
+	for answer in '' n no Yess; do
+		run script -qec "mlimg-vm destroy alice --store '$S'" /dev/null <<<"$answer"
+		# shellcheck disable=SC2154 # run sets it
+		same "exit code" 1 "$status"
+		[[ $output == *"Destroy tenant 'alice' and set its disk ("*") aside? [y/N] "*"mlimg-vm: tenant 'alice' stays"* ]]
+	done
+	same "there" "$id" "$(tenant alice id)"
+	run script -qec "mlimg-vm destroy alice --store '$S'" /dev/null <<<y
+	same "exit code" 0 "$status"
+	[[ $output == *"destroyed alice; its disk is in '$S/removed/$id'"* ]]
+	[ -e "$S/removed/$id/user.qcow2" ]
+	works vm list
+	same "left" "" "$output"
+	# The name is free, the layers too.
+	vm create alice --system debian --size 64M >/dev/null
+	id=$(tenant alice id)
+	works vm destroy --yes alice
+	same "said" "destroyed alice; its disk is in '$S/removed/$id'" "$output"
+	works mlimg-store --store "$S" remove nginx:1.0 nginx:1.1 debian
+}
+
+@test "tenants: resize: grows, and never shrinks" {
+	local disk
+	vm create alice --system debian --size 64M >/dev/null
+	disk=$(tenant_disk alice)
+	works vm resize alice 1G
+	same "said" "alice: disk of 1.0 GiB; its file system grows at the next boot" "$output"
+	same "size" 1073741824 "$(qemu-img info --output=json -f qcow2 "$disk" | jq '."virtual-size"')"
+	works vm resize alice 1024M
+	same "said" "alice: its disk has 1.0 GiB already" "$output"
+	fails 1 "mlimg-vm: the disk of tenant 'alice' has 1.0 GiB: it can only become larger, what is in it would be cut off" vm resize alice 512M
+	usage "'0' is not from 64M to 8T" resize alice 0
+	usage "a size is missing" resize alice
+	fails 1 "mlimg-vm: no tenant 'bob'" vm resize bob 1G
+	same "events" "resized|1.0 GiB" "$(sqlite3 "$S/store.db" "SELECT kind, text FROM event ORDER BY id DESC LIMIT 1")"
+	qemu-img check -q -f qcow2 "$disk"
+	echo >"$disk"
+	fails 3 "mlimg-vm: '$disk' is no qcow2 image" vm resize alice 2G
 }

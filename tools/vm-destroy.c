@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* `mlimg-vm destroy`: a tenant goes out of the store; its disk is set aside. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/backend.h"
+#include "tools/cli.h"
+#include "tools/tenant-options.h"
+
+static const char help[] =
+	"Usage: mlimg-vm destroy NAME [OPTION]...\n"
+	"\n"
+	"Remove a tenant that is off. What it has, its disk above all, is set aside in\n"
+	"the store's directory 'removed', where nothing is ever deleted by itself.\n"
+	"\n"
+	"  --yes                   do not ask (default: ask on a "
+	"terminal)\n" MLIMG_TENANT_STORE_HELP;
+
+enum { OPT_YES = MLIMG_TENANT_OPT_OWN };
+
+static const struct option options[] = {{"yes", no_argument, NULL, OPT_YES},
+	{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
+	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+
+static bool says_yes(const struct mlimg_tenant *t)
+{
+	char used[MLIMG_CLI_SIZE_TEXT], answer[8] = "";
+	struct mlimg_tenant_disk disk = {.used_bytes = 0};
+
+	if (mlimg_tenant_disk_look(t->user_disk, &disk, NULL) < 0)
+		disk.used_bytes = 0;
+	fprintf(stderr, "Destroy tenant '%s' and set its disk (%s) aside? [y/N] ", t->row.name,
+		mlimg_cli_format_size(disk.used_bytes, used));
+	fflush(stderr);
+	if (!fgets(answer, sizeof(answer), stdin))
+		fputc('\n', stderr);
+	return strcmp(answer, "y\n") == 0 || strcmp(answer, "Y\n") == 0 ||
+		strcmp(answer, "yes\n") == 0;
+}
+
+static int check_off(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
+{
+	char why[MLIMG_GUEST_WHY_SIZE];
+	enum mlimg_guest_state state;
+	int ret = mlimg_backend_look(store, t, &state, why, err);
+
+	if (ret < 0)
+		return ret;
+	if (mlimg_guest_is_on(state))
+		return mlimg_err_set(err, 0, "tenant '%s' is %s: stop it first", t->row.name,
+			mlimg_guest_state_name(state));
+	if (state == MLIMG_GUEST_UNREACHABLE)
+		return mlimg_err_set(err, 0, "tenant '%s': %s", t->row.name,
+			*why ? why : "its host does not answer");
+	return 0;
+}
+
+static int destroy(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
+{
+	const struct mlimg_backend *backend = mlimg_backend_of(t);
+	int ret = check_off(store, t, err);
+
+	if (ret == 0 && backend->forget)
+		ret = backend->forget(t, err);
+	if (ret == 0)
+		ret = mlimg_store_tenant_remove(store, t->row.name, err);
+	if (ret == 0)
+		printf("destroyed %s; its disk is in '%s/removed/%s'\n", t->row.name,
+			mlimg_store_dir(store), t->row.id);
+	return ret;
+}
+
+/* Nobody is kept waiting while somebody thinks: the lock is taken after the question. */
+static int run(const char *dir, const char *name, bool is_sure, struct mlimg_err *err)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	mlimg_autotenant struct mlimg_tenant t = {.run_s = 0}, asked = {.run_s = 0};
+	mlimg_autoclose int lock = -1;
+	int ret = mlimg_store_open_given(dir, MLIMG_STORE_USE, &store, err);
+
+	if (ret == 0)
+		ret = mlimg_tenant_load(store, name, &asked, err);
+	if (ret == 0)
+		ret = check_off(store, &asked, err);
+	if (ret == 0 && !is_sure && !says_yes(&asked))
+		return mlimg_err_set(err, 0, "tenant '%s' stays", name);
+	if (ret == 0)
+		ret = mlimg_tenant_take(store, name, "destroy", &t, &lock, err);
+	/* Not one that has got the name meanwhile. */
+	if (ret == 0 && strcmp(t.row.id, asked.row.id) != 0)
+		return mlimg_err_set(err, 0, "tenant '%s' is another one by now", name);
+	return ret < 0 ? ret : destroy(store, &t, err);
+}
+
+int mlimg_vm_cmd_destroy(int argc, char **argv)
+{
+	static const char *const operands[] = {"the name of a tenant"};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	const char *dir = NULL;
+	bool is_sure = false;
+	int opt, code;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
+		switch (opt) {
+		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
+		case '?': return MLIMG_EXIT_USAGE;
+		case OPT_YES: is_sure = true; break;
+		default: dir = optarg;
+		}
+	code = mlimg_tenant_operands(argc, argv, operands, 1);
+	if (code)
+		return code;
+	if (!is_sure && !isatty(STDIN_FILENO))
+		return mlimg_cli_usage(
+			MLIMG_VM_PROG, "'destroy' needs --yes where nobody can be asked");
+	if (run(dir, argv[optind], is_sure, &err) < 0)
+		return mlimg_cli_fail(MLIMG_VM_PROG, &err);
+	return mlimg_cli_close_stdout(MLIMG_VM_PROG);
+}
