@@ -19,6 +19,7 @@ static const struct command {
 	{"set", mlimg_vm_cmd_set, "change a tenant's machine or layers from its next start on"},
 	{"list", mlimg_vm_cmd_list, "all tenants, and what they do"},
 	{"resize", mlimg_vm_cmd_resize, "make a tenant's disk larger"},
+	{"clone", mlimg_vm_cmd_clone, "copy a tenant, with what is on its disk"},
 	{"rename", mlimg_vm_cmd_rename, "give a tenant another name"},
 	{"destroy", mlimg_vm_cmd_destroy, "remove a tenant, and set its disk aside"},
 	{"Guests of images", NULL, NULL},

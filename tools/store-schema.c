@@ -129,6 +129,8 @@ const char *const mlimg_store_schema[] = {
 	" FOREIGN KEY (tenant_id, generation) REFERENCES generation (tenant_id, number)"
 	"  DEFERRABLE INITIALLY DEFERRED"
 	") STRICT;",
+	/* Of a tenant that was copied from another one: see tenant.h. */
+	"ALTER TABLE tenant ADD COLUMN identity TEXT NOT NULL DEFAULT '';",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

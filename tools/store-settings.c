@@ -192,3 +192,28 @@ int mlimg_tenant_run_set(
 		return mlimg_store_fail(err, ENOENT, "no tenant %s", id);
 	return ret < 0 ? ret : 0;
 }
+
+int mlimg_tenant_identity_get(struct mlimg_store *store, const char *id,
+	char ret_word[MLIMG_STORE_ID_SIZE], struct mlimg_err *err)
+{
+	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
+	int ret = mlimg_db_query(store->db, "SELECT identity FROM tenant WHERE id = ?1",
+		MLIMG_DB_VALUES(MLIMG_DB_TEXT(id)), &rows, err);
+
+	if (ret == 0)
+		ret = mlimg_db_next(&rows, err);
+	if (ret == 0)
+		return mlimg_store_fail(err, ENOENT, "no tenant %s", id);
+	return ret < 0 ? ret : mlimg_db_copy(&rows, 0, ret_word, MLIMG_STORE_ID_SIZE, err);
+}
+
+int mlimg_tenant_identity_set(
+	struct mlimg_store *store, const char *id, const char *word, struct mlimg_err *err)
+{
+	int ret = mlimg_db_run(store->db, "UPDATE tenant SET identity = ?2 WHERE id = ?1",
+		MLIMG_DB_VALUES(MLIMG_DB_TEXT(id), MLIMG_DB_TEXT(word)), err);
+
+	if (ret == 0)
+		return mlimg_store_fail(err, ENOENT, "no tenant %s", id);
+	return ret < 0 ? ret : 0;
+}

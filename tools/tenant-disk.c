@@ -4,9 +4,11 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,6 +99,54 @@ int mlimg_tenant_disk_make(const char *dir, const char *name, uint64_t size_byte
 		ret = convert(raw, path, err);
 	if (ret == 0 && unlink(raw) < 0)
 		ret = mlimg_err_set(err, errno, "remove '%.300s'", raw);
+	return ret;
+}
+
+/* What a checkpoint has in the other would be a checkpoint of nobody's in the copy. */
+static bool share(const char *from, const char *path)
+{
+	mlimg_autoclose int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	mlimg_autoclose int out = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct mlimg_tenant_disk disk;
+
+	if (in < 0 || out < 0 || mlimg_tenant_disk_look(from, &disk, NULL) < 0)
+		return false;
+	return !disk.n_snapshots && !disk.has_base && ioctl(out, FICLONE, in) == 0;
+}
+
+static int convert_copy(const char *from, const char *tag, const char *path, struct mlimg_err *err)
+{
+	char option[96];
+	const char *const whole[] = {"convert", "-f", "qcow2", "-O", "qcow2", from, path, NULL};
+	const char *const one[] = {
+		"convert", "-U", "-f", "qcow2", "-l", option, "-O", "qcow2", from, path, NULL};
+
+	snprintf(option, sizeof(option), "snapshot.name=%.80s", tag ? tag : "");
+	return mlimg_qemu_img(tag ? one : whole, NULL, err);
+}
+
+int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
+	enum mlimg_tenant_disk_how *ret_how, struct mlimg_err *err)
+{
+	mlimg_autofree char *path = NULL;
+	mlimg_autoclose int fd = -1;
+	bool is_shared;
+	int ret = 0;
+
+	if (asprintf(&path, "%s/" MLIMG_TENANT_DISK, dir) < 0) {
+		path = NULL;
+		return mlimg_err_set(err, ENOMEM, "copy '%.300s'", from);
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "make '%.300s'", path);
+	is_shared = !tag && share(from, path);
+	if (!is_shared)
+		ret = convert_copy(from, tag, path, err);
+	if (ret == 0)
+		ret = mlimg_tenant_disk_sync(path, err);
+	if (ret == 0)
+		*ret_how = is_shared ? MLIMG_TENANT_DISK_SHARED : MLIMG_TENANT_DISK_COPIED;
 	return ret;
 }
 

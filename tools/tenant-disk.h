@@ -46,6 +46,26 @@ int mlimg_tenant_disk_size_of(
 int mlimg_tenant_disk_make(const char *dir, const char *name, uint64_t size_bytes,
 	char ret_user_id[MLIMG_SHA256_HEX_SIZE], struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** How a copy was made. */
+enum mlimg_tenant_disk_how {
+	MLIMG_TENANT_DISK_SHARED, /**< its blocks are those of the other, until one is written to */
+	MLIMG_TENANT_DISK_COPIED, /**< by qemu-img, without checkpoints */
+};
+
+/**
+ * Copy one. On return with 0 the copy's content is on stable storage.
+ *
+ * @param from     the other's file. With @p tag QEMU may have it open, as long as nobody removes
+ *                 that checkpoint
+ * @param tag      a checkpoint in it, whose disk is copied; NULL: as it is, and closed
+ * @param dir      where; gets MLIMG_TENANT_DISK, mode 0600
+ * @param ret_how  how it was made
+ * @param err      names the file, or says what qemu-img said
+ * @return         0 or -errno; files may be left in @p dir then
+ */
+int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
+	enum mlimg_tenant_disk_how *ret_how, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** What its header says, and its file. */
 struct mlimg_tenant_disk {
 	uint64_t size_bytes;  /**< as the guest sees it */

@@ -113,6 +113,8 @@ static int load(
 		ret = mlimg_tenant_load_generation(store, t,
 			t->run_s || !t->row.pending ? t->row.current : t->row.pending, err);
 	if (ret == 0)
+		ret = mlimg_tenant_identity_get(store, t->row.id, t->identity, err);
+	if (ret == 0)
 		ret = load_host(store, t, err);
 	if (ret < 0)
 		return ret;

@@ -14,7 +14,9 @@
  * Columns of the store's table tenant beside store.h's, all with defaults for tenants of an older
  * schema: memory_bytes, cpus, accel, union_driver, disks, verity, net (user, none), forwards
  * (ADDRESS:HOSTPORT:GUESTPORT, separated by spaces), append, boot_timeout_s, and run_s (when the
- * guest was started that is believed to run, or NULL).
+ * guest was started that is believed to run, or NULL), and identity (a word, where the tenant was
+ * copied from another one: its guest makes machine id and host keys of its own, once for each word;
+ * initramfs/README.md, mlimg.identity).
  *
  * Whoever changes a tenant takes its lock and then looks what it is (mlimg_tenant_take()): while he
  * waited it may have been changed, renamed or destroyed.
@@ -70,9 +72,10 @@ void mlimg_tenant_settings_done(struct mlimg_tenant_settings *settings);
 struct mlimg_tenant {
 	struct mlimg_store_tenant row;
 	struct mlimg_tenant_settings settings;
-	int64_t run_s;                    /**< since when it is believed to run; 0: it is off */
-	char host[MLIMG_STORE_NAME_SIZE]; /**< "": this machine's QEMU runs it */
-	char *uri;                        /**< the host's, or NULL; owned */
+	char identity[MLIMG_STORE_ID_SIZE]; /**< the word, or "" */
+	int64_t run_s;                      /**< since when it is believed to run; 0: it is off */
+	char host[MLIMG_STORE_NAME_SIZE];   /**< "": this machine's QEMU runs it */
+	char *uri;                          /**< the host's, or NULL; owned */
 	/**
 	 * What it runs; where it is off, what it starts with next: the pending one, else the
 	 * current one. Number 0: it has none yet.
@@ -171,6 +174,14 @@ int mlimg_tenant_settings_get(struct mlimg_store *store, const char *id,
  */
 int mlimg_tenant_settings_set(struct mlimg_store *store, const char *id,
 	const struct mlimg_tenant_settings *settings, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** The word of a tenant that is a copy. @return 0, -ENOENT, -EUCLEAN, other -errno */
+int mlimg_tenant_identity_get(struct mlimg_store *store, const char *id,
+	char ret_word[MLIMG_STORE_ID_SIZE], struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Give it another word. @return 0, -ENOENT, other -errno */
+int mlimg_tenant_identity_set(struct mlimg_store *store, const char *id, const char *word,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Note since when a tenant runs, or that it does no longer.

@@ -22,6 +22,7 @@ mlimg_vm_command_fn mlimg_vm_cmd_create;  /**< `mlimg-vm create` */
 mlimg_vm_command_fn mlimg_vm_cmd_set;     /**< `mlimg-vm set` */
 mlimg_vm_command_fn mlimg_vm_cmd_list;    /**< `mlimg-vm list` */
 mlimg_vm_command_fn mlimg_vm_cmd_resize;  /**< `mlimg-vm resize` */
+mlimg_vm_command_fn mlimg_vm_cmd_clone;   /**< `mlimg-vm clone` */
 mlimg_vm_command_fn mlimg_vm_cmd_rename;  /**< `mlimg-vm rename` */
 mlimg_vm_command_fn mlimg_vm_cmd_destroy; /**< `mlimg-vm destroy` */
 

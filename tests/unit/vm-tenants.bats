@@ -32,7 +32,7 @@ short_id() {
 	local command page completion word
 	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
 	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
-	for command in create set list resize rename destroy; do
+	for command in create set list resize clone rename destroy; do
 		works mlimg-vm "$command" --help
 		[[ $output == "Usage: mlimg-vm $command "* ]]
 		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
@@ -345,4 +345,72 @@ bob off 1 - SIZE of 64.0 MiB debian 12.1 -" "$(sed -E 's/[0-9.]+ [KM]iB of/SIZE 
 	qemu-img check -q -f qcow2 "$disk"
 	echo >"$disk"
 	fails 3 "mlimg-vm: '$disk' is no qcow2 image" vm resize alice 2G
+}
+
+# contents DISK: a digest of what a guest sees in it.
+contents() {
+	qemu-img convert -f qcow2 -O raw "$1" "$BATS_TEST_TMPDIR/contents" && sha256sum <"$BATS_TEST_TMPDIR/contents"
+}
+
+@test "tenants: clone: disk, layers, settings, an identity of its own" {
+	local disk
+	vm create alice --system debian --software nginx:1.0 --size 64M --memory 512M --forward 80:80 --append quiet >/dev/null
+	vm set alice --add-software tools >/dev/null
+	disk=$(tenant_disk alice)
+	qemu-io -f qcow2 -c 'write -P 7 1M 1M' "$disk" >/dev/null
+	works vm clone alice bob
+	[[ ${lines[0]} =~ ^"bob is a copy of alice"(", with which it shares blocks")?$ ]]
+	same "said" "ports are not forwarded to it: they are alice's" "${lines[1]}"
+	same "contents" "$(contents "$disk")" "$(contents "$(tenant_disk bob)")"
+	same "mode" 600 "$(stat -c %a "$(tenant_disk bob)")"
+	same "layers" "$(tenant_layers alice 1)" "$(tenant_layers bob 1)"
+	same "pending layers" "$(tenant_layers alice 2)" "$(tenant_layers bob 2)"
+	same "generations" "1|2" "$(tenant bob 'current, pending')"
+	same "settings" "536870912|quiet||$(tenant alice user_id)" "$(tenant bob 'memory_bytes, append, forwards, user_id')"
+	same "identities" "|$(tenant bob id)" "$(tenant alice identity)|$(tenant bob identity)"
+	# They are two from here on.
+	qemu-io -f qcow2 -c 'write -P 8 1M 1M' "$(tenant_disk bob)" >/dev/null
+	qemu-io -f qcow2 -c 'read -P 7 1M 1M' "$disk" | grep -q '^read 1048576/1048576'
+	works vm clone bob carol
+	same "identity" "$(tenant carol id)" "$(tenant carol identity)"
+	works vm destroy --yes alice
+	works mlimg-store --store "$S" verify
+}
+
+@test "tenants: clone: what is refused, and leaves nothing" {
+	local files
+	vm create alice --system debian --size 64M >/dev/null
+	vm create bob --system debian --size 64M >/dev/null
+	files=$(cd "$S" && find tenants incoming | sort)
+	fails 1 "mlimg-vm: no tenant 'none'" vm clone none carol
+	fails 1 "mlimg-vm: there is a tenant 'bob' already" vm clone alice bob
+	fails 2 "mlimg-vm: 'a b' cannot be a tenant's name (1 to 63 letters, digits and ._-, the first a letter or digit)
+Try 'mlimg-vm --help' for more information." vm clone alice 'a b'
+	fails 1 "mlimg-vm: tenant 'alice': no checkpoint 'one'" vm clone alice carol --from one
+	usage "the name of the copy is missing" clone alice
+	echo >"$(tenant_disk bob)"
+	fails 1 "mlimg-vm: qemu-img convert: Could not open '$(tenant_disk bob)': Image is not in qcow2 format" vm clone bob carol
+	same "files" "$files" "$(cd "$S" && find tenants incoming | grep -v '/lock$' | sort)"
+}
+
+@test "tenants: clone: of a checkpoint, whose layers it has too, and none of the others' checkpoints" {
+	local disk
+	vm create alice --system debian --size 64M >/dev/null
+	disk=$(tenant_disk alice)
+	qemu-io -f qcow2 -c 'write -P 7 1M 1M' "$disk" >/dev/null
+	qemu-img snapshot -c one "$disk"
+	sqlite3 "$S/store.db" "INSERT INTO checkpoint (tenant_id, tag, kind, origin, state, generation, memory_bytes, cpus, machine, saved_bytes, created_s)
+		VALUES ('$(tenant alice id)', 'one', 'disk', 'named', 'saved', 1, 0, 0, '', 0, 1)"
+	qemu-io -f qcow2 -c 'write -P 8 1M 1M' "$disk" >/dev/null
+	vm set alice --add-software tools >/dev/null
+	works vm clone alice bob --from one
+	same "said" "bob is a copy of alice as of checkpoint one" "$output"
+	qemu-io -f qcow2 -c 'read -P 7 1M 1M' "$(tenant_disk bob)" | grep -q '^read 1048576/1048576'
+	same "generations" "1|" "$(tenant bob 'current, pending')"
+	works vm clone alice carol
+	qemu-io -f qcow2 -c 'read -P 8 1M 1M' "$(tenant_disk carol)" | grep -q '^read 1048576/1048576'
+	for name in bob carol; do
+		same "checkpoints" null "$(qemu-img info --output=json -f qcow2 "$(tenant_disk $name)" | jq .snapshots)"
+	done
+	same "checkpoints" one "$(qemu-img info --output=json -f qcow2 "$disk" | jq -r '.snapshots[].name')"
 }

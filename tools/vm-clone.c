@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* `mlimg-vm clone`: a tenant like another one, with what is on its disk. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/checkpoint.h"
+#include "tools/cli.h"
+#include "tools/tenant-options.h"
+
+static const char help[] =
+	"Usage: mlimg-vm clone NAME NEW-NAME [OPTION]...\n"
+	"\n"
+	"Create a tenant like another one, which must be off: same layers, same\n"
+	"settings, and what is on its disk. At its first boot it makes a machine id and\n"
+	"host keys of its own. Ports of this machine are not forwarded to it, since they\n"
+	"are the other's.\n"
+	"\n"
+	"  --from TAG              the disk as it was at that checkpoint, and its layers;\n"
+	"                          the other may run\n" MLIMG_TENANT_STORE_HELP;
+
+enum { OPT_FROM = MLIMG_TENANT_OPT_OWN };
+
+static const struct option options[] = {{"from", required_argument, NULL, OPT_FROM},
+	{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
+	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+
+struct clone {
+	const char *store, *name, *new_name;
+	const char *tag; /* NULL: as it is */
+	struct mlimg_tenant of;
+	uint32_t pending; /* of the other, which the clone has too; 0: none */
+	enum mlimg_tenant_disk_how how;
+};
+
+static int fill(
+	const char *dir, char ret_user_id[MLIMG_SHA256_HEX_SIZE], void *ctx, struct mlimg_err *err)
+{
+	struct clone *c = ctx;
+
+	memcpy(ret_user_id, c->of.row.user_id, MLIMG_SHA256_HEX_SIZE);
+	return mlimg_tenant_disk_copy(c->of.user_disk, c->tag, dir, &c->how, err);
+}
+
+/* What the other would start with next, the clone does too. */
+static int add_pending(
+	struct mlimg_store *store, const struct clone *c, const char *id, struct mlimg_err *err)
+{
+	struct mlimg_store_generation g = {.number = 0};
+	const char *ids[MLIMG_STACK_LAYERS_MAX];
+	uint32_t number;
+	int ret = mlimg_store_generation_get(store, c->of.row.id, c->pending, &g, err);
+
+	for (size_t i = 0; ret == 0 && i < g.n_layers; i++)
+		ids[i] = g.layers[i];
+	if (ret == 0)
+		ret = mlimg_store_generation_add(store, id, ids, g.n_layers, &number, err);
+	if (ret == 0)
+		ret = mlimg_store_generation_set_pending(store, id, number, err);
+	mlimg_store_generation_done(&g);
+	return ret;
+}
+
+static int also(struct mlimg_store *store, const char *id, void *ctx, struct mlimg_err *err)
+{
+	const struct clone *c = ctx;
+	struct mlimg_tenant_settings settings = c->of.settings;
+	int ret;
+
+	settings.n_forwards = 0;
+	ret = mlimg_tenant_settings_set(store, id, &settings, err);
+	/* Its own id is a word that no other copy has. */
+	if (ret == 0)
+		ret = mlimg_tenant_identity_set(store, id, id, err);
+	return ret < 0 || !c->pending ? ret : add_pending(store, c, id, err);
+}
+
+static int create(struct mlimg_store *store, struct clone *c, struct mlimg_err *err)
+{
+	const char *ids[MLIMG_STACK_LAYERS_MAX];
+	const struct mlimg_store_new tenant = {.name = c->new_name,
+		.layers = ids,
+		.n_layers = c->of.n_layers,
+		.fill = fill,
+		.also = also,
+		.ctx = c};
+	struct mlimg_store_tenant made;
+	int ret;
+
+	for (size_t i = 0; i < c->of.n_layers; i++)
+		ids[i] = c->of.layers[i].info.build_id;
+	ret = mlimg_store_tenant_create(store, &tenant, &made, err);
+	if (ret < 0)
+		return ret;
+	printf("%s is a copy of %s%s%s%s\n", made.name, c->of.row.name,
+		c->tag ? " as of checkpoint " : "", c->tag ? c->tag : "",
+		c->how == MLIMG_TENANT_DISK_SHARED ? ", with which it shares blocks" : "");
+	if (c->of.settings.n_forwards)
+		printf("ports are not forwarded to it: they are %s's\n", c->of.row.name);
+	return 0;
+}
+
+/* What it shall be like: the current generation is what its disk has last run on. */
+static int choose(struct mlimg_store *store, struct clone *c, struct mlimg_err *err)
+{
+	struct mlimg_checkpoint checkpoint;
+	uint32_t number = c->of.row.current;
+	int ret;
+
+	c->pending = c->tag ? 0 : c->of.row.pending;
+	if (c->tag) {
+		ret = mlimg_store_checkpoint_get(store, c->of.row.id, c->tag, &checkpoint, err);
+		if (ret < 0)
+			return mlimg_err_wrap(err, ret, "tenant '%s'", c->name);
+		number = checkpoint.generation;
+	}
+	return mlimg_tenant_load_generation(store, &c->of, number, err);
+}
+
+static int check_off(struct mlimg_store *store, struct clone *c, struct mlimg_err *err)
+{
+	char why[MLIMG_GUEST_WHY_SIZE];
+	enum mlimg_guest_state state;
+	int ret;
+
+	if (*c->of.host)
+		return mlimg_err_set(err, 0,
+			"the disk of tenant '%s' is a volume on host '%s', and cannot be copied "
+			"from "
+			"here",
+			c->name, c->of.host);
+	ret = mlimg_backend_look(store, &c->of, &state, why, err);
+	if (ret == 0 && !c->tag && mlimg_guest_is_on(state))
+		return mlimg_err_set(err, 0,
+			"tenant '%s' is %s: stop it, or take a checkpoint of it ('mlimg-vm "
+			"checkpoint %s TAG') and copy that one ('--from TAG')",
+			c->name, mlimg_guest_state_name(state), c->name);
+	return ret;
+}
+
+static int run(struct clone *c, struct mlimg_err *err)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	mlimg_autoclose int lock = -1;
+	struct mlimg_checkpoints of;
+	int ret = mlimg_store_open_given(c->store, MLIMG_STORE_USE, &store, err);
+
+	if (ret == 0)
+		ret = mlimg_tenant_take(store, c->name, "clone", &c->of, &lock, err);
+	if (ret < 0)
+		return ret;
+	of = (struct mlimg_checkpoints){
+		.store = store, .tenant = &c->of, .backend = mlimg_backend_of(&c->of)};
+	ret = check_off(store, c, err);
+	if (ret == 0)
+		ret = mlimg_checkpoint_settle(&of, err);
+	if (ret == 0)
+		ret = choose(store, c, err);
+	return ret < 0 ? ret : create(store, c, err);
+}
+
+int mlimg_vm_cmd_clone(int argc, char **argv)
+{
+	static const char *const operands[] = {"the name of a tenant", "the name of the copy"};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	struct clone c = {.tag = NULL};
+	int opt, code;
+
+	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
+		switch (opt) {
+		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
+		case '?': return MLIMG_EXIT_USAGE;
+		case OPT_FROM: c.tag = optarg; break;
+		default: c.store = optarg;
+		}
+	code = mlimg_tenant_operands(argc, argv, operands, 2);
+	if (code)
+		return code;
+	c.name = argv[optind];
+	c.new_name = argv[optind + 1];
+	signal(SIGXFSZ, SIG_IGN);
+	code = run(&c, &err) < 0 ? mlimg_cli_fail(MLIMG_VM_PROG, &err)
+				 : mlimg_cli_close_stdout(MLIMG_VM_PROG);
+	mlimg_tenant_done(&c.of);
+	return code;
+}
