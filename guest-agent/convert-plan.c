@@ -75,12 +75,21 @@ static int keep_time_of_parent(struct planning *p, const char *path, struct mlim
 	return keep_time(p, dir, st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec, err);
 }
 
+/* @return whether it is overlayfs' own, and means nothing to unionfs-fuse */
+static bool is_own_xattr(const char *name)
+{
+	return mlimg_xattr_is_overlay(name) && strcmp(name, MLIMG_XATTR_PROTATTR) != 0;
+}
+
 /* --- to unionfs-fuse's form --- */
 
-/* Attributes that tell of the layers beneath, and of nothing that shows (tools/source-upper.h). */
+/*
+ * Attributes that tell of the layers beneath, and of nothing that shows (tools/source-upper.h).
+ * What the user has made immutable keeps its mark, whatever the driver.
+ */
 static bool is_droppable(const char *name)
 {
-	static const char *const names[] = {"origin", "impure", "uuid", "upper", "protattr"};
+	static const char *const names[] = {"origin", "impure", "uuid", "upper"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name + strlen(MLIMG_XATTR_OVERLAY), names[i]) == 0)
@@ -109,7 +118,7 @@ static int plan_xattrs(struct planning *p, const struct mlimg_entry *entry, stru
 	for (uint32_t i = 0; i < entry->n_xattrs; i++) {
 		const char *name = entry->xattrs[i].name;
 
-		if (strncmp(name, MLIMG_XATTR_OVERLAY, strlen(MLIMG_XATTR_OVERLAY)) != 0)
+		if (!is_own_xattr(name))
 			continue;
 		has_any = true;
 		/* What is opaque takes nothing from a directory elsewhere. */
@@ -173,8 +182,7 @@ static int visit_branch(const struct mlimg_entry *entry, const struct mlimg_walk
 			"remove it first",
 			entry->path);
 	for (uint32_t i = 0; i < entry->n_xattrs; i++)
-		if (strncmp(entry->xattrs[i].name, MLIMG_XATTR_OVERLAY,
-			    strlen(MLIMG_XATTR_OVERLAY)) == 0)
+		if (is_own_xattr(entry->xattrs[i].name))
 			return mlimg_err_refuse(err,
 				"'/%s' has %s, which is overlayfs' own: remove it first",
 				entry->path, entry->xattrs[i].name);

@@ -169,7 +169,7 @@ static int remove_own_xattrs(const char *name)
 	if (size < 0)
 		return list ? -errno : -ENOMEM;
 	for (const char *x = list; x < list + size; x += strlen(x) + 1)
-		if (strncmp(x, MLIMG_XATTR_OVERLAY, strlen(MLIMG_XATTR_OVERLAY)) == 0 &&
+		if (mlimg_xattr_is_overlay(x) && strcmp(x, MLIMG_XATTR_PROTATTR) != 0 &&
 			lremovexattr(name, x) < 0)
 			return -errno;
 	return 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "guest-agent/convert-impl.h"
+#include "guest-agent/file-flags.h"
 #include "guest-agent/misplaced.h"
 #include "guest-agent/queue-run.h"
 #include "guest-agent/reconcile.h"
@@ -72,6 +73,24 @@ static int write_state(struct mlimg_conversion *c, struct mlimg_err *err)
 	return r;
 }
 
+/*
+ * What is immutable or append-only would stop the steps, so that gets a mark instead when it is
+ * known that there is a plan; which is then made of what there is.
+ */
+static int make_plan(
+	struct mlimg_conversion *c, struct mlimg_convert_plan *ret_plan, struct mlimg_err *err)
+{
+	int r = mlimg_convert_make_plan(c->user, c->state, ret_plan, err);
+	size_t n = 0;
+
+	if (r == 0)
+		r = mlimg_file_flags_lift_all(c->upper_fd, &n, err);
+	if (r < 0 || n == 0)
+		return r;
+	free(mlimg_steal(&ret_plan->text));
+	return mlimg_convert_make_plan(c->user, c->state, ret_plan, err);
+}
+
 /* A plan that is there already was stopped, and is ended first. */
 static int find_plan(
 	struct mlimg_conversion *c, struct mlimg_convert_plan *ret_plan, struct mlimg_err *err)
@@ -85,7 +104,7 @@ static int find_plan(
 			&text, &size, err);
 		return r < 0 ? r : mlimg_convert_parse(text, size, ret_plan, err);
 	}
-	r = mlimg_convert_make_plan(c->user, c->state, ret_plan, err);
+	r = make_plan(c, ret_plan, err);
 	if (r == 0)
 		r = mlimg_convert_put(ret_plan, &text, &size, err);
 	if (r == 0)

@@ -9,7 +9,8 @@
  * All that is to be done is written down before anything is: the plan, /mlimg/convert.plan in the
  * user layer. Each step of it does nothing when it was done already, and the plan goes away last.
  * So what was stopped at any moment, by a power cut too, is ended by doing all of it again; and
- * until then no boot takes the layer. The plan's format, which a stranger may have written: a line
+ * until then no boot takes the layer. What is immutable or append-only gets its mark instead before
+ * that (file-flags.h), which stays with either driver. The plan's format, which a stranger may have written: a line
  * "mlimg convert 1 TO", then records of one letter, a path and a NUL, in the order in which they
  * are done:
  *
@@ -17,7 +18,7 @@
  *     w PATH   hide it: make the whiteout or the marker
  *     o PATH   make the directory opaque: by xattr, or by a marker
  *     r PATH   remove the whiteout
- *     x PATH   remove all trusted.overlay.* of it
+ *     x PATH   remove all trusted.overlay.* of it, but for .protattr
  *     m PATH   remove what is in MLIMG_UNIONFS_DIR; "" is that directory itself
  *     t SECONDS.NANOSECONDS PATH
  *              set the directory's time, which the steps before have changed

@@ -28,6 +28,17 @@ int mlimg_file_flags_lift(int upper_fd, const struct mlimg_manifest *upper, size
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * The same with an upper that is not in memory; of whatever else is in there, as unionfs-fuse's
+ * marks, too. Mount points of other file systems are not entered.
+ *
+ * @param upper_fd  the upper
+ * @param ret_n     how many had flags
+ * @param err       names the path
+ * @return          0, -errno
+ */
+int mlimg_file_flags_lift_all(int upper_fd, size_t *ret_n, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Take the flags of one thing away, without a mark.
  *
  * @param fd  of a file or directory, readable
