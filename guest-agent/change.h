@@ -88,7 +88,10 @@
  * Something in the place of what a step has taken, or gone from the place of what one has put, is
  * the user's since. The upper is then what it was before the change, byte for byte, times included,
  * but for what was written since, for directories in which that was, and for owners: an account
- * that has to give way to one of his, or that he has moved, has its number in what comes back, too.
+ * that has to give way to one of his, or whose number the stacks do not agree on and he has moved,
+ * has its number in what comes back, too. An account that he alone has moved since, with usermod
+ * -u, has it in what comes back as little as in what is there: that changes whose a home is, and
+ * leaves the rest to him.
  * Databases that he has changed since are merged into what they were; caches that were made since
  * go, and all that the change or the rollback has touched are made anew. This leaves nothing to
  * undo: the newer stack again is a change as any other.
