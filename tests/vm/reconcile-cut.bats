@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # power.bash
 # Power cuts of a guest while it brings a user layer into agreement with another system. What the guest writes is logged once; disks as cuts would have
-# left them (powercut.c) are made of the log, and what the next boot does is done to them on the host.
+# left them (powercut.c) are made of the log, and what the next boot does is done to them on the host. In some boots QEMU is killed, and a guest boots next.
+# lasts 90
 
 load ../lib/common
 
@@ -23,6 +24,7 @@ teardown() {
 }
 
 keep() {
+	[ -e "$images/log" ] || return 0
 	mkdir -p "$MLIMG_BUILD/test-results/reconcile-cut"
 	cp --sparse=always "$images"/{log,base.img,system2.img} "$MLIMG_BUILD/test-results/reconcile-cut/" || :
 }
@@ -67,19 +69,18 @@ cut_all() {
 	done
 }
 
-@test "power cut: of a boot that reconciles; the next one ends it as if there had been none" {
-	local seed=${MLIMG_SEED:-$RANDOM} cuts=${KILLS:-40} wanted
-	echo "MLIMG_SEED=$seed KILLS=$cuts"
+# begin SEED: two versions of a system, a user between them, and wanted, what the change to the second makes of his things.
+begin() {
 	small-root "$(debian-tree v1)" tree
-	kills_v1 "$seed" tree
+	kills_v1 "$1" tree
 	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
-	kills_v2 "$seed" tree
+	kills_v2 "$1" tree
 	mlimg-mkfs --quiet --kind system --name small --version 2 tree system2.img
 	mlimg-mkfs --quiet --kind user --name "${POWER_USER%:*}" --instance "${POWER_USER#*:}" --size 64M "$user"
 	tenant=$(mlimg-inspect --json "$user" | jq -r .build_id)
 	layers_up "$user" system.img "$tenant"
 	kills_mount run/layers/0/rootfs run/user merged
-	kills_user "$seed" merged
+	kills_user "$1" merged
 	layers_down "$images"
 	truncate -s +512 "$user" # where powercut has its mark
 	cp --sparse=always "$user" base.img
@@ -87,13 +88,61 @@ cut_all() {
 	layers_up cut.img system2.img "$tenant"
 	wanted=$(changed)
 	layers_down "$images"
-
 	# shellcheck disable=SC2034 # power.bash
 	system=$images/system2.img
+}
+
+@test "power cut: of a boot that reconciles; the next one ends it as if there had been none" {
+	local seed=${MLIMG_SEED:-$RANDOM} cuts=${KILLS:-40} wanted tenant
+	echo "MLIMG_SEED=$seed KILLS=$cuts"
+	begin "$seed"
 	for vm_union in overlay index; do
 		echo "through $vm_union"
 		cp --sparse=always base.img "$user"
 		power_log '' log
 		cut_all "$wanted" $((cuts / 2)) "$seed"
+	done
+}
+
+# lasts_ms: how long guest "t" has reconciled.
+lasts_ms() {
+	sed -nE 's/^t: +([0-9]+)\.([0-9]) s  (reconcile|union).*/\1\2 \3/p' "$vms/t.out" |
+		awk '!($2 in at) { at[$2] = $1 } END { print (at["union"] - at["reconcile"]) * 100 }'
+}
+
+# ended WANTED: guest "t" comes up, and what is in the user layer then is as it must be.
+ended() {
+	vm_up t
+	vm_stop t
+	vm_clean "$user"
+	mkdir -p run/user
+	mount -o loop,ro "$user" run/user
+	same "what is there" "$1" "$(changed)"
+	layers_down "$images"
+}
+
+# Kills are at moments that lie evenly in what a boot lasted that was not killed; they need not all be met.
+@test "power cut: QEMU killed while the guest reconciles; the guest that boots next has ended it" {
+	local seed=${MLIMG_SEED:-$RANDOM} kills=${KILLS:-40} kill drivers=(overlay index) wanted tenant ms names
+	kills=$(((kills + 9) / 10))
+	echo "MLIMG_SEED=$seed: $kills kills"
+	begin "$seed"
+	power_start ''
+	ended "$wanted"
+	ms=$(lasts_ms)
+	RANDOM=$((seed % 32768))
+	for ((kill = 0; kill < kills; kill++)); do
+		vm_union=${drivers[kill % 2]}
+		cp --sparse=always base.img "$user"
+		power_start ''
+		power_staged reconcile
+		sleep "$(jq -n "$(((ms * kill + RANDOM % (ms + 1)) / kills)) / 1000")"
+		power_cut
+		cp --sparse=always "$user" cut.img
+		e2fsck -p cut.img >fsck.log 2>&1 || [ $? -eq 1 ]
+		names=$(debugfs -R 'ls -p /mlimg' cut.img 2>/dev/null | cut -d / -f 6 | xargs)
+		echo "kill $kill of $kills, $vm_union: stages $(power_stages); in /mlimg: $names"
+		power_start ''
+		ended "$wanted"
 	done
 }
