@@ -83,12 +83,12 @@ GUESTS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(GUEST_MAIN))
 # libmlimg and the agent link statically against these and nothing else.
 LIB_LIBS := -ljansson -lhogweed -lnettle -lgmp
 # A program needs only those that it uses: libcryptsetup alone brings eight more.
-TOOL_LIBS := -Wl,--as-needed -lext2fs -lcom_err -larchive -lcryptsetup -lcrypto -lsqlite3 -lvirt -lpthread
+TOOL_LIBS := -Wl,--as-needed -lext2fs -lcom_err -larchive -lcryptsetup -lcrypto -lsqlite3 -lvirt -lnbd -lpthread
 
 all: $(TOOLS) $(AGENT)
 
 # Without this a machine that has not got the libraries would show a page of errors, not the way out.
-HEADERS := ext2fs/ext2fs.h archive.h libcryptsetup.h openssl/pkcs7.h sqlite3.h libvirt/libvirt.h jansson.h nettle/sha2.h
+HEADERS := ext2fs/ext2fs.h archive.h libcryptsetup.h openssl/pkcs7.h sqlite3.h libvirt/libvirt.h libnbd.h jansson.h nettle/sha2.h
 $(B)/headers-found:
 	@mkdir -p $(@D)
 	@for h in $(HEADERS); do \

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libmlimg/le.h"
+#include "tools/block-source.h"
 #include "tools/ext4-read.h"
 
 /* Directory blocks are read this many at a time. */
@@ -20,9 +21,10 @@
 #define EXT4_FAST_LINK_MAX 59
 
 struct mlimg_ext4 {
-	ext2_filsys ext2; /* its io channel is on a duplicate of fd */
-	int fd;
-	uint64_t offset; /* byte where the file system begins in fd */
+	ext2_filsys ext2; /* its io channel is on a duplicate of fd, or on source */
+	int fd;           /* -1 with a source */
+	struct mlimg_block_source *source; /* or NULL */
+	uint64_t offset;                   /* byte where the file system begins in fd */
 	char *name;
 	const char *at; /* path of what a walk is looking at, for messages; or NULL */
 	struct mlimg_ext4_super super;
@@ -51,6 +53,13 @@ int ext4_refuse_code(const struct mlimg_ext4 *fs, struct mlimg_err *err, errcode
 /** Read whole blocks; those beyond the end of the file system are refused. */
 int ext4_read_blocks(const struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Read the first bytes. @return their number, fewer where the image is shorter; -errno */
+ssize_t ext4_read_head(
+	struct mlimg_ext4 *fs, void *head, size_t size, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** ext2fs_open2() of what is open. @return 0, and its code; -errno when it was not called */
+int ext4_open2(struct mlimg_ext4 *fs, errcode_t *ret_code, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Blocks that hold nodes of extent trees. */
 struct ext4_nodes {

@@ -82,31 +82,6 @@ int ext4_refuse_code(
 	return mlimg_ext4_err_refuse(err, code, "%s", text);
 }
 
-int ext4_read_blocks(
-	const struct mlimg_ext4 *fs, uint64_t first, uint32_t n, void *data, struct mlimg_err *err)
-{
-	size_t size = (size_t)n * MLIMG_EXT4_BLOCK;
-
-	if (first == 0 || first >= fs->super.n_blocks || n > fs->super.n_blocks - first)
-		return ext4_refuse(fs, err, "block %llu is not within the file system",
-			(unsigned long long)first);
-	for (size_t done = 0; done < size;) {
-		ssize_t got = pread(fs->fd, (char *)data + done, size - done,
-			(off_t)(fs->offset + first * MLIMG_EXT4_BLOCK + done));
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return ext4_fail(
-				fs, err, errno, "read block %llu", (unsigned long long)first);
-		if (got == 0)
-			return ext4_refuse(fs, err, "block %llu lies beyond the end of the image",
-				(unsigned long long)first);
-		done += (size_t)got;
-	}
-	return 0;
-}
-
 /* The name of one feature that is not in the set, for the message. */
 static const char *feature_name(uint32_t incompat, uint32_t ro_compat)
 {
@@ -211,11 +186,11 @@ static int read_super(struct mlimg_ext4 *fs, uint64_t image_bytes, struct mlimg_
 {
 	uint8_t head[SUPER_OFFSET + sizeof(struct ext2_super_block)];
 	struct ext2_super_block sb;
-	ssize_t got = pread(fs->fd, head, sizeof(head), (off_t)fs->offset);
+	ssize_t got = ext4_read_head(fs, head, sizeof(head), err);
 	int ret;
 
 	if (got < 0)
-		return ext4_fail(fs, err, errno, "read superblock");
+		return (int)got;
 	if (got >= 4 && memcmp(head, "QFI\xfb", 4) == 0)
 		return ext4_refuse(fs, err, "is a qcow2 image; only raw images can be read");
 	if ((size_t)got < sizeof(head))
@@ -257,18 +232,13 @@ static int open_image(
 	return 0;
 }
 
-/* libext2fs gets the very file that was checked, not whatever the path names by now. */
 static int open_ext2(struct mlimg_ext4 *fs, struct mlimg_err *err)
 {
-	char number[16], offset[32];
 	errcode_t code;
-	int fd = fcntl(fs->fd, F_DUPFD_CLOEXEC, 0);
+	int ret = ext4_open2(fs, &code, err);
 
-	if (fd < 0)
-		return ext4_fail(fs, err, errno, "open image");
-	snprintf(number, sizeof(number), "%d", fd);
-	snprintf(offset, sizeof(offset), "offset=%llu", (unsigned long long)fs->offset);
-	code = ext2fs_open2(number, offset, EXT2_FLAG_64BITS, 0, 0, unixfd_io_manager, &fs->ext2);
+	if (ret < 0)
+		return ret;
 	if (code) {
 		fs->ext2 = NULL;
 		return mlimg_ext4_err_refuse(
@@ -314,6 +284,29 @@ int mlimg_ext4_open_part(const char *path, uint64_t offset, uint64_t size_bytes,
 	return ret;
 }
 
+int mlimg_ext4_open_source(struct mlimg_block_source *source, const char *name,
+	struct mlimg_ext4 **ret_fs, struct mlimg_err *err)
+{
+	mlimg_autoext4 struct mlimg_ext4 *fs = calloc(1, sizeof(*fs));
+	int ret;
+
+	if (fs) {
+		fs->fd = -1;
+		fs->source = source;
+		fs->name = strdup(name);
+	} else {
+		mlimg_block_source_close(source);
+	}
+	if (!fs || !fs->name)
+		return mlimg_err_set(err, ENOMEM, "open image '%s'", name);
+	ret = read_super(fs, source->size_bytes, err);
+	if (ret == 0)
+		ret = open_ext2(fs, err);
+	if (ret == 0)
+		*ret_fs = mlimg_steal(&fs);
+	return ret;
+}
+
 void mlimg_ext4_close(struct mlimg_ext4 *fs)
 {
 	if (!fs)
@@ -323,6 +316,7 @@ void mlimg_ext4_close(struct mlimg_ext4 *fs)
 	/* Not ext2fs_close(): that could write. */
 	if (fs->ext2)
 		ext2fs_free(fs->ext2);
+	mlimg_block_source_close(fs->source);
 	if (fs->fd >= 0)
 		close(fs->fd);
 	free(fs->name);

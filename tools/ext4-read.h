@@ -31,6 +31,7 @@
 #include "libmlimg/sha256.h"
 #include "libmlimg/superblock.h"
 #include "libmlimg/walk.h"
+#include "tools/block-source.h"
 
 #define MLIMG_EXT4_BLOCK 4096              /**< bytes of a block */
 #define MLIMG_EXT4_INODE_MAX 1024          /**< bytes of the largest inode; mlimg-mkfs uses 256 */
@@ -119,6 +120,18 @@ int mlimg_ext4_open(
  * @return            as mlimg_ext4_open()
  */
 int mlimg_ext4_open_part(const char *path, uint64_t offset, uint64_t size_bytes,
+	struct mlimg_ext4 **ret_fs, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The same for an image on a disk that is no plain file.
+ *
+ * @param source  the disk; closed with the image, on failure too
+ * @param name    the image's name for messages, and of mlimg_ext4_name()
+ * @param ret_fs  as mlimg_ext4_open(); mlimg_ext4_fd() of it is -1
+ * @param err     as mlimg_ext4_open()
+ * @return        as mlimg_ext4_open()
+ */
+int mlimg_ext4_open_source(struct mlimg_block_source *source, const char *name,
 	struct mlimg_ext4 **ret_fs, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Close it; accepts NULL. */
