@@ -72,17 +72,17 @@ names() {
 		on v2
 		[ ! -e "$UPPER/usr/bin/program" ]
 		# usermod -u 1234 d, and what it does to a home
-		mkdir -p "$UPPER/etc" "$UPPER/home/d" "$UPPER/srv"
+		mkdir -p "$UPPER/etc" "$UPPER/var/home" "$UPPER/srv"
 		echo "d:x:1234:$number::/:/bin/false" >"$UPPER/etc/passwd"
-		echo d | tee "$UPPER/home/d/file" >"$UPPER/srv/file"
-		chown 1234 "$UPPER/home/d/file"
+		echo d | tee "$UPPER/var/home/file" >"$UPPER/srv/file"
+		chown 1234 "$UPPER/var/home/file"
 		chown "$number" "$UPPER/srv/file"
 		on v1
 		same "accounts ($number)" "d=1234" "$(names)"
 		if [ $number = 105 ]; then
-			same "owners ($number)" "105 1234 105" "$(cd "$UPPER" && stat -c %u usr/bin/program home/d/file srv/file | xargs)"
+			same "owners ($number)" "105 1234 105" "$(cd "$UPPER" && stat -c %u usr/bin/program var/home/file srv/file | xargs)"
 		else
-			same "owners ($number)" "1234 1234 106" "$(cd "$UPPER" && stat -c %u usr/bin/program home/d/file srv/file | xargs)"
+			same "owners ($number)" "1234 1234 106" "$(cd "$UPPER" && stat -c %u usr/bin/program var/home/file srv/file | xargs)"
 		fi
 	done
 }

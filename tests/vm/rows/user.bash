@@ -153,6 +153,12 @@ unclean_larger_full() {
 	boot '.notes[]' | grep '^the user layer is not brought into agreement with this stack: .*No space left on device'
 	[ "$(kept_back)" -gt 0 ]
 	vm_do t 'rm /srv/fill && mkdir /srv/room && echo more >/srv/room/for'
+	vm_stop t
+
+	system=$images/system2.img row_start
+	vm_up t
+	same "with room" "changed reconciled" "$(boot '"\(.change) \(.reconcile.done)"')"
+	same "what is the user's" "promised more" "$(vm_do t 'cat /srv/promised /srv/room/for | xargs')"
 }
 
 # The first errors are repaired, those in the upper directory are not.
