@@ -2,6 +2,7 @@
 #include "tools/checkpoint-disk.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,9 @@
 #include "libmlimg/cleanup.h"
 #include "tools/checkpoint-qemu.h"
 #include "tools/qemu-img.h"
+
+#define SETTLE_MS 10000 /* how long a qemu-img may take to end that was killed */
+#define AGAIN_MS 200
 
 int mlimg_snapshots_of(const json_t *image, json_t **ret_saved, struct mlimg_err *err)
 {
@@ -94,10 +98,15 @@ int mlimg_disk_saved(const struct mlimg_tenant *tenant, json_t **ret_saved, stru
 	return ret;
 }
 
+/* A qemu-img ends with who runs it, but a write that it is in has to end first. */
 int mlimg_disk_settle(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	const char *const args[] = {
 		"check", "-q", "-r", "leaks", "-f", "qcow2", tenant->user_disk, NULL};
+	uint64_t deadline_ms = mlimg_now_ms() + SETTLE_MS;
+	int ret;
 
-	return mlimg_qemu_img(args, NULL, err);
+	while ((ret = mlimg_qemu_img(args, NULL, err)) < 0 && mlimg_now_ms() < deadline_ms)
+		poll(NULL, 0, AGAIN_MS);
+	return ret;
 }

@@ -29,6 +29,10 @@ mlimg_vm_command_fn mlimg_vm_cmd_destroy; /**< `mlimg-vm destroy` */
 /* Running tenants. */
 
 /* Checkpoints. */
+mlimg_vm_command_fn mlimg_vm_cmd_checkpoint;  /**< `mlimg-vm checkpoint` */
+mlimg_vm_command_fn mlimg_vm_cmd_checkpoints; /**< `mlimg-vm checkpoints` */
+mlimg_vm_command_fn mlimg_vm_cmd_restore;     /**< `mlimg-vm restore` */
+mlimg_vm_command_fn mlimg_vm_cmd_delete;      /**< `mlimg-vm delete` */
 
 /* Other hosts. */
 
