@@ -168,7 +168,7 @@ static int go(struct daemon *daemon, unsigned number, struct mlimg_err *err)
 /* How long to wait; -1: for ever. */
 static int get_timeout(const struct daemon *daemon)
 {
-	int64_t now_ms = mlimg_clock_ms(), soonest_ms = 0;
+	int64_t now_ms = mlimg_clock_ms(), soonest_ms = mlimg_freeze_deadline(daemon->agent);
 
 	for (unsigned i = 0; i < N_CLIENTS; i++) {
 		int64_t deadline_ms =
@@ -240,6 +240,7 @@ static int serve(struct daemon *daemon, struct mlimg_err *err)
 			return mlimg_err_set(err, errno, "wait for clients");
 		for (int i = 0; i < n; i++)
 			take_event(daemon, &events[i]);
+		mlimg_freeze_watch(daemon->agent, mlimg_clock_ms());
 		r = go_on(daemon, err);
 		daemon->is_to_end = daemon->is_to_end || !is_needed(daemon);
 	}

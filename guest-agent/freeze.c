@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "guest-agent/freeze.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <poll.h>
-#include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,30 +16,23 @@
 
 #include "guest-agent/clock.h"
 #include "guest-agent/daemon.h"
+#include "guest-agent/freeze-impl.h"
 #include "guest-agent/worker.h"
 #include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 
-/* What the daemon sends to have it thawed: an id as it goes into the response, ',"id":7'. */
-#define ASKED_MAX (MLIMG_ID_MAX + 16)
+#define LATE_MS 1000 /* what the process that keeps a freeze is given to thaw, on a busy machine */
 
-/* How far the process is that freezes, as it says itself; it ends with STAGE_OVER, unless killed. */
-enum stage { STAGE_BEGINS = 0, STAGE_FROZEN, STAGE_OVER };
-
-/* What the process gets. */
-struct freeze {
-	struct mlimg_call *call;
-	int timeout_ms;
-};
-
-static int open_user(const struct mlimg_agent *agent, struct mlimg_failure *failure);
-
-/* The process was killed before it could thaw. */
+/* The process was killed. */
 static void thaw_for_it(const struct mlimg_agent *agent)
 {
+	const struct mlimg_freeze_shared *shared = agent->freeze;
 	struct mlimg_failure failure;
-	mlimg_autoclose int fd = open_user(agent, &failure);
+	mlimg_autoclose int fd = -1;
 
+	if (shared->stage == FREEZE_BEGINS || shared->stage == FREEZE_OVER ||
+		(shared->stage == FREEZE_FROZEN && mlimg_freeze_is_over(shared)))
+		return;
+	fd = mlimg_freeze_open_user(agent, &failure);
 	if (fd >= 0 && ioctl(fd, FITHAW, 0) == 0)
 		fputs("mlimg-agent: what kept the freeze was killed: thawed\n", stderr);
 }
@@ -51,6 +42,7 @@ static void forget(struct mlimg_agent *agent)
 {
 	epoll_ctl(agent->epoll_fd, EPOLL_CTL_DEL, agent->freeze_fd, NULL);
 	close(mlimg_steal_fd(&agent->freeze_fd));
+	munmap(mlimg_steal(&agent->freeze), sizeof(*agent->freeze));
 }
 
 bool mlimg_freeze_is_kept(struct mlimg_agent *agent)
@@ -58,8 +50,7 @@ bool mlimg_freeze_is_kept(struct mlimg_agent *agent)
 	struct pollfd p = {.fd = agent->freeze_fd};
 
 	if (agent->freeze_fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & POLLHUP) {
-		if (*agent->freeze_stage == STAGE_FROZEN)
-			thaw_for_it(agent);
+		thaw_for_it(agent);
 		forget(agent);
 	}
 	return agent->freeze_fd >= 0;
@@ -68,7 +59,7 @@ bool mlimg_freeze_is_kept(struct mlimg_agent *agent)
 bool mlimg_freeze_is_on(struct mlimg_agent *agent)
 {
 	return mlimg_freeze_is_kept(agent) && !agent->is_thawing &&
-		*agent->freeze_stage != STAGE_OVER;
+		agent->freeze->stage != FREEZE_OVER;
 }
 
 bool mlimg_freeze_is_of(struct mlimg_agent *agent, unsigned client)
@@ -85,7 +76,31 @@ void mlimg_freeze_end(struct mlimg_agent *agent)
 	}
 }
 
-static int open_user(const struct mlimg_agent *agent, struct mlimg_failure *failure)
+int64_t mlimg_freeze_deadline(const struct mlimg_agent *agent)
+{
+	int64_t deadline_ms;
+
+	if (agent->freeze_fd < 0 || agent->is_overdue)
+		return 0;
+	deadline_ms = agent->freeze->deadline_ms;
+	return (deadline_ms ? deadline_ms : agent->freeze_since_ms + MLIMG_FREEZE_MAX_MS) + LATE_MS;
+}
+
+void mlimg_freeze_watch(struct mlimg_agent *agent, int64_t now_ms)
+{
+	int64_t deadline_ms = mlimg_freeze_deadline(agent);
+
+	if (!deadline_ms || now_ms < deadline_ms || !mlimg_freeze_is_kept(agent))
+		return;
+	agent->is_overdue = true;
+	/* Its socket would have hung up if the number were another's by now. */
+	if (agent->freeze->keeper)
+		kill(agent->freeze->keeper, SIGKILL);
+	else
+		forget(agent);
+}
+
+int mlimg_freeze_open_user(const struct mlimg_agent *agent, struct mlimg_failure *failure)
 {
 	mlimg_autofree char *path = NULL;
 	mlimg_autoclose int fd = -1;
@@ -101,88 +116,15 @@ static int open_user(const struct mlimg_agent *agent, struct mlimg_failure *fail
 	return -1;
 }
 
-/* @return whether the daemon has asked for the end; then what goes into its response */
-static bool wait_for_the_end(int fd, int64_t deadline_ms, char *ret_asked)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	size_t used = 0;
-
-	for (;;) {
-		int64_t left_ms = deadline_ms - mlimg_clock_ms();
-		ssize_t n;
-
-		ret_asked[used] = '\0';
-		if (left_ms <= 0 || (poll(&p, 1, (int)left_ms) == 0))
-			return false;
-		n = read(fd, ret_asked + used, ASKED_MAX - used);
-		if (n <= 0)
-			return used > 0;
-		used += (size_t)n;
-	}
-}
-
-static int freeze_user(struct mlimg_call *call)
-{
-	mlimg_autoclose int fd = open_user(call->agent, &call->failure);
-
-	if (fd < 0)
-		return -1;
-	/* Where so much may not be locked, a freeze is still better than none. */
-	if (mlockall(MCL_CURRENT) < 0)
-		errno = 0;
-	*call->agent->freeze_stage = STAGE_FROZEN;
-	if (ioctl(fd, FIFREEZE, 0) == 0)
-		return mlimg_steal_fd(&fd);
-	*call->agent->freeze_stage = STAGE_OVER;
-	if (errno == EBUSY)
-		mlimg_fail(&call->failure, MLIMG_CLASS_BUSY,
-			"the user file system is frozen by somebody else");
-	else
-		mlimg_fail(&call->failure,
-			errno == EOPNOTSUPP ? MLIMG_CLASS_UNSUPPORTED : MLIMG_CLASS_GENERIC,
-			"freeze the user file system: %s", strerror(errno));
-	return -1;
-}
-
-/* Between FIFREEZE and FITHAW nothing is allocated or loaded. */
-static void keep_frozen(int fd, void *ctx)
-{
-	struct freeze *freeze = ctx;
-	static char asked[ASKED_MAX + 1], thawed[ASKED_MAX + 32];
-	size_t size;
-	mlimg_autofree char *done = mlimg_call_result(freeze->call, json_integer(1), &size);
-	mlimg_autofree char *failed = NULL;
-	mlimg_autoclose int dir_fd = done ? freeze_user(freeze->call) : -1;
-	bool is_asked;
-	int n;
-
-	if (dir_fd < 0) {
-		freeze->call->command = NULL;
-		failed = mlimg_call_answer(freeze->call, &size);
-		if (failed && mlimg_write_all(fd, failed, size) < 0)
-			return;
-		return;
-	}
-	is_asked = mlimg_write_all(fd, done, size) == 0 &&
-		wait_for_the_end(fd, mlimg_clock_ms() + freeze->timeout_ms, asked);
-	n = ioctl(dir_fd, FITHAW, 0) == 0;
-	*freeze->call->agent->freeze_stage = STAGE_OVER;
-	if (is_asked &&
-		mlimg_write_all(fd, thawed,
-			(size_t)snprintf(
-				thawed, sizeof(thawed), "{\"return\":%d%s}\n", n, asked + 1)) < 0)
-		return;
-}
-
-/* Once: it lasts as long as the daemon. */
+/* Of one freeze: whatever becomes of its process, it can say nothing of the next one. */
 static int share(struct mlimg_agent *agent)
 {
-	int *shared = mmap(
+	struct mlimg_freeze_shared *shared = mmap(
 		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (shared == MAP_FAILED)
 		return -ENOMEM;
-	agent->freeze_stage = shared;
+	agent->freeze = shared;
 	return 0;
 }
 
@@ -191,7 +133,7 @@ static bool is_thawing(struct mlimg_agent *agent)
 {
 	if (!mlimg_freeze_is_kept(agent))
 		return false;
-	if (*agent->freeze_stage != STAGE_OVER)
+	if (agent->freeze->stage != FREEZE_OVER)
 		return true;
 	/* Its process has nothing left to do but to end. */
 	forget(agent);
@@ -201,7 +143,7 @@ static bool is_thawing(struct mlimg_agent *agent)
 json_t *mlimg_freeze_command(struct mlimg_call *call)
 {
 	const json_t *timeout = json_object_get(call->arguments, "timeout-ms");
-	struct freeze freeze = {
+	struct mlimg_freeze freeze = {
 		.call = call,
 		.timeout_ms = timeout ? (int)json_integer_value(timeout) : MLIMG_FREEZE_MS,
 	};
@@ -215,14 +157,16 @@ json_t *mlimg_freeze_command(struct mlimg_call *call)
 	if (is_thawing(call->agent))
 		return mlimg_fail(
 			&call->failure, MLIMG_CLASS_BUSY, "the user file system is being thawed");
-	if (!call->agent->freeze_stage && share(call->agent) < 0)
+	if (share(call->agent) < 0)
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", strerror(ENOMEM));
-	*call->agent->freeze_stage = STAGE_BEGINS;
-	fd = mlimg_worker_start(keep_frozen, &freeze, &err);
-	if (fd < 0)
+	fd = mlimg_worker_start(mlimg_freeze_keep, &freeze, &err);
+	if (fd < 0) {
+		munmap(mlimg_steal(&call->agent->freeze), sizeof(*call->agent->freeze));
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", err.text);
+	}
 	call->agent->freeze_fd = fd;
-	call->agent->is_thawing = false;
+	call->agent->freeze_since_ms = mlimg_clock_ms();
+	call->agent->is_thawing = call->agent->is_overdue = false;
 	call->agent->freeze_owner = call->client;
 	/* A hang-up always wakes. */
 	if (epoll_ctl(call->agent->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
@@ -250,7 +194,7 @@ static size_t ask(const json_t *id, char *ret_asked)
 /* The process says whether the freeze that it ends was still its own; silence means no. */
 json_t *mlimg_freeze_thaw_command(struct mlimg_call *call)
 {
-	char asked[ASKED_MAX];
+	char asked[FREEZE_ASKED_MAX];
 	size_t size = ask(call->id, asked);
 
 	if (!mlimg_freeze_is_on(call->agent) ||

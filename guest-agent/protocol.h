@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "libmlimg/err.h"
@@ -46,16 +47,20 @@ struct mlimg_failure {
 	char desc[MLIMG_ERR_TEXT_SIZE]; /**< one line for a person */
 };
 
+struct mlimg_freeze_shared;
+
 /** What a command may look at, and what lasts from one request to the next. */
 struct mlimg_agent {
-	const char *run_dir;    /**< "/run", or what stands in for it */
-	const char *health_dir; /**< where the executables of mlimg-health are */
-	pid_t init_pid;         /**< who is told to shut down: 1; 0: nobody */
-	int freeze_fd;          /**< the process that keeps the freeze (freeze.h); -1: none */
-	int epoll_fd;           /**< where its end is waited for */
-	bool is_thawing;        /**< it was told to thaw, and has not ended yet */
-	unsigned freeze_owner;  /**< number of the client that asked for it */
-	int *freeze_stage;      /**< shared with that process: how far it is, see freeze.c */
+	const char *run_dir;     /**< "/run", or what stands in for it */
+	const char *health_dir;  /**< where the executables of mlimg-health are */
+	pid_t init_pid;          /**< who is told to shut down: 1; 0: nobody */
+	int freeze_fd;           /**< the process that keeps the freeze (freeze.h); -1: none */
+	int epoll_fd;            /**< where its end is waited for */
+	bool is_thawing;         /**< it was told to thaw, and has not ended yet */
+	unsigned freeze_owner;   /**< number of the client that asked for it */
+	int64_t freeze_since_ms; /**< when it was asked for, by clock.h */
+	bool is_overdue;         /**< its process was killed, since it did not thaw in time */
+	struct mlimg_freeze_shared *freeze; /**< with that process: how far it is; NULL: none */
 };
 
 struct mlimg_command;

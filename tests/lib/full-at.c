@@ -38,7 +38,7 @@ static const uint32_t room_calls[] = {
 #define LOW_HALF (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0)
 #define ARGUMENT(i) ((uint32_t)offsetof(struct seccomp_data, args[i]) + LOW_HALF)
 
-static void fail(const char *what)
+static void __attribute__((noreturn)) fail(const char *what)
 {
 	fprintf(stderr, "full-at: %s: %s\n", what, strerror(errno));
 	_exit(ITS_OWN_FAULT);

@@ -103,6 +103,15 @@ is_thawed() {
 	says_thawed
 }
 
+# is_thawed_by PID FILE: a writer goes on though that process is still stopped, or is no more.
+is_thawed_by() {
+	local state
+	writes "$2"
+	is_thawed "$2"
+	state=$(ps -o state= -p "$1" || :)
+	[[ $state == "" || $state == T || $state == Z ]]
+}
+
 @test "freeze: writers wait, others are answered, and the disk is clean; thaw" {
 	echo before >"$DIR/run/mlimg/user/before"
 	stay
@@ -131,7 +140,7 @@ is_thawed() {
 
 @test "freeze: it ends by itself when its time is over, and thaw says so" {
 	stay
-	# The answer says that it was frozen: how long that takes to be seen here is not known.
+	# The answer says that it was frozen: how long that takes to be seen here is not known. That it is not too short: ../unit/test_freeze.c.
 	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":1000}}' >&7
 	hears '{"return":1}'
 	writes one
@@ -202,6 +211,55 @@ is_thawed() {
 	same "a freeze" '{"return":1}' "$(ask '{"execute":"guest-fsfreeze-freeze"}')"
 }
 
+# Its own bound is meant: nobody asks, and the client stays.
+@test "freeze: it ends in time though the process that keeps it is stopped" {
+	local keeper
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":1000}}' >&7
+	hears '{"return":1}'
+	keeper=$(pgrep -P "$DAEMON")
+	kill -STOP "$keeper"
+	is_thawed_by "$keeper" one
+	echo '{"execute":"guest-fsfreeze-freeze","id":"again"}' >&7
+	hears '{"return":1,"id":"again"}'
+	kill "$stays"
+}
+
+@test "freeze: it ends with a daemon that is killed though the process that keeps it is stopped" {
+	local keeper
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
+	hears '{"return":1}'
+	is_frozen one
+	keeper=$(pgrep -P "$DAEMON")
+	kill -STOP "$keeper"
+	until [ "$(ps -o state= -p "$keeper")" = T ]; do sleep 0.1; done
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" || true
+	DAEMON=
+	writes_on
+	same "what was written" written "$(cat "$DIR/run/mlimg/user/one")"
+	kill "$stays" || true
+}
+
+@test "freeze: what somebody else has frozen stays so, though the process that kept the agent's is killed as it thaws" {
+	local watch
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
+	hears '{"return":1}'
+	: >"$DIR/watch"
+	killed-thawing "$(pgrep -P "$DAEMON")" fsfreeze -f "$DIR/run/mlimg/user" >"$DIR/watch" 3>&- 7>&- &
+	watch=$!
+	until grep -qx ready "$DIR/watch"; do kill -0 "$watch" && sleep 0.1; done
+	echo '{"execute":"guest-fsfreeze-thaw","id":"thaw"}' >&7
+	wait "$watch"
+	hears '{"return":0,"id":"thaw"}'
+	says_thawed
+	fails 1 "fsfreeze: $DIR/run/mlimg/user: freeze failed: Device or resource busy" fsfreeze -f "$DIR/run/mlimg/user"
+	fsfreeze -u "$DIR/run/mlimg/user"
+	kill "$stays"
+}
+
 @test "freeze: when all of the unit is killed, systemd thaws" {
 	local line result
 	line=$(sed -n 's/^ExecStopPost=-//p' "$BATS_TEST_DIRNAME/../../guest-agent/mlimg-agent.service")
@@ -227,6 +285,15 @@ is_thawed() {
 	fsfreeze -u "$DIR/run/mlimg/user"
 	echo '{"execute":"guest-fsfreeze-thaw"}' >&7
 	hears '{"return":0}'
+	# Nor, if somebody else has then frozen, thawed.
+	echo '{"execute":"guest-fsfreeze-freeze","id":"again"}' >&7
+	hears '{"return":1,"id":"again"}'
+	fsfreeze -u "$DIR/run/mlimg/user"
+	fsfreeze -f "$DIR/run/mlimg/user"
+	echo '{"execute":"guest-fsfreeze-thaw","id":"thaw"}' >&7
+	hears '{"return":0,"id":"thaw"}'
+	fails 1 "fsfreeze: $DIR/run/mlimg/user: freeze failed: Device or resource busy" fsfreeze -f "$DIR/run/mlimg/user"
+	fsfreeze -u "$DIR/run/mlimg/user"
 	kill "$stays"
 }
 
