@@ -75,6 +75,8 @@ static const char help_text[] =
 	"  --mode MODE       what becomes of changes: normal, volatile, readonly or\n"
 	"                    rescue (default: normal)\n"
 	"  --user-dev DEV    the user layer's disk: its file system grows to this size\n"
+	"  --identity WORD   make machine id and host keys anew, unless WORD is the last\n"
+	"                    one's\n"
 	"  --reset WORD      set the user's changes aside, unless WORD is the last one's\n"
 	"  --formatted, --fsck STATUS, --fsck-said TEXT, --note TEXT\n"
 	"                    what was done to the user layer before, for boot.json\n"

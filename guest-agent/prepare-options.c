@@ -70,6 +70,12 @@ static int take_user_option(struct mlimg_wanted *w, int opt)
 			return -1;
 		return mlimg_cli_usage(
 			MLIMG_AGENT_PROG, "prepare: --reset: '%s' is no word", take_text());
+	case 'I':
+		w->identity = optarg;
+		if (mlimg_boot_reset_is_valid(optarg))
+			return -1;
+		return mlimg_cli_usage(
+			MLIMG_AGENT_PROG, "prepare: --identity: '%s' is no word", take_text());
 	case 'd': w->dev = optarg; return -1;
 	case 'f': w->is_formatted = true; return -1;
 	case 'c': return take_status(w);
@@ -137,9 +143,10 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 		{"patch", required_argument, NULL, 'p'}, {"software", required_argument, NULL, 'w'},
 		{"user", required_argument, NULL, 'u'}, {"mode", required_argument, NULL, 'm'},
 		{"user-dev", required_argument, NULL, 'd'}, {"reset", required_argument, NULL, 'R'},
-		{"formatted", no_argument, NULL, 'f'}, {"fsck", required_argument, NULL, 'c'},
-		{"fsck-said", required_argument, NULL, 'C'}, {"note", required_argument, NULL, 'N'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"identity", required_argument, NULL, 'I'}, {"formatted", no_argument, NULL, 'f'},
+		{"fsck", required_argument, NULL, 'c'}, {"fsck-said", required_argument, NULL, 'C'},
+		{"note", required_argument, NULL, 'N'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	struct mlimg_wanted *w = ret_wanted;
 	int opt, r;
 
@@ -159,7 +166,7 @@ int mlimg_prepare_options(int argc, char **argv, struct mlimg_wanted *ret_wanted
 			MLIMG_AGENT_PROG, "prepare: unexpected argument '%s'", argv[optind]);
 	if (find_missing(w))
 		return mlimg_cli_usage(MLIMG_AGENT_PROG, "prepare: %s is missing", find_missing(w));
-	if ((w->reset || w->dev || w->is_formatted) && w->mode != MLIMG_BOOT_NORMAL)
+	if ((w->reset || w->identity || w->dev || w->is_formatted) && w->mode != MLIMG_BOOT_NORMAL)
 		return mlimg_cli_usage(MLIMG_AGENT_PROG,
 			"prepare: with --mode %s the user layer is not written to",
 			mlimg_boot_mode_name(w->mode));

@@ -23,6 +23,7 @@ struct mlimg_wanted {
 	const char *
 		dev; /**< the user layer's disk, whose size its file system is to have; NULL: leave it */
 	const char *reset;     /**< the word of a factory reset, or NULL */
+	const char *identity;  /**< the word of a copy (identity.h), or NULL */
 	bool is_formatted;     /**< this boot made the user layer */
 	int fsck_status;       /**< of e2fsck; -1 when it was not run */
 	const char *fsck_said; /**< what it printed, "" for nothing */

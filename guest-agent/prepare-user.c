@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "guest-agent/grow.h"
+#include "guest-agent/identity.h"
 #include "guest-agent/misplaced.h"
 #include "guest-agent/prepare-impl.h"
 #include "guest-agent/reconcile.h"
@@ -57,6 +58,28 @@ static int end_change(struct mlimg_prepare *p, struct mlimg_err *err)
 	return 0;
 }
 
+/* Two guests of one identity are no reason to stop: where there is no room, the next boot tries again. */
+static void renew_identity(struct mlimg_prepare *p)
+{
+	const struct mlimg_wanted *w = p->wanted;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	size_t n = 0;
+	int r = mlimg_identity_renew(p->user.fd, w->identity, &n, &err);
+
+	if (r < 0) {
+		mlimg_boot_note(&p->boot,
+			"this guest is a copy, and has the machine id or the host keys of the "
+			"other: "
+			"%s",
+			err.text);
+	} else if (n) {
+		printf("the guest is a copy: what told it from others is set aside in "
+		       "%s/user/mlimg/aside/identity-%s\n",
+			w->root, w->identity);
+		fflush(stdout);
+	}
+}
+
 /* What was done to the user layer, and what is still to be done before it is read. */
 int mlimg_prepare_user(struct mlimg_prepare *p, struct mlimg_err *err)
 {
@@ -84,7 +107,11 @@ int mlimg_prepare_user(struct mlimg_prepare *p, struct mlimg_err *err)
 	if (r < 0 || w->mode != MLIMG_BOOT_NORMAL)
 		return r;
 	r = mlimg_reset(p->user.fd, w->reset, &user->reset, err);
-	return r < 0 ? mlimg_err_wrap(err, r, "factory reset") : 0;
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "factory reset");
+	if (w->identity)
+		renew_identity(p);
+	return 0;
 }
 
 /* On the console as well as in boot.json: whoever misses his file looks there. */

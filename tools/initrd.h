@@ -2,8 +2,8 @@
 /**
  * @file initrd.h
  * What an initramfs says of itself: the file mlimg-unions, one line with the names of the union
- * drivers that it knows (as "overlay index joined"; the last is no driver, but says that it knows
- * an index on one disk with its layers). It lies in an archive of its own in front of the others,
+ * drivers that it knows (as "overlay index joined identity"; the last two are no drivers, but say
+ * that it knows an index on one disk with its layers, and mlimg.identity). It lies in an archive of its own in front of the others,
  * which is never compressed (initramfs/README.md), so that the host can read it without unpacking
  * anything. Other archives, such as a CPU's microcode, may lie before it.
  *

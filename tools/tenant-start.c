@@ -22,6 +22,7 @@ static void fill_layers(struct mlimg_tenant_start *options, const struct mlimg_t
 	o->user = t->user_disk;
 	o->user_is_qcow2 = true;
 	o->user_id = t->row.user_id;
+	o->identity = *t->identity ? t->identity : NULL;
 }
 
 static void fill_machine(struct mlimg_vm_options *o, const struct mlimg_tenant *t)

@@ -287,6 +287,8 @@ int mlimg_vm_kernel_cmdline(
 		fprintf(f, " mlimg.%s", mlimg_boot_mode_name(spec->mode));
 	if (spec->new_user)
 		fprintf(f, " mlimg.format=%s:%s", spec->new_user->name, spec->new_user->instance);
+	if (spec->identity)
+		fprintf(f, " mlimg.identity=%s", spec->identity);
 	if (spec->reset[0])
 		fprintf(f, " mlimg.reset=%s", spec->reset);
 	if (spec->console != MLIMG_CONSOLE_NONE)

@@ -68,6 +68,7 @@ struct mlimg_vm_spec {
 	const char *kernel, *initrd;
 	const char *append;        /**< added to the kernel's command line, or NULL */
 	enum mlimg_boot_mode mode; /**< MLIMG_BOOT_READONLY attaches the user disk read-only, too */
+	const char *identity;      /**< value of mlimg.identity, or NULL */
 	char reset[MLIMG_BOOT_RESET_MAX + 1]; /**< word of a factory reset, or "" */
 	const struct mlimg_layer_info
 		*new_user; /**< what the user's disk becomes where it is blank, or NULL */

@@ -45,7 +45,8 @@ struct mlimg_vm_options {
 	const char *kernel, *initrd; /**< NULL: the system layer's */
 	const char *append;          /**< NULL: nothing */
 	enum mlimg_boot_mode mode;
-	bool resets; /**< what the user has changed is set aside */
+	const char *identity; /**< word of a user layer that is a copy, or NULL */
+	bool resets;          /**< what the user has changed is set aside */
 	enum mlimg_vm_console console;
 	const char *console_path; /**< NULL: console.log in the runtime directory */
 	unsigned boot_timeout_s;

@@ -281,6 +281,18 @@ static int choose_union(
 	return 0;
 }
 
+/* A parameter that an initramfs does not know stops its boot. */
+static void choose_identity(struct mlimg_vm_prepared *p, const struct mlimg_vm_options *options)
+{
+	if (mlimg_initrd_knows(&p->initrd_says, MLIMG_INITRD_IDENTITY))
+		p->spec.identity = options->identity;
+	else if (options->identity)
+		mlimg_cli_warn(MLIMG_VM_PROG,
+			"%s is a copy, and its system's initramfs does not know mlimg.identity: "
+			"it has the machine id and the host keys of the other",
+			options->name);
+}
+
 /* After the index, which may have been compiled for it. */
 static int choose_verity(
 	struct mlimg_vm_prepared *p, const struct mlimg_vm_options *options, struct mlimg_err *err)
@@ -322,8 +334,10 @@ int mlimg_vm_prepare(
 		ret = mlimg_vm_user_check(options->user, options->mode == MLIMG_BOOT_READONLY, err);
 	if (ret == 0)
 		ret = prepare_boot_files(p, options, err);
-	if (ret == 0)
+	if (ret == 0) {
+		choose_identity(p, options);
 		ret = choose_union(p, options, err);
+	}
 	if (ret == 0)
 		ret = choose_verity(p, options, err);
 	return ret < 0 ? ret : mlimg_vm_command(&p->spec, &p->args, err);

@@ -47,7 +47,8 @@ enum mlimg_disks {
 	MLIMG_DISKS_SEPARATE, /**< each as its own */
 };
 
-#define MLIMG_INITRD_JOINED "joined" /**< what an initramfs says that knows a joined index */
+#define MLIMG_INITRD_IDENTITY "identity" /**< what one says that knows mlimg.identity */
+#define MLIMG_INITRD_JOINED "joined"     /**< what an initramfs says that knows a joined index */
 
 /** The read-only layers that an index is of. */
 struct mlimg_vm_layers {

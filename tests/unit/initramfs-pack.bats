@@ -110,23 +110,23 @@ unions() {
 
 @test "pack: it says which union drivers it knows, and has erofs where there is one" {
 	local kernel=tree/usr/lib/modules/6.1.0-x
-	unions overlay
+	unions "overlay identity"
 	echo kernel/fs/erofs/erofs.ko >>$kernel/modules.builtin
-	unions "overlay index joined"
+	unions "overlay index joined identity"
 	sed -i /erofs/d $kernel/modules.builtin
 	echo 'code of erofs' >$kernel/kernel/erofs.ko
 	echo 'kernel/erofs.ko: kernel/crc32c_generic.ko.gz' >>$kernel/modules.dep
-	unions "overlay index joined"
+	unions "overlay index joined identity"
 	works make_it --compress none -o out/i
 	same "module" "code of erofs" "$(in_it lib/modules/kernel/erofs.ko)"
 	same "order" $'kernel/crc32c_generic.ko\nkernel/erofs.ko' "$(in_it lib/mlimg/modules | head -n 2)"
 	mkdir tree/boot
 	printf 'CONFIG_EROFS_FS_%s=y\n' XATTR POSIX_ACL >tree/boot/config-6.1.0-x
-	unions overlay
+	unions "overlay identity"
 	echo CONFIG_EROFS_FS_SECURITY=y >>tree/boot/config-6.1.0-x
-	unions "overlay index joined"
+	unions "overlay index joined identity"
 	mv $kernel tree/usr/lib/modules/5.10.0-x
-	unions overlay
+	unions "overlay identity"
 }
 
 # A program for Linux with its libraries, and a kernel that has fuse.
@@ -171,7 +171,7 @@ with_unionfs() {
 
 @test "pack: unionfs-fuse with its libraries; its module apart from the others" {
 	with_unionfs
-	unions "overlay unionfs"
+	unions "overlay unionfs identity"
 	works make_it --compress none -o out/i
 	same "modules" "kernel/overlay.ko" "$(in_it lib/mlimg/modules | grep -e fuse -e overlay)"
 	same "its module" kernel/fuse.ko "$(in_it lib/mlimg/modules.unionfs)"
@@ -186,7 +186,7 @@ with_unionfs() {
 	same "exit code" 0 "$status"
 	grep -q '^unionfs-fuse version' <<<"$output"
 	sed -i '/overlay.ko.xz:/d' tree/usr/lib/modules/6.1.0-x/modules.dep
-	unions unionfs
+	unions "unionfs identity"
 	sed -i /fuse/d tree/usr/lib/modules/6.1.0-x/modules.dep
 	fails 1 "mlimg-mkinitramfs: kernel 6.1.0-x in 'tree/usr/lib/modules' has no module overlay, nor is it built in" make_it -o out/x
 }

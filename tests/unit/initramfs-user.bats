@@ -248,6 +248,15 @@ mount -t ext4 -o rw,nosuid,nodev /dev/vda T/run/mlimg/user
 $prepare --user-dev /dev/vda --note $note" "$(log | sed -n 1,3p)"
 }
 
+@test "identity: the agent is told the word, in the normal mode only" {
+	boots "$cmdline mlimg.identity=a1"
+	same "what was done" "$prepare --user-dev /dev/vda --identity a1 --fsck 0 --fsck-said mlimg-user: clean" "$(log | grep prepare)"
+	boots "$cmdline mlimg.identity=a1 mlimg.volatile" "mlimg: $volatile"
+	same "what was done" "$prepare --mode volatile --fsck 0 --fsck-said mlimg-user: clean" "$(log | grep prepare)"
+	stops "kernel parameter mlimg.identity=a/b is malformed: mlimg.identity takes a word for this request, which no earlier one had: 1 to 64 letters, digits, '.', '_', '-'" \
+		"$cmdline mlimg.identity=a/b"
+}
+
 @test "reset: the agent is told the word, which can be a name of a directory" {
 	local word
 	for word in 1 again.2_b-C "$(printf '%064d' 1)"; do

@@ -243,6 +243,20 @@ TEST(kernel_command_line_without_software)
 	free(line);
 }
 
+TEST(kernel_command_line_of_a_copy)
+{
+	struct mlimg_vm_spec spec = guest(2);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *line;
+
+	spec.identity = "0123";
+	ASSERT_OK(mlimg_vm_kernel_cmdline(&spec, &line, &err), err);
+	ASSERT_STR(line,
+		"boot=mlimg mlimg.system=00000000000000000000 mlimg.user=00000000000000000001 "
+		"mlimg.identity=0123 console=ttyS0 panic=-1");
+	free(line);
+}
+
 TEST(kernel_command_line_at_its_limit)
 {
 	struct mlimg_vm_spec spec = guest(2);

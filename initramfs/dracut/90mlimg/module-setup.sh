@@ -59,6 +59,7 @@ mlimg_mark_unions() {
 			unions="$unions index joined"
 	fi
 	[ ! -x "$initdir/usr/bin/unionfs" ] || ! mlimg_has_module fuse || unions="${unions:+$unions }unionfs"
+	unions="${unions:+$unions }identity"
 	[ -n "${early_cpio_dir-}" ] || early_cpio_dir=$DRACUT_TMPDIR/earlycpio
 	if ! mkdir -p "$early_cpio_dir/d" || ! echo "$unions" >"$early_cpio_dir/d/mlimg-unions"; then
 		dfatal "mlimg: cannot say which union drivers this initramfs knows"
