@@ -166,9 +166,9 @@ static int put_dir(
 	struct mlimg_dir_out *out, const struct mlimg_entry *entry, struct mlimg_err *err)
 {
 	if (*entry->path && mkdirat(out->dir_fd, mlimg_path_name(entry->path), 0700) < 0)
-		return mlimg_err_set(err, errno, "make '/%s'", entry->path);
+		return mlimg_err_set(err, errno, "make '%s/%s'", out->path, entry->path);
 	if (!mlimg_manifest_add(out->dirs, entry))
-		return mlimg_err_set(err, ENOMEM, "make '/%s'", entry->path);
+		return mlimg_err_set(err, ENOMEM, "make '%s/%s'", out->path, entry->path);
 	return mlimg_entry_is_opaque(entry) ? put_mark(out, entry, err) : 0;
 }
 
@@ -198,13 +198,14 @@ int mlimg_dir_out_entry(struct mlimg_dir_out *out, const struct mlimg_entry *ent
 	if (mlimg_entry_is_whiteout(entry))
 		return put_mark(out, entry, err);
 	if (mlimg_unionfs_is_meta(entry->path))
-		return mlimg_err_set(err, EEXIST, "make '/%s', where marks are", entry->path);
+		return mlimg_err_set(
+			err, EEXIST, "make '%s/%s', where marks are", out->path, entry->path);
 	r = go_to(out, entry->path);
 	if (r == 0 && entry->type == MLIMG_DIR)
 		return put_dir(out, entry, err);
 	if (r == 0)
 		r = put_other(out, entry, link);
-	return r < 0 ? mlimg_err_set(err, r, "make '/%s'", entry->path) : 0;
+	return r < 0 ? mlimg_err_set(err, r, "make '%s/%s'", out->path, entry->path) : 0;
 }
 
 /* --- contents --- */
@@ -273,7 +274,7 @@ int mlimg_dir_out_file_end(
 			&out->reader, out->dir_fd, mlimg_path_name(entry->path), entry);
 	close(out->fd);
 	out->fd = -1;
-	return r < 0 ? mlimg_err_set(err, r, "write '/%s'", entry->path) : 0;
+	return r < 0 ? mlimg_err_set(err, r, "write '%s/%s'", out->path, entry->path) : 0;
 }
 
 /* --- the end --- */
@@ -289,7 +290,7 @@ static int set_dirs(struct mlimg_dir_out *out, struct mlimg_err *err)
 
 		r = fd < 0 ? fd : mlimg_entry_at_set(&out->reader, fd, "", e);
 		if (r < 0)
-			return mlimg_err_set(err, r, "make '/%s'", e->path);
+			return mlimg_err_set(err, r, "make '%s/%s'", out->path, e->path);
 	}
 	return r;
 }

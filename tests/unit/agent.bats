@@ -113,6 +113,29 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	same commands "$documented" "$listed"
 }
 
+@test "PROTOCOL.md says who may what, what commands take, and which classes of errors there are, as the code does" {
+	daemon
+	local listed documented
+	listed=$(printf '{"execute":"guest-info"}\n' | ask |
+		jq -r '.return.supported_commands[] | [.name, (.may | if length == 3 then "all" else join(", ") end), (.arguments | map(.name) | join(" "))] | join("|")' | sort)
+	# shellcheck disable=SC2016 # the backticks are the table's
+	documented=$(sed -nE 's/^\| `([gm][a-z]*-[a-z-]*)` \| ([^|]*) \| ([^|]*) \|.*/\1|\2|\3/p' "$MLIMG_TOP/guest-agent/PROTOCOL.md" |
+		awk -F'|' '{
+			names = ""
+			while (match($3, /`[a-z-]+`:/)) {
+				names = names (names == "" ? "" : " ") substr($3, RSTART + 1, RLENGTH - 3)
+				$3 = substr($3, RSTART + RLENGTH)
+			}
+			print $1 "|" $2 "|" names
+		}' | sort)
+	same "who may what, and arguments" "$listed" "$documented"
+	same "classes" "$(sed -n '/^static const char \*class_name/,/^}/s/.*"\(.*\)".*/\1/p' "$MLIMG_TOP/guest-agent/protocol.c")" \
+		"$(sed -n '/^- Error classes, closed list:/,/\.$/p' "$MLIMG_TOP/guest-agent/PROTOCOL.md" | grep -o '`[A-Za-z]*`' | tr -d '\140')"
+	same "commands that the manual page misses" "" "$(cut -d '|' -f 1 <<<"$listed" | while read -r name; do
+		grep -qw "^[^.].*$name\|^\.Ic.* $name" "$MLIMG_TOP/guest-agent/mlimg-agent.8" || echo "$name"
+	done)"
+}
+
 @test "guest-sync-delimited: 0xFF, then the response" {
 	daemon
 	printf 'half a li\377{"execute":"guest-sync-delimited","arguments":{"id":99}}\n' | ask >"$DIR/out"
