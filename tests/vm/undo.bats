@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A guest's user takes back what he has changed, across boots and another system: reset, undelete, pin, resolve each way; and gives what is his to another guest.
 # With unionfs-fuse, where it is done at once, shorter: on one boot of each system. MLIMG_UNDO: the drivers of the union, instead of all.
-# lasts 80
+# lasts 90
 
 load ../lib/common
 
@@ -114,15 +114,15 @@ line 3, both
 my tool" "for file in theirs mine merged; do sed -n 3p /etc/\$file; done; cat /usr/share/app/tool"
 	does "conflicts" "There are no conflicts.
 merged mine theirs mine" "mlimg conflicts; mlimg conflicts --all | sed 's/.*resolved: //; s/)//' | xargs"
-	vm_do t "mlimg export /mine.tar"
-	vm_do t "$files" >"$vms/files"
-	vm_stop t
-	vm_clean "$vms/user.img"
 	given
 }
 
 # given: another guest with what the user has exported as a software layer.
 given() {
+	vm_do t "mlimg export /mine.tar"
+	vm_do t "$files" >"$vms/files"
+	vm_stop t
+	vm_clean "$vms/user.img"
 	mkdir -p "$vms/mounted"
 	mount -o loop,ro,noload "$vms/user.img" "$vms/mounted"
 	cp "$vms/mounted/upper/mine.tar" "$vms/mine.tar"
@@ -155,7 +155,7 @@ line 3, mine" "mlimg reset /etc/conf && mlimg undelete /etc/conf.d /usr/share/ap
 	does "resolve: theirs" "/etc/theirs: yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new is gone
 line 3, theirs
 There are no conflicts." "mlimg resolve --keep theirs /etc/theirs; sed -n 3p /etc/theirs; mlimg conflicts"
-	vm_stop t
+	given
 }
 
 @test "a guest's user takes back what he has changed" {
