@@ -7,6 +7,7 @@
  *
  * A seccomp filter stops the process at these calls alone (seccomp(2), SECCOMP_RET_TRACE;
  * ptrace(2), PTRACE_O_TRACESECCOMP), so that one that is not killed takes little longer than usual.
+ * Calls of its threads, and of programs that it runs, count too.
  */
 #ifndef MLIMG_TEST_STOP_AT_H
 #define MLIMG_TEST_STOP_AT_H
@@ -16,6 +17,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -80,34 +82,73 @@ static inline void stop_filter(void)
 		stop_fail("seccomp");
 }
 
-/* @return the signal that a stopped process is to go on with */
-static inline int stop_signal(int status)
+/* What is traced: a program, its threads and what it runs. */
+struct stop_trace {
+	pid_t pid;      /* the program */
+	int n;          /* alive, the program included */
+	bool is_over;   /* the program has ended */
+	int status;     /* of its end */
+	uint64_t calls; /* of all of them */
+};
+
+/* @return the signal that one that has stopped is to go on with */
+static inline int stop_signal(const struct stop_trace *t, pid_t pid, int status)
 {
 	int signal = WSTOPSIG(status);
 
-	return status >> 16 || signal == SIGTRAP ? 0 : signal;
+	/* One that is new stops before it does anything. */
+	return status >> 16 || signal == SIGTRAP || (signal == SIGSTOP && pid != t->pid) ? 0
+											 : signal;
 }
 
-/* @return how many calls came before the end */
-static inline uint64_t stop_trace(pid_t pid, uint64_t at, int *ret_status)
+static inline void stop_took(struct stop_trace *t, pid_t pid, int status, uint64_t at)
 {
-	uint64_t n = 0;
-	int status, signal = 0;
-
-	for (;;) {
-		if (ptrace(PTRACE_CONT, pid, NULL, signal) < 0 || waitpid(pid, &status, 0) != pid)
-			stop_fail("ptrace");
-		*ret_status = status;
-		if (!WIFSTOPPED(status))
-			return n;
-		signal = stop_signal(status);
-		if (status >> 16 != PTRACE_EVENT_SECCOMP || n++ != at)
-			continue;
-		kill(pid, SIGKILL);
-		if (waitpid(pid, ret_status, 0) != pid)
-			stop_fail("waitpid");
-		return at;
+	switch (WIFSTOPPED(status) ? status >> 16 : 0) {
+	case PTRACE_EVENT_CLONE:
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK: t->n++; break;
+	case PTRACE_EVENT_SECCOMP:
+		if (!t->is_over && t->calls++ == at)
+			kill(t->pid, SIGKILL);
+		break;
+	default: break;
 	}
+	if (WIFSTOPPED(status)) {
+		/* One that has been killed meanwhile is not there to be told. */
+		if (ptrace(PTRACE_CONT, pid, NULL, stop_signal(t, pid, status)) < 0 &&
+			errno != ESRCH)
+			stop_fail("ptrace");
+		return;
+	}
+	t->n--;
+	if (pid == t->pid) {
+		t->is_over = true;
+		t->status = status;
+	}
+}
+
+/*
+ * To the end of all of them: what the program runs ends with it, or by itself. A call that a
+ * program was killed before is not made, but for one of another process that it runs.
+ *
+ * @return how many calls came before the end
+ */
+static inline uint64_t stop_trace(pid_t first, uint64_t at, int *ret_status)
+{
+	struct stop_trace t = {.pid = first, .n = 1};
+	int status;
+
+	if (ptrace(PTRACE_CONT, first, NULL, 0) < 0)
+		stop_fail("ptrace");
+	while (!t.is_over || t.n > 0) {
+		pid_t pid = waitpid(-1, &status, __WALL);
+
+		if (pid < 0)
+			stop_fail("waitpid");
+		stop_took(&t, pid, status, at);
+	}
+	*ret_status = t.status;
+	return WIFSIGNALED(t.status) && at < t.calls ? at : t.calls;
 }
 
 /**
@@ -133,7 +174,8 @@ static inline uint64_t stop_at(uint64_t at, int (*fn)(void *ctx), void *ctx, int
 	}
 	if (waitpid(pid, ret_status, 0) != pid ||
 		ptrace(PTRACE_SETOPTIONS, pid, NULL,
-			PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC) < 0)
+			PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC |
+				PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK) < 0)
 		stop_fail("ptrace");
 	return stop_trace(pid, at, ret_status);
 }
