@@ -41,7 +41,7 @@ state() {
 	}
 	while IFS='|' read -r name memory current pending identity; do
 		disk=$(tenant_disk "$name")
-		[ "$(cd "${disk%/*}" && find . -type f ! -name lock | xargs)" = ./user.qcow2 ] || {
+		[ "$(cd "${disk%/*}" && find . -type f ! -name lock)" = ./user.qcow2 ] || {
 			echo "files of $name: $(ls -A "${disk%/*}")" >&2
 			return 1
 		}
