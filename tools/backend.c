@@ -5,12 +5,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/backend-libvirt.h"
+
 #define LOOK_MS 100         /* pause between looks at a guest that boots */
 #define EVENTS_LOOKED_AT 50 /* behind more of other kinds than these, a death is long ago */
 
 const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant)
 {
-	return &mlimg_backend_qemu;
+	return tenant->uri ? &mlimg_backend_libvirt : &mlimg_backend_qemu;
 }
 
 /* Under the transaction: somebody else may have written it down, or started the guest again. */

@@ -6,6 +6,7 @@
 
 #include "tools/cli.h"
 #include "tools/tenant-disk.h"
+#include "tools/tenant-host.h"
 #include "tools/tenant-options.h"
 
 static const char help[] =
@@ -23,17 +24,21 @@ static const char help[] =
 	"  --software LAYER        software layer, may be repeated, bottom first\n"
 	"  --size SIZE             of its disk, 64M to 8T (default: 20G); takes room as\n"
 	"                          it is written\n"
+	"  --host NAME             libvirt on that host runs it ('mlimg-vm host list';\n"
+	"                          default: QEMU on this machine)\n"
+	"  --connect URI           the same, by libvirt's URI; the host is added\n"
 	"Machine:\n" MLIMG_TENANT_MACHINE_HELP "Other:\n" MLIMG_TENANT_STORE_HELP;
 
-enum { OPT_SIZE = MLIMG_TENANT_OPT_OWN };
+enum { OPT_SIZE = MLIMG_TENANT_OPT_OWN, OPT_HOST, OPT_CONNECT };
 
 static const struct option options[] = {MLIMG_TENANT_OPTIONS,
-	{"size", required_argument, NULL, OPT_SIZE}, {"help", no_argument, NULL, 'h'},
+	{"size", required_argument, NULL, OPT_SIZE}, {"host", required_argument, NULL, OPT_HOST},
+	{"connect", required_argument, NULL, OPT_CONNECT}, {"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
 
 struct create {
 	struct mlimg_tenant_given given;
-	const char *name;
+	const char *name, *host, *uri;
 	uint64_t size_bytes;
 };
 
@@ -41,6 +46,10 @@ static int take(struct create *c, int option, struct mlimg_err *err)
 {
 	int ret;
 
+	if (option == OPT_HOST || option == OPT_CONNECT) {
+		*(option == OPT_HOST ? &c->host : &c->uri) = optarg;
+		return 0;
+	}
 	if (option != OPT_SIZE)
 		return mlimg_tenant_given_take(&c->given, option, optarg, err);
 	ret = mlimg_tenant_disk_size_of(optarg, &c->size_bytes, err);
@@ -58,8 +67,11 @@ static int fill(
 static int set(struct mlimg_store *store, const char *id, void *ctx, struct mlimg_err *err)
 {
 	const struct create *c = ctx;
+	int ret = mlimg_tenant_settings_set(store, id, &c->given.settings, err);
 
-	return mlimg_tenant_settings_set(store, id, &c->given.settings, err);
+	return ret < 0 || (!c->host && !c->uri)
+		? ret
+		: mlimg_tenant_host_choose(store, id, c->host, c->uri, err);
 }
 
 static int create(struct mlimg_store *store, struct create *c,
@@ -128,6 +140,8 @@ int mlimg_vm_cmd_create(int argc, char **argv)
 		return code;
 	if (!c.given.wish.system)
 		return mlimg_cli_usage(MLIMG_VM_PROG, "--system is missing");
+	if (c.host && c.uri)
+		return mlimg_cli_usage(MLIMG_VM_PROG, "--host and --connect say the same");
 	c.name = argv[optind];
 	/* A limit on the size of files is a full disk: an error, not the end. */
 	signal(SIGXFSZ, SIG_IGN);

@@ -1,0 +1,149 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Hosts of libvirt's, and tenants on them, as far as no daemon is needed: libvirt has a host for tests, test:///default, which lasts as long as
+# whoever uses it.
+
+load ../lib/common
+load ../lib/images
+load ../lib/tenants
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return
+	tenant_images
+	mkdir -p boot/boot
+	echo kernel >boot/boot/vmlinuz-6.1.0-1-test
+	echo initrd >boot/boot/initrd.img-6.1.0-1-test
+	mlimg-mkfs --quiet --kind system --name bootable --version 1 boot boot.img
+}
+
+setup() {
+	cd "$BATS_FILE_TMPDIR" || return
+	need command sqlite3 qemu-img jq
+	S=$BATS_TEST_TMPDIR/store
+	mlimg-store --store "$S" add boot.img tools.img >/dev/null
+	SOCKET=$BATS_TEST_TMPDIR/nobody
+	FAR="qemu+unix:///system?socket=$SOCKET"
+}
+
+usage() {
+	fails 2 "mlimg-vm: $1
+Try 'mlimg-vm --help' for more information." mlimg-vm "${@:2}"
+}
+
+# host WORD ARGUMENT…: of mlimg-vm host, on the store
+host() {
+	mlimg-vm host --store "$S" "$@"
+}
+
+@test "libvirt: help of each command, in 80 columns; every option in manual page and completion" {
+	local command page completion word
+	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
+	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
+	for command in host xml create; do
+		works mlimg-vm "$command" --help
+		[[ $output == "Usage: mlimg-vm $command "* ]]
+		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
+		while read -r word; do
+			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
+			grep -qe "$word" <<<"$completion" || echo "$word of $command: not in the completion"
+		done < <(grep -oE -- '--[a-z-]+' <<<"$output") >"$BATS_TEST_TMPDIR/missing"
+		same "options of $command" "" "$(<"$BATS_TEST_TMPDIR/missing")"
+	done
+}
+
+@test "libvirt: hosts: added, listed, removed" {
+	works host add east qemu+ssh://root@east.example.org/system --pool-path /srv/mlimg --network lan
+	same "said" "added host east: qemu+ssh://root@east.example.org/system" "$output"
+	works host add here qemu:///system
+	works host list
+	same "hosts" "NAME              TENANTS  URI
+east                    0  qemu+ssh://root@east.example.org/system
+here                    0  qemu:///system" "$output"
+	works host list --json
+	same "as JSON" '[{"name":"east","uri":"qemu+ssh://root@east.example.org/system","pool_path":"/srv/mlimg","network":"lan","tenants":0},{"name":"here","uri":"qemu:///system","tenants":0}]' \
+		"$(jq -c . <<<"$output")"
+	works host remove east
+	same "said" "removed host east" "$output"
+	fails 1 "mlimg-vm: no host 'east'" host remove east
+	fails 1 "mlimg-vm: no host 'east'" host check east
+}
+
+@test "libvirt: hosts that cannot be" {
+	works host add here qemu:///system
+	fails 1 "mlimg-vm: there is a host 'here' already: qemu:///system" host add here qemu:///session
+	fails 1 "mlimg-vm: 'qemu:///system' is host 'here' already" host add there qemu:///system
+	usage "'/run/x' is no URI of libvirt's (as 'qemu:///system' or 'qemu+ssh://root@example.org/system')" host --store "$S" add x /run/x
+	usage "'-' cannot be a host's name (1 to 63 letters, digits and ._-, the first a letter or digit)" host --store "$S" add - qemu:///session
+	usage "--pool-path: 'srv' does not begin with '/'" host --store "$S" add x qemu:///session --pool-path srv
+	usage "unknown command 'host show'" host show x
+	usage "the name of a host is missing" host add
+	usage "the host's URI is missing" host add x
+	usage "what to do (add, list, check, remove) is missing" host
+}
+
+@test "libvirt: tenants are created on a host, by its name or its URI, which adds it" {
+	works host add east "$FAR"
+	works vm create alice --system bootable --host east
+	works vm create bob --system bootable --connect "$FAR"
+	works vm create carol --system bootable --connect qemu+ssh://root@west.example.org:22/system
+	works vm create dave --system bootable --connect qemu:///session
+	works vm create erin --system bootable --connect "qemu:///session?socket=/x"
+	same "hosts" "east east west.example.org session session-2" "$(for t in alice bob carol dave erin; do tenant $t host; done | xargs)"
+	fails 1 "mlimg-vm: no host 'nowhere'" vm create frank --system bootable --host nowhere
+	same "tenant that was not created" "" "$(tenant frank name)"
+	usage "--host and --connect say the same" create --store "$S" x --system bootable --host east --connect "$FAR"
+	fails 1 "mlimg-vm: host 'east' runs tenant 'alice' and 1 more" host remove east
+}
+
+@test "libvirt: a host that does not answer: its tenants are unreachable, others are not" {
+	works host add east "$FAR"
+	works vm create alice --system bootable --host east
+	works vm create bob --system bootable
+	works vm list --json
+	same "states" "unreachable off" "$(jq -r '.[].state' <<<"$output" | xargs)"
+	fails 1 "mlimg-vm: host '$FAR': Failed to connect socket to '$SOCKET': No such file or directory" vm xml alice
+	fails 1 "mlimg-vm: host '$FAR': Failed to connect socket to '$SOCKET': No such file or directory" host check east
+	fails 1 "mlimg-vm: tenant 'bob' is run by QEMU itself, not by libvirt" vm xml bob
+}
+
+@test "libvirt: a host that takes the connection and says nothing is given up" {
+	socat "UNIX-LISTEN:$SOCKET,fork" EXEC:'sleep 60' 3>&- 4>&- &
+	LISTENER=$!
+	until [ -S "$SOCKET" ]; do sleep 0.1; done
+	works host add east "$FAR"
+	works vm create alice --system bootable --host east
+	works vm create bob --system bootable --host east
+	run timeout 60 mlimg-vm list --store "$S" --json
+	kill $LISTENER
+	same "exit code" 0 "$status"
+	same "states" "unreachable unreachable" "$(jq -r '.[].state' <<<"$output" | xargs)"
+	[[ $output == *"host '$FAR' does not answer within 10 s"* ]]
+}
+
+# element PATH: of the domain in $output
+element() {
+	xmllint --xpath "string(/domain/$1)" - <<<"$output"
+}
+
+@test "libvirt: the domain of a tenant on this machine: the store's own files, as libvirt's schema wants it" {
+	local id layers
+	need command xmllint
+	works vm create alice --system bootable --software tools --memory 512M --cpus 2 --append 'a="<&>"' --union overlay --connect test:///default
+	id=$(tenant alice id)
+	run --separate-stderr vm xml alice
+	same "exit code" 0 "$status"
+	layers=$S/layers
+	same "name" alice "$(element name)"
+	same "UUID" "$id" "$(element uuid | tr -d -)"
+	same "description" "bootable 1 + tools 1" "$(element description)"
+	same "memory and processors" "512 2" "$(element memory) $(element vcpu)"
+	same "disks" "$layers/$(image_id boot.img).img $layers/$(image_id tools.img).img $(tenant_disk alice)" \
+		"$(for i in 1 2 3; do element "devices/disk[$i]/source/@file"; done | xargs)"
+	same "serials" "$(image_id boot.img | cut -c -20) $(image_id tools.img | cut -c -20) $(tenant alice user_id | cut -c -20)" \
+		"$(for i in 1 2 3; do element "devices/disk[$i]/serial"; done | xargs)"
+	same "read-only disks" 2 "$(xmllint --xpath 'count(//disk[readonly and shareable])' - <<<"$output")"
+	same "kernel and initramfs" "$S/tenants/$id/kernel $S/tenants/$id/initrd" "$(element os/kernel) $(element os/initrd)"
+	[[ $(element os/cmdline) == "boot=mlimg mlimg.system="*' console=ttyS0 panic=-1 a="<&>"' ]]
+	virt-xml-validate - domain <<<"$output"
+	same "what was left in the tenant's directory" user.qcow2 "$(ls -A "$S/tenants/$id")"
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checkpoints of a tenant's domain: libvirt's internal snapshots, which lie in the user disk, too.
+ * libvirt knows no snapshot of the disk alone of a domain that runs, unless in a file of its own,
+ * which would make the disk a chain: it is refused. (Through its back door to QEMU's monitor there
+ * would be one, but then libvirt calls the domain tainted.)
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/checkpoint-qemu.h"
+#include "tools/libvirt-domain.h"
+#include "tools/libvirt-err.h"
+#include "tools/tenant-start.h"
+
+static inline void snapshot_cleanup(virDomainSnapshotPtr *snapshot)
+{
+	if (*snapshot)
+		virDomainSnapshotFree(*snapshot);
+}
+#define autosnapshot mlimg_cleanup(snapshot_cleanup)
+
+static int find_domain(
+	const struct mlimg_tenant *tenant, virDomainPtr *ret_domain, struct mlimg_err *err)
+{
+	int ret = mlimg_domain_find(tenant, ret_domain, err);
+
+	if (ret == 0 && !*ret_domain)
+		return mlimg_err_set(err, ENOENT, "tenant '%s' on host '%s': domain",
+			tenant->row.name, tenant->host);
+	return ret;
+}
+
+int mlimg_libvirt_save(
+	const struct mlimg_tenant *tenant, const char *tag, bool with_memory, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	autosnapshot virDomainSnapshotPtr snapshot = NULL;
+	char xml[256];
+	int ret = find_domain(tenant, &domain, err);
+
+	if (ret < 0)
+		return ret;
+	if (!with_memory && mlimg_domain_is_on(domain))
+		return mlimg_err_set(err, 0,
+			"libvirt cannot save the disk alone of a guest that runs: stop tenant '%s' "
+			"first, or save its memory too",
+			tenant->row.name);
+	/* Tags are letters, digits and ._- */
+	snprintf(xml, sizeof(xml),
+		"<domainsnapshot><name>" MLIMG_SNAPSHOT_PREFIX "%s</name></domainsnapshot>", tag);
+	snapshot = virDomainSnapshotCreateXML(domain, xml, 0);
+	return snapshot ? 0 : mlimg_domain_fail(tenant, "save", err);
+}
+
+/* @return 0; -ENOENT without a message where there is none; -errno */
+static int find(const struct mlimg_tenant *tenant, virDomainPtr domain, const char *tag,
+	virDomainSnapshotPtr *ret_snapshot, struct mlimg_err *err)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), MLIMG_SNAPSHOT_PREFIX "%s", tag);
+	*ret_snapshot = virDomainSnapshotLookupByName(domain, name, 0);
+	return *ret_snapshot ? 0 : mlimg_domain_fail(tenant, "checkpoint", err);
+}
+
+static int note_start(
+	struct mlimg_store *store, const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	int ret = mlimg_store_begin(store, err);
+
+	return ret < 0
+		? ret
+		: mlimg_store_end(store,
+			  mlimg_tenant_run_set(store, tenant->row.id, (int64_t)time(NULL), err),
+			  err);
+}
+
+int mlimg_libvirt_load(struct mlimg_store *store, struct mlimg_tenant *tenant, const char *tag,
+	bool with_memory, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	autosnapshot virDomainSnapshotPtr snapshot = NULL;
+	/* By force: libvirt would rather have QEMU go on that may not be the one that was saved. */
+	unsigned flags = with_memory
+		? VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_FORCE
+		: 0;
+	int ret = find_domain(tenant, &domain, err);
+
+	if (ret == 0 && !with_memory && mlimg_domain_is_on(domain))
+		return mlimg_err_set(err, EBUSY, "tenant '%s' runs", tenant->row.name);
+	if (ret == 0)
+		ret = find(tenant, domain, tag, &snapshot, err);
+	if (ret < 0)
+		return ret;
+	if (virDomainRevertToSnapshot(snapshot, flags) < 0)
+		return mlimg_domain_fail(tenant, "load", err);
+	return with_memory && !tenant->run_s ? note_start(store, tenant, err) : 0;
+}
+
+int mlimg_libvirt_remove(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	autosnapshot virDomainSnapshotPtr snapshot = NULL;
+	int ret = mlimg_domain_find(tenant, &domain, err);
+
+	/* Whose domain is gone has none. */
+	if (ret < 0 || !domain)
+		return ret;
+	ret = find(tenant, domain, tag, &snapshot, err);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	if (virDomainSnapshotDelete(snapshot, 0) < 0)
+		return mlimg_domain_fail(tenant, "remove checkpoint", err);
+	return 0;
+}
+
+/* What one has of memory libvirt does not tell: at most all that the guest has. */
+static int64_t memory_of(virDomainSnapshotPtr snapshot, virDomainPtr domain)
+{
+	mlimg_autofree char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+
+	return xml && strstr(xml, "<memory snapshot='internal'/>")
+		? (int64_t)virDomainGetMaxMemory(domain) * 1024
+		: 0;
+}
+
+int mlimg_libvirt_saved(
+	const struct mlimg_tenant *tenant, json_t **ret_saved, struct mlimg_err *err)
+{
+	static const char prefix[] = MLIMG_SNAPSHOT_PREFIX;
+	mlimg_autodomain virDomainPtr domain = NULL;
+	virDomainSnapshotPtr *all = NULL;
+	json_t *saved = json_object();
+	int n = 0,
+	    ret = saved ? mlimg_domain_find(tenant, &domain, err)
+			: mlimg_err_set(err, ENOMEM, "checkpoints");
+
+	if (ret == 0 && domain)
+		n = virDomainListAllSnapshots(domain, &all, 0);
+	if (n < 0)
+		ret = mlimg_domain_fail(tenant, "checkpoints", err);
+	for (int i = 0; i < n; i++) {
+		const char *name = virDomainSnapshotGetName(all[i]);
+
+		if (ret == 0 && strncmp(name, prefix, sizeof(prefix) - 1) == 0 &&
+			json_object_set_new(saved, name + sizeof(prefix) - 1,
+				json_integer(memory_of(all[i], domain))) < 0)
+			ret = mlimg_err_set(err, ENOMEM, "checkpoints");
+		virDomainSnapshotFree(all[i]);
+	}
+	free(all);
+	if (ret == 0)
+		*ret_saved = mlimg_steal(&saved);
+	json_decref(saved);
+	return ret;
+}
+
+/* Of the rest libvirt takes care: a snapshot has the whole domain with it. */
+int mlimg_libvirt_machine(
+	const struct mlimg_tenant *tenant, struct mlimg_machine *ret_machine, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	mlimg_autofree char *xml = NULL;
+	struct mlimg_machine m = {.cpus = 0};
+	const char *type, *accel;
+	virDomainInfo info;
+	int ret = mlimg_domain_find_on(tenant, &domain, err);
+
+	if (ret < 0)
+		return ret;
+	xml = virDomainGetXMLDesc(domain, 0);
+	if (!xml || virDomainGetInfo(domain, &info) < 0)
+		return mlimg_domain_fail(tenant, "machine", err);
+	type = strstr(xml, " machine='");
+	accel = strstr(xml, "<domain type='");
+	m.memory_bytes = (uint64_t)info.maxMem * 1024;
+	m.cpus = info.nrVirtCpu;
+	snprintf(m.devices, sizeof(m.devices), "%.*s %.*s", type ? (int)strcspn(type + 10, "'") : 1,
+		type ? type + 10 : "?", accel ? (int)strcspn(accel + 14, "'") : 1,
+		accel ? accel + 14 : "?");
+	*ret_machine = m;
+	return 0;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* A tenant's user disk on another host (libvirt-pool.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/libvirt-pool.h"
+#include "tools/libvirt-stream.h"
+#include "tools/libvirt-volume.h"
+
+/* A move. */
+struct moving {
+	struct mlimg_libvirt_pool *pool;
+	const struct mlimg_tenant *tenant;
+	char name[MLIMG_STORE_VOLUME_SIZE];
+	struct mlimg_volume vol;
+	int fd, dir;
+};
+
+static void moving_done(struct moving *m)
+{
+	mlimg_volume_done(&m->vol);
+	mlimg_cleanup_close(&m->fd);
+	mlimg_cleanup_close(&m->dir);
+}
+
+/* @return 1: the volume is there, 0: it is not, -errno */
+static int begin(struct moving *m, struct mlimg_err *err)
+{
+	snprintf(m->name, sizeof(m->name), "%s.qcow2", m->tenant->row.id);
+	m->dir = open(m->tenant->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->dir < 0)
+		return mlimg_err_set(err, errno, "open '%.300s'", m->tenant->dir);
+	return mlimg_volume_find(m->pool->pool, m->name, &m->vol, err);
+}
+
+static int sync_dir(const struct moving *m, struct mlimg_err *err)
+{
+	return fsync(m->dir) < 0 && errno != EINVAL
+		? mlimg_err_set(err, errno, "sync '%.300s'", m->tenant->dir)
+		: 0;
+}
+
+/* What it shows as long as nobody has run it. */
+static int note(struct moving *m, const char *digest, struct mlimg_err *err)
+{
+	struct mlimg_store_volume v = {.size_bytes = m->vol.size_bytes};
+
+	memcpy(v.name, m->name, sizeof(v.name));
+	memcpy(v.mark, m->vol.mark, sizeof(v.mark));
+	snprintf(v.digest, sizeof(v.digest), "%s", digest);
+	return mlimg_store_volume_set(m->pool->store, m->pool->host.name, &v, err);
+}
+
+/* When QEMU has written the volume and closed it, it is on stable storage. */
+static int forget_sent(struct moving *m, struct mlimg_err *err)
+{
+	struct mlimg_store_volume noted;
+	int ret = mlimg_store_volume_get(m->pool->store, m->pool->host.name, m->name, &noted, err);
+
+	if (ret < 0 || (ret == 1 && strcmp(noted.mark, m->vol.mark) == 0))
+		return ret < 0 ? ret : 0;
+	if (unlinkat(m->dir, MLIMG_LIBVIRT_SENT, 0) < 0 && errno != ENOENT)
+		return mlimg_err_set(
+			err, errno, "remove '%.300s/" MLIMG_LIBVIRT_SENT "'", m->tenant->dir);
+	return mlimg_store_volume_forget(m->pool->store, m->pool->host.name, m->name, err);
+}
+
+static int send(struct moving *m, uint64_t size, struct mlimg_err *err)
+{
+	char sent[MLIMG_SHA256_HEX_SIZE], there[MLIMG_SHA256_HEX_SIZE];
+	/* What is there is not whole, or never was run: what is here counts. */
+	int ret = mlimg_volume_remove(&m->vol, err);
+
+	if (ret == 0)
+		ret = mlimg_volume_make(m->pool->pool, m->name, size, 0600, &m->vol, err);
+	if (ret == 0)
+		ret = mlimg_libvirt_upload(m->vol.vol, m->fd, size, sent, err);
+	if (ret == 0)
+		ret = mlimg_libvirt_download(m->vol.vol, size, -1, there, err);
+	if (ret == 0 && strcmp(sent, there) != 0)
+		ret = mlimg_err_set(err, 0, "what was read back is not what was sent");
+	if (ret < 0)
+		return ret;
+	ret = mlimg_volume_look(&m->vol, err);
+	if (ret == 0)
+		ret = note(m, sent, err);
+	if (ret < 0)
+		return ret;
+	/* From here on the volume counts. */
+	if (renameat(m->dir, MLIMG_TENANT_DISK, m->dir, MLIMG_LIBVIRT_SENT) < 0)
+		return mlimg_err_set(err, errno, "rename '%.300s'", m->tenant->user_disk);
+	return sync_dir(m, err);
+}
+
+static int put(struct moving *m, struct mlimg_err *err)
+{
+	struct stat st;
+	int ret = begin(m, err);
+
+	if (ret < 0)
+		return ret;
+	m->fd = openat(m->dir, MLIMG_TENANT_DISK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (m->fd >= 0 && fstat(m->fd, &st) == 0)
+		return send(m, (uint64_t)st.st_size, err);
+	if (errno != ENOENT)
+		return mlimg_err_set(err, errno, "open '%.300s'", m->tenant->user_disk);
+	if (ret == 0)
+		return mlimg_err_set(err, ENOENT, "its user disk '%s'", m->name);
+	return forget_sent(m, err);
+}
+
+int mlimg_libvirt_disk_put(struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant,
+	char **ret_path, struct mlimg_err *err)
+{
+	struct moving m = {.pool = pool, .tenant = tenant, .fd = -1, .dir = -1};
+	int ret = put(&m, err);
+
+	if (ret == 0)
+		ret = mlimg_volume_path(&m.vol, ret_path, err);
+	else
+		ret = mlimg_err_wrap(
+			err, ret, "tenant '%s' on host '%s'", tenant->row.name, pool->host.name);
+	moving_done(&m);
+	return ret;
+}
+
+static int fetch(struct moving *m, struct mlimg_err *err)
+{
+	static const char part[] = MLIMG_TENANT_DISK ".part";
+	char digest[MLIMG_SHA256_HEX_SIZE];
+	int ret = begin(m, err);
+
+	/* Never run there, or brought home already. */
+	if (ret >= 0 && faccessat(m->dir, MLIMG_TENANT_DISK, F_OK, 0) == 0)
+		return mlimg_volume_remove(&m->vol, err);
+	if (ret == 0)
+		return mlimg_err_set(err, ENOENT, "its user disk '%s'", m->name);
+	if (ret < 0)
+		return ret;
+	m->fd = openat(m->dir, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (m->fd < 0)
+		return mlimg_err_set(err, errno, "create '%.300s/%s'", m->tenant->dir, part);
+	ret = mlimg_libvirt_download(m->vol.vol, m->vol.size_bytes, m->fd, digest, err);
+	if (ret == 0 && fsync(m->fd) < 0)
+		ret = mlimg_err_set(err, errno, "sync '%.300s/%s'", m->tenant->dir, part);
+	if (ret == 0 && renameat(m->dir, part, m->dir, MLIMG_TENANT_DISK) < 0)
+		ret = mlimg_err_set(err, errno, "rename '%.300s/%s'", m->tenant->dir, part);
+	if (ret == 0)
+		ret = sync_dir(m, err);
+	if (ret < 0) {
+		unlinkat(m->dir, part, 0);
+		return ret;
+	}
+	unlinkat(m->dir, MLIMG_LIBVIRT_SENT, 0);
+	return mlimg_volume_remove(&m->vol, err);
+}
+
+int mlimg_libvirt_disk_fetch(
+	struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	struct moving m = {.pool = pool, .tenant = tenant, .fd = -1, .dir = -1};
+	int ret = fetch(&m, err);
+
+	moving_done(&m);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s' on host '%s'", tenant->row.name,
+				 pool->host.name)
+		       : 0;
+}

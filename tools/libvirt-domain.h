@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file libvirt-domain.h
+ * The domain of a tenant: found by its UUID, which is the tenant's id, so that it stays the same
+ * when the tenant is renamed; called as the tenant is. For backend-libvirt*.c.
+ */
+#ifndef MLIMG_TOOLS_LIBVIRT_DOMAIN_H
+#define MLIMG_TOOLS_LIBVIRT_DOMAIN_H
+
+#include <libvirt/libvirt.h>
+
+#include "libmlimg/cleanup.h"
+#include "tools/backend.h"
+
+static inline void mlimg_domain_cleanup(virDomainPtr *domain)
+{
+	if (*domain)
+		virDomainFree(*domain);
+}
+#define mlimg_autodomain mlimg_cleanup(mlimg_domain_cleanup) /**< virDomainFree() */
+
+/**
+ * Find a tenant's domain.
+ *
+ * @param tenant      the tenant
+ * @param ret_domain  NULL where the host has none; virDomainFree() it
+ * @param err         names tenant and host; -EHOSTUNREACH: it does not answer
+ * @return            0 or -errno
+ */
+int mlimg_domain_find(const struct mlimg_tenant *tenant, virDomainPtr *ret_domain,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** As mlimg_domain_find(), of one that is on. @return 0; -ENOENT: "tenant '...' is off"; -errno */
+int mlimg_domain_find_on(const struct mlimg_tenant *tenant, virDomainPtr *ret_domain,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** @return whether it has memory and processors; false also when it cannot be asked */
+bool mlimg_domain_is_on(virDomainPtr domain);
+
+/** What libvirt said of a tenant's domain, as an error. @return -errno */
+int mlimg_domain_fail(const struct mlimg_tenant *tenant, const char *what,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** A stream to the agent's port, as backend.h has it. @return 0 or -errno */
+int mlimg_domain_agent(virDomainPtr domain, int *ret_fd, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** start() of the backend (backend-libvirt-start.c) */
+int mlimg_libvirt_start(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	const struct mlimg_backend_start *how, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** save(), load(), remove(), saved() and machine() of the backend (backend-libvirt-save.c) */
+int mlimg_libvirt_save(const struct mlimg_tenant *tenant, const char *tag, bool with_memory,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_libvirt_load(struct mlimg_store *store, struct mlimg_tenant *tenant, const char *tag,
+	bool with_memory, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_libvirt_remove(
+	const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_libvirt_saved(const struct mlimg_tenant *tenant, json_t **ret_saved,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_libvirt_machine(const struct mlimg_tenant *tenant, struct mlimg_machine *ret_machine,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The XML of a tenant's domain, as start() would make it; nothing is put on the host, and its
+ * volumes have their names in place of paths where it does not know them yet.
+ *
+ * @param store    the store
+ * @param tenant   the tenant
+ * @param ret_xml  free() it
+ * @param err      as of start()
+ * @return         0 or -errno
+ */
+int mlimg_libvirt_describe(struct mlimg_store *store, struct mlimg_tenant *tenant, char **ret_xml,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file libvirt-pool.h
+ * What tenants need on another host: layers, indexes, kernels and user disks as volumes of a storage
+ * pool there, `mlimg`.
+ *
+ * What never changes is put on a host once. A volume is named by its content (a layer by its build
+ * id, other files by their SHA-256), written, read back, and compared with the file that it came from;
+ * only then it is noted (store-host.h), with the time at which the host says that it was last written.
+ * Of one that is noted, and shows the same time and size, no byte is sent. One that is there and not
+ * noted, of a command that was killed, or that shows another time, is read back: the same content is
+ * noted, any other is removed and sent again. The image in the store is what counts, whose build id
+ * was verified when it was added; so a volume that is the same has that build id.
+ *
+ * A file is locked (flock(2)) while it is put, so that two commands do not write one volume.
+ * One pool is one store's: another store that puts the same layers there at the same moment would
+ * disturb it.
+ *
+ * A tenant's user disk is moved: as long as it is in the store it is what counts, whatever is on the
+ * host; when the whole of it has been read back there it is renamed (MLIMG_LIBVIRT_SENT), and from
+ * then on the volume counts. libvirt promises nobody that a volume is on stable storage; the renamed
+ * file is removed when the guest has been run and has flushed its own disk.
+ */
+#ifndef MLIMG_TOOLS_LIBVIRT_POOL_H
+#define MLIMG_TOOLS_LIBVIRT_POOL_H
+
+#include <libvirt/libvirt.h>
+
+#include "tools/store-host.h"
+#include "tools/tenant.h"
+
+#define MLIMG_LIBVIRT_POOL "mlimg"                       /**< the pool's name */
+#define MLIMG_LIBVIRT_POOL_PATH "/var/lib/libvirt/mlimg" /**< where it is made by default */
+#define MLIMG_LIBVIRT_SENT "user.qcow2.sent" /**< in a tenant's directory: a user disk that moved */
+
+/** A host's pool. Zero it to begin with. */
+struct mlimg_libvirt_pool {
+	struct mlimg_store *store;
+	struct mlimg_store_host host;
+	virStoragePoolPtr pool;
+};
+
+/**
+ * Find a host's pool, or make it: a directory, started with the host.
+ *
+ * @param store     the store, which is told of volumes
+ * @param conn      to the host
+ * @param host      the host; copied
+ * @param ret_pool  mlimg_libvirt_pool_close() when done, also after a failure
+ * @param err       names the host; of kind MLIMG_ERR_USAGE: it must be said where the pool shall be
+ * @return          0 or -errno
+ */
+int mlimg_libvirt_pool_open(struct mlimg_store *store, virConnectPtr conn,
+	const struct mlimg_store_host *host, struct mlimg_libvirt_pool *ret_pool,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Let go of it; accepts a zeroed one. */
+void mlimg_libvirt_pool_close(struct mlimg_libvirt_pool *pool);
+#define mlimg_autopool mlimg_cleanup(mlimg_libvirt_pool_close) /**< its close() */
+
+/** A file that never changes. */
+struct mlimg_libvirt_file {
+	const char *path; /**< on this machine */
+	const char *name; /**< of its volume; NULL: by its digest, with @p suffix */
+	const char *suffix;
+	const char *what; /**< for people: "layer debian 12.1 (0123…)" */
+};
+
+/** What became of it. */
+enum mlimg_libvirt_put {
+	MLIMG_LIBVIRT_WAS_THERE = 0, /**< noted, and the same: nothing was sent or read */
+	MLIMG_LIBVIRT_VERIFIED,      /**< it was there, and has been read back */
+	MLIMG_LIBVIRT_SENT_NEW,      /**< it was not there, or not all of it */
+	MLIMG_LIBVIRT_SENT_AGAIN,    /**< it was noted, and was not what it should be */
+};
+
+/**
+ * Put a file on the host.
+ *
+ * @param pool      the pool
+ * @param file      the file
+ * @param ret_path  of the volume on the host; free() it
+ * @param ret_put   what was done
+ * @param err       names file and host
+ * @return          0 when the volume has been verified; -EIO: what was read back was not what was
+ *                  sent; other -errno
+ */
+int mlimg_libvirt_put(struct mlimg_libvirt_pool *pool, const struct mlimg_libvirt_file *file,
+	char **ret_path, enum mlimg_libvirt_put *ret_put, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Have a tenant's user disk on the host, which is off: move it there unless it is there already.
+ *
+ * @param pool      the pool
+ * @param tenant    the tenant
+ * @param ret_path  of the volume on the host; free() it
+ * @param err       names tenant and host; -ENOENT: it is neither here nor there
+ * @return          0 or -errno
+ */
+int mlimg_libvirt_disk_put(struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant,
+	char **ret_path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Bring a tenant's user disk home, which is off: read it, then remove the volume. On return with 0
+ * tenant->user_disk is on stable storage.
+ */
+int mlimg_libvirt_disk_fetch(struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Read a noted volume back.
+ *
+ * @param pool       the pool
+ * @param volume     as noted
+ * @param ret_is_ok  whether it is there, and what was put there; else @p err says what is wrong
+ * @param err        what is wrong, or what could not be read
+ * @return           0 or -errno
+ */
+int mlimg_libvirt_check(struct mlimg_libvirt_pool *pool, const struct mlimg_store_volume *volume,
+	bool *ret_is_ok, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+#endif
