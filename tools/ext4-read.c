@@ -151,6 +151,18 @@ static int check_checksum(
 	return 0;
 }
 
+/* As statfs(2) tells f_bavail, with what ext4 keeps back for itself (s_resv_clusters). */
+static uint64_t free_blocks(const struct ext2_super_block *sb, uint64_t n_blocks)
+{
+	bool is_64bit = le32toh(sb->s_feature_incompat) & EXT4_FEATURE_INCOMPAT_64BIT;
+	uint64_t high = is_64bit ? le32toh(sb->s_free_blocks_hi) : 0;
+	uint64_t free = high << 32 | le32toh(sb->s_free_blocks_count);
+	uint64_t kept = is_64bit ? (uint64_t)le32toh(sb->s_r_blocks_count_hi) << 32 : 0;
+
+	kept += le32toh(sb->s_r_blocks_count) + (n_blocks / 50 < 4096 ? n_blocks / 50 : 4096);
+	return free > kept ? free - kept : 0;
+}
+
 static int check_geometry(struct mlimg_ext4 *fs, const struct ext2_super_block *sb,
 	uint64_t image_bytes, struct mlimg_err *err)
 {
@@ -175,6 +187,7 @@ static int check_geometry(struct mlimg_ext4 *fs, const struct ext2_super_block *
 	if ((n_blocks - 1) / per_group >= GROUPS_MAX)
 		return ext4_refuse(fs, err, "superblock is damaged: too many block groups");
 	fs->super.n_blocks = n_blocks;
+	fs->super.n_free = free_blocks(sb, n_blocks);
 	fs->super.n_inodes = le32toh(sb->s_inodes_count);
 	fs->super.is_dirty = le32toh(sb->s_feature_incompat) & EXT3_FEATURE_INCOMPAT_RECOVER;
 	memcpy(fs->super.uuid, sb->s_uuid, sizeof(fs->super.uuid));

@@ -46,6 +46,7 @@ struct mlimg_ext4_super {
 	enum mlimg_kind kind; /**< from the label */
 	uint8_t uuid[MLIMG_UUID_SIZE];
 	uint64_t n_blocks; /**< of the file system; the image holds at least as many */
+	uint64_t n_free;   /**< blocks that a guest may use: without those that are kept back */
 	uint32_t n_inodes;
 	uint8_t places
 		[MLIMG_PLACES_SIZE]; /**< the hash seed: in a layer a digest of where its contents lie */

@@ -164,8 +164,10 @@ static int open_nbd(
 		ret = greet(s, &socket, err);
 		if (ret < 0 && ret != -ETIMEDOUT) {
 			mlimg_nbd_server_end(&s->server, said);
+			if (strstr(said, "\"write\" lock"))
+				return mlimg_err_set(err, EBUSY, "it is being written to");
 			if (said[0])
-				ret = mlimg_err_set(err, 0, "qemu-nbd: %.300s", said);
+				return mlimg_err_set(err, 0, "qemu-nbd: %.300s", said);
 		}
 	}
 	return ret;

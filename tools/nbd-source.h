@@ -32,7 +32,8 @@ extern int mlimg_nbd_wait_ms; /**< that, but for tests */
  * @param snapshot  the name of a snapshot in it, or NULL: what it holds now
  * @param ret       the disk, with a cache; mlimg_block_source_close() it
  * @param err       names the image and has what qemu-nbd says
- * @return          0, -ENOENT also when there is no qemu-nbd, -ETIMEDOUT, other -errno
+ * @return          0; -EBUSY: a guest, or somebody else, writes to it; -ENOENT also when there is
+ *                  no qemu-nbd; -ETIMEDOUT; other -errno
  */
 int mlimg_nbd_source_open(const char *path, const char *snapshot, struct mlimg_block_source **ret,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -172,9 +172,8 @@ TEST(a_snapshot_is_read_while_somebody_writes)
 	shell("qemu-nbd -f qcow2 -t -k $PWD/socket s.qcow2 >out 2>&1 & echo $! >writer; "
 	      "for i in $(seq 200); do qemu-img info s.qcow2 >info 2>&1 || break; sleep 0.05; "
 	      "done");
-	ASSERT_FAILS(mlimg_nbd_source_open("s.qcow2", NULL, &source, &err), err, -EIO,
-		"s.qcow2: qemu-nbd: Failed to blk_new_open 'driver=qcow2,file.driver=file,"
-		"file.filename=s.qcow2': Failed to get shared \"write\" lock");
+	ASSERT_FAILS(mlimg_nbd_source_open("s.qcow2", NULL, &source, &err), err, -EBUSY,
+		"s.qcow2: it is being written to: Device or resource busy");
 	check_byte("a,b c", 1);
 	ASSERT_FAILS(mlimg_nbd_source_open("s.qcow2", "none", &source, &err), err, -EIO,
 		"s.qcow2: qemu-nbd: Failed to load snapshot: Can't find snapshot");

@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What mlimg-upgrade plan says and refuses, of tenants that need not boot. What it foretells is compared with boots in root/upgrade-plan.bats.
+
+load ../lib/common
+load ../lib/images
+load ../lib/tenants
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return
+	tenant_images
+}
+
+setup() {
+	cd "$BATS_FILE_TMPDIR" || return
+	need command sqlite3 qemu-img qemu-nbd jq
+	S=$BATS_TEST_TMPDIR/store
+	mlimg-store --store "$S" add old.img web.img tools.img >/dev/null
+}
+
+usage() {
+	fails 2 "mlimg-upgrade: $1
+Try 'mlimg-upgrade --help' for more information." mlimg-upgrade "${@:2}"
+}
+
+plan() {
+	mlimg-upgrade plan --store "$S" "$@"
+}
+
+# of NAME FILTER: out of the plan in $output.
+of() {
+	jq -rc ".tenants[] | select(.name == \"$1\") | $2" <<<"$output"
+}
+
+@test "upgrade: help in 80 columns; every option in manual page and completion" {
+	local page completion word
+	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-upgrade.8" | col -b)
+	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-upgrade")
+	works mlimg-upgrade --help
+	[[ $output == "Usage: mlimg-upgrade plan "* ]]
+	same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
+	while read -r word; do
+		grep -qe "$word" <<<"$page" || echo "$word: not in the manual page"
+		grep -qe "$word" <<<"$completion" || echo "$word: not in the completion"
+	done < <(grep -oE -- '--[a-z-]+' <<<"$output") >"$BATS_TEST_TMPDIR/missing"
+	same "options" "" "$(<"$BATS_TEST_TMPDIR/missing")"
+}
+
+@test "upgrade: wrong usage" {
+	usage "no command given"
+	usage "unknown command 'frob'" frob
+	usage "--system is missing" plan
+	usage "unexpected operand 'x'" plan --system debian x
+	usage "--store: no directory given" plan --system debian --store ''
+}
+
+@test "upgrade: plan: what is not there" {
+	works vm create alice --system debian:12.1 --size 64M
+	fails 1 "mlimg-upgrade: the store has no system 'debian:12.2'" plan --system debian:12.2
+	fails 1 "mlimg-upgrade: no tenant's name is 'b*'" plan --system debian --tenants 'b*'
+	fails 1 "mlimg-upgrade: '$BATS_TEST_TMPDIR/none': no store is there; 'mlimg-store add' makes one" mlimg-upgrade plan --system debian --store "$BATS_TEST_TMPDIR/none"
+	mlimg-store --store "$BATS_TEST_TMPDIR/other" add old.img >/dev/null
+	works mlimg-upgrade plan --system debian:12.1 --store "$BATS_TEST_TMPDIR/other"
+	same "said" "no tenants" "$output"
+}
+
+@test "upgrade: plan: a tenant that has never run, one by its name, and a patch as the new system" {
+	local before
+	mlimg-store --store "$S" add patch.img >/dev/null
+	works vm create alice --system debian:12.1 --size 64M
+	works vm create bob --system debian:12.1 --software tools --size 64M
+	before=$(
+		find "$S/tenants" -type f -exec sha256sum {} + | sort
+		sqlite3 "$S/store.db" .dump
+	)
+	works plan --system debian:12.2
+	same "said" "alice: debian 12.1 -> debian 12.2
+  has never run: nothing to change
+bob: debian 12.1 + tools 1 -> debian 12.2 + tools 1
+  has never run: nothing to change
+2 tenants: 2 never run; 0 stale, 0 kept, 0 merged, 0 conflicts" "$output"
+	works plan --system debian:12.2 --tenants 'b*' --json
+	same "tenants" '["bob"]' "$(jq -c '[.tenants[].name]' <<<"$output")"
+	same "system" "debian 12.2 $(image_id new.img)" "$(jq -r '.system | "\(.name) \(.version) \(.system_id)"' <<<"$output")"
+	same "outcome" "first null []" "$(of bob '.outcome, .why, .way_out' | xargs)"
+	same "store and disks afterwards" "$before" "$(
+		find "$S/tenants" -type f -exec sha256sum {} + | sort
+		sqlite3 "$S/store.db" .dump
+	)"
+}
+
+@test "upgrade: plan: software that was not made for the new system is refused, with what makes it" {
+	local system
+	mlimg-store --store "$S" add new.img >/dev/null
+	works vm create alice --system debian:12.1 --software nginx:1.0 --software tools --size 64M
+	works vm create bob --system debian:12.1 --size 64M
+	fails 1 "" plan --system debian:12.2
+	system=$S/layers/$(image_id new.img).img
+	same "said" "alice: debian 12.1 + nginx 1.0 + tools 1 -> debian 12.2 + nginx 1.0 + tools 1
+  refused: software layer 'nginx 1.0' was not built for 'debian 12.2'
+    mlimg-mkfs --kind software --name nginx --version 1.0 --over $system SOURCE nginx-1.0.img
+    mlimg-store --store $S add nginx-1.0.img
+bob: debian 12.1 -> debian 12.2
+  has never run: nothing to change
+2 tenants: 1 never run, 1 refused; 0 stale, 0 kept, 0 merged, 0 conflicts" "$output"
+	# The commands do what they are there for.
+	cp -r web "$BATS_TEST_TMPDIR/SOURCE"
+	(cd "$BATS_TEST_TMPDIR" && cp -r "$BATS_FILE_TMPDIR/new/etc" SOURCE && grep -E '^    ' <<<"$output" | sh -eu >/dev/null)
+	works plan --system debian:12.2 --json
+	same "then" "first null" "$(of alice '.outcome, .why' | xargs)"
+}
+
+@test "upgrade: plan: software over software that is built anew" {
+	local system
+	mkdir -p "$BATS_TEST_TMPDIR/app/opt"
+	echo app >"$BATS_TEST_TMPDIR/app/opt/app"
+	works mlimg-mkfs --quiet --kind software --name app --version 2 --over old.img,web.img --partial "$BATS_TEST_TMPDIR/app" "$BATS_TEST_TMPDIR/app.img"
+	mlimg-store --store "$S" add "$BATS_TEST_TMPDIR/app.img" new.img >/dev/null
+	works vm create alice --system debian:12.1 --software nginx:1.0 --software app --size 64M
+	run --separate-stderr plan --system debian:12.2 --json
+	system=$S/layers/$(image_id new.img).img
+	same "commands" "mlimg-mkfs --kind software --name nginx --version 1.0 --over $system SOURCE nginx-1.0.img
+mlimg-store --store $S add nginx-1.0.img
+mlimg-mkfs --kind software --name app --version 2 --over $system,nginx-1.0.img SOURCE app-2.img
+mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
+}
+
+@test "upgrade: plan: damaged disks are told by name, and the others are planned for" {
+	local disk i name
+	mlimg-store --store "$S" add new.img >/dev/null
+	for name in garbage gone good other ext4; do works vm create $name --system debian:12.1 --size 64M; done
+	head -c 200000 /dev/zero >"$(tenant_disk garbage)"
+	rm "$(tenant_disk gone)"
+	cp "$(tenant_disk good)" "$(tenant_disk other)"
+	qemu-io -f qcow2 -c 'write -P 7 1k 1k' "$(tenant_disk ext4)" >/dev/null
+	run --separate-stderr plan --system debian:12.2 --json
+	# shellcheck disable=SC2154 # run sets it
+	same "status and stderr" "1 " "$status $stderr"
+	same "outcomes" "failed failed failed failed first" "$(for i in ext4 garbage gone other good; do of $i .outcome; done | xargs)"
+	same "ext4" "ext4: is no ext4 file system, or its superblock is destroyed" "$(of ext4 .why)"
+	disk=$(tenant_disk garbage)
+	same "garbage" "$disk: qemu-nbd: Failed to blk_new_open 'driver=qcow2,file.driver=file,file.filename=$disk': Image is not in qcow2 format" "$(of garbage .why)"
+	same "gone" "open image '$(tenant_disk gone)': No such file or directory" "$(of gone .why)"
+	same "other" "other: its disk holds another layer than the store says" "$(of other .why)"
+}
+
+@test "upgrade: plan: a new system that is damaged is refused" {
+	local image
+	works vm create alice --system debian:12.1 --size 64M
+	mlimg-store --store "$S" add new.img >/dev/null
+	image=$S/layers/$(image_id new.img).img
+	chmod u+w "$image"
+	printf x | dd of="$image" bs=1 seek=1080 conv=notrunc status=none
+	fails 3 "mlimg-upgrade: $image: is no ext4 file system, or its superblock is destroyed" plan --system debian:12.2
+}
+
+@test "upgrade: plan: of a guest that runs, the newest checkpoint of its disk, or nothing" {
+	local disk writer
+	works vm create alice --system debian:12.1 --size 64M
+	disk=$(tenant_disk alice)
+	qemu-img snapshot -c mlimg-before "$disk"
+	qemu-nbd -f qcow2 -t -k "$BATS_TEST_TMPDIR/socket" "$disk" &
+	writer=$!
+	for _ in $(seq 100); do
+		qemu-img info "$disk" >/dev/null 2>&1 || break
+		sleep 0.05
+	done
+	run --separate-stderr plan --system debian:12.1 --json
+	same "why" "1 alice: its guest runs: stop it, or take a checkpoint of its disk ('mlimg-vm checkpoint alice --disk-only')" "$status $(of alice .why)"
+	sqlite3 "$S/store.db" "INSERT INTO checkpoint (tenant_id, tag, state, kind, origin, generation, memory_bytes, cpus, machine, saved_bytes, created_s)
+		SELECT id, 'before', 'saved', 'disk', 'named', 1, 0, 0, '', 0, 1 FROM tenant"
+	run --separate-stderr plan --system debian:12.1 --json
+	kill "$writer"
+	same "stderr" "0 " "$status $stderr"
+	same "as of" "first before" "$(of alice '.outcome, .checkpoint' | xargs)"
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/upgrade-fleet.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/checkpoint-qemu.h"
+#include "tools/store-checkpoint.h"
+#include "tools/store-impl.h"
+
+#define THREADS_MAX 64 /* each has a qemu-nbd beside it */
+
+void mlimg_upgrade_fleet_done(struct mlimg_upgrade_fleet *fleet)
+{
+	for (size_t i = 0; i < fleet->n; i++)
+		mlimg_upgrade_tenant_done(&fleet->tenants[i]);
+	for (size_t i = 0; i < fleet->n_stacks; i++)
+		mlimg_upgrade_stack_close(fleet->stacks[i]);
+	free(fleet->tenants);
+	free(fleet->stacks);
+	mlimg_upgrade_bases_free(fleet->bases);
+	*fleet = (struct mlimg_upgrade_fleet){.n = 0};
+}
+
+/* ---- which tenants, which stacks ---- */
+
+struct loading {
+	struct mlimg_store *store;
+	struct mlimg_upgrade_fleet *fleet;
+	const char *glob;
+	struct mlimg_stack_wish wish;
+};
+
+static int take_tenant(const struct mlimg_store_tenant *tenant, void *ctx, struct mlimg_err *err)
+{
+	struct loading *l = ctx;
+	struct mlimg_upgrade_fleet *fleet = l->fleet;
+	struct mlimg_upgrade_tenant *t;
+
+	if (l->glob && fnmatch(l->glob, tenant->name, 0) != 0)
+		return 0;
+	if (mlimg_buffer_reserve(&fleet->tenants, &fleet->tenants_room,
+		    (fleet->n + 1) * sizeof(*fleet->tenants)) < 0)
+		return mlimg_err_set(err, ENOMEM, "list tenants");
+	t = &fleet->tenants[fleet->n++];
+	*t = (struct mlimg_upgrade_tenant){.outcome = MLIMG_UPGRADE_FAILED};
+	strcpy(t->name, tenant->name);
+	strcpy(t->id, tenant->id);
+	strcpy(t->user_id, tenant->user_id);
+	return 0;
+}
+
+static int have_stack(struct loading *l, const struct mlimg_tenant_stack *layers,
+	struct mlimg_upgrade_stack **ret, struct mlimg_err *err)
+{
+	struct mlimg_upgrade_fleet *f = l->fleet;
+	int r;
+
+	for (size_t i = 0; i < f->n_stacks; i++)
+		if (mlimg_upgrade_stack_is_of(f->stacks[i], layers)) {
+			*ret = f->stacks[i];
+			return 0;
+		}
+	if (mlimg_buffer_reserve(
+		    &f->stacks, &f->stacks_room, (f->n_stacks + 1) * sizeof(*f->stacks)) < 0)
+		return mlimg_err_set(err, ENOMEM, "open layers");
+	r = mlimg_upgrade_stack_open(l->store, layers, ret, err);
+	if (r == 0)
+		f->stacks[f->n_stacks++] = *ret;
+	return r;
+}
+
+/* The newest of the disk alone: one with memory was taken of a file system that was being written. */
+static int take_checkpoint(
+	const struct mlimg_checkpoint *checkpoint, void *ctx, struct mlimg_err *err)
+{
+	struct mlimg_upgrade_tenant *t = ctx;
+	char snapshot[MLIMG_SNAPSHOT_NAME_SIZE], *copy;
+
+	if (checkpoint->kind != MLIMG_CHECKPOINT_DISK ||
+		checkpoint->state != MLIMG_CHECKPOINT_SAVED)
+		return 0;
+	copy = strdup(mlimg_snapshot_name(checkpoint->tag, snapshot));
+	if (!copy)
+		return mlimg_err_set(err, ENOMEM, "%s", t->name);
+	free(t->snapshot);
+	t->snapshot = copy;
+	strcpy(t->checkpoint, checkpoint->tag);
+	return 0;
+}
+
+static int choose(struct loading *l, const struct mlimg_tenant *was, struct mlimg_upgrade_tenant *t,
+	struct mlimg_tenant_stack *layers, struct mlimg_err *err)
+{
+	int r = mlimg_tenant_stack_choose(l->store, &l->wish, was, layers, err);
+
+	if (r == 0) {
+		mlimg_tenant_stack_describe(layers->layers, layers->stack.n_layers, t->to);
+		r = mlimg_upgrade_check_software(l->store, was, layers, &t->way_out, err);
+	}
+	return r < 0 ? r : have_stack(l, layers, &t->stack, err);
+}
+
+static int load_tenant(struct loading *l, struct mlimg_upgrade_tenant *t, struct mlimg_err *err)
+{
+	struct mlimg_tenant_stack *layers = calloc(1, sizeof(*layers));
+	mlimg_autotenant struct mlimg_tenant was = {.run_s = 0};
+	int r = layers ? mlimg_tenant_load(l->store, t->name, &was, err)
+		       : mlimg_err_set(err, ENOMEM, "%s", t->name);
+
+	if (r == 0) {
+		mlimg_tenant_stack_describe(was.layers, was.n_layers, t->from);
+		t->union_driver = was.settings.union_driver;
+		t->disk = mlimg_steal(&was.user_disk);
+		r = mlimg_store_checkpoint_each(l->store, t->id, take_checkpoint, t, err);
+	}
+	if (r == 0)
+		r = choose(l, &was, t, layers, err);
+	if (r == -EUCLEAN)
+		t->outcome = MLIMG_UPGRADE_REFUSED;
+	if (layers)
+		mlimg_tenant_stack_done(layers);
+	free(layers);
+	return r;
+}
+
+/* The new system itself: without it there is nothing to plan. */
+static int load_system(struct loading *l, struct mlimg_err *err)
+{
+	struct mlimg_tenant_stack *layers = calloc(1, sizeof(*layers));
+	struct mlimg_upgrade_stack *stack;
+	int r = layers ? mlimg_tenant_stack_choose(l->store, &l->wish, NULL, layers, err)
+		       : mlimg_err_set(err, ENOMEM, "open layers");
+
+	if (r == 0)
+		r = have_stack(l, layers, &stack, err);
+	if (r == 0) {
+		const struct mlimg_layer_info *top =
+			&layers->layers[layers->stack.n_layers - 1].info;
+
+		strcpy(l->fleet->name, top->name);
+		strcpy(l->fleet->version, top->version);
+		strcpy(l->fleet->system_id, mlimg_stack_system_id(&layers->stack));
+	}
+	if (layers)
+		mlimg_tenant_stack_done(layers);
+	free(layers);
+	return r;
+}
+
+int mlimg_upgrade_fleet_load(struct mlimg_store *store, const char *system, const char *glob,
+	struct mlimg_upgrade_fleet *ret_fleet, struct mlimg_err *err)
+{
+	struct loading l = {store, ret_fleet, glob, {.system = system}};
+	int r;
+
+	ret_fleet->bases = mlimg_upgrade_bases_new();
+	if (!ret_fleet->bases)
+		return mlimg_err_set(err, ENOMEM, "list tenants");
+	r = load_system(&l, err);
+	if (r == 0)
+		r = mlimg_store_tenant_each(store, take_tenant, &l, err);
+	if (r == 0 && glob && ret_fleet->n == 0)
+		r = mlimg_store_fail(err, ENOENT, "no tenant's name is '%.100s'", glob);
+	for (size_t i = 0; r == 0 && i < ret_fleet->n; i++) {
+		struct mlimg_upgrade_tenant *t = &ret_fleet->tenants[i];
+
+		if (load_tenant(&l, t, &t->err) == -ENOMEM)
+			r = mlimg_err_set(err, ENOMEM, "%s", t->name);
+	}
+	return r;
+}
+
+/* ---- planning ---- */
+
+struct work {
+	struct mlimg_upgrade_fleet *fleet;
+	atomic_size_t next;
+};
+
+static void *work(void *ctx)
+{
+	struct work *w = ctx;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&w->next, 1)) < w->fleet->n)
+		mlimg_upgrade_plan(&w->fleet->tenants[i], w->fleet->bases);
+	return NULL;
+}
+
+static size_t threads_wanted(const struct mlimg_upgrade_fleet *fleet)
+{
+	cpu_set_t set;
+	size_t n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+
+	n = n < THREADS_MAX ? n : THREADS_MAX;
+	return n < fleet->n ? n : fleet->n;
+}
+
+int mlimg_upgrade_fleet_plan(struct mlimg_upgrade_fleet *fleet, struct mlimg_err *err)
+{
+	size_t wanted = threads_wanted(fleet), n = 0;
+	struct work w = {.fleet = fleet};
+	pthread_t threads[THREADS_MAX];
+	int error = 0;
+
+	while (n < wanted && error == 0) {
+		error = pthread_create(&threads[n], NULL, work, &w);
+		n += error == 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+	return n < wanted && n == 0 ? mlimg_err_set(err, error, "start a thread") : 0;
+}

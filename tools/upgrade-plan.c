@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/upgrade-plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmlimg/reconcile-plan.h"
+#include "libmlimg/upper-source.h"
+#include "tools/image-owners.h"
+#include "tools/upgrade-room.h"
+#include "tools/upper-image.h"
+
+#define SKIPPED_NOTES 3 /* as a boot notes them (guest-agent/skipped.h) */
+
+const char *mlimg_upgrade_outcome_name(enum mlimg_upgrade_outcome outcome)
+{
+	static const char *const names[MLIMG_UPGRADE_OUTCOMES] = {
+		"failed", "refused", "changes", "same", "first", "back"};
+
+	return names[outcome];
+}
+
+void mlimg_upgrade_tenant_done(struct mlimg_upgrade_tenant *t)
+{
+	free(t->disk);
+	free(t->snapshot);
+	free(t->way_out);
+	free(t->report);
+}
+
+#define note(t, ...) \
+	mlimg_boot_add_note((t)->notes, &(t)->n_notes, MLIMG_UPGRADE_NOTES_MAX, __VA_ARGS__)
+
+/* ---- what the planner reads through ---- */
+
+struct planning {
+	struct mlimg_upgrade_tenant *t;
+	struct mlimg_upgrade_user *user;
+	struct mlimg_upper_image upper;
+	struct mlimg_image_owners owners;
+	uint64_t n_skipped, n_hooks, paths_bytes;
+	struct mlimg_report report;
+	struct mlimg_plan plan;
+};
+
+static int read_base(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
+	void *ctx, char **ret_data, size_t *ret_size)
+{
+	const struct planning *p = ctx;
+
+	return mlimg_base_texts_read(&p->user->texts, digest, max, ret_data, ret_size);
+}
+
+static int read_next(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
+	void *ctx, char **ret_data, size_t *ret_size)
+{
+	const struct planning *p = ctx;
+
+	return mlimg_upgrade_stack_read(p->t->stack, path, digest, max, ret_data, ret_size);
+}
+
+static void left_out(const struct mlimg_err *why, void *ctx)
+{
+	const struct planning *p = ctx;
+
+	note(p->t, "left out: %.480s", why->text);
+}
+
+static void skip(const char *path, int error, bool was_visited, void *ctx)
+{
+	struct planning *p = ctx;
+
+	if (p->n_skipped++ < SKIPPED_NOTES)
+		note(p->t, "not compared, and kept: user/upper/%.300s: %s", path, strerror(-error));
+}
+
+/* Hooks are a guest's programs: nothing of a guest's is run here. */
+static int count_hook(
+	const struct mlimg_reconcile_hook *hook, void *ctx, char **ret_text, size_t *ret_size)
+{
+	struct planning *p = ctx;
+
+	p->n_hooks++;
+	return 0;
+}
+
+/* A list of all that the user layer had is kept for the way back. */
+static int measure_paths(const struct mlimg_manifest *upper, void *ctx)
+{
+	struct planning *p = ctx;
+
+	for (size_t i = 0; i < upper->n_entries; i++)
+		p->paths_bytes += strlen(upper->entries[i].path) + 1;
+	return 0;
+}
+
+/* ---- planning ---- */
+
+static void note_more(struct planning *p)
+{
+	if (p->n_skipped > SKIPPED_NOTES)
+		note(p->t, "not compared, and kept: %" PRIu64 " more",
+			p->n_skipped - SKIPPED_NOTES);
+	if (p->user->texts_why[0])
+		note(p->t, "texts that both sides changed are not merged: %.400s",
+			p->user->texts_why);
+	if (p->user->has_queue)
+		note(p->t,
+			"what the user has queued for the next boot is done before, and is not "
+			"foretold");
+	for (size_t i = 0; i < p->report.notes.n; i++) {
+		const struct mlimg_note *n = &p->report.notes.notes[i];
+
+		if (n->kind == MLIMG_NOTE_BROKEN)
+			p->t->n_broken++;
+		else if (strncmp(n->path, "etc/", 4) == 0)
+			p->t->n_accounts++;
+	}
+	if (p->n_hooks)
+		note(p->t,
+			"%" PRIu64
+			" told as conflict that a hook of the layers is asked to merge in the boot",
+			p->n_hooks);
+}
+
+static int finish(struct planning *p, uint64_t generation, struct mlimg_err *err)
+{
+	struct mlimg_upgrade_tenant *t = p->t;
+	int r = mlimg_report_to_json(&p->report, generation, p->user->state.stack.stack_id,
+		mlimg_upgrade_stack_boot(t->stack)->stack_id, &t->report, &t->report_size, err);
+
+	if (r < 0)
+		return r;
+	memcpy(t->counts, p->report.counts, sizeof(t->counts));
+	memcpy(t->done, p->report.done, sizeof(t->done));
+	t->moved = p->report.moved;
+	note_more(p);
+	t->needed_bytes = mlimg_upgrade_room(&(struct mlimg_upgrade_needs){.plan = &p->plan,
+		.base_bytes = mlimg_upgrade_stack_base_bytes(t->stack),
+		.report_bytes = t->report_size,
+		.paths_bytes = p->paths_bytes});
+	t->outcome = MLIMG_UPGRADE_CHANGES;
+	return 0;
+}
+
+static int plan(struct planning *p, struct mlimg_path_classes *classes, struct mlimg_err *err)
+{
+	const struct mlimg_boot_state *state = &p->user->state;
+	bool is_unionfs = strcmp(state->stack.union_driver, MLIMG_UNION_UNIONFS) == 0;
+	struct mlimg_reconcile_input input = {.base = p->user->base,
+		.next = mlimg_upgrade_stack_manifest(p->t->stack),
+		.upper = &p->upper.source,
+		.classes = classes,
+		.reads_classes = true,
+		.left_out = left_out,
+		.left_out_ctx = p,
+		.loaded = measure_paths,
+		.loaded_ctx = p,
+		.generation = state->generation + 1,
+		.from = state->stack.stack_id,
+		.to = mlimg_upgrade_stack_boot(p->t->stack)->stack_id,
+		.read_base = read_base,
+		.read_next = read_next,
+		.read_ctx = p,
+		.hook = count_hook,
+		.hook_ctx = p,
+		.merges_databases = true,
+		.owns_outside = mlimg_image_owners_has,
+		.outside_ctx = &p->owners,
+		.notes = &p->report.notes,
+		.skip = skip,
+		.skip_ctx = p};
+	int r = mlimg_upper_image_init(&p->upper, p->user->fs, is_unionfs, err);
+
+	p->owners.fs = p->user->fs;
+	if (r == 0)
+		r = mlimg_report_init(&p->report, err);
+	if (r == 0)
+		r = mlimg_reconcile_plan(&input, &p->report, &p->plan, err);
+	return r < 0 ? r : finish(p, input.generation, err);
+}
+
+static int plan_change(
+	struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_user *user, struct mlimg_err *err)
+{
+	struct mlimg_path_classes *classes = mlimg_path_classes_new();
+	struct planning p = {.t = t, .user = user};
+	int r = classes ? plan(&p, classes, err)
+			: mlimg_err_set(err, ENOMEM, "%s", mlimg_ext4_name(user->fs));
+
+	mlimg_report_done(&p.report);
+	mlimg_plan_done(&p.plan);
+	mlimg_image_owners_done(&p.owners);
+	mlimg_path_classes_free(classes);
+	return r;
+}
+
+/* A driver that is chosen when the guest starts is one that reads what is there, or none is. */
+static int check_driver(const struct mlimg_upgrade_tenant *t, const struct mlimg_boot_state *state,
+	struct mlimg_err *err)
+{
+	const char *wanted = mlimg_union_name(t->union_driver);
+
+	if (t->union_driver == MLIMG_UNION_AUTO ||
+		mlimg_boot_is_same_upper(state->stack.union_driver, wanted))
+		return 0;
+	return mlimg_err_refuse(err,
+		"%s: the user layer was written by union driver '%s', which '%s' would misread",
+		t->name, state->stack.union_driver, wanted);
+}
+
+static int plan_user(
+	struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_user *user, struct mlimg_err *err)
+{
+	const struct mlimg_boot_stack *next = mlimg_upgrade_stack_boot(t->stack);
+
+	t->is_snapshot = user->is_snapshot;
+	t->free_bytes = mlimg_upgrade_free_bytes(mlimg_ext4_super(user->fs), user->disk_bytes);
+	if (!user->has_run) {
+		t->outcome = MLIMG_UPGRADE_FIRST;
+		return 0;
+	}
+	if (check_driver(t, &user->state, err) < 0)
+		return -EUCLEAN;
+	if (mlimg_boot_stack_shows_same(next, &user->state.stack))
+		t->outcome = MLIMG_UPGRADE_SAME;
+	else if (user->has_former && mlimg_boot_stack_shows_same(next, &user->former.stack))
+		t->outcome = MLIMG_UPGRADE_BACK;
+	else
+		return plan_change(t, user, err);
+	return 0;
+}
+
+void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases)
+{
+	struct mlimg_upgrade_user *user;
+	int r;
+
+	if (!t->stack)
+		return;
+	user = calloc(1, sizeof(*user));
+	if (!user) {
+		r = mlimg_err_set(&t->err, ENOMEM, "%s", t->name);
+	} else {
+		const struct mlimg_upgrade_disk disk = {t->disk, t->name, t->user_id, t->snapshot};
+
+		r = mlimg_upgrade_user_open(&disk, bases, user, &t->err);
+		if (r == 0)
+			r = plan_user(t, user, &t->err);
+		mlimg_upgrade_user_done(user);
+		free(user);
+	}
+	if (r == -EBUSY)
+		r = mlimg_err_set(&t->err, 0,
+			"%s: its guest runs: stop it, or take a checkpoint of its disk "
+			"('mlimg-vm checkpoint %s --disk-only')",
+			t->name, t->name);
+	if (r < 0)
+		t->outcome = MLIMG_UPGRADE_FAILED;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file upgrade-plan.h
+ * What a new system will do to one tenant, foretold on the host: the same planner as in a boot
+ * (libmlimg/reconcile-plan.h) is asked with the same three sides, out of images. Nothing is
+ * changed, and nothing of a stranger's is mounted or run.
+ *
+ * What is told is the report that the boot will write (libmlimg/report.h), byte for byte, as far as
+ * a boot does no more than that. It does more where notes say so: what the user has queued is done
+ * before; a hook of the layers may merge what is told here as a conflict; and a change that is
+ * taken back is not planned but undone (guest-agent/change.h), so that for it nothing is counted.
+ */
+#ifndef MLIMG_TOOLS_UPGRADE_PLAN_H
+#define MLIMG_TOOLS_UPGRADE_PLAN_H
+
+#include "libmlimg/report.h"
+#include "tools/store-checkpoint.h"
+#include "tools/upgrade-stack.h"
+#include "tools/upgrade-user.h"
+
+#define MLIMG_UPGRADE_NOTES_MAX 16 /**< notes of a tenant; those of a boot are as many */
+
+/** What becomes of a tenant. */
+enum mlimg_upgrade_outcome {
+	MLIMG_UPGRADE_FAILED = 0, /**< it could not be found out: @p err */
+	MLIMG_UPGRADE_REFUSED,    /**< it cannot run on that: @p err */
+	MLIMG_UPGRADE_CHANGES,    /**< its user layer is brought into agreement */
+	MLIMG_UPGRADE_SAME,       /**< it runs on that already */
+	MLIMG_UPGRADE_FIRST,      /**< it has never run */
+	MLIMG_UPGRADE_BACK,       /**< the boot takes the last change back */
+	MLIMG_UPGRADE_OUTCOMES,
+};
+
+/** @return "failed", "refused", "changes", "same", "first", "back" */
+const char *mlimg_upgrade_outcome_name(enum mlimg_upgrade_outcome outcome);
+
+/** What is asked, and what was found out. Zero what is not set. */
+struct mlimg_upgrade_tenant {
+	/* What is asked. */
+	char name[MLIMG_STORE_NAME_SIZE];
+	char id[MLIMG_STORE_ID_SIZE];
+	char user_id[MLIMG_SHA256_HEX_SIZE];
+	char *disk;                                 /**< owned */
+	char *snapshot;                             /**< of a guest that is on, or NULL; owned */
+	char checkpoint[MLIMG_CHECKPOINT_TAG_SIZE]; /**< whose that is */
+	enum mlimg_union union_driver;              /**< that it is to run with */
+	struct mlimg_upgrade_stack *stack;          /**< NULL: it is refused already */
+	char from[MLIMG_TENANT_STACK_TEXT];         /**< stacks, for people */
+	char to[MLIMG_TENANT_STACK_TEXT];
+	char *way_out; /**< commands after which it can be upgraded, a line each, or NULL; owned */
+	/* What was found out. */
+	enum mlimg_upgrade_outcome outcome;
+	struct mlimg_err err;
+	bool is_snapshot; /**< it is what the snapshot holds */
+	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE], moved;
+	uint64_t n_broken;                 /**< notes of packages that no longer fit */
+	uint64_t n_accounts;               /**< notes of accounts that were moved or kept */
+	uint64_t needed_bytes, free_bytes; /**< in its file system, about; before the change */
+	char notes[MLIMG_UPGRADE_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
+	size_t n_notes;
+	char *report; /**< as reports/N.json will be, or NULL; owned */
+	size_t report_size;
+};
+
+/**
+ * Find out.
+ *
+ * @param t      what is asked; gets what was found out
+ * @param bases  of all tenants
+ */
+void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases);
+
+/** Free what it owns. */
+void mlimg_upgrade_tenant_done(struct mlimg_upgrade_tenant *t);
+
+#endif
