@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "libmlimg/io.h"
+#include "tools/store-base.h"
 
 /* What names in a directory of the store can be. */
 static bool is_image_name(const char *name)
@@ -26,6 +27,11 @@ static int is_known(struct mlimg_store *s, enum mlimg_store_place place, const c
 	int64_t one;
 
 	snprintf(id, sizeof(id), "%.64s", name);
+	if (place == MLIMG_STORE_BASES)
+		return mlimg_db_get(s->db,
+			"SELECT 1 FROM base WHERE id = ?1 UNION ALL "
+			"SELECT 1 FROM operation WHERE token = ?1",
+			MLIMG_DB_VALUES(MLIMG_DB_TEXT(id)), &one, err);
 	return mlimg_db_get(s->db,
 		place == MLIMG_STORE_LAYERS ? "SELECT 1 FROM layer WHERE build_id = ?1 UNION ALL "
 					      "SELECT 1 FROM operation WHERE object_id = ?1"
@@ -38,13 +44,13 @@ static int check_entry(struct mlimg_store *s, enum mlimg_store_place place, cons
 	mlimg_store_finding_fn *fn, void *ctx, struct mlimg_err *err)
 {
 	bool is_image = place == MLIMG_STORE_LAYERS && is_image_name(name);
-	bool is_tenant =
-		place == MLIMG_STORE_TENANTS && mlimg_store_is_hex(name, MLIMG_STORE_ID_SIZE - 1);
+	bool is_dir = (place == MLIMG_STORE_TENANTS || place == MLIMG_STORE_BASES) &&
+		mlimg_store_is_hex(name, MLIMG_STORE_ID_SIZE - 1);
 	struct mlimg_store_finding finding = {
 		.found = is_image ? MLIMG_STORE_ORPHAN : MLIMG_STORE_FOREIGN};
 	mlimg_autofree char *path = NULL;
 	struct stat st;
-	int ret = is_image || is_tenant ? is_known(s, place, name, err) : 0;
+	int ret = is_image || is_dir ? is_known(s, place, name, err) : 0;
 
 	if (ret)
 		return ret < 0 ? ret : 0;
@@ -83,7 +89,9 @@ int mlimg_store_check_files(
 {
 	int ret = check_place(s, MLIMG_STORE_LAYERS, fn, ctx, err);
 
-	return ret < 0 ? ret : check_place(s, MLIMG_STORE_TENANTS, fn, ctx, err);
+	if (ret == 0)
+		ret = check_place(s, MLIMG_STORE_TENANTS, fn, ctx, err);
+	return ret < 0 ? ret : check_place(s, MLIMG_STORE_BASES, fn, ctx, err);
 }
 
 /* A row's file. */
@@ -163,5 +171,7 @@ int mlimg_store_check(
 		ret = mlimg_store_layer_each(s, 0, check_layer, &lost, err);
 	if (ret == 0)
 		ret = mlimg_store_tenant_each(s, check_tenant, &lost, err);
+	if (ret == 0)
+		ret = mlimg_store_base_check(s, fn, ctx, err);
 	return ret < 0 ? ret : mlimg_store_check_files(s, fn, ctx, err);
 }

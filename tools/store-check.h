@@ -9,7 +9,7 @@
 #include "tools/store-impl.h"
 
 /**
- * Look at layers/ and tenants/: what no row tells of is MLIMG_STORE_ORPHAN, or
+ * Look at layers/, tenants/ and bases/: what no row tells of is MLIMG_STORE_ORPHAN, or
  * MLIMG_STORE_FOREIGN where it is no layer's image.
  *
  * @param store  the store

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/store-base.h"
 #include "tools/store-check.h"
 
 struct candidate {
@@ -189,6 +190,8 @@ int mlimg_store_gc(struct mlimg_store *s, const struct mlimg_store_gc *gc, struc
 		return ret;
 	keep_beneath(&c);
 	ret = remove_layers(&c, err);
+	if (ret == 0)
+		ret = mlimg_store_base_gc(s, gc, err);
 	if (ret == 0)
 		ret = mlimg_store_check_files(s, take_file, &c, err);
 	return ret < 0 ? ret : remove_events(&c, err);

@@ -20,6 +20,7 @@ enum mlimg_store_place {
 	MLIMG_STORE_INDEXES,
 	MLIMG_STORE_INCOMING,
 	MLIMG_STORE_REMOVED,
+	MLIMG_STORE_BASES,
 	MLIMG_STORE_PLACES,
 };
 
@@ -47,6 +48,7 @@ enum mlimg_store_work {
 	MLIMG_STORE_REMOVE_LAYER,
 	MLIMG_STORE_ADD_TENANT,
 	MLIMG_STORE_REMOVE_TENANT,
+	MLIMG_STORE_LINK_DISK,
 };
 
 /** An operation that this process does. Initialise with MLIMG_STORE_OP_INIT. */
@@ -169,6 +171,18 @@ int mlimg_store_op_settle(struct mlimg_store_op *op, struct mlimg_err *err) MLIM
 
 /** End all operations of those who were killed. @return 0 or -errno */
 int mlimg_store_recover(struct mlimg_store *store, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Undo what is there of an operation by which a tenant's disk would have become a base
+ * (store-base.h).
+ *
+ * @param op    without the rows that make it count
+ * @param disk  the disk's name in the tenant's directory
+ * @param err   names what failed
+ * @return      0 or -errno
+ */
+int mlimg_store_base_undo(
+	struct mlimg_store_op *op, const char *disk, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /* Layers. */
 

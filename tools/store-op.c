@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations: what is under way in a store's directory, and how it ends when its process dies. */
 #include "tools/store-impl.h"
+#include "tools/tenant-disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@ static const char *const work_names[] = {
 	[MLIMG_STORE_REMOVE_LAYER] = "remove-layer",
 	[MLIMG_STORE_ADD_TENANT] = "add-tenant",
 	[MLIMG_STORE_REMOVE_TENANT] = "remove-tenant",
+	[MLIMG_STORE_LINK_DISK] = "link-disk",
 };
 
 static const char *lock_name(const char *token, char ret_name[MLIMG_STORE_FILE_SIZE])
@@ -159,8 +161,14 @@ static int remove_directory(const struct mlimg_store_op *op, struct mlimg_err *e
 static int settle_object(struct mlimg_store_op *op, struct mlimg_err *err)
 {
 	bool is_layer = op->work == MLIMG_STORE_ADD_LAYER || op->work == MLIMG_STORE_REMOVE_LAYER;
-	int ret = has_row(op, is_layer, err);
+	int ret;
 
+	/* Its row goes with the ones that it is about. */
+	if (op->work == MLIMG_STORE_LINK_DISK) {
+		ret = mlimg_store_base_undo(op, MLIMG_TENANT_DISK, err);
+		return ret < 0 ? ret : mlimg_store_op_finish(op, err);
+	}
+	ret = has_row(op, is_layer, err);
 	if (ret == 0)
 		ret = is_layer ? remove_image(op, err) : remove_directory(op, err);
 	return ret < 0 ? ret : mlimg_store_op_finish(op, err);

@@ -131,6 +131,28 @@ const char *const mlimg_store_schema[] = {
 	") STRICT;",
 	/* Of a tenant that was copied from another one: see tenant.h. */
 	"ALTER TABLE tenant ADD COLUMN identity TEXT NOT NULL DEFAULT '';",
+	/* Bases (store-base.h), and one more kind of operation. */
+	"CREATE TABLE base ("
+	" id TEXT NOT NULL PRIMARY KEY CHECK (id" TENANT_ID ","
+	" over_id TEXT REFERENCES base (id),"
+	" added_s INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE base_use ("
+	" tenant_id TEXT NOT NULL PRIMARY KEY CHECK (tenant_id" TENANT_ID ","
+	" base_id TEXT NOT NULL REFERENCES base (id)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX base_use_of ON base_use (base_id);"
+	"ALTER TABLE operation RENAME TO operation_before;"
+	"CREATE TABLE operation ("
+	" token TEXT NOT NULL PRIMARY KEY CHECK (token" TENANT_ID ","
+	" kind TEXT NOT NULL CHECK (kind IN ('add-layer', 'remove-layer', 'add-tenant',"
+	"  'remove-tenant', 'link-disk')),"
+	" object_id TEXT NOT NULL CHECK (object_id NOT GLOB '*[^0-9a-f]*'"
+	"  AND length(object_id) IN (32, 64)),"
+	" started_s INTEGER NOT NULL"
+	") STRICT;"
+	"INSERT INTO operation SELECT * FROM operation_before;"
+	"DROP TABLE operation_before;",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

@@ -16,6 +16,7 @@ const struct mlimg_store_dir mlimg_store_dirs[MLIMG_STORE_PLACES] = {
 	[MLIMG_STORE_INDEXES] = {"indexes", 0755},
 	[MLIMG_STORE_INCOMING] = {"incoming", 0711},
 	[MLIMG_STORE_REMOVED] = {"removed", 0700},
+	[MLIMG_STORE_BASES] = {"bases", 0711},
 };
 
 int mlimg_store_fail(struct mlimg_err *err, int code, const char *fmt, ...)

@@ -9,6 +9,7 @@
  *     store.db               SQLite database (below), in WAL mode; store.db-wal, -shm are its own
  *     layers/BUILDID.img     0444, a layer's image, as mlimg-mkfs made it
  *     tenants/ID/            0700, what a tenant has: its user disk, and whatever runs it
+ *     bases/ID/              disks that tenants' disks lie over (store-base.h)
  *     indexes/               compiled stacks, which can be made again
  *     incoming/TOKEN.lock    held with flock(2) by who does operation TOKEN
  *     incoming/TOKEN         the image or directory that it makes
@@ -37,7 +38,8 @@
  *     host, volume      hosts of tenants: store-host.h; and tenant.host
  *     checkpoint        store-checkpoint.h
  *     event             id (ascending), time_s, object (tenant, layer), object_id, kind, text
- *     operation         token, kind (add-layer, remove-layer, add-tenant, remove-tenant),
+ *     operation         token, kind (add-layer, remove-layer, add-tenant, remove-tenant,
+ *                       link-disk),
  *                       object_id, started_s: what is under way in the directory
  *
  * How directory and database agree. Whoever is about to change the directory holds the lock of a

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +148,35 @@ int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
 		ret = mlimg_tenant_disk_sync(path, err);
 	if (ret == 0)
 		*ret_how = is_shared ? MLIMG_TENANT_DISK_SHARED : MLIMG_TENANT_DISK_COPIED;
+	return ret;
+}
+
+int mlimg_tenant_disk_over(
+	const char *path, const char *base, uint64_t size_bytes, struct mlimg_err *err)
+{
+	char size[24];
+	const char *const args[] = {
+		"create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, path, size, NULL};
+	mlimg_autoclose int fd =
+		open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int ret;
+
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "make '%.300s'", path);
+	snprintf(size, sizeof(size), "%" PRIu64, size_bytes);
+	ret = mlimg_qemu_img(args, NULL, err);
+	return ret < 0 ? ret : mlimg_tenant_disk_sync(path, err);
+}
+
+int mlimg_tenant_disk_is_blank(const char *path, struct mlimg_err *err)
+{
+	const char *const args[] = {"check", "-f", "qcow2", "--output=json", path, NULL};
+	json_t *report = NULL;
+	int ret = mlimg_qemu_img_json(args, &report, err);
+
+	if (ret == 0)
+		ret = json_integer_value(json_object_get(report, "allocated-clusters")) == 0;
+	json_decref(report);
 	return ret;
 }
 

@@ -66,6 +66,21 @@ enum mlimg_tenant_disk_how {
 int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
 	enum mlimg_tenant_disk_how *ret_how, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Make an empty one over another.
+ *
+ * @param path        the file; mode 0600
+ * @param base        the other's name, relative to the file's directory
+ * @param size_bytes  its size, at least that of the other
+ * @param err         names the file, or says what qemu-img said
+ * @return            0 when its content is on stable storage; -errno
+ */
+int mlimg_tenant_disk_over(const char *path, const char *base, uint64_t size_bytes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Whether nothing has been written to one that lies over another. @return 1, 0, -errno */
+int mlimg_tenant_disk_is_blank(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** What its header says, and its file. */
 struct mlimg_tenant_disk {
 	uint64_t size_bytes;  /**< as the guest sees it */

@@ -7,6 +7,7 @@
 
 #include "tools/checkpoint.h"
 #include "tools/cli.h"
+#include "tools/store-base.h"
 #include "tools/tenant-options.h"
 
 static const char help[] =
@@ -17,12 +18,15 @@ static const char help[] =
 	"host keys of its own. Ports of this machine are not forwarded to it, since they\n"
 	"are the other's.\n"
 	"\n"
+	"  --linked                copy nothing: what is on the disk becomes a base that\n"
+	"                          is never written again, and both disks lie over it\n"
 	"  --from TAG              the disk as it was at that checkpoint, and its layers;\n"
 	"                          the other may run\n" MLIMG_TENANT_STORE_HELP;
 
-enum { OPT_FROM = MLIMG_TENANT_OPT_OWN };
+enum { OPT_FROM = MLIMG_TENANT_OPT_OWN, OPT_LINKED };
 
 static const struct option options[] = {{"from", required_argument, NULL, OPT_FROM},
+	{"linked", no_argument, NULL, OPT_LINKED},
 	{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
 	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
@@ -30,7 +34,10 @@ struct clone {
 	const char *store, *name, *new_name;
 	const char *tag; /* NULL: as it is */
 	struct mlimg_tenant of;
-	uint32_t pending; /* of the other, which the clone has too; 0: none */
+	bool is_linked;
+	char base[MLIMG_STORE_ID_SIZE]; /* where it is */
+	uint64_t size_bytes;            /* of the disk, then */
+	uint32_t pending;               /* of the other, which the clone has too; 0: none */
 	enum mlimg_tenant_disk_how how;
 };
 
@@ -39,7 +46,17 @@ static int fill(
 {
 	struct clone *c = ctx;
 
+	mlimg_autofree char *path = NULL;
+	char base[MLIMG_STORE_BASE_NAME];
+
 	memcpy(ret_user_id, c->of.row.user_id, MLIMG_SHA256_HEX_SIZE);
+	if (c->is_linked && asprintf(&path, "%s/" MLIMG_TENANT_DISK, dir) < 0) {
+		path = NULL;
+		return mlimg_err_set(err, ENOMEM, "make a disk");
+	}
+	if (c->is_linked)
+		return mlimg_tenant_disk_over(
+			path, mlimg_store_base_name(c->base, base), c->size_bytes, err);
 	return mlimg_tenant_disk_copy(c->of.user_disk, c->tag, dir, &c->how, err);
 }
 
@@ -73,6 +90,8 @@ static int also(struct mlimg_store *store, const char *id, void *ctx, struct mli
 	/* Its own id is a word that no other copy has. */
 	if (ret == 0)
 		ret = mlimg_tenant_identity_set(store, id, id, err);
+	if (ret == 0 && c->is_linked)
+		ret = mlimg_store_base_use(store, id, c->base, err);
 	return ret < 0 || !c->pending ? ret : add_pending(store, c, id, err);
 }
 
@@ -95,10 +114,54 @@ static int create(struct mlimg_store *store, struct clone *c, struct mlimg_err *
 		return ret;
 	printf("%s is a copy of %s%s%s%s\n", made.name, c->of.row.name,
 		c->tag ? " as of checkpoint " : "", c->tag ? c->tag : "",
-		c->how == MLIMG_TENANT_DISK_SHARED ? ", with which it shares blocks" : "");
+		c->is_linked                                 ? "; both lie over a base"
+			: c->how == MLIMG_TENANT_DISK_SHARED ? ", with which it shares blocks"
+							     : "");
 	if (c->of.settings.n_forwards)
 		printf("ports are not forwarded to it: they are %s's\n", c->of.row.name);
 	return 0;
+}
+
+static int make_over(const char *path, const char *base, void *ctx, struct mlimg_err *err)
+{
+	const struct clone *c = ctx;
+
+	return mlimg_tenant_disk_over(path, base, c->size_bytes, err);
+}
+
+/* One that has a base already, and has written nothing since, needs no other. */
+static int find_base(struct mlimg_store *store, struct clone *c, struct mlimg_err *err)
+{
+	struct mlimg_tenant_disk disk;
+	int ret = mlimg_tenant_disk_look(c->of.user_disk, &disk, err);
+
+	if (ret == 0 && disk.n_snapshots)
+		return mlimg_err_set(err, 0,
+			"the disk of tenant '%s' has checkpoints, which a base cannot keep: delete "
+			"them, or clone without --linked",
+			c->name);
+	if (ret < 0)
+		return ret;
+	c->size_bytes = disk.size_bytes;
+	ret = mlimg_store_base_of(store, c->of.row.id, c->base, err);
+	if (ret == 1)
+		ret = mlimg_tenant_disk_is_blank(c->of.user_disk, err);
+	if (ret)
+		return ret < 0 ? ret : 0;
+	return mlimg_store_base_make(
+		store, c->of.row.id, MLIMG_TENANT_DISK, make_over, c, c->base, err);
+}
+
+/* Before the other's disk becomes a base for nothing. */
+static int check_name(struct mlimg_store *store, const char *name, struct mlimg_err *err)
+{
+	struct mlimg_store_tenant there;
+	int ret;
+
+	ret = mlimg_store_tenant_find(store, name, &there, NULL);
+	if (ret == 0)
+		return mlimg_err_set(err, 0, "there is a tenant '%s' already", name);
+	return ret == -ENOENT ? 0 : mlimg_err_set(err, ret, "look for tenant '%s'", name);
 }
 
 /* What it shall be like: the current generation is what its disk has last run on. */
@@ -157,6 +220,13 @@ static int run(struct clone *c, struct mlimg_err *err)
 		ret = mlimg_checkpoint_settle(&of, err);
 	if (ret == 0)
 		ret = choose(store, c, err);
+	/* What cannot be a name at all is refused below. */
+	if (c->is_linked && mlimg_store_name_is_valid(c->new_name)) {
+		if (ret == 0)
+			ret = check_name(store, c->new_name, err);
+		if (ret == 0)
+			ret = find_base(store, c, err);
+	}
 	return ret < 0 ? ret : create(store, c, err);
 }
 
@@ -172,11 +242,14 @@ int mlimg_vm_cmd_clone(int argc, char **argv)
 		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
 		case '?': return MLIMG_EXIT_USAGE;
 		case OPT_FROM: c.tag = optarg; break;
+		case OPT_LINKED: c.is_linked = true; break;
 		default: c.store = optarg;
 		}
 	code = mlimg_tenant_operands(argc, argv, operands, 2);
 	if (code)
 		return code;
+	if (c.is_linked && c.tag)
+		return mlimg_cli_usage(MLIMG_VM_PROG, "--linked and --from exclude each other");
 	c.name = argv[optind];
 	c.new_name = argv[optind + 1];
 	signal(SIGXFSZ, SIG_IGN);

@@ -19,6 +19,7 @@ setup() {
 	S=$(mktemp -d /dev/shm/mlimg-tenants.XXXXXX 2>/dev/null || mktemp -d)
 	mlimg-store --store "$S" add old.img tools.img >/dev/null
 	vm create alice --system debian --size 64M >/dev/null
+	qemu-io -f qcow2 -c 'write -P 7 1M 1M' "$(tenant_disk alice)" >/dev/null
 	cp -a "$S" "$S.start"
 }
 
@@ -46,6 +47,7 @@ state() {
 			return 1
 		}
 		qemu-img check -q -f qcow2 "$disk" || return
+		[[ $name == new* ]] || qemu-io -f qcow2 -r -c 'read -P 7 1M 1M' "$disk" | grep -q '^read 1048576/1048576' || return
 		echo "$name $memory $current $pending ${identity:+copy} $(qemu-img info -f qcow2 --output=json "$disk" | jq '."virtual-size"')"
 	done < <(sqlite3 "$S/store.db" "SELECT name, memory_bytes, current, pending, identity FROM tenant ORDER BY name")
 	find "$S/removed" -mindepth 1 -name '*.qcow2' | wc -l
@@ -58,7 +60,7 @@ killed() {
 	calls=$(stop-at - mlimg-vm "$@" --store "$S" 3>&1 >/dev/null)
 	after=$(state)
 	[ "$before" != "$after" ]
-	step=$((calls / ${MLIMG_CASES:-16}))
+	step=$((calls / ${MLIMG_CASES:-8}))
 	[ "$step" -gt 0 ] || step=1
 	RANDOM=${MLIMG_SEED:-$$}
 	for ((at = RANDOM % step; at < calls; at += step)); do
@@ -85,7 +87,7 @@ killed() {
 }
 
 @test "killed: create" {
-	killed create bob --system debian --software tools --size 64M --memory 512M
+	killed create new --system debian --software tools --size 64M --memory 512M
 }
 
 @test "killed: set" {
@@ -101,6 +103,10 @@ killed() {
 	rm -rf "$S.start"
 	cp -a "$S" "$S.start"
 	killed clone alice bob
+}
+
+@test "killed: clone --linked" {
+	killed clone alice bob --linked
 }
 
 @test "killed: rename" {

@@ -414,3 +414,80 @@ Try 'mlimg-vm --help' for more information." vm clone alice 'a b'
 	done
 	same "checkpoints" one "$(qemu-img info --output=json -f qcow2 "$disk" | jq -r '.snapshots[].name')"
 }
+
+# pattern NAME OFFSET BYTE: whether that is what a tenant's guest sees there.
+pattern() {
+	qemu-io -f qcow2 -r -c "read -P $3 $2 1M" "$(tenant_disk "$1")" | grep -q '^read 1048576/1048576'
+}
+
+@test "tenants: clone --linked: both lie over a base, which goes when nobody needs it" {
+	local base bases
+	vm create alice --system debian --size 64M --forward 1:1 >/dev/null
+	qemu-io -f qcow2 -c 'write -P 7 1M 1M' "$(tenant_disk alice)" >/dev/null
+	works vm clone alice bob --linked
+	same "said" "bob is a copy of alice; both lie over a base" "${lines[0]}"
+	same "bases" 1 "$(find "$S/bases" -type f | wc -l)"
+	base=$(find "$S/bases" -type f)
+	for name in alice bob; do
+		same "backing file of $name" "../..${base#"$S"} qcow2" \
+			"$(qemu-img info --output=json -f qcow2 "$(tenant_disk $name)" | jq -r '."backing-filename", ."backing-filename-format"' | xargs)"
+		same "mode" 600 "$(stat -c %a "$(tenant_disk $name)")"
+		pattern $name 1M 7
+	done
+	same "identities" "|$(tenant bob id)" "$(tenant alice identity)|$(tenant bob identity)"
+	# As long as nothing is written, one base is enough.
+	works vm clone alice carol --linked
+	same "bases" 1 "$(find "$S/bases" -type f | wc -l)"
+	qemu-io -f qcow2 -c 'write -P 8 1M 1M' "$(tenant_disk bob)" >/dev/null
+	works vm clone bob dave --linked
+	same "bases" 2 "$(find "$S/bases" -type f | wc -l)"
+	pattern alice 1M 7 && pattern bob 1M 8 && pattern carol 1M 7 && pattern dave 1M 8
+	works vm resize dave 128M
+	pattern dave 1M 8
+	# One that is copied whole needs none.
+	works vm clone dave erin
+	same "backing file" null "$(qemu-img info --output=json -f qcow2 "$(tenant_disk erin)" | jq '."backing-filename"')"
+	pattern erin 1M 8
+	works mlimg-store --store "$S" verify
+	# A removed tenant's disk is whole as long as it is there.
+	for name in alice bob carol dave; do
+		bases=$(tenant $name id)
+		works vm destroy --yes $name
+		qemu-img check -q -f qcow2 "$S/removed/$bases/user.qcow2"
+	done
+	works mlimg-store --store "$S" gc
+	same "bases" 2 "$(find "$S/bases" -type f | wc -l)"
+	rm -r "$S/removed/$bases"
+	works mlimg-store --store "$S" gc
+	same "bases" 2 "$(find "$S/bases" -type f | wc -l)"
+	rm -r "$S"/removed/*
+	works mlimg-store --store "$S" gc --dry-run
+	same "bases" 2 "$(find "$S/bases" -type f | wc -l)"
+	works mlimg-store --store "$S" gc
+	same "bases removed" 2 "$(grep -c '^removed bases/[0-9a-f]*, ' <<<"$output")"
+	same "bases" 0 "$(find "$S/bases" -type f | wc -l)"
+	works mlimg-store --store "$S" verify
+}
+
+@test "tenants: clone --linked: what is refused; a base that is lost is told" {
+	local disk
+	vm create alice --system debian --size 64M >/dev/null
+	vm create bob --system debian --size 64M >/dev/null
+	disk=$(tenant_disk alice)
+	fails 1 "mlimg-vm: there is a tenant 'bob' already" vm clone alice bob --linked
+	fails 2 "mlimg-vm: 'a b' cannot be a tenant's name (1 to 63 letters, digits and ._-, the first a letter or digit)
+Try 'mlimg-vm --help' for more information." vm clone alice 'a b' --linked
+	usage "--linked and --from exclude each other" clone alice carol --linked --from x
+	qemu-img snapshot -c one "$disk"
+	fails 1 "mlimg-vm: the disk of tenant 'alice' has checkpoints, which a base cannot keep: delete them, or clone without --linked" \
+		vm clone alice carol --linked
+	same "bases" 0 "$(find "$S/bases" -type f | wc -l)"
+	qemu-img snapshot -d one "$disk"
+	works vm clone alice carol --linked
+	disk=$(ls "$S/bases")
+	echo x >"$S/bases/mine"
+	mv "$S/bases/$disk" "$BATS_TEST_TMPDIR"
+	fails 3 "mlimg-store: database and directory of '$S' do not agree" mlimg-store --store "$S" verify
+	grep -qx "lost     bases/$disk/base.qcow2" <<<"$output"
+	grep -qx "foreign  bases/mine" <<<"$output"
+}
