@@ -5,7 +5,9 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/reconcile-impl.h"
+#include "libmlimg/renamed.h"
 #include "libmlimg/upper-view.h"
+#include "libmlimg/whiteout.h"
 
 /* @return a text of a stack. -ENOENT: it is not there; -EIO: it cannot be had; -ENOMEM */
 static int read_of_stack(
@@ -110,6 +112,48 @@ static int note_owners(struct planning *p)
 	return r < 0 ? no_memory(p, "etc/passwd") : 0;
 }
 
+/* What is asked about owners while accounts are merged. */
+struct asked {
+	struct planning *p;
+	struct mlimg_renamed *renamed; /* directories of the upper, whatever becomes of them */
+	size_t n, room;
+	size_t left;     /* bytes of places (renamed.h) */
+	uint32_t n_seen; /* places at which what is asked about shows */
+};
+
+static int note_renamed(struct asked *asked, const struct mlimg_entry *e)
+{
+	struct planning *p = asked->p;
+	struct mlimg_seen seen;
+	char *from;
+
+	if (e->type != MLIMG_DIR || mlimg_entry_is_opaque(e) ||
+		!mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT))
+		return 0;
+	mlimg_upper_see(p->upper, p->in->base, e->path, &seen);
+	if (seen.entry != e || !seen.has_lower || !*seen.lower)
+		return 0;
+	from = mlimg_arena_strndup(p->arena, seen.lower, strlen(seen.lower));
+	if (!from ||
+		mlimg_buffer_reserve(&asked->renamed, &asked->room,
+			(asked->n + 1) * sizeof(*asked->renamed)) < 0)
+		return no_memory(p, e->path);
+	asked->renamed[asked->n++] = (struct mlimg_renamed){from, e->path};
+	return 0;
+}
+
+static int find_renamed(struct asked *asked)
+{
+	const struct mlimg_manifest *upper = asked->p->upper;
+	int r = 0;
+
+	for (size_t i = 0; i < upper->n_entries && r == 0; i++)
+		r = note_renamed(asked, &upper->entries[i]);
+	if (asked->n)
+		qsort(asked->renamed, asked->n, sizeof(*asked->renamed), mlimg_renamed_cmp);
+	return r;
+}
+
 static int owns_outside(const struct planning *p, bool is_group, uint32_t id)
 {
 	return p->in->owns_outside ? p->in->owns_outside(p->in->outside_ctx, is_group, id) : 0;
@@ -117,12 +161,15 @@ static int owns_outside(const struct planning *p, bool is_group, uint32_t id)
 
 static int is_fixed(void *ctx, bool is_group, uint32_t id)
 {
-	return owns_outside(ctx, is_group, id);
+	const struct asked *asked = ctx;
+
+	return owns_outside(asked->p, is_group, id);
 }
 
 static bool is_used(void *ctx, bool is_group, uint32_t id)
 {
-	const struct planning *p = ctx;
+	const struct asked *asked = ctx;
+	const struct planning *p = asked->p;
 	int has = mlimg_owner_set_has(&p->owners, is_group, id);
 
 	if (has > 0 || owns_outside(p, is_group, id) > 0)
@@ -133,39 +180,56 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 	return false;
 }
 
-/* In directories that were renamed it shows elsewhere; that is not looked for. */
+static int look_at(const char *path, size_t renamed, void *ctx)
+{
+	struct asked *asked = ctx;
+	struct mlimg_seen seen;
+
+	mlimg_upper_see(asked->p->upper, asked->p->in->base, path, &seen);
+	asked->n_seen += seen.kind == MLIMG_SEEN_STACK;
+	return 0;
+}
+
+/* At its own path, or in a directory that was renamed. Of more places than are looked for it may. */
 static bool shows(void *ctx, bool is_group, uint32_t id)
 {
-	const struct planning *p = ctx;
+	struct asked *asked = ctx;
+	const struct mlimg_manifest *base = asked->p->in->base;
 
-	for (size_t i = 1; i < p->in->base->n_entries; i++) {
-		const struct mlimg_entry *e = &p->in->base->entries[i];
-		struct mlimg_seen seen;
+	asked->n_seen = 0;
+	for (size_t i = 1; i < base->n_entries && !asked->n_seen; i++) {
+		const struct mlimg_entry *e = &base->entries[i];
 
-		if ((is_group ? e->gid : e->uid) != id)
-			continue;
-		mlimg_upper_see(p->upper, p->in->base, e->path, &seen);
-		if (seen.kind == MLIMG_SEEN_STACK)
+		if ((is_group ? e->gid : e->uid) == id &&
+			(look_at(e->path, 0, asked) < 0 ||
+				mlimg_renamed_places(asked->renamed, asked->n, e->path,
+					&asked->left, look_at, asked, NULL) < 0))
 			return true;
 	}
-	return false;
+	return asked->n_seen > 0;
 }
 
 static int merge_accounts(struct planning *p, struct databases *d)
 {
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
-	const struct mlimg_accounts_used used = {is_used, is_fixed, shows, p};
+	struct asked asked = {.p = p, .left = MLIMG_RENAMED_PLACES_MAX};
+	const struct mlimg_accounts_used used = {is_used, is_fixed, shows, &asked};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r = note_owners(p);
 
-	if (r < 0)
+	if (r == 0)
+		r = find_renamed(&asked);
+	if (r < 0) {
+		free(asked.renamed);
 		return r;
+	}
 	for (enum mlimg_merge_side s = 0; s < MLIMG_N_MERGE_SIDES && r == 0; s++)
 		r = read_accounts(p, s, texts[s], &sides[s], &err);
 	if (r == 0)
 		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
 			&sides[MLIMG_SIDE_MINE], &used, &d->accounts, p->in->notes, &err);
+	free(asked.renamed);
 	for (size_t s = 0; s < MLIMG_N_MERGE_SIDES; s++)
 		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 			free(texts[s][f]);

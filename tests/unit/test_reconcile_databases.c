@@ -244,6 +244,13 @@ TEST(accounts_that_gave_way_to_one_that_is_gone)
 	check_with(in, base, next, MINE " usr/n=W usr/d=d,u999", "t usr/o=A,u999", NULL);
 	check_with(in, base, next, MINE " usr/n=A,u999", "t usr/n=B,u999", NULL);
 	check_with(in, base, next, MINE, "", NULL);
+	/* It shows in a directory that was renamed, as it is: the account was moved by hand. */
+	check_with(in, "etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/d/n=A,u105",
+		"etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/d/n=A,u105 usr/o=A,u105",
+		MINE " usr/d=W usr/e=r:d", "", NULL);
+	check_with(in, "etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/d/n=A,u105",
+		"etc/passwd=T:r:x:0:0:::/n:x:105:0::: usr/d/n=A,u105 usr/o=A,u105",
+		MINE " usr/d=W usr/e=r:d usr/e/n=W", "t usr/o=A,u999", NULL);
 }
 
 #define R "r:x:0:0:::"
