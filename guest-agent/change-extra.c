@@ -149,26 +149,41 @@ static void tell(struct mlimg_change *c, const struct mlimg_undo_record *record)
 			record->path, MLIMG_CHANGE_DROPPED, c->call->generation, c->call->ctx);
 }
 
-static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log,
-	struct mlimg_path_map *taken, struct mlimg_err *err)
+static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
 {
 	struct mlimg_undo_record record;
 	int r = 0;
 
 	for (size_t n = 0; n < log->n_records && r == 0; n++) {
 		r = mlimg_undo_log_get(log, n, &record, err);
-		if (r < 0)
-			return r;
-		tell(c, &record);
-		if (taken && strchr("oa", record.op) &&
-			mlimg_path_map_set(taken, record.path, n) < 0)
-			r = mlimg_err_set(err, ENOMEM, "roll back");
+		if (r == 0)
+			tell(c, &record);
 	}
 	return r;
 }
 
-int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
-	struct mlimg_path_map *ret_taken, struct mlimg_err *err)
+int mlimg_change_extra_note(struct mlimg_change *c, const char *name, const char *ops,
+	struct mlimg_path_map *ret_paths, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
+	mlimg_autoclose int dir = open_dir(c->new_fd, name);
+	struct mlimg_undo_record record;
+	int r;
+
+	if (dir < 0)
+		return dir == -ENOENT ? 0
+				      : mlimg_err_set(err, dir, "open 'reconcile.new/%s'", name);
+	r = mlimg_undo_log_read(dir, &log, err);
+	for (size_t n = 0; n < log.n_records && r == 0; n++) {
+		r = mlimg_undo_log_get(&log, n, &record, err);
+		if (r == 0 && strchr(ops, record.op) &&
+			mlimg_path_map_set(ret_paths, record.path, n) < 0)
+			return mlimg_err_set(err, ENOMEM, "roll back");
+	}
+	return r < 0 ? mlimg_err_wrap(err, r, "reconcile.new/%s", name) : 0;
+}
+
+int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
 	mlimg_autoclose int dir = open_dir(c->new_fd, name), new_fd = -1, taken_fd = -1;
@@ -192,6 +207,6 @@ int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
 		c->is_lenient = false;
 	}
 	if (r == 0)
-		r = tell_all(c, &log, ret_taken, err);
+		r = tell_all(c, &log, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "reconcile.new/%s", name) : 0;
 }

@@ -131,21 +131,25 @@ static bool has_redirects(const struct since *s)
 }
 
 /* To aside/N+1, so that what the change had set aside at that path, in aside/N, can return. */
-static int set_aside(struct since *s, const char *path)
+static int set_aside(struct since *s, struct mlimg_change_extra *log, const char *path)
 {
 	struct mlimg_undo_record record = {.op = 'a', .path = path, .parts = MLIMG_UNDO_MAIN};
-	size_t at;
-	int r;
+	int r = mlimg_change_make_way(s->c->aside_fd, path, 0755);
 
-	if (mlimg_path_map_get(&s->first_done, path, &at))
-		return 0;
-	r = mlimg_change_make_way(s->c->aside_fd, path, 0755);
 	if (r < 0)
 		return mlimg_err_set(s->err, r, "make the way to 'aside' of '/%s'", path);
-	mlimg_change_extra_add(&s->first, &record);
-	if (mlimg_path_map_set(&s->first_done, path, 0) < 0)
-		return since_no_memory(s);
+	mlimg_change_extra_add(log, &record);
 	return since_touch(s, path);
+}
+
+static int set_aside_first(struct since *s, const char *path)
+{
+	size_t at;
+	int r = mlimg_path_map_get(&s->first_done, path, &at) ? 1 : set_aside(s, &s->first, path);
+
+	if (r == 0 && mlimg_path_map_set(&s->first_done, path, 0) < 0)
+		return since_no_memory(s);
+	return r < 0 ? r : 0;
 }
 
 /* @return whether a whiteout may hide the place from which a directory was renamed */
@@ -174,9 +178,52 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 				(verdict != MLIMG_FILES_NEW || !mlimg_entry_is_whiteout(e))))
 			continue;
 		if (!mlimg_entry_is_whiteout(e))
-			r = set_aside(s, e->path);
+			r = set_aside_first(s, e->path);
 		else if (!may_cover(s, e))
 			r = since_clear(s, e->path);
+	}
+	return r;
+}
+
+/* @return 1 when the step has taken a file of a package that is there no more, 0, -errno */
+static int is_of_none(
+	struct since *s, const struct mlimg_packages_merged *merged, size_t n, const char *path)
+{
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	int r;
+
+	/* Configuration stays when a package is removed. */
+	if (strncmp(path, "etc/", 4) == 0 || mlimg_change_is_database(path) ||
+		mlimg_packages_verdict_of(merged, path) != MLIMG_FILES_REMOVED)
+		return 0;
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
+	r = mlimg_change_is_kept(s->c, slot);
+	return r == -ENOENT ? 1 : r; /* it is in aside */
+}
+
+/*
+ * What taking the steps back returns of a package of his that he has removed since, or of another
+ * version of it than the one that stays.
+ */
+static int send_back(struct since *s, const struct mlimg_packages_merged *merged)
+{
+	struct mlimg_undo_record record;
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_takens && r == 0; i++) {
+		const char *path;
+
+		r = mlimg_undo_log_get(s->log, s->takens[i].n, &record, s->err);
+		if (r < 0)
+			return r;
+		path = mlimg_arena_strndup(s->arena, record.path, strlen(record.path));
+		if (!path)
+			return since_no_memory(s);
+		r = is_of_none(s, merged, s->takens[i].n, path);
+		if (r > 0)
+			r = since_has_place(s, path);
+		if (r > 0)
+			r = set_aside(s, &s->then, path);
 	}
 	return r;
 }
@@ -245,6 +292,8 @@ static int put_packages(struct since *s, const struct mlimg_packages_merged *mer
 {
 	int r = give_way(s, merged);
 
+	if (r == 0)
+		r = send_back(s, merged);
 	for (size_t i = 0; i < merged->n_files && r == 0; i++) {
 		const char *path = merged->files[i].path;
 

@@ -146,6 +146,9 @@ int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 /** Map owners where numbers have moved between accounts that were merged. @return 0, -errno */
 int since_move_owners(struct since *s) MLIMG_MUST_CHECK;
 
+/** @return 1 when what a step has taken from there finds its place free, 0, -errno */
+int since_has_place(struct since *s, const char *path) MLIMG_MUST_CHECK;
+
 /**
  * @param e  of the upper
  * @return   whether the change has put it, and it is as it was put; of a directory, but for what is

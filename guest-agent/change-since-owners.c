@@ -191,8 +191,7 @@ struct returning {
 	const char *path;
 };
 
-/* @return 1 when what a step has taken from there finds its place free, 0, -errno */
-static int has_place(struct since *s, const char *path)
+int since_has_place(struct since *s, const char *path)
 {
 	struct mlimg_undo_record record;
 	size_t n;
@@ -286,7 +285,7 @@ static int move_taken(struct since *s, size_t n, struct mlimg_arena *arena)
 		return r;
 	is_aside = record.op == 'a';
 	snprintf(path, sizeof(path), "%s", record.path); /* which the next record takes away */
-	r = has_place(s, path);
+	r = since_has_place(s, path);
 	if (r <= 0)
 		return r;
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);

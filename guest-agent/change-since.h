@@ -27,6 +27,8 @@
  *                than it had then; attributes of directories that follow that stack
  *             o  files of dpkg's journal (libmlimg/packages.h) that taking the steps back returns:
  *                they are in the status that was merged
+ *             a  files that taking the steps back returns, of a package of his that he has removed
+ *                since, or of another version of it than the one that stays
  *             c  directories that the user has made in the place from which one was renamed
  *             t  times of directories, in the end
  *
@@ -106,15 +108,27 @@ int mlimg_change_extra_write(
 void mlimg_change_extra_done(struct mlimg_change_extra *extra);
 
 /**
+ * Note at which paths reconcile.new/NAME, if it is there, has some kinds of steps.
+ *
+ * @param c          the change
+ * @param name       NAME
+ * @param ops        their letters
+ * @param ret_paths  gets the paths
+ * @param err        names the path
+ * @return           0, -errno
+ */
+int mlimg_change_extra_note(struct mlimg_change *c, const char *name, const char *ops,
+	struct mlimg_path_map *ret_paths, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Carry out the steps of reconcile.new/NAME, if it is there.
  *
  * @param c          the change
  * @param name       NAME
- * @param ret_taken  gets the paths at which they take something away; or NULL
  * @param err        names the path
  * @return           0, -errno
  */
-int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name,
-	struct mlimg_path_map *ret_taken, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_change_extra_carry_out(
+	struct mlimg_change *c, const char *name, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

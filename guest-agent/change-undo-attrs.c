@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Attributes on the way back. */
+/* Attributes on the way back, and whether things are as they were put. */
 #include <string.h>
 
 #include "guest-agent/change-place.h"
+#include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
 
 static bool is_same_value(const struct mlimg_xattr *a, const struct mlimg_xattr *b)
@@ -74,4 +75,40 @@ int mlimg_change_set_back(struct mlimg_change *c, const struct mlimg_undo_record
 	}
 	r = mlimg_change_step(c);
 	return r < 0 ? r : mlimg_entry_at_set(&c->reader, at.fd, at.name, &old);
+}
+
+/* --- what was put --- */
+
+/* What has no attributes of its own that would count. */
+static bool is_unchanged(
+	const struct mlimg_entry *now, const struct mlimg_entry *put, bool has_entries)
+{
+	if (mlimg_entry_is_whiteout(put))
+		return mlimg_entry_is_whiteout(now);
+	if (!mlimg_entry_has_same_attrs(now, put) || has_entries ||
+		mlimg_entry_is_opaque(now) != mlimg_entry_is_opaque(put))
+		return false;
+	return put->type != MLIMG_FILE || put->size_bytes == 0 ||
+		memcmp(now->digest, put->digest, sizeof(put->digest)) == 0;
+}
+
+int mlimg_change_is_put_there(struct mlimg_change *c, const struct mlimg_entry *put)
+{
+	struct mlimg_change_place at;
+	struct mlimg_entry now;
+	int has_entries = 0, r;
+
+	if (c->is_unionfs && mlimg_entry_is_whiteout(put)) {
+		r = mlimg_change_look(c, put->path);
+		return r < 0 ? r : (r & ~MLIMG_UNDO_MARKERS) == MLIMG_UNDO_MARKER;
+	}
+	r = mlimg_change_find(c, put->path, &at);
+	if (r == 0)
+		r = mlimg_entry_at_read(
+			&c->reader, at.fd, at.name, put->path, put->type == MLIMG_FILE, &now);
+	if (mlimg_change_is_nowhere(r))
+		return 0;
+	if (r == 0 && now.type == MLIMG_DIR)
+		r = has_entries = mlimg_dir_has_entries(at.fd, at.name);
+	return r < 0 ? r : is_unchanged(&now, put, has_entries);
 }

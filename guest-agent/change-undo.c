@@ -28,45 +28,12 @@ struct undoing {
 	struct mlimg_path_map put; /* path: the step that has put something there */
 	struct mlimg_path_map
 		cleared; /* where what the user has written since was taken away before */
+	struct mlimg_path_map set_aside; /* what is told as set aside with that, or afterwards */
 	uint64_t to;
 	int former_fd; /* aside/N of the change that is taken back, or -1 */
 };
 
 /* --- what was put --- */
-
-/* What has no attributes of its own that would count. */
-static bool is_unchanged(
-	const struct mlimg_entry *now, const struct mlimg_entry *put, bool has_entries)
-{
-	if (mlimg_entry_is_whiteout(put))
-		return mlimg_entry_is_whiteout(now);
-	if (!mlimg_entry_has_same_attrs(now, put) || has_entries ||
-		mlimg_entry_is_opaque(now) != mlimg_entry_is_opaque(put))
-		return false;
-	return put->type != MLIMG_FILE || put->size_bytes == 0 ||
-		memcmp(now->digest, put->digest, sizeof(put->digest)) == 0;
-}
-
-int mlimg_change_is_put_there(struct mlimg_change *c, const struct mlimg_entry *put)
-{
-	struct mlimg_change_place at;
-	struct mlimg_entry now;
-	int has_entries = 0, r;
-
-	if (c->is_unionfs && mlimg_entry_is_whiteout(put)) {
-		r = mlimg_change_look(c, put->path);
-		return r < 0 ? r : (r & ~MLIMG_UNDO_MARKERS) == MLIMG_UNDO_MARKER;
-	}
-	r = mlimg_change_find(c, put->path, &at);
-	if (r == 0)
-		r = mlimg_entry_at_read(
-			&c->reader, at.fd, at.name, put->path, put->type == MLIMG_FILE, &now);
-	if (mlimg_change_is_nowhere(r))
-		return 0;
-	if (r == 0 && now.type == MLIMG_DIR)
-		r = has_entries = mlimg_dir_has_entries(at.fd, at.name);
-	return r < 0 ? r : is_unchanged(&now, put, has_entries);
-}
 
 /* To a slot of reconcile.new, which goes away in the end. */
 static int remove_put(struct undoing *u, size_t n, const struct mlimg_entry *put)
@@ -206,14 +173,15 @@ static int move_aside(struct undoing *u, const char *slot, const char *path)
 static int keep_aside(struct undoing *u, size_t n, const char *path)
 {
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
+	size_t at;
 	int r;
 
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	r = mlimg_change_is_kept(u->c, slot);
 	if (r > 0)
 		return move_aside(u, slot, path);
-	if (r != -ENOENT)
-		return r;
+	if (r != -ENOENT || mlimg_path_map_get(&u->set_aside, path, &at))
+		return r == -ENOENT ? 0 : r;
 	r = is_in_aside(u->c->aside_fd, path);
 	if (r > 0)
 		tell(u, u->to, path); /* moved before this was begun again */
@@ -384,13 +352,20 @@ int mlimg_change_undo_steps(
 		r = mlimg_change_open_aside(c, to, false);
 	if (r < 0 && r != -ENOENT)
 		return mlimg_err_set(err, r, "open 'user/mlimg/" MLIMG_CHANGE_ASIDE "'");
-	r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_FIRST, &u.cleared, err);
+	r = mlimg_change_extra_note(c, MLIMG_CHANGE_FIRST, "oa", &u.cleared, err);
+	if (r == 0)
+		r = mlimg_change_extra_note(c, MLIMG_CHANGE_FIRST, "a", &u.set_aside, err);
+	if (r == 0)
+		r = mlimg_change_extra_note(c, MLIMG_CHANGE_THEN, "a", &u.set_aside, err);
+	if (r == 0)
+		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_FIRST, err);
 	if (r == 0)
 		r = undo_all(&u, log, err);
 	if (r == 0)
-		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_THEN, NULL, err);
+		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_THEN, err);
 	mlimg_path_map_done(&u.put);
 	mlimg_path_map_done(&u.cleared);
+	mlimg_path_map_done(&u.set_aside);
 	mlimg_cleanup_close(&u.former_fd);
 	return r;
 }

@@ -2,7 +2,8 @@
 /**
  * @file disk-databases.h
  * Accounts and packages for the model of reconcile on the disk (disk-case.h): passwd, group and
- * shadow, dpkg's status and lists, and a file for each package that says its version. The system
+ * shadow, dpkg's status and lists, and a file for each package that says its version, with another
+ * one that only odd versions have. The system
  * layer of a stack has them, and the user changes them as useradd(8) and dpkg(1) do: a new file
  * takes the place of the old one. What they say must be what disk-records.h says.
  */
@@ -300,6 +301,13 @@ static char *file_of(const char *root, const char *name, char path[PATH_SIZE])
 	return path;
 }
 
+/** The file that only odd versions have. */
+static char *odd_file_of(const char *root, const char *name, char path[PATH_SIZE])
+{
+	snprintf(path, PATH_SIZE, "%s/" FILE_DIR "/%s-odd", root, name);
+	return path;
+}
+
 static char *list_of(const char *root, const char *name, char path[PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "%s/" LIST_DIR "/%s.list", root, name);
@@ -308,12 +316,18 @@ static char *list_of(const char *root, const char *name, char path[PATH_SIZE])
 
 static void put_package(const char *root, const struct disk_package *p)
 {
-	char text[128], path[64];
+	char text[128], path[64], odd[PATH_SIZE];
 
 	sprintf(path, FILE_DIR "/%s", p->name);
 	sprintf(text, "%s %u\n", p->name, p->version);
 	put_text(root, path, "", text);
+	if (p->version % 2)
+		put_text(root, path, "-odd", text);
+	else
+		unlink(odd_file_of(root, p->name, odd));
 	sprintf(text, "/.\n/usr\n/usr/share\n/" FILE_DIR "\n/%s\n", path);
+	if (p->version % 2)
+		sprintf(text + strlen(text), "/%s-odd\n", path);
 	sprintf(path, LIST_DIR "/%s", p->name);
 	put_text(root, path, ".list", text);
 }
@@ -323,6 +337,7 @@ static void remove_files_of(const char *root, const char *name)
 	char path[PATH_SIZE];
 
 	unlink(file_of(root, name, path));
+	unlink(odd_file_of(root, name, path));
 	unlink(list_of(root, name, path));
 }
 

@@ -73,7 +73,7 @@ static void read_accounts(const char *root, struct databases *d)
 	ASSERT_EQ(n_shadows, d->n_accounts);
 }
 
-/* Each is listed at the version whose file is there. */
+/* Each is listed at the version whose files are there. */
 static void check_files_of(const char *root, const char *name, const struct disk_package *p)
 {
 	char text[32], path[PATH_SIZE];
@@ -81,6 +81,9 @@ static void check_files_of(const char *root, const char *name, const struct disk
 	sprintf(text, "%s %u\n", name, p ? p->version : 0);
 	file_of(root, name, path);
 	if (p ? !has_text(path, text) : user_type(path) != 0)
+		FAIL("'%s' is not as it is listed: %s", path, p ? text : "not at all");
+	odd_file_of(root, name, path);
+	if (p && p->version % 2 ? !has_text(path, text) : user_type(path) != 0)
 		FAIL("'%s' is not as it is listed: %s", path, p ? text : "not at all");
 	if (!user_type(list_of(root, name, path)) != !p)
 		FAIL("'%s' is not as it is listed: %s", path, p ? text : "not at all");

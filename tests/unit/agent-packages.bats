@@ -23,6 +23,41 @@ setup() {
 	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
 }
 
+@test "taken back, files of a version of before do not return without their package, which was removed since or is another version" {
+	local dpkg=$UPPER/var/lib/dpkg info=var/lib/dpkg/info how
+	packaged v1 1
+	packaged v2 4
+	layers
+	for how in removed newer; do
+		rm -rf "$USER_DIR"
+		mkdir -p "$UPPER" "$USER_DIR/work"
+		# shellcheck disable=SC2034 # stacks.bash
+		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		on v1
+		# Version 3 has a file more.
+		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
+		stanza tool 3 >"$dpkg/status"
+		echo 3 | tee "$UPPER/usr/share/tool/version" >"$UPPER/usr/share/tool/more"
+		(cat "$DIR/v1/$info/tool.list" && echo /usr/share/tool/more) >"$dpkg/info/tool.list"
+		on v2
+		same "upper on v2 ($how)" "" "$(cd "$UPPER" && find . -path './usr/*' -type f)"
+		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
+		if [ $how = removed ]; then
+			: >"$dpkg/status"
+			mknod "$UPPER/usr/share/tool/version" c 0 0
+			mknod "$dpkg/info/tool.list" c 0 0
+		else
+			stanza tool 5 >"$dpkg/status"
+			echo 5 >"$UPPER/usr/share/tool/version"
+			cp "$DIR/v2/$info/tool.list" "$dpkg/info/tool.list"
+		fi
+		on v1
+		same "boot.json ($how)" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+		same "files ($how)" version "$(ls "$UPPER/usr/share/tool")"
+		same "aside ($how)" "3/usr/share/tool/more" "$(cd "$USER_DIR/mlimg/aside" && find . -name more -printf '%P\n')"
+	done
+}
+
 @test "what only a former version of a package had is hidden no longer than there is something to hide" {
 	local info=var/lib/dpkg/info
 	packaged v1 1
