@@ -181,6 +181,7 @@ Try 'mlimg-vm --help' for more information."
 	exec 8>&-
 	wait "$holder"
 	same "exit code" 1 "$code"
+	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == "mlimg-vm: checkpoint 'two' of 'alice': qemu-img snapshot: "* ]]
 	works vm restore alice one
 	is 1
