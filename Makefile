@@ -66,7 +66,7 @@ AGENT_SRC := $(filter-out $(AGENT_MAIN),$(wildcard guest-agent/*.c))
 UNIT_MAIN := $(wildcard tests/unit/test_*.c)
 FUZZ_MAIN := $(wildcard tests/fuzz/fuzz_*.c)
 # Programs for guests.
-GUEST_MAIN := tests/lib/fsprobe.c tests/lib/powerload.c
+GUEST_MAIN := tests/lib/fsprobe.c tests/lib/powerload.c tests/lib/counter.c tests/lib/randread.c
 TESTLIB_MAIN := $(filter-out $(GUEST_MAIN),$(wildcard tests/lib/*.c))
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))

@@ -83,6 +83,45 @@ int mlimg_checkpoint_check_stack(
 		now->number, text);
 }
 
+static bool has_word(const char *text, const char *word, size_t size)
+{
+	for (; *text; text += strcspn(text, " "), text += *text == ' ')
+		if (strcspn(text, " ") == size && strncmp(text, word, size) == 0)
+			return true;
+	return false;
+}
+
+/* The words of @text that @other has not. */
+static void put_missing(const char *text, const char *other, char *ret_words, size_t size)
+{
+	size_t n = 0;
+
+	ret_words[0] = '\0';
+	for (; *text && n < size; text += strcspn(text, " "), text += *text == ' ') {
+		int len = (int)strcspn(text, " ");
+
+		if (!has_word(other, text, (size_t)len))
+			n += (size_t)snprintf(ret_words + n, size - n, " %.*s", len, text);
+	}
+}
+
+static int other_devices(
+	const struct restore *r, const struct mlimg_machine *now, struct mlimg_err *err)
+{
+	char lacks[128], has[128];
+
+	put_missing(r->c.machine.devices, now->devices, lacks, sizeof(lacks));
+	put_missing(now->devices, r->c.machine.devices, has, sizeof(has));
+	return mlimg_store_fail(err, ESTALE,
+		"checkpoint '%s' is of another machine than that of '%s'%s%s%s%s%s: make it the "
+		"same, or restore the disk alone, with --disk-only",
+		r->c.tag, name_of(r), *lacks ? ", which lacks" : "", lacks,
+		!*has            ? ""
+			: *lacks ? " and"
+				 : ", which",
+		*has ? " also has" : "", has);
+}
+
 /* Memory and processors are settings; with other devices there is only the disk. */
 static int check_machine(
 	const struct restore *r, const struct mlimg_machine *now, struct mlimg_err *err)
@@ -100,12 +139,9 @@ static int check_machine(
 			r->c.tag, (unsigned long long)then->memory_bytes >> 20, then->cpus,
 			name_of(r), (unsigned long long)now->memory_bytes >> 20, now->cpus, text);
 	}
-	if (now->devices[0] && strcmp(then->devices, now->devices) != 0)
-		return mlimg_store_fail(err, ESTALE,
-			"checkpoint '%s' is of another machine (%s) than that of '%s' (%s): make "
-			"it the same, or restore the disk alone, with --disk-only",
-			r->c.tag, then->devices, name_of(r), now->devices);
-	return 0;
+	return now->devices[0] && strcmp(then->devices, now->devices) != 0
+		? other_devices(r, now, err)
+		: 0;
 }
 
 /* What a guest that is off would have, as far as can be said before it is started. */

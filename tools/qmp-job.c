@@ -103,6 +103,8 @@ int mlimg_qmp_job(struct mlimg_chan *chan, const char *command, json_t *argument
 	ret = mlimg_chan_ask(chan, command, arguments, deadline_ms, NULL, err);
 	if (ret == 0)
 		ret = wait_for(chan, id, deadline_ms, why, sizeof(why), err);
+	if (ret == -EPIPE)
+		return mlimg_err_set(err, EPIPE, "QEMU has ended in the middle of '%s'", command);
 	if (ret == 0 && why[0])
 		return mlimg_err_set(err, 0, "'%s' fails: %s", command, why);
 	return ret;

@@ -172,11 +172,11 @@ TEST(another_stack_or_machine)
 		"1024 and 2: 'mlimg-vm set alice --memory 1024M --cpus 1', then restore");
 	alice.settings.cpus = 1;
 	/* What only a machine that has been started says. */
-	strcpy(world->machine.devices, "pc kvm disk");
+	strcpy(world->machine.devices, "pc kvm disk net");
 	ASSERT_FAILS(go_back("one", false, false), err, -ESTALE,
-		"'alice' is as it was before: checkpoint 'one' is of another machine (pc tcg disk) "
-		"than that of 'alice' (pc kvm disk): make it the same, or restore the disk alone, "
-		"with --disk-only");
+		"'alice' is as it was before: checkpoint 'one' is of another machine than that of "
+		"'alice', which lacks tcg and also has kvm net: make it the same, or restore the "
+		"disk alone, with --disk-only");
 	ASSERT(!world->is_on && world->disk == 2);
 	ASSERT_STR(listed(), "one:memory:named ");
 	world->is_on = true;
