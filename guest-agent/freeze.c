@@ -208,5 +208,9 @@ json_t *mlimg_freeze_thaw_command(struct mlimg_call *call)
 
 json_t *mlimg_freeze_status_command(struct mlimg_call *call)
 {
-	return json_string(mlimg_freeze_is_on(call->agent) ? "frozen" : "thawed");
+	const struct mlimg_agent *agent = call->agent;
+	bool is_frozen = mlimg_freeze_is_on(call->agent) &&
+		(agent->freeze->stage != FREEZE_FROZEN || !mlimg_freeze_is_over(agent->freeze));
+
+	return json_string(is_frozen ? "frozen" : "thawed");
 }

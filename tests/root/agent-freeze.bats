@@ -288,7 +288,9 @@ is_thawed_by() {
 	# Nor, if somebody else has then frozen, thawed.
 	echo '{"execute":"guest-fsfreeze-freeze","id":"again"}' >&7
 	hears '{"return":1,"id":"again"}'
+	same "state" '{"return":"frozen"}' "$(ask '{"execute":"guest-fsfreeze-status"}')"
 	fsfreeze -u "$DIR/run/mlimg/user"
+	same "state" '{"return":"thawed"}' "$(ask '{"execute":"guest-fsfreeze-status"}')"
 	fsfreeze -f "$DIR/run/mlimg/user"
 	echo '{"execute":"guest-fsfreeze-thaw","id":"thaw"}' >&7
 	hears '{"return":0,"id":"thaw"}'
