@@ -25,7 +25,7 @@
 enum freeze_stage {
 	FREEZE_BEGINS = 0, /**< nothing yet */
 	FREEZE_FREEZES,    /**< FIFREEZE; and the witness does not wait yet */
-	FREEZE_FROZEN,     /**< the witness waits, or somebody else has thawed */
+	FREEZE_FROZEN,     /**< the witness waits, or there is none */
 	FREEZE_OVER,       /**< all was done that there was to do */
 };
 

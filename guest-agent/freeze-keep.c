@@ -81,16 +81,21 @@ static int begin_witness(struct mlimg_freeze_shared *shared, int dir_fd, int fd)
 	return -1;
 }
 
-/* From now on it waits, or the file system is thawed already: then it has ended. */
+/*
+ * From now on it waits. One that was never seen to is none: it has ended, since somebody else has
+ * thawed already or nothing stops it, and a freeze that is taken for over would stay.
+ */
 static void call_witness(struct mlimg_freeze_shared *shared, int word_fd)
 {
 	struct pollfd ends = {.fd = word_fd};
 
-	if (word_fd < 0 || write(word_fd, "", 1) != 1)
-		return;
-	for (int i = 0; i < LOOKS; i++)
-		if (is_waiting(shared->witness) || poll(&ends, 1, LOOK_MS) != 0)
-			return;
+	if (word_fd >= 0 && write(word_fd, "", 1) == 1)
+		for (int i = 0; i < LOOKS; i++) {
+			if (is_waiting(shared->witness))
+				return;
+			if (poll(&ends, 1, LOOK_MS) != 0)
+				break;
+		}
 	shared->witness = 0;
 }
 

@@ -28,6 +28,7 @@ static const struct {
 	{"close_range", SYS_close_range},     /* 5.9 */
 	{"mount_setattr", SYS_mount_setattr}, /* 5.12 */
 	{"syncfs", SYS_syncfs},
+	{"fremovexattr", SYS_fremovexattr},
 };
 
 #define N_CALLS (sizeof(calls) / sizeof(*calls))

@@ -242,7 +242,8 @@ is_thawed_by() {
 	kill "$stays" || true
 }
 
-@test "freeze: what somebody else has frozen stays so, though the process that kept the agent's is killed as it thaws" {
+# thawed_by_nobody_else: the process that keeps a freeze is killed as it thaws, and somebody else has frozen before anybody can look.
+thawed_by_nobody_else() {
 	local watch
 	stay
 	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
@@ -257,6 +258,42 @@ is_thawed_by() {
 	says_thawed
 	fails 1 "fsfreeze: $DIR/run/mlimg/user: freeze failed: Device or resource busy" fsfreeze -f "$DIR/run/mlimg/user"
 	fsfreeze -u "$DIR/run/mlimg/user"
+	kill "$stays"
+}
+
+@test "freeze: what somebody else has frozen stays so, though the process that kept the agent's is killed as it thaws" {
+	thawed_by_nobody_else
+}
+
+# another_daemon COMMAND…: it runs the daemon, in place of the first one.
+another_daemon() {
+	kill "$DAEMON"
+	wait "$DAEMON"
+	rm -f "$DIR/run/mlimg-agent.sock" "$DIR/host"
+	"$@" mlimg-agent daemon --port "unix:$DIR/host" --run "$DIR/run" 3>&- &
+	DAEMON=$!
+	until [ -S "$DIR/run/mlimg-agent.sock" ]; do kill -0 "$DAEMON" && sleep 0.1; done
+}
+
+@test "freeze: the same where all that the agent sees is read-only, as its unit has it" {
+	another_daemon unshare --mount sh -c 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/x" 2>/dev/null && exec "$@"' "$DIR/run/mlimg/user"
+	thawed_by_nobody_else
+}
+
+@test "freeze: without what tells whether it is over it ends all the same" {
+	another_daemon without-calls fremovexattr
+	stay
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000}}' >&7
+	hears '{"return":1}'
+	is_frozen one
+	echo '{"execute":"guest-fsfreeze-thaw","id":"thaw"}' >&7
+	hears '{"return":1,"id":"thaw"}'
+	is_thawed one
+	echo '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000},"id":"again"}' >&7
+	hears '{"return":1,"id":"again"}'
+	is_frozen two
+	kill -KILL "$(pgrep -P "$DAEMON")"
+	is_thawed two
 	kill "$stays"
 }
 
