@@ -3,7 +3,9 @@
  * QEMU on this machine. Whether a guest is on is told by the lock of its runtime directory (vm-runtime.h), what it does
  * by its supervisor's file `state` there (vm-supervise.h), so that nobody has to be asked who might not answer.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -16,8 +18,8 @@
 #include "tools/vm-supervise.h"
 
 #define LOOK_MS 50    /* pause between looks whether a guest is off */
-#define QMP_MS 10000  /* QEMU itself answers at once, unless its machine is very busy */
-#define QUIT_MS 10000 /* how long QEMU may take to end */
+#define QMP_MS 5000   /* QEMU itself answers at once, unless its machine is very busy */
+#define QUIT_MS 13000 /* how long a supervisor may take to end QEMU, which it kills after 10 s */
 #define KILL_MS 5000  /* and when it was killed: what it was writing must be written */
 
 /* @param ret_owner the supervisor, dead or alive; 0: the guest is off */
@@ -153,32 +155,45 @@ static int wait_off(const struct mlimg_tenant *tenant, uint64_t deadline_ms, boo
 	return ret;
 }
 
-static int ask_to_quit(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+/*
+ * Whether a process is the supervisor or its QEMU: both have the lock open, so that it cannot be a
+ * stranger who got the number of one that is gone.
+ */
+static bool is_ours(pid_t pid, const char *dir)
 {
-	struct mlimg_chan chan = MLIMG_CHAN_INIT;
-	bool is_off;
-	int ret = get_monitor(tenant, &chan, err);
+	mlimg_autofree char *lock = mlimg_runtime_file(dir, "lock");
+	mlimg_autoclosedir DIR *fds = NULL;
+	const struct dirent *entry;
+	char path[64], link[PATH_MAX];
 
-	if (ret == 0 && mlimg_chan_request(&chan, "quit", NULL, NULL) < 0)
-		ret = mlimg_err_set(err, EPIPE, "QEMU's monitor");
-	if (ret == 0)
-		ret = wait_off(tenant, mlimg_now_ms() + QUIT_MS, &is_off, err);
-	mlimg_chan_close(&chan);
-	return ret;
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fds = pid > 0 && lock ? opendir(path) : NULL;
+	while (fds && (entry = readdir(fds))) {
+		ssize_t n = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+
+		if (n <= 0)
+			continue;
+		link[n] = '\0';
+		if (strcmp(link, lock) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int signal_and_wait(const struct mlimg_tenant *tenant, const char *dir, pid_t pid,
+	int number, bool *is_off, struct mlimg_err *err)
+{
+	if (*is_off || !is_ours(pid, dir))
+		return 0;
+	kill(pid, number);
+	return wait_off(
+		tenant, mlimg_now_ms() + (number == SIGKILL ? KILL_MS : QUIT_MS), is_off, err);
 }
 
 /*
- * The processes are those of the lock's owner: as long as it is held they are there, or ending. A supervisor that is
- * stopped or hangs does not notice QEMU's end.
+ * The supervisor does it, also one that was stopped, and knows then that it was wanted. One that
+ * hangs, or that was killed while its QEMU hangs, does not.
  */
-static int kill_and_wait(
-	const struct mlimg_tenant *tenant, pid_t pid, bool *ret_is_off, struct mlimg_err *err)
-{
-	if (pid > 0)
-		kill(pid, SIGKILL);
-	return wait_off(tenant, mlimg_now_ms() + KILL_MS, ret_is_off, err);
-}
-
 static int end(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	mlimg_autofree char *dir = NULL;
@@ -189,15 +204,15 @@ static int end(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 
 	if (ret < 0 || !owner)
 		return ret;
-	/* Whether or not it could be asked. */
-	if (ask_to_quit(tenant, NULL) < 0)
-		is_off = false;
-	ret = wait_off(tenant, 0, &is_off, err);
-	mlimg_runtime_state_get(dir, &s);
-	if (ret == 0 && !is_off && s.supervisor == owner)
-		ret = kill_and_wait(tenant, s.qemu, &is_off, err);
+	if (is_ours(owner, dir))
+		kill(owner, SIGCONT);
+	ret = signal_and_wait(tenant, dir, owner, SIGUSR1, &is_off, err);
+	if (ret == 0 && mlimg_runtime_state_get(dir, &s))
+		ret = signal_and_wait(tenant, dir, s.qemu, SIGKILL, &is_off, err);
+	if (ret == 0)
+		ret = signal_and_wait(tenant, dir, owner, SIGKILL, &is_off, err);
 	if (ret == 0 && !is_off)
-		ret = kill_and_wait(tenant, owner, &is_off, err);
+		ret = wait_off(tenant, 0, &is_off, err);
 	if (ret == 0 && !is_off)
 		return mlimg_err_set(err, 0, "tenant '%s': QEMU (process %d) does not end",
 			tenant->row.name, (int)s.qemu);

@@ -10,6 +10,9 @@
 
 #define MLIMG_GUEST_WHY_SIZE 256 /**< of a state's reason, NUL included; longer ones are cut */
 
+#define MLIMG_GUEST_ENDED \
+	"ended by force" /**< the reason of one that is OFF and did not power off */
+
 /** What a guest does. */
 enum mlimg_guest_state {
 	MLIMG_GUEST_OFF = 0,

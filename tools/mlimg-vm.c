@@ -8,7 +8,7 @@
 
 #define NAME_WIDTH 12 /* of the longest command */
 
-/* A row without a function is a heading. */
+/* A row without a function is a heading, one without a help for this program alone. */
 static const struct command {
 	const char *name;
 	mlimg_vm_command_fn *fn;
@@ -32,8 +32,14 @@ static const struct command {
 	{"xml", mlimg_vm_cmd_xml, "print the libvirt domain of a tenant"},
 	{"Guests of images", NULL, NULL},
 	{"run", mlimg_vm_cmd_run, "run a guest until it powers off"},
-	{"status", mlimg_vm_cmd_status, "ask a running guest's agent how it is"},
-	{"stop", mlimg_vm_cmd_stop, "ask a running guest to power off"},
+	{"Running tenants (status, stop and logs: guests of 'run' too)", NULL, NULL},
+	{"start", mlimg_vm_cmd_start, "start a tenant, and wait until it is up"},
+	{"stop", mlimg_vm_cmd_stop, "have a guest power off; end it when it does not"},
+	{"restart", mlimg_vm_cmd_restart, "stop a tenant and start it again"},
+	{"status", mlimg_vm_cmd_status, "how a guest is, or why it died"},
+	{"console", mlimg_vm_cmd_console, "a tenant's serial console, both ways"},
+	{"logs", mlimg_vm_cmd_logs, "what a guest printed on its console"},
+	{"supervise", mlimg_vm_cmd_supervise, NULL},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -52,10 +58,10 @@ static int help(void)
 {
 	printf("%s", help_head);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		if (commands[i].fn)
-			printf("  %-*s %s\n", NAME_WIDTH, commands[i].name, commands[i].help);
-		else
+		if (!commands[i].fn)
 			printf("\n%s:\n", commands[i].name);
+		else if (commands[i].help)
+			printf("  %-*s %s\n", NAME_WIDTH, commands[i].name, commands[i].help);
 	return mlimg_cli_help(MLIMG_VM_PROG, help_tail);
 }
 

@@ -13,9 +13,7 @@
 typedef int mlimg_vm_command_fn(int argc, char **argv);
 
 /* Guests of images. */
-mlimg_vm_command_fn mlimg_vm_cmd_run;    /**< `mlimg-vm run` */
-mlimg_vm_command_fn mlimg_vm_cmd_status; /**< `mlimg-vm status` */
-mlimg_vm_command_fn mlimg_vm_cmd_stop;   /**< `mlimg-vm stop` */
+mlimg_vm_command_fn mlimg_vm_cmd_run; /**< `mlimg-vm run` */
 
 /* Tenants. */
 mlimg_vm_command_fn mlimg_vm_cmd_create;  /**< `mlimg-vm create` */
@@ -26,7 +24,14 @@ mlimg_vm_command_fn mlimg_vm_cmd_clone;   /**< `mlimg-vm clone` */
 mlimg_vm_command_fn mlimg_vm_cmd_rename;  /**< `mlimg-vm rename` */
 mlimg_vm_command_fn mlimg_vm_cmd_destroy; /**< `mlimg-vm destroy` */
 
-/* Running tenants. */
+/* Running tenants; status, stop and logs are for guests of `run` too. */
+mlimg_vm_command_fn mlimg_vm_cmd_start;     /**< `mlimg-vm start` */
+mlimg_vm_command_fn mlimg_vm_cmd_stop;      /**< `mlimg-vm stop` */
+mlimg_vm_command_fn mlimg_vm_cmd_restart;   /**< `mlimg-vm restart` */
+mlimg_vm_command_fn mlimg_vm_cmd_status;    /**< `mlimg-vm status` */
+mlimg_vm_command_fn mlimg_vm_cmd_console;   /**< `mlimg-vm console` */
+mlimg_vm_command_fn mlimg_vm_cmd_logs;      /**< `mlimg-vm logs` */
+mlimg_vm_command_fn mlimg_vm_cmd_supervise; /**< what `start` starts (vm-supervise.h) */
 
 /* Checkpoints. */
 mlimg_vm_command_fn mlimg_vm_cmd_checkpoint;  /**< `mlimg-vm checkpoint` */

@@ -77,7 +77,7 @@ static bool hears(const struct mlimg_run *run)
 
 /*
  * Before its root is there nobody in the guest hears a power button, and nothing is lost by ending
- * it at once.
+ * it at once. SIGUSR1 ends it at once whatever it does.
  */
 void mlimg_run_on_signal(struct mlimg_run *run)
 {
@@ -85,7 +85,11 @@ void mlimg_run_on_signal(struct mlimg_run *run)
 
 	if (read(run->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
-	if (run->phase <= MLIMG_RUN_UP && hears(run) && run->is_negotiated) {
+	if (info.ssi_signo == SIGUSR1) {
+		run->is_wanted = true;
+		if (run->phase < MLIMG_RUN_QUIT)
+			mlimg_run_quit(run);
+	} else if (run->phase <= MLIMG_RUN_UP && hears(run) && run->is_negotiated) {
 		mlimg_run_say(run, stderr, "powering off (again to end it at once)");
 		mlimg_run_enter(run, MLIMG_RUN_POWERDOWN, MLIMG_POWERDOWN_MS);
 		press_power_button(run);
@@ -200,6 +204,10 @@ static bool is_end_good(struct mlimg_run *run, int status)
 		return false;
 	if (run->has_powered_off && run->phase == MLIMG_RUN_BOOTING && !run->is_asked) {
 		mlimg_run_fail_boot(run, "powered off before it was up");
+		return false;
+	}
+	if (run->is_wanted) {
+		mlimg_run_say(run, stderr, MLIMG_GUEST_ENDED);
 		return false;
 	}
 	if (run->has_powered_off && is_clean) {

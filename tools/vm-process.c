@@ -121,6 +121,7 @@ int mlimg_process_signals(struct mlimg_err *err)
 	int fd;
 
 	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
 	/* Who started us with one of them ignored (nohup, a shell's &) meant it. */
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)

@@ -46,8 +46,8 @@ int mlimg_process_start(char *const *argv, bool has_terminal, struct mlimg_proce
 int mlimg_process_wait(struct mlimg_process *process);
 
 /**
- * From now on SIGINT, SIGTERM and SIGHUP, unless they are ignored, only come from a descriptor, and
- * SIGPIPE does not come at all.
+ * From now on SIGUSR1, and SIGINT, SIGTERM and SIGHUP unless they are ignored, only come from a
+ * descriptor, and SIGPIPE does not come at all.
  *
  * @return  a non-blocking signalfd(2), or -errno
  */

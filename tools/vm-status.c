@@ -1,114 +1,62 @@
 /* SPDX-License-Identifier: MIT */
-/* `mlimg-vm status` and `mlimg-vm stop`: asking a guest that another process runs. */
+/* `mlimg-vm status`: how a tenant is, or a guest of `mlimg-vm run`. */
 #include <errno.h>
-#include <poll.h>
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#include "libmlimg/boot.h"
-#include "libmlimg/cleanup.h"
 #include "tools/cli.h"
 #include "tools/vm-agent.h"
-#include "tools/vm-commands.h"
-#include "tools/vm-loop.h"
+#include "tools/vm-life.h"
+#include "tools/vm-print.h"
 #include "tools/vm-runtime.h"
 #include "tools/vm-watch.h"
 
-#define QMP_MS 10000  /* QEMU itself answers at once, unless its machine is very busy */
-#define PRESS_MS 5000 /* pause before the power button is pressed again */
-#define QUIT_MS 10000 /* how long QEMU may take to end */
+#define TIME_SIZE 32 /* "2026-11-22 05:12:00" */
 
-static const char status_help[] =
+static const char help[] =
 	"Usage: mlimg-vm status [OPTION]... NAME\n"
 	"\n"
-	"Ask a running guest's agent how it is.\n"
+	"Tell how a tenant is: what it runs or would start with, how far it is, why it\n"
+	"died; and ask the agent of a running guest how it is.\n"
 	"\n"
-	"  --json             print the agent's answer (guest-status) as it is\n"
-	"  --timeout SECONDS  how long to wait for the answer (default: 10)\n"
-	"  --runtime-dir DIR  where guests' runtime directories are (default:\n"
-	"                     /run/mlimg-vm for root, else $XDG_RUNTIME_DIR/mlimg-vm)\n"
-	"  --help             show this\n";
+	"  --json             print JSON; of a guest of 'run', its agent's answer\n"
+	"                     (guest-status) as it is\n"
+	"  --timeout SECONDS  how long to wait for the agent (default: "
+	"10)\n" MLIMG_LIFE_RUNTIME_HELP MLIMG_LIFE_STORE_HELP;
 
-static const char stop_help[] =
-	"Usage: mlimg-vm stop [OPTION]... NAME\n"
-	"\n"
-	"Ask a running guest to power off; end it when it does not.\n"
-	"\n"
-	"  --timeout SECONDS  how long it may take to power off (default: 90)\n"
-	"  --runtime-dir DIR  where guests' runtime directories are (default:\n"
-	"                     /run/mlimg-vm for root, else $XDG_RUNTIME_DIR/mlimg-vm)\n"
-	"  --help             show this\n";
+static const struct option options[] = {MLIMG_LIFE_JSON, MLIMG_LIFE_TIMEOUT, MLIMG_LIFE_RUNTIME_DIR,
+	MLIMG_LIFE_STORE, MLIMG_LIFE_HELP, {NULL, 0, NULL, 0}};
 
-struct ask {
-	const char *name, *runtime_dir;
-	char *dir;
-	uint64_t timeout_ms;
-	bool json;
+/* What is known of a tenant. */
+struct facts {
+	enum mlimg_guest_state state;
+	char why[MLIMG_GUEST_WHY_SIZE];
+	json_t *event;  /* the last one, or NULL */
+	json_t *status; /* what its agent says, or NULL */
 };
 
-static const struct option ask_options[] = {{"timeout", required_argument, NULL, 't'},
-	{"runtime-dir", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
-	{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-
-/* -1 to go on, else the exit code. */
-static int parse(
-	int argc, char **argv, const char *help, const struct option *options, struct ask *ask)
+static int connect_guest(
+	const struct mlimg_vm_found *found, const char *name, int *ret_fd, struct mlimg_err *err)
 {
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	uint64_t seconds;
-	int opt;
+	mlimg_autofree char *path = NULL;
+	int ret;
 
-	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1) {
-		switch (opt) {
-		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
-		case 't':
-			if (mlimg_cli_number(optarg, 1, 86400, &seconds, &err) < 0)
-				return mlimg_cli_usage(MLIMG_VM_PROG, "--timeout: %s", err.text);
-			ask->timeout_ms = 1000 * seconds;
-			break;
-		case 'r': ask->runtime_dir = optarg; break;
-		case 'j': ask->json = true; break;
-		default: return MLIMG_EXIT_USAGE;
-		}
-	}
-	if (optind + 1 != argc)
-		return mlimg_cli_usage(MLIMG_VM_PROG,
-			optind == argc ? "the name of a guest is missing"
-				       : "unexpected argument '%s'",
-			optind == argc ? "" : argv[optind + 1]);
-	ask->name = argv[optind];
-	return -1;
+	if (found->store)
+		return mlimg_backend_of(&found->tenant)->agent(&found->tenant, ret_fd, err);
+	path = mlimg_runtime_file(found->dir, "agent.sock");
+	ret = path ? mlimg_unix_connect(path, ret_fd, err) : mlimg_err_set(err, ENOMEM, "socket");
+	return ret < 0 ? mlimg_err_wrap(err, ret, "guest '%s'", name) : 0;
 }
 
-/* The guest's runtime directory, when somebody runs the guest. */
-static int find_guest(struct ask *ask, struct mlimg_err *err)
+static int ask_agent(const struct mlimg_vm_life *life, const struct mlimg_vm_found *found,
+	json_t **ret_status, struct mlimg_err *err)
 {
-	int ret = mlimg_runtime_dir(ask->runtime_dir, ask->name, &ask->dir, err);
-	pid_t pid = ret < 0 ? 0 : mlimg_runtime_owner(ask->dir);
-
-	if (ret < 0)
-		return ret;
-	if (pid < 0)
-		return mlimg_err_set(err, pid, "runtime directory '%s'", ask->dir);
-	if (pid == 0)
-		return mlimg_err_set(err, 0, "no guest '%s' is running", ask->name);
-	return 0;
-}
-
-static int connect_to(
-	const struct ask *ask, const char *file, struct mlimg_chan *chan, struct mlimg_err *err)
-{
-	mlimg_autofree char *path = mlimg_runtime_file(ask->dir, file);
-	int ret = path ? mlimg_unix_connect(path, &chan->fd, err)
-		       : mlimg_err_set(err, ENOMEM, "socket");
-
-	return ret < 0 ? mlimg_err_wrap(err, ret, "guest '%s'", ask->name) : 0;
-}
-
-static int ask_agent(const struct ask *ask, json_t **ret_status, struct mlimg_err *err)
-{
+	const char *name = life->wanted.name;
 	struct mlimg_chan chan = MLIMG_CHAN_INIT;
-	uint64_t deadline = mlimg_now_ms() + ask->timeout_ms;
-	int ret = connect_to(ask, "agent.sock", &chan, err);
+	uint64_t deadline = mlimg_now_ms() + life->timeout_ms;
+	int ret = connect_guest(found, name, &chan.fd, err);
 
 	if (ret == 0) {
 		ret = mlimg_agent_sync(&chan, deadline, err);
@@ -118,180 +66,180 @@ static int ask_agent(const struct ask *ask, json_t **ret_status, struct mlimg_er
 			ret = mlimg_err_set(err, 0,
 				"the agent of guest '%s' does not answer within %llu s (is it "
 				"still booting?)",
-				ask->name, (unsigned long long)ask->timeout_ms / 1000);
+				name, (unsigned long long)life->timeout_ms / 1000);
 		else if (ret < 0)
-			ret = mlimg_err_wrap(err, ret, "agent of guest '%s'", ask->name);
+			ret = mlimg_err_wrap(err, ret, "agent of guest '%s'", name);
 	}
 	mlimg_chan_close(&chan);
 	return ret;
 }
 
-/* One line of the stack; ids are shown as short as serials and kernel parameters have them. */
-static void print_layer(const char *kind, const json_t *layer)
+static int take_event(const struct mlimg_store_event *event, void *ctx, struct mlimg_err *err)
 {
-	const char *version = mlimg_json_text(layer, "version", "");
-	char id[MLIMG_SHORT_ID + 1];
+	json_t **ret_event = ctx;
 
-	mlimg_cli_put_safe(stdout, kind);
-	printf("%*s", strlen(kind) < 10 ? (int)(10 - strlen(kind)) : 1, "");
-	mlimg_cli_put_safe(stdout, mlimg_json_text(layer, "name", "?"));
-	if (*version)
-		putchar(' ');
-	mlimg_cli_put_safe(stdout, version);
-	snprintf(id, sizeof(id), "%s", mlimg_json_text(layer, "build_id", "?"));
-	printf("  ");
-	mlimg_cli_put_safe(stdout, id);
+	*ret_event = json_pack("{s:I, s:s, s:s}", "time", (json_int_t)event->time_s, "kind",
+		event->kind, "text", event->text);
+	return *ret_event ? 0 : mlimg_err_set(err, ENOMEM, "event");
+}
+
+static const char *time_text(int64_t time_s, char ret_text[TIME_SIZE])
+{
+	time_t t = (time_t)time_s;
+	struct tm tm;
+
+	if (!localtime_r(&t, &tm) || !strftime(ret_text, TIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm))
+		strcpy(ret_text, "?");
+	return ret_text;
+}
+
+/* "generation 2: debian 12.1 + nginx 1.22", a line for each layer where it is not told by the guest. */
+static void print_generation(const struct mlimg_tenant *t, bool is_on)
+{
+	if (!t->generation.number) {
+		printf("next      no layers yet\n");
+		return;
+	}
+	printf("%-10sgeneration %u", is_on ? "runs" : "next", t->generation.number);
+	if (is_on && t->row.pending)
+		printf(", from the next start on %u", t->row.pending);
+	putchar('\n');
+	for (size_t i = 0; i < t->n_layers; i++)
+		printf("%-10s%s %s  %.*s\n", mlimg_kind_name(t->layers[i].info.kind),
+			t->layers[i].info.name, t->layers[i].info.version, MLIMG_SHORT_ID,
+			t->layers[i].info.build_id);
+}
+
+static void print_event(const json_t *event)
+{
+	char text[TIME_SIZE];
+
+	if (!event)
+		return;
+	printf("last      %s ",
+		time_text(json_integer_value(json_object_get(event, "time")), text));
+	mlimg_cli_put_safe(stdout, mlimg_json_text(event, "kind", "?"));
+	if (*mlimg_json_text(event, "text", ""))
+		printf(": ");
+	mlimg_cli_put_safe(stdout, mlimg_json_text(event, "text", ""));
 	putchar('\n');
 }
 
-static void print_boot(const json_t *boot)
+static void print_tenant(const struct mlimg_tenant *t, const struct facts *facts)
 {
-	const char *mode = mlimg_json_text(boot, "mode", "normal");
-	const json_t *layer, *counts = json_object_get(json_object_get(boot, "report"), "counts");
-	const json_t *count;
-	const char *verdict;
-	size_t i;
+	bool is_on = mlimg_guest_is_on(facts->state);
+	char text[TIME_SIZE];
 
-	json_array_foreach(json_object_get(boot, "stack"), i, layer)
-		print_layer(mlimg_json_text(layer, "kind", "?"), layer);
-	if (json_is_object(json_object_get(boot, "user")))
-		print_layer("user", json_object_get(boot, "user"));
-	printf("union     ");
-	mlimg_cli_put_safe(stdout, mlimg_json_text(boot, "union", "?"));
-	printf("%s\nboot      generation %lld, change: ",
-		strcmp(mlimg_json_text(boot, "disks", ""), "joined") == 0 ? ", joined disks" : "",
-		(long long)json_integer_value(json_object_get(boot, "generation")));
-	mlimg_cli_put_safe(stdout, mlimg_json_text(boot, "change", "?"));
-	/* Where changes are kept, which is what one expects, nothing is said. */
-	if (strcmp(mode, mlimg_boot_mode_name(MLIMG_BOOT_NORMAL)) != 0) {
-		printf(", mode: ");
-		mlimg_cli_put_safe(stdout, mode);
-	}
-	json_object_foreach((json_t *)counts, verdict, count)
-	{
-		printf(", ");
-		mlimg_cli_put_safe(stdout, verdict);
-		printf(" %lld", (long long)json_integer_value(count));
-	}
+	printf("tenant    %s\nguest     %s", t->row.name, mlimg_guest_state_name(facts->state));
+	if (*facts->why && facts->state != MLIMG_GUEST_UP)
+		printf(": ");
+	if (facts->state != MLIMG_GUEST_UP)
+		mlimg_cli_put_safe(stdout, facts->why);
+	if (is_on && t->run_s)
+		printf(", started %s", time_text(t->run_s, text));
 	putchar('\n');
-}
-
-static void print_status(const char *name, const json_t *status)
-{
-	const json_t *boot = json_object_get(status, "boot");
-	char units[2048];
-
-	mlimg_status_failed_units(status, units, sizeof(units));
-	printf("guest     %s\nstate     ", name);
-	mlimg_cli_put_safe(stdout, mlimg_json_text(status, "system_state", "unknown"));
-	printf(", default target %sreached, up %lld s\n",
-		json_is_true(json_object_get(status, "default_target_reached")) ? "" : "not ",
-		(long long)json_integer_value(json_object_get(status, "uptime_ms")) / 1000);
-	if (json_is_object(boot))
-		print_boot(boot);
-	if (*units) {
-		printf("failed    ");
-		mlimg_cli_put_safe(stdout, units);
+	if (facts->status) {
+		printf("runs      generation %u", t->generation.number);
+		if (t->row.pending)
+			printf(", from the next start on %u", t->row.pending);
 		putchar('\n');
-	}
-}
-
-int mlimg_vm_cmd_status(int argc, char **argv)
-{
-	struct ask ask = {.timeout_ms = 10000};
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	json_t *status = NULL;
-	int code = parse(argc, argv, status_help, ask_options, &ask);
-
-	if (code >= 0)
-		return code;
-	if (find_guest(&ask, &err) < 0 || ask_agent(&ask, &status, &err) < 0) {
-		code = mlimg_cli_fail(MLIMG_VM_PROG, &err);
+		mlimg_vm_print_status(facts->status);
 	} else {
-		if (!ask.json)
-			print_status(ask.name, status);
-		else if (json_dumpf(status, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0)
-			putchar('\n');
-		code = mlimg_cli_close_stdout(MLIMG_VM_PROG);
+		print_generation(t, is_on);
 	}
-	json_decref(status);
-	free(ask.dir);
-	return code;
+	if (!is_on)
+		print_event(facts->event);
 }
 
-/* QEMU's end closes the monitor's socket. */
-static bool has_ended_within(struct mlimg_chan *chan, uint64_t limit_ms)
+static json_t *layers_json(const struct mlimg_tenant *t)
 {
-	uint64_t deadline = mlimg_now_ms() + limit_ms;
-	json_t *event;
-	int ret;
+	json_t *layers = json_array();
 
-	do {
-		event = NULL;
-		ret = mlimg_chan_wait(chan, deadline, &event);
-		json_decref(event);
-	} while (ret == 0);
-	return ret == -EPIPE;
+	for (size_t i = 0; i < t->n_layers; i++)
+		json_array_append_new(layers,
+			json_pack("{s:s, s:s, s:s, s:s}", "kind",
+				mlimg_kind_name(t->layers[i].info.kind), "name",
+				t->layers[i].info.name, "version", t->layers[i].info.version,
+				"build_id", t->layers[i].info.build_id));
+	return layers;
 }
 
-/* The button is pressed again and again: a guest that was not listening yet missed it. */
-static int press_until_off(
-	const struct ask *ask, struct mlimg_chan *chan, bool *ret_off, struct mlimg_err *err)
+static int print_json(const struct mlimg_tenant *t, const struct facts *facts)
 {
-	uint64_t deadline = mlimg_now_ms() + ask->timeout_ms, now;
-	int ret;
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:O?, s:O?}", "name",
+		t->row.name, "id", t->row.id, "state", mlimg_guest_state_name(facts->state), "why",
+		facts->why, "started", (json_int_t)t->run_s, "generation",
+		(json_int_t)t->generation.number, "pending", (json_int_t)t->row.pending, "layers",
+		layers_json(t), "last_event", facts->event, "status", facts->status);
+	int ret = json ? json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) : -1;
 
-	*ret_off = false;
-	while (!*ret_off && (now = mlimg_now_ms()) < deadline) {
-		ret = mlimg_chan_call(chan, "system_powerdown", now + QMP_MS, NULL, err);
-		if (ret < 0 && ret != -EPIPE)
-			return ret;
-		*ret_off = has_ended_within(
-			chan, deadline - now < PRESS_MS ? deadline - now : PRESS_MS);
+	json_decref(json);
+	putchar('\n');
+	return ret;
+}
+
+static int tell_tenant(const struct mlimg_vm_life *life, struct mlimg_vm_found *found,
+	struct facts *facts, struct mlimg_err *err)
+{
+	bool was_on = found->tenant.run_s;
+	struct mlimg_err silent = MLIMG_ERR_INIT;
+	int asked = 0;
+	int ret = mlimg_backend_look(found->store, &found->tenant, &facts->state, facts->why, err);
+
+	/* What it would start with is another one's now. */
+	if (ret == 0 && was_on && !found->tenant.run_s)
+		ret = mlimg_vm_find_again(found, err);
+	if (ret == 0)
+		ret = mlimg_store_event_each(
+			found->store, found->tenant.row.id, 1, take_event, &facts->event, err);
+	if (ret < 0)
+		return ret;
+	if (facts->state == MLIMG_GUEST_UP)
+		asked = ask_agent(life, found, &facts->status, &silent);
+	if (!life->is_json)
+		print_tenant(&found->tenant, facts);
+	else if (print_json(&found->tenant, facts) < 0)
+		return mlimg_err_set(err, ENOMEM, "status");
+	fflush(stdout);
+	if (asked < 0 && err)
+		*err = silent;
+	return asked;
+}
+
+static int tell_guest(const struct mlimg_vm_life *life, struct mlimg_vm_found *found,
+	json_t **ret_status, struct mlimg_err *err)
+{
+	int ret = ask_agent(life, found, ret_status, err);
+
+	if (ret < 0)
+		return ret;
+	if (life->is_json) {
+		json_dumpf(*ret_status, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+		putchar('\n');
+	} else {
+		printf("guest     %s\n", life->wanted.name);
+		mlimg_vm_print_status(*ret_status);
 	}
 	return 0;
 }
 
-static int power_off(const struct ask *ask, struct mlimg_chan *chan, struct mlimg_err *err)
+int mlimg_vm_cmd_status(int argc, char **argv)
 {
-	bool is_off = false;
-	int ret = mlimg_qmp_greet(chan, mlimg_now_ms() + QMP_MS, err);
-
-	if (ret == 0)
-		ret = press_until_off(ask, chan, &is_off, err);
-	if (ret < 0)
-		return mlimg_err_wrap(err, ret, "guest '%s'", ask->name);
-	if (is_off) {
-		printf("%s: powered off\n", ask->name);
-		return 0;
-	}
-	if (mlimg_chan_request(chan, "quit", NULL, NULL) < 0 || !has_ended_within(chan, QUIT_MS))
-		return mlimg_err_set(
-			err, 0, "guest '%s' did not power off, and QEMU does not end", ask->name);
-	return mlimg_err_set(err, 0, "guest '%s' did not power off within %llu s, ended", ask->name,
-		(unsigned long long)ask->timeout_ms / 1000);
-}
-
-int mlimg_vm_cmd_stop(int argc, char **argv)
-{
-	struct ask ask = {.timeout_ms = MLIMG_POWERDOWN_MS};
-	struct mlimg_chan chan = MLIMG_CHAN_INIT;
+	struct mlimg_vm_life life = {.timeout_ms = 10000};
+	mlimg_autofound struct mlimg_vm_found found = {.store = NULL};
+	struct facts facts = {.event = NULL};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct option options[4];
-	int code;
+	int code = mlimg_vm_life_parse(argc, argv, help, "h", options, &life);
+	int ret;
 
-	/* All but --json. */
-	memcpy(options, ask_options, sizeof(options));
-	options[3] = (struct option){NULL, 0, NULL, 0};
-	code = parse(argc, argv, stop_help, options, &ask);
 	if (code >= 0)
 		return code;
-	if (find_guest(&ask, &err) < 0 || connect_to(&ask, "monitor.sock", &chan, &err) < 0 ||
-		power_off(&ask, &chan, &err) < 0)
-		code = mlimg_cli_fail(MLIMG_VM_PROG, &err);
-	else
-		code = mlimg_cli_close_stdout(MLIMG_VM_PROG);
-	mlimg_chan_close(&chan);
-	free(ask.dir);
-	return code;
+	ret = mlimg_vm_find(&life.wanted, &found, &err);
+	if (ret == 0)
+		ret = found.store ? tell_tenant(&life, &found, &facts, &err)
+				  : tell_guest(&life, &found, &facts.status, &err);
+	json_decref(facts.event);
+	json_decref(facts.status);
+	return ret < 0 ? mlimg_cli_fail(MLIMG_VM_PROG, &err)
+		       : mlimg_cli_close_stdout(MLIMG_VM_PROG);
 }

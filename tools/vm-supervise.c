@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,20 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "tools/tenant-start.h"
+#include "tools/cli.h"
 #include "tools/vm-loop.h"
 #include "tools/vm-runtime.h"
 
 #define REPORT_FD 3 /* where whoever started it reads whether QEMU runs */
 
+/* How its guest is to begin, in its arguments. */
+enum { BOOTED, PAUSED, LOADED };
+static const char *const how_names[] = {
+	[BOOTED] = "booted", [PAUSED] = "paused", [LOADED] = "loaded"};
+
 /* A supervisor. */
 struct supervisor {
-	char *store_dir; /* absolute */
+	const char *store_dir; /* absolute */
 	struct mlimg_tenant tenant;
 	struct mlimg_tenant_start options;
 	char *terminal;
@@ -57,6 +64,16 @@ static void report(const struct mlimg_err *err)
 	close(REPORT_FD);
 }
 
+/* His lock of the tenant ended with him: what he began is not gone on with. */
+static int check_starter(struct mlimg_err *err)
+{
+	struct pollfd starter = {.fd = REPORT_FD};
+
+	if (poll(&starter, 1, 0) == 1 && (starter.revents & POLLERR))
+		return mlimg_err_set(err, 0, "whoever started it was killed");
+	return 0;
+}
+
 /* Durable before anybody is told: what a guest runs on must not be forgotten, nor removed from the store. */
 static int on_runs(void *ctx, pid_t qemu, struct mlimg_err *err)
 {
@@ -66,8 +83,10 @@ static int on_runs(void *ctx, pid_t qemu, struct mlimg_err *err)
 	struct mlimg_runtime_state state = {
 		.supervisor = getpid(), .qemu = qemu, .state = MLIMG_GUEST_STARTING};
 	enum mlimg_accel accel = s->prepared.spec.accel;
-	int ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, err);
+	int ret = check_starter(err);
 
+	if (ret == 0)
+		ret = mlimg_store_open(s->store_dir, MLIMG_STORE_USE, &store, err);
 	if (ret == 0)
 		ret = mlimg_store_begin(store, err);
 	if (ret == 0)
@@ -145,22 +164,19 @@ static int run(struct supervisor *s, const struct mlimg_backend_start *how, stru
 }
 
 /*
- * Away from who started it: his terminal, his directory, and every descriptor of his, the database's and locks
- * among them; but for stderr, until QEMU runs.
+ * Away from who started it: his terminal, his directory, and every descriptor of his, locks among
+ * them; but for stderr, until QEMU runs.
  */
-static void detach(int report_fd)
+static void detach(void)
 {
 	static const int ignored[] = {SIGINT, SIGHUP, SIGQUIT, SIGTSTP};
-	int null;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
-	dup2(report_fd, REPORT_FD);
 	fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
-	close_range(REPORT_FD + 1, ~0u, 0);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	mlimg_cleanup_close(&null);
+	close_range(REPORT_FD + 1, ~0u, 0);
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
@@ -170,22 +186,31 @@ static void detach(int report_fd)
 		errno = 0;
 }
 
-static void __attribute__((noreturn)) be_supervisor(
-	char *store_dir, const char *name, const struct mlimg_backend_start *how, int report_fd)
+int mlimg_vm_cmd_supervise(int argc, char **argv)
 {
-	struct supervisor s = {.store_dir = store_dir, .prepared = MLIMG_VM_PREPARED_INIT};
+	struct supervisor s = {.prepared = MLIMG_VM_PREPARED_INIT};
+	struct mlimg_backend_start how = {.is_paused = false};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int ret;
 
-	detach(report_fd);
-	ret = prepare(&s, name, how, &err);
+	if (argc != 4 || fcntl(REPORT_FD, F_GETFD) < 0)
+		return mlimg_cli_usage(
+			MLIMG_VM_PROG, "'supervise' is not a command of its own, but of 'start'");
+	s.store_dir = argv[1];
+	how.is_paused = strcmp(argv[3], how_names[BOOTED]) != 0;
+	how.load_tag = strcmp(argv[3], how_names[LOADED]) == 0 ? "" : NULL;
+	detach();
+	ret = prepare(&s, argv[2], &how, &err);
 	if (ret == 0)
-		ret = run(&s, how, &err);
-	/* The lock last: who waits for it finds everything done. */
+		ret = run(&s, &how, &err);
 	if (ret < 0)
 		report(&err);
+	/* The lock last: who waits for it finds everything done. */
 	mlimg_vm_prepared_done(&s.prepared);
-	_exit(ret < 0);
+	mlimg_tenant_start_done(&s.options);
+	mlimg_tenant_done(&s.tenant);
+	free(s.terminal);
+	return ret < 0 ? MLIMG_EXIT_FAILED : MLIMG_EXIT_DONE;
 }
 
 static int read_report(int fd, const struct mlimg_tenant *tenant, struct mlimg_err *err)
@@ -210,6 +235,12 @@ int mlimg_supervise(const char *store_dir, const struct mlimg_tenant *tenant,
 	const struct mlimg_backend_start *how, struct mlimg_err *err)
 {
 	mlimg_autofree char *dir = realpath(store_dir, NULL);
+	char *const argv[] = {(char *)MLIMG_VM_PROG, (char *)"supervise", dir,
+		(char *)tenant->row.name,
+		(char *)how_names[how->load_tag  ? LOADED
+				: how->is_paused ? PAUSED
+						 : BOOTED],
+		NULL};
 	mlimg_autoclose int in = -1, out = -1;
 	int fds[2], ret;
 	pid_t pid;
@@ -224,8 +255,12 @@ int mlimg_supervise(const char *store_dir, const struct mlimg_tenant *tenant,
 	pid = fork();
 	if (pid < 0)
 		return mlimg_err_set(err, errno, "start a process");
-	if (pid == 0)
-		be_supervisor(dir, tenant->row.name, how, out);
+	if (pid == 0) {
+		/* Not with FD_CLOEXEC; another one where it is that already. */
+		if (out == REPORT_FD ? fcntl(out, F_SETFD, 0) == 0 : dup2(out, REPORT_FD) >= 0)
+			execv("/proc/self/exe", argv);
+		_exit(1);
+	}
 	close(mlimg_steal_fd(&out));
 	ret = read_report(in, tenant, err);
 	if (ret < 0)

@@ -5,6 +5,9 @@
  * guest that is on. It keeps the logs, passes the console on, watches the boot, notes in the store what becomes of the
  * guest, and says it in the runtime directory's file `state`.
  *
+ * It is this program started again, `mlimg-vm supervise STORE NAME HOW`, which is no command for people: after fork(2)
+ * alone it could not open the store.
+ *
  * QEMU never outlives it. That it was killed is seen by whoever looks next: the store says that the guest runs, and
  * nobody holds the runtime directory's lock (mlimg_backend_look()).
  *

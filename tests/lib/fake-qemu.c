@@ -14,6 +14,10 @@
  *     press             wait for system_powerdown
  *     serve             answer the monitors until one says quit
  *     slowly N          the same, and meanwhile print the numbers 1 to N on the console, 10 ms after one another
+ *     live HOW [STATUS] take new clients of all but "qmp" and answer them, until QEMU is told to quit. HOW has letters:
+ *                       a  the agent answers: STATUS to guest-status, and powers off when it is told to; else it is silent
+ *                       b  the power button powers off        e  what is typed on the console comes back
+ *                       p  the monitor is silent
  *     off               power off as a guest does       exit N        end
  *     early STEP        a step before anything else, for a QEMU that does not come so far as its sockets
  */
@@ -167,6 +171,83 @@ static void serve_monitors(const char *stop, long lines)
 	}
 }
 
+/* Words in a request, and what they make of it in a life. */
+static void live_request(int i, const char *how, const char *status, const char *line)
+{
+	bool is_mark = strstr(line, "guest-sync-delimited");
+	long long mark = 0;
+	char text[64];
+
+	if (i == AGENT && !strchr(how, 'a'))
+		return;
+	if (i == MONITOR && strchr(how, 'p'))
+		return;
+	if (is_mark && strstr(line, "\"arguments\""))
+		sscanf(strstr(line, "\"arguments\""), "\"arguments\":{\"id\":%lld", &mark);
+	snprintf(text, sizeof(text), "%lld", mark);
+	if (is_mark)
+		dprintf(ends[i].fd, "\xff");
+	reply(i, line, is_mark ? text : strstr(line, "guest-status") ? status : "{}");
+	if (strstr(line, "\"stop\"") || strstr(line, "\"cont\"")) {
+		say(QMP,
+			strstr(line, "stop") ? "{\"event\": \"STOP\", \"data\": {}}"
+					     : "{\"event\": \"RESUME\", \"data\": {}}");
+	} else if (strstr(line, "\"quit\"")) {
+		shutdown_event("host-qmp-quit");
+		exit(0);
+	} else if (strstr(line, "system_powerdown")) {
+		say(QMP, "{\"event\": \"POWERDOWN\", \"data\": {}}");
+	}
+	if (strstr(line, "guest-shutdown") ||
+		(strstr(line, "system_powerdown") && strchr(how, 'b'))) {
+		shutdown_event("guest-shutdown");
+		exit(0);
+	}
+}
+
+/* What a client says; one that has gone makes room for the next. */
+static void live_read(int i, const char *how, const char *status)
+{
+	char line[4096];
+
+	if (i == CONSOLE) {
+		ssize_t n = read(ends[i].fd, line, sizeof(line));
+
+		if (n <= 0)
+			err(99, "console");
+		if (strchr(how, 'e') && write(ends[i].fd, line, (size_t)n) != n)
+			err(99, "console");
+	} else if (fgets(line, sizeof(line), ends[i].in)) {
+		live_request(i, how, status, line);
+	} else {
+		fclose(ends[i].in);
+		ends[i].in = NULL;
+		ends[i].fd = -1;
+	}
+}
+
+static void live(const char *how, const char *status)
+{
+	for (;;) {
+		struct pollfd fds[4];
+
+		for (int i = CONSOLE; i <= MONITOR; i++)
+			fds[i] = (struct pollfd){
+				.fd = ends[i].fd >= 0 ? ends[i].fd : ends[i].listener,
+				.events = POLLIN};
+		if (poll(fds, 4, -1) < 0)
+			err(99, "poll");
+		for (int i = CONSOLE; i <= MONITOR; i++) {
+			if (!fds[i].revents)
+				continue;
+			if (ends[i].fd < 0)
+				take_client(i);
+			else
+				live_read(i, how, status);
+		}
+	}
+}
+
 static void send_agent(const char *text)
 {
 	for (; *text; text++) {
@@ -229,6 +310,11 @@ static void do_step(const char *step, char *text)
 		serve_monitors("quit", step[1] == 'l' ? atol(text) : 0);
 		shutdown_event("host-qmp-quit");
 		exit(0);
+	} else if (strcmp(step, "live") == 0) {
+		detail = strchr(text, ' ');
+		if (detail)
+			*detail++ = '\0';
+		live(text, detail ? detail : "{}");
 	} else if (strcmp(step, "off") == 0) {
 		shutdown_event("guest-shutdown");
 		exit(0);

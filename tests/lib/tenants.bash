@@ -30,7 +30,7 @@ vm() {
 
 # tenant NAME COLUMN: what the database says.
 tenant() {
-	sqlite3 "$S/store.db" "SELECT $2 FROM tenant WHERE name = '$1'"
+	sqlite3 -cmd ".timeout 10000" "$S/store.db" "SELECT $2 FROM tenant WHERE name = '$1'"
 }
 
 # tenant_layers NAME NUMBER: the layers of a generation.
