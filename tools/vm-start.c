@@ -2,6 +2,7 @@
 /* `mlimg-vm start`, and `restart`. */
 #include <stdio.h>
 
+#include "tools/checkpoint.h"
 #include "tools/cli.h"
 #include "tools/vm-life.h"
 #include "tools/vm-loop.h"
@@ -52,6 +53,15 @@ static int check_off(struct mlimg_vm_found *found, struct mlimg_err *err)
 	return ret;
 }
 
+/* A guest that stands still since its restore was interrupted is ended, so that it can be started. */
+static int settle(struct mlimg_vm_found *found, struct mlimg_err *err)
+{
+	const struct mlimg_checkpoints of = {
+		found->store, &found->tenant, mlimg_backend_of(&found->tenant)};
+
+	return of.backend->saved ? mlimg_checkpoint_settle(&of, err) : 0;
+}
+
 static int wait_up(struct mlimg_vm_found *found, struct mlimg_err *err)
 {
 	const struct mlimg_tenant *tenant = &found->tenant;
@@ -76,7 +86,10 @@ int mlimg_vm_life_start(
 	struct mlimg_vm_found *found, int *lock, bool no_wait, struct mlimg_err *err)
 {
 	const struct mlimg_backend_start how = {.is_paused = false};
-	int ret = check_off(found, err);
+	int ret = settle(found, err);
+
+	if (ret == 0)
+		ret = check_off(found, err);
 
 	/* One that was believed to run starts with what is pending now. */
 	if (ret == 0)

@@ -18,6 +18,8 @@
  *                       a  the agent answers: STATUS to guest-status, and powers off when it is told to; else it is silent
  *                       b  the power button powers off        e  what is typed on the console comes back
  *                       p  the monitor is silent
+ *     says COMMAND JSON before "live": what is answered to COMMAND then, {"return": …} or {"error": …}; the first of several once, and the last one from
+ *                       then on
  *     off               power off as a guest does       exit N        end
  *     early STEP        a step before anything else, for a QEMU that does not come so far as its sockets
  */
@@ -32,6 +34,8 @@
 #include <unistd.h>
 
 #include <jansson.h>
+
+#include "tests/lib/fake-says.h"
 
 struct end {
 	const char *id;
@@ -182,6 +186,8 @@ static void live_request(int i, const char *how, const char *status, const char 
 		return;
 	if (i == MONITOR && strchr(how, 'p'))
 		return;
+	if (say_answer(ends[i].fd, line))
+		return;
 	if (is_mark && strstr(line, "\"arguments\""))
 		sscanf(strstr(line, "\"arguments\""), "\"arguments\":{\"id\":%lld", &mark);
 	snprintf(text, sizeof(text), "%lld", mark);
@@ -310,6 +316,11 @@ static void do_step(const char *step, char *text)
 		serve_monitors("quit", step[1] == 'l' ? atol(text) : 0);
 		shutdown_event("host-qmp-quit");
 		exit(0);
+	} else if (strcmp(step, "says") == 0) {
+		detail = strchr(text, ' ');
+		if (detail)
+			*detail++ = '\0';
+		add_saying(text, detail ? detail : "{}");
 	} else if (strcmp(step, "live") == 0) {
 		detail = strchr(text, ' ');
 		if (detail)
