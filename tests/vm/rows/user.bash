@@ -107,6 +107,21 @@ mode_reset() {
 	same "the second boot with the same parameter" "null new" "$(boot .user.reset) $(vm_do t 'cat /srv/new')"
 }
 
+identity_renewed() {
+	vm_do t 'mkdir -p /etc/ssh; echo 0123456789abcdef >/etc/machine-id; echo secret >/etc/ssh/ssh_host_rsa_key; echo mine >/etc/hostname'
+	vm_stop t
+	row_start --append mlimg.identity=copy-1
+	vm_up t
+	same "what it has" "machine-id 0
+ssh 0
+mine" "$(vm_do t 'echo machine-id $(wc -c </etc/machine-id); echo ssh $(ls /etc/ssh | wc -l); cat /etc/hostname')"
+	same "set aside" "0123456789abcdef
+secret" "$(vm_do t 'cd /run/mlimg/user/mlimg/aside/identity-copy-1 && cat etc-machine-id etc-ssh-ssh_host_rsa_key')"
+	vm_do t 'echo new >/etc/machine-id; touch /run/first-boot; reboot'
+	vm_rebooted t 'test ! -e /run/first-boot'
+	same "the second boot with the same parameter" new "$(vm_do t 'cat /etc/machine-id')"
+}
+
 # What ext4 keeps back of the user layer, in blocks.
 kept_back() {
 	local disk
