@@ -108,14 +108,16 @@ int since_adapt(struct since *s)
 
 /* --- owners in the former stack --- */
 
-/* @return whether the former stack's @e shows at its own path when the steps are taken back */
+/* @return whether the former stack's @e shows at its own path in the end */
 static bool shows(const struct since *s, const struct mlimg_entry *e)
 {
 	struct mlimg_seen seen;
+	size_t at;
 
-	mlimg_upper_see(s->upper, s->former.manifest, e->path, &seen);
-	return seen.kind == MLIMG_SEEN_STACK && seen.has_lower &&
-		strcmp(seen.lower, e->path) == 0 && !mlimg_path_map_covers(&s->taken, e->path);
+	if (mlimg_path_map_get(&s->adapted, e->path, &at))
+		return false;
+	mlimg_upper_see(s->after, s->former.manifest, e->path, &seen);
+	return seen.kind == MLIMG_SEEN_STACK && seen.has_lower && strcmp(seen.lower, e->path) == 0;
 }
 
 static int move_one(
@@ -132,11 +134,10 @@ static int move_one(
 int since_lowers(struct since *s)
 {
 	struct mlimg_arena *arena = mlimg_arena_new();
-	int r = arena ? 0 : since_no_memory(s);
+	bool has_moves = !mlimg_owner_moves_is_empty(&s->accounts.lower);
+	int r = !arena ? since_no_memory(s) : has_moves ? since_after(s) : 0;
 
-	for (size_t i = 1; i < s->former.manifest->n_entries && r == 0 &&
-		!mlimg_owner_moves_is_empty(&s->accounts.lower);
-		i++) {
+	for (size_t i = 1; i < s->former.manifest->n_entries && r == 0 && has_moves; i++) {
 		const struct mlimg_entry *e = &s->former.manifest->entries[i];
 		struct mlimg_entry wanted;
 		int moved = mlimg_owner_moves_apply(&s->accounts.lower, e, arena, &wanted);

@@ -234,6 +234,8 @@ int since_put_whiteout(struct since *s, const char *path)
 		.path = (char *)(uintptr_t)path, .type = MLIMG_CHAR, .nlink = 1};
 	int r = since_make_way(s, path);
 
+	if (r == 0 && mlimg_path_map_set(&s->adapted, path, 0) < 0)
+		r = since_no_memory(s);
 	return r < 0 ? r : mlimg_change_extra_put(&s->then, &whiteout, NULL, 0, s->err);
 }
 

@@ -37,6 +37,8 @@ struct since {
 	struct mlimg_undo_log *log;
 	/** as it is now, in the neutral form; then without copies that go */
 	struct mlimg_manifest *upper;
+	struct mlimg_manifest
+		*after; /**< as it is when the steps are taken back; NULL: not known yet */
 	struct since_stack now, former;
 	struct mlimg_path_map taken; /**< by 'o' or 'a': its place in takens */
 	struct since_taken *takens;
@@ -58,7 +60,8 @@ struct since {
 	const char **package_paths;            /**< to which they refer */
 	struct since_adaptable *adaptables;
 	size_t n_adaptables, adaptables_room;
-	struct mlimg_path_map adapted; /**< those whose attributes are in the logs, and databases */
+	struct mlimg_path_map
+		adapted; /**< those whose attributes are in the logs, databases, whiteouts */
 	bool has_had;
 	struct mlimg_upper_list had; /**< what the upper had before the change, if that is known */
 	struct mlimg_path_map gone;  /**< what the change has taken away */
@@ -122,6 +125,9 @@ int since_note_adaptable(struct since *s, const char *path, const char *lower) M
  * @return 0, -errno
  */
 int since_adapt(struct since *s) MLIMG_MUST_CHECK;
+
+/** Find out what the upper is when the steps are taken back: @p after. @return 0, -errno */
+int since_after(struct since *s) MLIMG_MUST_CHECK;
 
 /** Give the former stack's things owners that had to give way to the user's. @return 0, -errno */
 int since_lowers(struct since *s) MLIMG_MUST_CHECK;

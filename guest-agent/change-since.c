@@ -52,12 +52,13 @@ int since_clear(struct since *s, const char *path)
 int since_dir_like(struct since *s, const char *path, struct mlimg_entry *ret)
 {
 	const struct mlimg_owner_moves *moves = &s->accounts.upper;
-	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
+	const struct mlimg_manifest *upper = s->after ? s->after : s->upper;
+	const struct mlimg_entry *e = mlimg_manifest_find(upper, path);
 	struct mlimg_entry dir = {.type = MLIMG_DIR, .mode = 0755, .nlink = 1};
 	struct mlimg_seen seen;
 
 	if (!e || e->type != MLIMG_DIR) {
-		mlimg_upper_see(s->upper, s->former.manifest, path, &seen);
+		mlimg_upper_see(upper, s->former.manifest, path, &seen);
 		e = seen.has_lower ? mlimg_manifest_find(s->former.manifest, seen.lower) : NULL;
 		moves = &s->accounts.lower;
 	}
@@ -301,6 +302,7 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 static void since_done(struct since *s)
 {
 	mlimg_manifest_free(s->upper);
+	mlimg_manifest_free(s->after);
 	mlimg_manifest_free(s->now.manifest);
 	mlimg_manifest_free(s->former.manifest);
 	mlimg_base_texts_done(&s->now.texts);

@@ -19,9 +19,9 @@
  *                what is there now (mine); these and links take the place of what is there.
  *                Directories for them. Whiteouts of what packages of his have not, and of places
  *                from which directories were renamed; where nothing is. Things of the former stack
- *                whose owner has to give way to an account of the user's, but for those below a
- *                directory that was set aside and comes back, which have the numbers of the
- *                layers; or whose mode he has changed
+ *                whose owner has to give way to an account of the user's, but for those that show
+ *                in renamed directories alone, which have the numbers of the layers; or whose mode
+ *                he has changed
  *             s  owners of what is there, where a number means another account on the former
  *                stack, and of what the steps bring back, where an account has another number
  *                than it had then; attributes of directories that follow that stack

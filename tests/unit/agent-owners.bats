@@ -86,3 +86,59 @@ names() {
 		fi
 	done
 }
+
+@test "taken back, what the former stack has below a directory that returns is of the account that has to give way" {
+	need root
+	accounts v1 d 105
+	accounts v2 d 106
+	mkdir -p "$DIR/v1/usr/lib/dir/below"
+	echo d | tee "$DIR/v1/usr/lib/dir/file" "$DIR/v1/usr/lib/dir/hidden" >"$DIR/v1/usr/lib/dir/below/file"
+	chown -R 105:105 "$DIR/v1/usr/lib/dir"
+	mkdir -p "$DIR/v2/usr/lib"
+	echo 2 >"$DIR/v2/usr/lib/dir"
+	layers
+	on v1
+	mkdir -p "$UPPER/usr/lib/dir/below"
+	echo mine >"$UPPER/usr/lib/dir/below/own"
+	mknod "$UPPER/usr/lib/dir/hidden" c 0 0
+	chown 105:105 "$UPPER"/usr/lib/dir{,/below{,/own}}
+	touch -d @1234567890 "$UPPER"/usr/lib/dir{/below,}
+	on v2
+	same "aside on v2" dir "$(ls "$USER_DIR/mlimg/aside/2/usr/lib")"
+	# adduser my, which takes the number
+	mkdir -p "$UPPER/etc"
+	printf '%s\n' d:x:106:106::/:/bin/false my:x:105:105::/:/bin/false >"$UPPER/etc/passwd"
+	printf '%s\n' d:x:106: my:x:105: >"$UPPER/etc/group"
+	on v1
+	same "accounts" "d=106 my=105" "$(names)"
+	same "below the directory" "below below/file below/own file hidden" "$(cd "$UPPER/usr/lib/dir" && find . -mindepth 1 -printf '%P\n' | sort | xargs)"
+	same "owners" "106:106 106:106 106:106 106:106 106:106" "$(cd "$UPPER/usr/lib" && stat -c %u:%g dir dir/file dir/below dir/below/file dir/below/own | xargs)"
+	same "contents" "d d mine" "$(cd "$UPPER/usr/lib/dir" && cat file below/file below/own | xargs)"
+	same "times" "1234567890 1234567890" "$(cd "$UPPER/usr/lib" && stat -c %Y dir dir/below | xargs)"
+	[ -c "$UPPER/usr/lib/dir/hidden" ]
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+}
+
+@test "taken back, what is hidden of a package that was removed is hidden whosever it is" {
+	need root
+	accounts v1 d 105
+	accounts v2 d 106
+	packaged v1 1
+	packaged v2 2
+	echo d >"$DIR/v1/usr/share/tool/old"
+	chown 105:105 "$DIR/v1/usr/share/tool/old"
+	echo /usr/share/tool/old >>"$DIR/v1/var/lib/dpkg/info/tool.list"
+	layers
+	on v1
+	on v2
+	# adduser my, which takes the number; dpkg --purge tool
+	mkdir -p "$UPPER/etc" "$UPPER/var/lib/dpkg/info" "$UPPER/usr/share/tool"
+	printf '%s\n' d:x:106:106::/:/bin/false my:x:105:105::/:/bin/false >"$UPPER/etc/passwd"
+	printf '%s\n' d:x:106: my:x:105: >"$UPPER/etc/group"
+	: >"$UPPER/var/lib/dpkg/status"
+	mknod "$UPPER/usr/share/tool/version" c 0 0
+	mknod "$UPPER/var/lib/dpkg/info/tool.list" c 0 0
+	on v1
+	same "accounts" "d=106 my=105" "$(names)"
+	same "hidden" "old version" "$(cd "$UPPER/usr/share/tool" && find . -type c -printf '%P\n' | sort | xargs)"
+}
