@@ -61,8 +61,10 @@ disk_in() {
 	qemu-img convert -f qcow2 -O raw "$(tenant_disk "$1")" "$DIR/$1.raw" && mount -o loop,nosuid,nodev "$DIR/$1.raw" "$DIR/run/user"
 }
 
+# Frozen, its journal is empty even where a name space of somebody else's has it mounted for another moment.
 disk_out() {
-	umount "$DIR/run/user" && qemu-img convert -f raw -O qcow2 "$DIR/$1.raw" "$DIR/$1.qcow2" && cat "$DIR/$1.qcow2" >"$(tenant_disk "$1")"
+	fsfreeze -f "$DIR/run/user" && qemu-img convert -f raw -O qcow2 "$DIR/$1.raw" "$DIR/$1.qcow2" || return
+	fsfreeze -u "$DIR/run/user" && umount "$DIR/run/user" && cat "$DIR/$1.qcow2" >"$(tenant_disk "$1")" || return
 	rm -f "$DIR/$1.raw" "$DIR/$1.qcow2"
 }
 
@@ -82,7 +84,9 @@ disk_prepare() {
 # disk_release: the layers again.
 disk_release() {
 	local dir
-	for dir in "$DIR"/run/layers/[0-9]; do umount -q "$dir" && rmdir "$dir"; done
+	for dir in "$DIR"/run/layers/[0-9]; do
+		[ ! -d "$dir" ] || { umount -q "$dir" && rmdir "$dir"; }
+	done
 	rm -f "$DIR/run/composed"
 }
 

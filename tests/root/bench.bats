@@ -35,6 +35,13 @@ in_table() {
 	same "goals" 7 "$(grep -c '^Goal: ' <<<"$output")"
 }
 
+@test "benchmark plan" {
+	bench plan
+	[[ $output == *"4 tenants: 4 to change; "* ]]
+	in_table one all json
+	same "goals" 2 "$(grep -c "^Goal: " <<<"$output")"
+}
+
 @test "benchmark index" {
 	bench index
 	in_table few deep many
