@@ -3,8 +3,8 @@
 # Layers of a few bytes, and a store of them, for tests of tenants whose guests need not boot. Load it behind common and images.
 
 # tenant_images: into the current directory. old and new are debian 12.1 and 12.2, patch makes new of old; nginx 1.0 is there over each of the two,
-# 1.1 over old; tools lies over
-# nothing. other is another system.
+# 1.1 over old; tools lies over nothing,
+# other is another system.
 tenant_images() {
 	mkdir -p old/etc new/etc web/srv
 	echo one >old/etc/one
