@@ -115,6 +115,17 @@ alice: deleted checkpoint '$before'" "$output"
 	sound
 }
 
+@test "checkpoints: a disk that has grown since has its former size again, and back" {
+	works vm checkpoint alice small
+	works vm resize alice 128M
+	works vm checkpoint alice large
+	works vm restore alice small
+	same size 67108864 "$(qemu-img info -f qcow2 --output=json "$disk" | jq '."virtual-size"')"
+	works vm restore alice large
+	same size 134217728 "$(qemu-img info -f qcow2 --output=json "$disk" | jq '."virtual-size"')"
+	sound
+}
+
 @test "checkpoints: under other layers it is refused, with the way out" {
 	put 1
 	works vm checkpoint alice one
