@@ -20,7 +20,7 @@
 #define QMP_MS 10000         /* QEMU itself answers at once, unless it saves or loads */
 #define SNAPSHOT_MS 60000    /* of the disk alone: tables of some megabytes are written */
 #define MEMORY_PER_S 8388608 /* and of memory at least so much in a second, by the slowest disks */
-#define AGAIN_MS 500         /* pause before a QEMU that is busy is asked again */
+#define AGAIN_MS 200         /* pause before a QEMU that is busy is asked again */
 
 const char *mlimg_snapshot_name(const char *tag, char ret_name[MLIMG_SNAPSHOT_NAME_SIZE])
 {
@@ -249,22 +249,47 @@ int mlimg_qemu_saved(const struct mlimg_tenant *tenant, json_t **ret_saved, stru
 }
 
 /*
+ * A guest that was started to be loaded, or whose load has failed, and that nobody lets go on any
+ * more. One that stands still for another reason (a full disk: "io-error") is none of this.
+ */
+static int end_left(
+	struct mlimg_chan *chan, const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	static const char *const left[] = {"prelaunch", "restore-vm", "paused"};
+	json_t *json = NULL;
+	int ret = mlimg_chan_call(chan, "query-status", mlimg_now_ms() + QMP_MS, &json, err);
+	const char *status = json_string_value(json_object_get(json, "status"));
+	bool is_left = false;
+
+	for (size_t i = 0; status && i < sizeof(left) / sizeof(left[0]); i++)
+		is_left |= strcmp(status, left[i]) == 0;
+	json_decref(json);
+	mlimg_chan_close(chan);
+	return ret == 0 && is_left ? mlimg_backend_qemu.end(tenant, err) : ret;
+}
+
+/*
  * What a command had begun that was killed goes on in QEMU; as long as it saves or loads it does
- * not even greet.
+ * not even greet, and one that has just been started has no monitor yet.
  */
 static int settle_on(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	uint64_t deadline_ms = deadline_of(tenant->settings.memory_bytes);
 	struct mlimg_chan chan = MLIMG_CHAN_INIT;
-	int ret;
+	int ret, on = 1;
 
-	while ((ret = mlimg_backend_qemu.monitor(tenant, &chan, err)) == -ETIMEDOUT &&
+	while ((ret = mlimg_backend_qemu.monitor(tenant, &chan, err)) < 0 && on > 0 &&
 		mlimg_now_ms() < deadline_ms) {
 		mlimg_chan_close(&chan);
 		poll(NULL, 0, AGAIN_MS);
+		on = is_on(tenant, err);
 	}
+	if (on <= 0 && ret < 0)
+		return on < 0 ? on : mlimg_disk_settle(tenant, err);
 	if (ret == 0)
 		ret = mlimg_qmp_jobs_end(&chan, deadline_ms, err);
+	if (ret == 0)
+		ret = end_left(&chan, tenant, err);
 	mlimg_chan_close(&chan);
 	return ret;
 }
