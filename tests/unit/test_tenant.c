@@ -81,6 +81,13 @@ TEST(tenants_of_the_first_schema)
 		err);
 	ASSERT(add_image(store, OLD) && add_image(store, WEB));
 	create(store, "alice");
+	/* And what was under way then when its program was killed. */
+	ASSERT_OK(mlimg_db_script(store->db,
+			  "INSERT INTO operation VALUES ('00000000000000000000000000000007', "
+			  "'add-tenant', '00000000000000000000000000000008', 1)",
+			  &err),
+		err);
+	shell("mkdir store/incoming/%032d store/tenants/%032d", 7, 8);
 	mlimg_store_close(store);
 	store = open_store(MLIMG_STORE_USE);
 	check_agreement(store);
