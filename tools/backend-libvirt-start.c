@@ -196,15 +196,20 @@ static int note(struct starting *s, struct mlimg_err *err)
 			  mlimg_tenant_start_note(s->store, s->tenant, s->spec.accel, err), err);
 }
 
-/* Not an instruction runs before the store says so: what a guest runs on must not be forgotten. */
+/*
+ * Not an instruction runs before the store says so: what a guest runs on must not be forgotten. But
+ * not every driver of libvirt's can start a domain so.
+ */
 static int create(struct starting *s, virDomainPtr domain, bool is_paused, struct mlimg_err *err)
 {
+	bool waits = virDomainCreateWithFlags(domain, VIR_DOMAIN_START_PAUSED) == 0;
+	bool can_wait = waits || mlimg_libvirt_code() != -EINVAL;
 	int ret;
 
-	if (virDomainCreateWithFlags(domain, VIR_DOMAIN_START_PAUSED) < 0)
+	if (!waits && (can_wait || is_paused || virDomainCreate(domain) < 0))
 		return mlimg_domain_fail(s->tenant, "start", err);
 	ret = note(s, err);
-	if (ret == 0 && !is_paused && virDomainResume(domain) < 0)
+	if (ret == 0 && waits && !is_paused && virDomainResume(domain) < 0)
 		ret = mlimg_domain_fail(s->tenant, "start", err);
 	if (ret < 0)
 		(void)virDomainDestroy(domain);

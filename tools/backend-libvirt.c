@@ -16,7 +16,7 @@
 #include "tools/vm-watch.h"
 
 #define LOOK_MS 200   /* pause between looks whether a guest is off */
-#define AGENT_MS 3000 /* how long an agent may take to say how its guest is */
+#define AGENT_MS 5000 /* how long an agent may take to say how its guest is */
 
 static void say(char ret_why[MLIMG_GUEST_WHY_SIZE], const char *why)
 {
@@ -61,8 +61,9 @@ static enum mlimg_guest_state state_running(virDomainPtr domain, char why[MLIMG_
 	} else if (json_is_true(json_object_get(watch.status, "default_target_reached"))) {
 		state = MLIMG_GUEST_UP;
 		mlimg_status_failed_units(watch.status, units, sizeof(units));
-		if (*units)
-			snprintf(why, MLIMG_GUEST_WHY_SIZE, "failed units: %s", units);
+		snprintf(why, MLIMG_GUEST_WHY_SIZE, "up: %s union, default target reached%s%s",
+			mlimg_json_text(watch.status, "union", "no"),
+			*units ? ", failed units: " : "", units);
 	} else {
 		mlimg_watch_describe(&watch, -1, why, MLIMG_GUEST_WHY_SIZE);
 	}

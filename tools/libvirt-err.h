@@ -17,6 +17,7 @@
  * @param err  where to put it; may be NULL
  * @param fmt  printf format: names the object, says what was being done to it
  * @return     -ENOENT: no such domain, pool, volume, snapshot or network; -EEXIST; -ETIMEDOUT; -EACCES;
+ *             -EINVAL: an argument, or a flag that this kind of host does not know;
  *             -EOPNOTSUPP: this libvirt, or this kind of host, cannot; -EBUSY: not in this state, or
  *             somebody else is at it; -ENOSPC and others of the host's system; -EHOSTUNREACH: the
  *             connection is gone; else -EIO

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154 # run sets stderr
 # Hosts of libvirt's, and tenants on them, as far as no daemon is needed: libvirt has a host for tests, test:///default, which lasts as long as
 # whoever uses it.
 
@@ -146,4 +147,33 @@ element() {
 	[[ $(element os/cmdline) == "boot=mlimg mlimg.system="*' console=ttyS0 panic=-1 a="<&>"' ]]
 	virt-xml-validate - domain <<<"$output"
 	same "what was left in the tenant's directory" user.qcow2 "$(ls -A "$S/tenants/$id")"
+}
+
+@test "libvirt: a guest that starts has its files where QEMU finds them; its host forgets it: it died" {
+	local id
+	works vm create alice --system bootable --union overlay --connect test:///default
+	id=$(tenant alice id)
+	run --separate-stderr vm start alice --no-wait
+	same "exit code" 0 "$status"
+	same "said" "alice: starting" "$output"
+	same "kernel and initramfs" "kernel initrd" "$(cat "$S/tenants/$id/kernel" "$S/tenants/$id/initrd" | xargs)"
+	same "mode of its directory" 711 "$(stat -c %a "$S/tenants/$id")"
+	same "generation" 1 "$(tenant alice current)"
+	works vm list --json
+	same "state" "died: its host has no such domain any more" "$(jq -r '.[] | "\(.state): \(.why)"' <<<"$output")"
+	run --separate-stderr vm start alice --no-wait
+	same "exit code" 0 "$status"
+	works vm destroy alice --yes
+}
+
+@test "libvirt: what it cannot is said before anything is started" {
+	works vm create alice --system bootable --union overlay --forward 8080:80 --connect test:///default
+	run --separate-stderr vm start alice --no-wait
+	same "exit code" 2 "$status"
+	[[ $stderr == *"mlimg-vm: libvirt forwards no ports to a guest: take a network of the host's
+"* ]]
+	works vm create bob --system bootable --union overlay --accel kvm --connect test:///default
+	run --separate-stderr vm start bob --no-wait
+	same "exit code" 1 "$status"
+	[[ $stderr == *"mlimg-vm: --accel kvm: KVM cannot be used: "* ]]
 }
