@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/cli.h"
+#include "tools/upgrade-html.h"
 #include "tools/upgrade-show.h"
 
 #define PROG "mlimg-upgrade"
@@ -22,6 +23,8 @@ static const char help_text[] =
 	"      --tenants GLOB   only tenants whose names are like that: 'web-*'\n"
 	"                       (default: all)\n"
 	"      --json           print JSON, with a report for each tenant (default: text)\n"
+	"      --html FILE      write a page for a browser, too; a FILE that is there is\n"
+	"                       replaced\n"
 	"      --store DIR      the store (default: /var/lib/mlimg for root, else\n"
 	"                       $XDG_STATE_HOME/mlimg or ~/.local/state/mlimg)\n"
 	"  -h, --help           print this help\n"
@@ -33,14 +36,15 @@ static const char help_text[] =
 	"\n"
 	"Examples:\n"
 	"  mlimg-upgrade plan --system debian:12.2\n"
-	"  mlimg-upgrade plan --system debian:12.2 --tenants 'web-*'\n";
+	"  mlimg-upgrade plan --system debian:12.2 --tenants 'web-*' --html plan.html\n";
 
-enum { OPT_SYSTEM = 256, OPT_TENANTS, OPT_JSON, OPT_STORE, OPT_VERSION };
+enum { OPT_SYSTEM = 256, OPT_TENANTS, OPT_JSON, OPT_HTML, OPT_STORE, OPT_VERSION };
 
 static const struct option longs[] = {
 	{"system", required_argument, NULL, OPT_SYSTEM},
 	{"tenants", required_argument, NULL, OPT_TENANTS},
 	{"json", no_argument, NULL, OPT_JSON},
+	{"html", required_argument, NULL, OPT_HTML},
 	{"store", required_argument, NULL, OPT_STORE},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -48,13 +52,17 @@ static const struct option longs[] = {
 };
 
 struct given {
-	const char *system, *tenants, *store;
+	const char *system, *tenants, *html, *store;
 	bool json;
 };
 
 static int show(
 	const struct given *g, const struct mlimg_upgrade_fleet *fleet, struct mlimg_err *err)
 {
+	int r = g->html ? mlimg_upgrade_write_html(g->html, fleet, err) : 0;
+
+	if (r < 0)
+		return r;
 	return g->json ? mlimg_upgrade_put_json(stdout, fleet, err)
 		       : mlimg_upgrade_put_text(stdout, fleet, err);
 }
@@ -91,6 +99,8 @@ static int check(const struct given *g, int argc, char **argv)
 		return mlimg_cli_usage(PROG, "unexpected operand '%s'", argv[1]);
 	if (!g->system)
 		return mlimg_cli_usage(PROG, "--system is missing");
+	if (g->html && !*g->html)
+		return mlimg_cli_usage(PROG, "--html: no file given");
 	if (g->store && !*g->store)
 		return mlimg_cli_usage(PROG, "--store: no directory given");
 	return 0;
@@ -107,6 +117,7 @@ int main(int argc, char **argv)
 		case OPT_SYSTEM: g.system = optarg; break;
 		case OPT_TENANTS: g.tenants = optarg; break;
 		case OPT_JSON: g.json = true; break;
+		case OPT_HTML: g.html = optarg; break;
 		case OPT_STORE: g.store = optarg; break;
 		case 'h': return mlimg_cli_help(PROG, help_text);
 		case OPT_VERSION: return mlimg_cli_version(PROG);

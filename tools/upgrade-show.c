@@ -207,7 +207,8 @@ static int put_tenant(FILE *f, const struct mlimg_upgrade_tenant *t, struct mlim
 		fprintf(f, "    it runs: as of its checkpoint '%s'\n", t->checkpoint);
 	r = mlimg_upgrade_each(t, put_entry, put_note, &l, err);
 	if (l.n > MLIMG_UPGRADE_SHOWN_MAX)
-		fprintf(f, "    and %" PRIu64 " more: --json\n", l.n - MLIMG_UPGRADE_SHOWN_MAX);
+		fprintf(f, "    and %" PRIu64 " more: --json, --html\n",
+			l.n - MLIMG_UPGRADE_SHOWN_MAX);
 	for (size_t i = 0; i < t->n_notes; i++) {
 		fputs("    note        ", f);
 		mlimg_cli_put_safe(f, t->notes[i]);

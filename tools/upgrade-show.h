@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file upgrade-show.h
- * A plan for all tenants, shown: as text or JSON. All names that come from guests are escaped
+ * A plan for all tenants, shown: as text or JSON; upgrade-html.h has the page. All names that come from guests are escaped
  * in the form's own way.
  *
  * JSON:

@@ -6,12 +6,15 @@
 # What of a system is random: one part of each class that files may be of.
 UPGRADE_PARTS=(srv etc/random usr/share/random)
 
+# A name that a page would obey if it were put there as it is.
+UPGRADE_HOSTILE='<img src=x onerror=alert(1)>&amp;'
+
 # upgrade_trees SEED: v1 and v2 in the current directory: random trees with what systems have, v2 made of v1; and images of them.
 upgrade_trees() {
 	local v part
 	mkdir -p v1/etc v1/usr/bin v1/usr/share v1/home v1/var/lib/dpkg/info v1/var/lib/dpkg/alternatives
 	for part in "${UPGRADE_PARTS[@]}"; do randtree "$(($1 + ${#part}))" 50 "v1/$part"; done
-	for v in conf both mine same; do printf '%s one\nb\nc\nd\ne\nf\ng\n' $v >v1/etc/$v; done
+	for v in conf both mine same "$UPGRADE_HOSTILE"; do printf '%s one\nb\nc\nd\ne\nf\ng\n' "$v" >"v1/etc/$v"; done
 	echo one >v1/usr/bin/tool
 	echo gone >v1/etc/gone
 	printf 'root:x:0:0::/:/bin/sh\nold:x:101:101::/:/bin/false\n' >v1/etc/passwd
@@ -22,7 +25,7 @@ upgrade_trees() {
 	chown 101:101 v1/home/of-old
 	cp -a v1 v2
 	for part in "${UPGRADE_PARTS[@]}"; do mutate-tree "$(($1 + 1))" "v2/$part"; done
-	for v in conf both; do printf '%s two\nb\nc\nd\ne\nf\ng\n' $v >v2/etc/$v; done
+	for v in conf both "$UPGRADE_HOSTILE"; do printf '%s two\nb\nc\nd\ne\nf\ng\n' "$v" >"v2/etc/$v"; done
 	rm v2/etc/gone
 	printf 'mine one\nb\nc\nd\ne\nf\nG\n' >v2/etc/mine
 	echo two >v2/usr/bin/tool
@@ -42,6 +45,7 @@ upgrade_user() {
 	for part in "${UPGRADE_PARTS[@]}"; do mutate-tree "$1" "$part"; done
 	printf 'mine ONE\nb\nc\nd\ne\nf\ng\n' >etc/mine
 	printf 'both THREE\nb\nc\nd\ne\nf\ng\n' >etc/both
+	printf 'mine\n' >"etc/$UPGRADE_HOSTILE"
 	touch etc/conf
 	echo changed >etc/gone
 	echo mine >usr/bin/tool

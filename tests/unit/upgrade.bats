@@ -52,6 +52,7 @@ of() {
 	usage "--system is missing" plan
 	usage "unexpected operand 'x'" plan --system debian x
 	usage "--store: no directory given" plan --system debian --store ''
+	usage "--html: no file given" plan --system debian --html ''
 }
 
 @test "upgrade: plan: what is not there" {
@@ -173,4 +174,31 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	kill "$writer"
 	same "stderr" "0 " "$status $stderr"
 	same "as of" "first before" "$(of alice '.outcome, .checkpoint' | xargs)"
+}
+
+# balanced FILE: each tag that is opened is closed.
+balanced() {
+	local tag
+	for tag in html head body style script table thead tbody tr td th details summary p div b code pre span h1 a title; do
+		same "$tag" "$(grep -oE "<${tag}[ >]" "$1" | wc -l)" "$(grep -oF "</$tag>" "$1" | wc -l)" || return
+	done
+}
+
+@test "upgrade: plan: a page for a browser, that asks for nothing" {
+	local page=$BATS_TEST_TMPDIR/page.html hash
+	mlimg-store --store "$S" add new.img >/dev/null
+	works vm create alice --system debian:12.1 --software nginx:1.0 --size 64M
+	works vm create bob --system debian:12.1 --size 64M
+	echo old >"$page"
+	fails 1 "" plan --system debian:12.2 --html "$page"
+	balanced "$page"
+	same "what is elsewhere" "" "$(grep -oE '(src|href)="?[^#"]|url\(|@import|https?:' "$page" || :)"
+	# The browser runs this script and no other.
+	hash=$(sed -n '/^<script>/,/<\/script>/p' "$page" | sed 's/^<script>//' | perl -0pe 's/<\/script>\n$//' | openssl dgst -sha256 -binary | base64)
+	grep -qF "script-src 'sha256-$hash'" "$page"
+	same "tenants" "alice refused bob first" \
+		"$(grep -oE '<tr><td><a href="#t[01]">[a-z]+</a></td><td class="[a-z]+">' "$page" | sed 's/.*">\([a-z]*\)<.*class="\([a-z]*\)".*/\1 \2/' | xargs)"
+	grep -qF "software layer &#39;nginx 1.0&#39; was not built for &#39;debian 12.2&#39;" "$page"
+	grep -qF "<pre>mlimg-mkfs --kind software --name nginx --version 1.0 --over $S/layers/" "$page"
+	fails 1 "mlimg-upgrade: write '$BATS_TEST_TMPDIR/none/x.html': No such file or directory" plan --system debian:12.2 --html "$BATS_TEST_TMPDIR/none/x.html"
 }
