@@ -22,6 +22,15 @@ setup() {
 	same "goals of unionfs" 2 "$(grep -c '^Goal: boot of unionfs-1, .*of overlay-1 at most 3. Measured: ' <<<"$output")"
 }
 
+@test "benchmark checkpoints" {
+	bench checkpoints v1
+	local times='[.0-9]+ s \| ([.0-9]+ \| ){4}[.0-9]+ \|'
+	same "times" "checkpoint, little;checkpoint, large;copy, little;copy, large" \
+		"$(grep -Ex "\| [^|]* \| $times" <<<"$output" | sed -E 's/^\| ([^|]*) \|.*/\1/' | paste -sd ';')"
+	same "reads" "none many chain" "$(grep -Ex '\| [a-z]+ \| [.0-9]*[1-9][.0-9]* µs \| [.0-9]*[1-9][.0-9]* \|' <<<"$output" | cut -d ' ' -f 2 | xargs)"
+	same "goals" 2 "$(grep -c '^Goal: ' <<<"$output")"
+}
+
 # With systemd, where a boot that is recorded ends by itself.
 @test "benchmark layout" {
 	bench layout v1
