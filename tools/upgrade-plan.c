@@ -259,4 +259,7 @@ void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bas
 			t->name, t->name);
 	if (r < 0)
 		t->outcome = MLIMG_UPGRADE_FAILED;
+	else
+		t->err =
+			(struct mlimg_err)MLIMG_ERR_INIT; /* what was looked for and is not there */
 }

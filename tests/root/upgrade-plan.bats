@@ -69,6 +69,7 @@ boots_as_planned() {
 	same "outcomes" "$(printf 'changes\n%.0s' 1 2 3 4)" "$(jq -r '.tenants[].outcome' plan.json)"
 	works mlimg-upgrade plan --store "$S" --system debian:12.2 --html plan.html
 	same "pictures, of none" 0 "$(grep -c '<img' plan.html)"
+	same "errors, of none" 0 "$(grep -c 'class="failed"' plan.html)"
 	same "lines with the name" 4 "$(grep -c '<code>etc/&#60;img' plan.html)"
 	# There is something of each kind, or this would show little.
 	same "kinds without an entry" "" "$(jq -r '.sum | to_entries[] | select(.value == 0 and (.key | IN("stale", "kept", "merged", "conflicts", "moved", "broken", "accounts"))) | .key' plan.json)"
