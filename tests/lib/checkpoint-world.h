@@ -198,14 +198,14 @@ static void open_all(void)
 	of = (struct mlimg_checkpoints){.store = store, .tenant = &alice, .backend = &fake};
 }
 
-static void close_all(void)
+TEST_UNUSED static void close_all(void)
 {
 	mlimg_tenant_done(&alice);
 	mlimg_store_close(store);
 }
 
 /* A guest that is on, with 1 in its memory and 2 on its disk. */
-static void begin(void)
+TEST_UNUSED static void begin(void)
 {
 	const char *layers[] = {NULL};
 	const struct mlimg_store_new tenant = {
