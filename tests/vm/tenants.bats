@@ -1,0 +1,161 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016,SC2154 # the guest expands; run sets output and stderr
+# lasts 200
+# Three tenants as guests under QEMU, through every command that starts, stops and watches them, two at a time; and kill -9 of what runs them.
+
+load ../lib/common
+load ../lib/tenants
+load ../lib/life
+
+setup_file() {
+	need root
+	need command qemu-system-x86_64 mmdebstrap sqlite3 jq qemu-img script
+	cd "$BATS_FILE_TMPDIR" || return
+	small-root "$(debian-tree v1)" tree
+	# Whoever has the console has a shell.
+	echo 'ttyS0::respawn:/bin/sh' >>tree/etc/inittab
+	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
+	mkdir -p web/srv
+	echo web >web/srv/web
+	mlimg-mkfs --quiet --kind software --name web --version 1 web web.img
+	mkdir bin
+	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
+}
+
+setup() {
+	local name
+	cd "$BATS_TEST_TMPDIR" || return
+	export PATH=$BATS_FILE_TMPDIR/bin:$PATH
+	TEST_SOCKETS=$(mktemp -d /tmp/mlimg-test.XXXXXX)
+	export TEST_SOCKETS
+	# shellcheck disable=SC2034 # life_end removes it
+	run=$TEST_SOCKETS/run
+	S=$BATS_TEST_TMPDIR/store
+	mlimg-store --store "$S" add "$BATS_FILE_TMPDIR"/{system,web}.img >/dev/null
+	for name in ann ben cat; do
+		vm create "$name" --system small --size 128M --memory 192M --net none --accel tcg --append 'quiet cryptomgr.notests' >/dev/null
+	done
+}
+
+teardown() {
+	life_end
+	rm -rf "$TEST_SOCKETS"
+}
+
+# in_guest NAME COMMAND
+in_guest() {
+	guestctl -t 120 "$TEST_SOCKETS/$1" "$2"
+}
+
+# tell FILE: what a command said that failed.
+tell() {
+	cat "$1" >&2
+	return 1
+}
+
+# up NAME: starts it.
+up() {
+	run --separate-stderr vm start "$1"
+	[ "$status" -eq 0 ] || {
+		printf '%s\n' "$output" "$stderr" >&2
+		return 1
+	}
+	[[ $output == "$1: up after "*" s: small 1"*", index union, default target reached" ]]
+}
+
+@test "tenants: three through start, status, set, restart, stop, two at a time" {
+	up ann &
+	up ben
+	wait $!
+	up cat
+	same "list" "ann up ben up cat up" "$(vm list --json | jq -r '.[] | .name, .state' | xargs)"
+	same "own disks" "ann ben cat" "$(for name in ann ben cat; do in_guest "$name" "echo $name >/root/name; sync; cat /root/name"; done | xargs)"
+	works vm set ann --add-software web
+	works vm status ann
+	[[ $output == *"generation 1, from the next start on 2"* ]]
+	same "before" "none" "$(in_guest ann 'cat /srv/web 2>/dev/null || echo none')"
+	vm restart ann >said.ann 2>&1 &
+	vm restart ben >said.ben 2>&1 || tell said.ben
+	wait $! || tell said.ann
+	same "how" "ann: powered off by its agent ben: powered off by its agent" "$(grep -h off said.ann said.ben | xargs)"
+	same "after" "web ann" "$(in_guest ann 'cat /srv/web /root/name' | xargs)"
+	same "generation" "2|" "$(tenant ann 'current, pending')"
+	same "status" '["up",2,"small","web"]' "$(vm status ann --json | jq -c '[.state, .generation, .status.boot.stack[].name]')"
+	# Without its agent, the button; a tenant that cannot be asked at all is ended.
+	in_guest ben 'killall -STOP mlimg-agent'
+	works vm stop --timeout 40 ben
+	same "how" "ben: powered off by its power button" "$output"
+	in_guest cat 'killall -STOP mlimg-agent; killall acpid; sync'
+	fails 1 "mlimg-vm: tenant 'cat' did not power off within 4 s, ended" vm stop --timeout 4 cat
+	works vm stop ann
+	same "states" "off off off" "$(vm list --json | jq -r '.[].state' | xargs)"
+	same "disks" "" "$(for name in ann ben cat; do qemu-img check -q -f qcow2 "$(tenant_disk "$name")" || echo "$name"; done)"
+	up cat
+	same "its data" cat "$(in_guest cat 'cat /root/name')"
+}
+
+@test "tenants: the console, both ways on a terminal, while it is logged" {
+	up ann
+	{
+		until grep -q leaves typed 2>/dev/null; do sleep 0.1; done
+		printf '\recho $((40 + 2))-by-console >/root/typed; cat /root/typed\r'
+		until grep -q '^42-by-console' typed; do sleep 0.1; done
+		printf '\035'
+	} | timeout 100 script -qefc "mlimg-vm console --store '$S' ann" typed >/dev/null
+	grep -q "ann: left, the guest goes on" typed
+	same "in the guest" 42-by-console "$(in_guest ann 'cat /root/typed')"
+	vm logs ann | grep -qxF 42-by-console
+	same "state" up "$(state ann)"
+}
+
+# load_writes NAME: numbers that are written to it, one a line, and on its disk before the file /run/promised has them.
+load_writes() {
+	in_guest "$1" 'i=0; while :; do i=$((i + 1)); echo $i >>/root/numbers; sync; echo $i >/run/promised; done >/dev/null 2>&1 &'
+	until [ "$(in_guest "$1" 'cat /run/promised 2>/dev/null || echo 0')" -ge "${2:-5}" ]; do sleep 0.2; done
+}
+
+# has_kept NAME N: all numbers to N are there, each in its line.
+has_kept() {
+	same "numbers of $1" "$(seq "$2")" "$(in_guest "$1" "head -n $2 /root/numbers")"
+}
+
+@test "tenants: kill -9 of QEMU and of the supervisor in the middle of writes; each starts again with its data" {
+	local promised name round
+	for round in 1 2; do
+		up ann
+		load_writes ann
+		promised=$(in_guest ann 'cat /run/promised')
+		kill -KILL "$(life_pid ann "$round")"
+		life_off ann
+		same "state" died "$(state ann)"
+		qemu-img check -q -f qcow2 "$(tenant_disk ann)" || qemu-img check -q -r leaks -f qcow2 "$(tenant_disk ann)"
+		up ann
+		has_kept ann "$promised"
+		in_guest ann 'rm /root/numbers; sync'
+		works vm stop ann
+	done
+	same "deaths" 2 "$(events ann | tr ' ' '\n' | grep -c died)"
+}
+
+@test "tenants: the command killed at any moment of a real boot" {
+	local moment said
+	for moment in 0.1 0.5 1 3; do
+		mlimg-vm start --store "$S" ben >/dev/null 2>&1 &
+		sleep "$moment"
+		kill -KILL $!
+		wait $! 2>/dev/null || true
+		said=$(state ben)
+		while [ "$said" = starting ]; do
+			sleep 0.2
+			said=$(state ben)
+		done
+		case $said in
+			up) works vm stop ben ;;
+			off) ;;
+			*) same "state" "up or off" "$said" ;;
+		esac
+		life_off ben
+	done
+	up ben
+}
