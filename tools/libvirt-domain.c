@@ -2,11 +2,15 @@
 #include "tools/libvirt-domain.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "tools/libvirt-bridge.h"
 #include "tools/libvirt-conn.h"
 #include "tools/libvirt-err.h"
 #include "tools/libvirt-xml.h"
+
+#define BUSY_MS 2000 /* how long the agent's port may be somebody else's */
+#define PAUSE_MS 100 /* between tries */
 
 int mlimg_domain_fail(const struct mlimg_tenant *tenant, const char *what, struct mlimg_err *err)
 {
@@ -55,11 +59,24 @@ int mlimg_domain_find_on(
 	return 0;
 }
 
+/* One client at a time; libvirt takes a moment to notice that the one before has gone. */
+static int open_channel(virDomainPtr domain, virStreamPtr stream)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000l};
+	int ret = virDomainOpenChannel(domain, MLIMG_LIBVIRT_CHANNEL, stream, 0);
+
+	for (int i = 0; ret < 0 && mlimg_libvirt_code() == -EIO && i < BUSY_MS / PAUSE_MS; i++) {
+		nanosleep(&pause, NULL);
+		ret = virDomainOpenChannel(domain, MLIMG_LIBVIRT_CHANNEL, stream, 0);
+	}
+	return ret;
+}
+
 int mlimg_domain_agent(virDomainPtr domain, int *ret_fd, struct mlimg_err *err)
 {
 	virStreamPtr stream = virStreamNew(virDomainGetConnect(domain), VIR_STREAM_NONBLOCK);
 
-	if (stream && virDomainOpenChannel(domain, MLIMG_LIBVIRT_CHANNEL, stream, 0) == 0)
+	if (stream && open_channel(domain, stream) == 0)
 		return mlimg_libvirt_bridge(stream, ret_fd, err);
 	if (stream)
 		virStreamFree(stream);
