@@ -28,23 +28,23 @@ life_begin() {
 
 # life_end: whatever still runs is ended, and forgotten.
 life_end() {
-	local name
+	local name dir
 	for name in $(sqlite3 "$S/store.db" "SELECT name FROM tenant"); do
 		kill -CONT "$(life_pid "$name" 1)" 2>/dev/null || true
 		kill -USR1 "$(life_pid "$name" 1)" 2>/dev/null || true
 		life_off "$name" || true
-		rm -rf "$(life_dir "$name")"
+		dir=$(life_dir "$name") && rm -rf "$dir"
 	done
 	rm -rf "$run"
 }
 
 # life_dir NAME: its runtime directory.
 life_dir() {
-	if [ "$(id -u)" -eq 0 ]; then
-		echo "/run/mlimg-vm/$(tenant "$1" id)"
-	else
-		echo "$XDG_RUNTIME_DIR/mlimg-vm/$(tenant "$1" id)"
-	fi
+	local id base=/run/mlimg-vm
+	id=$(tenant "$1" id)
+	[ "$(id -u)" -eq 0 ] || base=$XDG_RUNTIME_DIR/mlimg-vm
+	# Without an id this would be the directory of everybody's guests.
+	[ -n "$id" ] && echo "$base/$id"
 }
 
 # life_pid NAME 1|2: its supervisor's process, or its QEMU's.
