@@ -25,6 +25,7 @@
  */
 #include <err.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,6 +235,8 @@ static void live_read(int i, const char *how, const char *status)
 
 static void live(const char *how, const char *status)
 {
+	/* As QEMU, it stays when a client has gone that it answers. */
+	signal(SIGPIPE, SIG_IGN);
 	for (;;) {
 		struct pollfd fds[4];
 
