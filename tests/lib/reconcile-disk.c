@@ -404,13 +404,28 @@ static void check_path_back(struct disk *d, struct since *s, const char *path)
 		FAIL("'%s', written since, is lost", path);
 }
 
+/* Below directories named by generations; without packages' files, whose contents are not the model's. */
+static void read_asides(struct tree *ret)
+{
+	size_t n = 0;
+
+	read_tree("run/user/mlimg/aside", ret);
+	for (size_t i = 0; i < ret->n; i++) {
+		const char *slash = strchr(ret->e[i].path, '/');
+
+		if (!slash || !is_of_databases(slash + 1))
+			ret->e[n++] = ret->e[i];
+	}
+	ret->n = n;
+}
+
 /* What the change had taken away and what has no place any more is aside, wherever there. */
 static void check_aside(struct disk *d, struct tree *back)
 {
 	struct tree *asides = calloc(1, sizeof(*asides));
 
 	if (user_type("run/user/mlimg/aside"))
-		read_tree("run/user/mlimg/aside", asides);
+		read_asides(asides);
 	for (size_t i = 0; i < d->before.n; i++) {
 		const struct mlimg_entry *e = &d->before.e[i];
 		int content = e->type == MLIMG_FILE ? content_of(e) : 0;
