@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2034,SC2154 # small.bash, libvirt.bash
 # Tenants that libvirt runs: guests with a small root, on another host, and on this one.
-# lasts 150
+# lasts 300
 
 load ../lib/common
 
@@ -95,8 +95,8 @@ qemu_of() {
 	pgrep -f "^/usr/bin/qemu-system-x86_64 -name guest=$1,.* -uuid $(tenant "$1" id | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/')"
 }
 
-@test "libvirt: two tenants on another host: each layer is sent once; libvirtd is killed, they go on" {
-	local boot
+@test "libvirt: two tenants on another host: each layer is sent once; libvirtd and QEMU are killed, their data stays" {
+	local volume boot
 	libvirt_host east
 	uri=$(libvirt_uri east)
 	works mlimg-vm host add east "$uri" --pool-path "$hosts/pool" --store "$S"
@@ -118,9 +118,23 @@ qemu_of() {
 	comes alice up
 	comes bob up
 	same "boot of alice" "$boot" "$(inside alice 'cat /proc/sys/kernel/random/boot_id')"
+	kill -KILL "$(qemu_of alice)"
+	comes alice died
+	same "state" "died: its QEMU crashed, or was killed" "$(vm list --json | jq -r '.[] | select(.name == "alice") | "\(.state): \(.why)"')"
+	begin alice
+	same "sent" "" "$(put_there alice)"
+	port alice
+	same "file of alice" written "$(inside alice 'cat /srv/file')"
 	works vm stop alice
 	works vm stop bob
 	same "states" "off off" "$(state alice) $(state bob)"
+	# It is set aside here, whole.
+	volume=$hosts/pool/$(tenant alice id).qcow2
+	[ -f "$volume" ]
+	works vm destroy alice --yes
+	[ ! -e "$volume" ]
+	qemu-img check -q -f qcow2 "$S/removed/"*/user.qcow2
+	same "domains" bob "$(virsh -c "$uri" list --all --name | xargs)"
 }
 
 @test "libvirt: what is damaged on a host is noticed, by its build id, and sent again" {
@@ -148,6 +162,20 @@ mlimg-vm: host 'east': 1 of 5 volumes are not as they were put there" mlimg-vm h
 	[[ $stderr == *"mlimg-vm: warning: layer a 1 (build id $id) was damaged or lost on host 'east', and was put there again"* ]]
 	cmp "$images/a.img" "$volume"
 	vm stop alice --timeout 1 >/dev/null 2>&1 || true
+	# An upload that was cut short: as long as it should be, and nobody has noted it.
+	sqlite3 "$S/store.db" "DELETE FROM volume WHERE name = '$id.img'"
+	printf y | dd of="$volume" bs=1 seek=300000 conv=notrunc status=none
+	run --separate-stderr vm start alice --no-wait
+	same "exit code" 0 "$status"
+	[[ $stderr == *"mlimg-vm: host 'east': layer a 1 (build id $id) was put there"* ]]
+	cmp "$images/a.img" "$volume"
+	vm stop alice --timeout 1 >/dev/null 2>&1 || true
+	# One that is whole, and that nobody has noted, is not sent.
+	sqlite3 "$S/store.db" "DELETE FROM volume"
+	run --separate-stderr vm start alice --no-wait
+	same "exit code" 0 "$status"
+	[[ $stderr != *"was put there"* ]]
+	same "volumes" 5 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM volume WHERE name NOT LIKE '%.qcow2'")"
 }
 
 # here COMMAND…: on the host "here", whose libvirt is this machine's to it
