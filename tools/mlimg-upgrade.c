@@ -16,10 +16,14 @@ static const char help_text[] =
 	"kept, merged, or in conflict with it. Nothing is changed.\n"
 	"\n"
 	"LAYER is NAME:VERSION, the beginning of a build id (at least 8 digits), or NAME,\n"
-	"which is the newest added; a system layer, or a patch with what it lies over.\n"
+	"which is the newest added; a system layer, or a patch with what it lies over; or\n"
+	"a software layer.\n"
 	"\n"
 	"Options:\n"
 	"      --system LAYER   the new system\n"
+	"      --software LAYER software in the place of another version of its name, in\n"
+	"                       tenants that have one; may be repeated (default: the same\n"
+	"                       version, built for the new system)\n"
 	"      --tenants GLOB   only tenants whose names are like that: 'web-*'\n"
 	"                       (default: all)\n"
 	"      --json           print JSON, with a report for each tenant (default: text)\n"
@@ -38,10 +42,11 @@ static const char help_text[] =
 	"  mlimg-upgrade plan --system debian:12.2\n"
 	"  mlimg-upgrade plan --system debian:12.2 --tenants 'web-*' --html plan.html\n";
 
-enum { OPT_SYSTEM = 256, OPT_TENANTS, OPT_JSON, OPT_HTML, OPT_STORE, OPT_VERSION };
+enum { OPT_SYSTEM = 256, OPT_SOFTWARE, OPT_TENANTS, OPT_JSON, OPT_HTML, OPT_STORE, OPT_VERSION };
 
 static const struct option longs[] = {
 	{"system", required_argument, NULL, OPT_SYSTEM},
+	{"software", required_argument, NULL, OPT_SOFTWARE},
 	{"tenants", required_argument, NULL, OPT_TENANTS},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"html", required_argument, NULL, OPT_HTML},
@@ -52,8 +57,9 @@ static const struct option longs[] = {
 };
 
 struct given {
-	const char *system, *tenants, *html, *store;
-	bool json;
+	struct mlimg_upgrade_wish wish;
+	const char *html, *store;
+	bool json, has_too_much;
 };
 
 static int show(
@@ -76,7 +82,7 @@ static int plan(const struct given *g, struct mlimg_err *err)
 	int r = mlimg_store_open_given(g->store, MLIMG_STORE_USE, &store, err);
 
 	if (r == 0)
-		r = mlimg_upgrade_fleet_load(store, g->system, g->tenants, &fleet, err);
+		r = mlimg_upgrade_fleet_load(store, &g->wish, &fleet, err);
 	if (r == 0)
 		r = mlimg_upgrade_fleet_plan(&fleet, err);
 	if (r == 0)
@@ -88,6 +94,14 @@ static int plan(const struct given *g, struct mlimg_err *err)
 		total.n_full;
 }
 
+static void add_software(struct given *g, const char *text)
+{
+	if (g->wish.n_software == MLIMG_STACK_SOFTWARE_MAX)
+		g->has_too_much = true;
+	else
+		g->wish.software[g->wish.n_software++] = text;
+}
+
 /* @return 0, or the exit code of a mistake that has been reported */
 static int check(const struct given *g, int argc, char **argv)
 {
@@ -97,8 +111,10 @@ static int check(const struct given *g, int argc, char **argv)
 		return mlimg_cli_usage(PROG, "unknown command '%s'", argv[0]);
 	if (argc > 1)
 		return mlimg_cli_usage(PROG, "unexpected operand '%s'", argv[1]);
-	if (!g->system)
+	if (!g->wish.system)
 		return mlimg_cli_usage(PROG, "--system is missing");
+	if (g->has_too_much)
+		return mlimg_cli_usage(PROG, "--software: more than %d", MLIMG_STACK_SOFTWARE_MAX);
 	if (g->html && !*g->html)
 		return mlimg_cli_usage(PROG, "--html: no file given");
 	if (g->store && !*g->store)
@@ -114,8 +130,9 @@ int main(int argc, char **argv)
 
 	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "h", longs)) != -1)
 		switch (opt) {
-		case OPT_SYSTEM: g.system = optarg; break;
-		case OPT_TENANTS: g.tenants = optarg; break;
+		case OPT_SYSTEM: g.wish.system = optarg; break;
+		case OPT_SOFTWARE: add_software(&g, optarg); break;
+		case OPT_TENANTS: g.wish.glob = optarg; break;
 		case OPT_JSON: g.json = true; break;
 		case OPT_HTML: g.html = optarg; break;
 		case OPT_STORE: g.store = optarg; break;

@@ -32,8 +32,8 @@ void mlimg_upgrade_fleet_done(struct mlimg_upgrade_fleet *fleet)
 struct loading {
 	struct mlimg_store *store;
 	struct mlimg_upgrade_fleet *fleet;
-	const char *glob;
-	struct mlimg_stack_wish wish;
+	const struct mlimg_upgrade_wish *wish;
+	char (*names)[MLIMG_LAYER_NAME_MAX + 1]; /* of wish->software */
 };
 
 static int take_tenant(const struct mlimg_store_tenant *tenant, void *ctx, struct mlimg_err *err)
@@ -42,7 +42,7 @@ static int take_tenant(const struct mlimg_store_tenant *tenant, void *ctx, struc
 	struct mlimg_upgrade_fleet *fleet = l->fleet;
 	struct mlimg_upgrade_tenant *t;
 
-	if (l->glob && fnmatch(l->glob, tenant->name, 0) != 0)
+	if (l->wish->glob && fnmatch(l->wish->glob, tenant->name, 0) != 0)
 		return 0;
 	if (mlimg_buffer_reserve(&fleet->tenants, &fleet->tenants_room,
 		    (fleet->n + 1) * sizeof(*fleet->tenants)) < 0)
@@ -94,11 +94,25 @@ static int take_checkpoint(
 	return 0;
 }
 
+static bool has_software(const struct mlimg_tenant *tenant, const char *name)
+{
+	for (size_t i = 0; i < tenant->n_layers; i++)
+		if (tenant->layers[i].info.kind == MLIMG_SOFTWARE &&
+			strcmp(tenant->layers[i].info.name, name) == 0)
+			return true;
+	return false;
+}
+
 static int choose(struct loading *l, const struct mlimg_tenant *was, struct mlimg_upgrade_tenant *t,
 	struct mlimg_tenant_stack *layers, struct mlimg_err *err)
 {
-	int r = mlimg_tenant_stack_choose(l->store, &l->wish, was, layers, err);
+	struct mlimg_stack_wish wish = {.system = l->wish->system};
+	int r;
 
+	for (size_t i = 0; i < l->wish->n_software; i++)
+		if (has_software(was, l->names[i]))
+			wish.add[wish.n_add++] = l->wish->software[i];
+	r = mlimg_tenant_stack_choose(l->store, &wish, was, layers, err);
 	if (r == 0) {
 		mlimg_tenant_stack_describe(layers->layers, layers->stack.n_layers, t->to);
 		r = mlimg_upgrade_check_software(l->store, was, layers, &t->way_out, err);
@@ -132,9 +146,10 @@ static int load_tenant(struct loading *l, struct mlimg_upgrade_tenant *t, struct
 /* The new system itself: without it there is nothing to plan. */
 static int load_system(struct loading *l, struct mlimg_err *err)
 {
+	const struct mlimg_stack_wish wish = {.system = l->wish->system};
 	struct mlimg_tenant_stack *layers = calloc(1, sizeof(*layers));
 	struct mlimg_upgrade_stack *stack;
-	int r = layers ? mlimg_tenant_stack_choose(l->store, &l->wish, NULL, layers, err)
+	int r = layers ? mlimg_tenant_stack_choose(l->store, &wish, NULL, layers, err)
 		       : mlimg_err_set(err, ENOMEM, "open layers");
 
 	if (r == 0)
@@ -153,10 +168,30 @@ static int load_system(struct loading *l, struct mlimg_err *err)
 	return r;
 }
 
-int mlimg_upgrade_fleet_load(struct mlimg_store *store, const char *system, const char *glob,
+/* What their names are: only tenants that have one of these get another. */
+static int name_software(struct loading *l, struct mlimg_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < l->wish->n_software; i++) {
+		mlimg_autostorelayer struct mlimg_store_layer layer = {.size_bytes = 0};
+
+		r = mlimg_store_layer_find(l->store, l->wish->software[i],
+			MLIMG_STORE_KIND(MLIMG_SOFTWARE), &layer, NULL, err);
+		if (r == 0)
+			strcpy(l->names[i], layer.info.name);
+		else if (r == -ENOENT)
+			r = mlimg_store_fail(err, ENOENT, "the store has no software layer '%.64s'",
+				l->wish->software[i]);
+	}
+	return r;
+}
+
+int mlimg_upgrade_fleet_load(struct mlimg_store *store, const struct mlimg_upgrade_wish *wish,
 	struct mlimg_upgrade_fleet *ret_fleet, struct mlimg_err *err)
 {
-	struct loading l = {store, ret_fleet, glob, {.system = system}};
+	char names[MLIMG_STACK_SOFTWARE_MAX][MLIMG_LAYER_NAME_MAX + 1];
+	struct loading l = {store, ret_fleet, wish, names};
 	int r;
 
 	ret_fleet->bases = mlimg_upgrade_bases_new();
@@ -164,9 +199,11 @@ int mlimg_upgrade_fleet_load(struct mlimg_store *store, const char *system, cons
 		return mlimg_err_set(err, ENOMEM, "list tenants");
 	r = load_system(&l, err);
 	if (r == 0)
+		r = name_software(&l, err);
+	if (r == 0)
 		r = mlimg_store_tenant_each(store, take_tenant, &l, err);
-	if (r == 0 && glob && ret_fleet->n == 0)
-		r = mlimg_store_fail(err, ENOENT, "no tenant's name is '%.100s'", glob);
+	if (r == 0 && wish->glob && ret_fleet->n == 0)
+		r = mlimg_store_fail(err, ENOENT, "no tenant's name is '%.100s'", wish->glob);
 	for (size_t i = 0; r == 0 && i < ret_fleet->n; i++) {
 		struct mlimg_upgrade_tenant *t = &ret_fleet->tenants[i];
 

@@ -22,18 +22,27 @@ struct mlimg_upgrade_fleet {
 	struct mlimg_upgrade_bases *bases;
 };
 
+/** What is to be planned. */
+struct mlimg_upgrade_wish {
+	const char *system; /**< the new system, as mlimg_store_layer_find() takes it */
+	/** where a tenant has software of this name, this in its place; likewise */
+	const char *software[MLIMG_STACK_SOFTWARE_MAX];
+	size_t n_software;
+	const char *glob; /**< a pattern of tenants' names (glob(7)); NULL: all tenants */
+};
+
 /**
  * Look which tenants there are, and which layers they would get: the new system, and their software
  * as it is, or built for the new one (tenant-stack.h).
  *
  * @param store      the store
- * @param system     the new system, as mlimg_store_layer_find() takes it
- * @param glob       a pattern of names (glob(7)); NULL: all tenants
+ * @param wish       what for
  * @param ret_fleet  zeroed; mlimg_upgrade_fleet_done() when done, also after a failure
- * @param err        there is no such system, or it is refused; -ENOENT: no tenant has such a name
+ * @param err        there is no such system or software, or it is refused; -ENOENT: no tenant has
+ *                   such a name
  * @return           0, -ENOENT, -EUCLEAN, other -errno
  */
-int mlimg_upgrade_fleet_load(struct mlimg_store *store, const char *system, const char *glob,
+int mlimg_upgrade_fleet_load(struct mlimg_store *store, const struct mlimg_upgrade_wish *wish,
 	struct mlimg_upgrade_fleet *ret_fleet, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**

@@ -111,6 +111,20 @@ bob: debian 12.1 -> debian 12.2
 	same "then" "first null" "$(of alice '.outcome, .why' | xargs)"
 }
 
+@test "upgrade: plan: another version of software, for those who have it" {
+	works mlimg-mkfs --quiet --kind software --name nginx --version 2.0 --over new.img --partial web "$BATS_TEST_TMPDIR/web.img"
+	mlimg-store --store "$S" add new.img "$BATS_TEST_TMPDIR/web.img" >/dev/null
+	works vm create alice --system debian:12.1 --software nginx:1.0 --software tools --size 64M
+	works vm create bob --system debian:12.1 --size 64M
+	works plan --system debian:12.2 --software nginx:2.0
+	same "said" "alice: debian 12.1 + nginx 1.0 + tools 1 -> debian 12.2 + nginx 2.0 + tools 1
+  has never run: nothing to change
+bob: debian 12.1 -> debian 12.2
+  has never run: nothing to change
+2 tenants: 2 never run; 0 stale, 0 kept, 0 merged, 0 conflicts" "$output"
+	fails 1 "mlimg-upgrade: the store has no software layer 'nginx:3'" plan --system debian:12.2 --software nginx:3
+}
+
 @test "upgrade: plan: software over software that is built anew" {
 	local system
 	mkdir -p "$BATS_TEST_TMPDIR/app/opt"
