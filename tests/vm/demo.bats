@@ -13,7 +13,7 @@ load ../lib/common
 	same "this machine's own proc and sysfs" "$mounts" "$(grep -E ' - (proc|sysfs) ' /proc/self/mountinfo)"
 	summary=$MLIMG_TOP/build/demo/summary.txt
 	same "the summary at the end" "$(cat "$summary")" "$(tail -n "$(wc -l <"$summary")" <<<"$output")"
-	for word in 'two Debian system trees' 'nginx over v1' 'layer images and user images' 'two tenants on v1' 'two tenants on v2' \
+	for word in 'two Debian system trees' 'nginx over v1' 'layer images in a store' 'the plan' 'two tenants on v1' 'two tenants on v2' \
 		'^  v1 ' '^  v2 ' '^  shared: ' '^  two monolithic images' 'Nothing was lost\.$'; do
 		grep -q -- "$word" "$summary" || {
 			echo "the summary has no '$word'" >&2
