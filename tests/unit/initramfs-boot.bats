@@ -555,6 +555,13 @@ or choose another mlimg.union" "$on_index"
 		[ ${#x} -le 4095 ] && echo "fits, $(echo "${x%%,*}" | tr : "\n" | grep -c "/layers/[0-9]*/rootfs") lowers"'
 }
 
+@test "overlay: 65 layers, with a mount that would hand over each option by itself" {
+	in_both 0 "mounted" "" '
+		mkdir -p "$T/union"
+		mlimg_mount_overlay "the union" "$T/union" rw "$(mlimg_overlay_options 65)" && echo mounted'
+	in_both 1 "" "" 'mount -t overlay -o "$(mlimg_overlay_options 65)" overlay "$T/union" 2>/dev/null'
+}
+
 @test "mountinfo: the topmost mount counts; optional fields, another type, another mode" {
 	in_both 0 "yes no no no no yes no yes" "" '
 		info="36 35 98:0 / /m rw,noatime master:1 shared:2 - ext4 /dev/a rw,errors=continue
