@@ -115,18 +115,19 @@ static bool share(const char *from, const char *path)
 	return !disk.n_snapshots && !disk.has_base && ioctl(out, FICLONE, in) == 0;
 }
 
-static int convert_copy(const char *from, const char *tag, const char *path, struct mlimg_err *err)
+static int convert_copy(
+	const char *from, const char *snapshot, const char *path, struct mlimg_err *err)
 {
 	char option[96];
 	const char *const whole[] = {"convert", "-f", "qcow2", "-O", "qcow2", from, path, NULL};
 	const char *const one[] = {
 		"convert", "-U", "-f", "qcow2", "-l", option, "-O", "qcow2", from, path, NULL};
 
-	snprintf(option, sizeof(option), "snapshot.name=%.80s", tag ? tag : "");
-	return mlimg_qemu_img(tag ? one : whole, NULL, err);
+	snprintf(option, sizeof(option), "snapshot.name=%.80s", snapshot ? snapshot : "");
+	return mlimg_qemu_img(snapshot ? one : whole, NULL, err);
 }
 
-int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
+int mlimg_tenant_disk_copy(const char *from, const char *snapshot, const char *dir,
 	enum mlimg_tenant_disk_how *ret_how, struct mlimg_err *err)
 {
 	mlimg_autofree char *path = NULL;
@@ -141,9 +142,9 @@ int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "make '%.300s'", path);
-	is_shared = !tag && share(from, path);
+	is_shared = !snapshot && share(from, path);
 	if (!is_shared)
-		ret = convert_copy(from, tag, path, err);
+		ret = convert_copy(from, snapshot, path, err);
 	if (ret == 0)
 		ret = mlimg_tenant_disk_sync(path, err);
 	if (ret == 0)
@@ -168,6 +169,20 @@ int mlimg_tenant_disk_over(
 	return ret < 0 ? ret : mlimg_tenant_disk_sync(path, err);
 }
 
+/*
+ * What was discarded, or written with zeroes, takes no cluster, and hides what the base has there: "allocated-clusters"
+ * alone would call such a disk blank.
+ */
+static int hides_nothing(const char *path, struct mlimg_err *err)
+{
+	const char *const args[] = {"map", "-f", "qcow2", "--output=json", path, NULL};
+	mlimg_autofree char *extents = NULL;
+	int ret = mlimg_qemu_img(args, &extents, err);
+
+	/* Of the image itself; 1 and more are below it. */
+	return ret < 0 ? ret : !strstr(extents, "\"depth\": 0,");
+}
+
 int mlimg_tenant_disk_is_blank(const char *path, struct mlimg_err *err)
 {
 	const char *const args[] = {"check", "-f", "qcow2", "--output=json", path, NULL};
@@ -177,7 +192,7 @@ int mlimg_tenant_disk_is_blank(const char *path, struct mlimg_err *err)
 	if (ret == 0)
 		ret = json_integer_value(json_object_get(report, "allocated-clusters")) == 0;
 	json_decref(report);
-	return ret;
+	return ret == 1 ? hides_nothing(path, err) : ret;
 }
 
 /* The header of version 2, with which one of version 3 begins too; big-endian. */

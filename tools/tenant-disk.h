@@ -55,15 +55,16 @@ enum mlimg_tenant_disk_how {
 /**
  * Copy one. On return with 0 the copy's content is on stable storage.
  *
- * @param from     the other's file. With @p tag QEMU may have it open, as long as nobody removes
- *                 that checkpoint
- * @param tag      a checkpoint in it, whose disk is copied; NULL: as it is, and closed
- * @param dir      where; gets MLIMG_TENANT_DISK, mode 0600
- * @param ret_how  how it was made
- * @param err      names the file, or says what qemu-img said
- * @return         0 or -errno; files may be left in @p dir then
+ * @param from      the other's file. With @p snapshot QEMU may have it open, as long as nobody
+ *                  removes that one
+ * @param snapshot  name of one in it (mlimg_snapshot_name()), which is copied; NULL: the disk as it
+ *                  is, and closed
+ * @param dir       where; gets MLIMG_TENANT_DISK, mode 0600
+ * @param ret_how   how it was made
+ * @param err       names the file, or says what qemu-img said
+ * @return          0 or -errno; files may be left in @p dir then
  */
-int mlimg_tenant_disk_copy(const char *from, const char *tag, const char *dir,
+int mlimg_tenant_disk_copy(const char *from, const char *snapshot, const char *dir,
 	enum mlimg_tenant_disk_how *ret_how, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/checkpoint-qemu.h"
 #include "tools/checkpoint.h"
 #include "tools/cli.h"
 #include "tools/store-base.h"
@@ -48,6 +49,7 @@ static int fill(
 
 	mlimg_autofree char *path = NULL;
 	char base[MLIMG_STORE_BASE_NAME];
+	char snapshot[MLIMG_SNAPSHOT_NAME_SIZE];
 
 	memcpy(ret_user_id, c->of.row.user_id, MLIMG_SHA256_HEX_SIZE);
 	if (c->is_linked && asprintf(&path, "%s/" MLIMG_TENANT_DISK, dir) < 0) {
@@ -57,7 +59,8 @@ static int fill(
 	if (c->is_linked)
 		return mlimg_tenant_disk_over(
 			path, mlimg_store_base_name(c->base, base), c->size_bytes, err);
-	return mlimg_tenant_disk_copy(c->of.user_disk, c->tag, dir, &c->how, err);
+	return mlimg_tenant_disk_copy(c->of.user_disk,
+		c->tag ? mlimg_snapshot_name(c->tag, snapshot) : NULL, dir, &c->how, err);
 }
 
 /* What the other would start with next, the clone does too. */

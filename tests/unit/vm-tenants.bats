@@ -398,9 +398,7 @@ Try 'mlimg-vm --help' for more information." vm clone alice 'a b'
 	vm create alice --system debian --size 64M >/dev/null
 	disk=$(tenant_disk alice)
 	qemu-io -f qcow2 -c 'write -P 7 1M 1M' "$disk" >/dev/null
-	qemu-img snapshot -c one "$disk"
-	sqlite3 "$S/store.db" "INSERT INTO checkpoint (tenant_id, tag, kind, origin, state, generation, memory_bytes, cpus, machine, saved_bytes, created_s)
-		VALUES ('$(tenant alice id)', 'one', 'disk', 'named', 'saved', 1, 0, 0, '', 0, 1)"
+	works vm checkpoint alice one
 	qemu-io -f qcow2 -c 'write -P 8 1M 1M' "$disk" >/dev/null
 	vm set alice --add-software tools >/dev/null
 	works vm clone alice bob --from one
@@ -412,7 +410,7 @@ Try 'mlimg-vm --help' for more information." vm clone alice 'a b'
 	for name in bob carol; do
 		same "checkpoints" null "$(qemu-img info --output=json -f qcow2 "$(tenant_disk $name)" | jq .snapshots)"
 	done
-	same "checkpoints" one "$(qemu-img info --output=json -f qcow2 "$disk" | jq -r '.snapshots[].name')"
+	same "checkpoints" one "$(vm checkpoints alice --json | jq -r '.[].tag')"
 }
 
 # pattern NAME OFFSET BYTE: whether that is what a tenant's guest sees there.
@@ -437,6 +435,19 @@ pattern() {
 	same "identities" "|$(tenant bob id)" "$(tenant alice identity)|$(tenant bob identity)"
 	# As long as nothing is written, one base is enough.
 	works vm clone alice carol --linked
+	same "bases" 1 "$(find "$S/bases" -type f | wc -l)"
+	# To discard is to write.
+	works vm clone carol zoe --linked
+	qemu-io -f qcow2 -c 'write -z 1M 1M' "$(tenant_disk zoe)" >/dev/null
+	works vm clone zoe zara --linked
+	same "bases" 2 "$(find "$S/bases" -type f | wc -l)"
+	pattern zoe 1M 0 && pattern zara 1M 0 && pattern carol 1M 7
+	for name in zoe zara; do
+		base=$(tenant $name id)
+		works vm destroy --yes $name
+		rm -r "$S/removed/$base"
+	done
+	works mlimg-store --store "$S" gc
 	same "bases" 1 "$(find "$S/bases" -type f | wc -l)"
 	qemu-io -f qcow2 -c 'write -P 8 1M 1M' "$(tenant_disk bob)" >/dev/null
 	works vm clone bob dave --linked
