@@ -113,6 +113,33 @@ static json_t *run_checks(const char *dir)
 	return json_pack("{s:b,s:o}", "is_healthy", is_healthy, "checks", checks);
 }
 
+/* The directory is a boot's by mlimg, root's alone; the agent may serve another system, too. */
+static int write_health(const char *run_dir, const json_t *health, struct mlimg_err *err)
+{
+	mlimg_autofree char *text = json_dumps(health, JSON_COMPACT), *dir = NULL, *path = NULL;
+
+	if (!text || asprintf(&dir, "%s/mlimg", run_dir) < 0 ||
+		asprintf(&path, "%s/" HEALTH_JSON, run_dir) < 0)
+		return mlimg_err_set(err, ENOMEM, "write '" HEALTH_JSON "'");
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return mlimg_err_set(err, errno, "make '%s'", dir);
+	return mlimg_replace_file(AT_FDCWD, path, text, strlen(text), 0600, err);
+}
+
+/* @return what was found, and written; NULL */
+static json_t *run_and_write(const char *dir, const char *run_dir, struct mlimg_err *err)
+{
+	json_t *health = run_checks(dir);
+	int r = health ? write_health(run_dir, health, err)
+		       : mlimg_err_set(err, ENOMEM, "run the checks of health");
+
+	if (r < 0) {
+		json_decref(health);
+		return NULL;
+	}
+	return health;
+}
+
 int mlimg_call_health(int argc, char **argv)
 {
 	static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
@@ -120,7 +147,6 @@ int mlimg_call_health(int argc, char **argv)
 		{NULL, 0, NULL, 0}};
 	const char *dir = MLIMG_HEALTH_DIR, *run = MLIMG_RUN_DIR;
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	mlimg_autofree char *path = NULL, *text = NULL;
 	mlimg_autojson json_t *health = NULL;
 	int opt;
 
@@ -134,11 +160,8 @@ int mlimg_call_health(int argc, char **argv)
 	if (optind < argc)
 		return mlimg_cli_usage(
 			MLIMG_AGENT_PROG, "health: unexpected argument '%s'", argv[optind]);
-	health = run_checks(dir);
-	text = health ? json_dumps(health, JSON_COMPACT) : NULL;
-	if (!text || asprintf(&path, "%s/" HEALTH_JSON, run) < 0)
-		return MLIMG_EXIT_FAILED;
-	if (mlimg_replace_file(AT_FDCWD, path, text, strlen(text), 0600, &err) < 0)
+	health = run_and_write(dir, run, &err);
+	if (!health)
 		return mlimg_cli_fail(MLIMG_AGENT_PROG, &err);
 	return json_is_true(json_object_get(health, "is_healthy")) ? MLIMG_EXIT_DONE
 								   : MLIMG_EXIT_FAILED;
@@ -192,7 +215,9 @@ json_t *mlimg_health_command(struct mlimg_call *call)
 	if (mlimg_freeze_is_on(call->agent))
 		return mlimg_fail(&call->failure, MLIMG_CLASS_BUSY,
 			"the user file system is frozen: what has to write waits");
-	health = is_systemd ? run_unit(call->agent, &err) : run_checks(call->agent->health_dir);
+	/* Written in both cases: guest-status asks what was found last. */
+	health = is_systemd ? run_unit(call->agent, &err)
+			    : run_and_write(call->agent->health_dir, call->agent->run_dir, &err);
 	if (!health)
 		return mlimg_fail(&call->failure, MLIMG_CLASS_GENERIC, "%s", err.text);
 	init = mlimg_status_init(is_systemd);

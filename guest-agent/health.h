@@ -6,8 +6,8 @@
  *
  * The executables may need what the daemon has not got (network, files of other users): under
  * systemd they run in a unit of their own, `mlimg-health.service`, which calls `mlimg-agent
- * health`; what that found is in /run/mlimg/health.json. Under another init the daemon's own
- * process for the command (worker.h) runs them.
+ * health`. Under another init the daemon's own process for the command (worker.h) runs them. What
+ * they found last is in /run/mlimg/health.json, where guest-status looks.
  *
  * health.json: { "is_healthy": false,
  *                "checks": [ { "name": "web", "status": 7, "output": "..." }, ... ] }

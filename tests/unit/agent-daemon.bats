@@ -198,7 +198,10 @@ told() {
 	check passed.over 'exit 1'
 	check passed~ 'exit 1'
 	echo 'not executable' >"$DIR/health/50-text"
+	# The directory is there where mlimg has booted the guest.
+	rmdir "$DIR/run/mlimg"
 	daemon
+	same "before" good "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
 	run host '{"execute":"mlimg-health","id":1}'
 	same "without the long one" '{"is_healthy":false,"checks":[{"name":"10-good","status":0,"output":""},{"name":"20_web","status":7,"output":"down\n???"},{"name":"30-killed","status":139,"output":""}],"init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
 		"$(jq -c '.return | del(.checks[3])' <<<"$output")"
@@ -208,7 +211,13 @@ told() {
 	same "too many" '{"name":"x199","status":null,"output":"not run, nor what follows: too many"} false' \
 		"$(host '{"execute":"mlimg-health"}' | jq -c '.return.checks[-1], .return.is_healthy' | xargs -d '\n')"
 	rm "$DIR"/health/x*
+	same "after" bad "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
 	same "healthy" true "$(host '{"execute":"mlimg-health"}' | jq .return.is_healthy)"
+	same "after" good "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
+	same "who may read it" "700 600" "$(stat -c %a "$DIR/run/mlimg" "$DIR/run/mlimg/health.json" | xargs)"
+	rm -r "$DIR/run/mlimg"
+	: >"$DIR/run/mlimg"
+	same "cannot be written" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"open the directory of '$DIR/run/mlimg/health.json': Not a directory\"}}" "$(host '{"execute":"mlimg-health"}')"
 }
 
 @test "daemon: a check that hangs is ended after 10 s, with all that it has started" {
