@@ -134,14 +134,17 @@ json_t *mlimg_status_init(bool is_systemd)
 	return init;
 }
 
-/* What waits for the next boot. A queue that is damaged does nothing there, and counts as none. */
-static void add_queue(const struct mlimg_agent *agent, json_t *status)
+/*
+ * What waits for the next boot. A queue that is damaged does nothing there, and counts as none. Its
+ * paths may lie in directories that a user cannot read: he hears how many they are.
+ */
+static void add_queue(const struct mlimg_call *call, json_t *status)
 {
 	mlimg_autofree char *root = NULL;
 	mlimg_autoclose int root_fd = -1, own_fd = -1;
 	struct mlimg_queue *queue = NULL;
 
-	if (asprintf(&root, "%s/mlimg", agent->run_dir) >= 0)
+	if (asprintf(&root, "%s/mlimg", call->agent->run_dir) >= 0)
 		root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd >= 0)
 		own_fd = mlimg_open_beneath_strict(root_fd, "user/mlimg", O_RDONLY | O_DIRECTORY);
@@ -149,8 +152,9 @@ static void add_queue(const struct mlimg_agent *agent, json_t *status)
 		queue = NULL;
 	json_object_set_new(
 		status, "pending_operations", json_integer(queue ? (json_int_t)queue->n : 0));
-	json_object_set_new(
-		status, "pending", mlimg_queue_to_json(queue, MLIMG_STATUS_PENDING_MAX));
+	if (call->who != MLIMG_WHO_USER)
+		json_object_set_new(
+			status, "pending", mlimg_queue_to_json(queue, MLIMG_STATUS_PENDING_MAX));
 	mlimg_queue_free(queue);
 }
 
@@ -173,7 +177,7 @@ json_t *mlimg_status_command(struct mlimg_call *call)
 		return NULL;
 	status = json_pack("{s:s,s:O?,s:O?}", "agent_version", MLIMG_VERSION, "union",
 		json_object_get(boot, "union"), "generation", json_object_get(boot, "generation"));
-	add_queue(call->agent, status);
+	add_queue(call, status);
 	json_object_set_new(status, "boot", boot);
 	init = mlimg_status_init(mlimg_status_is_systemd(call->agent));
 	json_object_set_new(status, "health", json_string(judge(call->agent, init)));

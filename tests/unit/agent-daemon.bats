@@ -44,6 +44,14 @@ user() {
 	printf '%s\n' "$@" | timeout 60 socat -t 60 - "UNIX-CONNECT:$DIR/run/mlimg-agent.sock"
 }
 
+# nobody REQUEST…: what a user does who is not root.
+nobody() {
+	local as=()
+	[ "$(id -u)" -ne 0 ] || as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+	chmod 0711 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$DIR" "$DIR/run"
+	printf '%s\n' "$@" | timeout 60 "${as[@]}" socat -t 60 - "UNIX-CONNECT:$DIR/run/mlimg-agent.sock"
+}
+
 # check NAME SCRIPT
 check() {
 	printf '#!/bin/sh\n%s\n' "$2" >"$DIR/health/$1"
@@ -138,6 +146,16 @@ told() {
 	same "shutdown" '[{"name":"mode","type":"powerdown reboot halt","optional":true}]' \
 		"$(host '{"execute":"guest-info"}' | jq -c '.return.supported_commands[] | select(.name == "guest-shutdown").arguments')"
 	same "shutdown in the guest" false "$(user '{"execute":"guest-info"}' | jq '.return.supported_commands[] | select(.name == "guest-shutdown").enabled')"
+}
+
+@test "daemon: what is queued is told to host and root, to users how much it is" {
+	local all='[1,[{"operation":"reset","path":"home/bob/secret"}]]'
+	mkdir -p "$DIR/run/mlimg/user/mlimg"
+	printf 'mlimg-queue 1\nreset home/bob/secret\n' >"$DIR/run/mlimg/user/mlimg/queue"
+	daemon
+	same "host" "$all" "$(host '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, .pending]')"
+	same "user" '[1,false]' "$(nobody '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, has("pending")]')"
+	[ "$(id -u)" -ne 0 ] || same "root" "$all" "$(user '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, .pending]')"
 }
 
 @test "daemon: shutdown answers, then tells systemd by signals" {
