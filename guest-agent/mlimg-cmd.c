@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "tools/cli.h"
@@ -31,9 +32,9 @@ void mlimg_cmd_put_path(const char *path)
 
 json_t *mlimg_cmd_json_path(const char *path)
 {
-	char escaped[MLIMG_ESCAPED_SIZE];
+	mlimg_autofree char *escaped = malloc(4 * strlen(path) + 1);
 
-	return json_string(mlimg_manifest_escape(path, escaped));
+	return escaped ? json_string(mlimg_manifest_escape(path, escaped)) : NULL;
 }
 
 json_t *mlimg_cmd_json_tree(const struct mlimg_view_tree *tree)

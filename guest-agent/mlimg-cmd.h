@@ -85,7 +85,7 @@ void mlimg_cmd_paint(const struct mlimg_cmd *cmd, enum mlimg_cmd_color color);
 /** Print a path for people: '/' and @p path, escaped. */
 void mlimg_cmd_put_path(const char *path);
 
-/** @return a path for JSON, json_decref() it; NULL when there is no memory */
+/** @return a path of any length for JSON, json_decref() it; NULL when there is no memory */
 json_t *mlimg_cmd_json_path(const char *path);
 
 /** @return a tree for JSON: null, or its kind, and of a layer name and version */

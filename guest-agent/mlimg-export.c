@@ -243,10 +243,10 @@ static int put_result(const struct export *x, const char *to, struct mlimg_err *
 		return 0;
 	if (mlimg_cmd_has(x->cmd, MLIMG_CMD_JSON))
 		return mlimg_cmd_put_json(
-			json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "file", to, "entries",
-				(json_int_t)x->n, "bytes", (json_int_t)x->out.written, "changed",
-				(json_int_t)x->n_changed, "gone", (json_int_t)x->n_gone, "sockets",
-				(json_int_t)x->n_sockets),
+			json_pack("{s:o,s:I,s:I,s:I,s:I,s:I}", "file", mlimg_cmd_json_path(to),
+				"entries", (json_int_t)x->n, "bytes", (json_int_t)x->out.written,
+				"changed", (json_int_t)x->n_changed, "gone", (json_int_t)x->n_gone,
+				"sockets", (json_int_t)x->n_sockets),
 			JSON_COMPACT, err);
 	mlimg_cli_put_safe(stdout, to);
 	printf(": %" PRIu64 " %s, %s\n", x->n, mlimg_cli_noun(x->n, "entry", "entries"),

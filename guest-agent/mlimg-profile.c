@@ -177,10 +177,10 @@ static int put_result(
 		return 0;
 	if (mlimg_cmd_has(p->cmd, MLIMG_CMD_JSON))
 		return mlimg_cmd_put_json(
-			json_pack("{s:s,s:I,s:I,s:I,s:I,s:b}", "file", p->to, "files",
-				(json_int_t)lines->n, "bytes", (json_int_t)lines->bytes, "own",
-				(json_int_t)lines->n_own, "unread", (json_int_t)lines->n_unread,
-				"lost", has_lost),
+			json_pack("{s:o,s:I,s:I,s:I,s:I,s:b}", "file", mlimg_cmd_json_path(p->to),
+				"files", (json_int_t)lines->n, "bytes", (json_int_t)lines->bytes,
+				"own", (json_int_t)lines->n_own, "unread",
+				(json_int_t)lines->n_unread, "lost", has_lost),
 			JSON_COMPACT, err);
 	mlimg_cli_put_safe(stdout, p->to);
 	printf(": %" PRIu64 " %s of the layers, %s", lines->n,

@@ -325,6 +325,17 @@ usr
 var" "$output"
 }
 
+@test "mlimg export: a file whose name is no UTF-8, and a long path, in JSON" {
+	in_root 'name=$(printf "\377")
+		m --json export "$name.tar"
+		m --json export --dir "$name.dir"
+		m --json export --dir ".$(head -c 20000 /dev/zero | tr "\0" /)long" | tr -s /
+		[ -f "$name.tar" ] && [ -d "$name.dir" ] && [ -d long ]'
+	same "output" '{"file":"\\377.tar","entries":1,"bytes":10240,"changed":0,"gone":0,"sockets":0}
+{"file":"\\377.dir","entries":1,"bytes":0,"changed":0,"gone":0,"sockets":0}
+{"file":"./long","entries":1,"bytes":0,"changed":0,"gone":0,"sockets":0}' "$output"
+}
+
 @test "mlimg with an index: whose something is say the layers' manifests" {
 	local ids=()
 	rm -rf "$RUN" "$USER_DIR" && mkdir -p "$RUN/index" "$UPPER/etc" "$USER_DIR/work"

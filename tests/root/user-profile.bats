@@ -88,6 +88,16 @@ usr/bin/busybox-app' "$(files "$DIR/list")"
 	same "JSON" '{"file":"list","files":0,"bytes":0,"own":0,"unread":0,"lost":false}' "$output"
 }
 
+@test "mlimg profile: a file whose name is no UTF-8" {
+	user 'name=$(printf "\377")
+		r --json profile "$name" 2>err & pid=$!
+		recording $pid
+		kill -TERM $pid
+		wait $pid
+		[ -f "$name" ]'
+	same "JSON" '{"file":"\\377","files":0,"bytes":0,"own":0,"unread":0,"lost":false}' "$output"
+}
+
 @test "mlimg profile: a private mount namespace, as services have" {
 	user 'r profile list 2>err & pid=$!
 		recording $pid
