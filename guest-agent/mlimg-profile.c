@@ -103,7 +103,7 @@ static int put_mark(const struct profiling *p, struct mlimg_err *err)
 	if (mlimg_cmd_has(p->cmd, MLIMG_CMD_JSON))
 		return mlimg_cmd_put_json(
 			json_pack("{s:o,s:s,s:I}", "file", mlimg_cmd_json_path(to), "when",
-				"next boot", "seconds", (json_int_t)p->seconds),
+				"next-boot", "seconds", (json_int_t)p->seconds),
 			JSON_COMPACT, err);
 	mlimg_cmd_put_path(to);
 	printf(": will be written when the next boot has reached its default target, or after "

@@ -159,7 +159,7 @@ usr/bin/busybox-app' "$(files "$DIR/list")"
 		rm "$root/profiling"
 		while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done'
 	same "output" "/etc/boot.list: will be written when the next boot has reached its default target, or after 600 s
-{\"file\":\"etc/boot.list\",\"when\":\"next boot\",\"seconds\":60}
+{\"file\":\"etc/boot.list\",\"when\":\"next-boot\",\"seconds\":60}
 60 /etc/boot.list
 /etc/boot.list: 3 files of the layers" "${output%,*}"
 	same "list" "usr/bin/busybox-app
