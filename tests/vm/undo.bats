@@ -80,6 +80,16 @@ line 9, theirs" "sed -i '/^[<=]/d; /^line 3, theirs/d; /^>/d; s/, mine/, both/' 
 # What of the root is in layers and upper, with modes, owners and contents.
 files='cd / && find etc usr srv -type f | sort | while read -r file; do stat -c "%a %u:%g %n" "$file"; sha256sum <"$file"; done'
 
+# taken_back: what was reset and deleted shows as the other system has it, and nothing is left to do.
+taken_back() {
+	does "what was reset, what was deleted" "line 3, theirs
+tool 2
+tool 2
+line 3, mine
+Nothing waits for the next boot." "sed -n 3p /etc/conf; cat /etc/conf.d/part /usr/share/app/deep/file
+		sed -n 3p /run/mlimg/user/mlimg/aside/queue-1/etc/conf; mlimg queue"
+}
+
 queued() {
 	on 1
 	change
@@ -97,12 +107,7 @@ restore     /usr/share/app/deep/file" "mlimg reset -r /srv | head -n 1; mlimg qu
 	vm_stop t
 	# The next boot does it, and then brings what is left into agreement with another system.
 	on 2
-	does "what was reset, what was deleted" "line 3, theirs
-tool 2
-tool 2
-line 3, mine
-Nothing waits for the next boot." "sed -n 3p /etc/conf; cat /etc/conf.d/part /usr/share/app/deep/file
-		sed -n 3p /run/mlimg/user/mlimg/aside/queue-1/etc/conf; mlimg queue"
+	taken_back
 	conflicts
 	does "resolve: theirs" "/etc/theirs: at the next boot yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new goes then" \
 		"mlimg resolve --keep theirs /etc/theirs | head -n 1"
@@ -151,6 +156,7 @@ line 3, mine" "mlimg reset /etc/conf && mlimg undelete /etc/conf.d /usr/share/ap
 		sed -n 3p /run/mlimg/user/mlimg/aside/queue-1/etc/conf"
 	vm_stop t
 	on 2
+	taken_back
 	conflicts
 	does "resolve: theirs" "/etc/theirs: yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new is gone
 line 3, theirs
