@@ -257,12 +257,27 @@ int mlimg_change_undo_steps(struct mlimg_change *c, struct mlimg_undo_log *log, 
 
 /**
  * @return whether each attribute of @p now is that of one of both: somebody stopped while he set
- *         them, or the user has set some of them to what they were
+ *         them. What the kernel changes with owner and mode is not looked at then
  */
 bool mlimg_change_is_between(
 	const struct mlimg_entry *now, const struct mlimg_entry *a, const struct mlimg_entry *b);
 
-/** Undo a change of attributes, unless the user has changed them since. @return 0, -errno */
+/**
+ * @param now  what is there before any step is undone
+ * @param set  what a step has set
+ * @param old  what was there before that
+ * @return     whether what it may do (mode, ACLs, capabilities) is as it was set, and the rest that
+ *             of one of both: else its attributes are the user's since
+ */
+bool mlimg_change_is_set(const struct mlimg_entry *now, const struct mlimg_entry *set,
+	const struct mlimg_entry *old);
+
+/**
+ * Undo a change of attributes, which may have been begun before: not where
+ * mlimg_change_is_set() said no when the rollback was made ready.
+ *
+ * @return 0, -errno
+ */
 int mlimg_change_set_back(
 	struct mlimg_change *c, const struct mlimg_undo_record *record) MLIMG_MUST_CHECK;
 

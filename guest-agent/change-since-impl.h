@@ -68,7 +68,7 @@ struct since {
 	/** something of the former stack's layers was to be read, and there are none */
 	bool lacks_layers;
 	struct mlimg_carve_owners carved;
-	struct mlimg_change_extra first, then;
+	struct mlimg_change_extra first, then, stays;
 	struct mlimg_err *err;
 };
 
@@ -164,6 +164,9 @@ bool since_is_as_put(struct since *s, const struct mlimg_entry *e);
 
 /** Note which files of several names the steps have set attributes of. @return 0, -ENOMEM */
 int since_note_names(struct since *s) MLIMG_MUST_CHECK;
+
+/** Note whose attributes the user has changed since a step has set them. @return 0, -ENOMEM */
+int since_note_stays(struct since *s) MLIMG_MUST_CHECK;
 
 /**
  * @return whether taking the steps back takes it away, or gives it what it had before: whose that

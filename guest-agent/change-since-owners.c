@@ -105,6 +105,25 @@ bool since_is_set_back(struct since *s, const struct mlimg_entry *e)
 	return mlimg_entry_has_same_attrs(&now, &record.fresh);
 }
 
+int since_note_stays(struct since *s)
+{
+	int r = 0;
+
+	for (size_t i = 0, n; i < s->upper->n_entries && r == 0; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+		struct mlimg_undo_record set, stays = {.op = 's', .path = e->path};
+
+		if (!mlimg_path_map_get(&s->set, e->path, &n))
+			continue;
+		r = mlimg_undo_log_get(s->log, n, &set, s->err);
+		if (r < 0 || mlimg_change_is_set(e, &set.fresh, &set.entry))
+			continue;
+		stays.entry = stays.fresh = set.fresh;
+		mlimg_change_extra_add(&s->stays, &stays);
+	}
+	return r;
+}
+
 int since_map_owners(struct since *s, const struct mlimg_owner_moves *moves,
 	const struct mlimg_entry *e, struct mlimg_arena *arena, struct mlimg_entry *ret)
 {
@@ -142,7 +161,7 @@ static int move_set_back(
 
 	if (r < 0)
 		return r;
-	if (!mlimg_change_is_between(e, &set.fresh, &set.entry))
+	if (!mlimg_change_is_set(e, &set.fresh, &set.entry))
 		return move_owner(s, upper, e, arena);
 	r = since_map_owners(s, &s->accounts.lower, &set.entry, arena, wanted);
 	if (r < 0)

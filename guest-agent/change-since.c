@@ -326,6 +326,7 @@ static void since_done(struct since *s)
 	mlimg_cleanup_close(&s->aside_fd);
 	mlimg_change_extra_done(&s->first);
 	mlimg_change_extra_done(&s->then);
+	mlimg_change_extra_done(&s->stays);
 	free(s->rebuild.data);
 	free(s->takens);
 	free(s->adaptables);
@@ -350,6 +351,7 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 	s->made_fd = s->aside_fd = -1;
 	mlimg_change_extra_init(c, MLIMG_CHANGE_FIRST, &s->first);
 	mlimg_change_extra_init(c, MLIMG_CHANGE_THEN, &s->then);
+	mlimg_change_extra_init(c, MLIMG_CHANGE_STAYS, &s->stays);
 	s->arena = mlimg_arena_new();
 	r = s->arena ? open_dirs(s) : since_no_memory(s);
 	if (r == 0)
@@ -358,6 +360,8 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 		r = load_upper(s);
 	if (r == 0)
 		r = since_note_names(s);
+	if (r == 0)
+		r = since_note_stays(s);
 	if (r == 0)
 		r = clear_caches(s);
 	if (r == 0)
@@ -368,6 +372,8 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 		r = mlimg_change_extra_write(&s->first, err);
 	if (r == 0)
 		r = mlimg_change_extra_write(&s->then, err);
+	if (r == 0)
+		r = mlimg_change_extra_write(&s->stays, err);
 	if (r == 0)
 		r = mlimg_rebuild_stage(c->own_fd, c->new_fd, &s->rebuild, err);
 	needs->names_size += s->first.needs.names_size + s->then.needs.names_size;

@@ -5,7 +5,7 @@
  * with the stack before: accounts and packages of his, which are records of files that both stacks
  * have, and caches. Made ready before a rollback is decided. Part of change.h.
  *
- * In reconcile.new there are two directories then, each with a log of steps (undo-log.h), whose
+ * In reconcile.new there are three directories then, each with a log of steps (undo-log.h), whose
  * slots are in its taken/ and new/:
  *
  *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that
@@ -31,6 +31,11 @@
  *                since, or of another version of it than the one that stays
  *             c  directories that the user has made in the place from which one was renamed
  *             t  times of directories, in the end
+ *
+ *     stays/ s  what the user has changed the mode, an ACL or the capabilities of since a step set
+ *                its attributes: that step is not taken back. Nothing is done with these. When the
+ *                way back is begun again it could not be told from what was stopped midway, as
+ *                chown(2) and chmod(2) change such attributes too
  *
  * first is done before the steps are taken back, then afterwards. Without base manifest or texts of
  * both stacks nothing is merged, and that is told.

@@ -56,6 +56,39 @@ bool mlimg_change_is_between(
 			is_mode_of(now->mode, b->mode, has_acl));
 }
 
+/*
+ * ACLs, but for the entries that are the mode's digits: chmod(2) sets them, and it comes last where
+ * a step sets attributes. linux/posix_acl_xattr.h: four bytes, then entries of eight.
+ */
+static bool is_same_acl(const struct mlimg_xattr *a, const struct mlimg_xattr *b)
+{
+	enum { USER_OBJ = 0x01, MASK = 0x10, OTHER = 0x20 };
+
+	if (!a || !b || a->size != b->size || a->size % 8 != 4)
+		return is_same_value(a, b);
+	for (size_t i = 4; i < a->size; i += 8) {
+		const uint8_t *x = a->value + i, *y = b->value + i;
+		bool is_mode = !x[1] && (x[0] == USER_OBJ || x[0] == MASK || x[0] == OTHER);
+
+		if (memcmp(x, y, 2) != 0 || (!is_mode && memcmp(x, y, 8) != 0))
+			return false;
+	}
+	return true;
+}
+
+bool mlimg_change_is_set(
+	const struct mlimg_entry *now, const struct mlimg_entry *set, const struct mlimg_entry *old)
+{
+	static const char capability[] = "security.capability", def[] = "system.posix_acl_default",
+			  access[] = "system.posix_acl_access";
+
+	return now->mode == set->mode && mlimg_change_is_between(now, set, old) &&
+		is_same_value(
+			mlimg_entry_xattr(now, capability), mlimg_entry_xattr(set, capability)) &&
+		is_same_value(mlimg_entry_xattr(now, def), mlimg_entry_xattr(set, def)) &&
+		is_same_acl(mlimg_entry_xattr(now, access), mlimg_entry_xattr(set, access));
+}
+
 int mlimg_change_set_back(struct mlimg_change *c, const struct mlimg_undo_record *record)
 {
 	struct mlimg_entry old = record->entry, now;

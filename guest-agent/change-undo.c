@@ -28,6 +28,7 @@ struct undoing {
 	struct mlimg_path_map put; /* path: the step that has put something there */
 	struct mlimg_path_map
 		cleared; /* where what the user has written since was taken away before */
+	struct mlimg_path_map stays;     /* whose attributes are the user's since */
 	struct mlimg_path_map set_aside; /* what is told as set aside with that, or afterwards */
 	uint64_t to;
 	int former_fd; /* aside/N of the change that is taken back, or -1 */
@@ -295,6 +296,19 @@ static int open_again(struct undoing *u, size_t n, const char *path)
 
 /* --- all of it --- */
 
+/*
+ * Begun and stopped, what it has left may look like what the user has made of it: so it was decided
+ * before the first step.
+ */
+static int set_back(struct undoing *u, const struct mlimg_undo_record *record)
+{
+	size_t n;
+
+	return mlimg_path_map_get(&u->stays, record->path, &n)
+		? 0
+		: mlimg_change_set_back(u->c, record);
+}
+
 static int undo(struct undoing *u, size_t n, const struct mlimg_undo_record *record)
 {
 	switch (record->op) {
@@ -302,7 +316,7 @@ static int undo(struct undoing *u, size_t n, const struct mlimg_undo_record *rec
 	case 'e': return return_taken(u, n, record->path, record->parts);
 	case 'a': return return_aside(u, n, record);
 	case 'i': return remove_put(u, n, &record->entry);
-	case 's': return mlimg_change_set_back(u->c, record);
+	case 's': return set_back(u, record);
 	case 'u': return part_again(u, n, record->path);
 	case 'c': return open_again(u, n, record->path);
 	default: return 0; /* in reconcile.new/then */
@@ -358,6 +372,8 @@ int mlimg_change_undo_steps(
 	if (r == 0)
 		r = mlimg_change_extra_note(c, MLIMG_CHANGE_THEN, "a", &u.set_aside, err);
 	if (r == 0)
+		r = mlimg_change_extra_note(c, MLIMG_CHANGE_STAYS, "s", &u.stays, err);
+	if (r == 0)
 		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_FIRST, err);
 	if (r == 0)
 		r = undo_all(&u, log, err);
@@ -366,6 +382,7 @@ int mlimg_change_undo_steps(
 	mlimg_path_map_done(&u.put);
 	mlimg_path_map_done(&u.cleared);
 	mlimg_path_map_done(&u.set_aside);
+	mlimg_path_map_done(&u.stays);
 	mlimg_cleanup_close(&u.former_fd);
 	return r;
 }

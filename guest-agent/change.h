@@ -53,7 +53,7 @@
  *     the step       is undone when              else
  *     o a e          nothing is at its place     what was there goes to aside/N+1, and is told
  *     i              what was put is unchanged   it stays
- *     s              the attributes are the new  they stay
+ *     s              the attributes are the new  they stay, but for numbers of accounts
  *     u c            it is a directory           it stays
  *     t              the time is the new one     it is set to what it was when the rollback began
  *
@@ -122,6 +122,7 @@
 #define MLIMG_CHANGE_NOTES "notes" /* in reconcile.new, as the next ones */
 #define MLIMG_CHANGE_FIRST "first"
 #define MLIMG_CHANGE_THEN "then"
+#define MLIMG_CHANGE_STAYS "stays"
 #define MLIMG_CHANGE_NAME_SIZE 64 /**< "undo/999999999/base.manifest" and the like, NUL included */
 
 /** Called before each change of the disk, by tests. @return 0; anything else ends it there */

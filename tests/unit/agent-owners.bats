@@ -142,3 +142,175 @@ names() {
 	same "accounts" "d=106 my=105" "$(names)"
 	same "hidden" "old version" "$(cd "$UPPER/usr/share/tool" && find . -type c -printf '%P\n' | sort | xargs)"
 }
+
+# rights FILE…: below srv of the upper: owner, mode, ACL, capabilities
+rights() {
+	local file
+	for file; do
+		(
+			cd "$UPPER/srv"
+			# shellcheck disable=SC2046 # words of one line
+			echo "$file" $(stat -c %u:%g:%a "$file") $(getfacl -cns "$file" | grep -v '^other') $(getcap -n "$file" | cut -d ' ' -f 2-)
+		)
+	done
+}
+
+# rights_of_both: an account of another number on either stack, and things of it in srv, which are on v2 now
+rights_of_both() {
+	accounts v1 d 105
+	accounts v2 d 106
+	layers
+	rm -rf "$USER_DIR"
+	mkdir -p "$UPPER/srv/dir" "$USER_DIR/work"
+	# shellcheck disable=SC2034 # stacks.bash
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	on v1
+	(
+		cd "$UPPER/srv"
+		touch setid group capable acl mask plain
+		chown 105:105 dir setid group capable acl mask plain
+		chmod 4755 setid
+		chmod 2755 group
+		chmod 640 acl mask plain
+		setcap cap_net_raw=ep capable
+		setfacl -m u:105:rw- acl mask
+		setfacl -m d:u:105:rwx dir
+	)
+	before=$(treelist "$UPPER")
+	on v2
+	same "set-id on v2" "setid 106:106:4755" "$(rights setid)"
+	same "capability on v2" "capable 106:106:644 cap_net_raw=ep" "$(rights capable)"
+	same "ACL on v2" "acl 106:106:660 user::rw- user:106:rw- group::r-- mask::rw-" "$(rights acl)"
+}
+
+# taken FILE WANTED COMMAND…: what the command, in srv on v2, has taken away of its rights is not there when the change is taken back
+taken() {
+	local file=$1 wanted=$2
+	need root
+	rights_of_both
+	(cd "$UPPER/srv" && "${@:3}" "$file")
+	on v1
+	same "rights, back" "$file $wanted" "$(rights "$file")"
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	same "another thing" "plain 105:105:640" "$(rights plain)"
+}
+
+@test "taken back, owners, set-id bits, capabilities and ACLs are what they were" {
+	need root
+	rights_of_both
+	on v1
+	same "upper, back" "$before" "$(treelist "$UPPER")"
+	on v2
+	same "ACL, there again" "acl 106:106:660 user::rw- user:106:rw- group::r-- mask::rw-" "$(rights acl)"
+	on v1
+	same "upper, back again" "$before" "$(treelist "$UPPER")"
+}
+
+@test "taken back, a set-uid bit that the user has taken away since is gone" {
+	taken setid 105:105:755 chmod u-s
+}
+
+@test "taken back, a set-gid bit that the user has taken away since is gone" {
+	taken group 105:105:755 chmod g-s
+}
+
+@test "taken back, a capability that the user has taken away since is gone" {
+	taken capable 105:105:644 setcap -r
+}
+
+@test "taken back, an ACL that the user has taken away since is gone" {
+	taken acl 105:105:640 setfacl -b
+}
+
+@test "taken back, an entry of an ACL that the user has taken away since is gone" {
+	taken acl "105:105:640 user::rw- group::r-- mask::r--" setfacl -x u:106
+}
+
+@test "taken back, the group bits of what has an ACL stay as the user has set them since" {
+	taken mask "105:105:640 user::rw- user:105:rw- #effective:r-- group::r-- mask::r--" chmod g-w
+}
+
+@test "taken back, an ACL for new files that the user has taken away since is gone" {
+	taken dir 105:105:755 setfacl -k
+}
+
+@test "taken back, an entry of an ACL that the user has added since names his account" {
+	taken acl "105:105:660 user::rw- user:105:rw- user:1234:r-- group::r-- mask::rw-" setfacl -m u:1234:r
+}
+
+@test "taken back, a set-uid bit that the user has taken away since is gone where no number has moved" {
+	local version
+	need root
+	for version in v1 v2; do
+		echo tool >"$DIR/$version/etc/tool"
+	done
+	chmod 4755 "$DIR/v1/etc/tool"
+	chmod 4751 "$DIR/v2/etc/tool"
+	layers
+	on v1
+	mkdir -p "$UPPER/etc"
+	echo mine >"$UPPER/etc/tool"
+	chmod 4755 "$UPPER/etc/tool"
+	on v2
+	same "mode on v2" 4751 "$(stat -c %a "$UPPER/etc/tool")"
+	cp -a "$USER_DIR" "$DIR/start"
+	on v1
+	same "mode, back" 4755 "$(stat -c %a "$UPPER/etc/tool")"
+	rm -rf "$USER_DIR"
+	cp -a "$DIR/start" "$USER_DIR"
+	chmod u-s "$UPPER/etc/tool"
+	on v1
+	same "mode, back after the user has changed it" 751 "$(stat -c %a "$UPPER/etc/tool")"
+	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+}
+
+@test "taken back and stopped at any call, rights are what they are without a stop" {
+	local before wanted calls at status n=0 args
+	need root
+	echo tool | tee "$DIR/v1/etc/tool" >"$DIR/v2/etc/tool"
+	chmod 4755 "$DIR/v1/etc/tool"
+	chmod 4751 "$DIR/v2/etc/tool"
+	rights_of_both
+	(
+		cd "$UPPER/srv"
+		mkdir taken
+		cp -a setid group capable acl mask taken
+	)
+	on v1
+	# Of root's, whose number is the same.
+	mkdir -p "$UPPER/etc"
+	echo mine >"$UPPER/etc/tool"
+	chmod 4755 "$UPPER/etc/tool"
+	on v2
+	same "mode on v2" 4751 "$(stat -c %a "$UPPER/etc/tool")"
+	chmod u-s "$UPPER/etc/tool"
+	(
+		cd "$UPPER/srv/taken"
+		chmod u-s setid
+		chmod g-s group
+		setcap -r capable
+		setfacl -x u:106 acl
+		chmod g-w mask
+	)
+	cp -a "$USER_DIR" "$DIR/start"
+	on v1
+	wanted=$(treelist "$UPPER")
+	same "mode" 751 "$(stat -c %a "$UPPER/etc/tool")"
+	same "set-id" "setid 105:105:4755 taken/setid 105:105:755" "$(rights setid taken/setid | xargs)"
+	args=(mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT")
+	rm -rf "$USER_DIR"
+	cp -a "$DIR/start" "$USER_DIR"
+	calls=$(stop-at - "${args[@]}" 3>&1 >/dev/null)
+	for ((at = 1; at <= calls; at++)); do
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
+		status=0
+		stop-at "$at" "${args[@]}" 3>/dev/null >/dev/null 2>&1 || status=$?
+		[ "$status" -eq 137 ] || [ "$status" -eq 0 ]
+		[ -e "$USER_DIR/mlimg/reconcile.plan" ] || continue
+		n=$((n + 1))
+		on v1
+		same "upper, stopped at call $at of $calls" "$wanted" "$(treelist "$UPPER")"
+	done
+	[ $n -gt 20 ]
+}
