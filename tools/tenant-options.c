@@ -157,3 +157,27 @@ int mlimg_tenant_operands(int argc, char **argv, const char *const *operands, in
 		return mlimg_cli_usage(MLIMG_VM_PROG, "unexpected operand '%s'", argv[optind + n]);
 	return 0;
 }
+
+int mlimg_tenant_parse(int argc, char **argv, const char *help, const char *const *operands, int n,
+	const char **ret_dir, bool *ret_json)
+{
+	/* --json is the first: who does not take it begins behind it. */
+	static const struct option all[] = {{"json", no_argument, NULL, 'j'},
+		{"store", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
+	const struct option *options = ret_json ? all : all + 1;
+	int opt, code;
+
+	*ret_dir = NULL;
+	if (ret_json)
+		*ret_json = false;
+	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
+		switch (opt) {
+		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
+		case 'j': *ret_json = true; break;
+		case 's': *ret_dir = optarg; break;
+		default: return MLIMG_EXIT_USAGE;
+		}
+	code = mlimg_tenant_operands(argc, argv, operands, n);
+	return code ? code : -1;
+}

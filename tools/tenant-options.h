@@ -134,4 +134,20 @@ int mlimg_tenant_given_apply(const struct mlimg_tenant_given *given,
  */
 int mlimg_tenant_operands(int argc, char **argv, const char *const *names, int n);
 
+/**
+ * Read the command line of a command that takes --store and --help, and perhaps --json, and no
+ * other options.
+ *
+ * @param argc      as of mlimg_vm_command_fn
+ * @param argv      as of mlimg_vm_command_fn; its operands are at argv[optind]
+ * @param help      what --help prints
+ * @param names     of the operands, as of mlimg_tenant_operands()
+ * @param n         their number
+ * @param ret_dir   the store's directory; NULL where none was given
+ * @param ret_json  whether --json was given; NULL: the command does not take it
+ * @return          -1 to go on; otherwise the exit code, everything has been printed
+ */
+int mlimg_tenant_parse(int argc, char **argv, const char *help, const char *const *names, int n,
+	const char **ret_dir, bool *ret_json);
+
 #endif

@@ -26,12 +26,6 @@ static const char help[] =
 	"\n"
 	"  --json                  print JSON (default: text)\n" MLIMG_TENANT_STORE_HELP;
 
-enum { OPT_JSON = MLIMG_TENANT_OPT_OWN };
-
-static const struct option options[] = {{"json", no_argument, NULL, OPT_JSON},
-	{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
-	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-
 enum column { NAME, STATE, GENERATION, PENDING, DISK, STACK, HEALTH, N_COLUMNS };
 
 static const char *const titles[N_COLUMNS] = {
@@ -241,19 +235,11 @@ static int run(const char *dir, bool is_json, struct mlimg_err *err)
 int mlimg_vm_cmd_list(int argc, char **argv)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const char *dir = NULL;
-	bool is_json = false;
-	int opt, code;
+	const char *dir;
+	bool is_json;
+	int code = mlimg_tenant_parse(argc, argv, help, NULL, 0, &dir, &is_json);
 
-	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
-		switch (opt) {
-		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
-		case '?': return MLIMG_EXIT_USAGE;
-		case OPT_JSON: is_json = true; break;
-		default: dir = optarg;
-		}
-	code = mlimg_tenant_operands(argc, argv, NULL, 0);
-	if (code)
+	if (code >= 0)
 		return code;
 	if (run(dir, is_json, &err) < 0)
 		return mlimg_cli_fail(MLIMG_VM_PROG, &err);

@@ -8,9 +8,6 @@ static const char help[] = "Usage: mlimg-vm rename NAME NEW-NAME [OPTION]...\n"
 			   "Give a tenant another name. One that runs goes on.\n"
 			   "\n" MLIMG_TENANT_STORE_HELP;
 
-static const struct option options[] = {{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
-	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-
 static int run(const char *dir, const char *name, const char *new_name, struct mlimg_err *err)
 {
 	mlimg_autostore struct mlimg_store *store = NULL;
@@ -31,17 +28,10 @@ int mlimg_vm_cmd_rename(int argc, char **argv)
 {
 	static const char *const operands[] = {"the name of a tenant", "its new name"};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const char *dir = NULL;
-	int opt, code;
+	const char *dir;
+	int code = mlimg_tenant_parse(argc, argv, help, operands, 2, &dir, NULL);
 
-	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
-		switch (opt) {
-		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
-		case '?': return MLIMG_EXIT_USAGE;
-		default: dir = optarg;
-		}
-	code = mlimg_tenant_operands(argc, argv, operands, 2);
-	if (code)
+	if (code >= 0)
 		return code;
 	if (run(dir, argv[optind], argv[optind + 1], &err) < 0)
 		return mlimg_cli_fail(MLIMG_VM_PROG, &err);

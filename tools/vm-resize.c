@@ -21,9 +21,6 @@ static const char help[] =
 	"system grows at its next boot. A disk never becomes smaller.\n"
 	"\n" MLIMG_TENANT_STORE_HELP;
 
-static const struct option options[] = {{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
-	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-
 static int grow_file(const char *path, uint64_t size_bytes, struct mlimg_err *err)
 {
 	char size[24];
@@ -117,18 +114,11 @@ int mlimg_vm_cmd_resize(int argc, char **argv)
 {
 	static const char *const operands[] = {"the name of a tenant", "a size"};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const char *dir = NULL;
+	const char *dir;
 	uint64_t size_bytes;
-	int opt, code;
+	int code = mlimg_tenant_parse(argc, argv, help, operands, 2, &dir, NULL);
 
-	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
-		switch (opt) {
-		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
-		case '?': return MLIMG_EXIT_USAGE;
-		default: dir = optarg;
-		}
-	code = mlimg_tenant_operands(argc, argv, operands, 2);
-	if (code)
+	if (code >= 0)
 		return code;
 	signal(SIGXFSZ, SIG_IGN);
 	if (mlimg_tenant_disk_size_of(argv[optind + 1], &size_bytes, &err) < 0 ||

@@ -15,9 +15,6 @@ static const char help[] =
 	"\n"
 	"Options:\n" MLIMG_TENANT_STORE_HELP;
 
-static const struct option options[] = {{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
-	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-
 static int run(const char *dir, const char *name, struct mlimg_err *err)
 {
 	mlimg_autostore struct mlimg_store *store = NULL;
@@ -41,17 +38,10 @@ int mlimg_vm_cmd_xml(int argc, char **argv)
 {
 	static const char *const operands[] = {"the name of a tenant"};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const char *dir = NULL;
-	int opt, code;
+	const char *dir;
+	int code = mlimg_tenant_parse(argc, argv, help, operands, 1, &dir, NULL);
 
-	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
-		switch (opt) {
-		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
-		case '?': return MLIMG_EXIT_USAGE;
-		default: dir = optarg;
-		}
-	code = mlimg_tenant_operands(argc, argv, operands, 1);
-	if (code)
+	if (code >= 0)
 		return code;
 	if (run(dir, argv[optind], &err) < 0)
 		return mlimg_cli_fail(MLIMG_VM_PROG, &err);
