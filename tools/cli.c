@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "libmlimg/io.h"
 #include "libmlimg/printable.h"
@@ -218,5 +219,16 @@ const char *mlimg_cli_format_size(uint64_t bytes, char ret_text[MLIMG_CLI_SIZE_T
 	}
 	snprintf(ret_text, MLIMG_CLI_SIZE_TEXT, "%.*f %s", unit && value < 99.95 ? 1 : 0, value,
 		units[unit]);
+	return ret_text;
+}
+
+const char *mlimg_cli_format_time(int64_t time_s, char ret_text[MLIMG_CLI_TIME_TEXT])
+{
+	time_t t = (time_t)time_s;
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) ||
+		!strftime(ret_text, MLIMG_CLI_TIME_TEXT, "%Y-%m-%d %H:%M:%S", &tm))
+		strcpy(ret_text, "?");
 	return ret_text;
 }

@@ -32,6 +32,7 @@ enum mlimg_exit {
 	MLIMG_EXIT_REFUSED = 3, /**< an image is damaged, foreign or incompatible */
 };
 
+#define MLIMG_CLI_TIME_TEXT 24 /**< bytes that mlimg_cli_format_time() needs at most */
 #define MLIMG_CLI_SIZE_TEXT 16 /**< bytes that mlimg_cli_format_size() needs at most */
 
 /**
@@ -124,6 +125,15 @@ int mlimg_cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret
  * @return          @p ret_text
  */
 const char *mlimg_cli_format_size(uint64_t bytes, char ret_text[MLIMG_CLI_SIZE_TEXT]);
+
+/**
+ * A time for tables: "2026-11-22 08:00:00", in UTC; "?" where the calendar ends.
+ *
+ * @param time_s    seconds since 1970
+ * @param ret_text  the text
+ * @return          @p ret_text
+ */
+const char *mlimg_cli_format_time(int64_t time_s, char ret_text[MLIMG_CLI_TIME_TEXT]);
 
 /**
  * Print @p text so that it cannot steer a terminal (see mlimg_cli_fail()).

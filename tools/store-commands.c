@@ -8,24 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libmlimg/json.h"
 #include "tools/cli.h"
 #include "tools/store-impl.h"
-
-#define TIME_TEXT 24
-
-static const char *format_time(int64_t time_s, char ret_text[TIME_TEXT])
-{
-	time_t t = (time_t)time_s;
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || !strftime(ret_text, TIME_TEXT, "%Y-%m-%d %H:%M:%S", &tm))
-		strcpy(ret_text, "?");
-	return ret_text;
-}
 
 int mlimg_store_put_json(json_t *report, struct mlimg_err *err)
 {
@@ -109,7 +96,7 @@ static int list_layer(const struct mlimg_store_layer *layer, void *ctx, struct m
 {
 	const struct mlimg_layer_info *info = &layer->info;
 	struct lister *l = ctx;
-	char size[MLIMG_CLI_SIZE_TEXT], added[TIME_TEXT];
+	char size[MLIMG_CLI_SIZE_TEXT], added[MLIMG_CLI_TIME_TEXT];
 
 	if (l->list)
 		return json_array_append_new(l->list, mlimg_store_layer_json(l->store, layer)) < 0
@@ -120,7 +107,8 @@ static int list_layer(const struct mlimg_store_layer *layer, void *ctx, struct m
 			"SIZE", "ADDED (UTC)");
 	printf("%-8s  %-20s  %-16s  %.*s  %9s  %s\n", mlimg_kind_name(info->kind), info->name,
 		info->version, MLIMG_SHORT_ID, info->build_id,
-		mlimg_cli_format_size(layer->size_bytes, size), format_time(layer->added_s, added));
+		mlimg_cli_format_size(layer->size_bytes, size),
+		mlimg_cli_format_time(layer->added_s, added));
 	return 0;
 }
 
@@ -152,7 +140,7 @@ static void put_layer(const struct mlimg_store *store, const struct mlimg_store_
 {
 	const struct mlimg_layer_info *info = &layer->info;
 	mlimg_autofree char *path = mlimg_store_layer_path(store, info->build_id);
-	char size[MLIMG_CLI_SIZE_TEXT], added[TIME_TEXT];
+	char size[MLIMG_CLI_SIZE_TEXT], added[MLIMG_CLI_TIME_TEXT];
 
 	printf("%-9s %s %s\n", mlimg_kind_name(info->kind), info->name, info->version);
 	if (n_named > 1)
@@ -166,7 +154,7 @@ static void put_layer(const struct mlimg_store *store, const struct mlimg_store_
 		printf("%-9s %s\n", "root hash", layer->root_hash);
 	printf("%-9s %s (%" PRIu64 " bytes)\n", "size",
 		mlimg_cli_format_size(layer->size_bytes, size), layer->size_bytes);
-	printf("%-9s %s UTC\n", "added", format_time(layer->added_s, added));
+	printf("%-9s %s UTC\n", "added", mlimg_cli_format_time(layer->added_s, added));
 	printf("%-9s ", "image");
 	mlimg_cli_put_safe(stdout, path ? path : "");
 	putchar('\n');

@@ -4,14 +4,11 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "libmlimg/json.h"
 #include "tools/cli.h"
 #include "tools/tenant-options.h"
 #include "tools/vm-checkpoint.h"
-
-#define TIME_TEXT 24
 
 static const char help[] =
 	"Usage: mlimg-vm checkpoints NAME [OPTION]...\n"
@@ -23,12 +20,6 @@ static const char help[] =
 	"\n"
 	"  --json                  print JSON (default: text)\n" MLIMG_TENANT_STORE_HELP;
 
-enum { OPT_JSON = MLIMG_TENANT_OPT_OWN };
-
-static const struct option options[] = {{"json", no_argument, NULL, OPT_JSON},
-	{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
-	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-
 struct lister {
 	struct mlimg_checkpoints of;
 	json_t *saved; /* of the user disk; NULL: it cannot be asked */
@@ -36,20 +27,10 @@ struct lister {
 	bool has_head;
 };
 
-static const char *format_time(int64_t time_s, char ret_text[TIME_TEXT])
-{
-	time_t t = (time_t)time_s;
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || !strftime(ret_text, TIME_TEXT, "%Y-%m-%d %H:%M:%S", &tm))
-		strcpy(ret_text, "?");
-	return ret_text;
-}
-
 static void put_text(
 	struct lister *l, const struct mlimg_checkpoint *c, bool is_lost, bool is_other)
 {
-	char size[MLIMG_CLI_SIZE_TEXT] = "-", time_text[TIME_TEXT];
+	char size[MLIMG_CLI_SIZE_TEXT] = "-", time_text[MLIMG_CLI_TIME_TEXT];
 
 	if (!l->has_head)
 		printf("%-32s  %-6s  %10s  %9s  %s\n", "TAG", "KIND", "GENERATION", "MEMORY",
@@ -58,7 +39,7 @@ static void put_text(
 	if (c->kind == MLIMG_CHECKPOINT_MEMORY)
 		mlimg_cli_format_size(c->saved_bytes, size);
 	printf("%-32s  %-6s  %10u  %9s  %s%s\n", c->tag, mlimg_checkpoint_kind_name(c->kind),
-		c->generation, size, format_time(c->created_s, time_text),
+		c->generation, size, mlimg_cli_format_time(c->created_s, time_text),
 		is_lost            ? "  lost"
 			: is_other ? "  other layers"
 				   : "");
@@ -136,19 +117,11 @@ int mlimg_vm_cmd_checkpoints(int argc, char **argv)
 {
 	static const char *const operands[] = {"the name of a tenant"};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	const char *dir = NULL;
-	bool json = false;
-	int opt, code;
+	const char *dir;
+	bool json;
+	int code = mlimg_tenant_parse(argc, argv, help, operands, 1, &dir, &json);
 
-	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, "h", options)) != -1)
-		switch (opt) {
-		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
-		case '?': return MLIMG_EXIT_USAGE;
-		case OPT_JSON: json = true; break;
-		default: dir = optarg;
-		}
-	code = mlimg_tenant_operands(argc, argv, operands, 1);
-	if (code)
+	if (code >= 0)
 		return code;
 	if (run(dir, argv[optind], json, &err) < 0)
 		return mlimg_cli_fail(MLIMG_VM_PROG, &err);
