@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "libmlimg/cleanup.h"
@@ -22,17 +21,30 @@ uint64_t mlimg_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-int mlimg_unix_connect(const char *path, int *ret_fd, struct mlimg_err *err)
+int mlimg_unix_socket(
+	const char *path, struct sockaddr_un *ret_addr, int *ret_fd, struct mlimg_err *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	mlimg_autoclose int fd = -1;
+	int fd;
 
-	if (strlen(path) >= sizeof(addr.sun_path))
+	if (strlen(path) >= sizeof(ret_addr->sun_path))
 		return mlimg_err_set(err, ENAMETOOLONG, "socket '%s'", path);
-	memcpy(addr.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "socket '%s'", path);
+	*ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(ret_addr->sun_path, path, strlen(path) + 1);
+	*ret_fd = fd;
+	return 0;
+}
+
+int mlimg_unix_connect(const char *path, int *ret_fd, struct mlimg_err *err)
+{
+	struct sockaddr_un addr;
+	mlimg_autoclose int fd = -1;
+	int ret = mlimg_unix_socket(path, &addr, &fd, err);
+
+	if (ret < 0)
+		return ret;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return mlimg_err_set(err, errno, "connect to '%s'", path);
 	*ret_fd = mlimg_steal_fd(&fd);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "libmlimg/err.h"
 
@@ -37,6 +38,18 @@ struct mlimg_chan {
 
 /** Milliseconds of a clock that only goes forward. */
 uint64_t mlimg_now_ms(void);
+
+/**
+ * Make a unix stream socket, neither bound nor connected yet, and the address of its path.
+ *
+ * @param path      at most 107 bytes, as unix(7) has it
+ * @param ret_addr  the address
+ * @param ret_fd    non-blocking
+ * @param err       names the socket
+ * @return          0, -ENAMETOOLONG, other -errno
+ */
+int mlimg_unix_socket(const char *path, struct sockaddr_un *ret_addr, int *ret_fd,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Connect to a unix socket.

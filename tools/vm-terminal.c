@@ -5,10 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "libmlimg/cleanup.h"
+#include "tools/vm-chan.h"
 
 /* Where the listener and the console are among the descriptors; the clients come first. */
 enum { LISTENER = MLIMG_TERMINAL_CLIENTS, CONSOLE };
@@ -23,15 +23,12 @@ void mlimg_terminal_init(struct mlimg_terminal *t)
 
 int mlimg_terminal_listen(struct mlimg_terminal *t, const char *path, struct mlimg_err *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr;
 	mlimg_autoclose int fd = -1;
+	int ret = mlimg_unix_socket(path, &addr, &fd, err);
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return mlimg_err_set(err, ENAMETOOLONG, "socket '%s'", path);
-	memcpy(addr.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return mlimg_err_set(err, errno, "socket '%s'", path);
+	if (ret < 0)
+		return ret;
 	unlink(path);
 	/* Its directory is 0700 already. */
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(path, 0600) < 0 ||
