@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # works sets output
 # SPDX-License-Identifier: MIT
 # Layers of a few bytes, and a store of them, for tests of tenants whose guests need not boot. Load it behind common and images.
 
@@ -47,4 +47,27 @@ layer_text() {
 # tenant_disk NAME: its user disk.
 tenant_disk() {
 	echo "$S/tenants/$(tenant "$1" id)/user.qcow2"
+}
+
+# usage MESSAGE COMMAND ARGUMENT…: a mistake in a command line of mlimg-vm's.
+usage() {
+	fails 2 "mlimg-vm: $1
+Try 'mlimg-vm --help' for more information." mlimg-vm "${@:2}"
+}
+
+# vm_documented COMMAND…: each has help, in 80 columns, whose options are in manual page and completion, too.
+vm_documented() {
+	local command page completion word missing
+	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
+	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
+	for command; do
+		works mlimg-vm "$command" --help
+		[[ $output == "Usage: mlimg-vm $command "* ]] || return
+		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")" || return
+		missing=$(grep -oE -- '--[a-z-]+' <<<"$output" | while read -r word; do
+			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
+			grep -qe "$word" <<<"$completion" || echo "$word of $command: not in the completion"
+		done)
+		same "options of $command" "" "$missing" || return
+	done
 }

@@ -45,19 +45,7 @@ sound() {
 }
 
 @test "checkpoints: help of each command, in 80 columns; every option in manual page and completion" {
-	local command page completion word
-	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
-	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
-	for command in checkpoint checkpoints restore delete; do
-		works mlimg-vm "$command" --help
-		[[ $output == "Usage: mlimg-vm $command NAME"* ]]
-		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
-		while read -r word; do
-			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
-			grep -qe "$word" <<<"$completion" || echo "$word of $command: not in the completion"
-		done < <(grep -oE -- '--[a-z-]+' <<<"$output") >"$BATS_TEST_TMPDIR/missing"
-		same "options of $command" "" "$(<"$BATS_TEST_TMPDIR/missing")"
-	done
+	vm_documented checkpoint checkpoints restore delete
 }
 
 @test "checkpoints: a disk there and back, and nothing is lost" {

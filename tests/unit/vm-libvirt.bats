@@ -26,30 +26,13 @@ setup() {
 	FAR="qemu+unix:///system?socket=$SOCKET"
 }
 
-usage() {
-	fails 2 "mlimg-vm: $1
-Try 'mlimg-vm --help' for more information." mlimg-vm "${@:2}"
-}
-
 # host WORD ARGUMENT…: of mlimg-vm host, on the store
 host() {
 	mlimg-vm host --store "$S" "$@"
 }
 
 @test "libvirt: help of each command, in 80 columns; every option in manual page and completion" {
-	local command page completion word
-	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
-	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
-	for command in host xml create; do
-		works mlimg-vm "$command" --help
-		[[ $output == "Usage: mlimg-vm $command "* ]]
-		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
-		while read -r word; do
-			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
-			grep -qe "$word" <<<"$completion" || echo "$word of $command: not in the completion"
-		done < <(grep -oE -- '--[a-z-]+' <<<"$output") >"$BATS_TEST_TMPDIR/missing"
-		same "options of $command" "" "$(<"$BATS_TEST_TMPDIR/missing")"
-	done
+	vm_documented host xml create
 }
 
 @test "libvirt: hosts: added, listed, removed" {

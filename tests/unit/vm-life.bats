@@ -44,19 +44,7 @@ refuses() {
 }
 
 @test "life: help of each command, in 80 columns; every option in manual page and completion" {
-	local command page completion word
-	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
-	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
-	for command in start stop restart status console logs; do
-		works mlimg-vm "$command" --help
-		[[ $output == "Usage: mlimg-vm $command "* ]]
-		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
-		while read -r word; do
-			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
-			grep -qe "$word" <<<"$completion" || echo "$word of $command: not in the completion"
-		done < <(grep -oE -- '--[a-z-]+' <<<"$output") >missing
-		same "options of $command" "" "$(<missing)"
-	done
+	vm_documented start stop restart status console logs
 }
 
 @test "life: wrong usage, unknown names" {

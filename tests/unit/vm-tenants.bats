@@ -18,30 +18,13 @@ setup() {
 	mlimg-store --store "$S" add old.img web.img web3.img tools.img >/dev/null
 }
 
-usage() {
-	fails 2 "mlimg-vm: $1
-Try 'mlimg-vm --help' for more information." mlimg-vm "${@:2}"
-}
-
 # The layer of an image whose build id is misfitting, as warnings name it.
 short_id() {
 	image_id "$1" | cut -c -20
 }
 
 @test "tenants: help of each command, in 80 columns; every option in manual page and completion" {
-	local command page completion word
-	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-vm.8" | col -b)
-	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-vm")
-	for command in create set list resize clone rename destroy; do
-		works mlimg-vm "$command" --help
-		[[ $output == "Usage: mlimg-vm $command "* ]]
-		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
-		while read -r word; do
-			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
-			grep -qe "$word" <<<"$completion" || echo "$word of $command: not in the completion"
-		done < <(grep -oE -- '--[a-z-]+' <<<"$output") >"$BATS_TEST_TMPDIR/missing"
-		same "options of $command" "" "$(<"$BATS_TEST_TMPDIR/missing")"
-	done
+	vm_documented create set list resize clone rename destroy
 }
 
 @test "tenants: create: a thin disk, layers, settings" {
