@@ -48,6 +48,7 @@ struct mlimg_cmd {
 	const char *values[MLIMG_CMD_N_OPTIONS]; /**< of options that have one; the last counts */
 	bool has_color;                          /**< standard output is a terminal that wants it */
 	bool has_failed; /**< something was told on stderr: exit code 1 in the end */
+	bool is_damaged; /**< the same of something of mlimg's own that is damaged: exit code 3 */
 };
 
 /** A command. @return 0; -EUCLEAN when something is damaged; other -errno */
@@ -128,15 +129,11 @@ int mlimg_cmd_carry_out(struct mlimg_cmd *cmd, int own_fd, const struct mlimg_qu
 	size_t n, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Read what waits for the next boot.
+ * Read what waits for the next boot. What is damaged is told, and the exit code says so in the end.
  *
  * @param cmd  the command
- * @param err  what is damaged; nothing for who is not root, whom it is not shown
- * @return     mlimg_queue_free() it; NULL when it cannot be known
+ * @return     mlimg_queue_free() it; NULL when it cannot be known, as by who is not root
  */
-struct mlimg_queue *mlimg_cmd_read_queue(const struct mlimg_cmd *cmd, struct mlimg_err *err);
-
-/** mlimg_cmd_read_queue(), and a warning of what is damaged. */
 struct mlimg_queue *mlimg_cmd_queue_if_known(struct mlimg_cmd *cmd);
 
 /** @return what is queued for an entry of the user's: "reset" and so on; NULL: nothing */

@@ -56,7 +56,8 @@ const char *mlimg_cmd_when(const struct mlimg_cmd *cmd)
 	return cmd->view->is_unionfs ? "" : "at the next boot ";
 }
 
-struct mlimg_queue *mlimg_cmd_read_queue(const struct mlimg_cmd *cmd, struct mlimg_err *err)
+/* @return NULL when it cannot be known; @err nothing where this is for want of rights */
+static struct mlimg_queue *read_queue(const struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
 	const struct mlimg_view *view = cmd->view;
 	mlimg_autoclose int own_fd = view->user_fd < 0
@@ -70,13 +71,16 @@ struct mlimg_queue *mlimg_cmd_read_queue(const struct mlimg_cmd *cmd, struct mli
 struct mlimg_queue *mlimg_cmd_queue_if_known(struct mlimg_cmd *cmd)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct mlimg_queue *queue = mlimg_cmd_read_queue(cmd, &err);
+	struct mlimg_queue *queue = read_queue(cmd, &err);
 
-	if (!queue && err.code) {
-		mlimg_cli_warn(MLIMG_CMD_PROG, "what waits for the next boot: %s", err.text);
+	if (queue || !err.code)
+		return queue;
+	mlimg_cli_warn(MLIMG_CMD_PROG, "what waits for the next boot: %s", err.text);
+	if (err.kind == MLIMG_ERR_REFUSED)
+		cmd->is_damaged = true;
+	else
 		cmd->has_failed = true;
-	}
-	return queue;
+	return NULL;
 }
 
 const char *mlimg_cmd_queued(const struct mlimg_queue *queue, const char *path)

@@ -47,11 +47,11 @@ static json_t *pack_room(const struct mlimg_view *view)
 		(json_int_t)room.used_bytes, "free_bytes", (json_int_t)room.free_bytes);
 }
 
-static int put_json(const struct mlimg_cmd *cmd, struct mlimg_err *err)
+static int put_json(struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
 	const struct mlimg_view *view = cmd->view;
 	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue =
-		view->boot ? mlimg_cmd_read_queue(cmd, NULL) : NULL;
+		view->boot ? mlimg_cmd_queue_if_known(cmd) : NULL;
 
 	return mlimg_cmd_put_json(
 		json_pack("{s:b,s:O,s:o,s:o,s:o}", "booted_by_mlimg", view->boot != NULL, "boot",
@@ -162,16 +162,13 @@ static void put_room(const struct mlimg_view *view)
 		mlimg_cli_format_size(room.size_bytes, size));
 }
 
-static void put_pending(const struct mlimg_cmd *cmd)
+static void put_pending(struct mlimg_cmd *cmd)
 {
-	struct mlimg_err err = MLIMG_ERR_INIT;
 	mlimg_cleanup(mlimg_queue_free_cleanup) struct mlimg_queue *queue =
-		mlimg_cmd_read_queue(cmd, &err);
+		mlimg_cmd_queue_if_known(cmd);
 
 	put_key("next boot");
-	if (!queue && err.code)
-		printf("not known: %s\n", err.text);
-	else if (!queue)
+	if (!queue)
 		puts(geteuid() == 0 ? "not known" : "not known: this needs root");
 	else if (queue->n == 0)
 		puts("nothing waits for it");

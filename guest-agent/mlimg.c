@@ -216,5 +216,7 @@ int main(int argc, char **argv)
 	}
 	mlimg_view_close(view);
 	code = mlimg_cli_close_stdout(PROG);
+	if (code == MLIMG_EXIT_DONE && cmd.is_damaged)
+		return MLIMG_EXIT_REFUSED;
 	return code == MLIMG_EXIT_DONE && cmd.has_failed ? MLIMG_EXIT_FAILED : code;
 }

@@ -135,26 +135,28 @@ json_t *mlimg_status_init(bool is_systemd)
 }
 
 /*
- * What waits for the next boot. A queue that is damaged does nothing there, and counts as none. Its
- * paths may lie in directories that a user cannot read: he hears how many they are.
+ * What waits for the next boot; null where the queue cannot be read or is damaged. Its paths may lie in
+ * directories that a user cannot read: he hears how many they are.
  */
 static void add_queue(const struct mlimg_call *call, json_t *status)
 {
 	mlimg_autofree char *root = NULL;
 	mlimg_autoclose int root_fd = -1, own_fd = -1;
 	struct mlimg_queue *queue = NULL;
+	bool is_known = true;
 
 	if (asprintf(&root, "%s/mlimg", call->agent->run_dir) >= 0)
 		root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd >= 0)
 		own_fd = mlimg_open_beneath_strict(root_fd, "user/mlimg", O_RDONLY | O_DIRECTORY);
-	if (own_fd >= 0 && mlimg_queue_read(own_fd, &queue, NULL) < 0)
-		queue = NULL;
-	json_object_set_new(
-		status, "pending_operations", json_integer(queue ? (json_int_t)queue->n : 0));
+	if (own_fd >= 0)
+		is_known = mlimg_queue_read(own_fd, &queue, NULL) == 0;
+	json_object_set_new(status, "pending_operations",
+		is_known ? json_integer(queue ? (json_int_t)queue->n : 0) : json_null());
 	if (call->who != MLIMG_WHO_USER)
-		json_object_set_new(
-			status, "pending", mlimg_queue_to_json(queue, MLIMG_STATUS_PENDING_MAX));
+		json_object_set_new(status, "pending",
+			is_known ? mlimg_queue_to_json(queue, MLIMG_STATUS_PENDING_MAX)
+				 : json_null());
 	mlimg_queue_free(queue);
 }
 

@@ -156,6 +156,8 @@ told() {
 	same "host" "$all" "$(host '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, .pending]')"
 	same "user" '[1,false]' "$(nobody '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, has("pending")]')"
 	[ "$(id -u)" -ne 0 ] || same "root" "$all" "$(user '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, .pending]')"
+	echo nonsense >"$DIR/run/mlimg/user/mlimg/queue"
+	same "damaged" '[null,null]' "$(host '{"execute":"guest-status"}' | jq -c '.return | [.pending_operations, .pending]')"
 }
 
 @test "daemon: shutdown answers, then tells systemd by signals" {

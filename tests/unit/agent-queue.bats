@@ -171,8 +171,10 @@ queue-1 0 dropped, 1 aside, 0 joined; 1 had nothing to do any more" "$(sed -E 's
 	fails 1 "mlimg: report queue-7: No such file or directory" mlimg --root "$RUN" reports queue-7
 	same "conflicts" 1 "$(mlimg --root "$RUN" conflicts | wc -l)"
 	echo rubbish >"$QUEUE"
-	works mlimg --root "$RUN" status
-	same "next boot" "next boot   not known: queue: line 1: not of a known format" "$(grep '^next boot' <<<"$output")"
+	fails 3 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" mlimg --root "$RUN" status
+	same "next boot" "next boot   not known" "$(grep '^next boot' <<<"$output")"
+	fails 3 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" mlimg --root "$RUN" --json status
+	same "JSON" '[null,null]' "$(jq -c '[.pending, .queue]' <<<"$output")"
 }
 
 @test "what was begun is ended before the upper gets another form, and before it is taken back" {

@@ -172,10 +172,12 @@ added      /srv/link" "$output"
 	works "${MLIMG[@]}" --json diff
 	same "JSON" "etc/conf.d/own=reset etc/conf.d/part=reset etc/hosts=reset srv=null srv/file=null srv/link=null" "$(jq -r '"\(.path)=\(.queued)"' <<<"$output" | xargs)"
 	echo nonsense >"$USER_DIR/mlimg/queue"
-	fails 1 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" diff /etc/hosts
+	fails 3 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" diff /etc/hosts
 	same "diff" "changed    /etc/hosts  (over software nginx 1.0)" "$output"
-	fails 1 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" --json why /etc/hosts
+	fails 3 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" --json why /etc/hosts
 	same "JSON" null "$(jq -c .queue <<<"$output")"
+	# That it is damaged counts for more than that nothing is there.
+	fails 3 "mlimg: warning: what waits for the next boot: queue: line 1: not of a known format" "${MLIMG[@]}" why /none
 }
 
 @test "mlimg reset: with unionfs-fuse, begun and not ended: where what was begun is" {
