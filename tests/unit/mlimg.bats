@@ -28,18 +28,6 @@ Try 'mlimg --help' for more information." mlimg "${@:2}"
 	usage "status: unexpected operand 'x'" status x
 }
 
-@test "mlimg: every command and option is in help, manual page and completion" {
-	local help word page completion
-	help=$(mlimg --help)
-	page=$(mandoc -T ascii "$MLIMG_TOP/guest-agent/mlimg.1" | col -bx)
-	completion=$(cat "$MLIMG_TOP/guest-agent/completion/mlimg")
-	sed -n 's/^  \([a-z-]\{2,\}\)  *[A-Za-z].*/\1/p; s/^.*\(--[a-z]*\).*/\1/p' <<<"$help" | while read -r word; do
-		grep -qe "$word" <<<"$page" || echo "$word: not in the manual page"
-		grep -qe "$word" <<<"$completion" || echo "$word: not in the completion"
-	done >"$DIR/missing"
-	same "what is missing" "" "$(cat "$DIR/missing")"
-}
-
 @test "mlimg status: a system that mlimg has not booted" {
 	fails 1 "" "${MLIMG[@]}" status
 	same "status" "This system was not booted by mlimg." "$output"
