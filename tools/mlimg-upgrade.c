@@ -26,6 +26,9 @@ static const char help_text[] =
 	"                       version, built for the new system)\n"
 	"      --tenants GLOB   only tenants whose names are like that: 'web-*'\n"
 	"                       (default: all)\n"
+	"      --checkpoint     of a tenant whose guest runs, take a checkpoint of its\n"
+	"                       disk, and delete it afterwards (default: the newest that\n"
+	"                       there is of the disk is read)\n"
 	"      --json           print JSON, with a report for each tenant (default: text)\n"
 	"      --html FILE      write a page for a browser, too; a FILE that is there is\n"
 	"                       replaced\n"
@@ -42,12 +45,22 @@ static const char help_text[] =
 	"  mlimg-upgrade plan --system debian:12.2\n"
 	"  mlimg-upgrade plan --system debian:12.2 --tenants 'web-*' --html plan.html\n";
 
-enum { OPT_SYSTEM = 256, OPT_SOFTWARE, OPT_TENANTS, OPT_JSON, OPT_HTML, OPT_STORE, OPT_VERSION };
+enum {
+	OPT_SYSTEM = 256,
+	OPT_SOFTWARE,
+	OPT_TENANTS,
+	OPT_CHECKPOINT,
+	OPT_JSON,
+	OPT_HTML,
+	OPT_STORE,
+	OPT_VERSION
+};
 
 static const struct option longs[] = {
 	{"system", required_argument, NULL, OPT_SYSTEM},
 	{"software", required_argument, NULL, OPT_SOFTWARE},
 	{"tenants", required_argument, NULL, OPT_TENANTS},
+	{"checkpoint", no_argument, NULL, OPT_CHECKPOINT},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"html", required_argument, NULL, OPT_HTML},
 	{"store", required_argument, NULL, OPT_STORE},
@@ -73,6 +86,11 @@ static int show(
 		       : mlimg_upgrade_put_text(stdout, fleet, err);
 }
 
+static void say_stays(const char *name, const char *tag, const struct mlimg_err *why)
+{
+	mlimg_cli_warn(PROG, "%s: checkpoint '%s' stays: %s", name, tag, why->text);
+}
+
 /* @return 0; 1 when something stands in the way of a tenant; -errno */
 static int plan(const struct given *g, struct mlimg_err *err)
 {
@@ -85,6 +103,8 @@ static int plan(const struct given *g, struct mlimg_err *err)
 		r = mlimg_upgrade_fleet_load(store, &g->wish, &fleet, err);
 	if (r == 0)
 		r = mlimg_upgrade_fleet_plan(&fleet, err);
+	if (store)
+		mlimg_upgrade_fleet_release(&fleet, store, say_stays);
 	if (r == 0)
 		r = show(g, &fleet, err);
 	if (r < 0)
@@ -133,6 +153,7 @@ int main(int argc, char **argv)
 		case OPT_SYSTEM: g.wish.system = optarg; break;
 		case OPT_SOFTWARE: add_software(&g, optarg); break;
 		case OPT_TENANTS: g.wish.glob = optarg; break;
+		case OPT_CHECKPOINT: g.wish.checkpoints = true; break;
 		case OPT_JSON: g.json = true; break;
 		case OPT_HTML: g.html = optarg; break;
 		case OPT_STORE: g.store = optarg; break;

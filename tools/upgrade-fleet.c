@@ -12,6 +12,7 @@
 #include "tools/checkpoint-qemu.h"
 #include "tools/store-checkpoint.h"
 #include "tools/store-impl.h"
+#include "tools/upgrade-checkpoint.h"
 
 #define THREADS_MAX 64 /* each has a qemu-nbd beside it */
 
@@ -124,9 +125,12 @@ static int load_tenant(struct loading *l, struct mlimg_upgrade_tenant *t, struct
 {
 	struct mlimg_tenant_stack *layers = calloc(1, sizeof(*layers));
 	mlimg_autotenant struct mlimg_tenant was = {.run_s = 0};
-	int r = layers ? mlimg_tenant_load(l->store, t->name, &was, err)
-		       : mlimg_err_set(err, ENOMEM, "%s", t->name);
+	int r = layers ? 0 : mlimg_err_set(err, ENOMEM, "%s", t->name);
 
+	if (r == 0 && l->wish->checkpoints)
+		r = mlimg_upgrade_checkpoint_take(l->store, t->name, t->taken, err);
+	if (r == 0)
+		r = mlimg_tenant_load(l->store, t->name, &was, err);
 	if (r == 0) {
 		mlimg_tenant_stack_describe(was.layers, was.n_layers, t->from);
 		t->union_driver = was.settings.union_driver;
@@ -211,6 +215,20 @@ int mlimg_upgrade_fleet_load(struct mlimg_store *store, const struct mlimg_upgra
 			r = mlimg_err_set(err, ENOMEM, "%s", t->name);
 	}
 	return r;
+}
+
+void mlimg_upgrade_fleet_release(
+	struct mlimg_upgrade_fleet *fleet, struct mlimg_store *store, mlimg_upgrade_stays_fn *fn)
+{
+	for (size_t i = 0; i < fleet->n; i++) {
+		struct mlimg_upgrade_tenant *t = &fleet->tenants[i];
+		struct mlimg_err err = MLIMG_ERR_INIT;
+
+		if (t->taken[0] &&
+			mlimg_upgrade_checkpoint_delete(store, t->name, t->taken, &err) < 0)
+			fn(t->name, t->taken, &err);
+		t->taken[0] = '\0';
+	}
 }
 
 /* ---- planning ---- */

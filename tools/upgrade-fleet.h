@@ -29,6 +29,7 @@ struct mlimg_upgrade_wish {
 	const char *software[MLIMG_STACK_SOFTWARE_MAX];
 	size_t n_software;
 	const char *glob; /**< a pattern of tenants' names (glob(7)); NULL: all tenants */
+	bool checkpoints; /**< of guests that run a checkpoint is taken (upgrade-checkpoint.h) */
 };
 
 /**
@@ -54,6 +55,19 @@ int mlimg_upgrade_fleet_load(struct mlimg_store *store, const struct mlimg_upgra
  */
 int mlimg_upgrade_fleet_plan(
 	struct mlimg_upgrade_fleet *fleet, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Told why a tenant's checkpoint could not be deleted. */
+typedef void mlimg_upgrade_stays_fn(const char *name, const char *tag, const struct mlimg_err *why);
+
+/**
+ * Delete the checkpoints that were taken for the plan.
+ *
+ * @param fleet  the tenants
+ * @param store  that they are of
+ * @param fn     told of each that stays
+ */
+void mlimg_upgrade_fleet_release(
+	struct mlimg_upgrade_fleet *fleet, struct mlimg_store *store, mlimg_upgrade_stays_fn *fn);
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_upgrade_fleet_done(struct mlimg_upgrade_fleet *fleet);

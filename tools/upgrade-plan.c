@@ -254,9 +254,7 @@ void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bas
 	}
 	if (r == -EBUSY)
 		r = mlimg_err_set(&t->err, 0,
-			"%s: its guest runs: stop it, or take a checkpoint of its disk "
-			"('mlimg-vm checkpoint %s --disk-only')",
-			t->name, t->name);
+			"%s: its guest runs: ask with --checkpoint, or stop it", t->name);
 	if (r < 0)
 		t->outcome = MLIMG_UPGRADE_FAILED;
 	else

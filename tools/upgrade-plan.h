@@ -43,9 +43,10 @@ struct mlimg_upgrade_tenant {
 	char *disk;                                 /**< owned */
 	char *snapshot;                             /**< of a guest that is on, or NULL; owned */
 	char checkpoint[MLIMG_CHECKPOINT_TAG_SIZE]; /**< whose that is */
-	enum mlimg_union union_driver;              /**< that it is to run with */
-	struct mlimg_upgrade_stack *stack;          /**< NULL: it is refused already */
-	char from[MLIMG_TENANT_STACK_TEXT];         /**< stacks, for people */
+	char taken[MLIMG_CHECKPOINT_TAG_SIZE]; /**< one that is taken for the plan alone, or "" */
+	enum mlimg_union union_driver;         /**< that it is to run with */
+	struct mlimg_upgrade_stack *stack;     /**< NULL: it is refused already */
+	char from[MLIMG_TENANT_STACK_TEXT];    /**< stacks, for people */
 	char to[MLIMG_TENANT_STACK_TEXT];
 	char *way_out; /**< commands after which it can be upgraded, a line each, or NULL; owned */
 	/* What was found out. */

@@ -102,6 +102,19 @@ int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	return 0;
 }
 
+int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const char *what,
+	struct mlimg_tenant *ret_tenant, int *ret_lock, struct mlimg_checkpoints *ret_of,
+	struct mlimg_err *err)
+{
+	int ret = mlimg_tenant_take(store, name, what, ret_tenant, ret_lock, err);
+
+	if (ret == 0)
+		ret = see_death(store, ret_tenant, err);
+	if (ret == 0)
+		ret = mlimg_checkpoints_of(store, ret_tenant, ret_of, err);
+	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
+}
+
 static int with_lock(const struct given *g, const char *what, work_fn *work, struct mlimg_err *err)
 {
 	mlimg_autostore struct mlimg_store *store = NULL;
@@ -111,13 +124,7 @@ static int with_lock(const struct given *g, const char *what, work_fn *work, str
 	int ret = mlimg_store_open_given(g->store, MLIMG_STORE_USE, &store, err);
 
 	if (ret == 0)
-		ret = mlimg_tenant_take(store, g->name, what, &tenant, &lock, err);
-	if (ret == 0)
-		ret = see_death(store, &tenant, err);
-	if (ret == 0)
-		ret = mlimg_checkpoints_of(store, &tenant, &of, err);
-	if (ret == 0)
-		ret = mlimg_checkpoint_settle(&of, err);
+		ret = mlimg_checkpoints_lock(store, g->name, what, &tenant, &lock, &of, err);
 	return ret < 0 ? ret : work(&of, g, err);
 }
 

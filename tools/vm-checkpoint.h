@@ -20,4 +20,21 @@
 int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	struct mlimg_checkpoints *ret_of, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Take a tenant's lock to change his checkpoints: what somebody left undone is ended, and a guest
+ * that has died is off.
+ *
+ * @param store       as in struct mlimg_checkpoints
+ * @param name        the tenant's
+ * @param what        as of mlimg_tenant_take()
+ * @param ret_tenant  mlimg_tenant_done() when done, also after a failure; zeroed before
+ * @param ret_lock    its lock; close(2)
+ * @param ret_of      points to store and tenant
+ * @param err         as of mlimg_tenant_take(), mlimg_checkpoint_settle()
+ * @return            0 or -errno
+ */
+int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const char *what,
+	struct mlimg_tenant *ret_tenant, int *ret_lock, struct mlimg_checkpoints *ret_of,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 #endif

@@ -181,7 +181,7 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 		sleep 0.05
 	done
 	run --separate-stderr plan --system debian:12.1 --json
-	same "why" "1 alice: its guest runs: stop it, or take a checkpoint of its disk ('mlimg-vm checkpoint alice --disk-only')" "$status $(of alice .why)"
+	same "why" "1 alice: its guest runs: ask with --checkpoint, or stop it" "$status $(of alice .why)"
 	sqlite3 "$S/store.db" "INSERT INTO checkpoint (tenant_id, tag, state, kind, origin, generation, memory_bytes, cpus, machine, saved_bytes, created_s)
 		SELECT id, 'before', 'saved', 'disk', 'named', 1, 0, 0, '', 0, 1 FROM tenant"
 	run --separate-stderr plan --system debian:12.1 --json

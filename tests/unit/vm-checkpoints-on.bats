@@ -91,6 +91,15 @@ rows() {
 	same rows "" "$(rows)"
 }
 
+@test "checkpoints on: a plan that takes one: the agent does not freeze" {
+	on 'guest-fsfreeze-freeze {"error": {"class": "Busy", "desc": "it is frozen already"}}' "$(disk)"
+	run --separate-stderr mlimg-upgrade plan --store "$S" --system debian:12.2 --checkpoint --json
+	# shellcheck disable=SC2154 # run sets it
+	same "status and stderr" "1 " "$status $stderr"
+	[[ $(jq -r '.tenants[0] | .outcome, .why' <<<"$output" | xargs -d '\n') =~ ^"failed checkpoint 'plan-"[-0-9]*"' of 'alice': freeze its file system (with memory, or when it is off, there is no need to): 'guest-fsfreeze-freeze' fails: it is frozen already" ]]
+	same rows "" "$(rows)"
+}
+
 @test "checkpoints on: a memory that cannot be loaded: and nothing was kept: the guest is ended" {
 	on "$(job snapshot-save '"status": "concluded"')" "$(disk one)"
 	works vm checkpoint alice one

@@ -135,6 +135,24 @@ tags() {
 	sound
 }
 
+@test "checkpoints: a plan for a guest that is on takes one, and leaves none" {
+	local of
+	begin
+	in_guest 'echo mine >/etc/version'
+	run --separate-stderr mlimg-upgrade plan --store "$S" --system small:2 --json
+	same "without" "1 failed alice: its guest runs: ask with --checkpoint, or stop it" "$status $(jq -r '.tenants[] | .outcome, .why' <<<"$output" | xargs)"
+	# What the guest has not written yet is in the plan: the freeze writes it.
+	run --separate-stderr mlimg-upgrade plan --store "$S" --system small:2 --checkpoint --json
+	of=$(jq -r '.tenants[] | .outcome, .checkpoint[:5], (.report.entries[] | select(.path == "etc/version") | .verdict)' <<<"$output" | xargs)
+	# shellcheck disable=SC2154 # run sets it
+	same "with" "0  changes plan- conflict" "$status $stderr $of"
+	same tags "" "$(tags)"
+	counts
+	works vm stop alice
+	same snapshots "" "$(qemu-img snapshot -l "$disk")"
+	sound
+}
+
 @test "checkpoints: --keep, while the guest is on" {
 	local last
 	begin
