@@ -9,6 +9,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
 #include "libmlimg/rebuild.h"
+#include "libmlimg/reconcile.h"
 #include "libmlimg/whiteout.h"
 
 /* --- accounts --- */
@@ -356,6 +357,27 @@ static int merge_packages(struct since *s, const char *const *paths, size_t n)
 	return r < 0 ? since_give_up(s, "var/lib/dpkg/status", "packages", &err) : 0;
 }
 
+/*
+ * @return whether there is a copy, as chmod(1) makes one, of what the newer stack has and the former
+ *         one has otherwise: it has the newer one's records, and stays for the sake of its mode
+ */
+static bool is_any_copied(const struct since *s, const char *const *paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct mlimg_entry *e = mlimg_manifest_find(s->upper, paths[i]),
+					 *now = mlimg_manifest_find(s->now.manifest, paths[i]),
+					 *former =
+						 mlimg_manifest_find(s->former.manifest, paths[i]);
+
+		if (e && now && former && e->type == now->type &&
+			e->size_bytes == now->size_bytes && !is_touched(s, paths[i]) &&
+			!mlimg_entry_has_same_attrs(e, now) &&
+			!mlimg_reconcile_has_same_contents(now, former))
+			return true;
+	}
+	return false;
+}
+
 int since_packages(struct since *s)
 {
 	size_t n = 0;
@@ -363,6 +385,8 @@ int since_packages(struct since *s)
 
 	if (r == 0)
 		r = is_any_changed(s, s->package_paths, n, "packages");
+	if (r == 0)
+		r = is_any_copied(s, s->package_paths, n);
 	return r > 0 ? merge_packages(s, s->package_paths, n) : r;
 }
 

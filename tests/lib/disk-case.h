@@ -213,6 +213,10 @@ static void give_away(void)
 		user_put(path, O_CREAT, "", 0);
 		MUST(lchown(path, user_id((unsigned)test_random(32)),
 			user_id((unsigned)test_random(32))));
+		if (one_in(3))
+			user_set_binary(path, MODEL_ACL,
+				acl_text(0640, user_id((unsigned)test_random(32)),
+					(unsigned)test_random(6)));
 	}
 }
 

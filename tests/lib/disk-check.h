@@ -14,6 +14,14 @@ TEST_UNUSED static void fail_unless(bool is_right, const char *what)
 		FAIL("%s", what);
 }
 
+/** @return whether the upper has an entry there that overlayfs does not merge with what is beneath */
+TEST_UNUSED static bool has_mark(struct tree *upper, const char *path)
+{
+	const struct mlimg_entry *e = tree_get(upper, path);
+
+	return e && (xattr_text(e, OPAQUE) || xattr_text(e, REDIRECT) || is_a_whiteout(e));
+}
+
 static bool has_line(const char *text, const char *line, size_t size)
 {
 	for (; *text; text = strchr(text, '\n') + 1)

@@ -190,6 +190,11 @@ TEST_UNUSED static void next_layers(const struct stack *old, struct stack *ret)
 		move_account(&ret->databases);
 }
 
+static uint32_t acl_id_of_model(uint32_t id, void *ctx)
+{
+	return owner_of_model(ctx, id);
+}
+
 static void write_classes(const char *root)
 {
 	char path[PATH_SIZE];
@@ -214,6 +219,8 @@ TEST_UNUSED static void write_layer(struct stack *s, size_t i, unsigned version)
 	for (size_t k = 0; k < tree.n; k++) {
 		tree.e[k].uid = owner_of_model(&s->databases, tree.e[k].uid);
 		tree.e[k].gid = owner_of_model(&s->databases, tree.e[k].gid);
+		map_acl(&tree.e[k], model_xattrs[2], acl_id_of_model, &s->databases);
+		map_acl(&tree.e[k], model_xattrs[3], acl_id_of_model, &s->databases);
 	}
 	snprintf(out, sizeof(out), "run/%s/%zu", s->dir, i);
 	snprintf(path, sizeof(path), "%s/rootfs", out);

@@ -56,11 +56,12 @@ static void set_attributes(const char *path, const struct mlimg_entry *e)
 {
 	struct timespec times[2] = {{e->mtime_s, e->mtime_ns}, {e->mtime_s, e->mtime_ns}};
 
+	MUST(lchown(path, e->uid, e->gid));
+	/* After chown, which takes set-id bits and capabilities away. */
 	for (uint32_t i = 0; i < e->n_xattrs; i++)
 		MUST(lsetxattr(path, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0));
-	MUST(lchown(path, e->uid, e->gid));
 	if (e->type != MLIMG_LINK)
-		MUST(chmod(path, e->mode)); /* after chown, which takes setuid away */
+		MUST(chmod(path, e->mode));
 	MUST(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
 }
 

@@ -29,6 +29,8 @@ enum user_verb {
 	USER_MODE,
 	USER_OWNER,
 	USER_XATTR,
+	USER_ACL,        /**< setfacl, or of a directory also its default */
+	USER_CAPABILITY, /**< setcap */
 	USER_TOUCH,
 	USER_REMOVE, /**< with all that is below */
 	USER_RENEW,  /**< a directory: removed and made again */
@@ -82,8 +84,8 @@ TEST_UNUSED static struct user_op user_random(void)
 TEST_UNUSED static const char *user_verb_name(enum user_verb verb)
 {
 	static const char *const names[] = {"write", "change", "empty", "append", "replace",
-		"backup", "mode", "owner", "xattr", "touch", "remove", "renew", "mkdir", "rename",
-		"exchange", "link", "symlink", "node"};
+		"backup", "mode", "owner", "xattr", "acl", "capability", "touch", "remove", "renew",
+		"mkdir", "rename", "exchange", "link", "symlink", "node"};
 
 	return names[verb];
 }
@@ -170,9 +172,40 @@ TEST_UNUSED static void user_replace(const char *path, unsigned n)
 	MUST(rename(fresh, path));
 }
 
+/** @param value  of an xattr, as text of model-trees.h */
+TEST_UNUSED static void user_set_binary(const char *path, const char *name, const char *value)
+{
+	struct mlimg_entry e = {.path = NULL};
+
+	set_xattr(&e, name, value);
+	MUST(lsetxattr(path, name, e.xattrs->value, e.xattrs->size, 0));
+}
+
+/* Rights that owner and mode do not say; one of four times they are taken away. */
+TEST_UNUSED static void user_set_rights(const struct user_op *op, const char *path, mode_t type)
+{
+	bool is_default = type == S_IFDIR && op->n % 2, is_acl = op->verb == USER_ACL;
+	const char *name = is_default ? MODEL_DEFAULT_ACL : MODEL_ACL;
+	struct stat st;
+
+	if (type == S_IFLNK || (!is_acl && type != S_IFREG))
+		return;
+	if (!is_acl)
+		name = model_xattrs[4];
+	MUST(lstat(path, &st));
+	if (op->n / 64 % 4 == 0)
+		lremovexattr(path, name); /* it need not be there */
+	else if (is_acl)
+		user_set_binary(path, name,
+			acl_text(st.st_mode ^ (op->n / 1024 % 2 ? 0020 : 0), user_id(op->n / 32),
+				op->n / 256));
+	else
+		user_set_binary(path, name, capability_text(op->n));
+}
+
 TEST_UNUSED static void user_set(const struct user_op *op, const char *path)
 {
-	static const mode_t modes[] = {0644, 0600, 0755};
+	static const mode_t modes[] = {0644, 0600, 0755, 04755, 02755, 01777};
 	struct timespec times[2] = {
 		{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1100000000 + op->n, .tv_nsec = op->n}};
 	const char *name = model_xattrs[op->n % 2];
@@ -181,13 +214,15 @@ TEST_UNUSED static void user_set(const struct user_op *op, const char *path)
 	if (!type)
 		return;
 	if (op->verb == USER_MODE && type != S_IFLNK)
-		MUST(chmod(path, modes[op->n % 3]));
+		MUST(chmod(path, modes[op->n % (op->n / 16 % 4 ? 3 : 6)]));
 	else if (op->verb == USER_OWNER)
 		MUST(lchown(path, user_id(op->n), user_id(op->n / 32)));
 	else if (op->verb == USER_XATTR && op->n / 2 % 3 == 0)
 		lremovexattr(path, name); /* it need not be there */
 	else if (op->verb == USER_XATTR)
 		MUST(lsetxattr(path, name, op->n / 2 % 3 == 1 ? "1" : "2", 1, 0));
+	else if (op->verb == USER_ACL || op->verb == USER_CAPABILITY)
+		user_set_rights(op, path, type);
 	else if (op->verb == USER_TOUCH)
 		MUST(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW));
 }

@@ -9,7 +9,7 @@
 #define MLIMG_TEST_MODEL_ORACLE_H
 
 #include "libmlimg/path-class.h"
-#include "tests/lib/model-trees.h"
+#include "tests/lib/model-rights.h"
 
 /** Lines of a class file that give the trees all classes: etc is config, usr owned, var data. */
 #define MODEL_CLASSES "etc/d keep\nusr/d keep\nvar/c derived\n"
@@ -99,7 +99,7 @@ TEST_UNUSED static struct oracle_merge merge_entries(const struct mlimg_entry *b
 	if (choose(has && mine->gid == base->gid, has && next->gid == base->gid,
 		    mine->gid == next->gid, &m.is_conflict))
 		m.e.gid = next->gid;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < MODEL_XATTRS; i++) {
 		const char *name = model_xattrs[i], *a = xattr_text(mine, name),
 			   *b = has ? xattr_text(base, name) : NULL, *c = xattr_text(next, name);
 
@@ -234,8 +234,8 @@ TEST_UNUSED static void find_renamed(struct oracle *o)
 
 TEST_UNUSED static void see(struct oracle *o, const char *path, const struct mlimg_entry *e)
 {
-	if (e)
-		tree_put(o->seen, path, e);
+	if (e) /* the mode is set last, and with it what an ACL has of it */
+		fit_acl(tree_put(o->seen, path, e));
 }
 
 /* @return whether a directory of the new stack shows elsewhere, and so nowhere else */

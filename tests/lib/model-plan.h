@@ -200,8 +200,9 @@ TEST_UNUSED static void set_attrs(struct mlimg_entry *to, const struct mlimg_ent
 	to->mode = from->mode;
 	to->uid = from->uid;
 	to->gid = from->gid;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < MODEL_XATTRS; i++)
 		set_xattr(to, model_xattrs[i], xattr_text(from, model_xattrs[i]));
+	fit_acl(to);
 }
 
 /* Of a file that has several names, all. */

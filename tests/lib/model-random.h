@@ -7,7 +7,7 @@
 #ifndef MLIMG_TEST_MODEL_RANDOM_H
 #define MLIMG_TEST_MODEL_RANDOM_H
 
-#include "tests/lib/model-trees.h"
+#include "tests/lib/model-rights.h"
 
 static const char *const model_tops[] = {"etc", "usr", "var"};
 static const char *const model_names[] = {"a", "b", "c", "d"};
@@ -21,11 +21,28 @@ TEST_UNUSED static bool one_in(unsigned n)
 	return test_random(n) == 0;
 }
 
+/* ACLs, of few, that fit its mode, and capabilities. */
+TEST_UNUSED static void random_rights(struct mlimg_entry *e)
+{
+	if (e->type == MLIMG_LINK)
+		return;
+	if (xattr_text(e, MODEL_ACL))
+		set_xattr(e, MODEL_ACL, NULL);
+	if (one_in(5))
+		set_xattr(e, MODEL_ACL,
+			acl_text(e->mode, 1 + (uint32_t)test_random(2), (unsigned)test_random(6)));
+	if (e->type == MLIMG_DIR && one_in(6))
+		set_xattr(e, model_xattrs[3],
+			acl_text(0750, 1 + (uint32_t)test_random(2), (unsigned)test_random(6)));
+	if (e->type == MLIMG_FILE && one_in(6))
+		set_xattr(e, model_xattrs[4], capability_text((unsigned)test_random(2)));
+}
+
 TEST_UNUSED static void random_attrs(struct mlimg_entry *e)
 {
-	static const uint16_t modes[] = {0644, 0600, 0755};
+	static const uint16_t modes[] = {0644, 0600, 0755, 04755, 02755, 01777};
 
-	e->mode = modes[test_random(3)];
+	e->mode = modes[test_random(one_in(4) ? 6 : 3)];
 	if (one_in(3))
 		e->uid = (uint32_t)test_random(3);
 	if (one_in(3))
@@ -33,6 +50,7 @@ TEST_UNUSED static void random_attrs(struct mlimg_entry *e)
 	for (int i = 0; i < 2; i++)
 		if (one_in(4))
 			set_xattr(e, model_xattrs[i], one_in(2) ? "1" : "2");
+	random_rights(e);
 	if (e->type == MLIMG_LINK)
 		e->mode = 0777;
 }

@@ -17,6 +17,9 @@
 #define TREE_MAX 4096
 #define OPAQUE "trusted.overlay.opaque"
 #define REDIRECT "trusted.overlay.redirect"
+#define MODEL_ACL "system.posix_acl_access"
+#define MODEL_DEFAULT_ACL "system.posix_acl_default"
+#define MODEL_XATTRS 5
 
 /** Entries in no order, without the root. Hard links: those of one group have the same number. */
 struct tree {
@@ -107,12 +110,40 @@ TEST_UNUSED static const struct mlimg_xattr *xattr_of(const struct mlimg_entry *
 	return NULL;
 }
 
+/* The kernel's own are structures, and in text their bytes in hexadecimal. */
+TEST_UNUSED static bool is_binary(const char *name)
+{
+	return strncmp(name, "system.", 7) == 0 || strncmp(name, "security.", 9) == 0;
+}
+
 /** @return an xattr's value as text, or NULL */
 TEST_UNUSED static const char *xattr_text(const struct mlimg_entry *e, const char *name)
 {
 	const struct mlimg_xattr *x = xattr_of(e, name);
+	char *text;
 
-	return x ? mlimg_arena_strndup(model_memory, (char *)x->value, x->size) : NULL;
+	if (!x || !is_binary(name))
+		return x ? mlimg_arena_strndup(model_memory, (char *)x->value, x->size) : NULL;
+	text = mlimg_arena_alloc(model_memory, 2 * x->size + 1);
+	*text = '\0';
+	for (size_t i = 0; i < x->size; i++)
+		sprintf(text + 2 * i, "%02x", x->value[i]);
+	return text;
+}
+
+/* @return the bytes that a text says */
+static uint8_t *xattr_bytes(const char *name, const char *text, size_t *ret_size)
+{
+	uint8_t *bytes = (uint8_t *)model_string(text);
+
+	*ret_size = strlen(text) / (is_binary(name) ? 2 : 1);
+	for (size_t i = 0; is_binary(name) && i < *ret_size; i++) {
+		unsigned byte;
+
+		ASSERT_EQ(sscanf(text + 2 * i, "%2x", &byte), 1);
+		bytes[i] = (uint8_t)byte;
+	}
+	return bytes;
 }
 
 /** Give an entry an xattr, or take it away (@p value NULL). */
@@ -123,9 +154,11 @@ TEST_UNUSED static void set_xattr(struct mlimg_entry *e, const char *name, const
 
 	while (i < e->n_xattrs && strcmp(e->xattrs[i].name, name) < 0)
 		all[n++] = e->xattrs[i++];
-	if (value)
-		all[n++] = (struct mlimg_xattr){
-			model_string(name), (uint8_t *)model_string(value), strlen(value)};
+	if (value) {
+		all[n].name = model_string(name);
+		all[n].value = xattr_bytes(name, value, &all[n].size);
+		n++;
+	}
 	for (; i < e->n_xattrs; i++)
 		if (strcmp(e->xattrs[i].name, name) != 0)
 			all[n++] = e->xattrs[i];
@@ -198,7 +231,8 @@ TEST_UNUSED static bool has_equal_contents(const struct mlimg_entry *a, const st
 }
 
 /** The xattrs that random entries have. */
-static const char *const model_xattrs[] = {"trusted.a", "trusted.b"};
+static const char *const model_xattrs[] = {
+	"trusted.a", "trusted.b", MODEL_ACL, "system.posix_acl_default", "security.capability"};
 
 TEST_UNUSED static bool has_equal_text(const char *a, const char *b)
 {
@@ -210,7 +244,7 @@ TEST_UNUSED static bool is_equal(const struct mlimg_entry *a, const struct mlimg
 {
 	if (!a || !b)
 		return !a && !b;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < MODEL_XATTRS; i++)
 		if (!has_equal_text(xattr_text(a, model_xattrs[i]), xattr_text(b, model_xattrs[i])))
 			return false;
 	return has_equal_contents(a, b) && a->mode == b->mode && a->uid == b->uid &&

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# A change of the stack beneath uppers that the kernel's overlayfs has written: laws over random cases (lib/reconcile-disk.c, lib/reconcile-forms.c), and kills.
+# A change of the stack beneath uppers that the kernel's overlayfs has written: laws over random cases (lib/reconcile-disk.c, lib/reconcile-since.c, lib/reconcile-forms.c), and kills.
 
 load ../lib/common
 
@@ -40,11 +40,11 @@ law() {
 }
 
 @test "taken back it keeps what was written since" {
-	law reconcile-disk taken_back_it_keeps_what_was_written_since
+	law reconcile-since taken_back_it_keeps_what_was_written_since
 }
 
 @test "forth and back, things stay their owners" {
-	law reconcile-disk forth_and_back_things_stay_their_owners
+	law reconcile-since forth_and_back_things_stay_their_owners
 }
 
 @test "an image of the upper has the same plan" {
