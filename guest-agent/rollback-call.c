@@ -16,6 +16,7 @@
 #include "guest-agent/rebuild.h"
 #include "guest-agent/reconcile-report.h"
 #include "guest-agent/reset.h"
+#include "guest-agent/rolling.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/rebuild.h"
 #include "tools/cli.h"
@@ -26,15 +27,17 @@ struct rollback {
 	size_t n_layers;
 	struct mlimg_lowers lowers;
 	struct mlimg_boot_state state, former;
-	struct mlimg_notes notes;
+	struct mlimg_rolling rolling;
 	struct mlimg_boot boot; /* its notes alone */
 	int own_fd;             /* the user layer's /mlimg */
 };
 
 static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
 {
+	struct rollback *b = ctx;
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
 
+	mlimg_rolling_tell(&b->rolling, path, what, generation);
 	if (what == MLIMG_CHANGE_IS_ASIDE)
 		printf("written since, so the older one is in mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64
 		       ": /",
@@ -119,13 +122,20 @@ static int open_layers(struct rollback *b, struct mlimg_err *err)
 
 static int make_ready(struct mlimg_change_call *call, int new_fd, struct mlimg_err *err)
 {
-	const struct mlimg_report none = {.n_rebuild = 0};
 	struct rollback *b = call->ctx;
-	int r = mlimg_reported_keep_notes(b->own_fd, &b->notes, err);
 
-	return r < 0
-		? r
-		: mlimg_rebuild_stage_layers(b->own_fd, new_fd, b->layers, b->n_layers, &none, err);
+	b->rolling.layers = b->layers;
+	b->rolling.n_layers = b->n_layers;
+	return mlimg_rolling_make_ready(&b->rolling, new_fd, err);
+}
+
+static int report(struct mlimg_change_call *call, const struct mlimg_boot_state *from,
+	const struct mlimg_boot_state *to, struct mlimg_err *err)
+{
+	struct rollback *b = call->ctx;
+
+	mlimg_rolling_report(&b->rolling, call->generation, from, to);
+	return 0;
 }
 
 static int open_user(struct rollback *b, const char *dir, struct mlimg_err *err)
@@ -175,32 +185,52 @@ static int find_former(struct rollback *b, struct mlimg_err *err)
 	return b->root ? open_layers(b, err) : 0;
 }
 
-/* What a boot or a call had begun comes first. */
+static void tell_end(const struct rollback *b)
+{
+	tell_notes(&b->rolling.report.notes);
+	if (b->rolling.is_report_lost)
+		puts("the report of this could not be written");
+}
+
+/* What a boot or a call had begun comes first, with a report of its own. */
 static int resume(struct rollback *b, struct mlimg_change_call *call, struct mlimg_err *err)
 {
-	int r = mlimg_reported_recall_notes(b->own_fd, &b->notes);
+	int r;
 
+	if (!mlimg_change_is_pending(b->own_fd))
+		return 0;
+	r = mlimg_reported_recall_notes(b->own_fd, call->notes);
 	if (r < 0)
 		return mlimg_err_set(err, r, "read what is to be told");
 	r = mlimg_change_resume(call, err);
 	if (r == 0 && call->is_done)
-		tell_notes(&b->notes);
-	mlimg_notes_done(&b->notes);
-	return r;
+		tell_end(b);
+	mlimg_rolling_done(&b->rolling);
+	return r < 0 ? r : mlimg_rolling_init(&b->rolling, err);
+}
+
+static int open_all(struct rollback *b, const char *dir, struct mlimg_err *err)
+{
+	int r = open_user(b, dir, err);
+
+	b->rolling.dir_fd = b->own_fd;
+	if (r == 0)
+		r = check_settled(b, err);
+	if (r == 0)
+		r = mlimg_misplaced_set_aside(b->own_fd, &b->boot, err);
+	return r < 0 ? r : mlimg_rolling_init(&b->rolling, err);
 }
 
 static int roll_back(struct rollback *b, const char *dir, struct mlimg_err *err)
 {
-	struct mlimg_change_call call = {
-		.told = tell, .ready = make_ready, .ctx = b, .notes = &b->notes};
-	int r = open_user(b, dir, err);
+	struct mlimg_change_call call = {.told = tell,
+		.ready = make_ready,
+		.report = report,
+		.ctx = b,
+		.notes = &b->rolling.report.notes};
+	int r = open_all(b, dir, err);
 
-	if (r < 0)
-		return r;
 	call.user_fd = b->user.fd;
-	r = check_settled(b, err);
-	if (r == 0)
-		r = mlimg_misplaced_set_aside(b->own_fd, &b->boot, err);
 	if (r == 0)
 		r = resume(b, &call, err);
 	if (r == 0)
@@ -213,7 +243,7 @@ static int roll_back(struct rollback *b, const char *dir, struct mlimg_err *err)
 	r = mlimg_change_roll_back(&call, &b->state, &b->former, err);
 	if (r < 0)
 		return r;
-	tell_notes(&b->notes);
+	tell_end(b);
 	printf("%s: generation %" PRIu64 ", the stack of generation %" PRIu64
 	       "; steps taken back: %" PRIu64 "\n",
 		dir, call.generation, b->former.generation, call.n_steps);
@@ -227,7 +257,7 @@ static void rollback_done(struct rollback *b)
 		mlimg_mounted_close(&b->layers[--b->n_layers]);
 	mlimg_mounted_close(&b->user);
 	mlimg_cleanup_close(&b->own_fd);
-	mlimg_notes_done(&b->notes);
+	mlimg_rolling_done(&b->rolling);
 }
 
 static int run(const char *dir, const char *root)

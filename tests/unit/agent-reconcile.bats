@@ -112,6 +112,28 @@ own" "$(cd "$UPPER/etc" && cat both conf conf.mlimg-new own)"
 	same "aside" new "$(cat "$USER_DIR/mlimg/aside/3/etc/new")"
 }
 
+@test "the console has a line for a conflict, and none for what fits together" {
+	on v1
+	printf 'stale one\nb\nc\nd\ne\n' >"$UPPER/etc/stale"
+	sed '$s/e/mine/' "$DIR/v1/etc/both" >"$UPPER/etc/both"
+	echo own >"$UPPER/etc/own"
+	on v2
+	same "told of what is dropped and merged" "" "$said"
+	same "done" '["reconciled",true,1,0]' "$(boot '[.reconcile | .done, .dropped > 0, .merged, .aside]')"
+	on v1
+	same "told of the way back" "" "$said"
+	echo mine >"$UPPER/etc/conf"
+	on v2
+	same "told" "user's files on another stack: 0 set aside, 1 with the new one beside it, 1 conflicts in all: see $RUN/user/mlimg/reports/4.txt" "$said"
+}
+
+@test "who may read what a change leaves" {
+	edit
+	on v2
+	same "modes" "aside 700, aside/2 700, aside/2/usr/bin/program $(stat -c %a "$UPPER/etc/own"), base.manifest.2 644, base.texts.2 600, reports 755, reports/2.json 644, reports/2.txt 644, state.json 644, undo 700, undo/2 700, undo/2/base.texts 600, undo/2/log 600" \
+		"$(cd "$USER_DIR/mlimg" && stat -c '%n %a,' aside aside/2 aside/2/usr/bin/program base.manifest.2 base.texts.2 reports reports/2.json reports/2.txt state.json undo undo/2 undo/2/base.texts undo/2/log | xargs | sed 's/,$//')"
+}
+
 @test "mlimg-agent rollback" {
 	local before
 	edit
