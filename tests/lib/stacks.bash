@@ -59,6 +59,13 @@ packaged() {
 	printf '%s\n' /. /usr /usr/share /usr/share/tool /usr/share/tool/version >"$info/tool.list"
 }
 
+# user_anew [PATH]: alice's user layer as it was before she first booted, with a directory PATH in its upper.
+user_anew() {
+	rm -rf "$USER_DIR"
+	mkdir -p "$UPPER/${1:-}" "$USER_DIR/work"
+	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+}
+
 # copy PATH…: of v2, into the upper, as overlayfs copies what is opened for writing
 copy() {
 	local path time

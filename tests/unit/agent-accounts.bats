@@ -147,9 +147,7 @@ owners() {
 		[ $how != attributes ] || cp "$DIR/v1/usr/bin/program" "$DIR/v2/usr/bin/"
 		chown 107:107 "$DIR/v2/usr/bin/program"
 		layers
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER/usr/bin" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew usr/bin
 		on v1
 		cp "$DIR/v1/usr/bin/program" "$UPPER/usr/bin/"
 		chmod 700 "$UPPER/usr/bin/program"
@@ -175,10 +173,7 @@ owners() {
 		echo $D5 >"$DIR/v2/etc/passwd"
 		[ $how = alone ] || printf '%s\n' $D6 $N7 >"$DIR/v2/etc/passwd"
 		layers
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER/etc" "$USER_DIR/work"
-		# shellcheck disable=SC2034 # stacks.bash
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew etc
 		on v1
 		printf '%s\n' $D5 $ME >"$UPPER/etc/passwd"
 		chmod 600 "$UPPER/etc/passwd"

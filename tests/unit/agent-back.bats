@@ -30,9 +30,7 @@ seen() {
 	echo mine >"$DIR/v2/usr/share/d/same"
 	layers
 	OPTIONS=(--union unionfs)
-	rm -rf "$USER_DIR"
-	mkdir -p "$UPPER" "$USER_DIR/work"
-	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	user_anew
 	on v1
 	removed
 	before=$(seen)
@@ -69,9 +67,7 @@ copies_of_stacks() {
 	copies_of_stacks
 	for driver in overlay unionfs; do
 		OPTIONS=(--union "$driver")
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew
 		on v1
 		on v2
 		# Opened for writing; touched; in a directory that v1 has not; the same mode again; a name that stays the user's in any case.
@@ -126,9 +122,7 @@ copies_of_stacks() {
 	copies_of_stacks
 	for driver in overlay unionfs; do
 		OPTIONS=(--union "$driver")
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew
 		on v1
 		on v2
 		hide etc/new
@@ -143,9 +137,7 @@ copies_of_stacks() {
 @test "taken back without a whole list of what the upper had, copies stay as they are" {
 	local how
 	for how in missing damaged; do
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew
 		on v1
 		on v2
 		copy etc/conf
@@ -168,9 +160,7 @@ copies_of_stacks() {
 	layers
 	for driver in overlay unionfs; do
 		OPTIONS=(--union "$driver")
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER/etc" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew etc
 		on v1
 		hide etc/subuid
 		on v2
@@ -194,9 +184,7 @@ copies_of_stacks() {
 	for how in overlay redirect unionfs; do
 		# shellcheck disable=SC2034 # stacks.bash
 		OPTIONS=(--union "${how/redirect/overlay}")
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew
 		on v1
 		on v2
 		# The user goes back to version 1 himself, and removes a file of it.
@@ -216,22 +204,26 @@ copies_of_stacks() {
 	done
 }
 
-@test "taken back, a version of before that had been set aside returns, and the one installed since gives way to it" {
-	local dpkg=$UPPER/var/lib/dpkg driver i
-	need root
-	packaged v1 2
-	packaged v2 4
+# documented V1 V2: the package tool in these versions on the two systems, in each with its own documentation.
+documented() {
+	local i
+	packaged v1 "$1"
+	packaged v2 "$2"
 	for i in 1 2; do
 		echo "doc $i" >"$DIR/v$i/usr/share/tool/doc"
 		echo /usr/share/tool/doc >>"$DIR/v$i/var/lib/dpkg/info/tool.list"
 	done
 	layers
+}
+
+@test "taken back, a version of before that had been set aside returns, and the one installed since gives way to it" {
+	local dpkg=$UPPER/var/lib/dpkg driver
+	need root
+	documented 2 4
 	for driver in overlay unionfs; do
 		# shellcheck disable=SC2034 # stacks.bash
 		OPTIONS=(--union "$driver")
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER" "$USER_DIR/work"
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew
 		on v1
 		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
 		cp "$DIR/v1/var/lib/dpkg/info/tool.list" "$dpkg/info"
@@ -259,13 +251,7 @@ copies_of_stacks() {
 
 @test "taken back, files of a package of the user's own stay, those that the newer stack has as well" {
 	need root
-	packaged v1 1
-	packaged v2 2
-	for i in 1 2; do
-		echo "doc $i" >"$DIR/v$i/usr/share/tool/doc"
-		echo /usr/share/tool/doc >>"$DIR/v$i/var/lib/dpkg/info/tool.list"
-	done
-	layers
+	documented 1 2
 	on v1
 	on v2
 	# Version 3 has the same documentation as 2.

@@ -62,10 +62,7 @@ names() {
 		accounts v1 d 105
 		accounts v2 d $number
 		layers
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER/usr/bin" "$USER_DIR/work"
-		# shellcheck disable=SC2034 # stacks.bash
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew usr/bin
 		on v1
 		echo mine >"$UPPER/usr/bin/program"
 		chown 105:105 "$UPPER/usr/bin/program"
@@ -160,10 +157,7 @@ rights_of_both() {
 	accounts v1 d 105
 	accounts v2 d 106
 	layers
-	rm -rf "$USER_DIR"
-	mkdir -p "$UPPER/srv/dir" "$USER_DIR/work"
-	# shellcheck disable=SC2034 # stacks.bash
-	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+	user_anew srv/dir
 	on v1
 	(
 		cd "$UPPER/srv"

@@ -29,10 +29,7 @@ setup() {
 	packaged v2 4
 	layers
 	for how in removed newer; do
-		rm -rf "$USER_DIR"
-		mkdir -p "$UPPER" "$USER_DIR/work"
-		# shellcheck disable=SC2034 # stacks.bash
-		TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
+		user_anew
 		on v1
 		# Version 3 has a file more.
 		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
