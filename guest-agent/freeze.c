@@ -20,8 +20,6 @@
 #include "guest-agent/worker.h"
 #include "libmlimg/cleanup.h"
 
-#define LATE_MS 1000 /* what the process that keeps a freeze is given to thaw, on a busy machine */
-
 /* The process was killed. */
 static void thaw_for_it(const struct mlimg_agent *agent)
 {
@@ -83,7 +81,8 @@ int64_t mlimg_freeze_deadline(const struct mlimg_agent *agent)
 	if (agent->freeze_fd < 0 || agent->is_overdue)
 		return 0;
 	deadline_ms = agent->freeze->deadline_ms;
-	return (deadline_ms ? deadline_ms : agent->freeze_since_ms + MLIMG_FREEZE_MAX_MS) + LATE_MS;
+	return (deadline_ms ? deadline_ms : agent->freeze_since_ms + MLIMG_FREEZE_MAX_MS) +
+		MLIMG_FREEZE_LATE_MS;
 }
 
 void mlimg_freeze_watch(struct mlimg_agent *agent, int64_t now_ms)

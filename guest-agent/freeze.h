@@ -22,6 +22,8 @@
 
 #define MLIMG_FREEZE_MS 10000     /**< how long a freeze lasts at most, by default */
 #define MLIMG_FREEZE_MAX_MS 60000 /**< and at most: programs in the guest stand still */
+#define MLIMG_FREEZE_LATE_MS \
+	1000 /**< what the process that keeps it is given to thaw, on a busy machine */
 
 /** The command `guest-fsfreeze-freeze`. */
 json_t *mlimg_freeze_command(struct mlimg_call *call);

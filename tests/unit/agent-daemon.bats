@@ -74,8 +74,9 @@ told() {
 	: >"$DIR/told"
 }
 
-@test "daemon: the program is at most 1.5 MB, stripped" {
+@test "daemon: the program is not larger, stripped, than the README says" {
 	case $MLIMG_BUILD in *san-*) skip "sanitizers are larger" ;; esac
+	same "bound of the README" "1,500,000" "$(grep -o 'at most [0-9,]* bytes when stripped' "$MLIMG_TOP/guest-agent/README.md" | grep -o '[0-9,]*' | xargs)"
 	strip -o "$DIR/stripped" "$MLIMG_BUILD/bin/mlimg-agent"
 	echo "$(stat -c %s "$DIR/stripped") bytes"
 	[ "$(stat -c %s "$DIR/stripped")" -le 1500000 ]
@@ -248,6 +249,52 @@ told() {
 	same "checks" '[{"name":"10-hangs","status":null,"output":""},{"name":"20-good","status":0,"output":""}]' "$(jq -c .return.checks <<<"$output")"
 	# It may still be waiting for somebody to take note of its end.
 	[ ! -d "/proc/$(cat "$DIR/pid")" ] || grep -q '^State:.*Z' "/proc/$(cat "$DIR/pid")/status"
+}
+
+# mid_command: somebody asks for a check that goes on until it is ended; sets $asker, who writes what he hears into heard, and $checks, the check.
+mid_command() {
+	rm -f "$DIR/pid"
+	host '{"execute":"mlimg-health","id":"long"}' '{"execute":"guest-ping","id":"next"}' >"$DIR/heard" 3>&- &
+	asker=$!
+	until [ -s "$DIR/pid" ]; do kill -0 "$asker" && sleep 0.1; done
+	checks=$(cat "$DIR/pid")
+}
+
+# check_ends: before its own time of 10 s is over.
+check_ends() {
+	local _
+	for _ in $(seq 70); do
+		[ -d "/proc/$checks" ] && [ "$(ps -o state= -p "$checks")" != Z ] || return 0
+		sleep 0.1
+	done
+	echo "the check runs on" >&2
+	return 1
+}
+
+@test "daemon: killed in mid-command: what runs ends with it, nothing is answered, and the next one serves" {
+	check long "trap '' TERM; echo \$\$ >$DIR/pid.new; mv $DIR/pid.new $DIR/pid; exec sleep 1000"
+	daemon
+	mid_command
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" || true
+	check_ends
+	wait "$asker" || true
+	same "what the client hears" "" "$(cat "$DIR/heard")"
+	rm "$DIR/host" "$DIR/run/mlimg-agent.sock" "$DIR/health/long"
+	daemon
+	same "the next one" '{"return":{}}' "$(host '{"execute":"guest-ping"}')"
+	same "health" true "$(host '{"execute":"mlimg-health"}' | jq .return.is_healthy)"
+}
+
+@test "daemon: a command whose process is killed is answered with an error, and the next request as ever" {
+	check long "echo \$\$ >$DIR/pid.new; mv $DIR/pid.new $DIR/pid; exec sleep 1000"
+	daemon
+	mid_command
+	kill -KILL "$(pgrep -P "$DAEMON")"
+	wait "$asker"
+	kill -KILL "$checks" || true
+	same "what the client hears" '{"error":{"class":"Timeout","desc":"mlimg-health: no answer from its process"},"id":"long"}
+{"return":{},"id":"next"}' "$(cat "$DIR/heard")"
 }
 
 @test "daemon: under systemd checks run in their unit, and guest-status tells in a word" {
