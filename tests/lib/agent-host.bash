@@ -24,6 +24,17 @@ asks() {
 	same "what the client hears" "$2" "$(tail -n 20 "$vms/heard")"
 }
 
+# answer ID MEMBERS: what comes back when {MEMBERS} is asked.
+answer() {
+	local _
+	printf '{%s,"id":"%s"}\n' "$2" "$1" >&7
+	for _ in $(seq 600); do
+		LC_ALL=C tr -d '\377' <"$vms/heard" | grep -F "\"id\":\"$1\"}" && return
+		sleep 0.1
+	done
+	same "what the client hears" "an answer to $1" "$(tail -n 20 "$vms/heard")"
+}
+
 # freezes ID: for so long that nothing in a test waits for its end.
 freezes() {
 	asks '{"execute":"guest-fsfreeze-freeze","arguments":{"timeout-ms":60000},"id":"'"$1"'"}' '{"return":1,"id":"'"$1"'"}'

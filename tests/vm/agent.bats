@@ -186,11 +186,21 @@ still() {
 	same "what the guest is, $1" overlay "$(vm_status t | jq -r .union)"
 }
 
+# health: a check is asked for, under an init that knows no units.
+health() {
+	vm_do t 'mkdir -p /etc/mlimg/health.d && printf "#!/bin/sh\nhostname\nexit 4\n" >/etc/mlimg/health.d/web && chmod 0755 /etc/mlimg/health.d/web'
+	stay
+	same "mlimg-health" '[false,[["web",4]],"other","unknown",true]' \
+		"$(answer h '"execute":"mlimg-health"' | jq -c '.return | [.is_healthy, (.checks | map([.name, .status])), .init, .system_state, .default_target_reached]')"
+	kill "$stays"
+}
+
 @test "what a host does to the port harms nobody: it comes and goes, sends garbage, halves and floods; and between clients the daemon sleeps" {
 	local flood before
 	start overlay
 	freeze_scenario
 	load_end
+	health
 	works reconnect "$agent" 300
 	same reconnect "300 of 300 answered" "$output"
 	head -c 3000000 /dev/urandom | socat -u - "UNIX-CONNECT:$agent"

@@ -3,12 +3,15 @@
 # A guest's user takes back what he has changed, across boots and another system: reset, undelete, pin, resolve each way; and gives what is his to another guest.
 # With unionfs-fuse, where it is done at once, shorter: on one boot of each system. MLIMG_UNDO: the drivers of the union, instead of all.
 # lasts 90
+# shellcheck disable=SC2034,SC2154 # agent-host.bash
 
 load ../lib/common
 
 setup() {
 	export vms=$BATS_TEST_TMPDIR
 	load ../lib/vm
+	load ../lib/agent-host
+	agent=$vms/t/agent.sock
 	small-root "$(debian-tree v1)" "$vms/tree" --unionfs "$(command -v unionfs)"
 	mkdir -p "$vms/tree/usr/share/app/deep" "$vms/tree/etc/conf.d"
 	seq -f 'line %g' 9 | tee "$vms/tree"/etc/{mine,theirs,merged,pinned} >"$vms/tree/etc/conf"
@@ -77,6 +80,19 @@ line 9, theirs" "sed -i '/^[<=]/d; /^line 3, theirs/d; /^>/d; s/, mine/, both/' 
 		mlimg resolve --keep merged /etc/merged && sed -n '3p; 9p' /etc/merged"
 }
 
+# reported: the host hears of the last reconcile what its file says.
+reported() {
+	local report
+	vm_do t 'cat /run/mlimg/user/mlimg/reports/2.json' >"$vms/2.json"
+	stay
+	report=$(answer report '"execute":"mlimg-report","arguments":{"entries":1000}')
+	same "generation" 2 "$(jq .return.generation <<<"$report")"
+	same "report" "$(jq -S . "$vms/2.json")" "$(jq -S .return.report <<<"$report")"
+	same "entries" "$(jq '.entries | length' "$vms/2.json")" "$(jq .return.entries_listed <<<"$report")"
+	[ "$(jq .return.entries_listed <<<"$report")" -gt 3 ]
+	kill "$stays"
+}
+
 # What of the root is in layers and upper, with modes, owners and contents.
 files='cd / && find etc usr srv -type f | sort | while read -r file; do stat -c "%a %u:%g %n" "$file"; sha256sum <"$file"; done'
 
@@ -108,6 +124,7 @@ restore     /usr/share/app/deep/file" "mlimg reset -r /srv | head -n 1; mlimg qu
 	# The next boot does it, and then brings what is left into agreement with another system.
 	on 2
 	taken_back
+	reported
 	conflicts
 	does "resolve: theirs" "/etc/theirs: at the next boot yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new goes then" \
 		"mlimg resolve --keep theirs /etc/theirs | head -n 1"
@@ -157,6 +174,7 @@ line 3, mine" "mlimg reset /etc/conf && mlimg undelete /etc/conf.d /usr/share/ap
 	vm_stop t
 	on 2
 	taken_back
+	reported
 	conflicts
 	does "resolve: theirs" "/etc/theirs: yours is set aside (69 B), and what system small 2 has shows; /etc/theirs.mlimg-new is gone
 line 3, theirs
