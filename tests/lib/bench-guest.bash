@@ -42,6 +42,22 @@ guest_cpu() {
 		sed -n 's/^[[:space:]]*-cpu \([^ ]*\).*/\1/p'
 }
 
+# guest_flat_tree DIR INITRD: the system for one image. What differs from the others: mlimg's part of the initramfs; a root in fstab, as Debian's images have
+# it, which its initramfs therefore checks.
+guest_flat_tree() {
+	cp -a --reflink=auto "$tree" "$1"
+	rm -rf "$1"/boot/initrd.img-* "$1"/usr/share/initramfs-tools/{hooks,scripts,scripts/init-top}/mlimg
+	echo 'LABEL=flat / ext4 rw,errors=remount-ro 0 1' >"$1/etc/fstab"
+	echo FSTYPE=ext4 >"$1/etc/initramfs-tools/conf.d/root"
+	[ "$BENCH_SIZE" = full ] || echo COMPRESSLEVEL=1 >"$1/etc/initramfs-tools/conf.d/level"
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --mount sh -ec 'mount --bind /proc "$1/proc"; mount --bind /dev "$1/dev"; exec chroot "$1" update-initramfs -c -k "$2"' sh "$1" "$version" >initramfs.log 2>&1 || {
+		tail -n 20 initramfs.log >&2
+		return 1
+	}
+	mv "$1/boot/initrd.img-$version" "$2"
+}
+
 # guest_flat CPU DISK INITRD COMMAND-LINE QEMU-ARGUMENT…: becomes QEMU as mlimg-vm starts it, but for one disk and no agent's port.
 guest_flat() {
 	exec "$PWD/bin/qemu-system-x86_64" -name guest=flat -nodefaults -no-user-config -display none -machine q35 -accel "$accel" \
