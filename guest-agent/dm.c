@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,17 +75,48 @@ static struct dm_ioctl *pack(const char *name, const struct mlimg_dm_target *tar
 	return head;
 }
 
-/* EINVAL may be any of them, or the lack of one's module. */
-static int refuse(
-	const struct mlimg_dm_target *targets, size_t n, int errnum, struct mlimg_err *err)
+/*
+ * Whether the kernel knows targets of this type. Loading a table has asked for its module; where it is not
+ * there even so, there is none. Of a kernel that does not tell it is taken for granted.
+ */
+static bool has_target(int control, const char *type)
 {
+	union {
+		struct dm_ioctl head;
+		uint8_t bytes[16384]; /* a kernel with all modules of a Debian needs 2 KiB */
+	} list;
+	const struct dm_target_versions *v;
+	uint32_t at;
+
+	begin(&list.head, "");
+	list.head.data_size = sizeof(list);
+	if (ioctl(control, DM_LIST_VERSIONS, &list) < 0 || list.head.flags & DM_BUFFER_FULL_FLAG)
+		return true;
+	for (at = list.head.data_start; at + sizeof(*v) < list.head.data_size; at += v->next) {
+		v = (const void *)(list.bytes + at);
+		if (strcmp(v->name, type) == 0)
+			return true;
+		if (v->next == 0)
+			break;
+	}
+	return false;
+}
+
+/* The kernel says EINVAL of whatever it does not like. */
+static int refuse(int control, const struct mlimg_dm_target *targets, size_t n, int errnum,
+	struct mlimg_err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!has_target(control, targets[i].type))
+			return mlimg_err_set(err, 0,
+				"the kernel has no dm-%s: the initramfs lacks the module, or was "
+				"made for another kernel; make it again",
+				targets[i].type);
 	if (n == 1)
 		return mlimg_err_set(err, errnum, "the kernel's dm-%s refuses '%s %s'",
 			targets->type, targets->type, targets->params);
-	return mlimg_err_set(err, errnum,
-		"the kernel's device-mapper refuses a device of %zu parts: it needs dm-%s and "
-		"dm-%s, whose modules the initramfs may lack",
-		n, targets[0].type, targets[1].type);
+	return mlimg_err_set(
+		err, errnum, "the kernel's device-mapper refuses a device of %zu parts", n);
 }
 
 static int load(int control, const char *name, const struct mlimg_dm_target *targets, size_t n,
@@ -96,7 +128,7 @@ static int load(int control, const char *name, const struct mlimg_dm_target *tar
 	if (!table)
 		return mlimg_err_set(err, ENOMEM, "make the device %s", name);
 	if (ioctl(control, DM_TABLE_LOAD, table) < 0)
-		return refuse(targets, n, errno, err);
+		return refuse(control, targets, n, errno, err);
 	begin(&c, name);
 	/* Without DM_SUSPEND_FLAG this is what makes the table the live one. */
 	if (ioctl(control, DM_DEV_SUSPEND, &c) < 0)
@@ -129,6 +161,16 @@ static int discard(int control, const char *name, struct mlimg_err *err)
 	return 0;
 }
 
+/* Where there is none, the node of its module may be there: udev makes it beforehand. */
+static int no_mapper(int errnum, struct mlimg_err *err)
+{
+	if (errnum != ENOENT && errnum != ENODEV && errnum != ENXIO)
+		return mlimg_err_set(err, errnum, "open " CONTROL);
+	return mlimg_err_set(err, 0,
+		"the kernel has no device-mapper: the initramfs lacks the module dm-mod, or was "
+		"made for another kernel; make it again");
+}
+
 int mlimg_dm_create(const char *name, const struct mlimg_dm_target *targets, size_t n_targets,
 	dev_t *ret_dev, struct mlimg_err *err)
 {
@@ -137,9 +179,7 @@ int mlimg_dm_create(const char *name, const struct mlimg_dm_target *targets, siz
 	int r;
 
 	if (control < 0)
-		return mlimg_err_set(err, errno,
-			"the kernel has no device-mapper: the initramfs lacks the module "
-			"dm-verity, or was made for another kernel: open " CONTROL);
+		return no_mapper(errno, err);
 	r = discard(control, name, err);
 	if (r == 0)
 		r = make(control, name, &dev, err);
