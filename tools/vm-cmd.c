@@ -10,13 +10,18 @@
 
 /* max: everything that TCG can emulate. QEMU's default would be the least of all 64-bit CPUs, and a
  * distribution may be built for more. But not erms: it tells the kernel that "rep stosb" is the quick
- * way to clear a page, which TCG emulates byte by byte. A Debian boot of 18 s took 29 with it. */
+ * way to clear a page, which TCG emulates byte by byte. A Debian boot of 18 s took 29 with it.
+ *
+ * no_timer_check: a kernel waits a few hundredths of a second for ticks of its timer, and panics
+ * ("IO-APIC + timer doesn't work!") where there are none, as on a busy host that gives an emulated
+ * guest too little. Under KVM the kernel leaves that out by itself. */
 static const struct mlimg_vm_arch archs[] = {
 	{.name = "x86_64",
 		.qemu = "qemu-system-x86_64",
 		.machine = "q35",
 		.console = "ttyS0",
 		.cpu_tcg = "max,erms=off",
+		.append_tcg = " no_timer_check",
 		.cmdline_size = 2048},
 };
 
@@ -295,7 +300,8 @@ int mlimg_vm_kernel_cmdline(
 		fprintf(f, " console=%s", spec->arch->console);
 	/* A kernel that panics resets at once, which mlimg-vm sees; one that hangs it could only
 	 * time out. */
-	fprintf(f, " panic=-1%s%s", spec->append ? " " : "", spec->append ? spec->append : "");
+	fprintf(f, "%s panic=-1%s%s", spec->accel == MLIMG_ACCEL_TCG ? spec->arch->append_tcg : "",
+		spec->append ? " " : "", spec->append ? spec->append : "");
 	if (fclose(f) != 0)
 		return mlimg_err_set(err, ENOMEM, "kernel command line");
 	if (size >= spec->arch->cmdline_size)

@@ -23,12 +23,13 @@
 
 /** What differs from one kind of machine to another. */
 struct mlimg_vm_arch {
-	const char *name;    /**< as uname(1) says it */
-	const char *qemu;    /**< QEMU's program */
-	const char *machine; /**< -machine */
-	const char *console; /**< the serial console's name in the kernel */
-	const char *cpu_tcg; /**< -cpu under emulation */
-	size_t cmdline_size; /**< bytes of the kernel's command line, NUL included */
+	const char *name;       /**< as uname(1) says it */
+	const char *qemu;       /**< QEMU's program */
+	const char *machine;    /**< -machine */
+	const char *console;    /**< the serial console's name in the kernel */
+	const char *cpu_tcg;    /**< -cpu under emulation */
+	const char *append_tcg; /**< kernel parameters under emulation, a blank in front of each */
+	size_t cmdline_size;    /**< bytes of the kernel's command line, NUL included */
 };
 
 /** @return the architecture called @p name, or NULL */

@@ -61,7 +61,7 @@ guest_flat_tree() {
 # guest_flat CPU DISK INITRD COMMAND-LINE QEMU-ARGUMENT…: becomes QEMU as mlimg-vm starts it, but for one disk and no agent's port.
 guest_flat() {
 	exec "$PWD/bin/qemu-system-x86_64" -name guest=flat -nodefaults -no-user-config -display none -machine q35 -accel "$accel" \
-		-cpu "$1" -smp 1 -m 1024M -kernel "$kernel" -initrd "$3" -append "panic=-1 $4" \
+		-cpu "$1" -smp 1 -m 1024M -kernel "$kernel" -initrd "$3" -append "no_timer_check panic=-1 $4" \
 		-device virtio-serial-pci,id=virtio-serial0,addr=0x2 -object rng-builtin,id=rng0 -device virtio-rng-pci,rng=rng0,addr=0x3 \
 		-blockdev "driver=raw,node-name=user,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=$2" \
 		-device virtio-blk-pci,drive=user,addr=0x8.0,disable-legacy=on "${@:5}"

@@ -62,13 +62,14 @@ with_version() {
 	{ "$1" && echo /srv/version:1; } | LC_ALL=C sort
 }
 
-# command_line SOFTWARE…: kernel parameters for the small system, these software layers and $user.
+# command_line SOFTWARE…: kernel parameters for the small system, these software layers and $user. Of those that mlimg-vm gives itself, no_timer_check is
+# needed here too (tools/vm-cmd.c).
 command_line() {
 	local software='' image
 	for image in "$@"; do
 		software+=${software:+,}$(short "$image")
 	done
-	echo "console=ttyS0 $VM_APPEND boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
+	echo "console=ttyS0 no_timer_check $VM_APPEND boot=mlimg mlimg.wait=5 mlimg.system=$(short "$system")" \
 		"${software:+mlimg.software=$software} mlimg.user=$(short "$user")"
 }
 

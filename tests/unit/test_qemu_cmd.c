@@ -243,6 +243,20 @@ TEST(kernel_command_line_without_software)
 	free(line);
 }
 
+TEST(kernel_command_line_under_emulation)
+{
+	struct mlimg_vm_spec spec = guest(2);
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char *line;
+
+	spec.accel = MLIMG_ACCEL_TCG;
+	ASSERT_OK(mlimg_vm_kernel_cmdline(&spec, &line, &err), err);
+	ASSERT_STR(line,
+		"boot=mlimg mlimg.system=00000000000000000000 mlimg.user=00000000000000000001 "
+		"console=ttyS0 no_timer_check panic=-1");
+	free(line);
+}
+
 TEST(kernel_command_line_of_a_copy)
 {
 	struct mlimg_vm_spec spec = guest(2);

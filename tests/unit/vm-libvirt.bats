@@ -127,7 +127,7 @@ element() {
 		"$(for i in 1 2 3; do element "devices/disk[$i]/serial"; done | xargs)"
 	same "read-only disks" 2 "$(xmllint --xpath 'count(//disk[readonly and shareable])' - <<<"$output")"
 	same "kernel and initramfs" "$S/tenants/$id/kernel $S/tenants/$id/initrd" "$(element os/kernel) $(element os/initrd)"
-	[[ $(element os/cmdline) == "boot=mlimg mlimg.system="*' console=ttyS0 panic=-1 a="<&>"' ]]
+	[[ $(element os/cmdline) == "boot=mlimg mlimg.system="*' console=ttyS0 '*'panic=-1 a="<&>"' ]]
 	virt-xml-validate - domain <<<"$output"
 	same "what was left in the tenant's directory" user.qcow2 "$(ls -A "$S/tenants/$id")"
 }

@@ -58,7 +58,7 @@ qemu-system-x86_64 \
 	-m 512M \
 	-kernel /r/alice/kernel \
 	-initrd /r/alice/initrd \
-	-append 'boot=mlimg mlimg.system=aaaaaaaaaaaaaaaaaaaa mlimg.software=bbbbbbbbbbbbbbbbbbbb mlimg.user=cccccccccccccccccccc console=ttyS0 panic=-1 quiet mlimg.debug' \
+	-append 'boot=mlimg mlimg.system=aaaaaaaaaaaaaaaaaaaa mlimg.software=bbbbbbbbbbbbbbbbbbbb mlimg.user=cccccccccccccccccccc console=ttyS0 no_timer_check panic=-1 quiet mlimg.debug' \
 	-chardev socket,id=qmp,path=/r/alice/qmp.sock,server=on,wait=off \
 	-mon chardev=qmp,mode=control \
 	-chardev socket,id=monitor,path=/r/alice/monitor.sock,server=on,wait=off \
@@ -225,7 +225,7 @@ vm_id() {
 	run --separate-stderr mlimg-vm run --system 1.img --patch p.img --software w.img --user u.img --accel tcg --runtime-dir /r --dry-run
 	same stderr "$ACCEL
 $UNION" "$stderr"
-	same parameters "boot=mlimg mlimg.system=$(vm_id 1.img) mlimg.patch=$(vm_id p.img) mlimg.software=$(vm_id w.img) mlimg.user=$(vm_id u.img) console=ttyS0 panic=-1" \
+	same parameters "boot=mlimg mlimg.system=$(vm_id 1.img) mlimg.patch=$(vm_id p.img) mlimg.software=$(vm_id w.img) mlimg.user=$(vm_id u.img) console=ttyS0 no_timer_check panic=-1" \
 		"$(sed -n "s/.*-append '\(.*\)'.*/\1/p" <<<"$output")"
 	same disks "system,read-only=on,file.driver=file,file.filename=1.img
 patch0,read-only=on,file.driver=file,file.filename=p.img
