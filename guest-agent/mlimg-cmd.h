@@ -106,6 +106,15 @@ void mlimg_cmd_put_time(FILE *out, int64_t seconds);
 int mlimg_cmd_put_json(json_t *json, size_t flags, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * For what is of use only where this boot keeps changes.
+ *
+ * @param cmd  the command; booted by mlimg
+ * @param err  a boot that does not change the user layer
+ * @return     0, -EIO
+ */
+int mlimg_cmd_need_kept(const struct mlimg_cmd *cmd, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Open the user layer's /mlimg, for what changes something there.
  *
  * @param cmd  the command

@@ -143,6 +143,8 @@ static int put_result(struct copying *c, const char *path, struct mlimg_err *err
 		printf(", %" PRIu64 " yours already", c->n_there);
 	if (c->n_elsewhere)
 		printf(", %" PRIu64 " on another file system", c->n_elsewhere);
+	if (c->cmd->view->mode != MLIMG_BOOT_NORMAL)
+		fputs("; it is lost at the end of this boot", stdout);
 	putchar('\n');
 	return 0;
 }

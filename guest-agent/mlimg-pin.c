@@ -91,6 +91,8 @@ static int pin(struct mlimg_cmd *cmd, bool is_pinned, struct mlimg_err *err)
 	mlimg_autoclose int lock = -1;
 	int r = cmd->view->boot ? 0 : mlimg_err_set(err, 0, "this system was not booted by mlimg");
 
+	if (r == 0 && cmd->n_operands > 0)
+		r = mlimg_cmd_need_kept(cmd, err);
 	/* Who may not look into /run/mlimg cannot pin either, but list. */
 	if (r == 0 && cmd->n_operands > 0 && cmd->view->root_fd >= 0) {
 		lock = mlimg_queue_lock(cmd->view->root_fd, err);

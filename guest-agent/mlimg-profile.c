@@ -85,11 +85,10 @@ static int put_mark(const struct profiling *p, struct mlimg_err *err)
 	char to[MLIMG_PATH_MAX + 1];
 	int r = mlimg_view_need_user(view, err);
 
-	if (r < 0)
-		return r;
-	if (view->mode != MLIMG_BOOT_NORMAL)
-		return mlimg_err_set(err, 0, "in this boot nothing is kept for the next one");
-	r = mlimg_view_resolve(view, p->to, to, err);
+	if (r == 0)
+		r = mlimg_cmd_need_kept(p->cmd, err);
+	if (r == 0)
+		r = mlimg_view_resolve(view, p->to, to, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&path, "%s/%s", strcmp(view->merged, "/") == 0 ? "" : view->merged, to) < 0 ||

@@ -19,19 +19,35 @@
 
 MLIMG_DEFINE_CLEANUP(struct mlimg_queue, mlimg_queue_free)
 
-int mlimg_cmd_open_own(const struct mlimg_cmd *cmd, struct mlimg_err *err)
+int mlimg_cmd_need_kept(const struct mlimg_cmd *cmd, struct mlimg_err *err)
+{
+	enum mlimg_boot_mode mode = cmd->view->mode;
+
+	return mode == MLIMG_BOOT_NORMAL
+		? 0
+		: mlimg_err_set(err, 0,
+			  "this boot is '%s': nothing of the user layer can be changed in it",
+			  mlimg_boot_mode_name(mode));
+}
+
+static int open_own(const struct mlimg_cmd *cmd, struct mlimg_err *err)
 {
 	const struct mlimg_view *view = cmd->view;
 	int r = mlimg_view_need_user(view, err), fd;
 
 	if (r < 0)
 		return r;
-	if (view->mode != MLIMG_BOOT_NORMAL)
-		return mlimg_err_set(err, 0,
-			"this boot is '%s': nothing of the user layer can be changed in it",
-			mlimg_boot_mode_name(view->mode));
 	fd = openat(view->user_fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? mlimg_err_set(err, errno, "open '%s/user/mlimg'", view->root) : fd;
+}
+
+int mlimg_cmd_open_own(const struct mlimg_cmd *cmd, struct mlimg_err *err)
+{
+	int r = mlimg_view_need_user(cmd->view, err);
+
+	if (r == 0)
+		r = mlimg_cmd_need_kept(cmd, err);
+	return r < 0 ? r : open_own(cmd, err);
 }
 
 int mlimg_cmd_carry_out(struct mlimg_cmd *cmd, int own_fd, const struct mlimg_queue_op *ops,
@@ -288,7 +304,7 @@ int mlimg_cmd_queue(struct mlimg_cmd *cmd, struct mlimg_err *err)
 		return mlimg_err_usage(err, "'queue --cancel' needs a path");
 	if (!is_cancel && cmd->n_operands > 0)
 		return mlimg_err_usage(err, "queue: unexpected operand '%s'", cmd->operands[0]);
-	own_fd = mlimg_cmd_open_own(cmd, err);
+	own_fd = is_cancel ? mlimg_cmd_open_own(cmd, err) : open_own(cmd, err);
 	if (own_fd < 0)
 		return own_fd;
 	return is_cancel ? cancel_all(cmd, own_fd, err) : put_queue(cmd, own_fd, err);

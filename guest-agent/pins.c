@@ -43,7 +43,7 @@ int mlimg_pins_glob(const char *path, char ret_glob[MLIMG_PATH_GLOB_MAX + 1], st
 	}
 	*at = '\0';
 	if (*path)
-		return mlimg_err_set(err, EINVAL, "'%s...' cannot be pinned: %s", ret_glob,
+		return mlimg_err_set(err, EINVAL, "'%.200s...' cannot be pinned: %s", ret_glob,
 			*path == '\n' ? "a newline in a name" : "it is too long");
 	return 0;
 }

@@ -203,8 +203,9 @@ static int write_queue(int own_fd, const struct mlimg_queue *queue, struct mlimg
 	if (text.has_failed)
 		r = no_memory(err);
 	else if (queue->n > MLIMG_QUEUE_OPS_MAX || text.size > MLIMG_QUEUE_MAX)
-		r = mlimg_err_set(
-			err, E2BIG, "queue %zu operations of %zu bytes", queue->n, text.size);
+		r = mlimg_err_set(err, E2BIG,
+			"more than %u operations would wait, or %u bytes of them",
+			MLIMG_QUEUE_OPS_MAX, MLIMG_QUEUE_MAX);
 	else
 		r = mlimg_replace_file(own_fd, MLIMG_QUEUE_FILE, text.data, text.size, 0600, err);
 	free(text.data);

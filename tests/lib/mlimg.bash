@@ -28,6 +28,21 @@ mlimg_boot() {
 	works mlimg-agent commit --root "$RUN"
 }
 
+# mlimg_trees: mlimg_setup, and some of everything in the layers.
+mlimg_trees() {
+	local file
+	mlimg_setup
+	mkdir -p "$DIR/system"/{etc/conf.d,usr/share/old/deep,usr/share/doc,usr/bin,var} "$DIR/software"/{etc,usr/share/old}
+	for file in etc/hosts etc/mode etc/conf.d/part usr/share/old/x usr/share/old/deep/y usr/share/doc/doc usr/bin/tool; do
+		echo "$file of system" >"$DIR/system/$file"
+	done
+	ln -s hosts "$DIR/system/etc/link"
+	mkfifo "$DIR/system/var/fifo"
+	echo "of software" >"$DIR/software/usr/share/old/z"
+	echo "of software" >"$DIR/software/etc/hosts"
+	find "$DIR/system" "$DIR/software" -exec touch -h -d @1600000000 {} +
+}
+
 # in_root COMMANDS: beside the merged root, with mlimg as the function m; what they print is left in $output.
 # shellcheck disable=SC2016 # a script for another shell
 in_root() {

@@ -170,3 +170,19 @@ ${e}[0msame      ${e}[0m /etc/same  (over system debian 12.1)" "$(on_terminal "$
 	works "${MLIMG[@]}" diff -u /etc/both
 	same "in a pipe" "+${e}]0;title"$'\a' "${lines[-1]}"
 }
+
+@test "mlimg diff: of what differs too much only that it does; owners" {
+	need root
+	seq 9000 >"$DIR/system/etc/numbers"
+	mlimg_boot
+	mkdir -p "$UPPER/etc"
+	seq 9000 -1 1 >"$UPPER/etc/numbers"
+	cp -a "$DIR/system/etc/same" "$UPPER/etc"
+	chown 7:8 "$UPPER/etc/same"
+	works "${MLIMG[@]}" diff -u
+	same "diff" "changed    /etc/numbers  (over system debian 12.1)
+  (too much differs to be shown)
+attributes /etc/same  (owner 7:8, was 0:0; over system debian 12.1)" "$output"
+	works "${MLIMG[@]}" --json diff -u /etc/numbers
+	same "JSON" null "$(jq .text <<<"$output")"
+}

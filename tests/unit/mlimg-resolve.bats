@@ -228,6 +228,19 @@ line 7 theirs" "$(grep -E 'mine|theirs' "$UPPER/etc/conf")"
 	fails 1 "mlimg: '/etc/conf' is no file that could be merged" "${MLIMG[@]}" resolve --keep merged /etc/conf
 }
 
+@test "mlimg resolve: a directory in the place of yours is not set aside unasked; what differs too much is not merged" {
+	in_conflict
+	rm "$UPPER/etc/conf"
+	mkdir "$UPPER/etc/conf"
+	echo mine >"$UPPER/etc/conf/own"
+	fails 1 "mlimg: '/etc/conf' is a directory with what is yours in it: 'mlimg reset --recursive' sets it aside" "${MLIMG[@]}" resolve --keep theirs /etc/conf
+	same "yours" mine "$(cat "$UPPER/etc/conf/own")"
+	seq 9000 >"$UPPER/etc/touching"
+	seq 9000 -1 1 >"$UPPER/etc/touching.mlimg-new"
+	fails 1 "mlimg: merge '/etc/touching': too much differs" "${MLIMG[@]}" resolve --keep merged /etc/touching
+	same "conflicts" "etc/conf etc/touching usr/bin/tool" "$(open_conflicts)"
+}
+
 @test "mlimg resolve: wrong usage, no conflict, a damaged list" {
 	in_conflict
 	fails 2 "mlimg: 'resolve' needs --keep mine, theirs or merged

@@ -97,6 +97,44 @@ reset-all   /var"
 	fails 1 "mlimg: this boot is 'readonly': nothing of the user layer can be changed in it" "${MLIMG[@]}" undelete /etc/hosts
 }
 
+@test "mlimg: in boots that keep no changes, what is to be kept is refused, and all can be looked at" {
+	local mode command
+	mlimg_boot
+	mine
+	works "${MLIMG[@]}" pin /srv
+	works "${MLIMG[@]}" reset /etc/hosts
+	mkdir -p "$RUN/volatile/upper"
+	for mode in readonly volatile; do
+		mlimg_boot --mode $mode
+		for command in "reset /srv/file" "undelete /etc/hosts" "resolve --keep mine /etc/hosts" "queue --cancel /etc/hosts" "pin /etc" "unpin /srv" "profile --next-boot /list"; do
+			# shellcheck disable=SC2086 # words
+			fails 1 "mlimg: this boot is '$mode': nothing of the user layer can be changed in it" "${MLIMG[@]}" $command
+		done
+		queued "reset       /etc/hosts"
+		works "${MLIMG[@]}" pin
+		same "pins" /srv "$output"
+		works "${MLIMG[@]}" status
+		same "next boot" "next boot   1 operation waits for it" "$(grep '^next' <<<"$output")"
+	done
+	mv "$USER_DIR" "$DIR/elsewhere"
+	mlimg_boot --mode rescue
+	for command in "reset /srv/file" queue "resolve --keep mine /etc/hosts" "copy-up /etc/hosts" reports conflicts "profile --next-boot /list"; do
+		# shellcheck disable=SC2086 # words
+		fails 1 "mlimg: this boot is without the user layer" "${MLIMG[@]}" $command
+	done
+	fails 1 "mlimg: this boot is 'rescue': nothing of the user layer can be changed in it" "${MLIMG[@]}" pin /etc
+}
+
+@test "mlimg queue: more than it takes" {
+	mlimg_boot
+	mine
+	{ echo 'mlimg-queue 1' && seq -f 'reset a/%05g' 65536; } >"$USER_DIR/mlimg/queue"
+	fails 1 "mlimg: more than 65536 operations would wait, or 8388608 bytes of them: Argument list too long" "${MLIMG[@]}" reset /etc/hosts
+	same "queue" 65536 "$("${MLIMG[@]}" queue | wc -l)"
+	head -c 8388609 /dev/zero >"$USER_DIR/mlimg/queue"
+	fails 3 "mlimg: read 'queue': more than 8388608 bytes: File too large" "${MLIMG[@]}" queue
+}
+
 @test "mlimg undelete, reset: whiteouts, directories made anew, and what is above" {
 	need root
 	mlimg_boot
@@ -121,6 +159,14 @@ $END" "$output"
 	fails 1 "mlimg: '/etc/conf.d/part' was deleted with '/etc/conf.d': undelete that" "${MLIMG[@]}" undelete /etc/conf.d/part
 	fails 1 "mlimg: '/etc/conf.d/part': '/etc/conf.d' is deleted, which hides it: reset that" "${MLIMG[@]}" reset /etc/conf.d/part
 	fails 1 "mlimg: '/etc/none': no layer has it" "${MLIMG[@]}" undelete /etc/none
+	rm "$UPPER/etc/conf.d"
+	echo no directory >"$UPPER/etc/conf.d"
+	fails 1 "mlimg: '/etc/conf.d/part': '/etc/conf.d' is no directory now: reset that" "${MLIMG[@]}" undelete /etc/conf.d/part
+	fails 1 "mlimg: '/etc/conf.d/part': '/etc/conf.d' is no directory, which hides it: reset that" "${MLIMG[@]}" reset /etc/conf.d/part
+	fails 1 "mlimg: '/usr/share/doc' is a directory, and 1 entry is of yours in it: --recursive" "${MLIMG[@]}" reset /usr/share/doc
+	echo mine >"$UPPER/usr/share/doc/more"
+	fails 1 "mlimg: '/usr/share/doc' is a directory, and 2 entries are of yours in it: --recursive" "${MLIMG[@]}" reset /usr/share/doc
+	rm "$UPPER/usr/share/doc/more"
 	fails 1 "mlimg: '/usr/share/doc/doc': '/usr/share/doc' shows nothing of what the layers have in it: 'mlimg undelete' brings it back" \
 		"${MLIMG[@]}" reset /usr/share/doc/doc
 	fails 1 "mlimg: '/usr/share/doc' is there, and shows nothing of what the layers have in it: --all brings all of that back" "${MLIMG[@]}" undelete /usr/share/doc
@@ -197,4 +243,15 @@ added      /srv/link" "$output"
 	works "${MLIMG[@]}" reset -r /srv
 	same "what is there" "etc/conf.d/own etc/conf.d/part" "$(cd "$UPPER" && find . -type f -printf '%P\n' | sort | xargs)"
 	same "yours" mine "$(cat "$USER_DIR/mlimg/aside/queue-2/srv/file")"
+}
+
+@test "mlimg reset: with unionfs-fuse, what cannot be begun waits for the next boot" {
+	UNION=unionfs mlimg_boot
+	mine
+	rm -rf "$USER_DIR/mlimg/reports"
+	echo no directory >"$USER_DIR/mlimg/reports"
+	# Of a full disk the reason is another one.
+	fails 1 "mlimg: this waits for the next boot: count the reports: Not a directory" "${MLIMG[@]}" reset /etc/hosts
+	queued "reset       /etc/hosts"
+	same "yours" mine "$(cat "$UPPER/etc/hosts")"
 }

@@ -154,6 +154,21 @@ aside  /usr/bin/tool  (yours: $RUN/user/mlimg/aside/2/usr/bin/tool; generation 2
 	same "since" "since     TIME, in generation 2" "$(since | grep ^since)"
 }
 
+@test "mlimg why: a database that all layers make together" {
+	mkdir -p "$DIR/system/etc"
+	echo root:x:0: >"$DIR/system/etc/group"
+	mlimg_boot
+	mkdir -p "$RUN/composed/rootfs/etc"
+	printf 'root:x:0:\nnginx:x:106:\n' >"$RUN/composed/rootfs/etc/group"
+	works "${MLIMG[@]}" why /etc/group
+	same "why" "/etc/group
+  shows   all layers
+  hidden  system debian 12.1
+database  composed of the records of all layers" "$(sed 's/  file .*//; /^class/d' <<<"$output")"
+	works "${MLIMG[@]}" --json why /etc/group
+	same "JSON" 'true composed' "$(jq -r '"\(.composed) \(.shows.kind)"' <<<"$output")"
+}
+
 @test "mlimg reports: none, and one that is damaged" {
 	mlimg_boot
 	works "${MLIMG[@]}" reports
@@ -237,11 +252,13 @@ Try 'mlimg --help' for more information." "${MLIMG[@]}" du --depth x
 }
 
 @test "mlimg pin: what cannot be pinned" {
-	local i
+	local i long
 	mlimg_boot
 	mkdir -p "$DIR/merged/etc/mlimg/reconcile.d"
 	fails 1 "mlimg: the root cannot be pinned: Invalid argument" "${MLIMG[@]}" pin /
 	fails 1 "mlimg: '/a...' cannot be pinned: a newline in a name: Invalid argument" "${MLIMG[@]}" pin $'/a\nb'
+	long=$(printf '/%0200d' {1..10})
+	fails 1 "mlimg: '${long:0:200}...' cannot be pinned: it is too long: Invalid argument" "${MLIMG[@]}" pin "$long"
 	fails 2 "mlimg: 'unpin' needs a path
 Try 'mlimg --help' for more information." "${MLIMG[@]}" unpin
 	for i in $(seq 256); do echo "/x$i keep"; done >"$DIR/merged/etc/mlimg/reconcile.d/pins.conf"

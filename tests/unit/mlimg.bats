@@ -68,6 +68,39 @@ notes       a note" "$(grep -E '^(generation|last|next|notes)' <<<"$output")"
 	same "pending" 2 "$(jq .pending <<<"$output")"
 }
 
+# last: what the last boot is said to have done.
+last() {
+	works "${MLIMG[@]}" status
+	sed -n 's/^last boot *//p' <<<"$output"
+}
+
+# boot VERSION [OPTION…]: of the system; each has its own file.
+boot() {
+	echo "$1" >"$DIR/system/version"
+	find "$DIR/system" -exec touch -h -d @1600000000 {} +
+	SYSTEM_VERSION=$1 mlimg_boot "${@:2}"
+}
+
+@test "mlimg status: what the last boot did" {
+	boot 12.1
+	boot 12.1
+	same "again" "the same stack as before" "$(last)"
+	mkdir -p "$UPPER/etc"
+	echo mine >"$UPPER/etc/own"
+	boot 12.1 --mode volatile
+	same "volatile" "the same stack as before" "$(last)"
+	boot 12.2
+	boot 12.1
+	same "back" "the former stack again: the last change was taken back (0 steps)" "$(last)"
+	rm "$USER_DIR"/mlimg/base.manifest.*
+	boot 12.3
+	same "without what it was" "another stack, with which your changes were not brought into agreement" "$(last)"
+	printf 'mlimg-queue 1\nreset a\n' >"$USER_DIR/mlimg/queue"
+	same "queue" "next boot   1 operation waits for it" "$("${MLIMG[@]}" status | grep '^next')"
+	boot 12.3 --mode rescue
+	same "rescue" "nobody has looked at the user layer" "$(last)"
+}
+
 @test "mlimg status: boot.json that is damaged" {
 	mkdir -p "$RUN"
 	echo '{"mode": "sideways"}' >"$RUN/boot.json"
