@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "guest-agent/change-place.h"
+#include "libmlimg/acl.h"
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
 
@@ -23,7 +24,7 @@ static bool is_xattr_of(const struct mlimg_entry *now, const struct mlimg_entry 
 	const struct mlimg_xattr *x = mlimg_entry_xattr(now, name);
 
 	return mlimg_xattr_is_overlay(name) || strcmp(name, "security.capability") == 0 ||
-		strcmp(name, "system.posix_acl_access") == 0 ||
+		strcmp(name, MLIMG_ACL_ACCESS) == 0 ||
 		is_same_value(x, mlimg_entry_xattr(a, name)) ||
 		is_same_value(x, mlimg_entry_xattr(b, name));
 }
@@ -46,7 +47,7 @@ bool mlimg_change_is_between(
 		for (uint32_t k = 0; k < all[i]->n_xattrs; k++) {
 			const char *name = all[i]->xattrs[k].name;
 
-			has_acl |= strcmp(name, "system.posix_acl_access") == 0;
+			has_acl |= strcmp(name, MLIMG_ACL_ACCESS) == 0;
 			if (!is_xattr_of(now, a, b, name))
 				return false;
 		}
@@ -56,37 +57,17 @@ bool mlimg_change_is_between(
 			is_mode_of(now->mode, b->mode, has_acl));
 }
 
-/*
- * ACLs, but for the entries that are the mode's digits: chmod(2) sets them, and it comes last where
- * a step sets attributes. linux/posix_acl_xattr.h: four bytes, then entries of eight.
- */
-static bool is_same_acl(const struct mlimg_xattr *a, const struct mlimg_xattr *b)
-{
-	enum { USER_OBJ = 0x01, MASK = 0x10, OTHER = 0x20 };
-
-	if (!a || !b || a->size != b->size || a->size % 8 != 4)
-		return is_same_value(a, b);
-	for (size_t i = 4; i < a->size; i += 8) {
-		const uint8_t *x = a->value + i, *y = b->value + i;
-		bool is_mode = !x[1] && (x[0] == USER_OBJ || x[0] == MASK || x[0] == OTHER);
-
-		if (memcmp(x, y, 2) != 0 || (!is_mode && memcmp(x, y, 8) != 0))
-			return false;
-	}
-	return true;
-}
-
 bool mlimg_change_is_set(
 	const struct mlimg_entry *now, const struct mlimg_entry *set, const struct mlimg_entry *old)
 {
 	static const char capability[] = "security.capability", def[] = "system.posix_acl_default",
-			  access[] = "system.posix_acl_access";
+			  access[] = MLIMG_ACL_ACCESS;
 
 	return now->mode == set->mode && mlimg_change_is_between(now, set, old) &&
 		is_same_value(
 			mlimg_entry_xattr(now, capability), mlimg_entry_xattr(set, capability)) &&
 		is_same_value(mlimg_entry_xattr(now, def), mlimg_entry_xattr(set, def)) &&
-		is_same_acl(mlimg_entry_xattr(now, access), mlimg_entry_xattr(set, access));
+		mlimg_acl_is_same(mlimg_entry_xattr(now, access), mlimg_entry_xattr(set, access));
 }
 
 int mlimg_change_set_back(struct mlimg_change *c, const struct mlimg_undo_record *record)

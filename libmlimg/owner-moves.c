@@ -4,16 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libmlimg/acl.h"
 #include "libmlimg/le.h"
-
-/*
- * struct posix_acl_xattr_header and _entry of linux/posix_acl_xattr.h; tags of linux/posix_acl.h.
- */
-#define ACL_HEADER_SIZE 4
-#define ACL_ENTRY_SIZE 8
-#define ACL_VERSION 2
-#define ACL_USER 0x02
-#define ACL_GROUP 0x08
 
 bool mlimg_owner_moves_is_empty(const struct mlimg_owner_moves *moves)
 {
@@ -39,32 +31,25 @@ uint32_t mlimg_moved_id_of(const struct mlimg_moved_id *ids, size_t n, uint32_t 
 
 bool mlimg_acl_is_name(const char *name)
 {
-	return strcmp(name, "system.posix_acl_access") == 0 ||
-		strcmp(name, "system.posix_acl_default") == 0;
-}
-
-static bool is_well_formed(const uint8_t *value, size_t size)
-{
-	return size >= ACL_HEADER_SIZE && (size - ACL_HEADER_SIZE) % ACL_ENTRY_SIZE == 0 &&
-		mlimg_get_le32(value) == ACL_VERSION;
+	return strcmp(name, MLIMG_ACL_ACCESS) == 0 || strcmp(name, "system.posix_acl_default") == 0;
 }
 
 static bool is_acl(const struct mlimg_xattr *x)
 {
-	return mlimg_acl_is_name(x->name) && is_well_formed(x->value, x->size);
+	return mlimg_acl_is_name(x->name) && mlimg_acl_is_well_formed(x->value, x->size);
 }
 
 int mlimg_acl_each(const uint8_t *value, size_t size, mlimg_acl_fn *fn, void *ctx)
 {
 	int r = 0;
 
-	if (!is_well_formed(value, size))
+	if (!mlimg_acl_is_well_formed(value, size))
 		return 0;
-	for (size_t at = ACL_HEADER_SIZE; at < size && r == 0; at += ACL_ENTRY_SIZE) {
+	for (size_t at = MLIMG_ACL_HEADER_SIZE; at < size && r == 0; at += MLIMG_ACL_ENTRY_SIZE) {
 		uint16_t tag = mlimg_get_le16(value + at);
 
-		if (tag == ACL_USER || tag == ACL_GROUP)
-			r = fn(tag == ACL_GROUP, mlimg_get_le32(value + at + 4), ctx);
+		if (tag == MLIMG_ACL_USER || tag == MLIMG_ACL_GROUP)
+			r = fn(tag == MLIMG_ACL_GROUP, mlimg_get_le32(value + at + 4), ctx);
 	}
 	return r;
 }
@@ -75,13 +60,13 @@ static bool map_acl(
 {
 	bool has_changed = false;
 
-	for (size_t at = ACL_HEADER_SIZE; at < size; at += ACL_ENTRY_SIZE) {
+	for (size_t at = MLIMG_ACL_HEADER_SIZE; at < size; at += MLIMG_ACL_ENTRY_SIZE) {
 		uint16_t tag = mlimg_get_le16(from + at);
 		uint32_t id = mlimg_get_le32(from + at + 4), is = id;
 
-		if (tag == ACL_USER)
+		if (tag == MLIMG_ACL_USER)
 			is = mlimg_moved_id_of(moves->uids, moves->n_uids, id);
-		else if (tag == ACL_GROUP)
+		else if (tag == MLIMG_ACL_GROUP)
 			is = mlimg_moved_id_of(moves->gids, moves->n_gids, id);
 		if (is == id)
 			continue;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/acl.h"
 #include "libmlimg/whiteout.h"
 
 const char *mlimg_verdict_name(enum mlimg_verdict verdict)
@@ -96,15 +97,22 @@ static bool is_same_value(const struct mlimg_xattr *a, const struct mlimg_xattr 
 	return a->size == b->size && (a->size == 0 || memcmp(a->value, b->value, a->size) == 0);
 }
 
+/* Of an ACL the mode's digits are the mode's. */
+static bool is_same_xattr(const struct mlimg_xattr *a, const struct mlimg_xattr *b)
+{
+	return a && strcmp(a->name, MLIMG_ACL_ACCESS) == 0 ? mlimg_acl_is_same(a, b)
+							   : is_same_value(a, b);
+}
+
 /* @return whose xattr it is; sets *@conflicts where both changed it */
 static const struct mlimg_xattr *merge_xattr(
 	const struct three *t, bool has_base, unsigned *conflicts)
 {
-	if (is_same_value(t->mine, t->next))
+	if (is_same_xattr(t->mine, t->next))
 		return t->mine;
-	if (has_base && is_same_value(t->mine, t->base))
+	if (has_base && is_same_xattr(t->mine, t->base))
 		return t->next;
-	if (!has_base || !is_same_value(t->next, t->base))
+	if (!has_base || !is_same_xattr(t->next, t->base))
 		*conflicts |= MLIMG_XATTRS;
 	return t->mine;
 }
@@ -195,8 +203,13 @@ int mlimg_reconcile_merge(const struct mlimg_entry *base, const struct mlimg_ent
 	while (next_three(&w, &t)) {
 		const struct mlimg_xattr *x = merge_xattr(&t, base, &merged.conflicts);
 
-		if (x)
-			xattrs[n++] = *x;
+		if (!x)
+			continue;
+		xattrs[n] = *x;
+		if (strcmp(x->name, MLIMG_ACL_ACCESS) == 0 &&
+			mlimg_acl_fit(&xattrs[n], merged.entry.mode, arena) < 0)
+			return -ENOMEM;
+		n++;
 	}
 	for (uint32_t i = 0; i < mine->n_xattrs; i++)
 		if (mlimg_xattr_is_overlay(mine->xattrs[i].name))

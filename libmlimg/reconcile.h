@@ -41,7 +41,8 @@
  * in it stays.
  *
  * Components are the contents (type, size and digest, link target, device), the mode, the owner,
- * the group, and each xattr. Changed by both means other than in base on both sides, and not alike.
+ * the group, and each xattr; of an access ACL what it has beside the mode's digits (acl.h), and the
+ * merged one has the merged mode's. Changed by both means other than in base on both sides, and not alike.
  * What base has not got, or has of another type than mine, both have changed. So a user's chmod of
  * a file whose contents are new merges into the new contents with his mode, and a file that he
  * edited gets the mode that the new stack gives it.

@@ -100,13 +100,15 @@ TEST_UNUSED static struct oracle_merge merge_entries(const struct mlimg_entry *b
 		    mine->gid == next->gid, &m.is_conflict))
 		m.e.gid = next->gid;
 	for (int i = 0; i < MODEL_XATTRS; i++) {
-		const char *name = model_xattrs[i], *a = xattr_text(mine, name),
-			   *b = has ? xattr_text(base, name) : NULL, *c = xattr_text(next, name);
+		const char *name = model_xattrs[i], *a = rights_beside_mode(mine, name),
+			   *b = has ? rights_beside_mode(base, name) : NULL,
+			   *c = rights_beside_mode(next, name);
 
 		if (choose(has && has_equal_text(a, b), has && has_equal_text(c, b),
 			    has_equal_text(a, c), &m.is_conflict))
 			set_xattr(&m.e, name, c);
 	}
+	fit_acl(&m.e);
 	m.is_conflict = m.is_conflict || m.has_content_conflict;
 	return m;
 }
@@ -234,8 +236,8 @@ TEST_UNUSED static void find_renamed(struct oracle *o)
 
 TEST_UNUSED static void see(struct oracle *o, const char *path, const struct mlimg_entry *e)
 {
-	if (e) /* the mode is set last, and with it what an ACL has of it */
-		fit_acl(tree_put(o->seen, path, e));
+	if (e)
+		tree_put(o->seen, path, e);
 }
 
 /* @return whether a directory of the new stack shows elsewhere, and so nowhere else */

@@ -102,6 +102,17 @@ TEST_UNUSED static void fit_acl(struct mlimg_entry *e)
 	set_xattr(e, MODEL_ACL, text);
 }
 
+/** @return an xattr as text; of an ACL what it says beside the mode */
+TEST_UNUSED static const char *rights_beside_mode(const struct mlimg_entry *e, const char *name)
+{
+	struct mlimg_entry plain = *e;
+
+	plain.mode = 0;
+	if (strcmp(name, MODEL_ACL) == 0)
+		fit_acl(&plain);
+	return xattr_text(&plain, name);
+}
+
 /**
  * Whom an ACL names.
  *
