@@ -149,6 +149,32 @@ told() {
 	same "shutdown in the guest" false "$(user '{"execute":"guest-info"}' | jq '.return.supported_commands[] | select(.name == "guest-shutdown").enabled')"
 }
 
+# members COMMAND: those that the page's object behind the line about this command has, sorted.
+members() {
+	# shellcheck disable=SC2016 # the backticks are the page's
+	awk -v begin="^\`$1\` (returns|runs)" '$0 ~ begin { is_in = 1 } is_in && /^    \{/ { is_object = 1 } is_object && /^$/ { exit } is_object' \
+		"$MLIMG_TOP/guest-agent/PROTOCOL.md" | grep -o '"[a-z_]*":' | tr -d '":' | sort -u
+}
+
+@test "daemon: PROTOCOL.md names the members of responses, the stages and the directories that there are" {
+	local page=$MLIMG_TOP/guest-agent/PROTOCOL.md stages
+	mkdir -p "$DIR/run/mlimg/user/mlimg"
+	printf 'mlimg-queue 1\nreset x\n' >"$DIR/run/mlimg/user/mlimg/queue"
+	check web 'exit 1'
+	daemon
+	same "guest-status" "$(members guest-status)" "$(host '{"execute":"guest-status"}' | jq -r '.return | keys[], (.pending[] | keys[])' | sort -u)"
+	same "mlimg-health" "$(members mlimg-health)" "$(host '{"execute":"mlimg-health"}' | jq -r '.return | keys[], (.checks[] | keys[])' | sort -u)"
+	stages=$(sed -n '/^static const char \*const stages/,/;/p' "$MLIMG_TOP/guest-agent/stage.c" | grep -o '"[a-z-]*"' | tr -d '"' | xargs)
+	[ "$(wc -w <<<"$stages")" -gt 5 ]
+	# shellcheck disable=SC2016
+	same "stages" "$stages" "$(sed -n '/^`stage` is one of/s/(.*//p' "$page" | grep -o '`[a-z-]*`' | tail -n +2 | tr -d '\140' | xargs)"
+	same "stages in the manual page" "$stages" "$(sed -n '/^\.It Cm stage/,/^Succeeds/s/^\.Li //p' "$MLIMG_TOP/guest-agent/mlimg-agent.8" | tr -d '.,' | xargs)"
+	same "stages in the completion" "$stages" "$(sed -n "s/.*stage) words='--port --help \(.*\)' ;;/\1/p" "$MLIMG_TOP/guest-agent/completion/mlimg-agent")"
+	# shellcheck disable=SC2016
+	same "directories" "$(grep -o '"[a-z]*/*[a-z]*/*%*u*[a-z/]*"' "$MLIMG_TOP/guest-agent/view-fds.c" | grep -xE '"(volatile/upper|[a-z]+/upper|[a-z]+/rootfs|system|layers/%u/rootfs)"' | tr -d '"' | sed 's/%u/N/' | xargs)" \
+		"$(sed -n '/^\*\*Looking\.\*\*/,/below it/p' "$page" | xargs -d '\n' | sed 's/.*those of //; s/below it.*//' | grep -o '`[A-Za-z/]*`' | tr -d '\140' | xargs)"
+}
+
 @test "daemon: what is queued is told to host and root, to users how much it is" {
 	local all='[1,[{"operation":"reset","path":"home/bob/secret"}]]'
 	mkdir -p "$DIR/run/mlimg/user/mlimg"
