@@ -68,8 +68,9 @@ static int make_dir(const char *dir, struct mlimg_err *err)
 
 static bool is_ours(const char *name)
 {
-	static const char *const others[] = {".", "..", "lost+found", "lock", MLIMG_STORE_DB,
-		MLIMG_STORE_DB "-wal", MLIMG_STORE_DB "-shm", MLIMG_STORE_DB "-journal"};
+	static const char *const others[] = {".", "..", "lost+found", "lock", "upgrade.lock",
+		MLIMG_STORE_DB, MLIMG_STORE_DB "-wal", MLIMG_STORE_DB "-shm",
+		MLIMG_STORE_DB "-journal"};
 
 	for (size_t i = 0; i < MLIMG_STORE_PLACES; i++)
 		if (strcmp(name, mlimg_store_dirs[i].name) == 0)

@@ -14,6 +14,7 @@
  *     incoming/TOKEN.lock    held with flock(2) by who does operation TOKEN
  *     incoming/TOKEN         the image or directory that it makes
  *     removed/ID/            what a removed tenant had; nothing here is ever deleted by the store
+ *     upgrade.lock           held with flock(2) by who carries out a rollout (rollout.h)
  *     lock                   held with flock(2): shared by everyone who has the store open,
  *                            exclusively by who makes it or changes its schema
  *
@@ -37,6 +38,7 @@
  *                       a layer that is in one cannot be removed
  *     host, volume      hosts of tenants: store-host.h; and tenant.host
  *     checkpoint        store-checkpoint.h
+ *     rollout, rollout_tenant  store-rollout.h
  *     event             id (ascending), time_s, object (tenant, layer), object_id, kind, text
  *     operation         token, kind (add-layer, remove-layer, add-tenant, remove-tenant,
  *                       link-disk),

@@ -33,17 +33,33 @@ of() {
 }
 
 @test "upgrade: help in 80 columns; every option in manual page and completion" {
-	local page completion word
+	local page command commands
 	page=$(man --encoding=UTF-8 -l "$MLIMG_TOP/tools/mlimg-upgrade.8" | col -b)
-	completion=$(<"$MLIMG_TOP/tools/completion/mlimg-upgrade")
 	works mlimg-upgrade --help
-	[[ $output == "Usage: mlimg-upgrade plan "* ]]
+	[[ $output == "Usage: mlimg-upgrade COMMAND "* ]]
 	same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
-	while read -r word; do
-		grep -qe "$word" <<<"$page" || echo "$word: not in the manual page"
-		grep -qe "$word" <<<"$completion" || echo "$word: not in the completion"
-	done < <(grep -oE -- '--[a-z-]+' <<<"$output") >"$BATS_TEST_TMPDIR/missing"
-	same "options" "" "$(<"$BATS_TEST_TMPDIR/missing")"
+	commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' <<<"$output" | grep -v mlimg)
+	same "commands that are offered" "$(sort <<<"$commands")" "$(completes mlimg-upgrade '' | sort)"
+	for command in $commands; do
+		works mlimg-upgrade "$command" --help
+		[[ $output == "Usage: mlimg-upgrade $command "* ]]
+		same "lines over 80 columns" "" "$(awk 'length > 80' <<<"$output")"
+		grep -oE -- '^ +(-h, )?--[a-z-]+' <<<"$output" | grep -oE -- '--[a-z-]+' | sort >said
+		same "options of $command that are offered" "$(<said)" "$(completes mlimg-upgrade "$command" -- | grep -e -- | sort)"
+		while read -r word; do
+			grep -qe "$word" <<<"$page" || echo "$word of $command: not in the manual page"
+		done <said >missing
+		same "options of $command" "" "$(<missing)"
+	done
+}
+
+# completes WORD…: what is offered for the last word.
+completes() {
+	local COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+	# shellcheck source=/dev/null
+	. "$MLIMG_TOP/tools/completion/mlimg-upgrade"
+	_mlimg_upgrade
+	printf '%s\n' "${COMPREPLY[@]}"
 }
 
 @test "upgrade: wrong usage" {
@@ -53,6 +69,17 @@ of() {
 	usage "unexpected operand 'x'" plan --system debian x
 	usage "--store: no directory given" plan --system debian --store ''
 	usage "--html: no file given" plan --system debian --html ''
+	usage "--system is missing" apply
+	usage "--wave: 'all' is not a list of waves (as 1,10%,100%)" apply --system debian --wave all
+	usage "--at-once: '0' is not a number from 1 to 256" apply --system debian --at-once 0
+	usage "--restart: 'soon' is not now, next or a window (as 02:00-04:30)" apply --system debian --restart soon
+	usage "--health: '0' is not a number from 1 to 86400" rollback --health 0
+	usage "--max-failures: 'x' is not a number from 0 to 4294967295" resume --max-failures x
+	usage "'x' is not the number of a rollout" rollback x
+	usage "unexpected operand '2'" status 1 2
+	usage "--json and --follow exclude each other" status --json --follow
+	usage "the number of a rollout is missing" forget
+	usage "'step' is not a command of its own, but of 'apply'" step
 }
 
 @test "upgrade: plan: what is not there" {

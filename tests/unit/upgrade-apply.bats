@@ -1,0 +1,312 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154 # run and life_begin set what is used
+# mlimg-upgrade apply, and what belongs to it, with a program in QEMU's place (tests/lib/fake-qemu.c). Real guests are in vm/upgrade-apply.bats, a simulated fleet in
+# test_rollout.c.
+
+load ../lib/common
+load ../lib/images
+load ../lib/tenants
+load ../lib/life
+load ../lib/rollout
+load vm-fakes
+
+setup_file() {
+	need command mke2fs jq sqlite3 qemu-img fuser
+	cd "$BATS_FILE_TMPDIR" || return
+	life_images
+	rollout_make
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+	life_begin
+}
+
+teardown() {
+	life_end
+}
+
+# upgrade COMMAND ARGUMENT…: on the store.
+upgrade() {
+	timeout -k 5 120 mlimg-upgrade "$1" --store "$S" "${@:2}"
+}
+
+# gives STATUS STDOUT STDERR COMMAND…
+gives() {
+	run --separate-stderr upgrade "${@:4}"
+	same "stdout of: ${*:4}" "$2" "$output"
+	same "stderr of: ${*:4}" "$3" "$stderr"
+	same "exit code of: ${*:4}" "$1" "$status"
+}
+
+@test "apply: two tenants in two waves" {
+	rollout_begin alice bob
+	gives 0 "wave 1 of rollout 1: debian 12.2
+alice: done
+wave 2 of rollout 1: debian 12.2
+bob: done
+rollout 1: done: 2 done" "" apply --system debian:12.2
+	same generations "alice:2: bob:2:" "$(generations alice bob)"
+	same events "started up off started up" "$(events alice)"
+	same checkpoints "before-upgrade-1 before-upgrade-1" "$(sqlite3 "$S/store.db" "SELECT tag FROM checkpoint" | xargs)"
+	gives 0 "nothing to do: all tenants have it" "" apply --system debian:12.2
+}
+
+@test "apply: one that is off has it from its next start on, and is not started" {
+	rollout_begin alice
+	gives 0 "wave 1 of rollout 1: debian 12.2
+alice: done
+wave 2 of rollout 1: debian 12.2
+bob: off
+rollout 1: done: 1 done, 1 off" "" apply --system debian:12.2
+	same generations "alice:2: bob:1:2" "$(generations alice bob)"
+	same "state of bob" off "$(state bob)"
+	same "snapshots of bob" 1 "$(qemu-img snapshot -l "$(tenant_disk bob)" | grep -c mlimg-before-upgrade-1)"
+	vm start bob --no-wait 2>/dev/null
+	same "then" "bob:2:" "$(generations bob)"
+}
+
+@test "apply: one whose check fails comes back by itself, and no other is begun" {
+	rollout_begin alice bob
+	unhealthy >"$STEPS/alice.12.2"
+	gives 1 "wave 1 of rollout 1: debian 12.2
+alice: back: check web
+alice: returned: check web
+rollout 1: stopped: 1 waiting, 1 returned; 'mlimg-upgrade resume' goes on, 'mlimg-upgrade abort' ends it" "" apply --system debian:12.2 --health 1
+	same generations "alice:1: bob:1:" "$(generations alice bob)"
+	same events "started up off started up off started up" "$(events alice)"
+	same "upgrade event" "rollout 1, generation 2: returned: check web" "$(sqlite3 "$S/store.db" "SELECT text FROM event WHERE kind = 'upgrade'")"
+	gives 1 "wave 2 of rollout 1: debian 12.2
+bob: done
+rollout 1: done: 1 done, 1 returned" "" resume
+	same generations "alice:1: bob:2:" "$(generations alice bob)"
+}
+
+@test "apply: what was wrong before is none of the new system's" {
+	rollout_begin
+	unhealthy >"$STEPS/12.1"
+	unhealthy >"$STEPS/12.2"
+	rollout_begin alice
+	gives 0 "wave 1 of rollout 1: debian 12.2
+alice: done
+rollout 1: done: 1 done" "" apply --system debian:12.2 --tenants 'al*' --health 1
+}
+
+@test "apply: a user layer that could not be changed" {
+	rollout_begin alice
+	healthy '' '{"change": "changed", "report": {"path": null, "counts": {}}, "reconcile": null, "notes": ["no room"]}' | sed 's/mlimg-health {"return": }/mlimg-health {"return": {"default_target_reached": true}}/' >"$STEPS/12.2"
+	run --separate-stderr upgrade apply --system debian:12.2 --tenants alice --health 1
+	same "exit code" 1 "$status"
+	grep -qxF "alice: returned: its user layer could not be changed: no room" <<<"$output"
+}
+
+@test "apply: one that does not come up comes back" {
+	rollout_begin alice
+	printf 'agent {"event": "boot-stage", "data": {"stage": "failed", "detail": "no root"}}\nexit 1\n' >"$STEPS/12.2"
+	run --separate-stderr upgrade apply --system debian:12.2 --tenants alice
+	same "exit code" 1 "$status"
+	same generations "alice:1:" "$(generations alice)"
+	same state up "$(state alice)"
+	same places alice:returned "$(places)"
+}
+
+@test "apply: one that comes up on neither has its disk put back; what it was is kept" {
+	rollout_begin
+	qemu-img snapshot -c mlimg-before-upgrade-1 "$(tenant_disk alice)"
+	rollout_begin alice
+	printf 'early exit 3\n' >"$STEPS/12.2"
+	printf 'early exit 3\n' >"$STEPS/alice.12.1"
+	# Its former generation runs until it is stopped.
+	run --separate-stderr upgrade apply --system debian:12.2 --tenants alice
+	same "exit code" 1 "$status"
+	same "what is told" "alice: back: tenant 'alice': QEMU ended with status 3
+alice: restore: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3
+alice: failed: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3" \
+		"$(grep alice <<<"$output")"
+	same generations "alice:1:" "$(generations alice)"
+	same "origins of checkpoints" "named restore" "$(sqlite3 "$S/store.db" "SELECT origin FROM checkpoint ORDER BY number" | xargs)"
+	same snapshots 2 "$(qemu-img snapshot -l "$(tenant_disk alice)" | grep -c mlimg-before)"
+	rm "$STEPS/alice.12.1"
+	vm start alice --no-wait 2>/dev/null
+	same "then" "$(tenant alice current)" 1
+}
+
+# until_place PLACE: alice has come there, or further; whoever carries the rollout out is process $1.
+until_place() {
+	local place
+	while kill -0 "$1" 2>/dev/null; do
+		place=$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT place FROM rollout_tenant WHERE name = 'alice' ORDER BY rollout DESC LIMIT 1")
+		[ "$place" != "$2" ] || return 0
+	done
+}
+
+@test "apply: killed, with or without what it has begun, and resumed, wherever it was" {
+	local place n=0 target controller begun
+	rollout_begin alice bob
+	for place in checkpoint switch hold restart check; do
+		n=$((n + 1))
+		target=12.$((n % 2 + 1))
+		upgrade apply --system debian:$target --wave 100% >killed.out 2>&1 &
+		until_place $! $place
+		controller=$(<"$S/upgrade.lock")
+		begun=$(pgrep -P "$controller" || true)
+		kill -KILL "$controller" 2>/dev/null || true
+		# With it and without it: what it has begun goes on then.
+		[ $((n % 2)) -eq 0 ] || [ -z "$begun" ] || xargs kill -KILL <<<"$begun" 2>/dev/null || true
+		wait $! || true
+		if [ "$(upgrade status --json | jq -r .state)" = running ]; then
+			[[ $(upgrade status) == *"running, but nobody carries it out: 'mlimg-upgrade resume'"* ]]
+			run --separate-stderr upgrade resume
+			same "$place: exit code of resume: $output $stderr" 0 "$status"
+		fi
+		same "$place: places" "alice:done bob:done" "$(places)"
+		same "$place: states" "up up" "$(state alice) $(state bob)"
+		same "$place: generation of alice" $((n % 2 + 1)) "$(tenant alice current)"
+		same "$place: starts" $((n + 1)) "$(events alice | tr ' ' '\n' | grep -c started)"
+	done
+}
+
+@test "apply: two at once; asked to pause, asked to abort" {
+	rollout_begin alice bob
+	unhealthy >"$STEPS/alice.12.2"
+	upgrade apply --system debian:12.2 --health 10 >first.out 2>&1 &
+	until_place $! check
+	run --separate-stderr upgrade apply --system debian:12.2
+	[[ $stderr =~ ^"mlimg-upgrade: a rollout of '$S' is being carried out (process "[0-9]+")"$ ]]
+	same "exit code of the second" 1 "$status"
+	run --separate-stderr upgrade resume
+	same "exit code of resume" 1 "$status"
+	gives 0 "rollout 1: asked to pause; 'mlimg-upgrade status' tells when it does" "" pause
+	[[ $(upgrade status) == *", asked to pause"* ]]
+	gives 0 "rollout 1: asked to abort; 'mlimg-upgrade status' tells when it does" "" abort
+	healthy >"$STEPS/alice.12.2"
+	wait $! || true
+	same "state" aborted "$(upgrade status --json | jq -r .state)"
+	same places "alice:returned bob:waiting" "$(places)"
+	same generations "alice:1: bob:1:" "$(generations alice bob)"
+}
+
+@test "apply: rollback, of some and of all; history; forget" {
+	rollout_begin alice bob
+	gives 1 "" "mlimg-upgrade: there has been no rollout" status
+	gives 0 "" "" history
+	works_quietly apply --system debian:12.2 --wave 100%
+	gives 1 "" "mlimg-upgrade: no tenant of rollout 1 is named 'carol'" rollback --tenants carol
+	gives 1 "" "mlimg-upgrade: no rollout 9" rollback 9
+	gives 0 "wave 1 of rollout 2: back from debian 12.2
+alice: done
+rollout 2: done: 1 done" "" rollback --tenants 'a*'
+	same generations "alice:1: bob:2:" "$(generations alice bob)"
+	gives 0 "wave 1 of rollout 3: back from debian 12.2
+bob: done
+rollout 3: done: 1 done" "" rollback 1
+	same generations "alice:1: bob:1:" "$(generations alice bob)"
+	gives 0 "nothing to do: all tenants have it" "" rollback 1
+	upgrade history | sed -E 's/ [-0-9]{10} [:0-9]{8}/ TIME/' >listed
+	same history "3    TIME  done     back from debian 12.2: 1 done
+2    TIME  done     back from debian 12.2: 1 done
+1    TIME  done     debian 12.2: 2 done" "$(<listed)"
+	same "as JSON" "3:1 2:1 1:null" "$(upgrade history --json | jq -r '.[] | "\(.rollout):\(.undoes)"' | xargs)"
+	gives 0 "" "" forget 3
+	gives 1 "" "mlimg-upgrade: no rollout 3" forget 3
+	same "checkpoints" "before-upgrade-2" "$(sqlite3 "$S/store.db" "SELECT tag FROM checkpoint" | xargs)"
+}
+
+works_quietly() {
+	run --separate-stderr upgrade "$@"
+	same "exit code and stderr of: $*" "0 " "$status $stderr"
+}
+
+@test "apply: status of one that has stopped" {
+	rollout_begin alice bob
+	unhealthy >"$STEPS/alice.12.2"
+	upgrade apply --system debian:12.2 --health 1 --wave 1 >/dev/null 2>&1 || true
+	upgrade status | sed -E 's/[-0-9]{10} [:0-9]{8}/TIME/' >said
+	same said "rollout   1: debian 12.2, stopped
+tenants   2: 1 waiting, 1 returned
+how       waves 1, 4 at once, restart now, health within 1 s, 0 may fail
+begun     TIME
+TIME  alice: returned: check web" "$(<said)"
+	same "as JSON" '{"rollout":1,"state":"stopped","process":null,"waves":"1","at_once":4,"restart":"now","health_s":1,"max_failures":0,"ended":null,"wave":2,"lost":false}' \
+		"$(upgrade status --json | jq -c '{rollout, state, process, waves, at_once, restart, health_s, max_failures, ended, wave: .tenants[1].wave, lost: .tenants[1].lost}')"
+	gives 1 "" "mlimg-upgrade: rollout 1 has not ended: 'mlimg-upgrade resume' or 'mlimg-upgrade abort' ends it" apply --system debian:12.2
+	gives 1 "" "mlimg-upgrade: rollout 1 has not ended: 'mlimg-upgrade abort' ends it" rollback
+	gives 1 "" "mlimg-upgrade: rollout 1 has not ended" forget 1
+	gives 0 "rollout 1: stopped" "" pause
+	gives 0 "rollout 1: aborted: 1 waiting, 1 returned" "" abort
+	gives 1 "" "mlimg-upgrade: no rollout is under way: rollout 1 is aborted" abort
+	gives 1 "" "mlimg-upgrade: no rollout is under way: rollout 1 is aborted" resume
+}
+
+@test "apply: what is not there, or cannot be" {
+	local id
+	rollout_begin
+	gives 1 "" "mlimg-upgrade: no tenant's name is 'carol'" apply --system debian:12.2 --tenants carol
+	gives 1 "" "mlimg-upgrade: the store has no system 'debian:13'" apply --system debian:13
+	gives 1 "" "mlimg-upgrade: the store has no software layer 'php'" apply --system debian:12.2 --software php
+	gives 1 "" "mlimg-upgrade: '$PWD/none': no store is there; 'mlimg-store add' makes one" apply --store "$PWD/none" --system debian:12.2
+	vm set bob --system debian:12.2 --add-software nginx >/dev/null
+	id=$(image_id "$BATS_FILE_TMPDIR/s2.img")
+	chmod u+w "$S/layers/$id.img"
+	printf 'x%.0s' {1..4096} | dd of="$S/layers/$id.img" bs=4096 seek=0 conv=notrunc status=none
+	run --separate-stderr upgrade apply --system debian:12.2
+	same "exit code with a damaged layer" 3 "$status"
+	[[ $stderr == "mlimg-upgrade: "*"$id.img"* ]]
+	same "rollouts" 0 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM rollout")"
+}
+
+@test "apply: one that somebody has given another generation, one that is destroyed meanwhile" {
+	rollout_begin alice bob
+	vm set bob --add-software nginx >/dev/null
+	gives 1 "wave 1 of rollout 1: debian 12.2
+alice: done
+rollout 1: done: 1 done, 1 skipped" "" apply --system debian:12.2
+	same text "generation 2 is to be its next one already" "$(upgrade status --json | jq -r '.tenants[1].text')"
+	works_quietly rollback
+	vm stop bob >/dev/null
+	vm set bob --system debian:12.1 --no-software >/dev/null
+	unhealthy >"$STEPS/alice.12.2"
+	upgrade apply --system debian:12.2 --health 1 >/dev/null 2>&1 || true
+	vm destroy bob --yes >/dev/null
+	gives 1 "wave 2 of rollout 3: debian 12.2
+bob: skipped: there is no such tenant any more
+rollout 3: done: 1 returned, 1 skipped" "" resume
+}
+
+@test "apply: software that was not built for the new system; --partial" {
+	rollout_begin alice
+	mkdir -p tree/srv
+	mlimg-mkfs --quiet --kind software --name web --version 1 --over "$BATS_FILE_TMPDIR/s1.img" --partial tree web.img
+	mlimg-store --store "$S" add web.img >/dev/null
+	vm set bob --add-software web >/dev/null
+	gives 3 "" "mlimg-upgrade: nothing has been begun ('mlimg-upgrade plan' tells more, --partial leaves such tenants out): bob: software layer 'web 1' was not built for 'debian 12.2'" \
+		apply --system debian:12.2
+	gives 0 "wave 1 of rollout 1: debian 12.2
+alice: done
+rollout 1: done: 1 done" "mlimg-upgrade: warning: 1 tenant is left out: 'mlimg-upgrade plan' tells why" apply --system debian:12.2 --partial
+}
+
+@test "apply: at a guest's own next restart" {
+	rollout_begin alice
+	upgrade apply --system debian:12.2 --tenants alice --restart next >out 2>&1 &
+	until_place $! hold
+	same generations "alice:1:2" "$(generations alice)"
+	vm stop alice >/dev/null
+	vm start alice >/dev/null 2>&1
+	wait $!
+	same out "wave 1 of rollout 1: debian 12.2
+alice: done
+rollout 1: done: 1 done" "$(<out)"
+}
+
+@test "apply: interrupted, it ends when what it has begun has ended" {
+	rollout_begin alice bob
+	upgrade apply --system debian:12.2 --restart next >out 2>&1 &
+	until_place $! hold
+	kill -TERM "$(<"$S/upgrade.lock")"
+	wait $! || true
+	same "last line" "rollout 1: paused: 1 waiting, 1 hold; 'mlimg-upgrade resume' goes on" "$(tail -n 1 out)"
+	gives 0 "rollout 1: aborted: 2 waiting" "" abort
+	same generations "alice:1: bob:1:" "$(generations alice bob)"
+}

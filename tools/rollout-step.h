@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file rollout-step.h
+ * What is done to a tenant of a rollout (rollout.h): its intent is carried out, whoever runs it
+ * (backend.h). Each looks first how far it came before, so that it can be done again after a kill
+ * at any moment.
+ *
+ * A tenant is as healthy as before when nothing fails that did not fail when its checkpoint was
+ * taken: checks of its own (/etc/mlimg/health.d in the guest, guest-agent/PROTOCOL.md), units,
+ * reaching the default target; and when its user layer has been brought into agreement with the new
+ * generation, which a full disk prevents.
+ */
+#ifndef MLIMG_TOOLS_ROLLOUT_STEP_H
+#define MLIMG_TOOLS_ROLLOUT_STEP_H
+
+#include "tools/backend.h"
+#include "tools/rollout-run.h"
+#include "tools/vm-find.h"
+
+/** Whose intent, and what came of it. Zero it to begin with. */
+struct mlimg_rollout_step {
+	struct mlimg_rollout rollout;
+	struct mlimg_rollout_row row;
+	struct mlimg_vm_found found; /**< the tenant */
+	int lock;                    /**< its lock, or -1 */
+	struct mlimg_rollout_report report;
+};
+
+/**
+ * Carry an intent out.
+ *
+ * @param store_dir   the store
+ * @param number      the rollout's
+ * @param tenant_id   the tenant's
+ * @param attempt     the attempt that this is; a later one has been written down: nothing is done
+ * @param ret_report  what came of it
+ * @param err         what could not even be found out
+ * @return            0; -ESTALE: there is a later attempt; other -errno
+ */
+int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenant_id,
+	uint32_t attempt, struct mlimg_rollout_report *ret_report,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * How a tenant on hold is.
+ *
+ * @param store     the store
+ * @param row       the tenant
+ * @param ret_look  how it is
+ * @param err       names the database
+ * @return          0 or -errno
+ */
+int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_row *row,
+	enum mlimg_rollout_look *ret_look, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Say what came of it.
+ *
+ * @param step    gets it
+ * @param result  the result
+ * @param text    why not; cut
+ */
+void mlimg_rollout_say(
+	struct mlimg_rollout_step *step, enum mlimg_rollout_result result, const char *text);
+
+/* What intents do; the tenant's lock is held, but for checks. @return 0 when that is said; -errno */
+
+/** Save the disk, and note what is wrong with the tenant already. */
+int mlimg_rollout_do_checkpoint(
+	struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Go back to that checkpoint, and start. */
+int mlimg_rollout_do_restore(
+	struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Wait until it is up, and as healthy as before. */
+int mlimg_rollout_do_check(struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Make a generation the next one, unless it is the current one. */
+int mlimg_rollout_set_next(struct mlimg_rollout_step *step, uint32_t generation,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Stop the tenant, when it is on. @return 0 when it is off; -errno */
+int mlimg_rollout_stop(struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Start it; not waited for. */
+int mlimg_rollout_start(struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Ask a guest that is up what is wrong with it.
+ *
+ * @param tenant     the tenant
+ * @param ret_wrong  a line for each thing, "" where nothing is; cut
+ */
+void mlimg_rollout_ask_health(
+	const struct mlimg_tenant *tenant, char ret_wrong[MLIMG_ROLLOUT_BASELINE]);
+
+#endif
