@@ -84,11 +84,12 @@ static inline void stop_filter(void)
 
 /* What is traced: a program, its threads and what it runs. */
 struct stop_trace {
-	pid_t pid;      /* the program */
-	int n;          /* alive, the program included */
-	bool is_over;   /* the program has ended */
-	int status;     /* of its end */
-	uint64_t calls; /* of all of them */
+	pid_t pid;             /* the program */
+	int n;                 /* alive, the program included */
+	bool is_over;          /* the program has ended */
+	int status;            /* of its end */
+	uint64_t calls;        /* of all of them */
+	const char *meanwhile; /* is run before that call, instead of a kill; NULL: none */
 };
 
 /* @return the signal that one that has stopped is to go on with */
@@ -101,6 +102,14 @@ static inline int stop_signal(const struct stop_trace *t, pid_t pid, int status)
 											 : signal;
 }
 
+static inline void stop_here(const struct stop_trace *t)
+{
+	if (!t->meanwhile)
+		kill(t->pid, SIGKILL);
+	else if (system(t->meanwhile) != 0)
+		stop_fail(t->meanwhile);
+}
+
 static inline void stop_took(struct stop_trace *t, pid_t pid, int status, uint64_t at)
 {
 	switch (WIFSTOPPED(status) ? status >> 16 : 0) {
@@ -109,7 +118,7 @@ static inline void stop_took(struct stop_trace *t, pid_t pid, int status, uint64
 	case PTRACE_EVENT_VFORK: t->n++; break;
 	case PTRACE_EVENT_SECCOMP:
 		if (!t->is_over && t->calls++ == at)
-			kill(t->pid, SIGKILL);
+			stop_here(t);
 		break;
 	default: break;
 	}
@@ -133,9 +142,9 @@ static inline void stop_took(struct stop_trace *t, pid_t pid, int status, uint64
  *
  * @return how many calls came before the end
  */
-static inline uint64_t stop_trace(pid_t first, uint64_t at, int *ret_status)
+static inline uint64_t stop_trace(pid_t first, uint64_t at, const char *meanwhile, int *ret_status)
 {
-	struct stop_trace t = {.pid = first, .n = 1};
+	struct stop_trace t = {.pid = first, .n = 1, .meanwhile = meanwhile};
 	int status;
 
 	if (ptrace(PTRACE_CONT, first, NULL, 0) < 0)
@@ -152,15 +161,17 @@ static inline uint64_t stop_trace(pid_t first, uint64_t at, int *ret_status)
 }
 
 /**
- * Run a function in a process of its own, and kill that before one of its calls.
+ * Run a function in a process of its own, and a command of the shell before one of its calls.
  *
- * @param at          how many calls it may make; STOP_NEVER: all
+ * @param at          how many calls it makes before; STOP_NEVER: all
+ * @param meanwhile   the command; NULL: it is killed instead
  * @param fn          returns the exit code
  * @param ctx         handed to @p fn
  * @param ret_status  as waitpid(2) tells it
  * @return            how many calls it made
  */
-static inline uint64_t stop_at(uint64_t at, int (*fn)(void *ctx), void *ctx, int *ret_status)
+static inline uint64_t stop_meanwhile(
+	uint64_t at, const char *meanwhile, int (*fn)(void *ctx), void *ctx, int *ret_status)
 {
 	pid_t pid = fork();
 
@@ -177,7 +188,13 @@ static inline uint64_t stop_at(uint64_t at, int (*fn)(void *ctx), void *ctx, int
 			PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC |
 				PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK) < 0)
 		stop_fail("ptrace");
-	return stop_trace(pid, at, ret_status);
+	return stop_trace(pid, at, meanwhile, ret_status);
+}
+
+/** Run a function in a process of its own, and kill that before one of its calls. */
+static inline uint64_t stop_at(uint64_t at, int (*fn)(void *ctx), void *ctx, int *ret_status)
+{
+	return stop_meanwhile(at, NULL, fn, ctx, ret_status);
 }
 
 #endif

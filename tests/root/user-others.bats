@@ -92,3 +92,22 @@ deleted    /usr/bin/tool  (of system debian 12.1)" "$output"
 	same "root's diff" "changed    /etc/hosts  (over software nginx 1.0)
 deleted    /usr/bin/tool  (of system debian 12.1)" "$output"
 }
+
+@test "an agent that hangs up, or answers what makes no sense, is told of" {
+	local answer
+	boot overlay
+	for answer in "" "{\"return\":{}}" "nonsense"; do
+		printf '%s' "${answer:+$answer
+}" >"$DIR/answer"
+		socat "UNIX-LISTEN:$DIR/run/mlimg-agent.sock,mode=666" "SYSTEM:head -n 1 >/dev/null; cat $DIR/answer" 3>&- &
+		DAEMON=$!
+		until [ -S "$DIR/run/mlimg-agent.sock" ]; do sleep 0.1; done
+		run --separate-stderr user "$DIR/mlimg" diff
+		echo "$status: $stderr" >>"$DIR/said"
+		wait "$DAEMON" || true
+		DAEMON=
+	done
+	same "said" "1: mlimg: wait for mlimg-agent's answer: Connection reset by peer
+1: mlimg: open '$RUN/user/upper': No such file or directory
+3: mlimg: mlimg-agent's answer: line 1: '[' or '{' expected near 'nonsense'" "$(cat "$DIR/said")"
+}

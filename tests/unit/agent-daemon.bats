@@ -355,6 +355,7 @@ list-units*) echo a.service loaded failed failed ;;'
 	local reports=$DIR/run/mlimg/user/mlimg/reports
 	daemon
 	same "none" '{"return":null}' "$(host '{"execute":"mlimg-report"}')"
+	same "one of none" '{"error":{"class":"GenericError","desc":"this guest has no reports"}}' "$(host '{"execute":"mlimg-report","arguments":{"generation":2}}')"
 	mkdir -p "$reports"
 	same "none" '{"return":null}' "$(host '{"execute":"mlimg-report"}')"
 	for n in 2 9 10; do
@@ -366,6 +367,11 @@ list-units*) echo a.service loaded failed failed ;;'
 		"$(host '{"execute":"mlimg-report","arguments":{"entries":2}}' | jq -c .return)"
 	same "another" '2 6 6' "$(host '{"execute":"mlimg-report","arguments":{"generation":2}}' | jq -r '.return | "\(.generation) \(.entries_listed) \(.report.entries | length)"')"
 	same "not there" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"report of generation 3: No such file or directory\"}}" "$(host '{"execute":"mlimg-report","arguments":{"generation":3}}')"
+	# More than a response may have.
+	jq -nc '{format: 1, generation: 11, entries: [range(1000) | {path: ("x" * 5000)}], databases: []}' >"$reports/11.json"
+	same "long" '{"error":{"class":"GenericError","desc":"the response is longer than 4194304 bytes"}}' "$(host '{"execute":"mlimg-report","arguments":{"entries":1000}}')"
+	same "less of it" 800 "$(host '{"execute":"mlimg-report","arguments":{"entries":800}}' | jq '.return.report.entries | length')"
+	rm "$reports/11.json"
 	ln -s /etc/passwd "$reports/11.json"
 	same "a link" "GenericError" "$(host '{"execute":"mlimg-report"}' | jq -r .error.class)"
 }

@@ -241,6 +241,38 @@ line 7 theirs" "$(grep -E 'mine|theirs' "$UPPER/etc/conf")"
 	same "conflicts" "etc/conf etc/touching usr/bin/tool" "$(open_conflicts)"
 }
 
+# writes_meanwhile FILE OPERAND…: at each point of mlimg with these, somebody writes FILE, which is nowhere lost; and once at least he is told of.
+writes_meanwhile() {
+	local file=$1 at calls=1 n_told=0 status
+	for ((at = 0; at < calls; at++)); do
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
+		status=0
+		calls=$(meanwhile "$at" "echo newer >'$file'" "${MLIMG[@]}" "${@:2}" 3>&1 >"$DIR/said" 2>"$DIR/complaint") || status=$?
+		grep -rqx newer "$UPPER" "$USER_DIR/mlimg/aside" || same "what was written before call $at" newer ""
+		if grep -qx "mlimg: '/[a-z/]*' has changed meanwhile: say it again" "$DIR/complaint"; then
+			same "exit code at call $at" 1 "$status"
+			same "what is there, at call $at" newer "$(cat "$file")"
+			n_told=$((n_told + 1))
+		elif [ "$status" -ne 0 ]; then
+			# It came early enough to be looked at.
+			grep -E "conflicts? (is|are) left" "$DIR/said"
+		fi
+	done
+	echo "told $n_told times of $calls"
+	[ "$calls" -gt 3 ]
+	[ "$n_told" -gt 0 ]
+}
+
+@test "mlimg resolve: what is written meanwhile is told and stays" {
+	in_conflict
+	sed -i '7s/ mine//' "$UPPER/etc/conf"
+	cp -a "$USER_DIR" "$DIR/start"
+	writes_meanwhile "$UPPER/etc/conf" resolve --keep merged /etc/conf
+	mkdir -p "$DIR/start/upper/usr/bin"
+	writes_meanwhile "$UPPER/usr/bin/tool" resolve --keep mine /usr/bin/tool
+}
+
 @test "mlimg resolve: wrong usage, no conflict, a damaged list" {
 	in_conflict
 	fails 2 "mlimg: 'resolve' needs --keep mine, theirs or merged
