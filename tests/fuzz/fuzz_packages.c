@@ -16,7 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { LIST_NEXT = 3, LIST_MINE, DIVERSIONS, N_TEXTS };
 
 static const char *const paths[] = {"var/lib/dpkg/status", "var/lib/dpkg/alternatives/a",
-	"var/lib/dpkg/diversions", "var/lib/dpkg/statoverride", "var/lib/apt/extended_states"};
+	"var/lib/dpkg/diversions", "var/lib/dpkg/statoverride", "var/lib/apt/extended_states",
+	"var/lib/dpkg/triggers/File", "var/lib/dpkg/triggers/ldconfig", "var/lib/dpkg/arch",
+	"var/cache/debconf/config.dat", "var/cache/debconf/templates.dat"};
 
 struct input {
 	const char *path;
