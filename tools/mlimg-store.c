@@ -21,8 +21,9 @@ static const char help_text[] =
 	"  verify [LAYER...] read layers and compare them with their manifests; without\n"
 	"                    LAYER all of them, and the store itself. Changes nothing\n"
 	"  remove LAYER...   remove layers that no tenant and no other layer uses\n"
-	"  gc                remove layers that nobody uses and that are not the newest\n"
-	"                    of their name, files that belong to nothing, old events\n"
+	"  gc                remove generations that no tenant may return to, layers that\n"
+	"                    nobody uses and that are not the newest of their name, files\n"
+	"                    that belong to nothing, old events\n"
 	"\n"
 	"LAYER is NAME:VERSION, the beginning of a build id (at least 8 digits), or NAME,\n"
 	"which is the newest added of that name.\n"
@@ -35,6 +36,8 @@ static const char help_text[] =
 	"      --dry-run     gc: only say what would be removed\n"
 	"      --all         gc: also the newest of each name\n"
 	"      --keep N      gc: events that are kept (default: 10000)\n"
+	"      --former N    gc: of a tenant's generations that no checkpoint and no\n"
+	"                    rollout needs, the newest N are kept (default: 1)\n"
 	"      --json        all but add and remove: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
@@ -49,7 +52,7 @@ static const char help_text[] =
 	"  mlimg-store gc --dry-run\n";
 
 /* Options that a command may or may not take. */
-enum { MOVE, KIND, DRY_RUN, ALL, KEEP, JSON, N_OPTIONS };
+enum { MOVE, KIND, DRY_RUN, ALL, KEEP, FORMER, JSON, N_OPTIONS };
 
 #define OPT_BASE 256
 enum { OPT_STORE = OPT_BASE + N_OPTIONS, OPT_VERSION };
@@ -60,6 +63,7 @@ static const struct option longs[] = {
 	{"dry-run", no_argument, NULL, OPT_BASE + DRY_RUN},
 	{"all", no_argument, NULL, OPT_BASE + ALL},
 	{"keep", required_argument, NULL, OPT_BASE + KEEP},
+	{"former", required_argument, NULL, OPT_BASE + FORMER},
 	{"json", no_argument, NULL, OPT_BASE + JSON},
 	{"store", required_argument, NULL, OPT_STORE},
 	{"help", no_argument, NULL, 'h'},
@@ -82,8 +86,8 @@ static const struct command {
 	{"show", mlimg_store_cmd_show, 1, 1, "a layer", BIT(JSON), MLIMG_STORE_USE},
 	{"verify", mlimg_store_cmd_verify, 0, SIZE_MAX, NULL, BIT(JSON), MLIMG_STORE_USE},
 	{"remove", mlimg_store_cmd_remove, 1, SIZE_MAX, "a layer", 0, MLIMG_STORE_USE},
-	{"gc", mlimg_store_cmd_gc, 0, 0, NULL, BIT(DRY_RUN) | BIT(ALL) | BIT(KEEP) | BIT(JSON),
-		MLIMG_STORE_USE},
+	{"gc", mlimg_store_cmd_gc, 0, 0, NULL,
+		BIT(DRY_RUN) | BIT(ALL) | BIT(KEEP) | BIT(FORMER) | BIT(JSON), MLIMG_STORE_USE},
 };
 
 static const struct command *find_command(const char *name)
@@ -112,6 +116,7 @@ static int check_values(struct given *g)
 	g->o.all = g->options & BIT(ALL);
 	g->o.json = g->options & BIT(JSON);
 	g->o.kept_events = MLIMG_STORE_EVENTS_KEPT;
+	g->o.kept_former = MLIMG_STORE_FORMER_KEPT;
 	if (g->values[KIND]) {
 		g->o.kind = mlimg_kind_of(g->values[KIND]);
 		if (!g->o.kind || g->o.kind == MLIMG_USER)
@@ -122,6 +127,9 @@ static int check_values(struct given *g)
 	if (g->values[KEEP] &&
 		mlimg_cli_number(g->values[KEEP], 0, INT_MAX, &g->o.kept_events, &err) < 0)
 		return mlimg_cli_usage(PROG, "--keep: %s", err.text);
+	if (g->values[FORMER] &&
+		mlimg_cli_number(g->values[FORMER], 0, INT_MAX, &g->o.kept_former, &err) < 0)
+		return mlimg_cli_usage(PROG, "--former: %s", err.text);
 	return 0;
 }
 

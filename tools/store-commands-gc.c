@@ -166,7 +166,11 @@ static int put_removed(const struct mlimg_store_finding *f, void *ctx, struct ml
 		printf("%s %" PRIu64 " ", did, f->n);
 	else
 		printf("%s ", did);
-	mlimg_cli_put_safe(stdout, f->found == MLIMG_STORE_OLD && f->n == 1 ? "event" : f->what);
+	/* "events", of one "event". */
+	if (f->found == MLIMG_STORE_OLD && f->n == 1)
+		printf("%.*s", (int)strlen(f->what) - 1, f->what);
+	else
+		mlimg_cli_put_safe(stdout, f->what);
 	if (f->found == MLIMG_STORE_FOREIGN)
 		printf(", which is not the store's");
 	else if (f->found != MLIMG_STORE_OLD)
@@ -183,6 +187,7 @@ int mlimg_store_cmd_gc(
 	const struct mlimg_store_gc what = {.is_dry = o->is_dry,
 		.all = o->all,
 		.kept_events = o->kept_events,
+		.kept_former = o->kept_former,
 		.fn = put_removed,
 		.ctx = &gc};
 	int ret;

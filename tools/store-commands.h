@@ -14,7 +14,7 @@
 /** A command line, checked. */
 struct mlimg_store_options {
 	enum mlimg_kind kind; /**< 0: all */
-	uint64_t kept_events;
+	uint64_t kept_events, kept_former;
 	bool move, is_dry, all, json;
 	char **operands;
 	size_t n_operands;

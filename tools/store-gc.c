@@ -10,6 +10,23 @@
 #include "tools/store-base.h"
 #include "tools/store-check.h"
 
+/*
+ * A generation g of tenant t that nobody runs, and nobody returns to: neither the current nor the
+ * pending one, nor a checkpoint's, nor one of a rollout that has not ended, nor the one that a
+ * rollout has led away from to where the tenant still is; and more than ?1 of the others are newer.
+ */
+#define UNUSED_GENERATIONS                                                                      \
+	"SELECT g.key FROM (SELECT tenant_id, number, tenant_id || '/' || number AS "           \
+	"key FROM generation) g JOIN tenant t ON t.id = g.tenant_id "                           \
+	"WHERE g.number IS NOT t.current AND g.number IS NOT t.pending "                        \
+	"AND NOT EXISTS (SELECT 1 FROM checkpoint c"                                            \
+	" WHERE c.tenant_id = g.tenant_id AND c.generation = g.number) "                        \
+	"AND NOT EXISTS (SELECT 1 FROM rollout_tenant r JOIN rollout o ON o.number = r.rollout" \
+	" WHERE r.tenant_id = g.tenant_id AND g.number IN (r.from_number, r.to_number)"         \
+	" AND (o.ended_s IS NULL OR r.to_number IS t.current OR r.to_number IS t.pending)) "    \
+	"AND ?1 <= (SELECT count(*) FROM generation x WHERE x.tenant_id = g.tenant_id"          \
+	" AND x.number > g.number AND x.number IS NOT t.current AND x.number IS NOT t.pending)"
+
 struct candidate {
 	struct mlimg_store_layer layer;
 	bool is_kept;
@@ -44,17 +61,46 @@ static int take_id(const struct mlimg_db_rows *rows, struct collector *c, struct
 	return mlimg_store_layer_read(rows, &c->layers[c->n++].layer, err);
 }
 
+static int64_t kept_former(const struct mlimg_store_gc *gc)
+{
+	return gc->kept_former < INT64_MAX ? (int64_t)gc->kept_former : INT64_MAX;
+}
+
+/* Told of before; nothing else is what they were kept for. */
+static int remove_generations(struct collector *c, struct mlimg_err *err)
+{
+	struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = "generations"};
+	int64_t n = 0;
+	int ret = mlimg_db_get(c->store->db, "SELECT count(*) FROM (" UNUSED_GENERATIONS ")",
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept_former(c->gc))), &n, err);
+
+	if (ret < 0 || n == 0)
+		return ret < 0 ? ret : 0;
+	finding.n = (uint64_t)n;
+	ret = c->gc->fn(&finding, c->gc->ctx, err);
+	if (ret < 0 || c->gc->is_dry)
+		return ret;
+	/* One statement: what has come to be used meanwhile stays. */
+	ret = mlimg_db_run(c->store->db,
+		"DELETE FROM generation WHERE tenant_id || '/' || number IN (" UNUSED_GENERATIONS
+		")",
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept_former(c->gc))), err);
+	return ret < 0 ? ret : 0;
+}
+
 /* Kept for its own sake: what a generation has, and what somebody would take next. */
 static int list(struct collector *c, struct mlimg_err *err)
 {
 	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
 	int ret = mlimg_db_query(c->store->db,
 		"SELECT " MLIMG_STORE_LAYER_COLUMNS
-		", EXISTS (SELECT 1 FROM generation_layer g WHERE g.build_id = layer.build_id)"
-		" OR (NOT ?1 AND number ="
+		", EXISTS (SELECT 1 FROM generation_layer l WHERE l.build_id = layer.build_id"
+		" AND tenant_id || '/' || number NOT IN (" UNUSED_GENERATIONS "))"
+		" OR (NOT ?2 AND number ="
 		" (SELECT max(number) FROM layer l WHERE l.kind = layer.kind"
 		" AND l.name = layer.name)) FROM layer ORDER BY number DESC",
-		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(c->gc->all)), &rows, err);
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept_former(c->gc)), MLIMG_DB_NUMBER(c->gc->all)),
+		&rows, err);
 
 	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1)
 		ret = take_id(&rows, c, err);
@@ -184,8 +230,10 @@ static int remove_events(struct collector *c, struct mlimg_err *err)
 int mlimg_store_gc(struct mlimg_store *s, const struct mlimg_store_gc *gc, struct mlimg_err *err)
 {
 	mlimg_cleanup(collector_done) struct collector c = {.store = s, .gc = gc};
-	int ret = list(&c, err);
+	int ret = remove_generations(&c, err);
 
+	if (ret == 0)
+		ret = list(&c, err);
 	if (ret < 0)
 		return ret;
 	keep_beneath(&c);

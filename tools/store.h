@@ -73,6 +73,7 @@
 #define MLIMG_STORE_PREFIX_MIN 8           /**< digits of a build id that name a layer */
 #define MLIMG_STORE_EVENT_MAX 500          /**< bytes of an event's text; longer ones are cut */
 #define MLIMG_STORE_EVENTS_KEPT 10000      /**< events that mlimg_store_gc() keeps by default */
+#define MLIMG_STORE_FORMER_KEPT 1          /**< and former generations of a tenant */
 
 /** An open store. */
 struct mlimg_store;
@@ -500,9 +501,9 @@ int mlimg_store_event_each(struct mlimg_store *store, const char *object_id, uin
 
 /** What mlimg_store_gc() and mlimg_store_check() come upon. */
 enum mlimg_store_found {
-	MLIMG_STORE_UNUSED,  /**< a layer that nobody uses: gc removes it */
-	MLIMG_STORE_ORPHAN,  /**< a file that no row tells of: gc removes it */
-	MLIMG_STORE_OLD,     /**< events beyond those that are kept: gc removes them */
+	MLIMG_STORE_UNUSED, /**< a layer that nobody uses: gc removes it */
+	MLIMG_STORE_ORPHAN, /**< a file that no row tells of: gc removes it */
+	MLIMG_STORE_OLD, /**< events or generations beyond those that are kept: gc removes them */
 	MLIMG_STORE_FOREIGN, /**< what no store makes, or a tenant's without a row: left alone */
 	MLIMG_STORE_LOST,    /**< what a row tells of, and is not there */
 	MLIMG_STORE_DAMAGED, /**< the database */
@@ -523,15 +524,19 @@ typedef int mlimg_store_finding_fn(
 
 /** What to remove. */
 struct mlimg_store_gc {
-	bool is_dry;                /**< say what would be removed, and remove nothing */
-	bool all;                   /**< also the newest layer of each kind and name */
-	uint64_t kept_events;       /**< the newest ones */
+	bool is_dry;          /**< say what would be removed, and remove nothing */
+	bool all;             /**< also the newest layer of each kind and name */
+	uint64_t kept_events; /**< the newest ones */
+	/** of each tenant's generations that nobody runs or returns to, the newest ones */
+	uint64_t kept_former;
 	mlimg_store_finding_fn *fn; /**< told of each thing, before it is removed */
 	void *ctx;                  /**< handed to @p fn */
 };
 
 /**
- * Remove layers that no generation has and that are not the newest of their kind and name, unless
+ * Remove generations that no tenant runs or will run, beyond those that are kept: those of
+ * checkpoints and of rollouts that have not ended stay, and the one from which a rollout has led to
+ * where a tenant is now. Then layers that no generation has and that are not the newest of their kind and name, unless
  * one that stays lies over them; files that no row tells of; old events. What a living operation
  * makes is let alone, and so is removed/.
  *

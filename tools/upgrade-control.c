@@ -28,7 +28,7 @@ static const char forget_help[] =
 	"Usage: mlimg-upgrade forget ROLLOUT [OPTION]...\n"
 	"\n"
 	"Forget a rollout that has ended, and delete the checkpoints of it. Then it\n"
-	"cannot be rolled back any more.\n"
+	"cannot be rolled back any more, and 'mlimg-store gc' may remove what it left.\n"
 	"\n" MLIMG_UPGRADE_STORE_HELP;
 
 static const struct option options[] = {MLIMG_UPGRADE_COMMON};

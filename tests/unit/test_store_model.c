@@ -312,6 +312,7 @@ static void call_gc(void)
 {
 	bool is_kept[N_IMAGES] = {false}, is_told[N_IMAGES] = {false};
 	const struct mlimg_store_gc gc = {.all = test_random(2),
+		.kept_former = UINT64_MAX,
 		.is_dry = test_random(2),
 		.kept_events = test_random(20),
 		.fn = see_finding,

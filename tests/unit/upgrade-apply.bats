@@ -310,3 +310,24 @@ rollout 1: done: 1 done" "$(<out)"
 	gives 0 "rollout 1: aborted: 2 waiting" "" abort
 	same generations "alice:1: bob:1:" "$(generations alice bob)"
 }
+
+# layers: versions of systems that the store has.
+layers() {
+	mlimg-store --store "$S" list --json | jq -r '.[] | select(.kind == "system").version' | sort | xargs
+}
+
+@test "apply: gc removes a system when nobody runs or may return to it" {
+	rollout_begin alice bob
+	works_quietly apply --system debian:12.2 --wave 100%
+	mlimg-store --store "$S" gc --former 0 >/dev/null
+	same "while it can be rolled back" "12.1 12.2" "$(layers)"
+	works_quietly forget 1
+	same "by default one former generation stays" "nothing to remove" "$(mlimg-store --store "$S" gc)"
+	same "what would go" "would remove 2 generations" "$(mlimg-store --store "$S" gc --former 0 --dry-run | head -n 1)"
+	same "then" "12.1 12.2" "$(layers)"
+	mlimg-store --store "$S" gc --former 0 | sed 's/ (.*//' >gone
+	same gone "removed 2 generations
+removed system debian 12.1" "$(<gone)"
+	same "what stays" 12.2 "$(layers)"
+	fails 1 "mlimg-upgrade: there has been no rollout" mlimg-upgrade rollback --store "$S"
+}
