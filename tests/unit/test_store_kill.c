@@ -73,7 +73,8 @@ static int pass_finding(const struct mlimg_store_finding *f, void *ctx, struct m
 
 static int do_gc(void *ctx)
 {
-	const struct mlimg_store_gc gc = {.all = true, .kept_former = UINT64_MAX, .fn = pass_finding};
+	const struct mlimg_store_gc gc = {
+		.all = true, .kept_former = UINT64_MAX, .fn = pass_finding};
 	mlimg_autostore struct mlimg_store *store = NULL;
 	int ret = open_for(&store);
 
