@@ -5,9 +5,9 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "libmlimg/cleanup.h"
@@ -164,19 +164,16 @@ static bool is_ours(pid_t pid, const char *dir)
 	mlimg_autofree char *lock = mlimg_runtime_file(dir, "lock");
 	mlimg_autoclosedir DIR *fds = NULL;
 	const struct dirent *entry;
-	char path[64], link[PATH_MAX];
+	struct stat st, wanted;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	fds = pid > 0 && lock ? opendir(path) : NULL;
-	while (fds && (entry = readdir(fds))) {
-		ssize_t n = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
-
-		if (n <= 0)
-			continue;
-		link[n] = '\0';
-		if (strcmp(link, lock) == 0)
+	fds = pid > 0 && lock && stat(lock, &wanted) == 0 ? opendir(path) : NULL;
+	/* The file, not its name: a path may have several spellings. */
+	while (fds && (entry = readdir(fds)))
+		if (fstatat(dirfd(fds), entry->d_name, &st, 0) == 0 &&
+			st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino)
 			return true;
-	}
 	return false;
 }
 

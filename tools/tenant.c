@@ -219,6 +219,7 @@ int mlimg_tenant_take(struct mlimg_store *store, const char *name, const char *w
 		mlimg_tenant_done(&now);
 		return mlimg_store_fail(err, EBUSY, "tenant '%s' has been renamed meanwhile", name);
 	}
+	now.lock = fd;
 	*ret_tenant = now;
 	*ret_fd = mlimg_steal_fd(&fd);
 	return 0;

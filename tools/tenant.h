@@ -85,6 +85,11 @@ struct mlimg_tenant {
 	char **layer_paths;               /**< of their images, which may have been lost */
 	size_t n_layers;
 	char *dir;       /**< its directory */
+	/**
+	 * Its lock's descriptor, where mlimg_tenant_take() took it; the caller's, who closes it. 0: it is not
+	 * known here, and whoever starts the guest cannot hand it on
+	 */
+	int lock;
 	char *user_disk; /**< MLIMG_TENANT_DISK in it */
 };
 

@@ -92,6 +92,7 @@ int mlimg_vm_find_again(struct mlimg_vm_found *found, struct mlimg_err *err)
 		mlimg_tenant_done(&tenant);
 		return ret;
 	}
+	tenant.lock = found->tenant.lock;
 	mlimg_tenant_done(&found->tenant);
 	found->tenant = tenant;
 	return 0;

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/layer.h"
 
 #define LONGEST_SOCKET "/monitor.sock"
+#define NUMBER_TRIES 1000 /* of a millisecond: who has taken the lock writes his number at once */
 
 char *mlimg_runtime_file(const char *dir, const char *file)
 {
@@ -126,17 +128,35 @@ int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err)
 	return 0;
 }
 
+/* @return who has the lock; 0 when nobody has; -EAGAIN when he has not said yet who he is; -errno */
+static pid_t ask_owner(int fd)
+{
+	struct flock whole = whole_file();
+	pid_t pid;
+
+	if (fcntl(fd, F_OFD_GETLK, &whole) < 0)
+		return -errno;
+	if (whole.l_type == F_UNLCK)
+		return 0;
+	pid = read_pid(fd);
+	return pid > 0 ? pid : -EAGAIN;
+}
+
 pid_t mlimg_runtime_owner(const char *dir)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
 	mlimg_autofree char *path = mlimg_runtime_file(dir, "lock");
 	mlimg_autoclose int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-	struct flock whole = whole_file();
+	pid_t pid;
 
 	if (fd < 0)
 		return path && (errno == ENOENT || errno == ENOTDIR) ? 0 : -errno;
-	if (fcntl(fd, F_OFD_GETLK, &whole) < 0)
-		return -errno;
-	return whole.l_type == F_UNLCK ? 0 : read_pid(fd);
+	pid = ask_owner(fd);
+	for (int i = 0; i < NUMBER_TRIES && pid == -EAGAIN; i++) {
+		nanosleep(&pause, NULL);
+		pid = ask_owner(fd);
+	}
+	return pid == -EAGAIN ? -EBUSY : pid;
 }
 
 static void remove_files(const char *dir, const char *const files[])

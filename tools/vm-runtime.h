@@ -70,7 +70,8 @@ int mlimg_runtime_lock(const char *dir, int *ret_lock, struct mlimg_err *err) ML
  * fail.
  *
  * @param dir  from mlimg_runtime_dir()
- * @return     its id; 0 when the guest is not running; -errno
+ * @return     its id; 0 when the guest is not running; -EBUSY: whoever has taken the lock does not say
+ *             who he is, within a second; other -errno
  */
 pid_t mlimg_runtime_owner(const char *dir);
 

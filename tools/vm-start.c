@@ -101,6 +101,7 @@ int mlimg_vm_life_start(
 		return ret;
 	mlimg_cleanup_close(lock);
 	*lock = -1;
+	found->tenant.lock = 0;
 	/* Others may make the store's schema newer while this one waits. */
 	mlimg_store_close(found->store);
 	found->store = NULL;

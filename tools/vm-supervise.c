@@ -18,6 +18,7 @@
 #include "tools/vm-runtime.h"
 
 #define REPORT_FD 3 /* where whoever started it reads whether QEMU runs */
+#define LOCK_FD 4   /* the tenant's lock, where he had one, until then */
 
 /* How its guest is to begin, in its arguments. */
 enum { BOOTED, PAUSED, LOADED };
@@ -64,7 +65,7 @@ static void report(const struct mlimg_err *err)
 	close(REPORT_FD);
 }
 
-/* His lock of the tenant ended with him: what he began is not gone on with. */
+/* What he began is not gone on with. */
 static int check_starter(struct mlimg_err *err)
 {
 	struct pollfd starter = {.fd = REPORT_FD};
@@ -99,6 +100,7 @@ static int on_runs(void *ctx, pid_t qemu, struct mlimg_err *err)
 	s->qemu = qemu;
 	s->is_running = true;
 	report(&none);
+	close(LOCK_FD);
 	return 0;
 }
 
@@ -164,8 +166,9 @@ static int run(struct supervisor *s, const struct mlimg_backend_start *how, stru
 }
 
 /*
- * Away from who started it: his terminal, his directory, and every descriptor of his, locks among
- * them; but for stderr, until QEMU runs.
+ * Away from who started it: his terminal, his directory, and every descriptor of his; but for stderr
+ * and the tenant's lock, until QEMU runs. Where he is killed, the next command on the tenant waits
+ * until nothing is left of what he began.
  */
 static void detach(void)
 {
@@ -174,9 +177,10 @@ static void detach(void)
 
 	setsid();
 	fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
+	fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	close_range(REPORT_FD + 1, ~0u, 0);
+	close_range(LOCK_FD + 1, ~0u, 0);
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
@@ -231,6 +235,25 @@ static int read_report(int fd, const struct mlimg_tenant *tenant, struct mlimg_e
 	return said.code;
 }
 
+/* In the child. @lock is nobody's number that is wanted here. */
+static void __attribute__((noreturn)) become(char *const *argv, int out, int lock)
+{
+	bool is_ready = lock < 0 || (lock = fcntl(lock, F_DUPFD, LOCK_FD + 1)) >= 0;
+
+	/* dup2(2) onto itself would leave FD_CLOEXEC. */
+	if (is_ready && out == REPORT_FD)
+		is_ready = fcntl(out, F_SETFD, 0) == 0;
+	else if (is_ready)
+		is_ready = dup2(out, REPORT_FD) >= 0;
+	if (lock < 0)
+		close(LOCK_FD);
+	else if (is_ready)
+		is_ready = dup2(lock, LOCK_FD) >= 0;
+	if (is_ready)
+		execv("/proc/self/exe", argv);
+	_exit(1);
+}
+
 int mlimg_supervise(const char *store_dir, const struct mlimg_tenant *tenant,
 	const struct mlimg_backend_start *how, struct mlimg_err *err)
 {
@@ -255,12 +278,8 @@ int mlimg_supervise(const char *store_dir, const struct mlimg_tenant *tenant,
 	pid = fork();
 	if (pid < 0)
 		return mlimg_err_set(err, errno, "start a process");
-	if (pid == 0) {
-		/* Not with FD_CLOEXEC; another one where it is that already. */
-		if (out == REPORT_FD ? fcntl(out, F_SETFD, 0) == 0 : dup2(out, REPORT_FD) >= 0)
-			execv("/proc/self/exe", argv);
-		_exit(1);
-	}
+	if (pid == 0)
+		become(argv, out, tenant->lock > 0 ? tenant->lock : -1);
 	close(mlimg_steal_fd(&out));
 	ret = read_report(in, tenant, err);
 	if (ret < 0)

@@ -11,6 +11,9 @@
  * QEMU never outlives it. That it was killed is seen by whoever looks next: the store says that the guest runs, and
  * nobody holds the runtime directory's lock (mlimg_backend_look()).
  *
+ * Until QEMU runs it shares the tenant's lock (tenant.h) with whoever starts it: where that one is killed, what he began
+ * is not gone on with, and the next command on the tenant waits until nothing is left of it.
+ *
  * It has no store open while the guest runs, only for as long as it notes something. What it cannot note then, because
  * the disk is full, is noted by whoever looks next, out of `state`.
  */

@@ -21,6 +21,7 @@
  *     says COMMAND JSON before "live": what is answered to COMMAND then, {"return": …} or {"error": …}; the first of several once, and the last one from
  *                       then on
  *     off               power off as a guest does       exit N        end
+ *     until FILE        wait until FILE is there
  *     early STEP        a step before anything else, for a QEMU that does not come so far as its sockets
  */
 #include <err.h>
@@ -332,6 +333,9 @@ static void do_step(const char *step, char *text)
 	} else if (strcmp(step, "off") == 0) {
 		shutdown_event("guest-shutdown");
 		exit(0);
+	} else if (strcmp(step, "until") == 0) {
+		while (access(text, F_OK) < 0)
+			usleep(10000);
 	} else if (strcmp(step, "exit") == 0) {
 		exit(atoi(text));
 	} else {

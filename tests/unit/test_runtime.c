@@ -54,3 +54,27 @@ TEST(looking_does_not_take_the_lock)
 	kill(pid, SIGKILL);
 	ASSERT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
 }
+
+/* Who has just taken it has not written his number yet. */
+TEST(an_owner_without_a_number_is_no_free_guest)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	char path[400];
+	int lock, status;
+	pid_t pid;
+
+	ASSERT_OK(mlimg_runtime_lock(guest_dir(), &lock, &err), err);
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	ASSERT_EQ(truncate(path, 0), 0);
+	ASSERT_EQ(mlimg_runtime_owner(dir), -EBUSY);
+	pid = fork();
+	if (pid == 0)
+		_exit(mlimg_runtime_owner(dir) != getppid());
+	usleep(50000);
+	ASSERT_EQ(lseek(lock, 0, SEEK_SET), 0);
+	ASSERT(dprintf(lock, "%d\n", (int)getpid()) > 0);
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+	close(lock);
+	ASSERT_EQ(mlimg_runtime_owner(dir), 0);
+}

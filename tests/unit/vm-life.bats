@@ -206,6 +206,20 @@ alice: $UP" restart alice
 	does "alice: $UP" start alice
 }
 
+@test "life: a runtime directory under two names" {
+	local id as=()
+	need command unshare
+	# Root's is always in the same place; this makes one nobody, who keeps what is root's.
+	[ "$(id -u)" -ne 0 ] || as=(unshare -U)
+	id=$(tenant alice id)
+	lives x
+	ln -s "$XDG_RUNTIME_DIR" other
+	# shellcheck disable=SC2016
+	works "${as[@]}" bash -c 'mlimg-vm start --no-wait --store "$1" alice 2>/dev/null || exit 10
+		kill -STOP "$(awk "NR == 1 { print \$1 }" "$XDG_RUNTIME_DIR/mlimg-vm/$2/state")"
+		XDG_RUNTIME_DIR=$PWD/other mlimg-vm stop --timeout 1 --store "$1" alice' bash "$S" "$id"
+}
+
 @test "life: a supervisor that is stopped does not keep a guest on" {
 	lives x
 	vm start alice 2>/dev/null
@@ -236,6 +250,23 @@ alice: $UP" restart alice
 		same "processes" "" "$(pgrep -fx ".*guest=alice .*$(tenant alice id).*" || true)"
 	done
 	does "alice: $UP" start alice
+}
+
+@test "life: a command that was killed early: the next one waits until nothing is left of what it began" {
+	printf 'early until %s\n' "$PWD/go" | cat - "$FAKE_QEMU" >steps.later
+	cp steps.later "$FAKE_QEMU"
+	mlimg-vm start --store "$S" alice >/dev/null 2>&1 &
+	until pgrep -fx ".*guest=alice .*$(tenant alice id).*" >first; do sleep 0.02; done
+	kill -KILL $!
+	wait $! 2>/dev/null || true
+	vm start alice >out 2>err &
+	sleep 0.5
+	same "said meanwhile" "" "$(cat out err)"
+	touch go
+	wait $! || cat err >&2
+	same "out" "alice: $UP" "$(sed -E 's/ +[0-9]+\.[0-9] s/ T/' out)"
+	same "first QEMU" "" "$(ps -o pid= -p "$(<first)" || true)"
+	same "events" "started up" "$(events alice)"
 }
 
 @test "life: boots that fail" {

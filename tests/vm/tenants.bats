@@ -143,7 +143,8 @@ has_kept() {
 	for moment in 0.1 0.5 1 3; do
 		mlimg-vm start --store "$S" ben >/dev/null 2>&1 &
 		sleep "$moment"
-		kill -KILL $!
+		# One that has ended already has seen its guest up, or said why it is not.
+		kill -KILL $! 2>/dev/null || true
 		wait $! 2>/dev/null || true
 		said=$(state ben)
 		while [ "$said" = starting ]; do
