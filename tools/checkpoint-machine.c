@@ -8,6 +8,7 @@
 #include "libmlimg/cleanup.h"
 #include "tools/checkpoint-qemu.h"
 #include "tools/vm-agent.h"
+#include "tools/vm-watch.h"
 
 #define QMP_MS 10000
 #define DEVICES_MAX 256 /* 83 disks, and a few more */
@@ -69,6 +70,33 @@ static int list_devices(struct mlimg_chan *chan, struct words *w, struct mlimg_e
 	return ret;
 }
 
+/*
+ * What the guest's kernel has in memory of an index are places in its layers: of another index over the
+ * same layers they would be wrong. Its name (vm-union.h) tells stack and places.
+ */
+static int add_index(struct mlimg_chan *chan, struct words *w, struct mlimg_err *err)
+{
+	json_t *nodes = NULL;
+	const json_t *node;
+	size_t i;
+	int ret = ask(chan, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, err);
+
+	json_array_foreach(nodes, i, node)
+	{
+		const char *file = mlimg_json_text(node, "file", ""), *name = strrchr(file, '/');
+
+		if (ret < 0 || strcmp(mlimg_json_text(node, "node-name", ""), "index") != 0)
+			continue;
+		if (w->n == DEVICES_MAX ||
+			asprintf(&w->words[w->n], MLIMG_MACHINE_INDEX "%s", name ? name + 1 : file) < 0)
+			ret = mlimg_err_set(err, ENOMEM, "QEMU's disks");
+		else
+			w->n++;
+	}
+	json_decref(nodes);
+	return ret;
+}
+
 static int compare(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -114,6 +142,8 @@ static int read_machine(
 		ret = ask(chan, "query-memory-size-summary", NULL, &memory, err);
 	if (ret == 0)
 		ret = list_devices(chan, w, err);
+	if (ret == 0)
+		ret = add_index(chan, w, err);
 	if (ret == 0) {
 		m->cpus = (unsigned)json_array_size(cpus);
 		m->memory_bytes =

@@ -105,6 +105,14 @@ static void put_missing(const char *text, const char *other, char *ret_words, si
 	}
 }
 
+/* Whether words are the name of an index, and no more. */
+static bool is_index(const char *words)
+{
+	const size_t size = strlen(" " MLIMG_MACHINE_INDEX);
+
+	return strncmp(words, " " MLIMG_MACHINE_INDEX, size) == 0 && !strchr(words + size, ' ');
+}
+
 static int other_devices(
 	const struct restore *r, const struct mlimg_machine *now, struct mlimg_err *err)
 {
@@ -112,6 +120,12 @@ static int other_devices(
 
 	put_missing(r->c.machine.devices, now->devices, lacks, sizeof(lacks));
 	put_missing(now->devices, r->c.machine.devices, has, sizeof(has));
+	if (is_index(lacks) && is_index(has))
+		return mlimg_store_fail(err, ESTALE,
+			"checkpoint '%s' was taken over another index of the same layers than '%s' has "
+			"now, with --verity or as a newer mlimg makes it: restore the disk alone, with "
+			"--disk-only",
+			r->c.tag, name_of(r));
 	return mlimg_store_fail(err, ESTALE,
 		"checkpoint '%s' is of another machine than that of '%s'%s%s%s%s%s: make it the "
 		"same, or restore the disk alone, with --disk-only",

@@ -40,6 +40,8 @@ enum mlimg_checkpoint_state {
 	MLIMG_CHECKPOINT_DELETING,
 };
 
+#define MLIMG_MACHINE_INDEX "index=" /**< before the name of its index, as a word of its devices */
+
 /**
  * What a guest's machine must be the same in for memory that was saved in it to go on. A plain
  * value.

@@ -109,3 +109,16 @@ rows() {
 	fails 1 "mlimg-vm: 'alice' is off: 'snapshot-load' fails: Section footer error" vm restore alice one --discard
 	same rows one:memory:saved "$(rows)"
 }
+
+@test "checkpoints on: a memory over another index is refused, before it is loaded" {
+	local saved='{"node-name": "user", "image": {"snapshots": [{"name": "mlimg-one", "vm-state-size": 5}]}}'
+	on "$(job snapshot-save '"status": "concluded"')" \
+		"query-named-block-nodes {\"return\": [$saved, {\"node-name\": \"index\", \"file\": \"/x/0123-aa.erofs\"}]}"
+	works vm checkpoint alice one
+	same machine "pc tcg index=0123-aa.erofs" "$(sqlite3 "$S/store.db" "SELECT machine FROM checkpoint")"
+	vm stop alice >/dev/null
+	on "$(job snapshot-save '"status": "concluded"')" 'snapshot-load {"error": {"desc": "it was asked for"}}' \
+		"query-named-block-nodes {\"return\": [$saved, {\"node-name\": \"index\", \"file\": \"/x/0123-bb.erofs\"}]}"
+	fails 1 "mlimg-vm: checkpoint 'one' was taken over another index of the same layers than 'alice' has now, with --verity or as a newer mlimg makes it: restore the disk alone, with --disk-only" \
+		vm restore alice one --discard
+}

@@ -170,6 +170,7 @@ tags() {
 @test "checkpoints: another stack, another machine, joined disks: refused, with the way out" {
 	begin
 	works vm checkpoint alice one
+	same "its index" "index=$(basename "$S"/indexes/*.erofs)" "$(sqlite3 "$S/store.db" "SELECT machine FROM checkpoint" | tr ' ' '\n' | grep ^index=)"
 	works vm stop alice
 	works vm set alice --system small:2
 	fails 1 "mlimg-vm: checkpoint 'one' was taken on generation 1, and 'alice' starts with generation 2, which has other layers: 'mlimg-vm set alice --generation 1', then restore" \
