@@ -29,8 +29,11 @@ static int find_domain(
 	int ret = mlimg_domain_find(tenant, ret_domain, err);
 
 	if (ret == 0 && !*ret_domain)
-		return mlimg_err_set(err, ENOENT, "tenant '%s' on host '%s': domain",
-			tenant->row.name, tenant->host);
+		return mlimg_err_set(err, 0,
+			"host '%s' has no domain of tenant '%s', as before its first start there: "
+			"start "
+			"it once ('mlimg-vm start %s')",
+			tenant->host, tenant->row.name, tenant->row.name);
 	return ret;
 }
 

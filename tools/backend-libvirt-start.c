@@ -196,9 +196,24 @@ static int note(struct starting *s, struct mlimg_err *err)
 			  mlimg_tenant_start_note(s->store, s->tenant, s->spec.accel, err), err);
 }
 
+static int note_generation(struct starting *s, struct mlimg_err *err)
+{
+	struct mlimg_tenant *t = s->tenant;
+	int ret = 0;
+
+	if (t->generation.number != t->row.current)
+		ret = mlimg_store_generation_set_current(
+			s->store, t->row.id, t->generation.number, err);
+	if (ret == 0)
+		t->row.current = t->generation.number;
+	return ret;
+}
+
 /*
- * Not an instruction runs before the store says so: what a guest runs on must not be forgotten. But
- * not every driver of libvirt's can start a domain so.
+ * Not an instruction runs before the store says on which generation: what a guest runs on must not be
+ * forgotten. But not every driver of libvirt's can start a domain so. That it runs is said when it
+ * does: one that stands still, and does not run as the store has it, is left by a start that was
+ * killed (mlimg_backend_is_half_started()).
  */
 static int create(struct starting *s, virDomainPtr domain, bool is_paused, struct mlimg_err *err)
 {
@@ -208,9 +223,11 @@ static int create(struct starting *s, virDomainPtr domain, bool is_paused, struc
 
 	if (!waits && (can_wait || is_paused || virDomainCreate(domain) < 0))
 		return mlimg_domain_fail(s->tenant, "start", err);
-	ret = note(s, err);
+	ret = note_generation(s, err);
 	if (ret == 0 && waits && !is_paused && virDomainResume(domain) < 0)
 		ret = mlimg_domain_fail(s->tenant, "start", err);
+	if (ret == 0)
+		ret = note(s, err);
 	if (ret < 0)
 		(void)virDomainDestroy(domain);
 	return ret;

@@ -33,12 +33,18 @@ static bool has_agent(virDomainPtr domain)
 }
 
 /* What it says while it boots is not waited for: the port is asked when somebody is there. */
-static int ask_agent(virDomainPtr domain, struct mlimg_watch *watch)
+static int ask_agent(
+	const struct mlimg_tenant *tenant, virDomainPtr domain, struct mlimg_watch *watch)
 {
 	struct mlimg_chan chan = MLIMG_CHAN_INIT;
-	uint64_t deadline = mlimg_now_ms() + AGENT_MS;
-	int ret = mlimg_domain_agent(domain, &chan.fd, NULL);
+	uint64_t now = mlimg_now_ms(), deadline = now + AGENT_MS;
+	int ret = 0;
 
+	if (tenant->ask_until_ms)
+		deadline = tenant->ask_until_ms;
+	if (deadline <= now)
+		return -ETIMEDOUT;
+	ret = mlimg_domain_agent(domain, &chan.fd, NULL);
 	if (ret == 0)
 		ret = mlimg_agent_sync(&chan, deadline, NULL);
 	if (ret == 0)
@@ -48,15 +54,29 @@ static int ask_agent(virDomainPtr domain, struct mlimg_watch *watch)
 	return ret;
 }
 
-static enum mlimg_guest_state state_running(virDomainPtr domain, char why[MLIMG_GUEST_WHY_SIZE])
+/* Nobody has watched its boot: one that has lasted too long will not end, or is over, and its agent hangs. */
+static enum mlimg_guest_state state_without_agent(const struct mlimg_tenant *tenant)
+{
+	int64_t until_s = tenant->run_s + tenant->settings.boot_timeout_s;
+
+	return tenant->run_s && (int64_t)time(NULL) > until_s ? MLIMG_GUEST_SILENT
+							      : MLIMG_GUEST_STARTING;
+}
+
+static enum mlimg_guest_state state_running(
+	const struct mlimg_tenant *tenant, virDomainPtr domain, char why[MLIMG_GUEST_WHY_SIZE])
 {
 	struct mlimg_watch watch = {.state = MLIMG_BOOT_WAITING};
 	enum mlimg_guest_state state = MLIMG_GUEST_STARTING;
 	char units[128];
 
 	if (!has_agent(domain)) {
-		say(why, "its agent is not there yet");
-	} else if (ask_agent(domain, &watch) < 0) {
+		state = state_without_agent(tenant);
+		say(why,
+			state == MLIMG_GUEST_SILENT ? "its agent is not there"
+						    : "its agent is not there yet");
+	} else if (ask_agent(tenant, domain, &watch) < 0) {
+		state = state_without_agent(tenant);
 		say(why, "its agent does not answer");
 	} else if (json_is_true(json_object_get(watch.status, "default_target_reached"))) {
 		state = MLIMG_GUEST_UP;
@@ -105,7 +125,7 @@ static enum mlimg_guest_state state_of(const struct mlimg_tenant *tenant, virDom
 {
 	switch (state) {
 	case VIR_DOMAIN_RUNNING:
-	case VIR_DOMAIN_BLOCKED: return state_running(domain, why);
+	case VIR_DOMAIN_BLOCKED: return state_running(tenant, domain, why);
 	case VIR_DOMAIN_PAUSED:
 	case VIR_DOMAIN_PMSUSPENDED: return state_paused(reason, why);
 	case VIR_DOMAIN_SHUTDOWN: return MLIMG_GUEST_STOPPING;
@@ -224,19 +244,28 @@ static int bring_home(virConnectPtr conn, const struct mlimg_tenant *tenant, str
 	return ret < 0 ? ret : mlimg_libvirt_disk_fetch(&pool, tenant, err);
 }
 
-/* The domain goes last: as long as it is there, it is seen that this must be done. */
+/*
+ * The domain goes last: as long as it is there, it is seen that this must be done. Where somebody has
+ * undefined it, the disk that is not here shows it.
+ */
 static int forget(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
 		VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
 	mlimg_autodomain virDomainPtr domain = NULL;
+	virConnectPtr conn;
 	int ret = mlimg_domain_find(tenant, &domain, err);
 
 	if (ret == 0 && domain && mlimg_domain_is_on(domain))
 		return mlimg_err_set(err, EBUSY, "tenant '%s' is running on host '%s'",
 			tenant->row.name, tenant->host);
-	if (ret == 0 && domain && !mlimg_libvirt_is_local(tenant->uri))
-		ret = bring_home(virDomainGetConnect(domain), tenant, err);
+	if (ret == 0 &&
+		(mlimg_backend_has_disk_away(tenant) ||
+			(domain && !mlimg_libvirt_is_local(tenant->uri)))) {
+		ret = mlimg_libvirt_connect(tenant->uri, &conn, err);
+		if (ret == 0)
+			ret = bring_home(conn, tenant, err);
+	}
 	if (ret == 0 && domain && virDomainUndefineFlags(domain, flags) < 0)
 		return mlimg_domain_fail(tenant, "undefine domain", err);
 	return ret;
@@ -244,6 +273,7 @@ static int forget(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 
 const struct mlimg_backend mlimg_backend_libvirt = {
 	.name = "libvirt",
+	.is_shared = true,
 	.state = get_state,
 	.start = mlimg_libvirt_start,
 	.press = press,
@@ -251,6 +281,8 @@ const struct mlimg_backend mlimg_backend_libvirt = {
 	.wait_off = wait_off,
 	.agent = get_agent,
 	.console = get_console,
+	.disk_size = mlimg_libvirt_disk_size,
+	.grow = mlimg_libvirt_disk_grow,
 	.save = mlimg_libvirt_save,
 	.load = mlimg_libvirt_load,
 	.remove = mlimg_libvirt_remove,

@@ -171,8 +171,8 @@ static bool is_ours(pid_t pid, const char *dir)
 	fds = pid > 0 && lock && stat(lock, &wanted) == 0 ? opendir(path) : NULL;
 	/* The file, not its name: a path may have several spellings. */
 	while (fds && (entry = readdir(fds)))
-		if (fstatat(dirfd(fds), entry->d_name, &st, 0) == 0 &&
-			st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino)
+		if (fstatat(dirfd(fds), entry->d_name, &st, 0) == 0 && st.st_dev == wanted.st_dev &&
+			st.st_ino == wanted.st_ino)
 			return true;
 	return false;
 }

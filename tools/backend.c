@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/backend.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "tools/backend-libvirt.h"
+#include "tools/libvirt-conn.h"
 
 #define LOOK_MS 100         /* pause between looks at a guest that boots */
 #define EVENTS_LOOKED_AT 50 /* behind more of other kinds than these, a death is long ago */
@@ -13,6 +18,38 @@
 const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant)
 {
 	return tenant->uri ? &mlimg_backend_libvirt : &mlimg_backend_qemu;
+}
+
+bool mlimg_backend_has_disk_away(const struct mlimg_tenant *tenant)
+{
+	return tenant->uri && !mlimg_libvirt_is_local(tenant->uri) &&
+		access(tenant->user_disk, F_OK) < 0;
+}
+
+bool mlimg_backend_is_half_started(const struct mlimg_tenant *tenant, enum mlimg_guest_state state)
+{
+	return mlimg_backend_of(tenant)->is_shared && !tenant->run_s && state == MLIMG_GUEST_PAUSED;
+}
+
+/* Whether somebody else has started it. */
+static bool is_new(const struct mlimg_tenant *tenant, enum mlimg_guest_state state)
+{
+	return mlimg_backend_of(tenant)->is_shared && !tenant->run_s && tenant->row.current &&
+		mlimg_guest_is_on(state) && state != MLIMG_GUEST_PAUSED;
+}
+
+static int write_down_start(
+	struct mlimg_store *store, struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	int64_t now = (int64_t)time(NULL);
+	int ret = mlimg_tenant_run_set(store, tenant->row.id, now, err);
+
+	if (ret == 0)
+		ret = mlimg_store_event_add(store, MLIMG_STORE_TENANT, tenant->row.id, "started",
+			"by somebody else", err);
+	if (ret == 0)
+		tenant->run_s = now;
+	return ret;
 }
 
 /* Under the transaction: somebody else may have written it down, or started the guest again. */
@@ -28,6 +65,8 @@ static int write_down(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	mlimg_tenant_settings_done(&settings);
 	tenant->run_s = run_s;
 	ret = mlimg_backend_of(tenant)->state(tenant, state, why, err);
+	if (ret == 0 && is_new(tenant, *state))
+		return write_down_start(store, tenant, err);
 	if (ret < 0 || !run_s || mlimg_guest_is_on(*state) || *state == MLIMG_GUEST_UNREACHABLE)
 		return ret;
 	ret = mlimg_tenant_run_set(store, tenant->row.id, 0, err);
@@ -37,6 +76,23 @@ static int write_down(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	if (ret == 0)
 		tenant->run_s = 0;
 	return ret;
+}
+
+/* What cannot be written down is told all the same. */
+static void agree(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	enum mlimg_guest_state *state, char why[MLIMG_GUEST_WHY_SIZE])
+{
+	if (mlimg_store_begin(store, NULL) == 0 &&
+		mlimg_store_end(store, write_down(store, tenant, state, why, NULL), NULL) < 0)
+		return;
+}
+
+/* Whoever starts it with the tenant's lock writes it down himself. */
+static bool is_being_started(const struct mlimg_tenant *tenant)
+{
+	mlimg_autoclose int lock = -1;
+
+	return !tenant->lock && mlimg_tenant_lock_within(tenant, "look", 0, &lock, NULL) == -EBUSY;
 }
 
 struct last {
@@ -74,6 +130,17 @@ static int remember(struct mlimg_store *store, const struct mlimg_tenant *tenant
 	return ret;
 }
 
+/* Of one that was interrupted nobody knows how far it came, until the next command ends it. */
+static int tell_restore(const struct mlimg_checkpoint *c, void *ctx, struct mlimg_err *err)
+{
+	char *why = ctx;
+
+	if (c->state == MLIMG_CHECKPOINT_RESTORING)
+		snprintf(why, MLIMG_GUEST_WHY_SIZE,
+			"a restore of checkpoint '%s' is under way, or was interrupted", c->tag);
+	return 0;
+}
+
 int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
 	struct mlimg_err *err)
@@ -83,21 +150,42 @@ int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	int ret = mlimg_backend_of(tenant)->state(tenant, &state, why, err);
 	bool is_on = mlimg_guest_is_on(state) || state == MLIMG_GUEST_UNREACHABLE;
 
-	if (ret == 0 && !is_on && tenant->run_s) {
-		/* What cannot be written down is told all the same. */
-		ret = mlimg_store_begin(store, NULL);
-		if (ret == 0)
-			ret = mlimg_store_end(
-				store, write_down(store, tenant, &state, why, NULL), NULL);
-		ret = 0;
+	if (ret == 0 && is_new(tenant, state)) {
+		if (!is_being_started(tenant))
+			agree(store, tenant, &state, why);
+		ret = mlimg_tenant_load_generation(store, tenant, tenant->row.current, err);
+	} else if (ret == 0 && !is_on && tenant->run_s) {
+		agree(store, tenant, &state, why);
 	} else if (ret == 0 && state == MLIMG_GUEST_OFF && !*why) {
 		ret = remember(store, tenant, &state, why, err);
 	}
+	if (ret == 0 && mlimg_backend_is_half_started(tenant, state) && !*why)
+		strcpy(why, "it is being started, or its start was interrupted");
+	if (ret == 0 && !*why)
+		ret = mlimg_store_checkpoint_each(store, tenant->row.id, tell_restore, why, err);
 	if (ret == 0) {
 		*ret_state = state;
 		memcpy(ret_why, why, sizeof(why));
 	}
 	return ret;
+}
+
+int mlimg_backend_check_off(
+	struct mlimg_store *store, struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	char why[MLIMG_GUEST_WHY_SIZE];
+	enum mlimg_guest_state state;
+	int ret = mlimg_backend_look(store, tenant, &state, why, err);
+
+	if (ret < 0)
+		return ret;
+	if (mlimg_guest_is_on(state))
+		return mlimg_err_set(err, 0, "tenant '%s' is %s: stop it first", tenant->row.name,
+			mlimg_guest_state_name(state));
+	if (state == MLIMG_GUEST_UNREACHABLE)
+		return mlimg_err_set(err, 0, "tenant '%s': %s", tenant->row.name,
+			*why ? why : "its host does not answer");
+	return 0;
 }
 
 int mlimg_backend_wait_up(const struct mlimg_tenant *tenant, uint64_t deadline_ms,

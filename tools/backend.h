@@ -29,6 +29,8 @@ struct mlimg_backend_start {
 /** What runs guests. Operations that a backend has not got are NULL. */
 struct mlimg_backend {
 	const char *name; /**< "qemu", "libvirt" */
+	/** others start its guests too, without the store; then such a guest runs the current generation */
+	bool is_shared;
 
 	/**
 	 * What the guest does now. mlimg_backend_look() is what commands want.
@@ -84,6 +86,20 @@ struct mlimg_backend {
 		const struct mlimg_tenant *tenant, struct mlimg_chan *chan, struct mlimg_err *err);
 
 	/**
+	 * The size of the user disk of a guest that is on, where its host has it.
+	 *
+	 * @param tenant          the tenant
+	 * @param ret_size_bytes  the size
+	 * @param err             what could not be asked
+	 * @return                0 or -errno
+	 */
+	int (*disk_size)(
+		const struct mlimg_tenant *tenant, uint64_t *ret_size_bytes, struct mlimg_err *err);
+
+	/** Make the user disk of a guest that is on larger. */
+	int (*grow)(const struct mlimg_tenant *tenant, uint64_t size_bytes, struct mlimg_err *err);
+
+	/**
 	 * Save a checkpoint in the user disk.
 	 *
 	 * @param tenant       the tenant
@@ -132,16 +148,20 @@ struct mlimg_backend {
 /** QEMU on this machine. */
 extern const struct mlimg_backend mlimg_backend_qemu;
 
+/** @return whether a tenant's user disk has gone to another host, as it does when it is first started there */
+bool mlimg_backend_has_disk_away(const struct mlimg_tenant *tenant);
+
 /** @return who runs the tenant */
 const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant);
 
 /**
  * What a tenant's guest does. Where the store says that it runs and it does not, this is written down, with an event:
- * so that a guest is off is noticed by whoever looks next, once, even where whoever watched it was killed too. (On a
- * store that cannot be written it is said only.)
+ * so that a guest is off is noticed by whoever looks next, once, even where whoever watched it was killed too. So is
+ * that somebody else has started one (is_shared). (On a store that cannot be written it is said only.)
  *
  * @param store      the store, not in a transaction
- * @param tenant     the tenant; its run_s becomes 0 where the guest is off
+ * @param tenant     the tenant; its run_s becomes 0 where the guest is off. Where somebody else has started it, it has
+ *                   the current generation then
  * @param ret_state  the state; DIED also of a guest that was found dead before and has not been started since
  * @param ret_why    as of state()
  * @param err        what could not be asked
@@ -150,6 +170,26 @@ const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant);
 int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Refuse what can only be done to a tenant that is off.
+ *
+ * @param store   as of mlimg_backend_look()
+ * @param tenant  as of mlimg_backend_look()
+ * @param err     "tenant '...' is up: stop it first"; that its host does not answer
+ * @return        0 or -errno
+ */
+int mlimg_backend_check_off(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Whether a guest stands still since whoever started it was killed: not an instruction has run. To be asked with the
+ * tenant's lock held; without it, somebody may be starting it.
+ *
+ * @param tenant  the tenant, as mlimg_backend_look() left it
+ * @param state   the state that it told
+ */
+bool mlimg_backend_is_half_started(const struct mlimg_tenant *tenant, enum mlimg_guest_state state);
 
 /**
  * Wait until a guest that was started is up, or is not on any more.

@@ -88,7 +88,8 @@ static int add_index(struct mlimg_chan *chan, struct words *w, struct mlimg_err 
 		if (ret < 0 || strcmp(mlimg_json_text(node, "node-name", ""), "index") != 0)
 			continue;
 		if (w->n == DEVICES_MAX ||
-			asprintf(&w->words[w->n], MLIMG_MACHINE_INDEX "%s", name ? name + 1 : file) < 0)
+			asprintf(&w->words[w->n], MLIMG_MACHINE_INDEX "%s",
+				name ? name + 1 : file) < 0)
 			ret = mlimg_err_set(err, ENOMEM, "QEMU's disks");
 		else
 			w->n++;

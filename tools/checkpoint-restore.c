@@ -122,8 +122,10 @@ static int other_devices(
 	put_missing(now->devices, r->c.machine.devices, has, sizeof(has));
 	if (is_index(lacks) && is_index(has))
 		return mlimg_store_fail(err, ESTALE,
-			"checkpoint '%s' was taken over another index of the same layers than '%s' has "
-			"now, with --verity or as a newer mlimg makes it: restore the disk alone, with "
+			"checkpoint '%s' was taken over another index of the same layers than '%s' "
+			"has "
+			"now, with --verity or as a newer mlimg makes it: restore the disk alone, "
+			"with "
 			"--disk-only",
 			r->c.tag, name_of(r));
 	return mlimg_store_fail(err, ESTALE,

@@ -7,6 +7,7 @@
 static const char *const names[MLIMG_GUEST_STATES] = {[MLIMG_GUEST_OFF] = "off",
 	[MLIMG_GUEST_STARTING] = "starting",
 	[MLIMG_GUEST_UP] = "up",
+	[MLIMG_GUEST_SILENT] = "silent",
 	[MLIMG_GUEST_STOPPING] = "stopping",
 	[MLIMG_GUEST_PAUSED] = "paused",
 	[MLIMG_GUEST_DIED] = "died",

@@ -16,16 +16,17 @@
 /** What a guest does. */
 enum mlimg_guest_state {
 	MLIMG_GUEST_OFF = 0,
-	MLIMG_GUEST_STARTING,    /**< it boots; the reason is how far it came */
-	MLIMG_GUEST_UP,          /**< its default target is reached */
-	MLIMG_GUEST_STOPPING,    /**< it was asked to power off */
-	MLIMG_GUEST_PAUSED,      /**< its processors stand still */
-	MLIMG_GUEST_DIED,        /**< off, and nobody wanted it: its boot failed, QEMU was killed */
+	MLIMG_GUEST_STARTING, /**< it boots; the reason is how far it came */
+	MLIMG_GUEST_UP,       /**< its default target is reached */
+	MLIMG_GUEST_SILENT,   /**< on for longer than a boot may last, and its agent says nothing */
+	MLIMG_GUEST_STOPPING, /**< it was asked to power off */
+	MLIMG_GUEST_PAUSED,   /**< its processors stand still */
+	MLIMG_GUEST_DIED,     /**< off, and nobody wanted it: its boot failed, QEMU was killed */
 	MLIMG_GUEST_UNREACHABLE, /**< its host does not answer */
 	MLIMG_GUEST_STATES,
 };
 
-/** @return "off", "starting", "up", "stopping", "paused", "died", "unreachable" */
+/** @return "off", "starting", "up", "silent", "stopping", "paused", "died", "unreachable" */
 const char *mlimg_guest_state_name(enum mlimg_guest_state state);
 
 /** The state called @p name. @return whether there is one */

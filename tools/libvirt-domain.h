@@ -48,6 +48,12 @@ int mlimg_domain_agent(virDomainPtr domain, int *ret_fd, struct mlimg_err *err) 
 int mlimg_libvirt_start(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	const struct mlimg_backend_start *how, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** disk_size() and grow() of the backend (backend-libvirt-disk.c) */
+int mlimg_libvirt_disk_size(const struct mlimg_tenant *tenant, uint64_t *ret_size_bytes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_libvirt_disk_grow(const struct mlimg_tenant *tenant, uint64_t size_bytes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** save(), load(), remove(), saved() and machine() of the backend (backend-libvirt-save.c) */
 int mlimg_libvirt_save(const struct mlimg_tenant *tenant, const char *tag, bool with_memory,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -29,6 +29,7 @@ static const struct command {
 	{"delete", mlimg_vm_cmd_delete, "delete checkpoints"},
 	{"Hosts", NULL, NULL},
 	{"host", mlimg_vm_cmd_host, "hosts that libvirt looks after: add, list, check, remove"},
+	{"move", mlimg_vm_cmd_move, "have a tenant that is off run on another host"},
 	{"xml", mlimg_vm_cmd_xml, "print the libvirt domain of a tenant"},
 	{"Guests of images", NULL, NULL},
 	{"run", mlimg_vm_cmd_run, "run a guest until it powers off"},

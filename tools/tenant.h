@@ -84,7 +84,9 @@ struct mlimg_tenant {
 	struct mlimg_store_layer *layers; /**< of that; bottom first: system, patches, software */
 	char **layer_paths;               /**< of their images, which may have been lost */
 	size_t n_layers;
-	char *dir;       /**< its directory */
+	char *dir; /**< its directory */
+	/** until when, by mlimg_now_ms(), its agent may be asked what its guest does; 0: 5 seconds long */
+	uint64_t ask_until_ms;
 	/**
 	 * Its lock's descriptor, where mlimg_tenant_take() took it; the caller's, who closes it. 0: it is not
 	 * known here, and whoever starts the guest cannot hand it on

@@ -9,6 +9,7 @@
 #include "tools/checkpoint.h"
 #include "tools/cli.h"
 #include "tools/store-base.h"
+#include "tools/store-host.h"
 #include "tools/tenant-options.h"
 
 static const char help[] =
@@ -93,6 +94,8 @@ static int also(struct mlimg_store *store, const char *id, void *ctx, struct mli
 	/* Its own id is a word that no other copy has. */
 	if (ret == 0)
 		ret = mlimg_tenant_identity_set(store, id, id, err);
+	if (ret == 0 && *c->of.host)
+		ret = mlimg_store_host_set(store, id, c->of.host, err);
 	if (ret == 0 && c->is_linked)
 		ret = mlimg_store_base_use(store, id, c->base, err);
 	return ret < 0 || !c->pending ? ret : add_pending(store, c, id, err);
@@ -190,12 +193,18 @@ static int check_off(struct mlimg_store *store, struct clone *c, struct mlimg_er
 	enum mlimg_guest_state state;
 	int ret;
 
-	if (*c->of.host)
+	if (mlimg_backend_has_disk_away(&c->of))
 		return mlimg_err_set(err, 0,
-			"the disk of tenant '%s' is a volume on host '%s', and cannot be copied "
-			"from "
-			"here",
-			c->name, c->of.host);
+			"the disk of tenant '%s' is on host '%s', and cannot be copied from here: "
+			"bring "
+			"it home first ('mlimg-vm move %s')",
+			c->name, c->of.host, c->name);
+	if (c->of.uri && c->is_linked)
+		return mlimg_err_set(err, 0,
+			"tenant '%s' is run by libvirt, and bases are not for its disks: clone "
+			"without "
+			"--linked",
+			c->name);
 	ret = mlimg_backend_look(store, &c->of, &state, why, err);
 	if (ret == 0 && !c->tag && mlimg_guest_is_on(state))
 		return mlimg_err_set(err, 0,

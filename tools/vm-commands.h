@@ -41,6 +41,7 @@ mlimg_vm_command_fn mlimg_vm_cmd_delete;      /**< `mlimg-vm delete` */
 
 /* Other hosts. */
 mlimg_vm_command_fn mlimg_vm_cmd_host; /**< `mlimg-vm host` */
+mlimg_vm_command_fn mlimg_vm_cmd_move; /**< `mlimg-vm move` */
 mlimg_vm_command_fn mlimg_vm_cmd_xml;  /**< `mlimg-vm xml` */
 
 #endif

@@ -39,27 +39,10 @@ static bool says_yes(const struct mlimg_tenant *t)
 		strcmp(answer, "yes\n") == 0;
 }
 
-static int check_off(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
-{
-	char why[MLIMG_GUEST_WHY_SIZE];
-	enum mlimg_guest_state state;
-	int ret = mlimg_backend_look(store, t, &state, why, err);
-
-	if (ret < 0)
-		return ret;
-	if (mlimg_guest_is_on(state))
-		return mlimg_err_set(err, 0, "tenant '%s' is %s: stop it first", t->row.name,
-			mlimg_guest_state_name(state));
-	if (state == MLIMG_GUEST_UNREACHABLE)
-		return mlimg_err_set(err, 0, "tenant '%s': %s", t->row.name,
-			*why ? why : "its host does not answer");
-	return 0;
-}
-
 static int destroy(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
-	int ret = check_off(store, t, err);
+	int ret = mlimg_backend_check_off(store, t, err);
 
 	if (ret == 0 && backend->forget)
 		ret = backend->forget(t, err);
@@ -82,7 +65,7 @@ static int run(const char *dir, const char *name, bool is_sure, struct mlimg_err
 	if (ret == 0)
 		ret = mlimg_tenant_load(store, name, &asked, err);
 	if (ret == 0)
-		ret = check_off(store, &asked, err);
+		ret = mlimg_backend_check_off(store, &asked, err);
 	if (ret == 0 && !is_sure && !says_yes(&asked))
 		return mlimg_err_set(err, 0, "tenant '%s' stays", name);
 	if (ret == 0)

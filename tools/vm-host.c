@@ -23,7 +23,8 @@ static const char help[] =
 	"\n"
 	"  add     keep a host by its libvirt URI; it is not asked yet\n"
 	"  list    all hosts, and how many tenants each runs\n"
-	"  check   read back what was put on a host, and compare it\n"
+	"  check   read back what was put on a host, and compare it; what is damaged is\n"
+	"          put there again by the next start that needs it\n"
 	"  remove  forget a host that runs no tenant; what was put there stays\n"
 	"\n"
 	"  mlimg-vm host add east qemu+ssh://root@east.example.org/system\n"
@@ -128,8 +129,32 @@ static int remove_host(struct mlimg_store *store, const struct given *g, struct 
 
 struct check {
 	struct mlimg_libvirt_pool pool;
+	struct mlimg_store_volume *bad;
 	unsigned n, n_bad;
 };
+
+static int add_bad(struct check *c, const struct mlimg_store_volume *volume, struct mlimg_err *err)
+{
+	struct mlimg_store_volume *more = reallocarray(c->bad, c->n_bad + 1, sizeof(*more));
+
+	if (!more)
+		return mlimg_err_set(err, ENOMEM, "check volumes");
+	c->bad = more;
+	c->bad[c->n_bad++] = *volume;
+	return 0;
+}
+
+/* No start takes it as it is: none of a host's files shows this mark. */
+static int distrust(struct mlimg_store *store, struct check *c, struct mlimg_err *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; ret == 0 && i < c->n_bad; i++) {
+		strcpy(c->bad[i].mark, "damaged");
+		ret = mlimg_store_volume_set(store, c->pool.host.name, &c->bad[i], err);
+	}
+	return ret;
+}
 
 /* A user disk is its guest's: nobody knows what must be in it. */
 static int check_one(const struct mlimg_store_volume *volume, void *ctx, struct mlimg_err *err)
@@ -147,10 +172,10 @@ static int check_one(const struct mlimg_store_volume *volume, void *ctx, struct 
 		return ret;
 	}
 	c->n++;
-	c->n_bad += !is_ok;
-	if (!is_ok)
-		mlimg_cli_warn(MLIMG_VM_PROG, "host '%s': %s", c->pool.host.name, why.text);
-	return 0;
+	if (is_ok)
+		return 0;
+	mlimg_cli_warn(MLIMG_VM_PROG, "host '%s': %s", c->pool.host.name, why.text);
+	return add_bad(c, volume, err);
 }
 
 static int check(struct mlimg_store *store, const struct given *g, struct mlimg_err *err)
@@ -170,11 +195,16 @@ static int check(struct mlimg_store *store, const struct given *g, struct mlimg_
 		ret = mlimg_libvirt_pool_open(store, conn, &host, &c.pool, err);
 	if (ret == 0)
 		ret = mlimg_store_volume_each(store, host.name, check_one, &c, err);
+	if (ret == 0)
+		ret = distrust(store, &c, err);
 	mlimg_libvirt_pool_close(&c.pool);
+	free(c.bad);
 	if (ret == 0 && c.n_bad)
 		return mlimg_err_refuse(err,
-			"host '%s': %u of %u volumes are not as they were put there", host.name,
-			c.n_bad, c.n);
+			"host '%s': %u of %u volumes are not as they were put there; the next "
+			"start that "
+			"needs them puts them there again",
+			host.name, c.n_bad, c.n);
 	if (ret == 0)
 		printf("%s: %u %s as put there\n", host.name, c.n,
 			mlimg_cli_noun(c.n, "volume", "volumes"));

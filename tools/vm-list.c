@@ -20,7 +20,7 @@
 static const char help[] =
 	"Usage: mlimg-vm list [OPTION]...\n"
 	"\n"
-	"All tenants: what each does (off, starting, up, stopping, paused, died,\n"
+	"All tenants: what each does (off, starting, up, silent, stopping, paused, died,\n"
 	"unreachable), its generation, the one that is pending, how much room its disk\n"
 	"takes, its layers, and how it is.\n"
 	"\n"
@@ -46,16 +46,19 @@ struct list {
 	uint64_t deadline_ms; /* for all agents */
 };
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* What the agent says of its guest; NULL: nothing in time. */
 static json_t *ask(const struct list *l, const struct mlimg_tenant *t)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
-	uint64_t deadline = mlimg_now_ms() + ASK_MS;
+	uint64_t deadline = least(mlimg_now_ms() + ASK_MS, l->deadline_ms);
 	struct mlimg_chan chan = MLIMG_CHAN_INIT;
 	json_t *status = NULL;
 
-	if (deadline > l->deadline_ms)
-		deadline = l->deadline_ms;
 	if (backend->agent(t, &chan.fd, NULL) == 0 &&
 		mlimg_agent_sync(&chan, deadline, NULL) == 0 &&
 		mlimg_chan_call(&chan, "guest-status", deadline, &status, NULL) < 0)
@@ -99,6 +102,7 @@ static int look(struct list *l, const char *name, struct seen *s, struct mlimg_e
 
 	if (ret == 0)
 		ret = mlimg_tenant_load(l->store, name, &s->next, err);
+	s->tenant.ask_until_ms = least(mlimg_now_ms() + ASK_MS, l->deadline_ms);
 	if (ret == 0)
 		ret = mlimg_backend_look(l->store, &s->tenant, &s->state, s->why, err);
 	if (ret == 0)

@@ -156,8 +156,12 @@ static int find_dir(const struct mlimg_vm_life *life, char **ret_dir, struct mli
 	if (ret < 0)
 		return ret;
 	if (found.store && mlimg_backend_of(&found.tenant) != &mlimg_backend_qemu)
-		return mlimg_err_set(err, 0, "tenant '%s' runs on host '%s', which keeps its log",
-			life->wanted.name, found.tenant.host);
+		return mlimg_err_set(err, 0,
+			"tenant '%s' is run by libvirt on host '%s', which keeps no log of its "
+			"console "
+			"('mlimg-vm console %s' shows it while it runs; QEMU's messages are in "
+			"/var/log/libvirt/qemu/%s.log there)",
+			life->wanted.name, found.tenant.host, life->wanted.name, life->wanted.name);
 	*ret_dir = mlimg_steal(&found.dir);
 	return 0;
 }

@@ -40,10 +40,8 @@ static int grow_running(const struct mlimg_tenant *t, uint64_t size_bytes, struc
 	json_t *arguments;
 	int ret;
 
-	if (!backend->monitor)
-		return mlimg_err_set(err, 0,
-			"tenant '%s' runs, and there is no way to its disk: stop it first",
-			t->row.name);
+	if (backend->grow)
+		return backend->grow(t, size_bytes, err);
 	ret = backend->monitor(t, &chan, err);
 	if (ret < 0)
 		return ret;
@@ -69,33 +67,49 @@ static int grow(struct mlimg_store *store, struct mlimg_tenant *t, uint64_t size
 	return mlimg_store_event_add(store, MLIMG_STORE_TENANT, t->row.id, "resized", size, err);
 }
 
+static int look_at_size(const struct mlimg_tenant *t, enum mlimg_guest_state state,
+	uint64_t *ret_bytes, struct mlimg_err *err)
+{
+	struct mlimg_tenant_disk disk;
+	int ret;
+
+	if (mlimg_backend_has_disk_away(t) && mlimg_guest_is_on(state))
+		return mlimg_backend_of(t)->disk_size(t, ret_bytes, err);
+	if (mlimg_backend_has_disk_away(t))
+		return mlimg_err_set(err, 0,
+			"the disk of tenant '%s' is on host '%s', and can be resized only while it "
+			"runs: "
+			"'mlimg-vm start %s' first",
+			t->row.name, t->host, t->row.name);
+	ret = mlimg_tenant_disk_look(t->user_disk, &disk, err);
+	if (ret == 0)
+		*ret_bytes = disk.size_bytes;
+	return ret;
+}
+
 static int resize(struct mlimg_store *store, struct mlimg_tenant *t, uint64_t size_bytes,
 	struct mlimg_err *err)
 {
 	char size[MLIMG_CLI_SIZE_TEXT], why[MLIMG_GUEST_WHY_SIZE];
 	enum mlimg_guest_state state;
-	struct mlimg_tenant_disk disk;
-	int ret = 0;
+	uint64_t was_bytes = 0;
+	int ret = mlimg_backend_look(store, t, &state, why, err);
 
-	if (*t->host)
-		return mlimg_err_set(err, 0,
-			"the disk of tenant '%s' is a volume on host '%s': resize it there",
-			t->row.name, t->host);
-	ret = mlimg_tenant_disk_look(t->user_disk, &disk, err);
+	if (ret == 0)
+		ret = look_at_size(t, state, &was_bytes, err);
 	if (ret < 0)
 		return ret;
-	mlimg_cli_format_size(disk.size_bytes, size);
-	if (size_bytes < disk.size_bytes)
+	mlimg_cli_format_size(was_bytes, size);
+	if (size_bytes < was_bytes)
 		return mlimg_err_set(err, 0,
 			"the disk of tenant '%s' has %s: it can only become larger, what is in it "
 			"would be cut off",
 			t->row.name, size);
-	if (size_bytes == disk.size_bytes) {
+	if (size_bytes == was_bytes) {
 		printf("%s: its disk has %s already\n", t->row.name, size);
 		return 0;
 	}
-	ret = mlimg_backend_look(store, t, &state, why, err);
-	return ret < 0 ? ret : grow(store, t, size_bytes, state, err);
+	return grow(store, t, size_bytes, state, err);
 }
 
 static int run(const char *dir, const char *name, uint64_t size_bytes, struct mlimg_err *err)

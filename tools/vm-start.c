@@ -47,6 +47,12 @@ static int check_off(struct mlimg_vm_found *found, struct mlimg_err *err)
 		if (ret == 0)
 			ret = mlimg_backend_look(found->store, &found->tenant, &state, why, err);
 	}
+	if (ret == 0 && mlimg_backend_is_half_started(&found->tenant, state)) {
+		mlimg_cli_warn(MLIMG_VM_PROG,
+			"a start of tenant '%s' was interrupted; it is started anew",
+			found->tenant.row.name);
+		return backend->end(&found->tenant, err);
+	}
 	if (ret == 0 && mlimg_guest_is_on(state))
 		return mlimg_err_set(err, 0, "tenant '%s' is running already (%s)",
 			found->tenant.row.name, mlimg_guest_state_name(state));

@@ -143,9 +143,11 @@ int mlimg_vm_life_stop(struct mlimg_vm_found *found, uint64_t timeout_ms, struct
 		return ret;
 	if (state == MLIMG_GUEST_UNREACHABLE)
 		return mlimg_err_set(err, 0, "tenant '%s': %s", found->tenant.row.name, why);
-	if (mlimg_guest_is_on(state))
+	if (mlimg_backend_is_half_started(&found->tenant, state))
+		ret = s.backend->end(&found->tenant, err);
+	else if (mlimg_guest_is_on(state))
 		return stop_it(found, &s, state, err);
-	return say_off(found, "", err);
+	return ret < 0 ? ret : say_off(found, "", err);
 }
 
 /* QEMU's end closes the monitor's socket. */

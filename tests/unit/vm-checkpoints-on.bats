@@ -122,3 +122,13 @@ rows() {
 	fails 1 "mlimg-vm: checkpoint 'one' was taken over another index of the same layers than 'alice' has now, with --verity or as a newer mlimg makes it: restore the disk alone, with --disk-only" \
 		vm restore alice one --discard
 }
+
+@test "checkpoints on: a restore that was interrupted is told until the next command ends it" {
+	vm checkpoint alice one >/dev/null
+	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'restoring'"
+	same "status" "guest     off: a restore of checkpoint 'one' is under way, or was interrupted" "$(vm status alice | grep ^guest)"
+	same "list" "off: a restore of checkpoint 'one' is under way, or was interrupted" "$(vm list --json | jq -r '.[0] | "\(.state): \(.why)"')"
+	vm checkpoint alice two >/dev/null
+	same "status" "guest     off" "$(vm status alice | grep ^guest)"
+	same rows "one:disk:saved two:disk:saved" "$(rows)"
+}

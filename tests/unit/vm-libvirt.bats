@@ -32,7 +32,7 @@ host() {
 }
 
 @test "libvirt: help of each command, in 80 columns; every option in manual page and completion" {
-	vm_documented host xml create
+	vm_documented host move xml create
 }
 
 @test "libvirt: hosts: added, listed, removed" {
@@ -159,4 +159,37 @@ element() {
 	run --separate-stderr vm start bob --no-wait
 	same "exit code" 1 "$status"
 	[[ $stderr == *"mlimg-vm: --accel kvm: KVM cannot be used: "* ]]
+}
+
+@test "libvirt: a tenant moves to another host, and home; what is refused" {
+	works host add here test:///default
+	works vm create alice --system bootable --union overlay
+	works vm move alice --host here
+	same "said" "alice: starts on host here next" "$output"
+	same "host" here "$(tenant alice host)"
+	fails 1 "mlimg-vm: no host 'nowhere'" vm move alice --host nowhere
+	fails 1 "mlimg-vm: checkpoint 'one' of 'alice': host 'here' has no domain of tenant 'alice', as before its first start there: start it once ('mlimg-vm start alice')" \
+		vm checkpoint alice one
+	works vm move alice --connect qemu+ssh://root@west.example.org/system
+	same "host" west.example.org "$(tenant alice host)"
+	fails 1 "mlimg-vm: no tenant 'bob'" vm move bob
+	usage "--host and --connect say the same" move --store "$S" alice --host here --connect test:///default
+	works vm create bob --system bootable --connect test:///default
+	works vm resize bob 30G
+	same "said" "bob: disk of 30.0 GiB; its file system grows at the next boot" "$output"
+	works vm clone bob carol
+	same "hosts" "here here" "$(tenant bob host) $(tenant carol host)"
+	fails 1 "mlimg-vm: tenant 'bob' is run by libvirt, and bases are not for its disks: clone without --linked" vm clone bob dave --linked
+	fails 1 "mlimg-vm: tenant 'bob' is run by libvirt on host 'here', which keeps no log of its console ('mlimg-vm console bob' shows it while it runs; QEMU's messages are in /var/log/libvirt/qemu/bob.log there)" \
+		vm logs bob
+	works vm move bob
+	same "said" "bob: starts on this machine next" "$output"
+	same "host" "" "$(tenant bob host)"
+	works vm clone bob erin --linked
+	fails 1 "mlimg-vm: the disk of tenant 'erin' lies over a base, which stays on this machine: move a copy of it ('mlimg-vm clone erin NEW-NAME')" \
+		vm move erin --host here
+	works vm move carol
+	works vm checkpoint carol one
+	fails 1 "mlimg-vm: tenant 'carol' has 1 checkpoint, which another host would not know: delete it first ('mlimg-vm delete carol TAG')" \
+		vm move carol --host here
 }
