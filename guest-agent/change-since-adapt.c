@@ -4,11 +4,13 @@
  * of the newer one's since, or has copied a directory of it for the sake of what is in it; and where
  * their owners have to give way to accounts of his.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "guest-agent/change-since-impl.h"
 #include "libmlimg/path.h"
 #include "libmlimg/reconcile.h"
+#include "libmlimg/renamed.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 
@@ -108,45 +110,103 @@ int since_adapt(struct since *s)
 
 /* --- owners in the former stack --- */
 
-/* @return whether the former stack's @e shows at its own path in the end */
-static bool shows(const struct since *s, const struct mlimg_entry *e)
+/* The former stack's things whose owners have other numbers here, wherever they show in the end. */
+struct moving {
+	struct since *s;
+	struct mlimg_arena *arena;
+	struct mlimg_renamed *renamed; /* directories that show the stack's from other places */
+	size_t n_renamed, room;
+	size_t left; /* bytes of places (renamed.h) */
+	const struct mlimg_entry *former;
+	struct mlimg_entry wanted; /* what it is to be like */
+};
+
+/* @return whether the stack's @lower shows at @path in the end */
+static bool shows(const struct since *s, const char *path, const char *lower)
 {
 	struct mlimg_seen seen;
 	size_t at;
 
-	if (mlimg_path_map_get(&s->adapted, e->path, &at))
+	if (mlimg_path_map_get(&s->adapted, path, &at))
 		return false;
-	mlimg_upper_see(s->after, s->former.manifest, e->path, &seen);
-	return seen.kind == MLIMG_SEEN_STACK && seen.has_lower && strcmp(seen.lower, e->path) == 0;
+	mlimg_upper_see(s->after, s->former.manifest, path, &seen);
+	return seen.kind == MLIMG_SEEN_STACK && seen.has_lower && strcmp(seen.lower, lower) == 0;
 }
 
-static int move_one(
-	struct since *s, const struct mlimg_entry *former, const struct mlimg_entry *wanted)
+static int move_to(const char *path, size_t renamed, void *ctx)
 {
-	int r = since_make_way(s, former->path);
+	struct moving *m = ctx;
+	struct since *s = m->s;
+	int r;
 
-	if (r == 0 && former->type == MLIMG_DIR &&
-		mlimg_path_map_set(&s->dirs_done, former->path, 0) < 0)
+	if (!shows(s, path, m->former->path))
+		return 0;
+	m->wanted.path = mlimg_arena_strndup(s->arena, path, strlen(path));
+	if (!m->wanted.path)
+		return since_no_memory(s);
+	r = since_make_way(s, m->wanted.path);
+	if (r == 0 && m->former->type == MLIMG_DIR &&
+		mlimg_path_map_set(&s->dirs_done, m->wanted.path, 0) < 0)
 		r = since_no_memory(s);
-	return r < 0 ? r : since_put_of_stack(s, wanted, former);
+	return r < 0 ? r : since_put_of_stack(s, &m->wanted, m->former);
+}
+
+static int find_renamed(struct moving *m)
+{
+	struct since *s = m->s;
+
+	for (size_t i = 0; i < s->after->n_entries; i++) {
+		const struct mlimg_entry *e = &s->after->entries[i];
+		struct mlimg_seen seen;
+		char *from;
+
+		if (e->type != MLIMG_DIR || !mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT))
+			continue;
+		mlimg_upper_see(s->after, s->former.manifest, e->path, &seen);
+		if (!seen.has_lower || !*seen.lower)
+			continue;
+		from = mlimg_arena_strndup(s->arena, seen.lower, strlen(seen.lower));
+		if (!from ||
+			mlimg_buffer_reserve(&m->renamed, &m->room,
+				(m->n_renamed + 1) * sizeof(*m->renamed)) < 0)
+			return since_no_memory(s);
+		m->renamed[m->n_renamed++] = (struct mlimg_renamed){from, e->path};
+	}
+	if (m->n_renamed > 1)
+		qsort(m->renamed, m->n_renamed, sizeof(*m->renamed), mlimg_renamed_cmp);
+	return 0;
+}
+
+/* At its own path, and wherever a renamed directory shows it. */
+static int move_one(struct moving *m, const struct mlimg_entry *e)
+{
+	int r, moved = mlimg_owner_moves_apply(&m->s->accounts.lower, e, m->arena, &m->wanted);
+
+	if (moved < 0)
+		return since_no_memory(m->s);
+	if (!moved || mlimg_change_is_database(e->path))
+		return 0;
+	m->former = e;
+	r = move_to(e->path, 0, m);
+	return r < 0 ? r
+		     : mlimg_renamed_places(
+			       m->renamed, m->n_renamed, e->path, &m->left, move_to, m, m->s->err);
 }
 
 int since_lowers(struct since *s)
 {
-	struct mlimg_arena *arena = mlimg_arena_new();
-	bool has_moves = !mlimg_owner_moves_is_empty(&s->accounts.lower);
-	int r = !arena ? since_no_memory(s) : has_moves ? since_after(s) : 0;
+	struct moving m = {.s = s, .left = MLIMG_RENAMED_PLACES_MAX};
+	int r;
 
-	for (size_t i = 1; i < s->former.manifest->n_entries && r == 0 && has_moves; i++) {
-		const struct mlimg_entry *e = &s->former.manifest->entries[i];
-		struct mlimg_entry wanted;
-		int moved = mlimg_owner_moves_apply(&s->accounts.lower, e, arena, &wanted);
-
-		if (moved < 0)
-			r = since_no_memory(s);
-		else if (moved && !mlimg_change_is_database(e->path) && shows(s, e))
-			r = move_one(s, e, &wanted);
-	}
-	mlimg_arena_free(arena);
+	if (mlimg_owner_moves_is_empty(&s->accounts.lower))
+		return 0;
+	m.arena = mlimg_arena_new();
+	r = m.arena ? since_after(s) : since_no_memory(s);
+	if (r == 0)
+		r = find_renamed(&m);
+	for (size_t i = 1; i < s->former.manifest->n_entries && r == 0; i++)
+		r = move_one(&m, &s->former.manifest->entries[i]);
+	free(m.renamed);
+	mlimg_arena_free(m.arena);
 	return r;
 }

@@ -23,6 +23,15 @@ accounts() {
 	done
 }
 
+# renamed OWNER: the user has renamed a directory of the system's, and removed a file from it
+renamed() {
+	mkdir -p "$UPPER/usr/lib/other"
+	mknod "$UPPER/usr/lib/dir" c 0 0
+	mknod "$UPPER/usr/lib/other/hidden" c 0 0
+	setfattr -n trusted.overlay.redirect -v dir "$UPPER/usr/lib/other"
+	chown "$1:$1" "$UPPER/usr/lib/other"
+}
+
 # names: the accounts in the upper, with their numbers
 names() {
 	[ ! -e "$UPPER/etc/passwd" ] || awk -F : '{ print $1 "=" $3 }' "$UPPER/etc/passwd" | sort | xargs
@@ -114,6 +123,38 @@ names() {
 	same "times" "1234567890 1234567890" "$(cd "$UPPER/usr/lib" && stat -c %Y dir dir/below | xargs)"
 	[ -c "$UPPER/usr/lib/dir/hidden" ]
 	same "boot.json" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+}
+
+@test "taken back, what shows in a renamed directory alone is of the account that has to give way, too" {
+	need root
+	local when
+	accounts v1 d 105
+	accounts v2 d 106
+	mkdir -p "$DIR"/v{1,2}/usr/lib/dir/below
+	echo d | tee "$DIR"/v{1,2}/usr/lib/dir/{file,hidden,below/file} >/dev/null
+	chown -R 105:105 "$DIR/v1/usr/lib/dir"
+	chown -R 106:106 "$DIR/v2/usr/lib/dir"
+	layers
+	cp -a "$USER_DIR" "$DIR/fresh"
+	for when in before since; do
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/fresh" "$USER_DIR"
+		on v1
+		[ $when = since ] || renamed 105
+		on v2
+		[ $when = before ] || renamed 106
+		same "renamed, $when" 106 "$(stat -c %u "$UPPER/usr/lib/other")"
+		mkdir -p "$UPPER/etc"
+		printf '%s\n' d:x:106:106::/:/bin/false my:x:105:105::/:/bin/false >"$UPPER/etc/passwd"
+		printf '%s\n' d:x:106: my:x:105: >"$UPPER/etc/group"
+		on v1
+		same "accounts, $when" "d=106 my=105" "$(names)"
+		same "what is there, $when" "other other/below other/below/file other/file other/hidden" "$(cd "$UPPER/usr/lib" && find other -printf '%p\n' | sort | xargs)"
+		same "owners, $when" "106:106 106:106 106:106 106:106" "$(cd "$UPPER/usr/lib/other" && stat -c %u:%g . below file below/file | xargs)"
+		same "contents, $when" "d d" "$(cd "$UPPER/usr/lib/other" && cat file below/file | xargs)"
+		[ -c "$UPPER/usr/lib/other/hidden" ] && [ -c "$UPPER/usr/lib/dir" ]
+		same "boot.json, $when" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+	done
 }
 
 @test "taken back, what is hidden of a package that was removed is hidden whosever it is" {
