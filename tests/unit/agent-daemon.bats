@@ -282,7 +282,10 @@ mid_command() {
 	rm -f "$DIR/pid"
 	host '{"execute":"mlimg-health","id":"long"}' '{"execute":"guest-ping","id":"next"}' >"$DIR/heard" 3>&- &
 	asker=$!
-	until [ -s "$DIR/pid" ]; do kill -0 "$asker" && sleep 0.1; done
+	until [ -s "$DIR/pid" ]; do
+		kill -0 "$asker"
+		sleep 0.1
+	done
 	checks=$(cat "$DIR/pid")
 }
 
