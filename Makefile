@@ -53,6 +53,7 @@ LIBEXECDIR ?= $(PREFIX)/lib/mlimg
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 INITRAMFSDIR ?= $(PREFIX)/share/initramfs-tools
 DRACUTDIR ?= $(PREFIX)/lib/dracut/modules.d
@@ -191,6 +192,9 @@ install-host: all
 	$(call install-each,tools/*.8 initramfs/mlimg-mkinitramfs.8,$(MANDIR)/man8,0644)
 	$(call install-each,initramfs/*.7,$(MANDIR)/man7,0644)
 	$(call install-each,tools/completion/*,$(COMPLETIONDIR),0644)
+	$(call install-each,tools/*.service,$(SYSTEMDDIR),0644)
+	install -D -m 0644 tools/mlimg.sysusers $(DESTDIR)$(SYSUSERSDIR)/mlimg.conf
+	[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers $(SYSUSERSDIR)/mlimg.conf
 
 # The agent is in every initramfs, which is unpacked at every boot: without symbols it is two thirds as large.
 install-guest: $(AGENT)

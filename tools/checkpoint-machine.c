@@ -70,6 +70,36 @@ static int list_devices(struct mlimg_chan *chan, struct words *w, struct mlimg_e
 	return ret;
 }
 
+static int add_index_name(struct words *w, const char *path, struct mlimg_err *err)
+{
+	const char *name = strrchr(path, '/');
+
+	if (w->n == DEVICES_MAX ||
+		asprintf(&w->words[w->n], MLIMG_MACHINE_INDEX "%s", name ? name + 1 : path) < 0)
+		return mlimg_err_set(err, ENOMEM, "QEMU's disks");
+	w->n++;
+	return 0;
+}
+
+static int add_index_of_set(
+	struct mlimg_chan *chan, int set, struct words *w, struct mlimg_err *err)
+{
+	json_t *sets = NULL;
+	const json_t *one;
+	size_t i;
+	int ret = ask(chan, "query-fdsets", NULL, &sets, err);
+
+	json_array_foreach(sets, i, one)
+	{
+		const json_t *fd = json_array_get(json_object_get(one, "fds"), 0);
+
+		if (ret == 0 && json_integer_value(json_object_get(one, "fdset-id")) == set)
+			ret = add_index_name(w, mlimg_json_text(fd, "opaque", ""), err);
+	}
+	json_decref(sets);
+	return ret;
+}
+
 /*
  * What the guest's kernel has in memory of an index are places in its layers: of another index over the
  * same layers they would be wrong. Its name (vm-union.h) tells stack and places.
@@ -83,16 +113,14 @@ static int add_index(struct mlimg_chan *chan, struct words *w, struct mlimg_err 
 
 	json_array_foreach(nodes, i, node)
 	{
-		const char *file = mlimg_json_text(node, "file", ""), *name = strrchr(file, '/');
+		const char *file = mlimg_json_text(node, "file", "");
+		int set;
 
 		if (ret < 0 || strcmp(mlimg_json_text(node, "node-name", ""), "index") != 0)
 			continue;
-		if (w->n == DEVICES_MAX ||
-			asprintf(&w->words[w->n], MLIMG_MACHINE_INDEX "%s",
-				name ? name + 1 : file) < 0)
-			ret = mlimg_err_set(err, ENOMEM, "QEMU's disks");
-		else
-			w->n++;
+		/* As QEMU has it that was given it open (vm-confine.h). */
+		ret = sscanf(file, "/dev/fdset/%d", &set) == 1 ? add_index_of_set(chan, set, w, err)
+							       : add_index_name(w, file, err);
 	}
 	json_decref(nodes);
 	return ret;

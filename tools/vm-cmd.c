@@ -109,22 +109,44 @@ static void add_machine(struct mlimg_args *args, const struct mlimg_vm_spec *spe
 	add(args, "%lluM", (unsigned long long)spec->memory_bytes >> 20);
 }
 
+const char *mlimg_vm_socket_name(int socket)
+{
+	static const char *const names[MLIMG_VM_SOCKETS] = {[MLIMG_VM_QMP_SOCKET] = "qmp",
+		[MLIMG_VM_MONITOR_SOCKET] = "monitor",
+		[MLIMG_VM_CONSOLE_SOCKET] = "console",
+		[MLIMG_VM_AGENT_SOCKET] = "agent"};
+
+	return names[socket];
+}
+
+static void add_socket(
+	struct mlimg_args *args, const struct mlimg_vm_spec *spec, const char *dir, int socket)
+{
+	const char *id = mlimg_vm_socket_name(socket);
+	const char *wait = socket == MLIMG_VM_CONSOLE_SOCKET ? "on" : "off";
+
+	add(args, "-chardev");
+	if (spec->socket_fds[socket])
+		add(args, "socket,id=%s,fd=%d,server=on,wait=%s", id, spec->socket_fds[socket],
+			wait);
+	else
+		add(args, "socket,id=%s,path=%s/%s.sock,server=on,wait=%s", id, dir, id, wait);
+}
+
 static void add_sockets(struct mlimg_args *args, const struct mlimg_vm_spec *spec, const char *dir)
 {
 	/* Two monitors, since one takes one client: `mlimg-vm run` stays on the first. */
-	for (int i = 0; i < 2; i++) {
-		const char *id = i == 0 ? "qmp" : "monitor";
+	for (int i = MLIMG_VM_QMP_SOCKET; i <= MLIMG_VM_MONITOR_SOCKET; i++) {
+		const char *id = mlimg_vm_socket_name(i);
 
-		add(args, "-chardev");
-		add(args, "socket,id=%s,path=%s/%s.sock,server=on,wait=off", id, dir, id);
+		add_socket(args, spec, dir, i);
 		add(args, "-mon");
 		add(args, "chardev=%s,mode=control", id);
 	}
 	if (spec->console == MLIMG_CONSOLE_SOCKET) {
 		/* wait=on: not an instruction runs before somebody reads, so the kernel's first
 		 * line is not lost. */
-		add(args, "-chardev");
-		add(args, "socket,id=console,path=%s/console.sock,server=on,wait=on", dir);
+		add_socket(args, spec, dir, MLIMG_VM_CONSOLE_SOCKET);
 	} else if (spec->console == MLIMG_CONSOLE_STDIO) {
 		add(args, "-chardev");
 		add(args, "stdio,id=console,mux=on,signal=off");
@@ -133,8 +155,7 @@ static void add_sockets(struct mlimg_args *args, const struct mlimg_vm_spec *spe
 		add(args, "-serial");
 		add(args, "chardev:console");
 	}
-	add(args, "-chardev");
-	add(args, "socket,id=agent,path=%s/agent.sock,server=on,wait=off", dir);
+	add_socket(args, spec, dir, MLIMG_VM_AGENT_SOCKET);
 }
 
 static void add_devices(struct mlimg_args *args, const struct mlimg_vm_spec *spec)
@@ -209,17 +230,23 @@ static int add_disk(
 	const struct mlimg_vm_disk *disk = disk_at(spec, i);
 	mlimg_autofree char *path = double_commas(disk->path);
 	bool is_user = i == spec->n_disks - 1;
-	char name[32];
+	char name[32], set[32];
 
 	if (!path)
 		return -ENOMEM;
 	disk_name(spec, i, name);
+	/* A set of descriptors for each; what it is of is told to whoever asks QEMU. */
+	if (disk->fd) {
+		add(args, "-add-fd");
+		add(args, "fd=%d,set=%zu,opaque=%s", disk->fd, i, path);
+		snprintf(set, sizeof(set), "/dev/fdset/%zu", i);
+	}
 	add(args, "-blockdev");
 	add(args, "driver=%s,node-name=%s,%s,file.driver=%s,file.filename=%s", format_of(disk),
 		name,
 		is_user && spec->mode != MLIMG_BOOT_READONLY ? "discard=unmap,detect-zeroes=unmap"
 							     : "read-only=on",
-		disk->is_block_device ? "host_device" : "file", path);
+		disk->is_block_device ? "host_device" : "file", disk->fd ? set : path);
 	add(args, "-device");
 	/* Eight functions to a slot, from slot 8 on: 83 disks fill eleven slots of the 32 that a bus
 	 * has. */
@@ -313,6 +340,15 @@ int mlimg_vm_kernel_cmdline(
 	return 0;
 }
 
+static void add_boot_file(struct mlimg_args *args, const char *option, const char *path, int fd)
+{
+	add(args, "%s", option);
+	if (fd)
+		add(args, "/proc/self/fd/%d", fd);
+	else
+		add(args, "%s", path);
+}
+
 int mlimg_vm_command(
 	const struct mlimg_vm_spec *spec, struct mlimg_args *ret_args, struct mlimg_err *err)
 {
@@ -323,10 +359,8 @@ int mlimg_vm_command(
 		return ret;
 	add(ret_args, "%s", spec->arch->qemu);
 	add_machine(ret_args, spec);
-	add(ret_args, "-kernel");
-	add(ret_args, "%s", spec->kernel);
-	add(ret_args, "-initrd");
-	add(ret_args, "%s", spec->initrd);
+	add_boot_file(ret_args, "-kernel", spec->kernel, spec->kernel_fd);
+	add_boot_file(ret_args, "-initrd", spec->initrd, spec->initrd_fd);
 	add(ret_args, "-append");
 	add(ret_args, "%s", cmdline);
 	if (dir)
@@ -338,32 +372,4 @@ int mlimg_vm_command(
 	for (char *const *a = spec->extra_args; a && *a; a++)
 		add(ret_args, "%s", *a);
 	return ret_args->failed ? mlimg_err_set(err, ENOMEM, "QEMU command") : 0;
-}
-
-static void print_quoted(FILE *f, const char *arg)
-{
-	if (*arg &&
-		strspn(arg,
-			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-			"-_=+:,./@%") == strlen(arg)) {
-		fputs(arg, f);
-		return;
-	}
-	putc('\'', f);
-	for (; *arg; arg++)
-		if (*arg == '\'')
-			fputs("'\\''", f);
-		else
-			putc(*arg, f);
-	putc('\'', f);
-}
-
-void mlimg_args_print(FILE *f, const struct mlimg_args *args)
-{
-	for (size_t i = 0; i < args->n; i++) {
-		if (i > 0)
-			fputs(args->v[i][0] == '-' ? " \\\n\t" : " ", f);
-		print_quoted(f, args->v[i]);
-	}
-	putc('\n', f);
 }

@@ -43,6 +43,7 @@ struct mlimg_vm_disk {
 	bool is_vmdk;
 	bool is_block_device; /**< of the host, for which QEMU has a driver of its own */
 	const char *id;       /**< build id, or at least its first MLIMG_SHORT_ID digits */
+	int fd;               /**< QEMU gets it open as this descriptor; 0: it opens the path */
 };
 
 /** A port of the host that leads to one of the guest. */
@@ -57,6 +58,18 @@ enum mlimg_vm_console {
 	MLIMG_CONSOLE_STDIO,  /**< the terminal */
 	MLIMG_CONSOLE_NONE,   /**< nowhere */
 };
+
+/** QEMU's sockets in the runtime directory. */
+enum {
+	MLIMG_VM_QMP_SOCKET,     /**< the monitor of who runs the guest */
+	MLIMG_VM_MONITOR_SOCKET, /**< and everybody's */
+	MLIMG_VM_CONSOLE_SOCKET,
+	MLIMG_VM_AGENT_SOCKET,
+	MLIMG_VM_SOCKETS,
+};
+
+/** @return "qmp", "monitor", "console", "agent": with ".sock" behind, the file's name */
+const char *mlimg_vm_socket_name(int socket);
 
 /** Everything that is to be run. Strings are not owned. */
 struct mlimg_vm_spec {
@@ -88,7 +101,9 @@ struct mlimg_vm_spec {
 	struct mlimg_vm_forward forwards[MLIMG_VM_FORWARDS_MAX];
 	size_t n_forwards;
 	enum mlimg_vm_console console;
-	const char *dir;         /**< runtime directory: sockets */
+	const char *dir;          /**< runtime directory: sockets */
+	int kernel_fd, initrd_fd; /**< QEMU gets them open as these; 0: it opens the paths */
+	int socket_fds[MLIMG_VM_SOCKETS]; /**< QEMU gets them listening; 0: it makes them */
 	char *const *extra_args; /**< NULL-terminated arguments for QEMU at the end, or NULL */
 };
 

@@ -157,7 +157,7 @@ static int open_logs(struct mlimg_run *run, struct mlimg_err *err)
 	return ret;
 }
 
-static int start(struct mlimg_run *run, const struct mlimg_vm_prepared *p, struct mlimg_err *err)
+static int start(struct mlimg_run *run, struct mlimg_vm_prepared *p, struct mlimg_err *err)
 {
 	int ret = open_logs(run, err);
 
@@ -170,8 +170,11 @@ static int start(struct mlimg_run *run, const struct mlimg_vm_prepared *p, struc
 	if (run->follower && run->follower->is_paused)
 		mlimg_run_enter(run, MLIMG_RUN_WAITING, 0);
 	run->qemu.keeps_fd = p->lock;
+	run->qemu.confine = &p->confine;
 	ret = mlimg_process_start(p->args.v, run->spec->console == MLIMG_CONSOLE_STDIO, &run->qemu,
 		&run->log.in, err);
+	/* A socket that is QEMU's alone ends with it. */
+	mlimg_confine_close(&p->confine);
 	if (ret == -ENOENT)
 		return mlimg_err_set(err, 0,
 			"'%s' is not installed (Debian package qemu-system-x86)", p->args.v[0]);
@@ -204,7 +207,7 @@ static void done(struct mlimg_run *run)
 	mlimg_watch_done(&run->watch);
 }
 
-int mlimg_vm_loop(const struct mlimg_vm_prepared *prepared, const struct mlimg_vm_options *options,
+int mlimg_vm_loop(struct mlimg_vm_prepared *prepared, const struct mlimg_vm_options *options,
 	const struct mlimg_vm_follower *follower, int *ret_code, struct mlimg_err *err)
 {
 	struct mlimg_run run = {.spec = &prepared->spec,

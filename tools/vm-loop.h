@@ -47,14 +47,14 @@ struct mlimg_vm_follower {
 /**
  * Run QEMU until it ends.
  *
- * @param prepared  command, machine and layers
+ * @param prepared  command, machine and layers; what QEMU has been given open is closed here
  * @param options   console, time-outs
  * @param follower  who is told; NULL: it is printed
  * @param ret_code  the exit code: whether the guest was up and powered off
  * @param err       why QEMU could not be started
  * @return          0 when it has been; -errno
  */
-int mlimg_vm_loop(const struct mlimg_vm_prepared *prepared, const struct mlimg_vm_options *options,
+int mlimg_vm_loop(struct mlimg_vm_prepared *prepared, const struct mlimg_vm_options *options,
 	const struct mlimg_vm_follower *follower, int *ret_code,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 

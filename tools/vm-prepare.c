@@ -21,6 +21,7 @@ void mlimg_vm_prepared_done(struct mlimg_vm_prepared *p)
 {
 	if (p->lock >= 0)
 		mlimg_runtime_clean(p->dir);
+	mlimg_confine_close(&p->confine);
 	mlimg_cleanup_close(&p->lock);
 	mlimg_args_done(&p->args);
 	mlimg_vm_images_done(&p->images);
@@ -309,6 +310,13 @@ static int choose_verity(
 	return 0;
 }
 
+static int confine(struct mlimg_vm_prepared *p, struct mlimg_err *err)
+{
+	int ret = mlimg_confine_choose(&p->confine, err);
+
+	return ret < 0 ? ret : mlimg_confine_open(&p->confine, &p->spec, err);
+}
+
 /*
  * First all that only looks, so that a mistake leaves nothing behind; then the lock; then what is
  * written.
@@ -340,5 +348,7 @@ int mlimg_vm_prepare(
 	}
 	if (ret == 0)
 		ret = choose_verity(p, options, err);
+	if (ret == 0 && !options->dry_run && !options->is_elsewhere)
+		ret = confine(p, err);
 	return ret < 0 ? ret : mlimg_vm_command(&p->spec, &p->args, err);
 }

@@ -7,6 +7,7 @@
 #ifndef MLIMG_VM_PREPARE_H
 #define MLIMG_VM_PREPARE_H
 
+#include "tools/vm-confine.h"
 #include "tools/vm-images.h"
 #include "tools/vm-index.h"
 #include "tools/vm-options.h"
@@ -21,11 +22,13 @@ struct mlimg_vm_prepared {
 	struct mlimg_vm_index index;
 	char *dir, *kernel, *initrd, *verity;
 	int lock; /**< of the runtime directory */
+	struct mlimg_confine
+		confine; /**< whom QEMU runs as; its descriptors are closed when it runs */
 };
 
-#define MLIMG_VM_PREPARED_INIT \
-	{                      \
-		.lock = -1     \
+#define MLIMG_VM_PREPARED_INIT                            \
+	{                                                 \
+		.lock = -1, .confine = MLIMG_CONFINE_INIT \
 	}
 
 /**

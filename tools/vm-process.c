@@ -26,22 +26,24 @@ static void set_streams(bool has_terminal, int err_fd)
 	dup2(err_fd, STDERR_FILENO);
 }
 
-static void __attribute__((noreturn)) run_child(
-	char *const *argv, bool has_terminal, int keeps_fd, pid_t parent, int err_fd, int failed_fd)
+static void __attribute__((noreturn)) run_child(char *const *argv, bool has_terminal,
+	const struct mlimg_process *process, pid_t parent, int err_fd, int failed_fd)
 {
 	sigset_t none;
-	int failed;
+	int failed = process->confine ? mlimg_confine_enter(process->confine) : 0;
 
+	/* After that: who becomes another user loses it. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent) /* it died before the line above */
 		_exit(1);
 	set_streams(has_terminal, err_fd);
-	if (keeps_fd >= 0)
-		fcntl(keeps_fd, F_SETFD, 0);
+	if (process->keeps_fd >= 0)
+		fcntl(process->keeps_fd, F_SETFD, 0);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execvp(argv[0], argv);
-	failed = errno;
+	if (failed == 0)
+		execvp(argv[0], argv);
+	failed = failed < 0 ? -failed : errno;
 	_exit(mlimg_write_all(failed_fd, &failed, sizeof(failed)) < 0);
 }
 
@@ -65,8 +67,7 @@ static int start(char *const *argv, bool has_terminal, int err_pipe[2], int fail
 	if (process->pid < 0)
 		return mlimg_err_set(err, errno, "start a process");
 	if (process->pid == 0)
-		run_child(
-			argv, has_terminal, process->keeps_fd, parent, err_pipe[1], failed_pipe[1]);
+		run_child(argv, has_terminal, process, parent, err_pipe[1], failed_pipe[1]);
 	process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 	close(failed_pipe[1]);
 	failed_pipe[1] = -1;

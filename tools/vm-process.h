@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "libmlimg/err.h"
+#include "tools/vm-confine.h"
 
 /** A child. Initialise with MLIMG_PROCESS_INIT. */
 struct mlimg_process {
@@ -20,6 +21,8 @@ struct mlimg_process {
 	 * that one holds (a lock) until both have ended
 	 */
 	int keeps_fd;
+	const struct mlimg_confine
+		*confine; /**< set before it is started: who it runs as; NULL: as we do */
 };
 
 #define MLIMG_PROCESS_INIT                             \

@@ -65,6 +65,12 @@ installed() {
 	same "what programs lack" "" "$(cat "$BATS_TEST_TMPDIR/missing")"
 }
 
+@test "install: a host gets the user of QEMU's, and the unit that stops tenants" {
+	make -s -C "$MLIMG_TOP" install-host DESTDIR="$BATS_TEST_TMPDIR/host" PREFIX=/usr >/dev/null
+	grep -qx 'u mlimg-qemu - "QEMU of mlimg" /nonexistent' "$BATS_TEST_TMPDIR/host/usr/lib/sysusers.d/mlimg.conf"
+	grep -qx 'ExecStop=mlimg-vm stop --all' "$BATS_TEST_TMPDIR/host/usr/lib/systemd/system/mlimg-tenants.service"
+}
+
 @test "install: without the libraries' headers make names the way out" {
 	run make -s -C "$MLIMG_TOP" B="$BATS_TEST_TMPDIR/build" HEADERS='stdio.h no-such-header.h' "$BATS_TEST_TMPDIR/build/libmlimg/err.o"
 	[ "$status" -eq 2 ]

@@ -109,6 +109,46 @@ up() {
 	same "state" up "$(state ann)"
 }
 
+# status_of PROCESS FIELD
+status_of() {
+	awk -v field="$2:" '$1 == field { $1 = ""; print substr($0, 2) }' "/proc/$1/status"
+}
+
+@test "tenants: QEMU as a user of its own, to whom the store is closed; a port below 1024" {
+	local qemu
+	# Where that user finds what stands in QEMU's place, and may make its socket.
+	mkdir "$TEST_SOCKETS/bin"
+	cp "$MLIMG_TOP/tests/lib/qemu-channel" "$TEST_SOCKETS/bin/qemu-system-x86_64"
+	chmod 0777 "$TEST_SOCKETS"
+	export PATH=$TEST_SOCKETS/bin:$PATH MLIMG_QEMU_USER=nobody
+	up ann
+	qemu=$(life_pid ann 2)
+	same "users" "65534 65534 65534 65534" "$(status_of "$qemu" Uid)"
+	same "rights" "0000000000000000 0000000000000000" "$(status_of "$qemu" CapPrm) $(status_of "$qemu" CapAmb)"
+	same "groups of root" "" "$(status_of "$qemu" Groups | tr ' ' '\n' | grep -x 0 || true)"
+	same "owner and mode of the disk" "0 600" "$(stat -c '%u %a' "$(tenant_disk ann)")"
+	in_guest ann 'echo kept >/root/kept; sync'
+	works vm checkpoint ann one
+	in_guest ann 'rm /root/kept; sync'
+	works vm checkpoint ann two --disk-only
+	works vm resize ann 160M
+	works vm restore ann one
+	same "restored" kept "$(in_guest ann 'cat /root/kept')"
+	# It ends with its supervisor all the same.
+	kill -KILL "$(life_pid ann 1)"
+	life_off ann
+	qemu-img check -q -f qcow2 "$(tenant_disk ann)" || qemu-img check -q -r leaks -f qcow2 "$(tenant_disk ann)"
+	works vm set ann --net user --forward 979:80
+	up ann
+	same "rights" 0000000000000400 "$(status_of "$(life_pid ann 2)" CapEff)"
+	same "its data" kept "$(in_guest ann 'cat /root/kept')"
+	works vm stop ann
+	MLIMG_QEMU_USER=no-such fails 1 "mlimg-vm: accel: tcg (emulation): asked for
+mlimg-vm: union: index: the initramfs knows it
+mlimg-vm: disks: separate: asked for
+mlimg-vm: tenant 'ann': there is no user 'no-such' (MLIMG_QEMU_USER)" vm start ann
+}
+
 # load_writes NAME: numbers that are written to it, one a line, and on its disk before the file /run/promised has them.
 load_writes() {
 	in_guest "$1" 'i=0; while :; do i=$((i + 1)); echo $i >>/root/numbers; sync; echo $i >/run/promised; done >/dev/null 2>&1 &'
