@@ -25,6 +25,7 @@ static int take(struct mlimg_vm_life *life, int opt, const char *text)
 	case 'n': life->no_wait = true; break;
 	case 'f': life->follows = true; break;
 	case 'q': life->wants_qemu = true; break;
+	case 'a': life->is_all = true; break;
 	default: return MLIMG_EXIT_USAGE;
 	}
 	return -1;
@@ -42,7 +43,10 @@ int mlimg_vm_life_parse(int argc, char **argv, const char *help, const char *sho
 		if (code >= 0)
 			return code;
 	}
-	if (optind + 1 != argc)
+	if (ret->is_all && (optind != argc || ret->wanted.runtime_dir))
+		return mlimg_cli_usage(
+			MLIMG_VM_PROG, "--all takes neither the name of a guest nor --runtime-dir");
+	if (!ret->is_all && optind + 1 != argc)
 		return mlimg_cli_usage(MLIMG_VM_PROG,
 			optind == argc ? "the name of a guest is missing"
 				       : "unexpected argument '%s'",
@@ -52,7 +56,7 @@ int mlimg_vm_life_parse(int argc, char **argv, const char *help, const char *sho
 	if (ret->wanted.store && ret->wanted.runtime_dir)
 		return mlimg_cli_usage(
 			MLIMG_VM_PROG, "--store and --runtime-dir exclude each other");
-	ret->wanted.name = argv[optind];
+	ret->wanted.name = ret->is_all ? NULL : argv[optind];
 	/* A limit on the size of files is a full disk: an error, not the end. */
 	signal(SIGXFSZ, SIG_IGN);
 	return -1;

@@ -16,7 +16,7 @@
 struct mlimg_vm_life {
 	struct mlimg_vm_wanted wanted;
 	uint64_t timeout_ms; /**< set before: the default */
-	bool is_json, no_wait, follows, wants_qemu;
+	bool is_json, no_wait, follows, wants_qemu, is_all;
 };
 
 /** Options; a command lists those that it takes. */
@@ -51,6 +51,11 @@ struct mlimg_vm_life {
 #define MLIMG_LIFE_QEMU                        \
 	{                                      \
 		"qemu", no_argument, NULL, 'q' \
+	}
+
+#define MLIMG_LIFE_ALL                        \
+	{                                     \
+		"all", no_argument, NULL, 'a' \
 	}
 
 /** Help on --store and --help. */

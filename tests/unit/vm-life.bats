@@ -152,6 +152,22 @@ boot      generation 1, change: none" "$(sed -E 's/[0-9-]{10} [0-9:]{8}/TIME/' s
 	same "state" off "$(state alice)"
 }
 
+@test "life: stop --all: those that are on, at once" {
+	fails 2 "mlimg-vm: --all takes neither the name of a guest nor --runtime-dir
+Try 'mlimg-vm --help' for more information." mlimg-vm stop --store "$S" --all alice
+	works vm stop --all
+	same "said when all are off" "" "$output"
+	vm create carol --system debian:12.1 --accel tcg --size 64M >/dev/null
+	vm start alice 2>/dev/null
+	vm start carol 2>/dev/null
+	works vm stop --all
+	same "said" "alice: powered off by its agent carol: powered off by its agent" "$(sort <<<"$output" | xargs)"
+	same "states" "off off off" "$(vm list --json | jq -r '.[].state' | xargs)"
+	lives x
+	vm start alice 2>/dev/null
+	fails 1 "mlimg-vm: tenant 'alice' did not power off within 1 s, ended" vm stop --all --timeout 1
+}
+
 @test "life: restart" {
 	does "bob: is off
 bob: $UP" restart bob
@@ -349,12 +365,17 @@ hello guest" "$(tr '\r' '\n' <"$(life_dir alice)/console.log" | sed '/^$/d')"
 	vm console alice </dev/null >one 2>one.err &
 	mkfifo typed
 	vm console alice <typed >two 2>two.err &
-	echo "to both" >typed
-	until [ -s one ] && [ -s two ]; do sleep 0.05; done
+	exec 5>typed
+	# Who connects late has not seen what was typed before.
+	until [ -s one ] && [ -s two ]; do
+		echo "to both" >&5
+		sleep 0.05
+	done
+	exec 5>&-
 	vm stop alice >/dev/null
 	wait
-	same "first" "to both" "$(<one)"
-	same "second" "to both" "$(<two)"
+	same "first" "to both" "$(head -n 1 one)"
+	same "second" "to both" "$(head -n 1 two)"
 	same "said" "alice: the guest is off" "$(<one.err)"
 	fails 1 "mlimg-vm: tenant 'alice' is off" vm console alice
 }
