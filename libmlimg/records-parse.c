@@ -63,6 +63,7 @@ static int refuse_mark(const struct parser *p, size_t line)
 /* What a stanza is known by. */
 struct stanza {
 	struct span package, architecture, status;
+	const char *last; /* which of these the field is that was read last, or NULL */
 };
 
 static struct span trim(struct span s)
@@ -91,6 +92,7 @@ static int take_field(struct parser *p, struct span line, struct stanza *s)
 
 	if (!size || memchr(line.at, ' ', size) || memchr(line.at, '\t', size))
 		return mlimg_err_refuse(p->err, "line %zu: not 'Field: value'", p->line);
+	s->last = NULL;
 	for (size_t i = 0; i < n; i++) {
 		if (size != strlen(names[i]) || strncasecmp(line.at, names[i], size) != 0)
 			continue;
@@ -98,6 +100,7 @@ static int take_field(struct parser *p, struct span line, struct stanza *s)
 			return mlimg_err_refuse(
 				p->err, "line %zu: '%s' is there twice", p->line, names[i]);
 		*values[i] = trim((struct span){colon + 1, line.size - size - 1});
+		s->last = names[i];
 	}
 	return 0;
 }
@@ -128,6 +131,10 @@ static int parse_stanza(struct parser *p, struct span line)
 
 		if (is_more && (is_first || !trim(line).size))
 			return mlimg_err_refuse(p->err, "line %zu: not 'Field: value'", p->line);
+		/* Others would know the package by all of it, and dpkg takes none such. */
+		if (is_more && s.last)
+			return mlimg_err_refuse(
+				p->err, "line %zu: '%s' has but one line", p->line, s.last);
 		if (!is_more)
 			r = take_field(p, line, &s);
 		is_first = false;

@@ -44,7 +44,8 @@
  * they are all there are, and are added where another layer made the group too.
  *
  * Of the triggers, Lock and Unincorp are no such databases: they are what a running dpkg keeps. In
- * a stanza, Architecture is left out where the record has none. The mark of a stanza is what dpkg
+ * a stanza, Architecture is left out where the record has none; the fields that it is known by have
+ * one line each. The mark of a stanza is what dpkg
  * itself does: it notes changes of packages as files of one stanza each in var/lib/dpkg/updates,
  * where a later one takes the place of an earlier one, and a package that is "unknown ok
  * not-installed" is not written to the status again (dpkg's lib/dpkg/dbmodify.c and dump.c;

@@ -202,6 +202,10 @@ TEST(what_is_no_stanza_is_refused)
 	refused(MLIMG_RECORDS_STANZAS, "", "Package: a\n: 1\n", "line 2: not 'Field: value'");
 	refused(MLIMG_RECORDS_STANZAS, "", " Package: a\n", "line 1: not 'Field: value'");
 	refused(MLIMG_RECORDS_STANZAS, "", "Package: a\n \t\n", "line 2: not 'Field: value'");
+	refused(MLIMG_RECORDS_STANZAS, "", "Version: 1\nPackage: a\n b\n",
+		"line 3: 'Package' has but one line");
+	refused(MLIMG_RECORDS_STANZAS, "", "Package: a\nStatus:\n b\n",
+		"line 3: 'Status' has but one line");
 	refused(MLIMG_RECORDS_STANZAS, "", "Package: a\nPACKAGE: b\n",
 		"line 2: 'Package' is there twice");
 	refused(MLIMG_RECORDS_STANZAS, "", "Package: a\n\nPackage: b\n\nPackage: a\n",
