@@ -9,7 +9,7 @@ messages=$MLIMG_TOP/tests/lib/boot-messages
 
 # What a boot runs: the functions of the initramfs, and of the agent what its calls there are for. Where these name a reason out of a library, it stands behind theirs.
 sources() {
-	(cd "$MLIMG_TOP" && ls initramfs/lib/* libmlimg/{index,disk,verity-read}.c \
+	(cd "$MLIMG_TOP" && ls initramfs/init initramfs/initramfs-tools/boot initramfs/dracut/90mlimg/*.sh initramfs/lib/* libmlimg/{index,disk,verity-read}.c \
 		guest-agent/{base,carve,check-index,commit,composed,convert,declared,dm,format,hidden,identify,lowers,mounted,prepare,protect,reset,trust,unionfs,verity}*.c)
 }
 
@@ -19,7 +19,7 @@ sources() {
 	mapfile -t list < <(sources)
 	"$messages" "${list[@]}" >"$BATS_TEST_TMPDIR/all"
 	# Of every file of the functions but those that refuse nothing.
-	same "where they are" "initramfs/lib/mlimg-decisions initramfs/lib/mlimg-disks initramfs/lib/mlimg-functions initramfs/lib/mlimg-user initramfs/lib/mlimg-verity" \
+	same "where they are" "initramfs/init initramfs/lib/mlimg-decisions initramfs/lib/mlimg-disks initramfs/lib/mlimg-functions initramfs/lib/mlimg-user initramfs/lib/mlimg-verity" \
 		"$(sed -n 's/^\(initramfs[^:]*\):.*/\1/p' "$BATS_TEST_TMPDIR/all" | sort -u | xargs)"
 	same "those without an entry" "" "$("$messages" --missing "$page" "${list[@]}")"
 }
@@ -36,6 +36,7 @@ mlimg_b() {
 		"look for it"
 	mlimg_refuse "${is:-$meant}" 'is wrong'
 	mlimg_fail "${line:-$1 did not say why}"
+	echo "mlimg: reboot in $1 s"
 }
 SH
 	cat >agent.c <<'C'
@@ -54,6 +55,7 @@ functions:2	the second cannot be had: X
 functions:6	the KIND layer X is gone: look for it
 functions:8	X (serial X) should be the KIND layer X, but is wrong
 functions:9	X did not say why
+functions:10	reboot in X s
 agent.c:1	X: it has XX parts of X
 agent.c:3	open 'X': REASON
 agent.c:5	verity: Cannot allocate memory
