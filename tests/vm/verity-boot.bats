@@ -65,6 +65,20 @@ verified() {
 	echo "mlimg.verity=$(short "$images/system.img"):$1,$(short "$images/x.img"):$2"
 }
 
+# Its value with the right hashes.
+root_hashes() {
+	verified "$(root_hash system)" "$(root_hash x)" | cut -d = -f 2
+}
+
+# in_use: the devices that the root lies on cannot be made a second time, and stay as they are.
+in_use() {
+	run vm_do t "at() { for disk in /sys/block/vd*; do [ \"\$(cat \$disk/serial)\" != \$1 ] || echo /dev/\${disk##*/}; done; }
+		mlimg-agent verity --trust $(root_hashes) \
+			--layer system:$(short "$images/system.img")=\$(at $(short "$images/system.img")) --layer software:$(short "$images/x.img")=\$(at $(short "$images/x.img"))"
+	same "a second attempt" "1 mlimg-agent: remove the device mlimg-0 of an earlier attempt: Device or resource busy" "$status $output"
+	same "what is whole" hello "$(vm_do t 'cat /srv/small')"
+}
+
 ends() {
 	vm_stop t
 	vm_clean "$user"
@@ -72,9 +86,10 @@ ends() {
 
 @test "verity: overlay over layers with root hashes; a changed byte is a read error" {
 	export vm_union=overlay
-	start --software "$images/bad.img" --append "$(verified "$(root_hash system)" "$(root_hash x)")"
+	start --software "$images/bad.img" --append "mlimg.verity=$(root_hashes)"
 	vm_up t
 	reads_what_is_sound hash "mlimg-0 mlimg-1"
+	in_use
 	ends
 }
 
@@ -126,26 +141,56 @@ behind_index() {
 its root hash is $(root_hash x), not $(root_hash system)"
 }
 
-# not_taken IMAGE WHY: with mlimg.verity=require
+# not_taken DRIVER IMAGE WHY: with mlimg.verity=require. Of an image that mlimg-inspect and mlimg-vm would refuse as well; so the index is attached here.
 not_taken() {
+	local driver=$1 image=$images/$2.img why=$3 qemu=()
+	# Another one would make an index of its own.
 	export vm_union=overlay
-	start --software "$images/$1.img" --append mlimg.verity=require
-	# Of an image that mlimg-inspect would refuse as well.
-	stops "the software layer $(jq -r .build_id "$images/$1.img.layer.json" | cut -c 1-20) cannot be verified: /dev/vdX: $2"
+	[ "$driver" = overlay ] || over_index "$image"
+	start --software "$image" --append mlimg.verity=require -- "${qemu[@]}"
+	stops "the software layer $(layer_id "$image") cannot be verified: /dev/vdX: $why"
+}
+
+# layer_id IMAGE: what a serial holds of its id, also of an image that mlimg-inspect refuses
+layer_id() {
+	jq -r .build_id "$1.layer.json" | cut -c 1-20
+}
+
+# over_index IMAGE [HASH]: sets qemu to what gives the guest an index over the system and IMAGE, with its own root hash or HASH on the command line.
+over_index() {
+	local index=$BATS_TEST_TMPDIR/own.idx stack
+	mlimg-index --verity --json -o "$index" "$system" "$1" >"$index.json"
+	stack=$(jq -r .stack_id "$index.json" | cut -c 1-20)
+	mapfile -t qemu < <(disk "$index" "$stack" index)
+	qemu+=(-append "$(command_line) mlimg.software=$(layer_id "$1") mlimg.union=index mlimg.index=$stack \
+mlimg.verity=require,$stack:${2:-$(jq -r .root_hash "$index.json")}")
 }
 
 serial() {
 	openssl x509 -in "$images/$1.pem" -noout -serial | cut -d = -f 2
 }
 
-@test "verity: a layer that is not signed stops the boot" {
-	not_taken unsigned "it is not signed"
+for_both() {
+	not_taken overlay "$@"
+	not_taken index "$@"
 }
 
-@test "verity: a layer that somebody else has signed stops the boot" {
-	not_taken foreign "its signer's certificate, with serial number $(serial other), is not in /etc/mlimg/trusted.d of the initramfs"
+@test "verity: a layer that is not signed stops the boot, beneath an index too" {
+	for_both unsigned "it is not signed"
 }
 
-@test "verity: a layer with another one's signature stops the boot" {
-	not_taken swapped "its signature is not one of its root hash $(root_hash swapped) by the certificate with serial number $(serial mine)"
+@test "verity: a layer that somebody else has signed stops the boot, beneath an index too" {
+	for_both foreign "its signer's certificate, with serial number $(serial other), is not in /etc/mlimg/trusted.d of the initramfs"
+}
+
+@test "verity: a layer with another one's signature stops the boot, beneath an index too" {
+	for_both swapped "its signature is not one of its root hash $(root_hash swapped) by the certificate with serial number $(serial mine)"
+}
+
+@test "verity: an index with another root hash over signed layers stops the boot" {
+	local qemu json=$BATS_TEST_TMPDIR/own.idx.json
+	export vm_union=overlay
+	over_index "$images/x.img" "$(root_hash x)"
+	start --software "$images/x.img" --append mlimg.verity=require -- "${qemu[@]}"
+	stops "the index $(jq -r .stack_id "$json" | cut -c 1-20) cannot be verified: /dev/vdX: its root hash is $(jq -r .root_hash "$json"), not $(root_hash x)"
 }
