@@ -38,6 +38,9 @@ static const char help_text[] =
 	"      --keep N      gc: events that are kept (default: 10000)\n"
 	"      --former N    gc: of a tenant's generations that no checkpoint and no\n"
 	"                    rollout needs, the newest N are kept (default: 1)\n"
+	"      --removed DAYS\n"
+	"                    gc: also what tenants had that were destroyed so long ago\n"
+	"                    (default: it stays)\n"
 	"      --json        all but add and remove: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
@@ -52,7 +55,7 @@ static const char help_text[] =
 	"  mlimg-store gc --dry-run\n";
 
 /* Options that a command may or may not take. */
-enum { MOVE, KIND, DRY_RUN, ALL, KEEP, FORMER, JSON, N_OPTIONS };
+enum { MOVE, KIND, DRY_RUN, ALL, KEEP, FORMER, REMOVED, JSON, N_OPTIONS };
 
 #define OPT_BASE 256
 enum { OPT_STORE = OPT_BASE + N_OPTIONS, OPT_VERSION };
@@ -64,6 +67,7 @@ static const struct option longs[] = {
 	{"all", no_argument, NULL, OPT_BASE + ALL},
 	{"keep", required_argument, NULL, OPT_BASE + KEEP},
 	{"former", required_argument, NULL, OPT_BASE + FORMER},
+	{"removed", required_argument, NULL, OPT_BASE + REMOVED},
 	{"json", no_argument, NULL, OPT_BASE + JSON},
 	{"store", required_argument, NULL, OPT_STORE},
 	{"help", no_argument, NULL, 'h'},
@@ -87,7 +91,8 @@ static const struct command {
 	{"verify", mlimg_store_cmd_verify, 0, SIZE_MAX, NULL, BIT(JSON), MLIMG_STORE_USE},
 	{"remove", mlimg_store_cmd_remove, 1, SIZE_MAX, "a layer", 0, MLIMG_STORE_USE},
 	{"gc", mlimg_store_cmd_gc, 0, 0, NULL,
-		BIT(DRY_RUN) | BIT(ALL) | BIT(KEEP) | BIT(FORMER) | BIT(JSON), MLIMG_STORE_USE},
+		BIT(DRY_RUN) | BIT(ALL) | BIT(KEEP) | BIT(FORMER) | BIT(REMOVED) | BIT(JSON),
+		MLIMG_STORE_USE},
 };
 
 static const struct command *find_command(const char *name)
@@ -130,6 +135,10 @@ static int check_values(struct given *g)
 	if (g->values[FORMER] &&
 		mlimg_cli_number(g->values[FORMER], 0, INT_MAX, &g->o.kept_former, &err) < 0)
 		return mlimg_cli_usage(PROG, "--former: %s", err.text);
+	g->o.has_removed_days = g->options & BIT(REMOVED);
+	if (g->values[REMOVED] &&
+		mlimg_cli_number(g->values[REMOVED], 0, 36500, &g->o.removed_days, &err) < 0)
+		return mlimg_cli_usage(PROG, "--removed: %s", err.text);
 	return 0;
 }
 

@@ -10,11 +10,13 @@
 #include "tools/cli.h"
 #include "tools/store-commands.h"
 #include "tools/store-impl.h"
+#include "tools/tenant-removed.h"
 
 static const char *const found_names[] = {
 	[MLIMG_STORE_UNUSED] = "unused",
 	[MLIMG_STORE_ORPHAN] = "orphan",
 	[MLIMG_STORE_OLD] = "old",
+	[MLIMG_STORE_ASIDE] = "aside",
 	[MLIMG_STORE_FOREIGN] = "foreign",
 	[MLIMG_STORE_LOST] = "lost",
 	[MLIMG_STORE_DAMAGED] = "damaged",
@@ -194,7 +196,10 @@ int mlimg_store_cmd_gc(
 
 	if (o->json && !list)
 		return mlimg_err_set(err, ENOMEM, "collect");
-	ret = mlimg_store_gc(store, &what, err);
+	/* First: what lies beneath these disks may go then, too. */
+	ret = o->has_removed_days ? mlimg_removed_gc(store, &what, o->removed_days, err) : 0;
+	if (ret == 0)
+		ret = mlimg_store_gc(store, &what, err);
 	if (ret == 0 && o->json)
 		return mlimg_store_put_json(
 			json_pack("{s:b, s:I, s:O}", "is_dry", o->is_dry, "size_bytes",

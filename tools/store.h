@@ -13,7 +13,7 @@
  *     indexes/               compiled stacks, which can be made again
  *     incoming/TOKEN.lock    held with flock(2) by who does operation TOKEN
  *     incoming/TOKEN         the image or directory that it makes
- *     removed/ID/            what a removed tenant had; nothing here is ever deleted by the store
+ *     removed/ID/            what a removed tenant had; nothing here is ever deleted by itself
  *     upgrade.lock           held with flock(2) by who carries out a rollout (rollout.h)
  *     lock                   held with flock(2): shared by everyone who has the store open,
  *                            exclusively by who makes it or changes its schema
@@ -503,7 +503,8 @@ int mlimg_store_event_each(struct mlimg_store *store, const char *object_id, uin
 enum mlimg_store_found {
 	MLIMG_STORE_UNUSED, /**< a layer that nobody uses: gc removes it */
 	MLIMG_STORE_ORPHAN, /**< a file that no row tells of: gc removes it */
-	MLIMG_STORE_OLD, /**< events or generations beyond those that are kept: gc removes them */
+	MLIMG_STORE_OLD,   /**< events or generations beyond those that are kept: gc removes them */
+	MLIMG_STORE_ASIDE, /**< what a destroyed tenant had, see tenant-removed.h */
 	MLIMG_STORE_FOREIGN, /**< what no store makes, or a tenant's without a row: left alone */
 	MLIMG_STORE_LOST,    /**< what a row tells of, and is not there */
 	MLIMG_STORE_DAMAGED, /**< the database */

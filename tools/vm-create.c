@@ -3,14 +3,18 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/cli.h"
+#include "tools/store-base.h"
 #include "tools/tenant-disk.h"
 #include "tools/tenant-host.h"
 #include "tools/tenant-options.h"
+#include "tools/tenant-removed.h"
 
 static const char help[] =
 	"Usage: mlimg-vm create NAME --system LAYER [OPTION]...\n"
+	"       mlimg-vm create NAME --from-removed WHICH [OPTION]...\n"
 	"\n"
 	"Create a tenant: a guest with its own user layer on layers of the store.\n"
 	"\n"
@@ -24,22 +28,28 @@ static const char help[] =
 	"  --software LAYER        software layer, may be repeated, bottom first\n"
 	"  --size SIZE             of its disk, 64M to 8T (default: 20G); takes room as\n"
 	"                          it is written\n"
+	"  --from-removed WHICH    a tenant that was destroyed, by its former name or its\n"
+	"                          id, with its disk; its machine and its layers, but for\n"
+	"                          what is said otherwise. Checkpoints do not come back\n"
 	"  --host NAME             libvirt on that host runs it ('mlimg-vm host list';\n"
 	"                          default: QEMU on this machine)\n"
 	"  --connect URI           the same, by libvirt's URI; the host is added\n"
 	"Machine:\n" MLIMG_TENANT_MACHINE_HELP "Other:\n" MLIMG_TENANT_STORE_HELP;
 
-enum { OPT_SIZE = MLIMG_TENANT_OPT_OWN, OPT_HOST, OPT_CONNECT };
+enum { OPT_SIZE = MLIMG_TENANT_OPT_OWN, OPT_HOST, OPT_CONNECT, OPT_FROM };
 
 static const struct option options[] = {MLIMG_TENANT_OPTIONS,
 	{"size", required_argument, NULL, OPT_SIZE}, {"host", required_argument, NULL, OPT_HOST},
+	{"from-removed", required_argument, NULL, OPT_FROM},
 	{"connect", required_argument, NULL, OPT_CONNECT}, {"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
 
 struct create {
 	struct mlimg_tenant_given given;
 	const char *name, *host, *uri;
-	uint64_t size_bytes;
+	const char *from; /* NULL: a new disk */
+	struct mlimg_removed removed;
+	uint64_t size_bytes; /* 0: not given */
 };
 
 static int take(struct create *c, int option, struct mlimg_err *err)
@@ -48,6 +58,10 @@ static int take(struct create *c, int option, struct mlimg_err *err)
 
 	if (option == OPT_HOST || option == OPT_CONNECT) {
 		*(option == OPT_HOST ? &c->host : &c->uri) = optarg;
+		return 0;
+	}
+	if (option == OPT_FROM) {
+		c->from = optarg;
 		return 0;
 	}
 	if (option != OPT_SIZE)
@@ -61,14 +75,23 @@ static int fill(
 {
 	const struct create *c = ctx;
 
+	if (c->from) {
+		memcpy(ret_user_id, c->removed.user_id, MLIMG_SHA256_HEX_SIZE);
+		return mlimg_removed_link(&c->removed, dir, err);
+	}
 	return mlimg_tenant_disk_make(dir, c->name, c->size_bytes, ret_user_id, err);
 }
 
 static int set(struct mlimg_store *store, const char *id, void *ctx, struct mlimg_err *err)
 {
 	const struct create *c = ctx;
+	char base[MLIMG_STORE_ID_SIZE];
 	int ret = mlimg_tenant_settings_set(store, id, &c->given.settings, err);
 
+	if (ret == 0 && c->from)
+		ret = mlimg_store_base_of(store, c->removed.id, base, err);
+	if (ret == 1)
+		ret = mlimg_store_base_use(store, id, base, err);
 	return ret < 0 || (!c->host && !c->uri)
 		? ret
 		: mlimg_tenant_host_choose(store, id, c->host, c->uri, err);
@@ -86,6 +109,7 @@ static int create(struct mlimg_store *store, struct create *c,
 		.ctx = c};
 	char text[MLIMG_TENANT_STACK_TEXT], doubt[MLIMG_ERR_TEXT_SIZE];
 	char size[MLIMG_CLI_SIZE_TEXT];
+	struct mlimg_err err_of_rest = MLIMG_ERR_INIT;
 	struct mlimg_store_tenant made;
 	int ret = mlimg_store_tenant_create(store, &tenant, &made, err);
 
@@ -96,7 +120,22 @@ static int create(struct mlimg_store *store, struct create *c,
 		mlimg_cli_format_size(c->size_bytes, size));
 	if (mlimg_tenant_stack_doubt(stack, doubt))
 		mlimg_cli_warn(MLIMG_VM_PROG, "%s", doubt);
+	/* Its other name may stay: nobody brings it back twice. */
+	if (c->from && mlimg_removed_remove(store, &c->removed, &err_of_rest) < 0)
+		mlimg_cli_warn(MLIMG_VM_PROG, "%s", err_of_rest.text);
 	return 0;
+}
+
+static int take_removed(struct mlimg_store *store, struct create *c, struct mlimg_err *err)
+{
+	int ret = mlimg_removed_find(store, c->from, &c->removed, err);
+
+	if (ret == 0)
+		ret = mlimg_removed_apply(&c->removed, &c->given, err);
+	if (ret == 0)
+		ret = mlimg_tenant_settings_check(&c->given.settings, err);
+	c->size_bytes = c->removed.size_bytes;
+	return ret;
 }
 
 static int run(struct create *c, struct mlimg_err *err)
@@ -110,6 +149,8 @@ static int run(struct create *c, struct mlimg_err *err)
 	ret = mlimg_tenant_settings_check(&c->given.settings, err);
 	if (ret == 0)
 		ret = mlimg_store_open_given(c->given.store, MLIMG_STORE_USE, &store, err);
+	if (ret == 0 && c->from)
+		ret = take_removed(store, c, err);
 	if (ret == 0)
 		ret = mlimg_tenant_stack_choose(store, &c->given.wish, NULL, stack, err);
 	if (ret == 0)
@@ -122,7 +163,7 @@ static int run(struct create *c, struct mlimg_err *err)
 int mlimg_vm_cmd_create(int argc, char **argv)
 {
 	static const char *const operands[] = {"the name of a tenant"};
-	struct create c = {.size_bytes = MLIMG_TENANT_DISK_SIZE};
+	struct create c = {.removed = {.lock = -1}};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int opt, code;
 
@@ -138,14 +179,20 @@ int mlimg_vm_cmd_create(int argc, char **argv)
 	code = mlimg_tenant_operands(argc, argv, operands, 1);
 	if (code)
 		return code;
-	if (!c.given.wish.system)
+	if (!c.given.wish.system && (!c.from || !mlimg_stack_wish_is_empty(&c.given.wish)))
 		return mlimg_cli_usage(MLIMG_VM_PROG, "--system is missing");
+	if (c.from && c.size_bytes)
+		return mlimg_cli_usage(
+			MLIMG_VM_PROG, "--size and --from-removed exclude each other");
+	if (!c.size_bytes)
+		c.size_bytes = MLIMG_TENANT_DISK_SIZE;
 	if (c.host && c.uri)
 		return mlimg_cli_usage(MLIMG_VM_PROG, "--host and --connect say the same");
 	c.name = argv[optind];
 	/* A limit on the size of files is a full disk: an error, not the end. */
 	signal(SIGXFSZ, SIG_IGN);
-	if (run(&c, &err) < 0)
-		return mlimg_cli_fail(MLIMG_VM_PROG, &err);
-	return mlimg_cli_close_stdout(MLIMG_VM_PROG);
+	code = run(&c, &err) < 0 ? mlimg_cli_fail(MLIMG_VM_PROG, &err)
+				 : mlimg_cli_close_stdout(MLIMG_VM_PROG);
+	mlimg_removed_done(&c.removed);
+	return code;
 }

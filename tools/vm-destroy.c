@@ -7,12 +7,15 @@
 #include "tools/backend.h"
 #include "tools/cli.h"
 #include "tools/tenant-options.h"
+#include "tools/tenant-removed.h"
 
 static const char help[] =
 	"Usage: mlimg-vm destroy NAME [OPTION]...\n"
 	"\n"
 	"Remove a tenant that is off. What it has, its disk above all, is set aside in\n"
-	"the store's directory 'removed', where nothing is ever deleted by itself.\n"
+	"the store's directory 'removed', where nothing is ever deleted by itself:\n"
+	"'mlimg-vm create NAME --from-removed NAME' brings it back, and 'mlimg-store gc'\n"
+	"removes what was set aside long ago when it is told to.\n"
 	"\n"
 	"  --yes                   do not ask (default: ask on a "
 	"terminal)\n" MLIMG_TENANT_STORE_HELP;
@@ -42,12 +45,17 @@ static bool says_yes(const struct mlimg_tenant *t)
 static int destroy(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
+	struct mlimg_err why = MLIMG_ERR_INIT;
 	int ret = mlimg_backend_check_off(store, t, err);
 
 	if (ret == 0 && backend->forget)
 		ret = backend->forget(t, err);
-	if (ret == 0)
-		ret = mlimg_store_tenant_remove(store, t->row.name, err);
+	if (ret < 0)
+		return ret;
+	if (mlimg_removed_write(t, &why) < 0)
+		mlimg_cli_warn(
+			MLIMG_VM_PROG, "there will be no way back but by its disk: %s", why.text);
+	ret = mlimg_store_tenant_remove(store, t->row.name, err);
 	if (ret == 0)
 		printf("destroyed %s; its disk is in '%s/removed/%s'\n", t->row.name,
 			mlimg_store_dir(store), t->row.id);

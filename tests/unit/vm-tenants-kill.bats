@@ -42,7 +42,8 @@ state() {
 	}
 	while IFS='|' read -r name memory current pending identity; do
 		disk=$(tenant_disk "$name")
-		[ "$(cd "${disk%/*}" && find . -type f ! -name lock)" = ./user.qcow2 ] || {
+		# What it was is written down before it is destroyed.
+		[ "$(cd "${disk%/*}" && find . -type f ! -name lock ! -name tenant.json)" = ./user.qcow2 ] || {
 			echo "files of $name: $(ls -A "${disk%/*}")" >&2
 			return 1
 		}
@@ -50,7 +51,8 @@ state() {
 		[[ $name == new* ]] || qemu-io -f qcow2 -r -c 'read -P 7 1M 1M' "$disk" | grep -q '^read 1048576/1048576' || return
 		echo "$name $memory $current $pending ${identity:+copy} $(qemu-img info -f qcow2 --output=json "$disk" | jq '."virtual-size"')"
 	done < <(sqlite3 "$S/store.db" "SELECT name, memory_bytes, current, pending, identity FROM tenant ORDER BY name")
-	find "$S/removed" -mindepth 1 -name '*.qcow2' | wc -l
+	# One that has two names is a tenant's again.
+	find "$S/removed" -mindepth 1 -name '*.qcow2' -links 1 | wc -l
 }
 
 # killed COMMAND…: at calls one after the other.
@@ -115,4 +117,11 @@ killed() {
 
 @test "killed: destroy" {
 	killed destroy alice --yes
+}
+
+@test "killed: create --from-removed" {
+	vm destroy alice --yes >/dev/null
+	rm -rf "$S.start"
+	cp -a "$S" "$S.start"
+	killed create alice --from-removed alice
 }

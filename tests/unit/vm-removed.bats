@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Tenants that were destroyed: the way back, and the end.
+
+load ../lib/common
+load ../lib/images
+load ../lib/tenants
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return
+	tenant_images
+}
+
+setup() {
+	cd "$BATS_FILE_TMPDIR" || return
+	need command sqlite3 qemu-img jq
+	S=$BATS_TEST_TMPDIR/store
+	mlimg-store --store "$S" add old.img web.img web3.img tools.img >/dev/null
+}
+
+usage() {
+	fails 2 "mlimg-vm: $1
+Try 'mlimg-vm --help' for more information." mlimg-vm "$2" --store "$S" "${@:3}"
+}
+
+# written NAME WORD: on its disk, which nobody else opens.
+written() {
+	qemu-io -f qcow2 -c "write -q -P $2 8M 64k" "$(tenant_disk "$1")"
+}
+
+# has NAME WORD
+has() {
+	qemu-io -f qcow2 -c "read -q -P $2 8M 64k" "$(tenant_disk "$1")" | grep -c "verification failed" || true
+}
+
+@test "tenants: one that was destroyed comes back, with its disk, its machine and its layers" {
+	local id other
+	need command qemu-io
+	vm create alice --system debian --software nginx:1.0 --size 64M --memory 512M --cpus 2 --forward 8080:80 --append 'a  "b"' --accel tcg >/dev/null
+	id=$(tenant alice id)
+	written alice 7
+	vm destroy --yes alice >/dev/null
+	same "what it was" "alice $(tenant_settings)" "$(jq -r '.name, (.options[] | select(.[0] | test("system|software") | not) | join("=")) ' "$S/removed/$id/tenant.json" | xargs)"
+	fails 1 "mlimg-vm: no tenant 'bob' has been destroyed" vm create bob --from-removed bob
+	usage "--size and --from-removed exclude each other" create bob --from-removed alice --size 1G
+	usage "--system is missing" create bob --from-removed alice --software tools
+	# Of two of a name the one destroyed last; the other by its id.
+	vm create alice --system debian --size 96M >/dev/null
+	other=$(tenant alice id)
+	vm destroy --yes alice >/dev/null
+	jq '.destroyed += 60' "$S/removed/$other/tenant.json" >record && cat record >"$S/removed/$other/tenant.json"
+	works vm create bob --from-removed alice
+	same "said" "created bob: debian 12.1, disk of 96.0 MiB" "$output"
+	works vm create alice --from-removed "$id" --cpus 3
+	same "said" "created alice: debian 12.1 + nginx 1.0, disk of 64.0 MiB" "$output"
+	same "its data" 0 "$(has alice 7)"
+	same "its machine" "536870912|3|tcg|127.0.0.1:8080:80|a  \"b\"" "$(tenant alice 'memory_bytes, cpus, accel, forwards, append')"
+	same "what is left" "" "$(ls -A "$S/removed")"
+	works mlimg-store --store "$S" verify
+}
+
+tenant_settings() {
+	echo memory=536870912 cpus=2 accel=tcg union=auto disks=separate verity=off net=user forward=127.0.0.1:8080:80 append=a b boot-timeout=300
+}
+
+@test "tenants: one that was destroyed comes back once; over its base; not without its layers" {
+	local id
+	vm create alice --system debian --software tools --size 64M >/dev/null
+	vm clone alice bob --linked >/dev/null
+	id=$(tenant bob id)
+	vm destroy --yes bob >/dev/null
+	# As a command that was killed after the new tenant counted.
+	cp -al "$S/removed/$id" "$BATS_TEST_TMPDIR/was"
+	fails 1 "mlimg-vm: '$S/removed/$id/user.qcow2' has been brought back already, as a tenant that has this disk" vm create bob --from-removed bob
+	rm -r "$BATS_TEST_TMPDIR/was"
+	flock "$S/removed/$id/lock" bash -c "mlimg-vm create --store '$S' bob --from-removed bob 2>'$BATS_TEST_TMPDIR/err' || true"
+	same "while another is at it" "mlimg-vm: '$S/removed/$id' is in use" "$(<"$BATS_TEST_TMPDIR/err")"
+	works vm create bob --from-removed bob
+	works mlimg-store --store "$S" gc
+	qemu-img check -q -f qcow2 "$(tenant_disk bob)"
+	same "users of the base" 2 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM base_use")"
+	vm destroy --yes bob >/dev/null
+	vm destroy --yes alice >/dev/null
+	mlimg-store --store "$S" remove tools >/dev/null
+	run vm create bob --from-removed bob
+	same "exit code" 1 "$status"
+	[[ $output == *"$(image_id tools.img)"* ]]
+	works vm create bob --from-removed bob --system debian
+}
+
+@test "tenants: what was destroyed goes for good when it is told to" {
+	local id
+	vm create alice --system debian --size 64M >/dev/null
+	vm create bob --system debian --size 64M >/dev/null
+	id=$(tenant alice id)
+	vm destroy --yes alice >/dev/null
+	vm destroy --yes bob >/dev/null
+	jq '.destroyed -= 864001' "$S/removed/$id/tenant.json" >record && cat record >"$S/removed/$id/tenant.json"
+	works mlimg-store --store "$S" gc
+	same "there" 2 "$(find "$S/removed" -mindepth 1 -maxdepth 1 | wc -l)"
+	works mlimg-store --store "$S" gc --removed 10 --dry-run
+	[[ $output == *"would remove removed/$id, tenant alice, "* ]]
+	works mlimg-store --store "$S" gc --removed 10
+	[[ $output == *"removed removed/$id, tenant alice, "* ]]
+	same "there" 1 "$(find "$S/removed" -mindepth 1 -maxdepth 1 | wc -l)"
+	works mlimg-store --store "$S" gc --removed 0
+	same "there" 0 "$(find "$S/removed" -mindepth 1 -maxdepth 1 | wc -l)"
+	fails 1 "mlimg-vm: no tenant 'bob' has been destroyed" vm create bob --from-removed bob
+	fails 2 "mlimg-store: --removed: 'x' is not a number from 0 to 36500
+Try 'mlimg-store --help' for more information." mlimg-store --store "$S" gc --removed x
+}
