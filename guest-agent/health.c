@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,12 @@ static json_t *put_check(const char *name, int status, const char *out)
 		status < 0 ? json_null() : json_integer(status), "output", out);
 }
 
-/* @return whether there is something to run; then what came of it, or NULL without memory */
+/*
+ * A name that leads nowhere is told: what it led to was to be run, and an upgrade may have taken it
+ * away.
+ *
+ * @return whether there is something to run; then what came of it, or NULL without memory
+ */
 static bool run_check(const char *dir, const char *name, int64_t deadline_ms, json_t **ret)
 {
 	int64_t left_ms = deadline_ms - mlimg_clock_ms();
@@ -67,7 +73,11 @@ static bool run_check(const char *dir, const char *name, int64_t deadline_ms, js
 	*ret = NULL;
 	if (asprintf(&path, "%s/%s", dir, name) < 0)
 		return true;
-	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+	if (stat(path, &st) < 0) {
+		*ret = put_check(name, -1, strerror(errno));
+		return true;
+	}
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		return false;
 	argv[0] = path;
 	if (left_ms > MLIMG_HEALTH_CHECK_MS)
@@ -80,15 +90,20 @@ static bool run_check(const char *dir, const char *name, int64_t deadline_ms, js
 	return true;
 }
 
-/* @return what health.json has; NULL without memory */
-static json_t *run_checks(const char *dir)
+/* @return what health.json has; NULL: they could not be run */
+static json_t *run_checks(const char *dir, struct mlimg_err *err)
 {
 	int64_t deadline_ms = mlimg_clock_ms() + MLIMG_HEALTH_ALL_MS;
-	json_t *checks = json_array();
 	struct dirent **entries = NULL;
 	int n = scandir(dir, &entries, is_check, compare_names);
 	bool is_healthy = true;
+	json_t *checks, *health;
 
+	if (n < 0 && errno != ENOENT) {
+		n = mlimg_err_set(err, errno, "read '%s'", dir);
+		return n < 0 ? NULL : NULL;
+	}
+	checks = json_array();
 	for (int i = 0; i < n; i++) {
 		const char *name = entries[i]->d_name;
 		json_t *check = NULL;
@@ -110,7 +125,10 @@ static json_t *run_checks(const char *dir)
 		free(entries[i]);
 	}
 	free(entries);
-	return json_pack("{s:b,s:o}", "is_healthy", is_healthy, "checks", checks);
+	health = json_pack("{s:b,s:o}", "is_healthy", is_healthy, "checks", checks);
+	if (!health)
+		n = mlimg_err_set(err, ENOMEM, "run the checks of health");
+	return health;
 }
 
 /* The directory is a boot's by mlimg, root's alone; the agent may serve another system, too. */
@@ -126,18 +144,23 @@ static int write_health(const char *run_dir, const json_t *health, struct mlimg_
 	return mlimg_replace_file(AT_FDCWD, path, text, strlen(text), 0600, err);
 }
 
-/* @return what was found, and written; NULL */
+/*
+ * What was found before is no answer to who asks now: where nothing can be told it goes. The
+ * daemon does not learn from systemd whether a check has failed or all of it.
+ *
+ * @return what was found, and written; NULL
+ */
 static json_t *run_and_write(const char *dir, const char *run_dir, struct mlimg_err *err)
 {
-	json_t *health = run_checks(dir);
-	int r = health ? write_health(run_dir, health, err)
-		       : mlimg_err_set(err, ENOMEM, "run the checks of health");
+	json_t *health = run_checks(dir, err);
+	char path[PATH_MAX];
 
-	if (r < 0) {
-		json_decref(health);
-		return NULL;
-	}
-	return health;
+	if (health && write_health(run_dir, health, err) == 0)
+		return health;
+	if (snprintf(path, sizeof(path), "%s/" HEALTH_JSON, run_dir) < (int)sizeof(path))
+		unlink(path);
+	json_decref(health);
+	return NULL;
 }
 
 int mlimg_call_health(int argc, char **argv)
@@ -169,31 +192,32 @@ int mlimg_call_health(int argc, char **argv)
 
 /* --- the command --- */
 
-static json_t *read_health(const struct mlimg_agent *agent, struct mlimg_err *err)
+/* @return 0, -ENOENT: nothing has been found yet; other -errno */
+static int read_health(const struct mlimg_agent *agent, json_t **ret_health, struct mlimg_err *err)
 {
 	mlimg_autofree char *path = NULL, *text = NULL;
-	json_t *health;
 	size_t size;
+	int r;
 
 	if (asprintf(&path, "%s/" HEALTH_JSON, agent->run_dir) < 0)
-		return NULL;
-	if (mlimg_read_file(AT_FDCWD, path, MLIMG_HEALTH_JSON_MAX, &text, &size, err) < 0 ||
-		mlimg_json_load(HEALTH_JSON, text, size, &health, err) < 0)
-		return NULL;
-	return health;
+		return mlimg_err_set(err, ENOMEM, "read '" HEALTH_JSON "'");
+	r = mlimg_read_file(AT_FDCWD, path, MLIMG_HEALTH_JSON_MAX, &text, &size, err);
+	return r < 0 ? r : mlimg_json_load(HEALTH_JSON, text, size, ret_health, err);
 }
 
 bool mlimg_health_has_failed(const struct mlimg_agent *agent)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	mlimg_autojson json_t *health = read_health(agent, &err);
+	mlimg_autojson json_t *health = NULL;
+	int r = read_health(agent, &health, &err);
 
-	return json_is_false(json_object_get(health, "is_healthy"));
+	return r != -ENOENT && (r < 0 || !json_is_true(json_object_get(health, "is_healthy")));
 }
 
 static json_t *run_unit(const struct mlimg_agent *agent, struct mlimg_err *err)
 {
 	const char *const argv[] = {"systemctl", "start", UNIT, NULL};
+	json_t *health = NULL;
 	char out[64];
 	int status, r;
 
@@ -201,9 +225,10 @@ static json_t *run_unit(const struct mlimg_agent *agent, struct mlimg_err *err)
 		    sizeof(out), &status, err) < 0)
 		return NULL;
 	if (status == 0)
-		return read_health(agent, err);
-	r = mlimg_err_set(err, 0, "systemctl start " UNIT " ended with %d", status);
-	return r < 0 ? NULL : NULL;
+		r = read_health(agent, &health, err);
+	else
+		r = mlimg_err_set(err, 0, "systemctl start " UNIT " ended with %d", status);
+	return r < 0 ? NULL : health;
 }
 
 json_t *mlimg_health_command(struct mlimg_call *call)
@@ -223,7 +248,7 @@ json_t *mlimg_health_command(struct mlimg_call *call)
 	init = mlimg_status_init(is_systemd);
 	json_object_update(health, init);
 	if (!json_is_true(json_object_get(init, "default_target_reached")) ||
-		json_array_size(json_object_get(init, "failed_units")))
+		mlimg_status_has_failed_units(init))
 		json_object_set_new(health, "is_healthy", json_false());
 	json_decref(init);
 	return health;

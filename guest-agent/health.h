@@ -13,7 +13,9 @@
  *                "checks": [ { "name": "web", "status": 7, "output": "..." }, ... ] }
  *
  * "status" is the exit status; 128 and the number of a signal that ended it; null when it took
- * longer than it may, or was not run for want of time. Names are those that run-parts(8) takes:
+ * longer than it may, or was not run: for want of time, or since its name is a symbolic link that
+ * leads nowhere. Where nothing could be found out (the directory cannot be read, the file not be
+ * written), there is no health.json afterwards. Names are those that run-parts(8) takes:
  * letters, digits, "_" and "-". They run in the order of their names.
  */
 #ifndef MLIMG_HEALTH_H
@@ -32,7 +34,7 @@
 /** The command `mlimg-health`. */
 json_t *mlimg_health_command(struct mlimg_call *call);
 
-/** @return whether a check has failed when they were last run; false when never */
+/** @return whether a check has failed when they were last run, or what they found is damaged; false when never */
 bool mlimg_health_has_failed(const struct mlimg_agent *agent);
 
 #endif

@@ -26,17 +26,20 @@ struct systemd {
 /*
  * The answer, or an empty string when there is none: not knowing is no failure, a guest on its way
  * up is slow at times.
+ *
+ * @return whether systemctl has ended, and with 0
  */
-static void ask(struct systemd *systemd, const char *const argv[], char *ret_out, size_t size)
+static bool ask(struct systemd *systemd, const char *const argv[], char *ret_out, size_t size)
 {
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int status;
+	int status = -1;
 
 	if (!systemd->is_mute)
 		systemd->is_mute = mlimg_child_run(argv, MLIMG_SYSTEMCTL_TIMEOUT_MS, ret_out, size,
 					   &status, &err) < 0;
 	if (systemd->is_mute)
 		ret_out[0] = '\0';
+	return !systemd->is_mute && status == 0;
 }
 
 /* systemctl exits with a status of its own for every state but "running": only its word counts. */
@@ -61,7 +64,10 @@ static bool is_default_target_active(struct systemd *systemd)
 	return strcmp(out, "active\n") == 0;
 }
 
-/* The first word of each line; the last one may be cut off and has no newline then. */
+/*
+ * The first word of each line; the last one may be cut off and has no newline then. Without an
+ * answer null: nobody may take it for "none".
+ */
 static json_t *get_failed_units(struct systemd *systemd)
 {
 	const char *const argv[] = {
@@ -69,9 +75,10 @@ static json_t *get_failed_units(struct systemd *systemd)
 	mlimg_autofree char *out = malloc(OUTPUT_SIZE);
 	json_t *units = json_array();
 
-	if (!out || !units)
-		return units;
-	ask(systemd, argv, out, OUTPUT_SIZE);
+	if (!out || !units || !ask(systemd, argv, out, OUTPUT_SIZE)) {
+		json_decref(units);
+		return json_null();
+	}
 	for (char *line = out, *end; (end = strchr(line, '\n')); line = end + 1) {
 		*end = '\0';
 		line[strcspn(line, " ")] = '\0';
@@ -160,15 +167,20 @@ static void add_queue(const struct mlimg_call *call, json_t *status)
 	mlimg_queue_free(queue);
 }
 
+bool mlimg_status_has_failed_units(const json_t *init)
+{
+	const json_t *units = json_object_get(init, "failed_units");
+
+	return !json_is_array(units) || json_array_size(units);
+}
+
 /* In a word; mlimg-health tells the rest. */
 static const char *judge(const struct mlimg_agent *agent, const json_t *init)
 {
 	if (!json_is_true(json_object_get(init, "default_target_reached")))
 		return "starting";
-	return json_array_size(json_object_get(init, "failed_units")) ||
-			mlimg_health_has_failed(agent)
-		? "bad"
-		: "good";
+	return mlimg_status_has_failed_units(init) || mlimg_health_has_failed(agent) ? "bad"
+										     : "good";
 }
 
 json_t *mlimg_status_command(struct mlimg_call *call)

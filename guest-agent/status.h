@@ -25,6 +25,9 @@ bool mlimg_status_is_systemd(const struct mlimg_agent *agent);
  */
 json_t *mlimg_status_init(bool is_systemd);
 
+/** @return whether units have failed, as far as is known; true where systemd did not tell */
+bool mlimg_status_has_failed_units(const json_t *init);
+
 /** The command `guest-status`. */
 json_t *mlimg_status_command(struct mlimg_call *call);
 

@@ -60,6 +60,8 @@ void mlimg_rollout_ask_health(
 	json_array_foreach(
 		json_object_get(health, "failed_units"), i, entry) if (json_is_string(entry))
 		add_wrong(ret_wrong, "unit ", json_string_value(entry));
+	if (json_is_null(json_object_get(health, "failed_units")))
+		add_wrong(ret_wrong, "systemd does not tell its failed units", "");
 	if (!json_is_true(json_object_get(health, "default_target_reached")))
 		add_wrong(ret_wrong, "default target not reached", "");
 	if (!*ret_wrong && !json_is_true(json_object_get(health, "is_healthy")))

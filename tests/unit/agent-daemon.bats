@@ -262,6 +262,16 @@ members() {
 	same "healthy" true "$(host '{"execute":"mlimg-health"}' | jq .return.is_healthy)"
 	same "after" good "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
 	same "who may read it" "700 600" "$(stat -c %a "$DIR/run/mlimg" "$DIR/run/mlimg/health.json" | xargs)"
+	ln -s gone "$DIR/health/web"
+	same "leads nowhere" '{"is_healthy":false,"checks":[{"name":"10-good","status":0,"output":""},{"name":"web","status":null,"output":"No such file or directory"}]}' \
+		"$(host '{"execute":"mlimg-health"}' | jq -c '.return | {is_healthy, checks}')"
+	mv "$DIR/health" "$DIR/off"
+	: >"$DIR/health"
+	same "no directory" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"read '$DIR/health': Not a directory\"}}" "$(host '{"execute":"mlimg-health"}')"
+	rm "$DIR/health"
+	same "none" true "$(host '{"execute":"mlimg-health"}' | jq .return.is_healthy)"
+	echo '{' >"$DIR/run/mlimg/health.json"
+	same "damaged" bad "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
 	rm -r "$DIR/run/mlimg"
 	: >"$DIR/run/mlimg"
 	same "cannot be written" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"open the directory of '$DIR/run/mlimg/health.json': Not a directory\"}}" "$(host '{"execute":"mlimg-health"}')"
@@ -330,7 +340,8 @@ check_ends() {
 	check web 'exit 1'
 	systemd 'start\ mlimg-health.service) '"$MLIMG_BUILD/bin/mlimg-agent health --dir $DIR/health --run $DIR/run || :"' ;;
 is-system-running) echo running ;;
-"is-active default.target") echo active ;;'
+"is-active default.target") echo active ;;
+list-units*) ;;'
 	daemon
 	same "before" good "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
 	same "health" '{"is_healthy":false,"checks":[{"name":"web","status":1,"output":""}],"init":"systemd","system_state":"running","default_target_reached":true,"failed_units":[]}' \
@@ -339,6 +350,10 @@ is-system-running) echo running ;;
 	check web 'exit 0'
 	same "healthy" true "$(host '{"execute":"mlimg-health"}' | jq .return.is_healthy)"
 	same "after" good "$(user '{"execute":"guest-status"}' | jq -r .return.health)"
+	# 1 says to systemd that a check has failed, or all of it: what was found before is not told again.
+	check web 'exit 1'
+	systemd 'start*) trap "" XFSZ; ulimit -f 0; '"$MLIMG_BUILD/bin/mlimg-agent health --dir $DIR/health --run $DIR/run"' || [ $? = 1 ] || exit 7 ;;'
+	same "cannot be written" "{\"error\":{\"class\":\"GenericError\",\"desc\":\"open '$DIR/run/mlimg/health.json': No such file or directory\"}}" "$(host '{"execute":"mlimg-health"}')"
 	systemd 'start*) exit 5 ;;'
 	same "no unit" '{"error":{"class":"GenericError","desc":"systemctl start mlimg-health.service ended with 5"}}' "$(host '{"execute":"mlimg-health"}')"
 }

@@ -210,11 +210,28 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 
 @test "guest-status while the default target is not reached" {
 	systemctl 'is-system-running) echo starting; exit 1 ;;
-"is-active default.target") echo inactive; exit 3 ;;'
+"is-active default.target") echo inactive; exit 3 ;;
+list-units*) ;;'
 	daemon
 	run status
 	same status '"starting" false []' \
 		"$(jq -r '.return | "\(.system_state | tojson) \(.default_target_reached) \(.failed_units)"' <<<"$output")"
+}
+
+@test "guest-status where systemd tells no failed units: not known is not none" {
+	local how
+	for how in 'exit 1' 'exec sleep 1000'; do
+		systemctl 'is-system-running) echo running ;;
+"is-active default.target") echo active ;;
+list-units*) '"$how"' ;;'
+		daemon
+		run status
+		same "status, $how" 'bad null' "$(jq -r '.return | "\(.health) \(.failed_units)"' <<<"$output")"
+		kill "$DAEMON"
+		wait "$DAEMON" || true
+		DAEMON=''
+		rm -f "$DIR/port" "$DIR/run/mlimg-agent.sock"
+	done
 }
 
 @test "guest-status with more failed units than it lists" {
@@ -232,7 +249,7 @@ list-units*) i=0; while [ $i -lt 150 ]; do echo "u$i.service loaded failed faile
 	systemctl '*) echo $$ >>'"$DIR"'/pids; exec sleep 1000 ;;'
 	daemon
 	run status
-	same status '"unknown" false []' \
+	same status '"unknown" false null' \
 		"$(jq -r '.return | "\(.system_state | tojson) \(.default_target_reached) \(.failed_units)"' <<<"$output")"
 	[ "$(wc -l <"$DIR/pids")" -eq 1 ]
 	[ ! -d "/proc/$(cat "$DIR/pids")" ]
