@@ -385,3 +385,38 @@ TEST(what_is_printed_a_shell_reads_back)
 	ASSERT_EQ(at, n);
 	mlimg_args_done(&args);
 }
+
+/* What QEMU is given open (vm-confine.h) is named by descriptors, and no path is left to be opened. */
+TEST(what_is_given_open)
+{
+	struct mlimg_vm_spec spec = guest(2);
+	struct mlimg_args args;
+
+	spec.disks[0].path = "/l,x";
+	spec.disks[0].fd = 10;
+	spec.disks[1].path = "/secret/u";
+	spec.disks[1].fd = 11;
+	spec.disks[1].is_qcow2 = true;
+	spec.kernel_fd = 12;
+	spec.initrd_fd = 13;
+	for (int i = 0; i < MLIMG_VM_SOCKETS; i++)
+		spec.socket_fds[i] = 20 + i;
+	args = command(&spec);
+	ASSERT(has(&args, "-add-fd", "fd=10,set=0,opaque=/l,,x"));
+	ASSERT(has(&args, "-add-fd", "fd=11,set=1,opaque=/secret/u"));
+	ASSERT(has(&args, "-blockdev",
+		"driver=raw,node-name=system,read-only=on,file.driver=file,"
+		"file.filename=/dev/fdset/0"));
+	ASSERT(has(&args, "-blockdev",
+		"driver=qcow2,node-name=user,discard=unmap,detect-zeroes=unmap,file.driver=file,"
+		"file.filename=/dev/fdset/1"));
+	ASSERT(has(&args, "-kernel", "/proc/self/fd/12"));
+	ASSERT(has(&args, "-initrd", "/proc/self/fd/13"));
+	ASSERT(has(&args, "-chardev", "socket,id=qmp,fd=20,server=on,wait=off"));
+	ASSERT(has(&args, "-chardev", "socket,id=monitor,fd=21,server=on,wait=off"));
+	ASSERT(has(&args, "-chardev", "socket,id=console,fd=22,server=on,wait=on"));
+	ASSERT(has(&args, "-chardev", "socket,id=agent,fd=23,server=on,wait=off"));
+	for (size_t i = 0; i < args.n; i++)
+		ASSERT(!strstr(args.v[i], "path=") && !strstr(args.v[i], "filename=/secret"));
+	mlimg_args_done(&args);
+}
