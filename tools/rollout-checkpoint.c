@@ -95,9 +95,10 @@ int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_er
 
 	if (ret < 0)
 		return ret;
-	if (state == MLIMG_GUEST_STARTING || state == MLIMG_GUEST_STOPPING) {
+	if (state == MLIMG_GUEST_STARTING || state == MLIMG_GUEST_SILENT ||
+		state == MLIMG_GUEST_STOPPING) {
 		mlimg_rollout_say(step, MLIMG_ROLLOUT_UNREACHABLE,
-			state == MLIMG_GUEST_STARTING ? "it does not come up" : "it does not end");
+			state == MLIMG_GUEST_STOPPING ? "it does not end" : "it does not come up");
 		return 0;
 	}
 	if (state == MLIMG_GUEST_PAUSED)
