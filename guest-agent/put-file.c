@@ -280,3 +280,38 @@ int mlimg_put_text(int to_fd, const char *to, const struct stat *replaces, const
 	mlimg_entry_reader_done(&reader);
 	return r;
 }
+
+/* --- away --- */
+
+/* It has its name again, unless that is another's by now. */
+static int give_name_back(int dir_fd, const char *temporary, const char *name)
+{
+	struct stat st;
+
+	if (renameat2(dir_fd, temporary, dir_fd, name, RENAME_NOREPLACE) == 0 || errno == EEXIST)
+		return -ESTALE;
+	/* FUSE knows no flags. */
+	if (errno == EINVAL && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+		errno == ENOENT && renameat(dir_fd, temporary, dir_fd, name) == 0)
+		return -ESTALE;
+	return -errno;
+}
+
+int mlimg_put_away(int dir_fd, const char *name, const struct stat *seen)
+{
+	char temporary[MLIMG_TEMPORARY_SIZE];
+	struct stat there;
+	int r = mlimg_temporary_name(temporary);
+
+	if (r < 0)
+		return r;
+	if (fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (S_ISDIR(there.st_mode) || !is_same(&there, seen))
+		return S_ISDIR(seen->st_mode) ? -EISDIR : -ESTALE;
+	if (renameat(dir_fd, name, dir_fd, temporary) < 0)
+		return -errno;
+	if (fstatat(dir_fd, temporary, &there, AT_SYMLINK_NOFOLLOW) < 0 || !is_same(&there, seen))
+		return give_name_back(dir_fd, temporary, name);
+	return unlinkat(dir_fd, temporary, 0) < 0 ? -errno : 0;
+}

@@ -7,7 +7,8 @@
  * Nothing is replaced but what the caller has looked at: where nothing was there it is
  * RENAME_NOREPLACE of renameat2(2), else RENAME_EXCHANGE, after which what was there goes if it is
  * still the same, and else has its name again. unionfs-fuse knows no such flags: there it is looked
- * just before the rename, and what is written in between is replaced.
+ * just before the rename, and what is written in between is replaced. In the same way nothing is
+ * removed but what the caller has looked at.
  */
 #ifndef MLIMG_PUT_FILE_H
 #define MLIMG_PUT_FILE_H
@@ -51,5 +52,18 @@ int mlimg_put_tree(int from_fd, const char *from, int to_fd, const char *to,
  */
 int mlimg_put_text(int to_fd, const char *to, const struct stat *replaces, const char *data,
 	size_t size, const struct mlimg_entry *like) MLIMG_MUST_CHECK;
+
+/**
+ * Remove what is no directory, if it is still what it was: under a temporary name, which nobody
+ * writes to, it is looked once more, and has its name again where it is not. Where something new has
+ * come there by then, what was there keeps the temporary name.
+ *
+ * @param dir_fd  the directory that it is in
+ * @param name    its name in there
+ * @param seen    what it was before it was read
+ * @return        0; -ESTALE when it is not what it was, and then it stays; -EISDIR; -ENOENT; other
+ *                -errno
+ */
+int mlimg_put_away(int dir_fd, const char *name, const struct stat *seen) MLIMG_MUST_CHECK;
 
 #endif

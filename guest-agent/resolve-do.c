@@ -129,20 +129,32 @@ static bool is_unchanged(const struct resolving *v, const char *name)
 	return fd >= 0 && theirs_fd >= 0 && mlimg_files_are_same(fd, theirs_fd) == 1;
 }
 
+/* What was read before; what is written meanwhile is nobody's to remove. */
+static int remove_seen(
+	const struct resolving *v, const char *path, const struct stat *seen, struct mlimg_err *err)
+{
+	int r = mlimg_put_away(v->dir_fd, mlimg_path_name(path), seen);
+
+	if (r == -ESTALE)
+		return mlimg_err_set(err, 0, "'/%s' has changed meanwhile: say it again", path);
+	return r < 0 ? mlimg_err_set(err, r, "remove '/%s'", path) : 0;
+}
+
 /* The layers' file beside the user's goes. */
 static int remove_beside(struct resolving *v, struct mlimg_err *err)
 {
 	const char *name = mlimg_path_name(v->at);
+	struct stat seen;
 	int r = 0;
 
 	if (v->is_aside || !v->is_there)
 		return 0;
+	if (fstatat(v->dir_fd, name, &seen, AT_SYMLINK_NOFOLLOW) < 0)
+		return mlimg_err_set(err, errno, "remove '/%s'", v->at);
 	if (!is_unchanged(v, name))
 		r = keep_copy(v, name, err);
 	v->is_beside_gone = r == 0;
-	if (r == 0 && !is_dry(v) && unlinkat(v->dir_fd, name, 0) < 0)
-		r = mlimg_err_set(err, errno, "remove '/%s'", v->at);
-	return r;
+	return r < 0 || is_dry(v) ? r : remove_seen(v, v->at, &seen, err);
 }
 
 /* --- mine --- */
@@ -308,7 +320,11 @@ static int keep_merged(struct resolving *v, struct mlimg_err *err)
 		return mlimg_err_set(err, ENAMETOOLONG, "'/%s'", v->path);
 	strcpy(stpcpy(name, v->name), RESOLVE_MERGED_SUFFIX);
 	strcpy(stpcpy(v->merged, v->path), RESOLVE_MERGED_SUFFIX);
-	r = mlimg_resolve_read(&(struct mlimg_resolve_from){v->dir_fd, name}, &text, &size);
+	/* Before it is read, so that what is written after that is told. */
+	if (fstatat(v->dir_fd, name, &v->edited, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	else
+		r = mlimg_resolve_read(&(struct mlimg_resolve_from){v->dir_fd, name}, &text, &size);
 	if (r == 0)
 		return take_edited(v, text, size, err);
 	return r == -ENOENT ? merge(v, name, err) : mlimg_err_set(err, r, "read '/%s'", v->merged);
@@ -342,7 +358,7 @@ int resolve_do(struct resolving *v, struct mlimg_err *err)
 
 int resolve_clear(struct resolving *v, struct mlimg_err *err)
 {
-	char name[MLIMG_NAME_MAX + sizeof(RESOLVE_MERGED_SUFFIX)];
+	char path[MLIMG_PATH_MAX + sizeof(RESOLVE_MERGED_SUFFIX)];
 	mlimg_autoclose int fd = -1;
 	const char *kept;
 	int r = 0;
@@ -350,10 +366,8 @@ int resolve_clear(struct resolving *v, struct mlimg_err *err)
 	if (is_dry(v))
 		return 0;
 	if (v->is_edited) {
-		strcpy(stpcpy(name, v->name), RESOLVE_MERGED_SUFFIX);
-		if (unlinkat(v->dir_fd, name, 0) < 0)
-			r = mlimg_err_set(
-				err, errno, "remove '/%s" RESOLVE_MERGED_SUFFIX "'", v->path);
+		strcpy(stpcpy(path, v->path), RESOLVE_MERGED_SUFFIX);
+		r = remove_seen(v, path, &v->edited, err);
 	}
 	if (!v->is_aside || v->way != MLIMG_KEEP_MINE)
 		return r;

@@ -250,7 +250,7 @@ writes_meanwhile() {
 		status=0
 		calls=$(meanwhile "$at" "echo newer >'$file'" "${MLIMG[@]}" "${@:2}" 3>&1 >"$DIR/said" 2>"$DIR/complaint") || status=$?
 		grep -rqx newer "$UPPER" "$USER_DIR/mlimg/aside" || same "what was written before call $at" newer ""
-		if grep -qx "mlimg: '/[a-z/]*' has changed meanwhile: say it again" "$DIR/complaint"; then
+		if grep -qx "mlimg: '/[a-z/.-]*' has changed meanwhile: say it again" "$DIR/complaint"; then
 			same "exit code at call $at" 1 "$status"
 			same "what is there, at call $at" newer "$(cat "$file")"
 			n_told=$((n_told + 1))
@@ -271,6 +271,23 @@ writes_meanwhile() {
 	writes_meanwhile "$UPPER/etc/conf" resolve --keep merged /etc/conf
 	mkdir -p "$DIR/start/upper/usr/bin"
 	writes_meanwhile "$UPPER/usr/bin/tool" resolve --keep mine /usr/bin/tool
+}
+
+@test "mlimg resolve: what is written meanwhile into the system's file beside is told and stays" {
+	in_conflict
+	cp -a "$USER_DIR" "$DIR/start"
+	writes_meanwhile "$UPPER/etc/conf.mlimg-new" resolve --keep mine /etc/conf
+}
+
+@test "mlimg resolve: what is written meanwhile into the file that had the marks is told and stays" {
+	in_conflict
+	echo both >"$UPPER/etc/touching.mlimg-merged"
+	cp -a "$USER_DIR" "$DIR/start"
+	writes_meanwhile "$UPPER/etc/touching.mlimg-merged" resolve --keep merged /etc/touching
+	# Said again, as the message has it, what has come is taken.
+	works "${MLIMG[@]}" resolve --keep merged /etc/touching
+	same "merged" newer "$(cat "$UPPER/etc/touching")"
+	same "conflicts" "etc/conf usr/bin/tool" "$(open_conflicts)"
 }
 
 @test "mlimg resolve: wrong usage, no conflict, a damaged list" {
