@@ -104,10 +104,12 @@ static int copy_path(struct copying *c, const char *path, struct mlimg_err *err)
 	struct stat st;
 	int r;
 
+	if (!*path)
+		return mlimg_err_set(err, 0, "the whole root: name what is to be copied up");
 	snprintf(dir, sizeof(dir), "%.*s", (int)mlimg_path_dir_size(path), path);
 	fd = openat(
 		c->cmd->view->merged_fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+	if (fd < 0 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return mlimg_err_set(err, errno, "copy up '/%s'", path);
 	if (S_ISDIR(st.st_mode) && c->cmd->view->is_unionfs &&
 		!mlimg_cmd_has(c->cmd, MLIMG_CMD_RECURSIVE))
@@ -115,13 +117,12 @@ static int copy_path(struct copying *c, const char *path, struct mlimg_err *err)
 			"'/%s' is a directory, which unionfs-fuse cannot copy alone: --recursive "
 			"copies what is in it",
 			path);
-	r = *path ? copy_one(c, path, fd, name, &st, err) : 0;
+	r = copy_one(c, path, fd, name, &st, err);
 	if (r < 0 || !S_ISDIR(st.st_mode) || st.st_dev != c->dev ||
 		!mlimg_cmd_has(c->cmd, MLIMG_CMD_RECURSIVE))
 		return r;
-	return *path ? mlimg_walk_within(c->cmd->view->merged_fd, path, &st,
-			       MLIMG_WALK_ONE_FS | MLIMG_WALK_NO_XATTRS, see, c, err)
-		     : mlimg_err_set(err, 0, "the whole root: name what is to be copied up");
+	return mlimg_walk_within(c->cmd->view->merged_fd, path, &st,
+		MLIMG_WALK_ONE_FS | MLIMG_WALK_NO_XATTRS, see, c, err);
 }
 
 static int put_result(struct copying *c, const char *path, struct mlimg_err *err)

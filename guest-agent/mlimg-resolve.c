@@ -56,7 +56,7 @@ static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 
 	v->is_found = v->is_open = v->is_queued = v->is_beside_gone = v->has_base = false;
 	v->is_beside_queued = v->has_cancelled = v->is_edited = false;
-	v->n_conflicts = v->n_kept = 0;
+	v->n_conflicts = v->n_kept = v->n_sockets = 0;
 	v->merged[0] = '\0';
 	if (r == 0)
 		r = mlimg_conflicts_find(v->cmd->view, see, v, err);
@@ -131,6 +131,9 @@ static void put_text(const struct resolving *v)
 		return;
 	}
 	put_way(v);
+	if (v->n_sockets)
+		printf(", without %" PRIu64 " %s", v->n_sockets,
+			mlimg_cli_noun(v->n_sockets, "socket", "sockets"));
 	if (v->is_beside_gone || v->is_beside_queued) {
 		fputs("; ", stdout);
 		mlimg_cmd_put_path(v->at);

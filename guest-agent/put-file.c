@@ -200,17 +200,50 @@ static int set_dir(int to_top, const struct mlimg_entry *e)
 	return r;
 }
 
-static int copy_tree(int from_fd, int to_fd)
+/* Another name of what is there already, with its attributes. */
+static int link_below(int top, const char *first, const char *path)
+{
+	const char *name, *first_name;
+	mlimg_autoclose int first_fd = mlimg_open_parent_strict(top, first, O_RDONLY, &first_name);
+	mlimg_autoclose int fd = mlimg_open_parent_strict(top, path, O_RDONLY, &name);
+
+	if (first_fd < 0 || fd < 0)
+		return first_fd < 0 ? first_fd : fd;
+	return linkat(first_fd, first_name, fd, name, 0) < 0 ? -errno : 0;
+}
+
+static int copy_entries(
+	int from_fd, int to_fd, const struct mlimg_manifest *tree, uint64_t *ret_n_sockets)
+{
+	/* By the number of the group, of which there are fewer than entries. */
+	mlimg_autofree const char **firsts = calloc(tree->n_entries + 1, sizeof(*firsts));
+	uint64_t n_sockets = 0;
+	int r = firsts ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < tree->n_entries; i++) {
+		const struct mlimg_entry *e = &tree->entries[i];
+		const char **first = &firsts[e->hardlink];
+
+		if (e->type == MLIMG_SOCKET)
+			n_sockets++;
+		else if (e->hardlink && *first)
+			r = link_below(to_fd, *first, e->path);
+		else if (*e->path && !mlimg_entry_is_whiteout(e)) {
+			r = copy_below(from_fd, to_fd, e);
+			*first = e->path;
+		}
+	}
+	*ret_n_sockets = n_sockets;
+	return r;
+}
+
+static int copy_tree(int from_fd, int to_fd, uint64_t *ret_n_sockets)
 {
 	struct mlimg_manifest *tree = NULL;
 	int r = mlimg_walk_manifest(from_fd, 0, false, &tree, NULL);
 
-	for (size_t i = 0; r == 0 && i < tree->n_entries; i++) {
-		const struct mlimg_entry *e = &tree->entries[i];
-
-		if (*e->path && e->type != MLIMG_SOCKET && !mlimg_entry_is_whiteout(e))
-			r = copy_below(from_fd, to_fd, e);
-	}
+	if (r == 0)
+		r = copy_entries(from_fd, to_fd, tree, ret_n_sockets);
 	for (size_t i = tree ? tree->n_entries : 0; r == 0 && i-- > 0;)
 		if (tree->entries[i].type == MLIMG_DIR)
 			r = set_dir(to_fd, &tree->entries[i]);
@@ -218,7 +251,8 @@ static int copy_tree(int from_fd, int to_fd)
 	return r == 0 && syncfs(to_fd) < 0 ? -errno : r;
 }
 
-static int copy_dir(int from_fd, const char *from, int to_fd, const char *temporary)
+static int copy_dir(
+	int from_fd, const char *from, int to_fd, const char *temporary, uint64_t *ret_n_sockets)
 {
 	mlimg_autoclose int from_top =
 		mlimg_open_beneath_strict(from_fd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -229,23 +263,27 @@ static int copy_dir(int from_fd, const char *from, int to_fd, const char *tempor
 	if (mkdirat(to_fd, temporary, 0700) < 0)
 		return -errno;
 	to_top = openat(to_fd, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return to_top < 0 ? -errno : copy_tree(from_top, to_top);
+	return to_top < 0 ? -errno : copy_tree(from_top, to_top, ret_n_sockets);
 }
 
-int mlimg_put_tree(
-	int from_fd, const char *from, int to_fd, const char *to, const struct stat *replaces)
+int mlimg_put_tree(int from_fd, const char *from, int to_fd, const char *to,
+	const struct stat *replaces, uint64_t *ret_n_sockets)
 {
 	char temporary[MLIMG_TEMPORARY_SIZE];
+	uint64_t n_sockets = 0;
 	int r = mlimg_temporary_name(temporary);
 
 	if (r < 0)
 		return r;
-	r = copy_dir(from_fd, from, to_fd, temporary);
+	r = copy_dir(from_fd, from, to_fd, temporary, &n_sockets);
 	if (r == 0)
 		r = place(to_fd, temporary, to, replaces);
 	if (r < 0)
 		(void)!mlimg_remove_tree(to_fd, temporary);
-	return r < 0 ? r : fsync(to_fd) < 0 ? -errno : 0;
+	if (r < 0 || fsync(to_fd) < 0)
+		return r < 0 ? r : -errno;
+	*ret_n_sockets = n_sockets;
+	return 0;
 }
 
 /* --- texts --- */

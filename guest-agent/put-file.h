@@ -35,9 +35,18 @@ int mlimg_put_copy(int from_fd, const char *from, int to_fd, const char *to,
 
 /**
  * As mlimg_put_copy(), a directory with all that is in it, but for sockets and overlayfs' whiteouts.
+ * Names in it of one file stay names of one file.
+ *
+ * @param from_fd        as there
+ * @param from           as there
+ * @param to_fd          as there
+ * @param to             as there
+ * @param replaces       as there
+ * @param ret_n_sockets  how many were left behind
+ * @return               as there
  */
 int mlimg_put_tree(int from_fd, const char *from, int to_fd, const char *to,
-	const struct stat *replaces) MLIMG_MUST_CHECK;
+	const struct stat *replaces, uint64_t *ret_n_sockets) MLIMG_MUST_CHECK;
 
 /**
  * Put a regular file with these contents.

@@ -184,9 +184,11 @@ static int put_back(struct resolving *v, struct mlimg_err *err)
 			r = v->dir_fd = mlimg_open_parent_strict(
 				v->cmd->view->merged_fd, v->path, O_RDONLY, &v->name);
 	}
-	if (r >= 0)
-		r = (S_ISDIR(st.st_mode) ? mlimg_put_tree : mlimg_put_copy)(
-			from_fd, name, v->dir_fd, v->name, what_is_there(v));
+	if (r >= 0 && S_ISDIR(st.st_mode))
+		r = mlimg_put_tree(
+			from_fd, name, v->dir_fd, v->name, what_is_there(v), &v->n_sockets);
+	else if (r >= 0)
+		r = mlimg_put_copy(from_fd, name, v->dir_fd, v->name, what_is_there(v));
 	/* FUSE hands no syncfs() on. */
 	if (r >= 0 && v->cmd->view->is_unionfs && syncfs(v->own_fd) < 0)
 		r = -errno;

@@ -40,6 +40,7 @@ struct resolving {
 	bool has_cancelled;    /**< something waited there, and no longer does */
 	bool is_edited;        /**< what was merged is the file with the marks, without these */
 	struct stat edited;    /**< and what that was before it was read */
+	uint64_t n_sockets;    /**< that are not put back with a directory */
 	size_t n_conflicts;    /**< that are marked */
 	char merged[MLIMG_PATH_MAX + 1];                 /**< the file with the marks */
 	char kept[RESOLVE_KEPT_MAX][MLIMG_PATH_MAX + 1]; /**< what was set aside: its path */

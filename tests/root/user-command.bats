@@ -186,6 +186,7 @@ exit 1" "$output"
 }
 
 @test "mlimg copy-up: what is refused, and what is lost at the end of this boot" {
+	fails 1 "mlimg: the whole root: name what is to be copied up" "${MLIMG[@]}" copy-up /
 	fails 1 "mlimg: the whole root: name what is to be copied up" "${MLIMG[@]}" copy-up -r /
 	mkdir -p "$RUN/volatile"/{upper,work}
 	mlimg_boot --mode volatile

@@ -179,9 +179,16 @@ There are no conflicts." "$output"
 		chmod 0750 kind
 		setfattr -n user.x -v yes kind/sub
 		ln -s sub/file kind/link
+		ln kind/sub/file kind/again
+		ln -P kind/link kind/sub/link
 		mkfifo kind/fifo
+		socat -u UNIX-LISTEN:kind/sub/socket,unlink-close=0 - </dev/null & pid=$!
+		until [ -S kind/sub/socket ]; do kill -0 $pid; sleep 0.05; done
+		kill $pid
+		wait $pid || :
 		touch -d @1500000000 kind/sub kind
-		treelist kind >../../../before'
+		treelist kind | grep -v type=socket >../../../before'
+	grep -q "^./again .*tags=links:1:2" "$DIR/before"
 	echo file >"$DIR/system/usr/share/kind"
 	mkdir "$DIR/system/usr/share/other"
 	SYSTEM_VERSION=12.2 mlimg_boot
@@ -196,7 +203,7 @@ There are no conflicts." "$output"
 	same "told" "file
 aside  /usr/share/kind  (yours: $RUN/user/mlimg/aside/2/usr/share/kind; generation 2)
 aside  /usr/share/other  (yours: $RUN/user/mlimg/aside/2/usr/share/other; generation 2)
-/usr/share/kind: yours is back
+/usr/share/kind: yours is back, without 1 socket
 replaced   /usr/share/kind  (dir instead of file; over system debian 12.2)
 mlimg: '/usr/share/other' is a directory now: yours is not put in its place. Copy what you want of '$RUN/user/mlimg/aside/2/usr/share/other', and keep theirs
 exit 1

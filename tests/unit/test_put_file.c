@@ -22,12 +22,13 @@ static void check(int dir, const char *name, const char *wanted)
 TEST(what_came_meanwhile_stays)
 {
 	mlimg_autoclose int dir = open_tmpdir();
+	uint64_t n_sockets;
 
 	put(dir, "mine", "mine");
 	put(dir, "there", "written meanwhile");
 	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", NULL), -EEXIST);
-	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", NULL), -EEXIST);
+	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", NULL, &n_sockets), -EEXIST);
 	check(dir, "there", "written meanwhile");
 	ASSERT_EQ(names_in(dir), 3);
 }
@@ -35,6 +36,7 @@ TEST(what_came_meanwhile_stays)
 TEST(what_was_changed_meanwhile_stays)
 {
 	mlimg_autoclose int dir = open_tmpdir();
+	uint64_t n_sockets;
 	struct stat st;
 
 	put(dir, "mine", "mine");
@@ -43,7 +45,7 @@ TEST(what_was_changed_meanwhile_stays)
 	put(dir, "there", "written meanwhile");
 	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", &st), -ESTALE);
-	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st), -ESTALE);
+	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st, &n_sockets), -ESTALE);
 	check(dir, "there", "written meanwhile");
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "gone", &st), -ESTALE);
 	ASSERT_EQ(names_in(dir), 3);
@@ -52,6 +54,7 @@ TEST(what_was_changed_meanwhile_stays)
 TEST(what_was_seen_is_replaced)
 {
 	mlimg_autoclose int dir = open_tmpdir();
+	uint64_t n_sockets;
 	struct stat st;
 
 	put(dir, "mine", "mine");
@@ -61,9 +64,31 @@ TEST(what_was_seen_is_replaced)
 	check(dir, "there", "mine");
 	ASSERT_EQ(mkdirat(dir, "tree", 0755), 0);
 	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
-	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st), 0);
+	ASSERT_EQ(mlimg_put_tree(dir, "tree", dir, "there", &st, &n_sockets), 0);
+	ASSERT_EQ(n_sockets, 0);
 	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
 	ASSERT(S_ISDIR(st.st_mode));
 	ASSERT_EQ(mlimg_put_copy(dir, "mine", dir, "there", &st), -EISDIR);
 	ASSERT_EQ(names_in(dir), 3);
+}
+
+TEST(what_was_seen_is_removed_and_nothing_else)
+{
+	mlimg_autoclose int dir = open_tmpdir();
+	struct stat st;
+
+	put(dir, "there", "seen");
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	put(dir, "there", "written meanwhile");
+	ASSERT_EQ(mlimg_put_away(dir, "there", &st), -ESTALE);
+	ASSERT_EQ(mlimg_put_away(dir, "gone", &st), -ENOENT);
+	check(dir, "there", "written meanwhile");
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	ASSERT_EQ(mlimg_put_away(dir, "there", &st), 0);
+	ASSERT_EQ(names_in(dir), 0);
+	ASSERT_EQ(mkdirat(dir, "there", 0755), 0);
+	ASSERT_EQ(mlimg_put_away(dir, "there", &st), -ESTALE);
+	ASSERT_EQ(fstatat(dir, "there", &st, 0), 0);
+	ASSERT_EQ(mlimg_put_away(dir, "there", &st), -EISDIR);
+	ASSERT_EQ(names_in(dir), 1);
 }
