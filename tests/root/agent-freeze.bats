@@ -17,13 +17,14 @@ setup() {
 	mount -o loop "$DIR/user.img" "$DIR/run/mlimg/user"
 	mkdir -p "$DIR/run/mlimg/user"/{upper/etc,upper/root,mlimg}
 	chmod 0700 "$DIR/run/mlimg/user/upper/root"
-	mlimg-agent daemon --port "unix:$DIR/host" --run "$DIR/run" 3>&- &
+	mlimg-agent daemon --port "unix:$DIR/host" --run "$DIR/run" 2>"$DIR/complaint" 3>&- &
 	DAEMON=$!
 	until [ -S "$DIR/run/mlimg-agent.sock" ]; do sleep 0.1; done
 }
 
 teardown() {
 	[ -z "${DAEMON:-}" ] || kill "$DAEMON" || true
+	cat "$DIR/complaint" || true
 	# Whatever went wrong: nothing can be unmounted, nor its disk detached, while it is frozen.
 	fsfreeze -u "$DIR/run/mlimg/user" 2>/dev/null || true
 	umount "$DIR/run/mlimg/user" || true
@@ -187,6 +188,12 @@ is_thawed_by() {
 	kill -KILL "$(pgrep -P "$DAEMON")"
 	is_thawed one
 	kill "$stays"
+	# It is said when it is done.
+	for _ in $(seq 300); do
+		[ ! -s "$DIR/complaint" ] || break
+		sleep 0.1
+	done
+	same "what the daemon says" "mlimg-agent: what kept the freeze was killed: thawed" "$(cat "$DIR/complaint")"
 }
 
 @test "freeze: it ends when the process that keeps it is killed after it was told to thaw" {

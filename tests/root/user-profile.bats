@@ -88,6 +88,19 @@ usr/bin/busybox-app' "$(files "$DIR/list")"
 	same "JSON" '{"file":"list","files":0,"bytes":0,"own":0,"unread":0,"lost":false}' "$output"
 }
 
+@test "mlimg profile: what is opened by another way than the root cannot be named, and is told" {
+	user 'mkdir elsewhere
+		mount --bind merged/usr elsewhere
+		r --json profile list 2>err & pid=$!
+		recording $pid
+		cat merged/etc/read elsewhere/bin/tool >/dev/null
+		kill -TERM $pid
+		wait $pid'
+	same "list" "etc/read" "$(files "$DIR/list")"
+	same "warning" "mlimg: warning: more was opened than could be recorded" "$(grep -v recording "$DIR/err")"
+	same "JSON" '1 true' "$(jq -r '"\(.files) \(.lost)"' <<<"$output")"
+}
+
 @test "mlimg profile: a file whose name is no UTF-8" {
 	user 'name=$(printf "\377")
 		r --json profile "$name" 2>err & pid=$!

@@ -68,6 +68,24 @@ notes       a note" "$(grep -E '^(generation|last|next|notes)' <<<"$output")"
 	same "pending" 2 "$(jq .pending <<<"$output")"
 }
 
+@test "mlimg status: of what waits, 20 are named" {
+	mlimg_boot
+	{
+		echo 'mlimg-queue 1'
+		seq -f 'reset a%02g' 20
+	} >"$USER_DIR/mlimg/queue"
+	works "${MLIMG[@]}" status
+	same "next boot" "next boot   20 operations wait for it
+$(seq -f '            reset /a%02g' 20)" "$(sed -n '/^next/,/^room/{/^room/!p}' <<<"$output")"
+	seq -f 'reset b%02g' 3 >>"$USER_DIR/mlimg/queue"
+	works "${MLIMG[@]}" status
+	same "next boot" "next boot   23 operations wait for it
+$(seq -f '            reset /a%02g' 20)
+            ... and 3 more" "$(sed -n '/^next/,/^room/{/^room/!p}' <<<"$output")"
+	works "${MLIMG[@]}" --json status
+	same "JSON names all" '23 23 "b03"' "$(jq -r '"\(.pending) \(.queue | length) \(.queue[-1].path | tojson)"' <<<"$output")"
+}
+
 # last: what the last boot is said to have done.
 last() {
 	works "${MLIMG[@]}" status
