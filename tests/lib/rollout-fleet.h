@@ -37,6 +37,7 @@ static uint32_t n_guests;
 static struct job {
 	uint32_t position, attempt;
 	unsigned life;
+	enum mlimg_rollout_place place;
 } jobs[JOBS];
 static size_t n_jobs;
 
@@ -159,6 +160,8 @@ static bool do_job(size_t at, struct mlimg_rollout_report *ret_report)
 	*ret_report = (struct mlimg_rollout_report){.position = job.position};
 	if (row.attempt != job.attempt)
 		return false;
+	/* An attempt is at one intent: what was begun for another is never taken for it. */
+	ASSERT_EQ(row.place, job.place);
 	ret_report->result = do_intent(&guests[job.position], row.place);
 	snprintf(ret_report->text, sizeof(ret_report->text), "result %d", ret_report->result);
 	return job.life == life;
@@ -203,7 +206,7 @@ static int fleet_begin(void *ctx, const struct mlimg_rollout *rollout,
 		return death(e);
 	ASSERT(n_jobs < JOBS);
 	ASSERT(mlimg_rollout_is_intent(row->place));
-	jobs[n_jobs++] = (struct job){row->position, row->attempt, life};
+	jobs[n_jobs++] = (struct job){row->position, row->attempt, life, row->place};
 	for (size_t i = 0; i < n_jobs; i++) {
 		n += jobs[i].life == life;
 		/* One tenant has one intent at a time. */
