@@ -14,6 +14,7 @@
 #include "tools/checkpoint-qemu.h"
 #include "tools/libvirt-domain.h"
 #include "tools/libvirt-err.h"
+#include "tools/store-impl.h"
 #include "tools/tenant-start.h"
 
 static inline void snapshot_cleanup(virDomainSnapshotPtr *snapshot)
@@ -48,7 +49,7 @@ int mlimg_libvirt_save(
 	if (ret < 0)
 		return ret;
 	if (!with_memory && mlimg_domain_is_on(domain))
-		return mlimg_err_set(err, 0,
+		return mlimg_store_fail(err, EOPNOTSUPP,
 			"libvirt cannot save the disk alone of a guest that runs: stop tenant '%s' "
 			"first, or save its memory too",
 			tenant->row.name);

@@ -72,7 +72,7 @@ static int remove_former(
 	return ret;
 }
 
-static int save(struct mlimg_rollout_step *step, struct mlimg_err *err)
+static int save(struct mlimg_rollout_step *step, bool is_on, struct mlimg_err *err)
 {
 	struct mlimg_checkpoint checkpoint;
 	struct mlimg_checkpoints of;
@@ -84,7 +84,21 @@ static int save(struct mlimg_rollout_step *step, struct mlimg_err *err)
 	if (ret < 0)
 		return ret;
 	tag_of(step->rollout.number, tag);
-	return mlimg_checkpoint_take(&of, tag, true, &checkpoint, err);
+	ret = mlimg_checkpoint_take(&of, tag, true, &checkpoint, err);
+	/* Not while it is on: when it has stopped. */
+	return is_on && ret == -EOPNOTSUPP ? 0 : ret;
+}
+
+int mlimg_rollout_save_late(struct mlimg_rollout_step *step, struct mlimg_err *err)
+{
+	struct mlimg_checkpoint checkpoint;
+	char tag[MLIMG_CHECKPOINT_TAG_SIZE];
+	int ret;
+
+	tag_of(step->rollout.number, tag);
+	ret = mlimg_store_checkpoint_get(
+		step->found.store, step->row.tenant_id, tag, &checkpoint, err);
+	return ret == -ENOENT ? save(step, false, err) : ret;
 }
 
 int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_err *err)
@@ -105,7 +119,7 @@ int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_er
 		return mlimg_err_set(err, 0, "its processors stand still");
 	if (state == MLIMG_GUEST_UP)
 		mlimg_rollout_ask_health(&step->found.tenant, step->report.baseline);
-	return save(step, err);
+	return save(step, state == MLIMG_GUEST_UP, err);
 }
 
 int mlimg_rollout_do_restore(struct mlimg_rollout_step *step, struct mlimg_err *err)

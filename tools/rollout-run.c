@@ -114,6 +114,17 @@ static void add_text(struct mlimg_rollout_row *row, const char *text)
 		snprintf(row->text + n, sizeof(row->text) - n, "%s%s", n ? "; then: " : "", text);
 }
 
+/* Shown as long as it is so; that it can be written down shows also that the disk is not full. */
+static int show_why(
+	struct run *r, const struct mlimg_rollout_row *row, const char *why, struct mlimg_err *err)
+{
+	struct mlimg_rollout_row shown = *row;
+
+	add_text(&shown, why);
+	add_text(&shown, "it is tried again");
+	return save(r, &shown, err);
+}
+
 /* Its host does not answer: again later, and at last not any more. */
 static int try_again(struct run *r, uint32_t i, const char *why, struct mlimg_err *err)
 {
@@ -121,7 +132,7 @@ static int try_again(struct run *r, uint32_t i, const char *why, struct mlimg_er
 
 	r->live[i].again_ms = r->world->clock_ms(r->world->ctx) + MLIMG_ROLLOUT_AGAIN_MS;
 	if (++r->live[i].tries < MLIMG_ROLLOUT_TRIES)
-		return 0;
+		return show_why(r, row, why, err);
 	row->is_lost = true;
 	add_text(row, why);
 	r->n_failed++;
@@ -139,6 +150,8 @@ static int take_report(
 
 	r->live[i].is_begun = false;
 	r->n_begun--;
+	if (report->result == MLIMG_ROLLOUT_BROKEN)
+		return mlimg_err_set(err, 0, "%s: %s", row->name, report->text);
 	if (report->result == MLIMG_ROLLOUT_UNREACHABLE)
 		return try_again(r, i, report->text, err);
 	if (row->place == MLIMG_ROLLOUT_CHECKPOINT && report->result == MLIMG_ROLLOUT_OK)

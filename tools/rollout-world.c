@@ -41,9 +41,10 @@ void mlimg_rollout_catch_signals(void)
 
 int mlimg_upgrade_cmd_step(int argc, char **argv)
 {
-	struct mlimg_rollout_report report = {.result = MLIMG_ROLLOUT_NOT};
+	struct mlimg_rollout_report report = {.result = MLIMG_ROLLOUT_OK};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	uint64_t number, attempt;
+	int ret;
 
 	if (argc != 5 || fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0 ||
 		mlimg_cli_number(argv[2], 1, UINT32_MAX, &number, &err) < 0 ||
@@ -52,9 +53,16 @@ int mlimg_upgrade_cmd_step(int argc, char **argv)
 			"mlimg-upgrade", "'step' is not a command of its own, but of 'apply'");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	if (mlimg_rollout_step(
-		    argv[1], (uint32_t)number, argv[3], (uint32_t)attempt, &report, &err) < 0)
+	ret = mlimg_rollout_step(
+		argv[1], (uint32_t)number, argv[3], (uint32_t)attempt, &report, &err);
+	/* Nobody waits for an earlier attempt any more. */
+	if (ret == -ESTALE)
 		return MLIMG_EXIT_FAILED;
+	if (ret < 0) {
+		report.result = MLIMG_ROLLOUT_BROKEN;
+		snprintf(
+			report.text, sizeof(report.text), "%.*s", MLIMG_ROLLOUT_TEXT - 1, err.text);
+	}
 	/* He may be gone; who resumes finds it out again. */
 	return mlimg_write_all(REPORT_FD, &report, sizeof(report)) < 0 ? MLIMG_EXIT_FAILED
 								       : MLIMG_EXIT_DONE;

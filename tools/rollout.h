@@ -22,7 +22,8 @@
  *
  *     waiting     nothing has been done
  *     checkpoint  its disk is being saved, and how its health was; what an earlier rollout has
- *                 saved is removed
+ *                 saved is removed. Where what runs it cannot save the disk of a guest that is on,
+ *                 this is done in restart, when it has stopped
  *     switch      the new generation becomes the pending one
  *     hold        it has the new generation from its next start on, and waits for that
  *     undo        the rollout has stopped meanwhile: the pending generation is taken back
@@ -92,6 +93,7 @@ enum mlimg_rollout_result {
 	MLIMG_ROLLOUT_GONE,        /**< there is no such tenant any more */
 	MLIMG_ROLLOUT_CHANGED,     /**< somebody has given it another generation */
 	MLIMG_ROLLOUT_UNREACHABLE, /**< its host does not answer, or somebody else has its lock */
+	MLIMG_ROLLOUT_BROKEN,      /**< the store cannot be used: nothing is gone on with */
 	MLIMG_ROLLOUT_RESULTS,
 };
 
@@ -176,7 +178,8 @@ bool mlimg_rollout_is_last(enum mlimg_rollout_place place);
 bool mlimg_rollout_is_intent(enum mlimg_rollout_place place);
 
 /**
- * Where a tenant goes. Not for MLIMG_ROLLOUT_UNREACHABLE, which is tried again.
+ * Where a tenant goes. Not for MLIMG_ROLLOUT_UNREACHABLE, which is tried again, nor for
+ * MLIMG_ROLLOUT_BROKEN.
  *
  * @param place   where it is, an intent
  * @param result  what came of it
