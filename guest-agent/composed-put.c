@@ -32,8 +32,7 @@ static int make_entries(int root_fd, const struct mlimg_composed *c, struct mlim
 	for (size_t i = 1; i < c->manifest->n_entries; i++) {
 		const struct mlimg_entry *e = &c->manifest->entries[i];
 		int r = e->type == MLIMG_FILE ? write_file(root_fd, e->path, &c->texts[i])
-			: mkdirat(root_fd, e->path, 0700) < 0 ? -errno
-							      : 0;
+					      : mlimg_entry_at_make(root_fd, e->path, e);
 
 		if (r < 0)
 			return mlimg_err_set(err, r, "make '%s'", e->path);

@@ -8,6 +8,7 @@
 
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/compose-alternatives.h"
 #include "libmlimg/compose-parts.h"
 #include "libmlimg/whiteout.h"
 
@@ -24,8 +25,9 @@ struct tree {
 /* What is to be in the tree, beside the directories on the way to it. */
 struct item {
 	char *path;
-	const struct mlimg_entry *moved; /* with its owner; NULL: a database */
-	size_t layer;                    /* that has it */
+	const struct mlimg_entry *moved;                      /* with its owner; NULL: a database */
+	size_t layer;                                         /* that has it */
+	const struct mlimg_composed_alternative *alternative; /* or NULL */
 };
 
 static int no_memory(struct tree *t)
@@ -163,6 +165,27 @@ static int add_moved(struct tree *t, const struct item *item)
 	return 0;
 }
 
+/* ---- alternatives ---- */
+
+static int add_alternative(struct tree *t, const struct item *item)
+{
+	const struct mlimg_composed_alternative *a = item->alternative;
+	struct mlimg_records_text text = {NULL, a->text.size};
+	mlimg_autofree char *copy = NULL;
+	int r = add_dirs(t, item->path);
+
+	if (r == 0 && a->text.text) {
+		copy = strndup(a->text.text, a->text.size);
+		text.text = copy;
+		r = copy ? check_size(t, text.size) : no_memory(t);
+	}
+	if (r == 0)
+		r = add_entry(t, &a->entry, item->path, text);
+	if (r == 0)
+		mlimg_steal(&copy);
+	return r;
+}
+
 /* ---- what is in the tree ---- */
 
 struct items {
@@ -207,6 +230,19 @@ static int list_moved(struct tree *t, struct items *items, size_t layer)
 	return r;
 }
 
+static int list_alternatives(
+	struct tree *t, struct items *items, const struct mlimg_composed_alternatives *alternatives)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < alternatives->n && r == 0; i++) {
+		const struct mlimg_composed_alternative *a = &alternatives->list[i];
+
+		r = add_item(t, items, (struct item){.path = a->entry.path, .alternative = a});
+	}
+	return r;
+}
+
 /* A database comes before what is there besides, which then is passed over. */
 static int by_path(const void *a, const void *b)
 {
@@ -217,10 +253,11 @@ static int by_path(const void *a, const void *b)
 }
 
 /* In the order of manifests, some several times. */
-static int list_items(struct tree *t, struct items *items)
+static int list_items(
+	struct tree *t, struct items *items, const struct mlimg_composed_alternatives *alternatives)
 {
 	const struct mlimg_compose_layers *layers = t->layers;
-	int r = 0;
+	int r = list_alternatives(t, items, alternatives);
 
 	for (size_t i = 0; i < layers->n && r == 0; i++) {
 		for (size_t j = 0; j < layers->infos[i]->n_records && r == 0; j++)
@@ -252,17 +289,24 @@ static int add_database(struct tree *t, char *path)
 
 static int add_items(struct tree *t)
 {
+	struct mlimg_composed_alternatives alternatives = {.n = 0};
 	struct items items = {.n = 0};
-	int r = list_items(t, &items);
+	int r = mlimg_compose_alternatives(t->layers, t->arena, &alternatives, t->err);
+
+	if (r == 0)
+		r = list_items(t, &items, &alternatives);
 
 	for (size_t i = 0; i < items.n && r == 0; i++) {
 		const struct item *item = &items.list[i];
 
 		if (i && strcmp(item->path, items.list[i - 1].path) == 0)
 			continue;
-		r = item->moved ? add_moved(t, item) : add_database(t, item->path);
+		r = item->alternative ? add_alternative(t, item)
+			: item->moved ? add_moved(t, item)
+				      : add_database(t, item->path);
 	}
 	free(items.list);
+	free(alternatives.list);
 	return r;
 }
 

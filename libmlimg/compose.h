@@ -19,8 +19,12 @@
  * Anything else than a file or a whiteout at such a path is refused where records meet it, and so
  * is anything else than a directory on the way to one.
  *
- * The result is a tree of its own, to lie above all layers: databases that records change, what is
- * below, and the directories on the way to them. A directory has the attributes that the stack
+ * Groups of update-alternatives have a file each, which a layer has whole; compose-alternatives.h
+ * says what a stack shows of them, and of their links. They are composed where any layer has
+ * records, as every layer has that brings packages.
+ *
+ * The result is a tree of its own, to lie above all layers: databases that records change, groups
+ * that are other than in the topmost layer, and their links, what is below, and the directories on the way to them. A directory has the attributes that the stack
  * shows, a database those of the file that is changed, and the newest time among that file's and
  * those of its directory in the layers whose records count; what no layer has is root's, 0755, 0644
  * or, of passwords, 0600. trusted.overlay.* is left out. All of this follows from the layers' build
@@ -48,7 +52,7 @@
  * To be raised when the same layers give another tree: what was composed and kept before is then
  * composed anew, as is an index.
  */
-#define MLIMG_COMPOSE_REVISION 1
+#define MLIMG_COMPOSE_REVISION 2
 #define MLIMG_COMPOSED_FILES_MAX 16384          /**< files of a composed tree */
 #define MLIMG_COMPOSED_BYTES_MAX (128u << 20)   /**< of all of them */
 #define MLIMG_COMPOSED_MANIFEST_MAX (16u << 20) /**< bytes of the manifest that a reader accepts */

@@ -310,16 +310,23 @@ static int add_link(struct mlimg_packages_job *job, const char *name, const char
 }
 
 /* On "auto" it is the choice of the highest priority, the first of several. */
+static const struct choice *best_of(const struct group *g)
+{
+	const struct choice *best = NULL;
+
+	for (size_t i = 0; strcmp(g->status, "auto") == 0 && i < g->n_choices; i++)
+		if (!best || atoi(g->choices[i].priority) > atoi(best->priority))
+			best = &g->choices[i];
+	return best;
+}
+
 static int add_links(struct mlimg_packages_job *job, const char *name, const struct group *g,
 	const struct group *mine)
 {
-	const struct choice *best = NULL;
+	const struct choice *best = best_of(g);
 	int r;
 
-	for (size_t i = 0; i < g->n_choices; i++)
-		if (!best || atoi(g->choices[i].priority) > atoi(best->priority))
-			best = &g->choices[i];
-	if (strcmp(g->status, "auto") != 0 || !best)
+	if (!best)
 		return 0;
 	r = add_link(job, name, best->path, targets_of(job, g, mine, NULL));
 	for (size_t i = 0; i < g->n_slaves && r == 0; i++)
@@ -410,5 +417,46 @@ int mlimg_packages_merge_alternatives(struct mlimg_packages_job *job, const char
 		.from = !next.text ? MLIMG_FROM_NEXT : MLIMG_FROM_MINE};
 	if (out.data)
 		ret->from = mlimg_merged_text_from(next, mine, out.data, &ret->size);
+	return 0;
+}
+
+/* ---- for layers ---- */
+
+int mlimg_alternatives_merge(struct mlimg_arena *arena, const char *path,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret,
+	struct mlimg_err *err)
+{
+	struct mlimg_packages_table table = {.arena = arena};
+	struct mlimg_packages_merged merged = {.table = &table};
+	struct mlimg_notes notes = {.notes = NULL};
+	struct mlimg_packages_job job = {
+		.merged = &merged, .arena = arena, .notes = &notes, .err = err};
+	int r = mlimg_packages_merge_alternatives(&job, path, texts, ret);
+
+	free(merged.links);
+	mlimg_notes_done(&notes);
+	return r;
+}
+
+int mlimg_alternatives_links(struct mlimg_arena *arena, const char *path,
+	struct mlimg_records_text text, struct mlimg_alternative **ret_links, size_t *ret_n,
+	struct mlimg_err *err)
+{
+	mlimg_cleanup(group_done) struct group g = {.status = NULL};
+	const char *name = strrchr(path, '/') + 1;
+	const struct choice *best;
+	int r = parse(arena, text, &g);
+
+	*ret_n = 0;
+	if (r == -EUCLEAN || (r == 0 && !g.status))
+		return 0;
+	*ret_links = r == 0 ? calloc(g.n_slaves + 1, sizeof(**ret_links)) : NULL;
+	if (!*ret_links)
+		return mlimg_err_set(err, ENOMEM, "alternatives");
+	best = best_of(&g);
+	(*ret_links)[(*ret_n)++] = (struct mlimg_alternative){name, best ? best->path : NULL, best};
+	for (size_t i = 0; i < g.n_slaves; i++)
+		(*ret_links)[(*ret_n)++] = (struct mlimg_alternative){
+			g.slaves[i].name, best ? best->slaves[i] : NULL, best};
 	return 0;
 }

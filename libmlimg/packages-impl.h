@@ -201,4 +201,42 @@ int mlimg_packages_merge_alternatives(struct mlimg_packages_job *job, const char
 	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES],
 	struct mlimg_merged_text *ret) MLIMG_MUST_CHECK;
 
+/* ---- packages-alternatives.c, for compose-alternatives.c ---- */
+
+/** A link of a group. */
+struct mlimg_alternative {
+	const char *name;   /**< "etc/alternatives/NAME" */
+	const char *target; /**< of the best choice; "" where it has none. NULL unless is_auto */
+	bool is_auto;       /**< the group follows priorities */
+};
+
+/**
+ * Merge the file of a group.
+ *
+ * @param arena  for what is done meanwhile
+ * @param path   of the file in a tree
+ * @param texts  of all sides
+ * @param ret    the merged file; free() its text
+ * @param err    that memory is short
+ * @return       0, -ENOMEM
+ */
+int mlimg_alternatives_merge(struct mlimg_arena *arena, const char *path,
+	const struct mlimg_records_text texts[MLIMG_N_MERGE_SIDES], struct mlimg_merged_text *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The links of a group; none where its file has not the form.
+ *
+ * @param arena      of names and targets
+ * @param path       of the file in a tree
+ * @param text       the file
+ * @param ret_links  the group's own first; free() it
+ * @param ret_n      how many there are
+ * @param err        that memory is short
+ * @return           0, -ENOMEM
+ */
+int mlimg_alternatives_links(struct mlimg_arena *arena, const char *path,
+	struct mlimg_records_text text, struct mlimg_alternative **ret_links, size_t *ret_n,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 #endif

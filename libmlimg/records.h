@@ -52,8 +52,8 @@
  * packages.h says what becomes of a user's updates). So in
  * the databases themselves such a stanza says nothing, and is passed over.
  *
- * Not among them: alternatives and info, which are files for each package, and are merged as such;
- * available, which apt does not keep; the debconf databases, which stay files of their layers. When
+ * Not among them: info, which are files for each package; alternatives, files of which several
+ * packages have their part, and which stay files of their layers (compose-alternatives.h); available, which apt does not keep; the debconf databases, which stay files of their layers. When
  * a user's layer comes onto another stack these are merged all the same (mlimg_records_merge()), as
  * questions: stanzas whose key is Name (debconf.conf(5), the format 822 of its driver File).
  */

@@ -148,7 +148,7 @@ shown() {
 	find "$run/user/mlimg" -printf '%p %i %T@ %C@\n' | diff before -
 	# One that is not whole is made again; and what an interrupted boot has left goes.
 	rm "$run/user/mlimg/$name/manifest"
-	mkdir -p "$run/user/mlimg/composed.new/x" "$run/user/mlimg/composed.0123-1"
+	mkdir -p "$run/user/mlimg/composed.new/x" "$run/user/mlimg/composed.0123-2"
 	prepare overlay
 	same "change" none "$(jq -r .change "$run/boot.json")"
 	same "names" "$name" "$(cd "$run/user/mlimg" && echo composed.*)"
@@ -189,7 +189,7 @@ shown() {
 # forged: a tree in the user layer as a boot would leave it, with a program of the user's
 forged() {
 	local name
-	name=composed.$(jq -r .stack_id "$run/boot.json" | cut -c 1-20)-1
+	name=composed.$(jq -r .stack_id "$run/boot.json" | cut -c 1-20)-2
 	rm -rf tree
 	cp -rL "$run/composed" tree
 	rm -rf "$run/user/mlimg/$name"
@@ -280,6 +280,47 @@ forged() {
 	mlimg-agent prepare --root "$run" --union overlay "${asked[@]:0:2}" --patch "$(mlimg-inspect --json patch.img | jq -r .build_id)" "${asked[@]:2}" \
 		--user "$tenant" --mode volatile
 	treelist "$run/composed/rootfs" | diff new.list -
+}
+
+# editor TREE NAME PRIORITY: a package with one more choice
+editor() {
+	package "$2" 1 >>"$1/var/lib/dpkg/status"
+	: >"$1/usr/bin/$2"
+	update-alternatives --quiet --root "$PWD/$1" --log /dev/null --install /usr/bin/editor editor "/usr/bin/$2" "$3"
+}
+
+@test "groups of alternatives have the choices of all layers, and the best one's link, through each driver" {
+	local driver
+	need command update-alternatives
+	mkdir -p 0/usr/bin 0/etc/alternatives 0/var/lib/dpkg/alternatives
+	editor 0 nano 40
+	cp -a 0 1
+	cp -a 0 2
+	mlimg-mkfs --quiet --kind system --name l0 --version 1 0 0.img
+	editor 1 emacs 60
+	editor 2 vim 50
+	mlimg-mkfs --quiet --kind software --name l1 --version 1 --over 0.img 1 1.img
+	mlimg-mkfs --quiet --kind software --name l2 --version 1 --over 0.img 2 2.img
+	editor 1 vim 50
+	for i in 0 1 2; do asked+=("$([ $i = 0 ] && echo --system || echo --software)" "$(mlimg-inspect --json "$i.img" | jq -r .build_id)"); done
+	n=2
+	mlimg-index -q -o x.img [0-2].img
+	mkdir "$run/index"
+	for driver in overlay index unionfs; do
+		user_layer 16M
+		if [ $driver = index ]; then mount-index x.img "$run/index" [0-2].img; else mount_layers; fi
+		prepare $driver
+		case $driver in
+			overlay) up ;;
+			index) mount -t overlay -o "ro,lowerdir=$run/user/upper:$run/index/rootfs" overlay "$root" ;;
+			unionfs) mlimg-agent unionfs --root "$run" --mode normal "$root" ;;
+		esac
+		cmp 1/var/lib/dpkg/alternatives/editor "$root/var/lib/dpkg/alternatives/editor"
+		same "link, $driver" /usr/bin/emacs "$(readlink "$root/etc/alternatives/editor")"
+		umount "$root"
+		umount "$run"/layers/* "$run/index" 2>/dev/null || true
+		umount "$run/user"
+	done
 }
 
 # account LAYER NAME ID: a user with a group and files of its own
