@@ -118,7 +118,8 @@ END
 	health none '[true,[],"systemd",[]]' good
 }
 
-# all_killed: the daemon and the process that keeps a freeze, at once: nobody is left to thaw but systemd.
+# all_killed: the daemon and the process that keeps a freeze, as systemctl kills a unit. Which is killed first is not said: the other one may thaw before it is,
+# else systemd does. That its line thaws: ../root/agent-freeze.bats.
 all_killed() {
 	local pid keeper
 	pid=$(daemon)
