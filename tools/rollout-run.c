@@ -16,6 +16,8 @@ struct live {
 	bool is_fresh; /* its attempt is one that nobody has begun */
 	unsigned tries;
 	uint64_t again_ms; /* not before */
+	bool was_on;       /* on hold it has been seen on, until off_ms */
+	uint64_t off_ms;
 	enum mlimg_rollout_look look;
 };
 
@@ -169,8 +171,13 @@ static bool is_settled(const struct run *r, uint32_t i)
 {
 	const struct mlimg_rollout_row *row = &r->rows[i];
 
-	return mlimg_rollout_is_last(row->place) || row->is_lost ||
-		(row->place == MLIMG_ROLLOUT_HOLD && r->live[i].look == MLIMG_ROLLOUT_IS_OFF);
+	if (mlimg_rollout_is_last(row->place) || row->is_lost)
+		return true;
+	if (row->place != MLIMG_ROLLOUT_HOLD || r->live[i].look != MLIMG_ROLLOUT_IS_OFF)
+		return false;
+	/* One that has just gone off may be being restarted. */
+	return !r->live[i].was_on ||
+		r->world->clock_ms(r->world->ctx) - r->live[i].off_ms >= MLIMG_ROLLOUT_OFF_MS;
 }
 
 static int look_at(struct run *r, uint32_t i, struct mlimg_err *err)
@@ -185,6 +192,10 @@ static int look_at(struct run *r, uint32_t i, struct mlimg_err *err)
 	if (ret < 0)
 		return ret;
 	r->live[i].look = look;
+	if (look == MLIMG_ROLLOUT_IS_ON || look == MLIMG_ROLLOUT_IS_REBOOT) {
+		r->live[i].was_on = true;
+		r->live[i].off_ms = r->world->clock_ms(r->world->ctx);
+	}
 	if (look == MLIMG_ROLLOUT_IS_UNKNOWN && !is_ending(r))
 		return try_again(r, i, "its host does not answer", err);
 	r->live[i].tries = 0;

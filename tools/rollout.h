@@ -55,6 +55,7 @@
 #define MLIMG_ROLLOUT_TRIES 30       /**< of a host that does not answer: five minutes */
 #define MLIMG_ROLLOUT_AGAIN_MS 10000 /**< between two of them */
 #define MLIMG_ROLLOUT_LOOK_MS 1000   /**< between looks at tenants on hold: a reboot takes longer */
+#define MLIMG_ROLLOUT_OFF_MS 60000   /**< after which one that was on counts as one that is off */
 #define MLIMG_ROLLOUT_TEXT 400       /**< of a text, NUL included; longer ones are cut */
 #define MLIMG_ROLLOUT_BASELINE 1024  /**< of what was wrong with a tenant before, likewise */
 #define MLIMG_ROLLOUT_WAVES 16       /**< waves at most */

@@ -170,7 +170,7 @@ until_place() {
 @test "apply: two at once; asked to pause, asked to abort" {
 	rollout_begin alice bob
 	unhealthy >"$STEPS/alice.12.2"
-	upgrade apply --system debian:12.2 --health 10 >first.out 2>&1 &
+	upgrade apply --system debian:12.2 --health 30 >first.out 2>&1 &
 	until_place $! check
 	run --separate-stderr upgrade apply --system debian:12.2
 	[[ $stderr =~ ^"mlimg-upgrade: a rollout of '$S' is being carried out (process "[0-9]+")"$ ]]
@@ -293,6 +293,8 @@ rollout 1: done: 1 done" "mlimg-upgrade: warning: 1 tenant is left out: 'mlimg-u
 	until_place $! hold
 	same generations "alice:1:2" "$(generations alice)"
 	vm stop alice >/dev/null
+	# Longer than it takes to see that it is off.
+	sleep 2
 	vm start alice >/dev/null 2>&1
 	wait $!
 	same out "wave 1 of rollout 1: debian 12.2
