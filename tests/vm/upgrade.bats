@@ -4,7 +4,7 @@
 # Debian 12 is replaced by its successor beneath users who have changed it (lib/upgrade.bash, lib/guest-upgrade), and comes back: a did nothing, b edited configuration
 # files, c installed, removed, held and purged packages, d added users and a service, e deleted, replaced and renamed what is the system's, f filled the disk.
 # They share a guest, since none touches what another one does, and only from an index they go back in one; with MLIMG_UPGRADES=all each has one of his own, there and
-# back.
+# back. Beside these a has a user layer of his own, which goes both ways on the host.
 # lasts 300
 
 load ../lib/common
@@ -235,6 +235,19 @@ $(cd "$(debian-tree v2)" && xargs sha256sum <"$vms/some")
 SUMS"
 }
 
+# shows_all VERSION: what shows through the user layer is that version, whole, but for what services write in each boot.
+shows_all() {
+	mkdir -p "$vms/system" "$vms/root"
+	mount -o loop,ro,noload "$images/v$1.img" "$vms/system"
+	mount -t overlay -o "ro,redirect_dir=follow,lowerdir=$vms/user/upper:$vms/system/rootfs" overlay "$vms/root"
+	treelist "$vms/system/rootfs" | grep -vE "$volatile" | plain >"$vms/wanted"
+	treelist "$vms/root" | grep -vE "$volatile" | plain >"$vms/shown"
+	umount "$vms/root" "$vms/system"
+	[ "$(wc -l <"$vms/wanted")" -gt 5000 ]
+	same "what is other than version $1" "" "$(diff "$vms/wanted" "$vms/shown" | grep '^[<>]')"
+	same "what is aside" "" "$(ls "$vms/user/mlimg/aside" 2>/dev/null)"
+}
+
 # What was written on version 2, and what users of packages wrote that are gone since.
 late='^\./(srv/late|home|home/late.*|etc/up/(late|theirs)|usr/share/up-(late|exact|files/late|files/moved/late).*|etc/up-(late|exact).conf|etc/mlimg)( |$)'
 
@@ -300,6 +313,25 @@ each() {
 
 @test "upgrade: through overlay; the power off while the user layer is brought into agreement, the next boot ends it" {
 	interrupted=yes vm_union=overlay each abcde
+}
+
+@test "upgrade: who did nothing has the new system, and nothing is told; and comes back" {
+	vm_union=index
+	mkdir -p "$vms"
+	mlimg-mkfs --quiet --kind user --name tenant --size 512M "$user"
+	prepared 1
+	with_user upper >"$vms/before"
+	with_user shows_all 1
+	prepared 2
+	same "what was done" reconciled "$(cat "$vms/done")"
+	same "conflicts" "0 0 0 null" "$(told '"\(.counts.conflict) \(.counts["type-change"]) \(.counts["whiteout-changed"]) \(.databases)"')"
+	same "entries that are told of" "" "$(told '.entries[].path')"
+	with_user shows_all 2
+	with_user whole 2
+	prepared 1
+	same "what was done" rolled-back "$(cat "$vms/done")"
+	with_user shows_all 1
+	was_before
 }
 
 @test "upgrade: through unionfs-fuse" {
