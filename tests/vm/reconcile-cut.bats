@@ -24,9 +24,11 @@ teardown() {
 }
 
 keep() {
-	[ -e "$images/log" ] || return 0
-	mkdir -p "$MLIMG_BUILD/test-results/reconcile-cut"
-	cp --sparse=always "$images"/{log,base.img,system2.img} "$MLIMG_BUILD/test-results/reconcile-cut/" || :
+	local file dir=$MLIMG_BUILD/test-results/reconcile-cut
+	mkdir -p "$dir"
+	for file in "$images"/{log,base.img,cut.img,user.img,system2.img}; do
+		[ ! -e "$file" ] || cp --sparse=always "$file" "$dir/" || :
+	done
 }
 
 # changed: what the change has made of the user's things. Elsewhere the guest writes as well.
@@ -121,9 +123,41 @@ ended() {
 	layers_down "$images"
 }
 
-# Kills are at moments that lie evenly in what a boot lasted that was not killed; they need not all be met.
+# decided: waits until guest "t" has decided the change: what reconcile.plan says is on the disk, a little before the file has its name; or until it has
+# come further.
+decided() {
+	until grep -aqF 'mlimg change 1 2 1' "$user" || grep -Eq '^t: +[.0-9]+ s  union' "$vms/t.out"; do
+		if ! kill -0 "${vm_pids[t]}" 2>/dev/null; then
+			echo "the guest ends before a change is decided" >&2
+			vm_tell t
+			return 1
+		fi
+		sleep 0.01
+	done
+}
+
+# kill_one KILL KILLS MS: QEMU is killed: in the first half of the kills when the change is decided, and a little later; in the others at moments that
+# lie evenly in what a boot lasted that was not killed. Sets names to what is in the user layer's /mlimg then.
+kill_one() {
+	local half=$((($2 + 1) / 2))
+	cp --sparse=always base.img "$user"
+	power_start ''
+	power_staged reconcile
+	if [ "$1" -lt $half ]; then
+		decided
+		sleep "$(jq -n "$((RANDOM % 100)) / 1000")"
+	else
+		sleep "$(jq -n "$((($3 * ($1 - half) * 2 + RANDOM % ($3 + 1)) / $2)) / 1000")"
+	fi
+	power_cut
+	cp --sparse=always "$user" cut.img
+	e2fsck -p cut.img >fsck.log 2>&1 || [ $? -eq 1 ]
+	names=$(debugfs -R 'ls -p /mlimg' cut.img 2>/dev/null | cut -d / -f 6 | xargs)
+	echo "kill $1 of $2, $vm_union: stages $(power_stages); in /mlimg: $names"
+}
+
 @test "power cut: QEMU killed while the guest reconciles; the guest that boots next has ended it" {
-	local seed=${MLIMG_SEED:-$RANDOM} kills=${KILLS:-40} kill drivers=(overlay index) wanted tenant ms names
+	local seed=${MLIMG_SEED:-$RANDOM} kills=${KILLS:-40} kill drivers=(overlay index) wanted tenant ms names within=0
 	kills=$(((kills + 9) / 10))
 	echo "MLIMG_SEED=$seed: $kills kills"
 	begin "$seed"
@@ -131,18 +165,14 @@ ended() {
 	ended "$wanted"
 	ms=$(lasts_ms)
 	RANDOM=$((seed % 32768))
-	for ((kill = 0; kill < kills; kill++)); do
+	# One at least is in the change: whatever the machine does meanwhile, one of so many is.
+	for ((kill = 0; kill < kills || (within == 0 && kill < kills + 20); kill++)); do
 		vm_union=${drivers[kill % 2]}
-		cp --sparse=always base.img "$user"
-		power_start ''
-		power_staged reconcile
-		sleep "$(jq -n "$(((ms * kill + RANDOM % (ms + 1)) / kills)) / 1000")"
-		power_cut
-		cp --sparse=always "$user" cut.img
-		e2fsck -p cut.img >fsck.log 2>&1 || [ $? -eq 1 ]
-		names=$(debugfs -R 'ls -p /mlimg' cut.img 2>/dev/null | cut -d / -f 6 | xargs)
-		echo "kill $kill of $kills, $vm_union: stages $(power_stages); in /mlimg: $names"
+		kill_one $((kill < kills ? kill : 0)) "$kills" "$ms"
+		[[ " $names " != *" reconcile.plan "* ]] || within=$((within + 1))
 		power_start ''
 		ended "$wanted"
 	done
+	echo "$within of $kill kills when the change was decided and not ended"
+	[ $within -gt 0 ]
 }
