@@ -198,6 +198,18 @@ bool mlimg_change_is_database(const char *path);
 int mlimg_change_write_log(struct mlimg_change *c, int fd, const char *name,
 	const struct mlimg_text *log, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Read a state.json.
+ *
+ * @param fd     the directory that has it
+ * @param where  its name, for @p err
+ * @param ret    see there
+ * @param err    names the file
+ * @return       0, -ENOENT, -EUCLEAN, -errno
+ */
+int mlimg_change_read_state(int fd, const char *where, struct mlimg_boot_state *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Write a state.json, durably. @return 0, -errno */
 int mlimg_change_write_state(
 	int fd, const struct mlimg_boot_state *state, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -292,6 +304,9 @@ int mlimg_change_is_put_there(
  * whiteout; -ENOENT, -errno
  */
 int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot) MLIMG_MUST_CHECK;
+
+/** @return -EUCLEAN, with a message that something of reconcile.new is missing */
+int mlimg_change_refuse_parts(struct mlimg_err *err);
 
 /** Carry out the steps of a log, with slots in new_fd and taken_fd. @return 0, -errno */
 int mlimg_change_carry_out(

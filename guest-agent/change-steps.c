@@ -2,6 +2,7 @@
 /* Carries out the steps of a change. What is needed on the way is in change-place.c. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -66,6 +67,25 @@ static int take_empty(struct mlimg_change *c, size_t n, const struct mlimg_undo_
 	return r;
 }
 
+int mlimg_change_refuse_parts(struct mlimg_err *err)
+{
+	return mlimg_err_refuse(err,
+		"user/mlimg/" MLIMG_CHANGE_NEW " is not whole, so that what was begun cannot be "
+		"ended: copy the user layer's image, and restore the directory or remove "
+		"user/mlimg/" MLIMG_CHANGE_PLAN " as mlimg-boot(7) says");
+}
+
+/*
+ * Where the slot is empty the step was done, and what it has put is there: nobody else writes.
+ * After a rollback's own steps come others, which may have taken it away again.
+ */
+static int was_put(struct mlimg_change *c, const char *path, enum mlimg_undo_part part)
+{
+	int r = c->is_lenient ? (int)part : mlimg_change_look(c, path);
+
+	return r < 0 ? r : r & (int)part ? 0 : -EUCLEAN;
+}
+
 static bool is_in_the_way(int r)
 {
 	return r == -EEXIST || r == -EISDIR || mlimg_change_is_nowhere(r);
@@ -73,17 +93,18 @@ static bool is_in_the_way(int r)
 
 static int put(struct mlimg_change *c, size_t n, const struct mlimg_entry *entry)
 {
-	bool is_marker = c->is_unionfs && mlimg_entry_is_whiteout(entry);
+	enum mlimg_undo_part part = c->is_unionfs && mlimg_entry_is_whiteout(entry)
+		? MLIMG_UNDO_MARKER
+		: MLIMG_UNDO_MAIN;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	int r;
 
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	r = mlimg_change_has(c->new_fd, slot);
 	if (r <= 0)
-		return r;
+		return r < 0 ? r : was_put(c, entry->path, part);
 	c->may_replace = c->is_lenient && (entry->type == MLIMG_FILE || entry->type == MLIMG_LINK);
-	r = mlimg_change_give_back(
-		c, c->new_fd, slot, entry->path, is_marker ? MLIMG_UNDO_MARKER : MLIMG_UNDO_MAIN);
+	r = mlimg_change_give_back(c, c->new_fd, slot, entry->path, part);
 	c->may_replace = false;
 	/* A directory that was to go, if empty, and to be made again. */
 	if (r == -EEXIST && entry->type == MLIMG_DIR) {
@@ -139,7 +160,9 @@ static int close_dir(struct mlimg_change *c, size_t n, const char *path)
 	}
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	r = mlimg_change_has(c->new_fd, slot);
-	return r <= 0 ? r : mlimg_change_give_back(c, c->new_fd, slot, path, MLIMG_UNDO_MARKER);
+	if (r <= 0)
+		return r < 0 ? r : was_put(c, path, MLIMG_UNDO_MARKER);
+	return mlimg_change_give_back(c, c->new_fd, slot, path, MLIMG_UNDO_MARKER);
 }
 
 static int carry_out(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
@@ -167,6 +190,9 @@ int mlimg_change_carry_out(
 		if (r < 0)
 			return r;
 		r = carry_out(c, n, &record);
+		if (r == -EUCLEAN && strchr("ic", record.op))
+			return mlimg_err_wrap(
+				err, mlimg_change_refuse_parts(err), "user/upper/%s", record.path);
 		if (r < 0)
 			return mlimg_err_set(
 				err, r, "user/upper/%s: step %zu, '%c'", record.path, n, record.op);

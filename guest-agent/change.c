@@ -21,6 +21,7 @@
 #include "libmlimg/io.h"
 #include "libmlimg/whiteout.h"
 
+#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define PLAN_SIZE 128 /* reconcile.plan, NUL included */
 
 /* --- the end --- */
@@ -132,7 +133,7 @@ static int carry_out_change(struct mlimg_change *c, uint64_t former, struct mlim
 	return r;
 }
 
-static int read_state(
+int mlimg_change_read_state(
 	int fd, const char *where, struct mlimg_boot_state *ret, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
@@ -155,11 +156,45 @@ static int report(struct mlimg_change *c, uint64_t generation, struct mlimg_err 
 		return 0;
 	if (!from || !to)
 		return mlimg_err_set(err, ENOMEM, "roll back");
-	r = read_state(c->own_fd, "user/mlimg", from, err);
+	r = mlimg_change_read_state(c->own_fd, "user/mlimg", from, err);
 	if (r < 0 || from->generation >= generation)
 		return r;
-	r = read_state(c->new_fd, "user/mlimg/" MLIMG_CHANGE_NEW, to, err);
+	r = mlimg_change_read_state(c->new_fd, "user/mlimg/" MLIMG_CHANGE_NEW, to, err);
 	return r < 0 ? r : c->call->report(c->call, from, to, err);
+}
+
+static int open_own(int user_fd, struct mlimg_err *err)
+{
+	int fd = openat(user_fd, "mlimg", OPEN_DIR);
+
+	return fd < 0 ? mlimg_err_set(err, errno, "open 'user/mlimg'") : fd;
+}
+
+/*
+ * What a step puts, and the state that ends it all, are nowhere else: without them it would end
+ * without what is the user's. Until its last part the state is there.
+ */
+static int check_whole(int user_fd, uint64_t generation, struct mlimg_err *err)
+{
+	mlimg_autofree struct mlimg_boot_state *state = calloc(1, sizeof(*state));
+	mlimg_autoclose int own_fd = open_own(user_fd, err), new_fd = -1;
+	int r;
+
+	if (!state)
+		return mlimg_err_set(err, ENOMEM, "look at 'user/mlimg'");
+	if (own_fd < 0)
+		return own_fd;
+	r = mlimg_change_has(own_fd, MLIMG_CHANGE_NEW "/state.json");
+	if (r < 0)
+		return mlimg_err_set(err, r, "look at 'user/mlimg/" MLIMG_CHANGE_NEW "'");
+	new_fd = openat(own_fd, r ? MLIMG_CHANGE_NEW : ".", OPEN_DIR);
+	if (new_fd < 0)
+		return mlimg_err_set(err, errno, "open 'user/mlimg/" MLIMG_CHANGE_NEW "'");
+	r = mlimg_change_read_state(
+		new_fd, r ? "user/mlimg/" MLIMG_CHANGE_NEW : "user/mlimg", state, err);
+	if (r < 0 && r != -ENOENT && r != -EUCLEAN)
+		return r;
+	return r == 0 && state->generation == generation ? 0 : mlimg_change_refuse_parts(err);
 }
 
 static int carry_out_rollback(struct mlimg_change *c, uint64_t to, struct mlimg_err *err)
@@ -251,13 +286,6 @@ static int carry_out_decided(
 	return r;
 }
 
-static int open_own(int user_fd, struct mlimg_err *err)
-{
-	int fd = openat(user_fd, "mlimg", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 ? mlimg_err_set(err, errno, "open 'user/mlimg'") : fd;
-}
-
 int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err)
 {
 	mlimg_autoclose int own_fd = open_own(call->user_fd, err);
@@ -272,6 +300,8 @@ int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err)
 		return r < 0 ? mlimg_err_set(err, r, "look at 'user/mlimg/" MLIMG_CHANGE_PLAN "'")
 			     : 0;
 	r = read_decided(own_fd, &decided, err);
+	if (r == 0)
+		r = check_whole(call->user_fd, decided.generation, err);
 	return r < 0 ? r : carry_out_decided(call, &decided, err);
 }
 

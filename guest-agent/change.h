@@ -20,6 +20,7 @@
  *                        for it the change does without
  *     aside/N/           what they set aside, each at its path. One that is there already becomes
  *                        aside/N.1, and so on
+ *     aside/given-up-N/  undo/N of a change that nobody has ended, or reconcile.new of a rollback
  *     reconcile.plan     one line, "mlimg change 1 N M" or "mlimg rollback 1 N+1 N": it is decided
  *
  * The order, so that a stop leaves either what was before or something that the next boot ends:
@@ -42,7 +43,10 @@
  * longer than will be read. Renames need room too where a directory grows; for that much must be
  * free after 1. A file system whose last blocks are gone cannot be changed: the boot goes on with
  * what there was, and the next one tries again. What cannot be looked at (EIO) is not taken for
- * gone: it ends the change until the next boot.
+ * gone: it ends the change until the next boot. Nor is what a step puts, where it is neither in its
+ * slot nor at its place, or a reconcile.new without the state: nothing is done then, for this is no
+ * change that was stopped. Whoever removes reconcile.plan gives it up: what it had taken goes to
+ * aside (mlimg_change_keep_given_up()), and the state is that of M.
  *
  * Back: undo/N stays until the next change, or until one finds no room. When the stack of
  * generation M is asked for again, the steps are undone, the last one first, as generation N+1, in
@@ -214,6 +218,20 @@ bool mlimg_change_is_pending(int own_fd);
  * @return      0, -ECANCELED by the step, -EUCLEAN when what is there is damaged, -errno
  */
 int mlimg_change_resume(struct mlimg_change_call *call, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Keep what a change or a rollback has taken away that was decided and that nobody will end, since
+ * somebody has removed reconcile.plan: the next change would remove it. undo/N of such a change, or
+ * reconcile.new of a rollback, becomes aside/given-up-N (".1" where that is there, and so on), and a
+ * base manifest that was there already returns. Nothing is done while something is under way.
+ *
+ * @param own_fd  the user layer's /mlimg
+ * @param boot    gets a note for each
+ * @param err     names the place
+ * @return        0, -errno: nothing may be changed that removes it
+ */
+int mlimg_change_keep_given_up(
+	int own_fd, struct mlimg_boot *boot, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Find out whether the last change can be taken back.

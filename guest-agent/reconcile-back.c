@@ -119,7 +119,7 @@ int mlimg_reconcile_resume(int user_fd, struct mlimg_boot *boot, struct mlimg_er
 	int r;
 
 	if (!mlimg_change_is_pending(dir_fd))
-		return 0;
+		return mlimg_change_keep_given_up(dir_fd, boot, err);
 	r = mlimg_rolling_init(&rolling, err);
 	if (r == 0 && mlimg_reported_recall_notes(dir_fd, &rolling.report.notes) < 0)
 		r = mlimg_err_set(err, ENOMEM, "read what is to be told");

@@ -27,7 +27,7 @@ struct mlimg_reconciling {
 };
 
 /**
- * End a change that an earlier boot has begun.
+ * End a change that an earlier boot has begun, or keep what one has taken that was given up.
  *
  * @param user_fd  the user layer's top directory
  * @param boot     gets what was done, and a note

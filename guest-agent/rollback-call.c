@@ -198,7 +198,7 @@ static int resume(struct rollback *b, struct mlimg_change_call *call, struct mli
 	int r;
 
 	if (!mlimg_change_is_pending(b->own_fd))
-		return 0;
+		return mlimg_change_keep_given_up(b->own_fd, &b->boot, err);
 	r = mlimg_reported_recall_notes(b->own_fd, call->notes);
 	if (r < 0)
 		return mlimg_err_set(err, r, "read what is to be told");
