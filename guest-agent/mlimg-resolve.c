@@ -157,7 +157,7 @@ static int put_json(const struct resolving *v, struct mlimg_err *err)
 	for (size_t i = 0; i < v->n_kept; i++)
 		json_array_append_new(kept, mlimg_cmd_json_path(v->kept[i]));
 	return mlimg_cmd_put_json(
-		json_pack("{s:o,s:s,s:I,s:b,s:b,s:s?,s:I,s:o,s:s?,s:o}", "path",
+		json_pack("{s:o,s:s,s:I,s:b,s:b,s:s?,s:I,s:o,s:s?,s:o,s:I}", "path",
 			mlimg_cmd_json_path(v->path), "keep", mlimg_keep_way_name(v->way),
 			"generation", (json_int_t)v->generation, "resolved", v->n_conflicts == 0,
 			"dry_run", mlimg_cmd_has(v->cmd, MLIMG_CMD_DRY_RUN), "when",
@@ -166,7 +166,8 @@ static int put_json(const struct resolving *v, struct mlimg_err *err)
 									    : "now",
 			"conflicts", (json_int_t)v->n_conflicts, "merged",
 			v->merged[0] ? mlimg_cmd_json_path(v->merged) : json_null(), "aside",
-			v->n_kept > 0 && v->kept_dir[0] ? v->kept_dir : NULL, "kept", kept),
+			v->n_kept > 0 && v->kept_dir[0] ? v->kept_dir : NULL, "kept", kept,
+			"sockets", (json_int_t)v->n_sockets),
 		JSON_COMPACT, err);
 }
 

@@ -139,7 +139,7 @@ $END
 /etc/conf: 1 conflict is left: edit /etc/conf.mlimg-merged, where each is marked, and say the same again
 exit 1
 /etc/conf: what was merged is there; /etc/conf.mlimg-new is gone; what was /etc/conf is in $RUN/user/mlimg/aside/resolved-1/etc/conf
-{\"path\":\"etc/touching\",\"keep\":\"mine\",\"generation\":2,\"resolved\":true,\"dry_run\":false,\"when\":\"now\",\"conflicts\":0,\"merged\":null,\"aside\":null,\"kept\":[]}
+{\"path\":\"etc/touching\",\"keep\":\"mine\",\"generation\":2,\"resolved\":true,\"dry_run\":false,\"when\":\"now\",\"conflicts\":0,\"merged\":null,\"aside\":null,\"kept\":[],\"sockets\":0}
 There are no conflicts." "$output"
 	SYSTEM_VERSION=12.2 mlimg_boot
 	in_root 'cd merged
@@ -187,9 +187,10 @@ There are no conflicts." "$output"
 		kill $pid
 		wait $pid || :
 		touch -d @1500000000 kind/sub kind
-		treelist kind | grep -v type=socket >../../../before'
+		treelist kind | grep -v type=socket >../../../before
+		cp -a kind more'
 	grep -q "^./again .*tags=links:1:2" "$DIR/before"
-	echo file >"$DIR/system/usr/share/kind"
+	echo file | tee "$DIR/system/usr/share/kind" >"$DIR/system/usr/share/more"
 	mkdir "$DIR/system/usr/share/other"
 	SYSTEM_VERSION=12.2 mlimg_boot
 	in_root 'cat merged/usr/share/kind
@@ -197,14 +198,17 @@ There are no conflicts." "$output"
 		m resolve --keep mine /usr/share/kind
 		treelist merged/usr/share/kind >after
 		m diff /usr/share/kind | head -n 1
+		m --json resolve --keep mine /usr/share/more
 		m resolve --keep mine /usr/share/other 2>&1 || echo "exit $?"
 		m resolve --keep theirs /usr/share/other
 		m conflicts'
 	same "told" "file
 aside  /usr/share/kind  (yours: $RUN/user/mlimg/aside/2/usr/share/kind; generation 2)
+aside  /usr/share/more  (yours: $RUN/user/mlimg/aside/2/usr/share/more; generation 2)
 aside  /usr/share/other  (yours: $RUN/user/mlimg/aside/2/usr/share/other; generation 2)
 /usr/share/kind: yours is back, without 1 socket
 replaced   /usr/share/kind  (dir instead of file; over system debian 12.2)
+{\"path\":\"usr/share/more\",\"keep\":\"mine\",\"generation\":2,\"resolved\":true,\"dry_run\":false,\"when\":\"now\",\"conflicts\":0,\"merged\":null,\"aside\":null,\"kept\":[],\"sockets\":1}
 mlimg: '/usr/share/other' is a directory now: yours is not put in its place. Copy what you want of '$RUN/user/mlimg/aside/2/usr/share/other', and keep theirs
 exit 1
 /usr/share/other: the system's stays; yours stays in $RUN/user/mlimg/aside/2/usr/share/other

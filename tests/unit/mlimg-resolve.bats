@@ -92,7 +92,7 @@ reset       /etc/conf.mlimg-new"
 	same "yours" "my tool" "$(cat "$ASIDE/2/usr/bin/tool")"
 	same "conflicts" "etc/touching" "$(open_conflicts)"
 	works "${MLIMG[@]}" --json resolve --keep theirs /etc/touching
-	same "JSON" '{"path":"etc/touching","keep":"theirs","generation":2,"resolved":true,"dry_run":false,"when":"next-boot","conflicts":0,"merged":null,"aside":null,"kept":[]}' "$output"
+	same "JSON" '{"path":"etc/touching","keep":"theirs","generation":2,"resolved":true,"dry_run":false,"when":"next-boot","conflicts":0,"merged":null,"aside":null,"kept":[],"sockets":0}' "$output"
 	queued "reset       /etc/conf
 reset       /etc/conf.mlimg-new
 reset       /etc/touching
