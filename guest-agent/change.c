@@ -264,9 +264,10 @@ static int read_decided(int own_fd, struct decided *ret, struct mlimg_err *err)
 	return parse_decided(text, ret)
 		? 0
 		: mlimg_err_refuse(err,
-			  "user/mlimg/" MLIMG_CHANGE_PLAN " is damaged, so that a change that was "
-			  "interrupted cannot be ended; boot with "
-			  "mlimg.rescue and restore it, or remove it to go on with what there is");
+			  "user/mlimg/" MLIMG_CHANGE_PLAN
+			  " is damaged, so that it is not known what "
+			  "was begun: copy the user layer's image, and write this line again or "
+			  "remove it as mlimg-boot(7) says");
 }
 
 static int carry_out_decided(

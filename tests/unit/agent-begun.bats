@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # A rollback, or a conversion for another union driver, of a user layer in which something else was cut off.
+# shellcheck disable=SC2030,SC2031 # OPTIONS of one test
 load ../lib/common
 load ../lib/agent
 load ../lib/stacks
@@ -118,4 +119,101 @@ user/mlimg/base.texts.3 was no file: set aside as user/mlimg/base.texts.3.mispla
 	[ -f "$USER_DIR/mlimg/base.manifest.3" ]
 	on v1
 	same "boot.json" '["none",3,null,[]]' "$(boot '[.change, .generation, .reconcile, .notes]')"
+}
+
+# plan_again: what mlimg-boot(7) says of a plan that is damaged
+plan_again() {
+	local own=$USER_DIR/mlimg from=$USER_DIR/mlimg/reconcile.new/state.json n what=rollback
+	[ -e "$from" ] || from=$own/state.json
+	n=$(jq .generation "$from")
+	[ ! -e "$own/undo/$n" ] || what=change
+	echo "mlimg $what 1 $n $((n - 1))" >"$own/reconcile.plan"
+}
+
+# plan_damaged ID VERSION: prepare on that system from $DIR/start, cut off anywhere, the plan then damaged.
+plan_damaged() {
+	local call=("${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$1" --user "$TENANT") wanted line at n times=0 kept
+	again
+	on "$2"
+	wanted=$(everything | grep -v 'mlimg/\.mlimg-')
+	again
+	n=$(calls "${call[@]}")
+	for ((at = n / 2; at < n; at += 4)); do
+		again
+		cut_at "$at" "${call[@]}"
+		[ -e "$USER_DIR/mlimg/reconcile.plan" ] || continue
+		times=$((times + 1))
+		line=$(cat "$USER_DIR/mlimg/reconcile.plan")
+		echo "what is this" >"$USER_DIR/mlimg/reconcile.plan"
+		kept=$(everything)
+		fails 3 "mlimg-agent: $RUN: end a change that was interrupted: user/mlimg/reconcile.plan is damaged, so that it is not known what was begun: copy the user layer's image, and write this line again or remove it as mlimg-boot(7) says" \
+			"${call[@]}"
+		same "user layer, killed at call $at" "$kept" "$(everything)"
+		plan_again
+		same "the plan, killed at call $at" "$line" "$(cat "$USER_DIR/mlimg/reconcile.plan")"
+		on "$2"
+		same "what became of it, killed at call $at" "$wanted" "$(everything | grep -v 'mlimg/\.mlimg-')"
+	done
+	echo "$times times under way"
+	[ "$times" -gt 2 ]
+}
+
+@test "a plan that is damaged can be written again out of what lies beside it" {
+	plan_damaged "$V1" v1
+	user_anew etc
+	echo mine >"$UPPER/etc/both"
+	on v1
+	rm -rf "$DIR/start"
+	cp -a "$USER_DIR" "$DIR/start"
+	plan_damaged "$V2" v2
+}
+
+@test "a change whose log is damaged can be given up" {
+	local call=("${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$V2" --user "$TENANT") at=0 own=$USER_DIR/mlimg
+	user_anew etc
+	sed 's/^e$/mine/' "$DIR/v1/etc/both" >"$UPPER/etc/both"
+	on v1
+	rm -rf "$DIR/start"
+	cp -a "$USER_DIR" "$DIR/start"
+	on v2
+	# Until the user's file is away, and what is made of it not yet there.
+	until [ -e "$own/reconcile.plan" ] && [ ! -e "$UPPER/etc/both" ]; do
+		again
+		at=$((at + 1))
+		cut_at "$at" "${call[@]}"
+	done
+	echo x >"$own/undo/2/log"
+	fails 3 "mlimg-agent: $RUN: end a change that was interrupted: user/mlimg/undo/2: undo log: not of a known format" "${call[@]}"
+	same "what was taken away" mine "$(tail -n 1 "$own"/undo/2/taken/*)"
+	rm "$own/reconcile.plan"
+	on v2
+	same "boot.json" '["changed","reconciled",["the change to generation 2 was given up: what it had taken away is in user/mlimg/aside/given-up-2"]]' "$(boot '[.change, .reconcile.done, .notes]')"
+	same "state" 2 "$(state .generation)"
+	[ ! -e "$UPPER/etc/both" ]
+}
+
+# page_does MESSAGE: the commands under this one in mlimg-boot(7), on $IMAGE
+page_does() {
+	local list
+	list=$(sed -n "/^\.It .*$1/,/^\.Ed/p" "$MLIMG_TOP/initramfs/mlimg-boot.7" | sed -n '/^\.Bd/,/^\.Ed/{/^\./!p}' |
+		sed -e "s|IMAGE|$IMAGE|; s|COPY|$IMAGE.copy|; s|DIRECTORY|$DIR/dump|; s|FILE|$2|; s|1 R Q|1 2 1|")
+	[ -n "$list" ]
+	(cd "$DIR" && mkdir -p dump && works sh -ec "exec 2>&1; $list")
+}
+
+@test "what mlimg-boot(7) says of damaged files can be done in an image" {
+	local own=$USER_DIR/mlimg IMAGE=$DIR/alice.img
+	mkdir -p "$own/reconcile.new"
+	cp "$own/state.json" "$own/reconcile.new/state.json"
+	echo damaged >"$own/reconcile.plan"
+	mke2fs -q -t ext4 -d "$USER_DIR" "$IMAGE" 32M
+	page_does 'reconcile.plan is damaged'
+	same "the plan" "mlimg change 1 2 1" "$(debugfs -R 'cat mlimg/reconcile.plan' "$IMAGE" 2>/dev/null)"
+	works sh -c "e2fsck -fn $IMAGE 2>&1"
+	page_does 'undo log: not of a known format'
+	same "the plan" "" "$(debugfs -R 'cat mlimg/reconcile.plan' "$IMAGE" 2>/dev/null)"
+	works cmp "$own/undo/2/log" "$DIR/dump/undo/2/log"
+	page_does 'user\/FILE is damaged' state.json
+	same "the state" "" "$(debugfs -R 'cat mlimg/state.json' "$IMAGE" 2>/dev/null)"
+	works sh -c "e2fsck -fn $IMAGE 2>&1"
 }

@@ -212,7 +212,7 @@ the user layer is not brought into agreement with this stack: '/etc/conf' of the
 	edit
 	echo "mlimg change 1 2 9" >"$USER_DIR/mlimg/reconcile.plan"
 	mkdir -p "$RUN/layers"
-	fails 3 "mlimg-agent: $RUN: end a change that was interrupted: user/mlimg/reconcile.plan is damaged, so that a change that was interrupted cannot be ended; boot with mlimg.rescue and restore it, or remove it to go on with what there is" \
+	fails 3 "mlimg-agent: $RUN: end a change that was interrupted: user/mlimg/reconcile.plan is damaged, so that it is not known what was begun: copy the user layer's image, and write this line again or remove it as mlimg-boot(7) says" \
 		mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT"
 }
 

@@ -8,9 +8,11 @@ page=$MLIMG_TOP/initramfs/mlimg-boot.7
 messages=$MLIMG_TOP/tests/lib/boot-messages
 
 # What a boot runs: the functions of the initramfs, and of the agent what its calls there are for. Where these name a reason out of a library, it stands behind theirs.
+# Of a change of the stack those parts that end one which was decided: what goes wrong before stops nothing, but is a note.
 sources() {
 	(cd "$MLIMG_TOP" && ls initramfs/init initramfs/initramfs-tools/boot initramfs/dracut/90mlimg/*.sh initramfs/lib/* libmlimg/{index,disk,verity-read}.c \
-		guest-agent/{base,carve,check-index,commit,composed,convert,declared,dm,format,hidden,identify,lowers,mounted,prepare,protect,reset,trust,unionfs,verity}*.c)
+		guest-agent/{base,carve,check-index,commit,composed,convert,declared,dm,format,hidden,identify,lowers,mounted,prepare,protect,reset,trust,unionfs,verity}*.c \
+		guest-agent/{change,change-{given-up,made,place,slot,steps,undo,undo-attrs},file-flags,origins,queue-{plan,ready,refuse,run},reconcile-back,rolling,undo-log}.c)
 }
 
 @test "boot messages: each one has an entry in mlimg-boot(7)" {
