@@ -150,6 +150,13 @@ systemctl daemon-reload" "$dracut DRACUT_SYSTEMD=1 wanted_init=/bin/other; hook 
 	adapts 0 "" "-" "$dracut echo - >\"\$T/log\"; : >\"\$T/mounted\"; hook mlimg-mount.sh"
 }
 
+@test "dracut: the rule of udev that hides layers' disks is in the initramfs, as in initramfs-tools'" {
+	adapts 0 "" "rules 59-mlimg-layers.rules" 'for f in inst_hook inst_simple inst_script inst_multiple; do eval "$f() { :; }"; done
+		inst_rules() { echo "rules $*" >>"$T/log"; }
+		mkdir -p "$T/usr/lib/mlimg"; cp "$MLIMG_LIB/mlimg-unions" "$T/usr/lib/mlimg/"; dracutsysrootdir=$T moddir=x
+		. "$MLIMG_LIB/../dracut/90mlimg/module-setup.sh"; install'
+}
+
 @test "dracut: a failure is told on the console and to the host; a shell that is left tries again" {
 	adapts 0 "mlimg: $why" "udevadm settle --timeout=10
 boot root=/dev/x mlimg.system=1 /sysroot /sbin/init

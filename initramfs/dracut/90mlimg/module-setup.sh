@@ -24,6 +24,8 @@ install() {
 		inst_simple "/usr/lib/mlimg/$file"
 	done
 	inst_script "$moddir/run-init.sh" /usr/sbin/run-init
+	# udev's database goes from here to the root: what it finds here it must not take back there.
+	inst_rules 59-mlimg-layers.rules
 	inst_multiple mlimg-agent mount umount mkdir sleep dmesg modprobe udevadm reboot readlink
 	# Whose signatures mlimg.verity=require takes.
 	for file in "${dracutsysrootdir-}"/etc/mlimg/trusted.d/*.pem "${dracutsysrootdir-}"/etc/mlimg/trusted.d/*.der; do
