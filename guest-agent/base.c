@@ -115,14 +115,6 @@ void mlimg_base_remove_leftovers(int dir_fd, uint64_t generation)
 			unlinkat(dir_fd, entry->d_name, 0);
 }
 
-static int refuse(const char *name, const char *what, struct mlimg_err *err)
-{
-	return mlimg_err_refuse(err,
-		"user/mlimg/%s %s: remove it and boot once with the former stack, which writes it "
-		"anew",
-		name, what);
-}
-
 int mlimg_base_read(const struct mlimg_mounted *user, const struct mlimg_boot_state *state,
 	struct mlimg_manifest **ret_manifest, struct mlimg_err *err)
 {
@@ -136,13 +128,19 @@ int mlimg_base_read(const struct mlimg_mounted *user, const struct mlimg_boot_st
 	snprintf(path, sizeof(path), "mlimg/%s", name);
 	r = mlimg_mounted_read(user, path, MLIMG_MANIFEST_SIZE_MAX, &text, &size, err);
 	if (r == -ENOENT)
-		return refuse(name, "is missing", err);
+		return mlimg_err_refuse(err,
+			"user/mlimg/%s is missing: boot once with the former stack, which writes "
+			"it anew",
+			name);
 	if (r < 0)
 		return r;
 	mlimg_sha256_of(text, size, digest);
 	mlimg_sha256_hex(digest, hex);
 	if (strcmp(hex, state->base_sha256) != 0)
-		return refuse(name, "is damaged (state.json names another digest)", err);
+		return mlimg_err_refuse(err,
+			"user/mlimg/%s is damaged (state.json names another digest): remove it "
+			"and boot once with the former stack, which writes it anew",
+			name);
 	r = mlimg_manifest_parse(text, size, ret_manifest, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "user/mlimg/%s", name) : 0;
 }

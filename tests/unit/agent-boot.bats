@@ -343,7 +343,7 @@ not compared, and kept: 2 more" "$(boot '.notes[1:][]')"
 	digest=$(state .base_sha256)
 	rm "$USER_DIR/mlimg/base.manifest.1"
 	echo mine >"$USER_DIR/upper/etc/hosts"
-	v2_goes_on "user/mlimg/base.manifest.1 is missing: remove it and boot once with the former stack, which writes it anew"
+	v2_goes_on "user/mlimg/base.manifest.1 is missing: boot once with the former stack, which writes it anew"
 	on_v1
 	same change "none 1" "$(boot '"\(.change) \(.generation)"')"
 	commit
