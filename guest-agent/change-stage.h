@@ -46,6 +46,20 @@ struct mlimg_change;
 int mlimg_change_stage_log(struct mlimg_change *c, const struct mlimg_plan *plan, int fd,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Estimate, rather too much than too little, what a change wants that has found no room.
+ *
+ * @param own_fd  the user layer's /mlimg
+ * @param call    of the change
+ * @param plan    what is to be done
+ * @param next    the new stack's manifest
+ * @param old     the present state
+ * @return        whether that is more than is free, and there is so much once undo is gone
+ */
+bool mlimg_change_forgetting_helps(int own_fd, const struct mlimg_change_call *call,
+	const struct mlimg_plan *plan, const struct mlimg_manifest *next,
+	const struct mlimg_boot_state *old);
+
 /** Remove what a change to @p generation, that was not decided, has made. */
 void mlimg_change_unstage(int user_fd, uint64_t generation);
 

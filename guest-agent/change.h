@@ -48,7 +48,9 @@
  * change that was stopped. Whoever removes reconcile.plan gives it up: what it had taken goes to
  * aside (mlimg_change_keep_given_up()), and the state is that of M.
  *
- * Back: undo/N stays until the next change, or until one finds no room. When the stack of
+ * Back: undo/N stays until the next change, or until one finds no room and would with that of
+ * undo/N (mlimg_change_forgetting_helps()); should it not after all, a note says that it is gone.
+ * When the stack of
  * generation M is asked for again, the steps are undone, the last one first, as generation N+1, in
  * the same way. What is made in 1 is the new state, directories in aside/N+1 for what may find no
  * place, and what change-since.h says; what the change has put goes to slots of reconcile.new. The

@@ -213,17 +213,21 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 	struct mlimg_err *err)
 {
 	struct mlimg_change_call call = {.user_fd = r->user->fd, .had = &reading->had};
+	bool has_forgotten = false;
 	int ret = reading->lifted;
 
 	if (ret < 0)
 		*err = reading->lifted_err;
 	else
 		ret = make_ready(r, next, reading, report, plan, &call, err);
-	/* What an earlier change keeps to be taken back gives its room to this one. */
 	if (mlimg_is_no_room(ret)) {
 		unmake(r);
-		mlimg_change_forget(r->dir_fd);
-		ret = make_ready(r, next, reading, report, plan, &call, err);
+		/* What an earlier change keeps to be taken back gives its room to this one. */
+		has_forgotten = mlimg_change_forgetting_helps(r->dir_fd, &call, plan, next, r->old);
+		if (has_forgotten) {
+			mlimg_change_forget(r->dir_fd);
+			ret = make_ready(r, next, reading, report, plan, &call, err);
+		}
 	}
 	if (ret == 0)
 		ret = mlimg_change_decide(
@@ -234,6 +238,10 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 		unmake(r);
 		r->boot->is_report_lost = true;
 		note_not_begun(r, err);
+		if (has_forgotten)
+			mlimg_boot_note(r->boot,
+				"the last change cannot be taken back any more: what was kept for "
+				"that gave its room, which was not enough");
 		return 1;
 	}
 	r->boot->reconciled = MLIMG_BOOT_RECONCILED;

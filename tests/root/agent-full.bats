@@ -129,6 +129,77 @@ $UNCHANGED user/mlimg: write 'base.manifest.2': No space left on device; $AGAIN"
 	[ "$unchanged" -gt 1 ]
 }
 
+# to_v2: a change that can be taken back, and a third system, V3
+to_v2() {
+	mount -o remount,size=1m "$USER_DIR"
+	mkdir -p "$DIR/v3"
+	cp -a "$DIR/v2/etc" "$DIR/v3"
+	echo three >"$DIR/v3/etc/version"
+	seq -f 'line %g' 9 | tee "$DIR/v1/etc/both" "$DIR/v3/etc/both" >"$DIR/v2/etc/both"
+	sed -i 1s/^/two-/ "$DIR/v2/etc/both"
+	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
+	V3=$(layerdir system debian 12.3 "$DIR/v3" "$DIR/layer-v3")
+	{
+		cat "$DIR/v1/etc/both"
+		seq 9000
+	} >"$USER_DIR/upper/etc/both"
+	on v1 "$V1"
+	commit
+	upper=$(treelist "$USER_DIR/upper")
+	on v2 "$V2"
+	commit
+	same "merged" "two-line 1" "$(head -n 1 "$USER_DIR/upper/etc/both")"
+}
+
+# then_back NOTES: V3 was not begun, and the former system takes the last change back.
+then_back() {
+	same "on v3" null "$(jq -rc .reconcile "$RUN/boot.json")"
+	same "notes" "$1" "$(jq -r '.notes[]' "$RUN/boot.json")"
+	commit
+	rm "$USER_DIR/upper/etc/ballast"
+	back
+}
+
+back() {
+	on v1 "$V1"
+	same "on v1" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
+	same "upper" "$(sed 's/ time=[0-9.]*//' <<<"$upper")" "$(treelist "$USER_DIR/upper" | sed 's/ time=[0-9.]*//')"
+}
+
+@test "another system that finds no room, not even with that of the way back: the last change can be taken back" {
+	local upper
+	to_v2
+	full 0
+	on v3 "$V3"
+	then_back "$UNCHANGED user/mlimg: write 'base.manifest.3': No space left on device; $AGAIN"
+}
+
+@test "another system that finds no room where there is some: the last change can be taken back" {
+	local upper
+	to_v2
+	rm -rf "$RUN/layers/0"
+	cp -r "$DIR/layer-v3" "$RUN/layers/0"
+	ln -s "$DIR/v3" "$RUN/layers/0/rootfs"
+	# Of which boot.json has none either.
+	fails 1 "mlimg-agent: $RUN: create a temporary file beside 'boot.json': No space left on device" \
+		full-at 3 mlimg-agent prepare --root "$RUN" --union overlay --system "$V3" --user "$TENANT" 3>/dev/null
+	same "state" 2 "$(jq -r .generation "$USER_DIR/mlimg/state.json")"
+	back
+}
+
+@test "another system that finds no room but with that of the way back: it is made" {
+	local upper
+	mount -o remount,size=4m "$USER_DIR"
+	to_v2
+	mount -o remount,size=4m "$USER_DIR"
+	head -c 1M /dev/zero >"$(echo "$USER_DIR"/mlimg/undo/2/taken/ballast)"
+	full 8
+	on v3 "$V3"
+	same "done" '["reconciled",[]]' "$(jq -rc '[.reconcile.done, .notes]' "$RUN/boot.json")"
+	same "undo" 3 "$(ls "$USER_DIR/mlimg/undo")"
+}
+
 @test "the former system again, and room for some of the way back: all of it is gone, or nothing" {
 	local free before back=0 stays=0
 	on v1 "$V1"
