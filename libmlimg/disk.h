@@ -66,12 +66,17 @@ void mlimg_disk_probe(int fd, struct mlimg_disk *ret_disk);
 /** How much of both ends of a disk must be zero before it is formatted. */
 #define MLIMG_DISK_EDGE_BYTES 8388608
 
+/** Into how many parts it is cut, at whose borders it must be zero, too. */
+#define MLIMG_DISK_SAMPLES 256
+#define MLIMG_DISK_SAMPLE_BYTES 4096 /**< at each border, on a multiple of this */
+
 /**
  * Whether nothing is on a disk: zeros wherever a signature may lie that libblkid knows, and more.
  * From the beginning the farthest are the second header of LUKS2 (4 MiB) and VMFS (2 MiB), from the
  * end the labels of ZFS (512 KiB), RAID superblocks (128 KiB) and the second partition table of
- * GPT; the backups of an ext4 superblock in between are looked for too. A disk on which formatting
- * was cut off counts.
+ * GPT; the backups of an ext4 superblock in between are looked for too, and a block at every 256th
+ * part of the disk: 17 MiB are read at most. Less than that part may be overlooked. A disk on which
+ * formatting was cut off counts.
  *
  * @param fd    a block device or a regular file, readable
  * @param name  what it is called in messages

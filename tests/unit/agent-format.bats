@@ -76,7 +76,14 @@ byte() {
 		byte $offset
 		refused 3 "disk is not blank: something is at byte $offset"
 	done
-	byte $((10 * 1048576))
+	# Between the ends: 4096 bytes at each 256th part.
+	byte $((10 * 1048576 + 4095))
+	refused 3 "disk is not blank: something is at byte $((10 * 1048576 + 4095))"
+	rm disk
+	truncate -s 400M disk
+	head -c 2M /dev/zero | tr '\0' x | dd of=disk bs=1M seek=100 conv=notrunc status=none
+	refused 3 "disk is not blank: something is at byte $((100 * 1048576))"
+	byte $((10 * 1048576 + 4096))
 	works format disk
 	refused 3 "disk is not blank: it is layer"
 	rm disk
