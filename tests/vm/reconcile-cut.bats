@@ -26,7 +26,7 @@ teardown() {
 keep() {
 	local file dir=$MLIMG_BUILD/test-results/reconcile-cut
 	mkdir -p "$dir"
-	for file in "$images"/{log,base.img,cut.img,user.img,system2.img}; do
+	for file in "$images"/{log,base.img,cut.img,look.img,user.img,system2.img}; do
 		[ ! -e "$file" ] || cp --sparse=always "$file" "$dir/" || :
 	done
 }
@@ -112,13 +112,16 @@ lasts_ms() {
 		awk '!($2 in at) { at[$2] = $1 } END { print (at["union"] - at["reconcile"]) * 100 }'
 }
 
-# ended WANTED: guest "t" comes up, and what is in the user layer then is as it must be.
+# ended WANTED: guest "t" comes up, and what is in the user layer then is as it must be. What is looked at is a copy: a loop device that still has the
+# disk from an earlier look would show what it keeps of that.
 ended() {
 	vm_up t
 	vm_stop t
 	vm_clean "$user"
 	mkdir -p run/user
-	mount -o loop,ro "$user" run/user
+	rm -f look.img
+	cp --sparse=always "$user" look.img
+	mount -o loop,ro look.img run/user
 	same "what is there" "$1" "$(changed)"
 	layers_down "$images"
 }
