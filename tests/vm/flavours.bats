@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2034,SC2154 # debian_begin sets images, user, vms
 # What of the makers of an initramfs the boot table (boot.table), whose systems are small, does not show.
-# lasts 60
+# lasts 130
 
 load ../lib/common
 
@@ -42,6 +42,31 @@ teardown() {
 	same "what was recorded, in its order" "usr/lib/systemd/systemd usr/lib/systemd/systemd-journald" \
 		"$(grep -x -e usr/lib/systemd/systemd -e usr/lib/systemd/systemd-journald "$BATS_TEST_TMPDIR/list" | xargs)"
 	same "that the next boot is to be recorded" "" "$(vm_do t 'ls /run/mlimg/user/mlimg/profile 2>/dev/null || :')"
+	vm_stop t
+	vm_clean "$user"
+}
+
+# All that dracut takes by itself, and a root that has dracut, too: its service for the shutdown then runs there.
+@test "flavours: dracut as it is by default: Debian with dracut, from an index, cold and after a reboot" {
+	local tree made system=$BATS_TEST_TMPDIR/debian.img
+	tree=$(debian-tree v1)
+	made=$(debian-tree dracut)
+	vm_union=index
+	debian_quiet "$BATS_TEST_TMPDIR/quiet"
+	mkdir "$BATS_TEST_TMPDIR/tree"
+	unshare --mount sh -ec 'mount -t overlay -o "ro,lowerdir=$1:$2:$3:$4" overlay "$5"; mlimg-mkfs --quiet --kind system --name debian "$5" "$6"' \
+		sh "$BATS_TEST_TMPDIR/quiet" "$made/default" "$tree" "$made.packages/upper" "$BATS_TEST_TMPDIR/tree" "$system"
+	vm_start t --system "$system" --software "$images/a.img" --user "$user"
+	vm_up t
+	debian_runs
+	status_fits t first "$system" "$images/a.img"
+	same "merged tree" "$(layers_a)" "$(layers_show t)"
+	same "dracut's shutdown" active "$(vm_do t 'systemctl is-active dracut-shutdown.service')"
+	vm_do t 'echo mine >/srv/mine; rm /srv/override; touch /run/first-boot; systemctl reboot'
+	vm_rebooted t 'test ! -e /run/first-boot'
+	debian_runs
+	same "what became of its changes" "mine gone" "$(vm_do t 'cat /srv/mine; test -e /srv/override || echo gone' | xargs)"
+	same "e2fsck's status, and whether there was a journal to replay" "0 false" "$(boot '.user.fsck | "\(.status) \(.said | test("recovering journal"))"')"
 	vm_stop t
 	vm_clean "$user"
 }
