@@ -149,6 +149,36 @@ mlimg-vm: disks: separate: asked for
 mlimg-vm: tenant 'ann': there is no user 'no-such' (MLIMG_QEMU_USER)" vm start ann
 }
 
+@test "tenants: a copy of one, larger: what was written is in both, and each goes on alone" {
+	up ann
+	in_guest ann 'echo both >/root/both; sync'
+	works vm stop ann
+	works vm clone ann dan
+	works vm resize dan 256M
+	works vm clone ann eve --linked
+	up ann &
+	up dan
+	wait $!
+	same "of both" "both both" "$(in_guest ann 'cat /root/both') $(in_guest dan 'cat /root/both')"
+	[ "$(in_guest dan "df -k /root | awk 'NR == 2 { print \$2 }'")" -gt 150000 ]
+	in_guest dan 'echo dan >/root/both; sync'
+	# Larger while it runs: its file system is, after the next boot.
+	works vm resize ann 256M
+	vm restart ann >said.ann 2>&1 || tell said.ann
+	[ "$(in_guest ann "df -k /root | awk 'NR == 2 { print \$2 }'")" -gt 150000 ]
+	same "of ann" both "$(in_guest ann 'cat /root/both')"
+	works vm stop dan
+	up eve
+	same "of eve" both "$(in_guest eve 'cat /root/both')"
+	works vm stop eve
+	same "disks" "" "$(for name in dan eve; do qemu-img check -q -f qcow2 "$(tenant_disk "$name")" || echo "$name"; done)"
+	# Destroyed, and back.
+	works vm destroy --yes dan
+	works vm create dan --from-removed dan
+	up dan
+	same "of dan" dan "$(in_guest dan 'cat /root/both')"
+}
+
 # load_writes NAME: numbers that are written to it, one a line, and on its disk before the file /run/promised has them.
 load_writes() {
 	in_guest "$1" 'i=0; while :; do i=$((i + 1)); echo $i >>/root/numbers; sync; echo $i >/run/promised; done >/dev/null 2>&1 &'
