@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "libmlimg/cleanup.h"
@@ -97,7 +96,7 @@ struct putting {
 	const struct mlimg_libvirt_file *file;
 	struct mlimg_store_volume want; /* its digest may come late */
 	mode_t mode;
-	int fd;
+	int fd, lock;
 	struct mlimg_volume vol;
 	bool is_noted; /* as it should be, once */
 };
@@ -120,9 +119,6 @@ static int open_file(struct putting *p, struct mlimg_err *err)
 	p->fd = open(file->path, O_RDONLY | O_CLOEXEC);
 	if (p->fd < 0 || fstat(p->fd, &st) < 0)
 		return mlimg_err_set(err, errno, "open '%.300s'", file->path);
-	while (flock(p->fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return mlimg_err_set(err, errno, "lock '%.300s'", file->path);
 	p->want.size_bytes = (uint64_t)st.st_size;
 	if (file->name)
 		snprintf(p->want.name, sizeof(p->want.name), "%s", file->name);
@@ -131,6 +127,41 @@ static int open_file(struct putting *p, struct mlimg_err *err)
 	if (!file->name)
 		snprintf(p->want.name, sizeof(p->want.name), "%s%s", p->want.digest, file->suffix);
 	return ret;
+}
+
+/* FNV-1a, of 64 bits: two volumes with one place only wait for each other. */
+static off_t place_of(const struct putting *p)
+{
+	const char *const words[] = {p->pool->host.name, "/", p->want.name};
+	uint64_t place = 14695981039346656037u;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		for (const char *c = words[i]; *c; c++)
+			place = (place ^ (unsigned char)*c) * 1099511628211u;
+	return (off_t)(place >> 2);
+}
+
+/*
+ * The volume, not the file: kernel and initramfs are extracted for each tenant anew, and are the same volume. A byte of
+ * the store's lock, which nobody else locks by bytes.
+ */
+static int lock_volume(struct putting *p, struct mlimg_err *err)
+{
+	struct flock byte = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = place_of(p), .l_len = 1};
+	mlimg_autofree char *path = NULL;
+
+	if (asprintf(&path, "%s/lock", mlimg_store_dir(p->pool->store)) < 0) {
+		path = NULL;
+		return mlimg_err_set(err, ENOMEM, "lock '%s'", p->want.name);
+	}
+	p->lock = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (p->lock < 0)
+		return mlimg_err_set(err, errno, "open '%.300s'", path);
+	while (fcntl(p->lock, F_OFD_SETLKW, &byte) < 0)
+		if (errno != EINTR)
+			return mlimg_err_set(err, errno, "lock '%.300s'", path);
+	return 0;
 }
 
 static int note(struct putting *p, struct mlimg_err *err)
@@ -196,6 +227,8 @@ static int put(struct putting *p, enum mlimg_libvirt_put *ret_put, struct mlimg_
 	int ret = open_file(p, err);
 
 	if (ret == 0)
+		ret = lock_volume(p, err);
+	if (ret == 0)
 		ret = look(p, ret_put, err);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
@@ -213,12 +246,13 @@ static void putting_done(struct putting *p)
 {
 	mlimg_volume_done(&p->vol);
 	mlimg_cleanup_close(&p->fd);
+	mlimg_cleanup_close(&p->lock);
 }
 
 int mlimg_libvirt_put(struct mlimg_libvirt_pool *pool, const struct mlimg_libvirt_file *file,
 	char **ret_path, enum mlimg_libvirt_put *ret_put, struct mlimg_err *err)
 {
-	struct putting p = {.pool = pool, .file = file, .mode = 0444, .fd = -1};
+	struct putting p = {.pool = pool, .file = file, .mode = 0444, .fd = -1, .lock = -1};
 	enum mlimg_libvirt_put did = MLIMG_LIBVIRT_WAS_THERE;
 	int ret = put(&p, &did, err);
 

@@ -12,7 +12,7 @@
  * noted, any other is removed and sent again. The image in the store is what counts, whose build id
  * was verified when it was added; so a volume that is the same has that build id.
  *
- * A file is locked (flock(2)) while it is put, so that two commands do not write one volume.
+ * A volume is locked while it is put (a byte of the store's file `lock`, fcntl(2)), so that two commands do not write it.
  * One pool is one store's: another store that puts the same layers there at the same moment would
  * disturb it.
  *
