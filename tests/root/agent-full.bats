@@ -129,6 +129,10 @@ $UNCHANGED user/mlimg: write 'base.manifest.2': No space left on device; $AGAIN"
 	[ "$unchanged" -gt 1 ]
 }
 
+upper_now() {
+	treelist "$USER_DIR/upper" | sed 's/ time=[0-9.]*//'
+}
+
 # to_v2: a change that can be taken back, and a third system, V3
 to_v2() {
 	mount -o remount,size=1m "$USER_DIR"
@@ -146,7 +150,7 @@ to_v2() {
 	} >"$USER_DIR/upper/etc/both"
 	on v1 "$V1"
 	commit
-	upper=$(treelist "$USER_DIR/upper")
+	upper=$(upper_now)
 	on v2 "$V2"
 	commit
 	same "merged" "two-line 1" "$(head -n 1 "$USER_DIR/upper/etc/both")"
@@ -164,7 +168,7 @@ then_back() {
 back() {
 	on v1 "$V1"
 	same "on v1" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
-	same "upper" "$(sed 's/ time=[0-9.]*//' <<<"$upper")" "$(treelist "$USER_DIR/upper" | sed 's/ time=[0-9.]*//')"
+	same "upper" "$upper" "$(upper_now)"
 }
 
 @test "another system that finds no room, not even with that of the way back: the last change can be taken back" {
@@ -193,7 +197,7 @@ back() {
 	mount -o remount,size=4m "$USER_DIR"
 	to_v2
 	mount -o remount,size=4m "$USER_DIR"
-	head -c 1M /dev/zero >"$(echo "$USER_DIR"/mlimg/undo/2/taken/ballast)"
+	head -c 1M /dev/zero >"$USER_DIR/mlimg/undo/2/taken/ballast"
 	full 8
 	on v3 "$V3"
 	same "done" '["reconciled",[]]' "$(jq -rc '[.reconcile.done, .notes]' "$RUN/boot.json")"
