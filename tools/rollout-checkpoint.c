@@ -56,15 +56,17 @@ static int find_one(const struct mlimg_rollout *rollout, void *ctx, struct mlimg
 	return 0;
 }
 
-/* One is enough. Not deleted while they are listed: others write the database meanwhile. */
-static int remove_former(
-	struct mlimg_rollout_step *step, const struct mlimg_checkpoints *of, struct mlimg_err *err)
+/* Of this rollout, or of the others. Not while they are listed: others write meanwhile. */
+static int remove_saved(struct mlimg_rollout_step *step, const struct mlimg_checkpoints *of,
+	bool is_own, struct mlimg_err *err)
 {
 	struct found found = {.step = step, .store = of->store};
 	char tag[MLIMG_CHECKPOINT_TAG_SIZE];
 	int ret = mlimg_store_rollout_each(of->store, find_one, &found, err);
 
 	for (size_t i = 0; ret == 0 && i < found.n; i++) {
+		if ((found.numbers[i] == step->rollout.number) != is_own)
+			continue;
 		tag_of(found.numbers[i], tag);
 		ret = mlimg_checkpoint_delete(of, tag, err);
 	}
@@ -80,13 +82,18 @@ static int save(struct mlimg_rollout_step *step, bool is_on, struct mlimg_err *e
 	int ret = checkpoints(step, &of, err);
 
 	if (ret == 0)
-		ret = remove_former(step, &of, err);
+		ret = remove_saved(step, &of, true, err);
 	if (ret < 0)
 		return ret;
 	tag_of(step->rollout.number, tag);
 	ret = mlimg_checkpoint_take(&of, tag, true, &checkpoint, err);
-	/* Not while it is on: when it has stopped. */
-	return is_on && ret == -EOPNOTSUPP ? 0 : ret;
+	/*
+	 * Not while it is on: when it has stopped. What cannot save then cannot remove either what
+	 * was saved while it was off.
+	 */
+	if (is_on && ret == -EOPNOTSUPP)
+		return 0;
+	return ret < 0 ? ret : remove_saved(step, &of, false, err);
 }
 
 int mlimg_rollout_save_late(struct mlimg_rollout_step *step, struct mlimg_err *err)
