@@ -359,16 +359,21 @@ static int merge_packages(struct since *s, const char *const *paths, size_t n)
 
 /*
  * @return whether there is a copy, as chmod(1) makes one, of what the newer stack has and the former
- *         one has otherwise: it has the newer one's records, and stays for the sake of its mode
+ *         one has otherwise: it has the newer one's records, and stays for the sake of its mode; or
+ *         what the change has put, of another mode since
  */
-static bool is_any_copied(const struct since *s, const char *const *paths, size_t n)
+static bool is_any_copied(struct since *s, const char *const *paths, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct mlimg_entry *e = mlimg_manifest_find(s->upper, paths[i]),
 					 *now = mlimg_manifest_find(s->now.manifest, paths[i]),
 					 *former =
 						 mlimg_manifest_find(s->former.manifest, paths[i]);
+		size_t at;
 
+		if (e && e->type == MLIMG_FILE && mlimg_path_map_get(&s->put, paths[i], &at) &&
+			!since_is_as_put(s, e))
+			return true;
 		if (e && now && former && e->type == now->type &&
 			e->size_bytes == now->size_bytes && !is_touched(s, paths[i]) &&
 			!mlimg_entry_has_same_attrs(e, now) &&

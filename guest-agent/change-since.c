@@ -129,7 +129,7 @@ static int database_like(struct since *s, const char *path, struct mlimg_entry *
 int since_put_database(struct since *s, const char *path, const struct mlimg_merged_text *text)
 {
 	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path);
-	bool has_now = now && now->type == MLIMG_FILE, is_left_alone, stays, is_there;
+	bool has_now = now && now->type == MLIMG_FILE, is_left_alone, stays, is_there, is_other;
 	mlimg_autofree char *before = NULL;
 	struct mlimg_entry like;
 	size_t size = 0, at;
@@ -143,18 +143,21 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 		!mlimg_path_map_get(&s->taken, path, &at) && has_now;
 	/* As a copy that he has made since for the sake of its mode: of the newer stack's text. */
 	stays = is_left_alone && !is_changed && !mlimg_path_map_get(&s->first_done, path, &at);
+	/* What the change had put, of which he has changed the mode alone: it is not its own to take away. */
+	is_other = has_now && !is_changed && mlimg_path_map_get(&s->put, path, &at) &&
+		!since_is_as_put(s, now);
 	r = since_read(s, stays ? MLIMG_SIDE_MINE : MLIMG_SIDE_NEXT, path, &before, &size);
 	if (r < 0 && r != -ENOENT)
 		return mlimg_err_set(s->err, r, "/%s", path);
 	is_there = before && size == text->size && memcmp(before, text->text, size) == 0;
 	if (stays && is_there)
 		return 0;
-	r = has_now && (is_changed || stays) ? since_clear(s, path) : 0;
+	r = has_now && (is_changed || stays || is_other) ? since_clear(s, path) : 0;
 	/*
 	 * Taking steps back, or the former stack, gives it these contents; but not what the change
 	 * had left alone, and is gone now.
 	 */
-	if (r < 0 || (is_there && !(is_left_alone && (is_changed || stays))))
+	if (r < 0 || (is_there && !is_other && !(is_left_alone && (is_changed || stays))))
 		return r;
 	r = since_make_way(s, path);
 	if (r == 0)

@@ -32,7 +32,7 @@ in_table() {
 	bench reconcile
 	in_table few many
 	[[ $output == *"Of 2000 entries: keep 1335, stale 121, same 545, operations 666."* ]]
-	same "goals" 7 "$(grep -c '^Goal: ' <<<"$output")"
+	same "goals" 8 "$(grep -c '^Goal: ' <<<"$output")"
 }
 
 @test "benchmark plan" {
