@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # debian_begin sets images, user
 # Real Debian with systemd on a root that unionfs-fuse makes, with Debian's own initramfs.
-# lasts 80
+# lasts 110
 
 load ../lib/common
 
@@ -30,7 +30,8 @@ start() {
 @test "debian: systemd on unionfs-fuse: up, down and clean; then converted, and the same on the index" {
 	local wanted
 	export vm_union=unionfs
-	start
+	# QEMU ends where the guest reboots, so that one can look at the disk in between.
+	start -- -no-reboot
 	status_fits t first "$images"/{system,a,b,c}.img
 	same "merged tree" "$(layers_abc)" "$(layers_show t)"
 	same "a system file that a layer deletes" no "$(vm_do t 'test -e /usr/share/common-licenses/GPL-3 && echo yes || echo no')"
@@ -47,6 +48,14 @@ start() {
 /srv/merged/new:new
 /srv/mine:mine
 /srv/opaque/above:b"
+	same "own changes" "$wanted" "$(layers_show t)"
+	# Its end may come before the answer.
+	vm_do t 'systemctl reboot' || same "exit code" 125 $?
+	vm_end t || same "exit code" 1 $?
+	same "how it ended" "t: QEMU was ended from outside (guest-reset)" "$(tail -n 1 "$vms/t.err")"
+	vm_clean "$user"
+	start
+	status_fits t none "$images"/{system,a,b,c}.img
 	same "own changes" "$wanted" "$(layers_show t)"
 	vm_stop t
 	vm_clean "$user"
