@@ -34,7 +34,7 @@ setup() {
 @test "benchmark tenants" {
 	bench tenants v1
 	local mib='[1-9][0-9]*'
-	grep -Eqx "\\| 2 (\\| $mib ){6}(\\| [01]\\.[0-9]{2} ){2}\\|" <<<"$output"
+	grep -Eqx "\\| 1 (\\| $mib ){6}(\\| [01]\\.[0-9]{2} ){2}\\|" <<<"$output"
 	grep -Eqx "What each further guest takes: images(: disk $mib\.. MiB, cache $mib\.. MiB, processes $mib\.. MiB(; tenants)?){2}\." <<<"$output"
 }
 
