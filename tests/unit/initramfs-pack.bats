@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # run sets stderr
 # mlimg-mkinitramfs: what is in the initramfs, in which order modules are loaded, and each way to fail.
 
@@ -8,7 +9,7 @@ pack=$MLIMG_TOP/initramfs/mlimg-mkinitramfs
 
 # A system tree with one kernel: two module files in other forms than .ko, one driver built in.
 setup() {
-	more=()
+	more=() as=()
 	cd "$BATS_TEST_TMPDIR" || return
 	local kernel=tree/usr/lib/modules/6.1.0-x
 	mkdir -p $kernel/kernel out
@@ -35,7 +36,7 @@ setup() {
 
 # shellcheck disable=SC2317 # called by works
 make_it() {
-	"$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck "${more[@]}" "$@"
+	"${as[@]}" "$pack" --modules-from tree --busybox /bin/busybox --agent agent --e2fsck e2fsck "${more[@]}" "$@"
 }
 
 # main FILE: what lies behind the archive of 512 bytes in front, in which there is only what mlimg-vm looks for.
@@ -236,6 +237,14 @@ with_unionfs() {
 	SOURCE_DATE_EPOCH=1000 works make_it -o out/c
 	run cmp -s out/a out/c
 	same "another time, the same bytes?" 1 "$status"
+}
+
+@test "pack: no root is needed: without any capability it packs the same bytes" {
+	works make_it -o out/a
+	[ "$(id -u)" -ne 0 ] || as=(setpriv --bounding-set=-all --inh-caps=-all)
+	same "capabilities" 0000000000000000 "$("${as[@]}" sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)"
+	works make_it -o out/b
+	cmp out/a out/b
 }
 
 @test "pack: zstd, gzip, none hold the same" {
