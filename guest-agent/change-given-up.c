@@ -21,6 +21,8 @@
 #include "libmlimg/remove-tree.h"
 
 #define TRIES 1000000
+#define LIST "LIST"
+#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* @return 1 when something is in the directory, 0 also when it is not there; -errno */
 static int holds(int fd, const char *name)
@@ -50,12 +52,69 @@ static int make_aside(int own_fd, const char *undo)
 	return mkdirat(own_fd, MLIMG_CHANGE_ASIDE, 0700) == 0 ? 0 : -errno;
 }
 
+/* --- what was where --- */
+
+/* @where: the directory of a log, "" for that which the list is in */
+static void list_record(struct mlimg_text *list, const char *where, int taken_fd, size_t n,
+	const struct mlimg_undo_record *record)
+{
+	static const enum mlimg_undo_part parts[] = {
+		MLIMG_UNDO_MAIN, MLIMG_UNDO_MARKER, MLIMG_UNDO_MARKERS};
+	char slot[MLIMG_CHANGE_SLOT_SIZE], path[MLIMG_ESCAPED_SIZE];
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		const char *const words[] = {
+			where, *where ? "/taken/" : "taken/", slot, " ", path, "\n"};
+
+		mlimg_change_slot(n, parts[i], slot);
+		if (mlimg_change_has(taken_fd, slot) <= 0)
+			continue;
+		mlimg_manifest_escape(record->path, path);
+		for (size_t k = 0; k < sizeof(words) / sizeof(*words); k++)
+			mlimg_text_put(list, words[k], strlen(words[k]));
+	}
+}
+
+static void list_taken(struct mlimg_text *list, int dir_fd, const char *where)
+{
+	mlimg_cleanup(mlimg_undo_log_done) struct mlimg_undo_log log = {0};
+	mlimg_autoclose int fd = openat(dir_fd, *where ? where : ".", DIRECTORY),
+			    taken_fd = fd < 0 ? fd : openat(fd, "taken", DIRECTORY);
+	struct mlimg_undo_record record;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	if (taken_fd < 0 || mlimg_undo_log_read(fd, &log, &err) < 0)
+		return;
+	for (size_t n = 0; n < log.n_records; n++)
+		if (mlimg_undo_log_get(&log, n, &record, &err) == 0 && strchr("oaeu", record.op))
+			list_record(list, where, taken_fd, n, &record);
+}
+
+/*
+ * What was taken is named by numbers of steps: a list beside it says what each of them was. A
+ * courtesy, for which there may be no room, and no log that can be read.
+ */
+static void write_list(int own_fd, const char *name)
+{
+	static const char *const logs[] = {"", MLIMG_CHANGE_FIRST, MLIMG_CHANGE_THEN};
+	mlimg_autoclose int fd = openat(own_fd, name, DIRECTORY);
+	struct mlimg_text list = {.data = NULL};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	for (size_t i = 0; fd >= 0 && i < sizeof(logs) / sizeof(*logs); i++)
+		list_taken(&list, fd, logs[i]);
+	if (list.size && !list.has_failed)
+		(void)!mlimg_replace_file(fd, LIST, list.data, list.size, 0600, &err);
+	free(list.data);
+}
+
 /* @what: "change" or "rollback" */
 static int set_aside(int own_fd, const char *from, const char *what, uint64_t generation,
 	struct mlimg_boot *boot, struct mlimg_err *err)
 {
 	char to[MLIMG_CHANGE_NAME_SIZE];
 
+	write_list(own_fd, from);
 	for (unsigned i = 0; i < TRIES; i++) {
 		int n = snprintf(
 			to, sizeof(to), MLIMG_CHANGE_ASIDE "/given-up-%" PRIu64, generation);

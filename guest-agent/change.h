@@ -20,7 +20,9 @@
  *                        for it the change does without
  *     aside/N/           what they set aside, each at its path. One that is there already becomes
  *                        aside/N.1, and so on
- *     aside/given-up-N/  undo/N of a change that nobody has ended, or reconcile.new of a rollback
+ *     aside/given-up-N/  undo/N of a change that nobody has ended, or reconcile.new of a rollback,
+ *                        and LIST, where there was room for it: a line "taken/SLOT PATH" for each
+ *                        thing that is in a directory taken there, the path as in manifests
  *     reconcile.plan     one line, "mlimg change 1 N M" or "mlimg rollback 1 N+1 N": it is decided
  *
  * The order, so that a stop leaves either what was before or something that the next boot ends:

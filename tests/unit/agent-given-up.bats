@@ -55,6 +55,19 @@ all_there() {
 	done
 }
 
+# listed WHEN: of each thing that is kept in given-up-N LIST says where it had been, and what the user had there is in it
+listed() {
+	local dir slot path
+	for dir in "$USER_DIR"/mlimg/aside/given-up-*; do
+		[ -d "$dir" ] || continue
+		same "what is listed, $1" "$(cd "$dir" && find . -path '*/taken/*' -prune -printf '%P\n' | LC_ALL=C sort)" \
+			"$(cut -d ' ' -f 1 "$dir/LIST" | LC_ALL=C sort)"
+		while read -r slot path; do
+			[ ! -f "$dir/$slot" ] || cmp "$dir/$slot" "$DIR/start/upper/$path"
+		done <"$dir/LIST"
+	done
+}
+
 # given_up VERSION THEN [TEXT]: prepare on VERSION is cut off anywhere, the plan removed, and THEN booted; TEXT is there, too
 given_up() {
 	local n at times=0 noted=0
@@ -70,6 +83,7 @@ given_up() {
 		rm "$USER_DIR/mlimg/reconcile.plan"
 		on "$2"
 		all_there "killed at call $at"
+		listed "killed at call $at"
 		[ $# -lt 3 ] || grep -rqF "$3" "$UPPER/etc" "$USER_DIR/mlimg/aside" || same "of the user's, killed at call $at" "$3" gone
 		! grep -q "was given up" "$RUN/boot.json" || noted=$((noted + 1))
 	done
