@@ -28,11 +28,6 @@ static int read_accounts(struct since *s, enum mlimg_merge_side side,
 	return 0;
 }
 
-static uint32_t owner_of(const struct mlimg_entry *e, bool is_group)
-{
-	return is_group ? e->gid : e->uid;
-}
-
 static int is_fixed(void *ctx, bool is_group, uint32_t id)
 {
 	struct since *s = ctx;
@@ -53,7 +48,7 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 	for (size_t i = 1; i < s->upper->n_entries; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
 
-		if (owner_of(e, is_group) == id && !since_is_set_back(s, e))
+		if (mlimg_entry_is_of(e, is_group, id) && !since_is_set_back(s, e))
 			return true;
 	}
 	return false;

@@ -59,6 +59,32 @@ int mlimg_owner_set_has(const struct mlimg_owner_set *set, bool is_group, uint32
 	return set->is_cut || (id >= MLIMG_OWNER_SET_IDS && set->has_large) ? -1 : 0;
 }
 
+struct owner {
+	bool is_group;
+	uint32_t id;
+};
+
+static int is_owner(bool is_group, uint32_t id, void *ctx)
+{
+	const struct owner *owner = ctx;
+
+	return owner->is_group == is_group && owner->id == id;
+}
+
+bool mlimg_entry_is_of(const struct mlimg_entry *entry, bool is_group, uint32_t id)
+{
+	struct owner owner = {is_group, id};
+
+	if ((is_group ? entry->gid : entry->uid) == id)
+		return true;
+	for (uint32_t i = 0; i < entry->n_xattrs; i++)
+		if (mlimg_acl_is_name(entry->xattrs[i].name) &&
+			mlimg_acl_each(
+				entry->xattrs[i].value, entry->xattrs[i].size, is_owner, &owner))
+			return true;
+	return false;
+}
+
 void mlimg_owner_set_done(struct mlimg_owner_set *set)
 {
 	free(set->owners);

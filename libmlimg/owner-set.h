@@ -51,6 +51,12 @@ int mlimg_owner_set_add_acl(
 /** @return 1 when it has that user, or group; 0 when not; -1: it may have */
 int mlimg_owner_set_has(const struct mlimg_owner_set *set, bool is_group, uint32_t id);
 
+/**
+ * @return whether one thing belongs to that user, or group, or an ACL of it names them: whoever has
+ * the number next would have what it says
+ */
+bool mlimg_entry_is_of(const struct mlimg_entry *entry, bool is_group, uint32_t id);
+
 /** Free what it owns. */
 void mlimg_owner_set_done(struct mlimg_owner_set *set);
 

@@ -175,7 +175,7 @@ static bool is_used(void *ctx, bool is_group, uint32_t id)
 	if (has > 0 || owns_outside(p, is_group, id) > 0)
 		return true;
 	for (size_t i = 1; i < p->upper->n_entries && has < 0; i++)
-		if ((is_group ? p->upper->entries[i].gid : p->upper->entries[i].uid) == id)
+		if (mlimg_entry_is_of(&p->upper->entries[i], is_group, id))
 			return true;
 	return false;
 }

@@ -120,6 +120,19 @@ owners() {
 	same "owner" 107:107 "$(owners var/since)"
 }
 
+@test "taken back, an account of the newer stack stays when an ACL names it since" {
+	need root
+	accounts_of_stacks
+	on v1
+	on v2
+	mkdir "$UPPER/var"
+	touch "$UPPER/var/since"
+	setfacl -m u:107:r "$UPPER/var/since"
+	on v1
+	# Else whoever has the number next could read it.
+	same "accounts" "$D5 $N7" "$(xargs <"$UPPER/etc/passwd")"
+}
+
 @test "taken back, what had an account's number gets the one that it is left with" {
 	need root
 	accounts_of_stacks
