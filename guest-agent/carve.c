@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest-agent/declared.h"
 #include "guest-agent/protect.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/declared.h"
 #include "libmlimg/io.h"
 
 #define NEW ".new" /* a directory that does not yet have its owner and mode */

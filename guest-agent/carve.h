@@ -21,8 +21,8 @@
 #ifndef MLIMG_CARVE_H
 #define MLIMG_CARVE_H
 
-#include "guest-agent/declared.h"
 #include "libmlimg/boot.h"
+#include "libmlimg/declared.h"
 
 #define MLIMG_CARVE_DIR "carve-outs"                 /**< at the top of the user's file system */
 #define MLIMG_CARVE_CONF "etc/mlimg/carve-outs.d"    /**< in the merged root */

@@ -48,8 +48,8 @@
 #ifndef MLIMG_PROTECT_H
 #define MLIMG_PROTECT_H
 
-#include "guest-agent/declared.h"
 #include "guest-agent/lowers.h"
+#include "libmlimg/declared.h"
 
 #define MLIMG_PROTECT_CONF "etc/mlimg/protected.d" /**< in each layer's tree */
 #define MLIMG_PROTECT_MAX 256                      /**< lines of all files */

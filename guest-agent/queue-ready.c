@@ -7,10 +7,9 @@
 
 #include "guest-agent/change-stage.h"
 #include "guest-agent/queue-impl.h"
-#include "guest-agent/queue-plan.h"
+#include "guest-agent/queue-look.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
-#include "libmlimg/manifest-lex.h"
 #include "libmlimg/remove-tree.h"
 
 static const char meanings[] =
@@ -27,20 +26,6 @@ static int open_made(int fd, const char *name, mode_t mode)
 
 /* --- the number --- */
 
-/* @return N of queue-N and queue-N.json, 0 of another name */
-static uint64_t number_of(const char *name)
-{
-	size_t size = strlen(MLIMG_QUEUE_NAME);
-	struct mlimg_span rest = {name + size, 0}, number;
-	uint64_t n;
-
-	if (strncmp(name, MLIMG_QUEUE_NAME, size) != 0)
-		return 0;
-	rest.size = strlen(rest.at);
-	number = mlimg_span_cut(&rest, '.');
-	return mlimg_lex_number(number, MLIMG_BOOT_GENERATION_MAX, &n) ? n : 0;
-}
-
 static int find_greatest(int own_fd, const char *dir_name, uint64_t *n)
 {
 	mlimg_autoclosedir DIR *dir = mlimg_dir_open(own_fd, dir_name);
@@ -49,8 +34,8 @@ static int find_greatest(int own_fd, const char *dir_name, uint64_t *n)
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	while ((errno = 0, entry = readdir(dir)))
-		if (number_of(entry->d_name) > *n)
-			*n = number_of(entry->d_name);
+		if (mlimg_queue_number(entry->d_name) > *n)
+			*n = mlimg_queue_number(entry->d_name);
 	return -errno;
 }
 
@@ -178,7 +163,7 @@ int queue_make_ready(struct queue_job *j, const struct mlimg_queue *queue)
 	if (r == 0)
 		r = mlimg_report_init(&report, j->err);
 	if (r == 0)
-		r = mlimg_queue_plan(
+		r = mlimg_queue_plan_upper(
 			&j->c, queue, j->name, j->run->upper_memory_max, &plan, &report, j->err);
 	if (r >= 0)
 		r = make_places(j, r == 1);

@@ -63,7 +63,6 @@
 #define MLIMG_QUEUE_NEW "queue.new"
 #define MLIMG_QUEUE_RUN "queue.run"
 #define MLIMG_QUEUE_OLD "queue.old"
-#define MLIMG_QUEUE_NAME "queue-" /**< what the names in aside and reports begin with */
 
 /** A call, and what came of it. Zero what is not set. */
 struct mlimg_queue_run {

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "libmlimg/boot.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/manifest-lex.h"
@@ -21,6 +22,19 @@ static const char *const verbs[] = {[MLIMG_QUEUE_RESET] = "reset",
 	[MLIMG_QUEUE_RESTORE] = "restore",
 	[MLIMG_QUEUE_TRANSPARENT] = "transparent",
 	[MLIMG_QUEUE_RESET_ALL] = "reset-all"};
+
+uint64_t mlimg_queue_number(const char *name)
+{
+	size_t size = strlen(MLIMG_QUEUE_NAME);
+	struct mlimg_span rest = {name + size, 0}, number;
+	uint64_t n;
+
+	if (strncmp(name, MLIMG_QUEUE_NAME, size) != 0)
+		return 0;
+	rest.size = strlen(rest.at);
+	number = mlimg_span_cut(&rest, '.');
+	return mlimg_lex_number(number, MLIMG_BOOT_GENERATION_MAX, &n) ? n : 0;
+}
 
 const char *mlimg_queue_verb_name(enum mlimg_queue_verb verb)
 {

@@ -39,6 +39,7 @@
 
 #define MLIMG_QUEUE_FILE "queue"    /**< in the user layer's /mlimg, as the next one */
 #define MLIMG_QUEUE_BAD "queue.bad" /**< one that a boot could not read */
+#define MLIMG_QUEUE_NAME "queue-"   /**< what the names in aside and reports begin with */
 #define MLIMG_QUEUE_MAX (8u << 20)  /**< bytes of the file: 128 for each of the operations */
 #define MLIMG_QUEUE_OPS_MAX 65536   /**< operations; whoever has more to reset resets directories */
 
@@ -63,6 +64,9 @@ struct mlimg_queue {
 	size_t room;               /**< private: bytes */
 	struct mlimg_arena *arena; /**< private: the paths */
 };
+
+/** @return N of "queue-N" and "queue-N.json", names in aside and reports; 0 of another name */
+uint64_t mlimg_queue_number(const char *name);
 
 /** @return "reset", "restore", "transparent" or "reset-all" */
 const char *mlimg_queue_verb_name(enum mlimg_queue_verb verb);

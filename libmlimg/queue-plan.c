@@ -1,52 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-#include "guest-agent/queue-plan.h"
+#include "libmlimg/queue-plan.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "guest-agent/file-flags.h"
-#include "guest-agent/queue-plan-impl.h"
+#include "libmlimg/accounts.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/packages.h"
 #include "libmlimg/path.h"
-#include "libmlimg/unionfs.h"
-#include "libmlimg/upper-source.h"
-#include "libmlimg/upper-view.h"
+#include "libmlimg/queue-plan-impl.h"
 #include "libmlimg/whiteout.h"
 
-/* What the upper has at a path. */
-struct found {
-	unsigned parts; /* enum mlimg_undo_part */
-	bool is_whiteout, is_dir, is_opaque;
-};
-
-static int look(struct queue_planning *p, const char *path, struct found *ret)
+static int look(struct queue_planning *p, const char *path, struct mlimg_queue_found *ret)
 {
-	struct mlimg_change_place at;
-	struct mlimg_entry e;
-	int r;
+	const struct mlimg_entry *e;
 
-	*ret = (struct found){.parts = 0};
-	if (p->c->is_unionfs && mlimg_unionfs_is_meta(path))
+	*ret = (struct mlimg_queue_found){.has_any = false};
+	if (p->input->look)
+		return p->input->look(path, p->input->look_ctx, ret, p->err);
+	e = mlimg_manifest_find(p->upper, path);
+	if (!e)
 		return 0;
-	r = mlimg_change_look(p->c, path);
-	if (r == -ENAMETOOLONG) /* with what unionfs-fuse's marks add to it */
-		return 0;
-	if (r > 0) {
-		ret->parts = (unsigned)r;
-		ret->is_whiteout = r & MLIMG_UNDO_MARKER && !(r & MLIMG_UNDO_MAIN);
-	}
-	if (r > 0 && r & MLIMG_UNDO_MAIN) {
-		r = mlimg_change_find(p->c, path, &at);
-		if (r == 0)
-			r = mlimg_entry_at_read(&p->c->reader, at.fd, at.name, path, false, &e);
-		if (r == 0) {
-			ret->is_dir = e.type == MLIMG_DIR;
-			ret->is_whiteout = !p->c->is_unionfs && mlimg_entry_is_whiteout(&e);
-			ret->is_opaque = ret->is_dir &&
-				(p->c->is_unionfs ? (ret->parts & MLIMG_UNDO_MARKER) != 0
-						  : mlimg_entry_is_opaque(&e));
-		}
-	}
-	return r < 0 ? mlimg_err_set(p->err, r, "look at 'user/upper/%s'", path) : 0;
+	ret->has_any = true;
+	ret->is_whiteout = mlimg_entry_is_whiteout(e);
+	ret->has_main = !ret->is_whiteout || !p->input->is_unionfs;
+	ret->is_dir = e->type == MLIMG_DIR;
+	ret->is_opaque = ret->is_dir && mlimg_entry_is_opaque(e);
+	return 0;
 }
 
 static void tell(struct queue_planning *p, const char *path, enum mlimg_done done, const char *why)
@@ -55,7 +36,7 @@ static void tell(struct queue_planning *p, const char *path, enum mlimg_done don
 		.verdict = MLIMG_KEEP,
 		.class = mlimg_path_class_of(p->classes, path),
 		.done = done,
-		.aside = p->aside,
+		.aside = p->input->aside,
 		.is_asked = true,
 		.why = why};
 
@@ -67,39 +48,25 @@ static int add(struct queue_planning *p, enum mlimg_plan_verb verb, const char *
 	return mlimg_plan_add(p->plan, verb, path, NULL, 0, p->err);
 }
 
-/* --- the upper --- */
-
-/* What cannot be read nobody has renamed a directory in. */
-static void pass_over(const char *path, int error, bool was_visited, void *ctx)
-{
-}
-
-static int read_upper(struct queue_planning *p)
-{
-	struct mlimg_upper_dir dir;
-	size_t n;
-	int r;
-
-	mlimg_upper_dir_init(&dir, p->c->upper_fd, p->c->is_unionfs);
-	if (p->memory_max)
-		dir.memory_max = p->memory_max;
-	r = dir.source.load(&dir.source, pass_over, NULL, &p->upper, p->err);
-	return r < 0 ? r : mlimg_file_flags_lift(p->c->upper_fd, p->upper, &n, p->err);
-}
-
 /* --- operations --- */
 
-static int reset(struct queue_planning *p, const char *path, const struct found *found)
+static bool is_database(const char *path)
+{
+	return mlimg_accounts_file_of(path) != MLIMG_N_ACCOUNTS_FILES ||
+		mlimg_packages_is_database(path);
+}
+
+static int reset(struct queue_planning *p, const char *path, const struct mlimg_queue_found *found)
 {
 	const char *why = NULL;
 	int r = 0;
 
-	if (!found->parts) {
+	if (!found->has_any) {
 		tell(p, path, MLIMG_DONE_NOTHING, "the user layer has nothing there");
 		return 0;
 	}
 	p->gone = path;
-	p->is_gone_aside = found->parts & MLIMG_UNDO_MAIN && !found->is_whiteout;
+	p->is_gone_aside = found->has_main && !found->is_whiteout;
 	if (!p->is_gone_aside) {
 		tell(p, path, MLIMG_DONE_DROPPED, "what was deleted shows again");
 		return add(p, MLIMG_PLAN_DROP, path);
@@ -108,14 +75,15 @@ static int reset(struct queue_planning *p, const char *path, const struct found 
 	r = add(p, MLIMG_PLAN_SET_ASIDE, path);
 	if (r == 0)
 		r = queue_return_names(p, path, &why);
-	if (r == 0 && (mlimg_change_is_database(path) || queue_has_records_below(p, path)))
+	if (r == 0 && (is_database(path) || queue_has_records_below(p, path)))
 		why = "records of your own are in it";
 	if (r == 0)
 		tell(p, path, MLIMG_DONE_ASIDE, why);
 	return r;
 }
 
-static int restore(struct queue_planning *p, const char *path, const struct found *found)
+static int restore(
+	struct queue_planning *p, const char *path, const struct mlimg_queue_found *found)
 {
 	if (!found->is_whiteout) {
 		tell(p, path, MLIMG_DONE_NOTHING, "it is not deleted");
@@ -127,7 +95,8 @@ static int restore(struct queue_planning *p, const char *path, const struct foun
 	return add(p, MLIMG_PLAN_DROP, path);
 }
 
-static int make_transparent(struct queue_planning *p, const char *path, const struct found *found)
+static int make_transparent(
+	struct queue_planning *p, const char *path, const struct mlimg_queue_found *found)
 {
 	if (!found->is_opaque) {
 		tell(p, path, MLIMG_DONE_NOTHING,
@@ -139,13 +108,14 @@ static int make_transparent(struct queue_planning *p, const char *path, const st
 }
 
 /* What an operation before has taken away together with a directory. */
-static void tell_gone(struct queue_planning *p, const char *path, const struct found *found)
+static void tell_gone(
+	struct queue_planning *p, const char *path, const struct mlimg_queue_found *found)
 {
 	static const char why[] = "together with a directory above it";
 
-	if (!found->parts)
+	if (!found->has_any)
 		tell(p, path, MLIMG_DONE_NOTHING, "the user layer has nothing there");
-	else if (p->is_gone_aside && found->parts & MLIMG_UNDO_MAIN)
+	else if (p->is_gone_aside && found->has_main)
 		tell(p, path, MLIMG_DONE_ASIDE, why);
 	else
 		tell(p, path, MLIMG_DONE_DROPPED, why);
@@ -154,7 +124,7 @@ static void tell_gone(struct queue_planning *p, const char *path, const struct f
 static int plan_op(struct queue_planning *p, size_t i)
 {
 	const struct mlimg_queue_op *op = &p->queue->ops[i];
-	struct found found;
+	struct mlimg_queue_found found;
 	int r = look(p, op->path, &found);
 
 	if (r < 0)
@@ -163,7 +133,7 @@ static int plan_op(struct queue_planning *p, size_t i)
 		tell_gone(p, op->path, &found);
 		return 0;
 	}
-	if (p->is_refused[i] && found.parts) {
+	if (p->is_refused[i] && found.has_any) {
 		tell(p, op->path, MLIMG_DONE_NOTHING,
 			queue_is_unasked(p, op)
 				? "records of accounts or packages of your own are in it: only "
@@ -182,11 +152,9 @@ static int plan_op(struct queue_planning *p, size_t i)
 
 static int plan(struct queue_planning *p)
 {
-	int r = read_upper(p);
-
 	/* unionfs-fuse renames no directories. */
-	if (r == 0 && !p->c->is_unionfs)
-		r = queue_find_renamed(p);
+	int r = p->input->is_unionfs ? 0 : queue_find_renamed(p);
+
 	if (r == 0)
 		queue_refuse(p);
 	for (size_t i = 0; i < p->queue->n && r == 0; i++)
@@ -194,15 +162,13 @@ static int plan(struct queue_planning *p)
 	return r;
 }
 
-int mlimg_queue_plan(struct mlimg_change *c, const struct mlimg_queue *queue, const char *aside,
-	size_t memory_max, struct mlimg_plan *plan_, struct mlimg_report *report,
-	struct mlimg_err *err)
+int mlimg_queue_plan(const struct mlimg_queue_input *input, struct mlimg_plan *plan_,
+	struct mlimg_report *report, struct mlimg_err *err)
 {
-	mlimg_autofree bool *is_refused = calloc(queue->n + 1, sizeof(*is_refused));
-	struct queue_planning p = {.c = c,
-		.queue = queue,
-		.aside = aside,
-		.memory_max = memory_max,
+	mlimg_autofree bool *is_refused = calloc(input->queue->n + 1, sizeof(*is_refused));
+	struct queue_planning p = {.input = input,
+		.queue = input->queue,
+		.upper = input->upper,
 		.plan = plan_,
 		.report = report,
 		.classes = mlimg_path_classes_new(),
@@ -212,7 +178,6 @@ int mlimg_queue_plan(struct mlimg_change *c, const struct mlimg_queue *queue, co
 					: mlimg_err_set(err, ENOMEM, "plan what is queued");
 
 	mlimg_path_classes_free(p.classes);
-	mlimg_manifest_free(p.upper);
 	free(p.renamed);
 	return r < 0 ? r : p.sets_aside;
 }

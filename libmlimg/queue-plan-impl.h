@@ -7,7 +7,7 @@
 #ifndef MLIMG_QUEUE_PLAN_IMPL_H
 #define MLIMG_QUEUE_PLAN_IMPL_H
 
-#include "guest-agent/queue-plan.h"
+#include "libmlimg/queue-plan.h"
 
 /** A directory that was renamed. */
 struct queue_renamed {
@@ -17,14 +17,12 @@ struct queue_renamed {
 
 /** A queue that is being planned. */
 struct queue_planning {
-	struct mlimg_change *c;
-	const struct mlimg_queue *queue;
-	const char *aside;
-	size_t memory_max;
+	const struct mlimg_queue_input *input;
+	const struct mlimg_queue *queue; /**< the input's, as the next one */
+	struct mlimg_manifest *upper;
 	struct mlimg_plan *plan;
 	struct mlimg_report *report;
 	struct mlimg_path_classes *classes;
-	struct mlimg_manifest *upper;
 	struct queue_renamed *renamed;
 	size_t n_renamed, renamed_room;
 	bool *is_refused; /**< for each operation of the queue */

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "guest-agent/queue-plan-impl.h"
 #include "libmlimg/path.h"
+#include "libmlimg/queue-plan-impl.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "guest-agent/declared.h"
+#include "libmlimg/declared.h"
 
 #include <errno.h>
 #include <fcntl.h>

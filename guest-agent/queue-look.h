@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /**
- * @file queue-plan.h
- * What operations of a queue mean for the upper that there is. Part of queue-run.h; only looks, but
- * for flags that would stop all of it later: they become marks (file-flags.h).
+ * @file queue-look.h
+ * What operations of a queue mean for the upper that there is (libmlimg/queue-plan.h). Part of
+ * queue-run.h; only looks, but for flags that would stop all of it later: they become marks
+ * (file-flags.h).
  */
-#ifndef MLIMG_QUEUE_PLAN_H
-#define MLIMG_QUEUE_PLAN_H
+#ifndef MLIMG_QUEUE_LOOK_H
+#define MLIMG_QUEUE_LOOK_H
 
 #include "guest-agent/change-place.h"
-#include "libmlimg/plan.h"
-#include "libmlimg/queue.h"
-#include "libmlimg/report.h"
+#include "libmlimg/queue-plan.h"
 
 /**
  * Plan.
@@ -24,8 +23,8 @@
  * @param err         names the path
  * @return            1 when something is to be set aside, 0, -errno
  */
-int mlimg_queue_plan(struct mlimg_change *c, const struct mlimg_queue *queue, const char *aside,
-	size_t memory_max, struct mlimg_plan *plan, struct mlimg_report *report,
+int mlimg_queue_plan_upper(struct mlimg_change *c, const struct mlimg_queue *queue,
+	const char *aside, size_t memory_max, struct mlimg_plan *plan, struct mlimg_report *report,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif
