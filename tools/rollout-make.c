@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "libmlimg/arena.h"
+#include "tools/rollout-step.h"
 #include "tools/store-impl.h"
 
 #define LOCK "upgrade.lock"
@@ -22,6 +23,7 @@ struct making {
 	size_t room;
 	uint32_t n, n_todo;
 	const char *glob;
+	bool *has_it; /* of the fleet's tenants, those that are left as they are */
 };
 
 static int add_row(struct making *m, const struct mlimg_rollout_row *row, struct mlimg_err *err)
@@ -53,9 +55,9 @@ static int find_same(const struct mlimg_store_generation *g, void *ctx, struct m
 	return 0;
 }
 
-/* A generation is not there twice. */
+/* A generation is not there twice: without @is_made none is made. @ret_number 0: there is none */
 static int have_generation(struct mlimg_store *store, const struct mlimg_upgrade_tenant *t,
-	uint32_t *ret_number, struct mlimg_err *err)
+	bool is_made, uint32_t *ret_number, struct mlimg_err *err)
 {
 	const struct mlimg_boot_stack *stack = mlimg_upgrade_stack_boot(t->stack);
 	const char *ids[MLIMG_BOOT_LAYERS_MAX];
@@ -65,10 +67,34 @@ static int have_generation(struct mlimg_store *store, const struct mlimg_upgrade
 	for (size_t i = 0; i < same.n; i++)
 		ids[i] = stack->layers[i].build_id;
 	ret = mlimg_store_generation_each(store, t->id, find_same, &same, err);
-	if (ret == 0 && !same.number)
+	if (ret == 0 && is_made && !same.number)
 		ret = mlimg_store_generation_add(store, t->id, ids, same.n, &same.number, err);
 	if (ret == 0)
 		*ret_number = same.number;
+	return ret;
+}
+
+/*
+ * One that is off and has it from its next start on: there is nothing to do for it. Not in a
+ * transaction: who looks at a guest may have to write down that it has ended.
+ */
+static int has_it_already(struct mlimg_store *store, const struct mlimg_upgrade_tenant *t,
+	bool *ret_has, struct mlimg_err *err)
+{
+	enum mlimg_rollout_look look = MLIMG_ROLLOUT_IS_UNKNOWN;
+	struct mlimg_rollout_row row = {.place = MLIMG_ROLLOUT_HOLD};
+	struct mlimg_store_tenant now;
+	int ret = mlimg_store_tenant_find(store, t->name, &now, err);
+
+	*ret_has = false;
+	if (ret < 0 || strcmp(now.id, t->id) != 0 || !now.pending)
+		return ret == -ENOENT ? 0 : ret;
+	strcpy(row.tenant_id, t->id);
+	ret = have_generation(store, t, false, &row.to, err);
+	if (ret == 0 && row.to == now.pending)
+		ret = mlimg_rollout_look_at(store, &row, &look, err);
+	if (ret == 0)
+		*ret_has = look == MLIMG_ROLLOUT_IS_OFF;
 	return ret;
 }
 
@@ -82,7 +108,7 @@ static int take_tenant(
 	if (ret == -ENOENT || (ret == 0 && strcmp(now.id, t->id) != 0))
 		return 0;
 	if (ret == 0)
-		ret = have_generation(m->store, t, &row.to, err);
+		ret = have_generation(m->store, t, true, &row.to, err);
 	if (ret < 0 || (now.current == row.to && !now.pending))
 		return ret;
 	strcpy(row.tenant_id, t->id);
@@ -117,7 +143,7 @@ static int write_all(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 	int ret = 0;
 
 	for (size_t i = 0; fleet && ret == 0 && i < fleet->n; i++)
-		if (fleet->tenants[i].err.code == 0)
+		if (fleet->tenants[i].err.code == 0 && !m->has_it[i])
 			ret = take_tenant(m, &fleet->tenants[i], err);
 	if (ret < 0 || m->n_todo == 0)
 		return ret;
@@ -128,8 +154,15 @@ static int write_all(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 static int make(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 	struct mlimg_rollout *rollout, struct mlimg_err *err)
 {
-	int ret = mlimg_store_begin(m->store, err);
+	mlimg_autofree bool *has_it = calloc(fleet->n + 1, sizeof(*has_it));
+	int ret = has_it ? 0 : mlimg_err_set(err, ENOMEM, "list tenants");
 
+	m->has_it = has_it;
+	for (size_t i = 0; ret == 0 && i < fleet->n; i++)
+		if (fleet->tenants[i].err.code == 0)
+			ret = has_it_already(m->store, &fleet->tenants[i], &has_it[i], err);
+	if (ret == 0)
+		ret = mlimg_store_begin(m->store, err);
 	if (ret == 0)
 		ret = mlimg_store_end(m->store, write_all(m, fleet, rollout, err), err);
 	free(m->rows);

@@ -12,8 +12,8 @@
 
 /**
  * Make a rollout that gives tenants a new system. Each gets the generation that is to be, so that
- * its layers stay. Those that run on it already are left out; those that have another one pending
- * are in it, as skipped.
+ * its layers stay. Those that run on it already, or are off and have it from their next start on,
+ * are left out; those that have another one pending are in it, as skipped.
  *
  * @param store        the store
  * @param wish         which system, which tenants
