@@ -148,6 +148,8 @@ static void put_summary(FILE *f, const struct mlimg_upgrade_fleet *fleet)
 	put_tile(f, t.sums.moved, "warn", "owners renumbered");
 	put_tile(f, t.sums.accounts, "warn", "accounts told of");
 	put_tile(f, t.sums.broken, "warn", "packages that break");
+	put_tile(f, t.sums.protected, "warn", "over protected paths");
+	put_tile(f, t.sums.hooks, "warn", "left to hooks");
 	fputs("</div>\n", f);
 }
 

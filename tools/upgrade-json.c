@@ -61,6 +61,30 @@ static void add_sums(json_t *o, const struct mlimg_upgrade_sums *s)
 	add_number(o, "moved", s->moved);
 	add_number(o, "broken", s->broken);
 	add_number(o, "accounts", s->accounts);
+	add_number(o, "hooks", s->hooks);
+}
+
+/* What only the guest can do or know. */
+static json_t *not_foretold(const struct mlimg_upgrade_tenant *t)
+{
+	json_t *words = json_array();
+
+	if (t->n_hooks)
+		json_array_append_new(words, json_string("hooks"));
+	if (t->has_begun_queue)
+		json_array_append_new(words, json_string("queue"));
+	if (t->covered.has_renamed)
+		json_array_append_new(words, json_string("renamed"));
+	if (t->outcome == MLIMG_UPGRADE_BACK)
+		json_array_append_new(words, json_string("back"));
+	return words;
+}
+
+static json_t *protected_json(const struct mlimg_upgrade_tenant *t)
+{
+	return t->covered.n ? json_pack("{s:I, s:o}", "n", (json_int_t)t->covered.n, "paths",
+				      lines_of(t->covered.paths))
+			    : json_null();
 }
 
 static json_t *tenant_json(const struct mlimg_upgrade_tenant *t)
@@ -83,6 +107,8 @@ static json_t *tenant_json(const struct mlimg_upgrade_tenant *t)
 	add_number(o, "free_bytes", t->free_bytes);
 	json_object_set_new(o, "fits", json_boolean(mlimg_upgrade_has_room(t)));
 	json_object_set_new(o, "notes", notes_of(t));
+	json_object_set_new(o, "not_foretold", not_foretold(t));
+	json_object_set_new(o, "protected", protected_json(t));
 	return o;
 }
 
@@ -109,8 +135,17 @@ static json_t *total_json(const struct mlimg_upgrade_fleet *fleet)
 		add_number(o, mlimg_upgrade_outcome_name((enum mlimg_upgrade_outcome)i),
 			total.outcomes[i]);
 	add_sums(o, &total.sums);
+	add_number(o, "protected", total.sums.protected);
 	add_number(o, "without_room", total.n_full);
 	return o;
+}
+
+static void put_report(FILE *f, const char *report, size_t size)
+{
+	if (report)
+		fwrite(report, 1, size, f);
+	else
+		fputs("null", f);
 }
 
 int mlimg_upgrade_put_json(FILE *f, const struct mlimg_upgrade_fleet *fleet, struct mlimg_err *err)
@@ -123,11 +158,10 @@ int mlimg_upgrade_put_json(FILE *f, const struct mlimg_upgrade_fleet *fleet, str
 		const struct mlimg_upgrade_tenant *t = &fleet->tenants[i];
 
 		fputs(i ? ",\n" : "\n", f);
-		r = put_object(f, tenant_json(t), ", \"report\": ");
-		if (t->report)
-			fwrite(t->report, 1, t->report_size, f);
-		else
-			fputs("null", f);
+		r = put_object(f, tenant_json(t), ", \"queue\": ");
+		put_report(f, t->queue_report, t->queue_report_size);
+		fputs(", \"report\": ", f);
+		put_report(f, t->report, t->report_size);
 		fputc('}', f);
 	}
 	fputs("], \"sum\": ", f);

@@ -8,6 +8,7 @@
 
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/upper-source.h"
+#include "tools/cli.h"
 #include "tools/image-owners.h"
 #include "tools/upgrade-room.h"
 #include "tools/upper-image.h"
@@ -28,6 +29,8 @@ void mlimg_upgrade_tenant_done(struct mlimg_upgrade_tenant *t)
 	free(t->snapshot);
 	free(t->way_out);
 	free(t->report);
+	free(t->queue_report);
+	mlimg_upgrade_covered_done(&t->covered);
 }
 
 #define note(t, ...) \
@@ -38,9 +41,11 @@ void mlimg_upgrade_tenant_done(struct mlimg_upgrade_tenant *t)
 struct planning {
 	struct mlimg_upgrade_tenant *t;
 	struct mlimg_upgrade_user *user;
-	struct mlimg_upper_image upper;
+	struct mlimg_upper_image image;
+	struct mlimg_upgrade_queued upper; /* the image's, when what is queued has been done */
+	struct mlimg_manifest *had;        /* all of that, where anything is protected; or NULL */
 	struct mlimg_image_owners owners;
-	uint64_t n_skipped, n_hooks, paths_bytes;
+	uint64_t n_skipped, paths_bytes;
 	struct mlimg_report report;
 	struct mlimg_plan plan;
 };
@@ -82,21 +87,45 @@ static int count_hook(
 {
 	struct planning *p = ctx;
 
-	p->n_hooks++;
+	p->t->n_hooks++;
 	return 0;
 }
 
 /* A list of all that the user layer had is kept for the way back. */
-static int measure_paths(const struct mlimg_manifest *upper, void *ctx)
+static int look_at_upper(const struct mlimg_manifest *upper, void *ctx)
 {
 	struct planning *p = ctx;
 
 	for (size_t i = 0; i < upper->n_entries; i++)
 		p->paths_bytes += strlen(upper->entries[i].path) + 1;
-	return 0;
+	if (!mlimg_upgrade_stack_protected(p->t->stack)->n)
+		return 0;
+	p->had = mlimg_manifest_new();
+	for (size_t i = 0; p->had && i < upper->n_entries; i++)
+		if (!mlimg_manifest_add(p->had, &upper->entries[i]))
+			return -ENOMEM;
+	return p->had ? 0 : -ENOMEM;
 }
 
 /* ---- planning ---- */
+
+static void note_queue(struct planning *p)
+{
+	const struct mlimg_upgrade_queue *queue = &p->user->queue;
+
+	p->t->has_begun_queue = queue->is_begun;
+	if (queue->is_begun)
+		note(p->t,
+			"what the user has queued was interrupted, and is ended before: that is "
+			"not "
+			"foretold");
+	else if (queue->queue)
+		note(p->t, "the user has queued %zu %s, which come before", queue->queue->n,
+			mlimg_cli_noun(queue->queue->n, "operation", "operations"));
+	if (queue->bad[0])
+		note(p->t, "what the user has queued is damaged, and is not done: %.400s",
+			queue->bad);
+}
 
 static void note_more(struct planning *p)
 {
@@ -106,10 +135,7 @@ static void note_more(struct planning *p)
 	if (p->user->texts_why[0])
 		note(p->t, "texts that both sides changed are not merged: %.400s",
 			p->user->texts_why);
-	if (p->user->has_queue)
-		note(p->t,
-			"what the user has queued for the next boot is done before, and is not "
-			"foretold");
+	note_queue(p);
 	for (size_t i = 0; i < p->report.notes.n; i++) {
 		const struct mlimg_note *n = &p->report.notes.notes[i];
 
@@ -118,11 +144,16 @@ static void note_more(struct planning *p)
 		else if (strncmp(n->path, "etc/", 4) == 0)
 			p->t->n_accounts++;
 	}
-	if (p->n_hooks)
+	if (p->t->n_hooks)
 		note(p->t,
-			"%" PRIu64
-			" told as conflict that a hook of the layers is asked to merge in the boot",
-			p->n_hooks);
+			"%" PRIu64 " told as conflict that a hook of the layers is asked to merge "
+				   "in the boot: "
+			"what it makes of them is not foretold",
+			p->t->n_hooks);
+	if (p->t->covered.has_renamed)
+		note(p->t,
+			"more directories that were renamed may be set aside, where their former "
+			"places show again");
 }
 
 static int finish(struct planning *p, uint64_t generation, struct mlimg_err *err)
@@ -133,6 +164,12 @@ static int finish(struct planning *p, uint64_t generation, struct mlimg_err *err
 
 	if (r < 0)
 		return r;
+	r = mlimg_upgrade_queued_report(&p->upper, &t->queue_report, &t->queue_report_size, err);
+	if (r == 0 && p->had)
+		r = mlimg_upgrade_covered_find(mlimg_upgrade_stack_protected(t->stack),
+			mlimg_upgrade_stack_manifest(t->stack), p->had, &p->plan, &t->covered, err);
+	if (r < 0)
+		return r;
 	memcpy(t->counts, p->report.counts, sizeof(t->counts));
 	memcpy(t->done, p->report.done, sizeof(t->done));
 	t->moved = p->report.moved;
@@ -140,6 +177,7 @@ static int finish(struct planning *p, uint64_t generation, struct mlimg_err *err
 	t->needed_bytes = mlimg_upgrade_room(&(struct mlimg_upgrade_needs){.plan = &p->plan,
 		.base_bytes = mlimg_upgrade_stack_base_bytes(t->stack),
 		.report_bytes = t->report_size,
+		.queue_bytes = t->queue_report_size,
 		.paths_bytes = p->paths_bytes});
 	t->outcome = MLIMG_UPGRADE_CHANGES;
 	return 0;
@@ -156,7 +194,7 @@ static int plan(struct planning *p, struct mlimg_path_classes *classes, struct m
 		.reads_classes = true,
 		.left_out = left_out,
 		.left_out_ctx = p,
-		.loaded = measure_paths,
+		.loaded = look_at_upper,
 		.loaded_ctx = p,
 		.generation = state->generation + 1,
 		.from = state->stack.stack_id,
@@ -172,7 +210,9 @@ static int plan(struct planning *p, struct mlimg_path_classes *classes, struct m
 		.notes = &p->report.notes,
 		.skip = skip,
 		.skip_ctx = p};
-	int r = mlimg_upper_image_init(&p->upper, p->user->fs, is_unionfs, err);
+	int r = mlimg_upper_image_init(&p->image, p->user->fs, is_unionfs, err);
+
+	mlimg_upgrade_queued_init(&p->upper, &p->image.source, &p->user->queue, is_unionfs, state);
 
 	p->owners.fs = p->user->fs;
 	if (r == 0)
@@ -192,6 +232,8 @@ static int plan_change(
 
 	mlimg_report_done(&p.report);
 	mlimg_plan_done(&p.plan);
+	mlimg_upgrade_queued_done(&p.upper);
+	mlimg_manifest_free(p.had);
 	mlimg_image_owners_done(&p.owners);
 	mlimg_path_classes_free(classes);
 	return r;

@@ -5,16 +5,19 @@
  * (libmlimg/reconcile-plan.h) is asked with the same three sides, out of images. Nothing is
  * changed, and nothing of a stranger's is mounted or run.
  *
- * What is told is the report that the boot will write (libmlimg/report.h), byte for byte, as far as
- * a boot does no more than that. It does more where notes say so: what the user has queued is done
- * before; a hook of the layers may merge what is told here as a conflict; and a change that is
- * taken back is not planned but undone (guest-agent/change.h), so that for it nothing is counted.
+ * What is told are the reports that the boot will write (libmlimg/report.h), byte for byte: of the
+ * change, of what the user has queued, which is done before (upgrade-queue.h), and what is set
+ * aside since it covers protected paths (upgrade-protect.h). What only the guest can do is counted
+ * as such and noted: hooks of the layers may merge what is told here as a conflict. And a change
+ * that is taken back is not planned but undone (guest-agent/change.h), so that for it nothing is
+ * counted.
  */
 #ifndef MLIMG_TOOLS_UPGRADE_PLAN_H
 #define MLIMG_TOOLS_UPGRADE_PLAN_H
 
 #include "libmlimg/report.h"
 #include "tools/store-checkpoint.h"
+#include "tools/upgrade-protect.h"
 #include "tools/upgrade-stack.h"
 #include "tools/upgrade-user.h"
 
@@ -61,6 +64,11 @@ struct mlimg_upgrade_tenant {
 	size_t n_notes;
 	char *report; /**< as reports/N.json will be, or NULL; owned */
 	size_t report_size;
+	char *queue_report; /**< as reports/queue-N.json will be, or NULL: nothing waits; owned */
+	size_t queue_report_size;
+	struct mlimg_upgrade_covered covered; /**< what covers protected paths then */
+	bool has_begun_queue;                 /**< and what was queued before is done in part */
+	uint64_t n_hooks; /**< told as conflict that a hook is asked to merge in the boot */
 };
 
 /**

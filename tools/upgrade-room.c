@@ -42,6 +42,8 @@ uint64_t mlimg_upgrade_room(const struct mlimg_upgrade_needs *needs)
 	}
 	blocks += blocks_of(log) + blocks_of(names) + blocks_of(needs->base_bytes) +
 		2 * blocks_of(needs->report_bytes) + blocks_of(needs->paths_bytes);
+	if (needs->queue_bytes)
+		blocks += BLOCKS_MIN + 4 * blocks_of(needs->queue_bytes);
 	return blocks * MLIMG_EXT4_BLOCK;
 }
 

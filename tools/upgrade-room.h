@@ -16,6 +16,7 @@ struct mlimg_upgrade_needs {
 	const struct mlimg_plan *plan;
 	uint64_t base_bytes;   /**< base manifest and texts of the new stack */
 	uint64_t report_bytes; /**< of the report as JSON; for people it takes as much */
+	uint64_t queue_bytes;  /**< of the report of what is queued, likewise; 0: nothing is */
 	uint64_t paths_bytes;  /**< of all paths in the upper */
 };
 

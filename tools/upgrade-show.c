@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "guest-agent/protect.h"
 #include "tools/cli.h"
 
 struct mlimg_upgrade_sums mlimg_upgrade_sums_of(const struct mlimg_upgrade_tenant *t)
@@ -19,6 +20,8 @@ struct mlimg_upgrade_sums mlimg_upgrade_sums_of(const struct mlimg_upgrade_tenan
 		.conflicts = n[MLIMG_CONFLICT] + n[MLIMG_TYPE_CHANGE],
 		.moved = t->moved,
 		.broken = t->n_broken,
+		.protected = t->covered.n,
+		.hooks = t->n_hooks,
 		.accounts = t->n_accounts};
 }
 
@@ -43,6 +46,8 @@ struct mlimg_upgrade_total mlimg_upgrade_total_of(const struct mlimg_upgrade_fle
 		total.sums.moved += sums.moved;
 		total.sums.broken += sums.broken;
 		total.sums.accounts += sums.accounts;
+		total.sums.protected += sums.protected;
+		total.sums.hooks += sums.hooks;
 	}
 	return total;
 }
@@ -63,6 +68,37 @@ static bool is_of_interest(const char *verdict, const char *done)
 		strcmp(done, "beside") == 0;
 }
 
+/* What comes before. */
+static int each_queued(
+	const struct mlimg_upgrade_tenant *t, mlimg_upgrade_entry_fn *entry_fn, void *ctx)
+{
+	json_t *report, *e;
+	size_t i;
+
+	if (!t->queue_report)
+		return 0;
+	report = json_loadb(t->queue_report, t->queue_report_size, 0, NULL);
+	if (!report)
+		return -ENOMEM;
+	json_array_foreach(json_object_get(report, "entries"), i, e) entry_fn(text_of(e, "path"),
+		"queued", text_of(e, "done"), text_of(e, "at"), text_of(e, "why"), ctx);
+	json_decref(report);
+	return 0;
+}
+
+/* And after. */
+static void each_covered(
+	const struct mlimg_upgrade_tenant *t, mlimg_upgrade_entry_fn *entry_fn, void *ctx)
+{
+	const char *at = t->covered.paths;
+	char path[MLIMG_PROTECT_SHOWN_SIZE];
+
+	for (; at && *at; at += strcspn(at, "\n") + 1) {
+		snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, "\n"), at);
+		entry_fn(path, "protected", "aside", "", "covers what the system protects", ctx);
+	}
+}
+
 int mlimg_upgrade_each(const struct mlimg_upgrade_tenant *t, mlimg_upgrade_entry_fn *entry_fn,
 	mlimg_upgrade_note_fn *note_fn, void *ctx, struct mlimg_err *err)
 {
@@ -71,6 +107,8 @@ int mlimg_upgrade_each(const struct mlimg_upgrade_tenant *t, mlimg_upgrade_entry
 
 	if (!t->report)
 		return 0;
+	if (each_queued(t, entry_fn, ctx) < 0)
+		return mlimg_err_set(err, ENOMEM, "%s", t->name);
 	report = json_loadb(t->report, t->report_size, 0, NULL);
 	if (!report)
 		return mlimg_err_set(err, ENOMEM, "%s", t->name);
@@ -81,6 +119,7 @@ int mlimg_upgrade_each(const struct mlimg_upgrade_tenant *t, mlimg_upgrade_entry
 	json_array_foreach(json_object_get(report, "databases"), i, e) note_fn(text_of(e, "path"),
 		text_of(e, "name"), text_of(e, "kind"), text_of(e, "text"), ctx);
 	json_decref(report);
+	each_covered(t, entry_fn, ctx);
 	return 0;
 }
 
@@ -149,6 +188,10 @@ static void put_sums(FILE *f, const struct mlimg_upgrade_sums *s)
 		fprintf(f, ", %" PRIu64 " %s that no longer %s", s->broken,
 			mlimg_cli_noun(s->broken, "package", "packages"),
 			mlimg_cli_noun(s->broken, "fits", "fit"));
+	if (s->protected)
+		fprintf(f, ", %" PRIu64 " over protected paths", s->protected);
+	if (s->hooks)
+		fprintf(f, ", %" PRIu64 " left to hooks", s->hooks);
 }
 
 static void put_lines(FILE *f, const char *text)
@@ -185,7 +228,9 @@ static void put_outcome(FILE *f, const struct mlimg_upgrade_tenant *t)
 		break;
 	case MLIMG_UPGRADE_SAME: fputs("runs on it already", f); break;
 	case MLIMG_UPGRADE_FIRST: fputs("has never run: nothing to change", f); break;
-	case MLIMG_UPGRADE_BACK: fputs("the last change is taken back", f); break;
+	case MLIMG_UPGRADE_BACK:
+		fputs("the last change is taken back: what was written since is not foretold", f);
+		break;
 	default:
 		fprintf(f, "%s: ", mlimg_upgrade_outcome_name(t->outcome));
 		mlimg_cli_put_safe(f, without_name(t));

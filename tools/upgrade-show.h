@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file upgrade-show.h
- * A plan for all tenants, shown: as text or JSON; upgrade-html.h has the page. All names that come from guests are escaped
- * in the form's own way.
+ * A plan for all tenants, shown: as text or JSON; upgrade-html.h has the page. All names that come
+ * from guests are escaped in the form's own way.
  *
  * JSON:
  *
@@ -13,14 +13,22 @@
  *                      "way_out": [ "mlimg-mkfs ...", ... ],
  *                      "checkpoint": null | "..." of a guest that is on
  *                      "stale": 3, "kept": 2, "merged": 1, "conflicts": 0, "moved": 0,
- *                      "broken": 0, "accounts": 0, "needed_bytes": 0, "free_bytes": 0,
- *                      "fits": true, "notes": [ "...", ... ],
+ *                      "broken": 0, "accounts": 0, "hooks": 0, "needed_bytes": 0,
+ *                      "free_bytes": 0, "fits": true, "notes": [ "...", ... ],
+ *                      "not_foretold": [ "hooks", "queue", "renamed", "back" ],  some, or none
+ *                      "protected": null | { "n": 2, "paths": [ "/etc/x", ... ] }  as boot.json
+ *                      "queue": null | { ... }   reports/queue-N.json, done before
  *                      "report": null | { ... }  reports/N.json of libmlimg/boot.h
  *                    }, ... ],
  *       "sum": { "tenants": 3, "changes": 1, ..., "stale": 3, ... } }
  *
  * "stale" are entries that are dropped since the layers have the same or a newer one, whiteouts of
  * what is gone among them; "conflicts" have type changes among them.
+ *
+ * "not_foretold" are what only the guest can do or know: what hooks of the layers make of so many
+ * conflicts; a queue that was interrupted, which the boot ends; very many directories that were
+ * renamed, so that more may be set aside with what covers protected paths; and of a change that is
+ * taken back all.
  */
 #ifndef MLIMG_TOOLS_UPGRADE_SHOW_H
 #define MLIMG_TOOLS_UPGRADE_SHOW_H
@@ -34,6 +42,8 @@
 /** Entries by what people want to know of them. */
 struct mlimg_upgrade_sums {
 	uint64_t stale, kept, merged, conflicts, moved, broken, accounts;
+	uint64_t protected; /**< what covers protected paths, and is set aside */
+	uint64_t hooks;     /**< among the conflicts, those that a hook is asked to merge */
 };
 
 /** @return those of a tenant */
@@ -61,8 +71,9 @@ typedef void mlimg_upgrade_note_fn(
 	const char *path, const char *name, const char *kind, const char *text, void *ctx);
 
 /**
- * Go through a tenant's report: conflicts, what is set aside or put beside, and whiteouts of what
- * has changed.
+ * Go through a tenant's reports: what is queued, told as verdict "queued"; conflicts, what is set
+ * aside or put beside, and whiteouts of what has changed; what covers protected paths, as verdict
+ * "protected".
  *
  * @param t         the tenant; one without a report has nothing
  * @param entry_fn  told of each such entry

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest-agent/protect.h"
 #include "libmlimg/base-texts.h"
+#include "libmlimg/cleanup.h"
 #include "libmlimg/merge.h"
 #include "libmlimg/packages.h"
 #include "libmlimg/path-class.h"
+#include "libmlimg/path.h"
 #include "libmlimg/text.h"
 #include "tools/beneath.h"
 #include "tools/compose-images.h"
@@ -21,6 +24,7 @@ struct mlimg_upgrade_stack {
 	struct mlimg_manifest *merged; /* with what is composed; NULL: nothing is */
 	struct mlimg_boot_stack boot;
 	uint64_t base_bytes;
+	struct mlimg_upgrade_protected protected;
 };
 
 void mlimg_upgrade_stack_close(struct mlimg_upgrade_stack *stack)
@@ -29,6 +33,7 @@ void mlimg_upgrade_stack_close(struct mlimg_upgrade_stack *stack)
 		return;
 	mlimg_manifest_free(stack->merged); /* shares the others' strings */
 	mlimg_composed_done(&stack->composed);
+	mlimg_upgrade_protected_done(&stack->protected);
 	mlimg_beneath_free(stack->layers);
 	pthread_mutex_destroy(&stack->lock);
 	free(stack);
@@ -133,32 +138,6 @@ static int measure(struct mlimg_upgrade_stack *s, struct mlimg_err *err)
 	return 0;
 }
 
-int mlimg_upgrade_stack_open(const struct mlimg_store *store,
-	const struct mlimg_tenant_stack *layers, struct mlimg_upgrade_stack **ret,
-	struct mlimg_err *err)
-{
-	struct mlimg_upgrade_stack *s = calloc(1, sizeof(*s));
-	int r;
-
-	if (!s)
-		return mlimg_err_set(err, ENOMEM, "open layers");
-	pthread_mutex_init(&s->lock, NULL);
-	r = open_layers(s, store, layers, err);
-	if (r == 0)
-		r = check_layers(s, layers, err);
-	if (r == 0) {
-		mlimg_boot_stack_of(mlimg_beneath_stack(s->layers), "", &s->boot);
-		r = compose(s, err);
-	}
-	if (r == 0)
-		r = measure(s, err);
-	if (r < 0)
-		mlimg_upgrade_stack_close(s);
-	else
-		*ret = s;
-	return r;
-}
-
 /* ---- looking ---- */
 
 bool mlimg_upgrade_stack_is_of(
@@ -180,6 +159,12 @@ const struct mlimg_manifest *mlimg_upgrade_stack_manifest(const struct mlimg_upg
 const struct mlimg_boot_stack *mlimg_upgrade_stack_boot(const struct mlimg_upgrade_stack *stack)
 {
 	return &stack->boot;
+}
+
+const struct mlimg_upgrade_protected *mlimg_upgrade_stack_protected(
+	const struct mlimg_upgrade_stack *stack)
+{
+	return &stack->protected;
 }
 
 uint64_t mlimg_upgrade_stack_base_bytes(const struct mlimg_upgrade_stack *stack)
@@ -270,4 +255,61 @@ int mlimg_upgrade_stack_read(struct mlimg_upgrade_stack *stack, const char *path
 		return 0;
 	free(*ret_data);
 	return -ENOENT;
+}
+
+/* ---- opening all of it ---- */
+
+/* As a boot: what it says cannot be known where it cannot be read. */
+static int read_protected(struct mlimg_upgrade_stack *s, struct mlimg_err *err)
+{
+	const struct mlimg_manifest *m = mlimg_upgrade_stack_manifest(s);
+	int r = 0;
+
+	for (size_t i = mlimg_manifest_first_from(m, MLIMG_PROTECT_CONF); r == 0 &&
+		i < m->n_entries && mlimg_path_is_within(m->entries[i].path, MLIMG_PROTECT_CONF);
+		i++) {
+		const struct mlimg_entry *e = &m->entries[i];
+		mlimg_autofree char *text = NULL;
+		size_t size;
+
+		if (!mlimg_upgrade_protected_is_file(e))
+			continue;
+		if (e->type != MLIMG_FILE)
+			return mlimg_err_refuse(
+				err, "/%.400s is no file that can be read", e->path);
+		r = mlimg_upgrade_stack_read(
+			s, e->path, e->digest, MLIMG_DECLARED_FILE_MAX, &text, &size);
+		if (r < 0)
+			return mlimg_err_set(err, r, "read '/%.400s'", e->path);
+		r = mlimg_upgrade_protected_add(e->path, text, size, &s->protected, err);
+	}
+	return r;
+}
+
+int mlimg_upgrade_stack_open(const struct mlimg_store *store,
+	const struct mlimg_tenant_stack *layers, struct mlimg_upgrade_stack **ret,
+	struct mlimg_err *err)
+{
+	struct mlimg_upgrade_stack *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return mlimg_err_set(err, ENOMEM, "open layers");
+	pthread_mutex_init(&s->lock, NULL);
+	r = open_layers(s, store, layers, err);
+	if (r == 0)
+		r = check_layers(s, layers, err);
+	if (r == 0) {
+		mlimg_boot_stack_of(mlimg_beneath_stack(s->layers), "", &s->boot);
+		r = compose(s, err);
+	}
+	if (r == 0)
+		r = measure(s, err);
+	if (r == 0)
+		r = read_protected(s, err);
+	if (r < 0)
+		mlimg_upgrade_stack_close(s);
+	else
+		*ret = s;
+	return r;
 }

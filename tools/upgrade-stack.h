@@ -10,6 +10,7 @@
 
 #include "libmlimg/boot.h"
 #include "tools/tenant-stack.h"
+#include "tools/upgrade-protect.h"
 
 /** A stack. */
 struct mlimg_upgrade_stack;
@@ -20,7 +21,7 @@ struct mlimg_upgrade_stack;
  * @param store   the store
  * @param layers  the stack; copied
  * @param ret     mlimg_upgrade_stack_close() it
- * @param err     names the image
+ * @param err     names the image, or a declaration that a boot would refuse
  * @return        0, -EUCLEAN, other -errno
  */
 int mlimg_upgrade_stack_open(const struct mlimg_store *store,
@@ -39,6 +40,10 @@ const struct mlimg_manifest *mlimg_upgrade_stack_manifest(const struct mlimg_upg
 
 /** @return what a boot writes down of it, but for the union driver */
 const struct mlimg_boot_stack *mlimg_upgrade_stack_boot(const struct mlimg_upgrade_stack *stack);
+
+/** @return what its layers protect from their users */
+const struct mlimg_upgrade_protected *mlimg_upgrade_stack_protected(
+	const struct mlimg_upgrade_stack *stack);
 
 /** @return bytes that its manifest takes as text, and what is kept of its texts, about */
 uint64_t mlimg_upgrade_stack_base_bytes(const struct mlimg_upgrade_stack *stack);

@@ -10,7 +10,6 @@
 
 #include "guest-agent/base.h"
 #include "guest-agent/change.h"
-#include "libmlimg/queue.h"
 #include "tools/nbd-source.h"
 #include "tools/user-pending.h"
 
@@ -195,12 +194,10 @@ static int read_former(struct mlimg_upgrade_user *u, struct mlimg_err *err)
 static int read_all(
 	struct mlimg_upgrade_user *u, struct mlimg_upgrade_bases *bases, struct mlimg_err *err)
 {
-	struct mlimg_ext4_inode inode;
-	int r = mlimg_ext4_lookup(u->fs, OWN, MLIMG_QUEUE_FILE, false, &inode, err);
+	int r = mlimg_upgrade_queue_read(u->fs, &u->queue, err);
 
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		return r;
-	u->has_queue = r == 0;
 	r = read_state(u, "state.json", &u->state, err);
 	if (r == -ENOENT)
 		return 0;
@@ -258,6 +255,7 @@ int mlimg_upgrade_user_open(const struct mlimg_upgrade_disk *disk,
 void mlimg_upgrade_user_done(struct mlimg_upgrade_user *user)
 {
 	mlimg_base_texts_done(&user->texts);
+	mlimg_upgrade_queue_done(&user->queue);
 	mlimg_ext4_close(user->fs);
 	user->fs = NULL;
 }

@@ -11,6 +11,7 @@
 #include "libmlimg/base-texts.h"
 #include "libmlimg/boot.h"
 #include "tools/ext4-read.h"
+#include "tools/upgrade-queue.h"
 
 /**
  * Base manifests that several threads ask for: tenants that run on the same stack have the same
@@ -38,8 +39,8 @@ struct mlimg_upgrade_user {
 	uint64_t disk_bytes; /**< of the disk, to which a boot makes the file system grow */
 	bool is_snapshot;    /**< it is what the snapshot holds */
 	bool has_run;        /**< else it has no state, and the next two are empty */
-	bool has_queue;      /**< its user has queued things, which a boot does first */
 	bool has_former;     /**< the last change can be taken back */
+	struct mlimg_upgrade_queue queue; /**< what its user has queued, which a boot does first */
 	struct mlimg_boot_state state, former;
 	const struct mlimg_manifest *base; /**< of the bases */
 	struct mlimg_base_texts texts;

@@ -29,6 +29,9 @@ upgrade_trees() {
 	rm v2/etc/gone
 	printf 'mine one\nb\nc\nd\ne\nf\nG\n' >v2/etc/mine
 	echo two >v2/usr/bin/tool
+	mkdir -p v2/etc/mlimg/protected.d v2/usr/lib/provider
+	printf '%s\n' /etc/provider '/srv/[a-h]*' '/usr/share/random/*/[n-z]*' '/usr/lib/provider/*.so' >v2/etc/mlimg/protected.d/provider.conf
+	echo provider | tee v2/etc/provider >v2/usr/lib/provider/lib.so
 	echo old >v2/home/of-old
 	chown 105:105 v2/home/of-old
 	printf 'root:x:0:0::/:/bin/sh\nold:x:105:105::/:/bin/false\nnew:x:102:102::/:/bin/false\n' >v2/etc/passwd
@@ -49,6 +52,8 @@ upgrade_user() {
 	touch etc/conf
 	echo changed >etc/gone
 	echo mine >usr/bin/tool
+	mkdir -p usr/lib/provider
+	echo mine | tee etc/provider usr/lib/provider/mine >usr/lib/provider/mine.so
 	echo mine >home/file
 	chown 102:102 home/file
 	echo mine >home/as-old
@@ -57,6 +62,17 @@ upgrade_user() {
 	printf 'root:x:0:\nold:x:101:\nuser:x:102:\n' >etc/group
 	printf 'Package: own\nStatus: install ok installed\nArchitecture: all\nDepends: tool (= 1)\nVersion: 1\nMaintainer: m\nDescription: d\n\n' >>var/lib/dpkg/status
 	: >var/lib/dpkg/info/own.list
+}
+
+# upgrade_queue SEED: what that user, mounted at $DIR/run/user, has queued: a part of what his upper has, and things that there are not.
+upgrade_queue() {
+	local path
+	RANDOM=$(($1 % 32768))
+	while IFS= read -r -d '' path; do
+		[ $((RANDOM % 6)) -ne 0 ] || printf '%s\0' "$path"
+	done < <(cd "$DIR/run/user/upper" && find "${UPGRADE_PARTS[@]}" -print0 2>/dev/null | LC_ALL=C sort -z) >"$DIR/queued"
+	printf '%s\0' etc/none etc/mine >>"$DIR/queued"
+	mkqueue reset "$DIR/run/user/mlimg" <"$DIR/queued"
 }
 
 # disk_in NAME: its disk, mounted at $DIR/run/user. disk_out NAME: and back, as qcow2.

@@ -43,6 +43,10 @@ boots_as_planned() {
 	of "$name" .report | jq -S . >foretold
 	jq -S . "$DIR/run/user/mlimg/reports/2.json" >written
 	same "report" "$(<written)" "$(<foretold)"
+	same "what was queued" "$(jq -S . "$DIR/run/user/mlimg/reports/queue-1.json" 2>/dev/null || echo null)" "$(of "$name" .queue | jq -S .)"
+	same "over protected paths" "$(jq -S '.protected | {n, paths: ((.paths // []) | sort)}' "$DIR/run/boot.json")" \
+		"$(of "$name" .protected | jq -S '{n, paths: ((.paths // []) | sort)}')"
+	same "not foretold" '[]' "$(of "$name" .not_foretold)"
 	echo "$name: room $(((free - left) * 4096)) of $(of "$name" .needed_bytes)"
 	[ $(((free - left) * 4096)) -le "$(of "$name" .needed_bytes)" ]
 	same "free bytes" "$((free * 4096))" "$(of "$name" .free_bytes)"
@@ -60,6 +64,7 @@ boots_as_planned() {
 		disk_in $name
 		disk_prepare v1.img
 		disk_use upgrade_user "$((SEED + 10 * i))"
+		[ $i -lt 3 ] || upgrade_queue "$((SEED + i))"
 		disk_release
 		disk_out $name
 	done
@@ -67,12 +72,13 @@ boots_as_planned() {
 	plan
 	same "disks afterwards" "$before" "$(find "$S/tenants" -type f -exec sha256sum {} + | sort)"
 	same "outcomes" "$(printf 'changes\n%.0s' 1 2 3 4)" "$(jq -r '.tenants[].outcome' plan.json)"
+	same "with a queue" "tenant3 tenant4" "$(jq -r '.tenants[] | select(.queue.counts.keep > 2).name' plan.json | xargs)"
 	works mlimg-upgrade plan --store "$S" --system debian:12.2 --html plan.html
 	same "pictures, of none" 0 "$(grep -c '<img' plan.html)"
 	same "errors, of none" 0 "$(grep -c 'class="failed"' plan.html)"
 	same "lines with the name" 4 "$(grep -c '<code>etc/&#60;img' plan.html)"
 	# There is something of each kind, or this would show little.
-	same "kinds without an entry" "" "$(jq -r '.sum | to_entries[] | select(.value == 0 and (.key | IN("stale", "kept", "merged", "conflicts", "moved", "broken", "accounts"))) | .key' plan.json)"
+	same "kinds without an entry" "" "$(jq -r '.sum | to_entries[] | select(.value == 0 and (.key | IN("stale", "kept", "merged", "conflicts", "moved", "broken", "accounts", "protected"))) | .key' plan.json)"
 	for i in 1 2 3 4; do
 		name=tenant$i
 		boots_as_planned $name v2.img
@@ -81,4 +87,38 @@ boots_as_planned() {
 	same "then" "$(printf 'same\n%.0s' 1 2 3 4)" "$(jq -r '.tenants[].outcome' plan.json)"
 	plan debian:12.1
 	same "back" "$(printf 'back\n%.0s' 1 2 3 4)" "$(jq -r '.tenants[].outcome' plan.json)"
+	same "not foretold of that" '["back"]' "$(of tenant1 .not_foretold)"
+}
+
+# user_of_conf: what one does whose files a hook is asked to merge.
+user_of_conf() {
+	echo mine | tee etc/conf etc/both >etc/same
+}
+
+@test "upgrade plan: what it cannot foretell it says" {
+	local name
+	upgrade_trees "$SEED"
+	mkdir -p v2/usr/lib/mlimg/reconcile.d
+	printf '%s merge:none\n' /etc/conf /etc/both >v2/usr/lib/mlimg/reconcile.d/test.conf
+	mlimg-mkfs --quiet --kind system --name debian --version 12.3 v2 v3.img
+	mlimg-store --store "$S" add v1.img v3.img >/dev/null
+	for name in bad begun; do
+		vm create $name --system debian:12.1 --size 128M >/dev/null
+		disk_in $name
+		disk_prepare v1.img
+		disk_use user_of_conf
+		if [ $name = bad ]; then echo garbage >"$DIR/run/user/mlimg/queue"; else mkdir "$DIR/run/user/mlimg/queue.run"; fi
+		disk_release
+		disk_out $name
+	done
+	works mlimg-upgrade plan --store "$S" --system debian:12.3
+	same "notes" "    note        what the user has queued is damaged, and is not done: queue: line 1: not of a known format
+    note        2 told as conflict that a hook of the layers is asked to merge in the boot: what it makes of them is not foretold
+    note        what the user has queued was interrupted, and is ended before: that is not foretold
+    note        2 told as conflict that a hook of the layers is asked to merge in the boot: what it makes of them is not foretold" \
+		"$(grep '^    note' <<<"$output")"
+	grep -q '2 conflicts.*, 2 left to hooks' <<<"$output"
+	plan debian:12.3
+	same "as words" '["hooks"] ["hooks","queue"]' "$(jq -c '.tenants[].not_foretold' plan.json | xargs -d '\n')"
+	same "hooks" "2 2 4" "$(jq '.tenants[].hooks, .sum.hooks' plan.json | xargs)"
 }

@@ -196,6 +196,15 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	fails 3 "mlimg-upgrade: $image: is no ext4 file system, or its superblock is destroyed" plan --system debian:12.2
 }
 
+@test "upgrade: plan: a new system whose protected paths a boot would refuse" {
+	mkdir -p "$BATS_TEST_TMPDIR/bad/etc/mlimg/protected.d"
+	printf '# one\nrelative\n' >"$BATS_TEST_TMPDIR/bad/etc/mlimg/protected.d/x.conf"
+	mlimg-mkfs --quiet --kind system --name debian --version 13 "$BATS_TEST_TMPDIR/bad" "$BATS_TEST_TMPDIR/bad.img"
+	mlimg-store --store "$S" add "$BATS_TEST_TMPDIR/bad.img" >/dev/null
+	works vm create alice --system debian:12.1 --size 64M
+	fails 3 "mlimg-upgrade: /etc/mlimg/protected.d of the layers: x.conf, line 2: no absolute path of at most 255 plain characters" plan --system debian:13
+}
+
 @test "upgrade: plan: of a guest that runs, the newest checkpoint of its disk, or nothing" {
 	local disk writer
 	works vm create alice --system debian:12.1 --size 64M
