@@ -54,14 +54,7 @@ static const struct owner *find_name(const struct stack *s, const char *key)
 /* The system with its patches is beneath all of them. */
 static bool is_made_over(const struct stack *s, size_t layer, size_t other)
 {
-	const struct mlimg_layer_info *info = s->layers[layer].info;
-
-	if (s->layers[other].info->kind != MLIMG_SOFTWARE)
-		return true;
-	for (size_t i = 0; i < info->n_over; i++)
-		if (strcmp(info->over[i], s->layers[other].info->build_id) == 0)
-			return true;
-	return false;
+	return mlimg_layer_is_over(s->layers[layer].info, s->layers[other].info);
 }
 
 /*

@@ -26,19 +26,6 @@ struct group {
 	struct mlimg_err *err;
 };
 
-/* The system with its patches is beneath all of them. */
-static bool is_made_over(const struct group *g, size_t layer, size_t other)
-{
-	const struct mlimg_layer_info *info = g->layers->infos[layer];
-
-	if (g->layers->infos[other]->kind != MLIMG_SOFTWARE)
-		return true;
-	for (size_t i = 0; i < info->n_over; i++)
-		if (strcmp(info->over[i], g->layers->infos[other]->build_id) == 0)
-			return true;
-	return false;
-}
-
 /* ---- reading ---- */
 
 static int read_one(struct group *g, size_t layer)
@@ -118,7 +105,7 @@ static int fold(struct group *g, size_t end, bool all, struct mlimg_records_text
 	int r = 0;
 
 	for (size_t i = 0; i < end && r == 0; i++) {
-		if ((!g->at[i].has_file && !g->at[i].is_none) || (!all && !is_made_over(g, end, i)))
+		if ((!g->at[i].has_file && !g->at[i].is_none) || (!all && !mlimg_layer_is_over(g->layers->infos[end], g->layers->infos[i])))
 			continue;
 		if (g->layers->infos[i]->n_over == 0)
 			shown = g->at[i].text;

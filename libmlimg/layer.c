@@ -152,6 +152,16 @@ int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id, st
 	return 0;
 }
 
+bool mlimg_layer_is_over(const struct mlimg_layer_info *info, const struct mlimg_layer_info *other)
+{
+	if (other->kind != MLIMG_SOFTWARE)
+		return true;
+	for (size_t i = 0; i < info->n_over; i++)
+		if (strcmp(info->over[i], other->build_id) == 0)
+			return true;
+	return false;
+}
+
 static int check_patch(const struct mlimg_layer_info *info, struct mlimg_err *err)
 {
 	uint8_t digest[MLIMG_SHA256_SIZE];

@@ -159,6 +159,16 @@ int mlimg_layer_add_over(struct mlimg_layer_info *info, const char *build_id,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Whether who made a layer saw another one beneath it. Each is made over the system, with its
+ * patches, of which a stack has only one.
+ *
+ * @param info   the description
+ * @param other  that of a layer beneath it in the same stack
+ * @return       true or false
+ */
+bool mlimg_layer_is_over(const struct mlimg_layer_info *info, const struct mlimg_layer_info *other);
+
+/**
  * @return whether @p path can be that of records or of a cache: plain bytes, no ".", ".." or empty
  *         parts
  */
