@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "tools/json-any-text.h"
 #include "tools/upgrade-show.h"
 
 static json_t *text_or_null(const char *text)
@@ -23,27 +24,12 @@ static json_t *lines_of(const char *text)
 	return lines;
 }
 
-/* What is no UTF-8 shows as '?': a message may have a name from a guest. */
-static json_t *any_text(const char *text)
-{
-	char copy[MLIMG_ERR_TEXT_SIZE];
-	json_t *string = json_string(text);
-
-	if (string)
-		return string;
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *c = copy; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(copy);
-}
-
 static json_t *notes_of(const struct mlimg_upgrade_tenant *t)
 {
 	json_t *notes = json_array();
 
 	for (size_t i = 0; i < t->n_notes; i++)
-		json_array_append_new(notes, any_text(t->notes[i]));
+		json_array_append_new(notes, mlimg_json_any_text(t->notes[i]));
 	return notes;
 }
 
@@ -98,7 +84,7 @@ static json_t *tenant_json(const struct mlimg_upgrade_tenant *t)
 	json_object_set_new(o, "from", text_or_null(t->from));
 	json_object_set_new(o, "to", text_or_null(t->to));
 	json_object_set_new(o, "outcome", json_string(mlimg_upgrade_outcome_name(t->outcome)));
-	json_object_set_new(o, "why", is_bad ? any_text(t->err.text) : json_null());
+	json_object_set_new(o, "why", is_bad ? mlimg_json_any_text(t->err.text) : json_null());
 	json_object_set_new(o, "way_out", lines_of(t->way_out));
 	json_object_set_new(
 		o, "checkpoint", t->is_snapshot ? json_string(t->checkpoint) : json_null());

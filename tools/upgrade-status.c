@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tools/cli.h"
+#include "tools/json-any-text.h"
 #include "tools/upgrade-carry.h"
 
 #define LOOK_S 1 /* between looks of --follow */
@@ -59,28 +60,13 @@ void mlimg_upgrade_put_counts(FILE *f, const struct mlimg_upgrade_counts *counts
 
 /* ---- JSON ---- */
 
-/* What is no UTF-8 shows as '?': a reason may have a guest's words. */
-static json_t *any_text(const char *text)
-{
-	char copy[MLIMG_ROLLOUT_TEXT];
-	json_t *string = json_string(text);
-
-	if (string)
-		return string;
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *c = copy; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(copy);
-}
-
 static json_t *row_json(const struct mlimg_rollout_row *row)
 {
 	return json_pack("{s:s, s:s, s:i, s:s, s:b, s:I, s:I, s:I, s:o}", "name", row->name, "id",
 		row->tenant_id, "wave", (int)row->wave + 1, "place",
 		mlimg_rollout_place_name(row->place), "lost", row->is_lost, "from",
 		(json_int_t)row->from, "to", (json_int_t)row->to, "since", (json_int_t)row->since_s,
-		"text", any_text(row->text));
+		"text", mlimg_json_any_text(row->text));
 }
 
 static json_t *counts_json(const struct mlimg_upgrade_counts *counts)
