@@ -66,25 +66,36 @@ static int64_t kept_former(const struct mlimg_store_gc *gc)
 	return gc->kept_former < INT64_MAX ? (int64_t)gc->kept_former : INT64_MAX;
 }
 
-/* Told of before; nothing else is what they were kept for. */
-static int remove_generations(struct collector *c, struct mlimg_err *err)
+/* @param count  a statement that counts what is old, but for @p kept. @return 1: told, to be removed; 0; -errno */
+static int tell_old(struct collector *c, const char *what, const char *count, int64_t kept,
+	struct mlimg_err *err)
 {
-	struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = "generations"};
+	struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = what};
 	int64_t n = 0;
-	int ret = mlimg_db_get(c->store->db, "SELECT count(*) FROM (" UNUSED_GENERATIONS ")",
-		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept_former(c->gc))), &n, err);
+	int ret = mlimg_db_get(
+		c->store->db, count, MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &n, err);
 
 	if (ret < 0 || n == 0)
 		return ret < 0 ? ret : 0;
 	finding.n = (uint64_t)n;
 	ret = c->gc->fn(&finding, c->gc->ctx, err);
-	if (ret < 0 || c->gc->is_dry)
+	return ret < 0 ? ret : !c->gc->is_dry;
+}
+
+/* Told of before; nothing else is what they were kept for. */
+static int remove_generations(struct collector *c, struct mlimg_err *err)
+{
+	int64_t kept = kept_former(c->gc);
+	int ret = tell_old(c, "generations", "SELECT count(*) FROM (" UNUSED_GENERATIONS ")", kept,
+		err);
+
+	if (ret <= 0)
 		return ret;
 	/* One statement: what has come to be used meanwhile stays. */
 	ret = mlimg_db_run(c->store->db,
 		"DELETE FROM generation WHERE tenant_id || '/' || number IN (" UNUSED_GENERATIONS
 		")",
-		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept_former(c->gc))), err);
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), err);
 	return ret < 0 ? ret : 0;
 }
 
@@ -210,17 +221,10 @@ static int take_file(const struct mlimg_store_finding *finding, void *ctx, struc
 
 static int remove_events(struct collector *c, struct mlimg_err *err)
 {
-	struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = "events"};
-	uint64_t kept = c->gc->kept_events < INT64_MAX ? c->gc->kept_events : INT64_MAX;
-	int64_t n = 0;
-	int ret = mlimg_db_get(c->store->db, "SELECT count(*)" OLD_EVENTS,
-		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &n, err);
+	int64_t kept = c->gc->kept_events < INT64_MAX ? (int64_t)c->gc->kept_events : INT64_MAX;
+	int ret = tell_old(c, "events", "SELECT count(*)" OLD_EVENTS, kept, err);
 
-	if (ret < 0 || n == 0)
-		return ret < 0 ? ret : 0;
-	finding.n = (uint64_t)n;
-	ret = c->gc->fn(&finding, c->gc->ctx, err);
-	if (ret < 0 || c->gc->is_dry)
+	if (ret <= 0)
 		return ret;
 	ret = mlimg_db_run(
 		c->store->db, "DELETE" OLD_EVENTS, MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), err);
