@@ -33,12 +33,28 @@ static const char forget_help[] =
 
 static const struct option options[] = {MLIMG_UPGRADE_COMMON};
 
-/* A lock that another one has is no failure here. @return 1: it is ours; 0; -errno */
-static int try_lock(struct mlimg_store *store, int *ret_fd, struct mlimg_err *err)
+/*
+ * Asks whoever carries the rollout out. @return 1: nobody does, the lock is ours and *rollout what
+ * is there now; 0: that one will do it, which was told; -errno
+ */
+static int ask(struct mlimg_store *store, enum mlimg_rollout_request request, const char *what,
+	struct mlimg_rollout *rollout, int *ret_lock, struct mlimg_err *err)
 {
-	int ret = mlimg_rollout_lock(store, ret_fd, err);
+	int ret = mlimg_upgrade_find_open(store, rollout, err);
 
-	return ret == -EBUSY ? 0 : ret < 0 ? ret : 1;
+	if (ret == 0)
+		ret = mlimg_store_rollout_ask(store, rollout->number, request, err);
+	if (ret == 0)
+		ret = mlimg_rollout_lock(store, ret_lock, err);
+	if (ret == -EBUSY) {
+		printf("rollout %u: asked to %s; 'mlimg-upgrade status' tells when it does\n",
+			rollout->number, what);
+		return 0;
+	}
+	/* Whoever carried it out may have ended it meanwhile. */
+	if (ret == 0)
+		ret = mlimg_upgrade_find_open(store, rollout, err);
+	return ret < 0 ? ret : 1;
 }
 
 static int pause_rollout(
@@ -46,22 +62,9 @@ static int pause_rollout(
 {
 	mlimg_autoclose int lock = -1;
 	struct mlimg_rollout rollout;
-	int ret = mlimg_upgrade_find_open(store, &rollout, err);
+	int ret = ask(store, MLIMG_ROLLOUT_PAUSE, "pause", &rollout, &lock, err);
 
-	if (ret == 0)
-		ret = mlimg_store_rollout_ask(store, rollout.number, MLIMG_ROLLOUT_PAUSE, err);
-	if (ret == 0)
-		ret = try_lock(store, &lock, err);
-	if (ret < 0)
-		return ret;
-	if (ret == 0) {
-		printf("rollout %u: asked to pause; 'mlimg-upgrade status' tells when it does\n",
-			rollout.number);
-		return 0;
-	}
-	/* Nobody carries it out; whoever did may have ended it meanwhile. */
-	ret = mlimg_upgrade_find_open(store, &rollout, err);
-	if (ret < 0)
+	if (ret <= 0)
 		return ret;
 	if (rollout.state == MLIMG_ROLLOUT_RUNNING)
 		rollout.state = MLIMG_ROLLOUT_PAUSED;
@@ -76,21 +79,9 @@ static int abort_rollout(
 {
 	mlimg_autoclose int lock = -1;
 	struct mlimg_rollout rollout;
-	int ret = mlimg_upgrade_find_open(store, &rollout, err);
+	int ret = ask(store, MLIMG_ROLLOUT_ABORT, "abort", &rollout, &lock, err);
 
-	if (ret == 0)
-		ret = mlimg_store_rollout_ask(store, rollout.number, MLIMG_ROLLOUT_ABORT, err);
-	if (ret == 0)
-		ret = try_lock(store, &lock, err);
-	if (ret < 0)
-		return ret;
-	if (ret == 0) {
-		printf("rollout %u: asked to abort; 'mlimg-upgrade status' tells when it does\n",
-			rollout.number);
-		return 0;
-	}
-	ret = mlimg_upgrade_find_open(store, &rollout, err);
-	if (ret < 0)
+	if (ret <= 0)
 		return ret;
 	rollout.request = MLIMG_ROLLOUT_ABORT;
 	ret = mlimg_upgrade_carry(store, &rollout, false, err);
