@@ -4,12 +4,9 @@
  * lines "%%" between them: base, next, mine, then what next and mine have as any package's list,
  * and as diversions. What comes out, merged on the same system again, stays as it is.
  */
-#include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "libmlimg/packages.h"
+#include "tests/fuzz/records.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,15 +32,7 @@ static int read_text(void *ctx, enum mlimg_merge_side side, const char *path, ch
 		text = &input->texts[side];
 	else if (strstr(path, ".list"))
 		text = &input->texts[side == MLIMG_SIDE_NEXT ? LIST_NEXT : LIST_MINE];
-	if (!text->text)
-		return -ENOENT;
-	*ret_text = malloc(text->size + 1);
-	if (!*ret_text)
-		abort();
-	memcpy(*ret_text, text->text, text->size);
-	(*ret_text)[text->size] = '\0';
-	*ret_size = text->size;
-	return 0;
+	return records_give(text, ret_text, ret_size);
 }
 
 static struct mlimg_manifest *some_manifest(void)
@@ -100,13 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	input.path = paths[(uint8_t)(data[0] - '0') % (sizeof(paths) / sizeof(paths[0]))];
-	for (int i = 0; i < N_TEXTS && at < end; i++) {
-		const char *stop = memmem(at, (size_t)(end - at), "%%\n", 3);
-
-		input.texts[i] =
-			(struct mlimg_records_text){at, (size_t)((stop ? stop : end) - at)};
-		at = stop ? stop + 3 : end;
-	}
+	records_split(at, end, input.texts, N_TEXTS);
 	if (merge(&input, &once) < 0)
 		return 0;
 	input.texts[MLIMG_SIDE_BASE] = input.texts[MLIMG_SIDE_NEXT];
@@ -114,11 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(struct mlimg_records_text){once.files[0].text.text, once.files[0].text.size};
 	if (merge(&input, &twice) < 0)
 		abort();
-	if (twice.files[0].text.size != once.files[0].text.size ||
-		(twice.files[0].text.size &&
-			memcmp(twice.files[0].text.text, once.files[0].text.text,
-				once.files[0].text.size) != 0))
-		abort();
+	records_same(&once, &twice);
 	mlimg_packages_merged_done(&once);
 	mlimg_packages_merged_done(&twice);
 	return 0;

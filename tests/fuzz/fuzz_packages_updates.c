@@ -4,12 +4,9 @@
  * the status of base, next and mine, and up to four updates, the last two of which lie beneath the
  * upper. What comes out, merged on the same system again, stays as it is.
  */
-#include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "libmlimg/packages.h"
+#include "tests/fuzz/records.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,15 +25,7 @@ static int read_text(void *ctx, enum mlimg_merge_side side, const char *path, ch
 	for (size_t i = 1; i < sizeof(paths) / sizeof(*paths); i++)
 		if (side == MLIMG_SIDE_MINE && strcmp(path, paths[i]) == 0)
 			text = &texts[FIRST_UPDATE + i - 1];
-	if (!text || !text->text)
-		return -ENOENT;
-	*ret_text = malloc(text->size + 1);
-	if (!*ret_text)
-		abort();
-	memcpy(*ret_text, text->text, text->size);
-	(*ret_text)[text->size] = '\0';
-	*ret_size = text->size;
-	return 0;
+	return records_give(text, ret_text, ret_size);
 }
 
 static struct mlimg_manifest *some_manifest(void)
@@ -82,12 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mlimg_packages_merged once, twice;
 	const char *at = (const char *)data, *end = at + size;
 
-	for (int i = 0; i < N_TEXTS && at < end; i++) {
-		const char *stop = memmem(at, (size_t)(end - at), "%%\n", 3);
-
-		texts[i] = (struct mlimg_records_text){at, (size_t)((stop ? stop : end) - at)};
-		at = stop ? stop + 3 : end;
-	}
+	records_split(at, end, texts, N_TEXTS);
 	if (merge(texts, 3, &once) < 0)
 		return 0;
 	texts[MLIMG_SIDE_BASE] = texts[MLIMG_SIDE_NEXT];
@@ -97,11 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		texts[i].text = NULL;
 	if (merge(texts, 1, &twice) < 0)
 		abort();
-	if (twice.files[0].text.size != once.files[0].text.size ||
-		(twice.files[0].text.size &&
-			memcmp(twice.files[0].text.text, once.files[0].text.text,
-				once.files[0].text.size) != 0))
-		abort();
+	records_same(&once, &twice);
 	mlimg_packages_merged_done(&once);
 	mlimg_packages_merged_done(&twice);
 	return 0;
