@@ -23,15 +23,21 @@ stacks_setup() {
 	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
 }
 
-# on VERSION OPTION…: prepare on that system; commit too.
-on() {
-	local version=$1 id=$V1
-	shift
-	[ "$version" = v1 ] || id=$V2
+# stack VERSION: what prepare finds mounted; its build id is $id.
+stack() {
+	id=$V1
+	[ "$1" = v1 ] || id=$V2
 	rm -rf "$RUN/layers"
 	mkdir "$RUN/layers"
-	cp -r "$DIR/layer-$version" "$RUN/layers/0"
-	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
+	cp -r "$DIR/layer-$1" "$RUN/layers/0"
+	ln -s "$DIR/$1" "$RUN/layers/0/rootfs"
+}
+
+# on VERSION OPTION…: prepare on that system; commit too.
+on() {
+	local id
+	stack "$1"
+	shift
 	works "${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT" "$@"
 	# shellcheck disable=SC2154,SC2034 # works sets the one, and a test looks at the other
 	said=$output
@@ -57,6 +63,12 @@ packaged() {
 	stanza tool "$2" >"$dir/var/lib/dpkg/status"
 	echo "$2" >"$dir/usr/share/tool/version"
 	printf '%s\n' /. /usr /usr/share /usr/share/tool /usr/share/tool/version >"$info/tool.list"
+}
+
+# again: alice's user layer as it was when it was copied to $DIR/start.
+again() {
+	rm -rf "$USER_DIR"
+	cp -a "$DIR/start" "$USER_DIR"
 }
 
 # user_anew [PATH]: alice's user layer as it was before she first booted, with a directory PATH in its upper.

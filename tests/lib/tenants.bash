@@ -21,6 +21,14 @@ tenant_images() {
 	mlimg-mkfs --quiet --kind software --name tools --version 1 web tools.img
 }
 
+# tenant_store IMAGE…: a store with these of the test file's images, in $S.
+tenant_store() {
+	cd "$BATS_FILE_TMPDIR" || return
+	need command sqlite3 qemu-img jq
+	S=$BATS_TEST_TMPDIR/store
+	mlimg-store --store "$S" add "$@" >/dev/null
+}
+
 # vm COMMAND ARGUMENT…: mlimg-vm on the store in $S.
 vm() {
 	local command=$1

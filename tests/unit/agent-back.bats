@@ -329,12 +329,10 @@ killed() {
 	on v1
 	wanted=$(boot '.notes[]')
 	[[ $wanted == *tool* ]]
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
+	again
 	calls=$(stop-at - mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT" 3>&1 >/dev/null)
 	for at in $((calls / 2)) $((calls * 5 / 8)) $((calls * 3 / 4)) $((calls * 7 / 8)); do
-		rm -rf "$USER_DIR"
-		cp -a "$DIR/start" "$USER_DIR"
+		again
 		killed "$at" mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT"
 		[ -e "$USER_DIR/mlimg/reconcile.plan" ] || continue
 		n=$((n + 1))

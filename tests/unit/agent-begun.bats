@@ -21,11 +21,6 @@ setup() {
 }
 
 # again: the user layer on v2, and nothing under way
-again() {
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
-}
-
 # calls COMMAND…: how many of its calls change a file system
 calls() {
 	stop-at - "$@" 3>&1 >/dev/null

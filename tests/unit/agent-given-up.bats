@@ -23,19 +23,10 @@ start() {
 	theirs=$(cd "$UPPER" && find . -type f -exec sha256sum {} + | cut -d' ' -f1 | sort -u)
 }
 
-again() {
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
-}
-
 # run_on VERSION: as on, without commit, in an array
 run_on() {
-	local id=$V1
-	[ "$1" = v1 ] || id=$V2
-	rm -rf "$RUN/layers"
-	mkdir "$RUN/layers"
-	cp -r "$DIR/layer-$1" "$RUN/layers/0"
-	ln -s "$DIR/$1" "$RUN/layers/0/rootfs"
+	local id
+	stack "$1"
 	CALL=("${PREPARE[@]}" --root "$RUN" "${OPTIONS[@]}" --system "$id" --user "$TENANT")
 }
 
@@ -128,14 +119,20 @@ given_up() {
 	given_up v1 v1 you:x:1001
 }
 
-@test "without reconcile.new what was begun is not ended, and nothing is done" {
-	local at=0 before own=$USER_DIR/mlimg
+# cut_in_change: on v2, killed when some of it is done
+cut_in_change() {
+	local at=0
 	run_on v2
-	until [ -e "$own/reconcile.plan" ] && [ ! -e "$UPPER/etc/both" ]; do
+	until [ -e "$USER_DIR/mlimg/reconcile.plan" ] && [ ! -e "$UPPER/etc/both" ]; do
 		at=$((at + 1))
 		again
 		cut_at "$at"
 	done
+}
+
+@test "without reconcile.new what was begun is not ended, and nothing is done" {
+	local before own=$USER_DIR/mlimg
+	cut_in_change
 	cp -a "$own/reconcile.new" "$DIR/new"
 	rm -r "$own/reconcile.new"
 	before=$(treelist "$USER_DIR")
@@ -150,13 +147,8 @@ given_up() {
 }
 
 @test "without what a step puts what was begun is not ended, and nothing after it is done" {
-	local at=0 own=$USER_DIR/mlimg
-	run_on v2
-	until [ -e "$own/reconcile.plan" ] && [ ! -e "$UPPER/etc/both" ]; do
-		at=$((at + 1))
-		again
-		cut_at "$at"
-	done
+	local own=$USER_DIR/mlimg
+	cut_in_change
 	find "$own/reconcile.new" -name '[0-9]*' -delete
 	fails 3 "mlimg-agent: $RUN: end a change that was interrupted: user/upper/etc/both: user/mlimg/reconcile.new is not whole, so that what was begun cannot be ended: copy the user layer's image, and restore the directory or remove user/mlimg/reconcile.plan as mlimg-boot(7) says" \
 		"${CALL[@]}"

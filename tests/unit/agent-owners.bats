@@ -57,8 +57,7 @@ names() {
 	on v1
 	same "upper, back" "$before" "$(treelist "$UPPER")"
 	# With something of the user's in it the directory stays, and so does n.
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
+	again
 	echo mine >"$UPPER/etc/own"
 	on v1
 	same "accounts, of a directory that stays" "d=105 n=107" "$(names)"
@@ -291,8 +290,7 @@ taken() {
 	cp -a "$USER_DIR" "$DIR/start"
 	on v1
 	same "mode, back" 4755 "$(stat -c %a "$UPPER/etc/tool")"
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
+	again
 	chmod u-s "$UPPER/etc/tool"
 	on v1
 	same "mode, back after the user has changed it" 751 "$(stat -c %a "$UPPER/etc/tool")"
@@ -333,12 +331,10 @@ taken() {
 	same "mode" 751 "$(stat -c %a "$UPPER/etc/tool")"
 	same "set-id" "setid 105:105:4755 taken/setid 105:105:755" "$(rights setid taken/setid | xargs)"
 	args=(mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT")
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
+	again
 	calls=$(stop-at - "${args[@]}" 3>&1 >/dev/null)
 	for ((at = 1; at <= calls; at++)); do
-		rm -rf "$USER_DIR"
-		cp -a "$DIR/start" "$USER_DIR"
+		again
 		status=0
 		stop-at "$at" "${args[@]}" 3>/dev/null >/dev/null 2>&1 || status=$?
 		[ "$status" -eq 137 ] || [ "$status" -eq 0 ]

@@ -54,11 +54,6 @@ written_since() {
 }
 
 # again: as it is in ./start
-again() {
-	rm -rf "$USER_DIR"
-	cp -a "$DIR/start" "$USER_DIR"
-}
-
 @test "mlimg-agent rollback: tells in a report what a boot would" {
 	local wanted
 	written_since

@@ -12,10 +12,8 @@ setup_file() {
 }
 
 setup() {
-	cd "$BATS_FILE_TMPDIR" || return
-	need command sqlite3 qemu-img qemu-nbd jq
-	S=$BATS_TEST_TMPDIR/store
-	mlimg-store --store "$S" add old.img web.img tools.img >/dev/null
+	need command qemu-nbd
+	tenant_store old.img web.img tools.img
 }
 
 usage() {

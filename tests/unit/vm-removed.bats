@@ -12,15 +12,7 @@ setup_file() {
 }
 
 setup() {
-	cd "$BATS_FILE_TMPDIR" || return
-	need command sqlite3 qemu-img jq
-	S=$BATS_TEST_TMPDIR/store
-	mlimg-store --store "$S" add old.img web.img web3.img tools.img >/dev/null
-}
-
-usage() {
-	fails 2 "mlimg-vm: $1
-Try 'mlimg-vm --help' for more information." mlimg-vm "$2" --store "$S" "${@:3}"
+	tenant_store old.img web.img web3.img tools.img
 }
 
 # written NAME WORD: on its disk, which nobody else opens.
@@ -42,8 +34,8 @@ has() {
 	vm destroy --yes alice >/dev/null
 	same "what it was" "alice $(tenant_settings)" "$(jq -r '.name, (.options[] | select(.[0] | test("system|software") | not) | join("=")) ' "$S/removed/$id/tenant.json" | xargs)"
 	fails 1 "mlimg-vm: no tenant 'bob' has been destroyed" vm create bob --from-removed bob
-	usage "--size and --from-removed exclude each other" create bob --from-removed alice --size 1G
-	usage "--system is missing" create bob --from-removed alice --software tools
+	usage "--size and --from-removed exclude each other" create --store "$S" bob --from-removed alice --size 1G
+	usage "--system is missing" create --store "$S" bob --from-removed alice --software tools
 	# Of two of a name the one destroyed last; the other by its id.
 	vm create alice --system debian --size 96M >/dev/null
 	other=$(tenant alice id)

@@ -12,10 +12,7 @@ setup_file() {
 }
 
 setup() {
-	cd "$BATS_FILE_TMPDIR" || return
-	need command sqlite3 qemu-img jq
-	S=$BATS_TEST_TMPDIR/store
-	mlimg-store --store "$S" add old.img web.img web3.img tools.img >/dev/null
+	tenant_store old.img web.img web3.img tools.img
 }
 
 # The layer of an image whose build id is misfitting, as warnings name it.
