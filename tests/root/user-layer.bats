@@ -190,8 +190,12 @@ the carve-out '/srv' has no place in the user layer: Too many levels of symbolic
 
 # agrees VERSION: prepare and commit on that system, whose tree is $DIR/VERSION.
 agrees() {
-	local id
-	stack "$1"
+	local id=$V1
+	[ "$1" = v1 ] || id=$V2
+	rm -rf "$RUN/layers"
+	mkdir "$RUN/layers"
+	cp -r "$DIR/layer-$1" "$RUN/layers/0"
+	ln -s "$DIR/$1" "$RUN/layers/0/rootfs"
 	works mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT"
 	works mlimg-agent commit --root "$RUN"
 }

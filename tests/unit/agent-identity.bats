@@ -116,7 +116,8 @@ var/lib/systemd/credential.secret 2'
 	n=$(stop-at - mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT" --identity one 3>&1 >/dev/null)
 	[ "$n" -gt 15 ]
 	for ((at = 0; at < n; at++)); do
-		again
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
 		run stop-at "$at" mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT" --identity one 3>/dev/null
 		run --separate-stderr prepare --identity one
 		# shellcheck disable=SC2154 # run sets it

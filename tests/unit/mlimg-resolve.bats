@@ -245,7 +245,8 @@ line 7 theirs" "$(grep -E 'mine|theirs' "$UPPER/etc/conf")"
 writes_meanwhile() {
 	local file=$1 at calls=1 n_told=0 status
 	for ((at = 0; at < calls; at++)); do
-		again
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
 		status=0
 		calls=$(meanwhile "$at" "echo newer >'$file'" "${MLIMG[@]}" "${@:2}" 3>&1 >"$DIR/said" 2>"$DIR/complaint") || status=$?
 		grep -rqx newer "$UPPER" "$USER_DIR/mlimg/aside" || same "what was written before call $at" newer ""
@@ -350,7 +351,8 @@ each() {
 	[ "$calls" -ge 4 ]
 	wanted=$(left)
 	for ((at = 0; at < calls; at++)); do
-		again
+		rm -rf "$USER_DIR"
+		cp -a "$DIR/start" "$USER_DIR"
 		status=0
 		"$how" "$at" "${MLIMG[@]}" "$@" 3>/dev/null >"$DIR/said" 2>"$DIR/complaint" || status=$?
 		cat "$DIR/complaint"
