@@ -105,7 +105,8 @@ static int fold(struct group *g, size_t end, bool all, struct mlimg_records_text
 	int r = 0;
 
 	for (size_t i = 0; i < end && r == 0; i++) {
-		if ((!g->at[i].has_file && !g->at[i].is_none) || (!all && !mlimg_layer_is_over(g->layers->infos[end], g->layers->infos[i])))
+		if ((!g->at[i].has_file && !g->at[i].is_none) ||
+			(!all && !mlimg_layer_is_over(g->layers->infos[end], g->layers->infos[i])))
 			continue;
 		if (g->layers->infos[i]->n_over == 0)
 			shown = g->at[i].text;

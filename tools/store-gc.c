@@ -72,8 +72,8 @@ static int tell_old(struct collector *c, const char *what, const char *count, in
 {
 	struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = what};
 	int64_t n = 0;
-	int ret = mlimg_db_get(
-		c->store->db, count, MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &n, err);
+	int ret =
+		mlimg_db_get(c->store->db, count, MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &n, err);
 
 	if (ret < 0 || n == 0)
 		return ret < 0 ? ret : 0;
@@ -86,8 +86,8 @@ static int tell_old(struct collector *c, const char *what, const char *count, in
 static int remove_generations(struct collector *c, struct mlimg_err *err)
 {
 	int64_t kept = kept_former(c->gc);
-	int ret = tell_old(c, "generations", "SELECT count(*) FROM (" UNUSED_GENERATIONS ")", kept,
-		err);
+	int ret = tell_old(
+		c, "generations", "SELECT count(*) FROM (" UNUSED_GENERATIONS ")", kept, err);
 
 	if (ret <= 0)
 		return ret;

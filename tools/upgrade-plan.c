@@ -147,7 +147,7 @@ static void note_more(struct planning *p)
 	if (p->t->n_hooks)
 		note(p->t,
 			"%" PRIu64 " told as conflict that a hook of the layers is asked to merge "
-				   "in the boot: "
+			"in the boot: "
 			"what it makes of them is not foretold",
 			p->t->n_hooks);
 	if (p->t->covered.has_renamed)
