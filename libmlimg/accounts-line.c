@@ -127,8 +127,10 @@ static void put_id(
 static uint32_t gid_here(const struct mlimg_accounts_merge *m, int side,
 	const struct mlimg_span v[MLIMG_N_MERGE_SIDES])
 {
-	const struct mlimg_owner_moves *moves =
-		side == MLIMG_SIDE_NEXT ? &m->job->lower : &m->job->upper;
+	const struct mlimg_owner_moves *const all[] = {[MLIMG_SIDE_BASE] = &m->job->base,
+		[MLIMG_SIDE_NEXT] = &m->job->lower,
+		[MLIMG_SIDE_MINE] = &m->job->upper};
+	const struct mlimg_owner_moves *moves = all[side];
 
 	if (!v[side].at)
 		return MLIMG_ID_NONE;

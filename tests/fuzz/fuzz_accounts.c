@@ -20,37 +20,12 @@ static struct mlimg_records_text next_text(const char **at, const char *end)
 	return (struct mlimg_records_text){begin, (size_t)((stop ? stop : end) - begin)};
 }
 
-/* @return whether a name is there twice: then it has two numbers, and what is the one's no map says */
-static bool has_name_twice(const struct mlimg_records_text *text)
-{
-	const char *end = text->text + text->size;
-
-	for (const char *a = text->text; a && a < end; a = memchr(a, '\n', (size_t)(end - a))) {
-		const char *b, *colon;
-
-		a += *a == '\n';
-		colon = memchr(a, ':', (size_t)(end - a));
-		if (!colon)
-			break;
-		for (b = a; (b = memchr(b, '\n', (size_t)(end - b)));) {
-			b++;
-			if (end - b > colon - a && memcmp(a, b, (size_t)(colon - a) + 1) == 0)
-				return true;
-		}
-	}
-	return false;
-}
-
 static void merge_again(const struct mlimg_accounts *next, const struct mlimg_accounts_merged *once)
 {
 	struct mlimg_accounts_merged twice;
 	struct mlimg_accounts mine;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 
-	for (int f = MLIMG_PASSWD; f <= MLIMG_GROUP; f++)
-		if (has_name_twice(
-			    &(struct mlimg_records_text){once->files[f].text, once->files[f].size}))
-			return;
 	for (int f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 		mine.files[f] =
 			(struct mlimg_records_text){once->files[f].text, once->files[f].size};

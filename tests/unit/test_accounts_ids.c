@@ -226,6 +226,15 @@ TEST(primary_groups_follow)
 	merge(&unused);
 	ASSERT_STR(merged.files[MLIMG_PASSWD].text, "sys:x:50:998:::\nme:x:1000:999:::\n");
 	ASSERT_STR(moves(&merged.lower), "g999>998 ");
+	/* One of the user's that has the number of a group that gave way, and still has. */
+	set_all(MLIMG_GROUP, "sys:x:5:\n", "sys:x:5:\n", "sys:x:999:\nmine:x:5:\n");
+	set_all(MLIMG_PASSWD, "u:x:9:5:::\n", "u:x:9:5:::\n", "u:x:9:5:::\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, "u:x:9:5:::\n");
+	set(&mine, MLIMG_PASSWD, "u:x:9:999:::\n");
+	merge(&unused);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, "u:x:9:999:::\n");
+	ASSERT_STR(told(), "");
 	/* The user chose another one. */
 	set_all(MLIMG_GROUP, "a:x:1:\nb:x:2:\n", "a:x:3:\nb:x:2:\n", "a:x:1:\nb:x:2:\n");
 	set_all(MLIMG_PASSWD, "u:x:9:1:::\n", "u:x:9:3:::\n", "u:x:9:2:::\n");
