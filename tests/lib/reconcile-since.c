@@ -292,11 +292,13 @@ static void check_acls(const struct mlimg_entry *first, const struct mlimg_entry
 	for (size_t i = 0; i < 2; i++) {
 		const char *name = acl_names_of_model[i];
 		uint32_t number, before, after;
-		bool is_group;
+		bool is_group, is_group_first;
 
 		for (unsigned k = 0; acl_names(e, name, k, &before, &is_group); k++) {
 			ASSERT(acl_names(now, name, k, &after, &is_group));
-			if (!acl_names(first, name, k, &number, &is_group))
+			/* At first it may have been another ACL. */
+			if (!acl_names(first, name, k, &number, &is_group_first) ||
+				is_group_first != is_group)
 				number = before;
 			check_owner(e->path, is_group, number, before, after, t);
 		}
