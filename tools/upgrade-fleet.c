@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/backend.h"
 #include "tools/checkpoint-qemu.h"
 #include "tools/store-checkpoint.h"
 #include "tools/store-impl.h"
@@ -134,6 +135,8 @@ static int load_tenant(struct loading *l, struct mlimg_upgrade_tenant *t, struct
 	if (r == 0) {
 		mlimg_tenant_stack_describe(was.layers, was.n_layers, t->from);
 		t->union_driver = was.settings.union_driver;
+		if (mlimg_backend_has_disk_away(&was))
+			strcpy(t->away, was.host);
 		t->disk = mlimg_steal(&was.user_disk);
 		r = mlimg_store_checkpoint_each(l->store, t->id, take_checkpoint, t, err);
 	}

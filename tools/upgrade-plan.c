@@ -285,6 +285,12 @@ void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bas
 	user = calloc(1, sizeof(*user));
 	if (!user) {
 		r = mlimg_err_set(&t->err, ENOMEM, "%s", t->name);
+	} else if (*t->away) {
+		r = mlimg_err_set(&t->err, 0,
+			"%s: its disk is on host '%s', and cannot be read from here: bring it home "
+			"first ('mlimg-vm move %s')",
+			t->name, t->away, t->name);
+		free(user);
 	} else {
 		const struct mlimg_upgrade_disk disk = {t->disk, t->name, t->user_id, t->snapshot};
 

@@ -44,6 +44,7 @@ struct mlimg_upgrade_tenant {
 	char id[MLIMG_STORE_ID_SIZE];
 	char user_id[MLIMG_SHA256_HEX_SIZE];
 	char *disk;                                 /**< owned */
+	char away[MLIMG_STORE_NAME_SIZE];           /**< the host that it is on; "": here */
 	char *snapshot;                             /**< of a guest that is on, or NULL; owned */
 	char checkpoint[MLIMG_CHECKPOINT_TAG_SIZE]; /**< whose that is */
 	char taken[MLIMG_CHECKPOINT_TAG_SIZE]; /**< one that is taken for the plan alone, or "" */

@@ -224,6 +224,16 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	same "as of" "first before" "$(of alice '.outcome, .checkpoint' | xargs)"
 }
 
+@test "upgrade: plan: of a disk that is on another host" {
+	works vm create alice --system debian:12.1 --size 64M
+	works mlimg-vm host add east qemu+ssh://root@east.invalid/system --store "$S"
+	sqlite3 "$S/store.db" "UPDATE tenant SET host = 'east'"
+	rm "$(tenant_disk alice)"
+	run --separate-stderr plan --system debian:12.1 --json
+	same "status and stderr" "1 " "$status $stderr"
+	same "why" "alice: its disk is on host 'east', and cannot be read from here: bring it home first ('mlimg-vm move alice')" "$(of alice .why)"
+}
+
 # balanced FILE: each tag that is opened is closed.
 balanced() {
 	local tag
