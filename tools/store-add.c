@@ -370,6 +370,6 @@ int mlimg_store_layer_remove(struct mlimg_store *s, const char *build_id, struct
 		ret = mlimg_db_begin(s->db, err);
 	if (ret < 0)
 		return ret;
-	ret = mlimg_db_finish(s->db, remove_row(&op, &layer, err), err);
-	return ret < 0 ? ret : mlimg_store_op_settle(&op, err);
+	/* From here on it is gone; its image follows when op ends, or the store is opened next. */
+	return mlimg_db_finish(s->db, remove_row(&op, &layer, err), err);
 }

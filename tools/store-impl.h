@@ -166,10 +166,12 @@ int mlimg_store_op_finish(struct mlimg_store_op *op, struct mlimg_err *err) MLIM
 void mlimg_store_op_end(struct mlimg_store_op *op);
 #define mlimg_autoop mlimg_cleanup(mlimg_store_op_end) /**< mlimg_store_op_end() */
 
-/** As mlimg_store_op_end(), for who must know whether it has been done. @return 0 or -errno */
-int mlimg_store_op_settle(struct mlimg_store_op *op, struct mlimg_err *err) MLIMG_MUST_CHECK;
-
-/** End all operations of those who were killed. @return 0 or -errno */
+/**
+ * End all operations of those who were killed; what a full disk has no room to end stays for the
+ * next one, unless somebody would miss it.
+ *
+ * @return 0 or -errno
+ */
 int mlimg_store_recover(struct mlimg_store *store, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**

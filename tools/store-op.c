@@ -185,15 +185,6 @@ static int settle(struct mlimg_store_op *op, struct mlimg_err *err)
 	return ret < 0 ? ret : mlimg_db_finish(op->store->db, settle_object(op, err), err);
 }
 
-int mlimg_store_op_settle(struct mlimg_store_op *op, struct mlimg_err *err)
-{
-	int ret = settle(op, err);
-
-	if (ret == 0)
-		drop_lock(op);
-	return ret;
-}
-
 /* @return 1 when it has a row, which is read; 0; -errno */
 static int read_row(struct mlimg_store_op *op, struct mlimg_err *err)
 {
@@ -231,6 +222,24 @@ void mlimg_store_op_end(struct mlimg_store_op *op)
 	op->lock_fd = -1;
 }
 
+/*
+ * Where the disk is full it waits for room: what it left is nobody's, and nobody sees it. But half a base
+ * is in the way of the tenant whose disk was to lie over it.
+ */
+static int settle_dead(struct mlimg_store_op *op, struct mlimg_err *err)
+{
+	struct mlimg_err why = MLIMG_ERR_INIT;
+	int ret = settle(op, &why);
+
+	if (ret == 0)
+		drop_lock(op);
+	if ((ret == -ENOSPC || ret == -EDQUOT) && op->work != MLIMG_STORE_LINK_DISK)
+		return 0;
+	if (ret < 0 && err)
+		*err = why;
+	return ret;
+}
+
 /* An operation that has a row or files, unless somebody living does it. */
 static int recover_one(struct mlimg_store *s, const char *token, struct mlimg_err *err)
 {
@@ -256,7 +265,7 @@ static int recover_one(struct mlimg_store *s, const char *token, struct mlimg_er
 		drop_lock(&op);
 		return 0;
 	}
-	return ret < 0 ? ret : mlimg_store_op_settle(&op, err);
+	return ret < 0 ? ret : settle_dead(&op, err);
 }
 
 /* Tokens, before anything is changed beneath what lists them. */

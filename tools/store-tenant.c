@@ -275,6 +275,6 @@ int mlimg_store_tenant_remove(struct mlimg_store *s, const char *name, struct ml
 		ret = mlimg_db_begin(s->db, err);
 	if (ret < 0)
 		return ret;
-	ret = mlimg_db_finish(s->db, remove_row(&op, &t, err), err);
-	return ret < 0 ? ret : mlimg_store_op_settle(&op, err);
+	/* From here on it is gone; its directory follows when op ends, or the store is opened next. */
+	return mlimg_db_finish(s->db, remove_row(&op, &t, err), err);
 }

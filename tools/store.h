@@ -306,7 +306,8 @@ int mlimg_store_layer_add(struct mlimg_store *store, const char *path, bool move
  * @param store     the store
  * @param build_id  64 digits
  * @param err       -EBUSY: which tenant's generation has it, or which layer lies over it
- * @return          0, -ENOENT, -EBUSY, other -errno
+ * @return          0 when the store has it no more; an image that could not be removed is by
+ *                  whoever opens the store next. -ENOENT, -EBUSY, other -errno: it has it still
  */
 int mlimg_store_layer_remove(
 	struct mlimg_store *store, const char *build_id, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -409,7 +410,9 @@ int mlimg_store_tenant_rename(struct mlimg_store *store, const char *name, const
  * Remove a tenant with its generations; its directory is set aside, as removed/ID. That nothing
  * runs it is for the caller to see.
  *
- * @return 0, -ENOENT, other -errno
+ * @return 0 when the store has it no more; a directory that could not be set aside, since the disk
+ *         is full, still lies in tenants/ID, and is set aside by whoever opens the store next.
+ *         -ENOENT, other -errno: it is there still
  */
 int mlimg_store_tenant_remove(
 	struct mlimg_store *store, const char *name, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -42,6 +42,20 @@ static bool says_yes(const struct mlimg_tenant *t)
 		strcmp(answer, "yes\n") == 0;
 }
 
+/* Where the disk is full it may not be aside yet. */
+static void say_destroyed(const struct mlimg_store *store, const struct mlimg_tenant *t)
+{
+	const char *dir = mlimg_store_dir(store), *id = t->row.id;
+
+	if (access(t->dir, F_OK) < 0) {
+		printf("destroyed %s; its disk is in '%s/removed/%s'\n", t->row.name, dir, id);
+		return;
+	}
+	printf("destroyed %s; its disk is in '%s/tenants/%s'\n", t->row.name, dir, id);
+	mlimg_cli_warn(MLIMG_VM_PROG,
+		"the next command for which there is room sets it aside, in '%.300s/removed'", dir);
+}
+
 static int destroy(struct mlimg_store *store, struct mlimg_tenant *t, struct mlimg_err *err)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
@@ -57,8 +71,7 @@ static int destroy(struct mlimg_store *store, struct mlimg_tenant *t, struct mli
 			MLIMG_VM_PROG, "there will be no way back but by its disk: %s", why.text);
 	ret = mlimg_store_tenant_remove(store, t->row.name, err);
 	if (ret == 0)
-		printf("destroyed %s; its disk is in '%s/removed/%s'\n", t->row.name,
-			mlimg_store_dir(store), t->row.id);
+		say_destroyed(store, t);
 	return ret;
 }
 

@@ -70,3 +70,74 @@ full() {
 @test "full disk: checkpoint" {
 	full checkpoint alice one
 }
+
+# there_is: the tenants, in words: with disks that are whole.
+there_is() {
+	local id line
+	sqlite3 "$S/store.db" "SELECT id, name, current, memory_bytes FROM tenant ORDER BY name" | while IFS='|' read -r id line; do
+		echo "$line $(qemu-img info -f qcow2 --output=json "$S/tenants/$id/user.qcow2" | jq '."virtual-size"')" || return
+	done
+}
+
+# truthful COMMAND…: with a disk that is full from one of its calls on: it ends with 0 exactly where it is done, and what is left undone then is done by
+# the next command.
+truthful() {
+	local before after calls at step status
+	need command sqlite3 qemu-img jq
+	cd "$BATS_FILE_TMPDIR" || return
+	S=$BATS_TEST_TMPDIR/store
+	mlimg-store --store "$S" add old.img >/dev/null
+	vm create alice --system debian --size 64M >/dev/null
+	cp -a "$S" "$S.start"
+	before=$(there_is)
+	calls=$(full-at - mlimg-vm "$@" --store "$S" 3>&1 >/dev/null)
+	after=$(there_is)
+	[ "$before" != "$after" ]
+	step=$((calls / 24 + 1))
+	RANDOM=$((${MLIMG_SEED:-$$} % 32768))
+	for ((at = RANDOM % step; at < calls; at += step)); do
+		rm -rf "$S"
+		cp -a "$S.start" "$S"
+		status=0
+		full-at "$at" mlimg-vm "$@" --store "$S" 3>/dev/null >said 2>err || status=$?
+		if [ "$status" -eq 0 ]; then
+			same "what there is, full from call $at of $calls" "$after" "$(there_is)" || return
+			grep . said
+		else
+			same "exit code, full from call $at of $calls" 1 "$status" || return
+			same "what there is, full from call $at of $calls" "$before" "$(there_is)" || return
+			# Where SQLite cannot make a file beside the database it looks for one in vain.
+			grep -qE "No space left on device|database '.*/store.db': No such file or directory" err || {
+				cat err >&2
+				return 1
+			}
+		fi
+		[ -z "$(named)" ] || [ -e "$(named)/user.qcow2" ]
+		mlimg-store --store "$S" verify >/dev/null
+		same "what is left" "" "$(ls -A "$S/incoming")" || return
+		same "directories without a tenant" "$(sqlite3 "$S/store.db" "SELECT count(*) FROM tenant")" "$(find "$S/tenants" -mindepth 1 -maxdepth 1 | wc -l)" || return
+	done
+}
+
+# named: where destroy has said that the disk is.
+named() {
+	sed -n "s/.*its disk is in '\(.*\)'$/\1/p" said
+}
+
+@test "full disk: what is said is so: destroy" {
+	truthful destroy alice --yes
+}
+
+@test "full disk: what is said is so: create, clone" {
+	truthful create bob --system debian --size 64M
+	rm -rf "$S" "$S.start"
+	truthful clone alice bob
+}
+
+@test "full disk: what is said is so: set, rename, resize" {
+	truthful set alice --memory 512M
+	rm -rf "$S" "$S.start"
+	truthful rename alice bob
+	rm -rf "$S" "$S.start"
+	truthful resize alice 128M
+}
