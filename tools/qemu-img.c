@@ -8,19 +8,34 @@
 #include <sys/wait.h>
 
 #include "libmlimg/cleanup.h"
+#include "tools/vm-chan.h"
 #include "tools/vm-process.h"
 
 #define PROGRAM "qemu-img"
 #define ARGS_MAX 30
 #define READ_SIZE 65536
+#define KILL_MS 5000 /* how long one that was killed may take to end */
+
+/* @return 1 when there is something to read of @fd, 0 when the time is up, -1 and errno */
+static int wait_for(int fd, uint64_t deadline_ms)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	uint64_t now = mlimg_now_ms();
+
+	if (!deadline_ms)
+		return poll(&pfd, 1, -1);
+	return poll(&pfd, 1, deadline_ms > now ? (int)(deadline_ms - now) : 0);
+}
 
 /* Stopping in the middle of a line is as good as any place: what is so long is not read anyway. */
-static int read_some(int fd, FILE *f, size_t *size)
+static int read_some(int fd, uint64_t deadline_ms, FILE *f, size_t *size)
 {
 	char buf[READ_SIZE];
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	ssize_t n = poll(&pfd, 1, -1) < 0 ? -1 : read(fd, buf, sizeof(buf));
+	int ready = wait_for(fd, deadline_ms);
+	ssize_t n = ready > 0 ? read(fd, buf, sizeof(buf)) : ready;
 
+	if (ready == 0)
+		return -ETIMEDOUT;
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN ? 1 : -errno;
 	*size += (size_t)n;
@@ -29,7 +44,7 @@ static int read_some(int fd, FILE *f, size_t *size)
 	return n == 0 || fwrite(buf, 1, (size_t)n, f) == (size_t)n ? n > 0 : -ENOMEM;
 }
 
-static int read_output(int fd, char **ret_output)
+static int read_output(int fd, uint64_t deadline_ms, char **ret_output)
 {
 	mlimg_autofree char *output = NULL;
 	size_t size = 0, text_size;
@@ -37,7 +52,7 @@ static int read_output(int fd, char **ret_output)
 	int ret = f ? 1 : -ENOMEM;
 
 	while (ret == 1)
-		ret = read_some(fd, f, &size);
+		ret = read_some(fd, deadline_ms, f, &size);
 	if (f && fclose(f) != 0 && ret == 0)
 		ret = -ENOMEM;
 	if (ret == 0)
@@ -71,26 +86,64 @@ static int tell(const char *command, int status, char *output, struct mlimg_err 
 	return mlimg_err_set(err, 0, PROGRAM " %s: %s", command, line);
 }
 
-int mlimg_qemu_img(const char *const *args, char **ret_output, struct mlimg_err *err)
+/* @return 0 and how it ended, -ETIMEDOUT */
+static int wait_end(struct mlimg_process *process, uint64_t deadline_ms, int *ret_status)
 {
-	struct mlimg_process process = MLIMG_PROCESS_INIT;
-	mlimg_autofree char *output = NULL;
-	mlimg_autoclose int fd = -1;
-	char *argv[ARGS_MAX + 2] = {(char *)PROGRAM};
-	int ret, status;
+	int ready = 1;
 
+	while (deadline_ms && (ready = wait_for(process->pidfd, deadline_ms)) < 0 && errno == EINTR)
+		;
+	if (ready == 0)
+		return -ETIMEDOUT;
+	*ret_status = mlimg_process_wait(process);
+	return 0;
+}
+
+/* What hangs in the kernel hears no signal, and is left behind. */
+static int run(struct mlimg_process *process, int fd, uint64_t limit_ms, char **ret_output,
+	int *ret_status)
+{
+	uint64_t deadline_ms = limit_ms ? mlimg_now_ms() + limit_ms : 0;
+	int ret = read_output(fd, deadline_ms, ret_output);
+
+	if (ret == 0)
+		ret = wait_end(process, deadline_ms, ret_status);
+	if (ret == 0)
+		return 0;
+	kill(process->pid, SIGKILL);
+	if (wait_end(process, mlimg_now_ms() + KILL_MS, ret_status) < 0)
+		mlimg_cleanup_close(&process->pidfd);
+	return ret;
+}
+
+static int fill(const char *const *args, char *argv[ARGS_MAX + 2], struct mlimg_err *err)
+{
+	argv[0] = (char *)PROGRAM;
 	for (size_t i = 0; args[i]; i++) {
 		if (i == ARGS_MAX)
 			return mlimg_err_set(err, E2BIG, PROGRAM " %s", args[0]);
 		argv[i + 1] = (char *)args[i];
 	}
-	ret = mlimg_process_start(argv, false, &process, &fd, err);
+	return 0;
+}
+
+int mlimg_qemu_img_within(
+	const char *const *args, uint64_t limit_ms, char **ret_output, struct mlimg_err *err)
+{
+	struct mlimg_process process = MLIMG_PROCESS_INIT;
+	mlimg_autofree char *output = NULL;
+	mlimg_autoclose int fd = -1;
+	char *argv[ARGS_MAX + 2] = {NULL};
+	int status = 0, ret = fill(args, argv, err);
+
+	if (ret == 0)
+		ret = mlimg_process_start(argv, false, &process, &fd, err);
 	if (ret < 0)
 		return ret;
-	ret = read_output(fd, &output);
-	if (ret < 0)
-		kill(process.pid, SIGTERM);
-	status = mlimg_process_wait(&process);
+	ret = run(&process, fd, limit_ms, &output, &status);
+	if (ret == -ETIMEDOUT)
+		return mlimg_err_set(err, ETIMEDOUT, PROGRAM " %s: it has not ended after %llu s",
+			args[0], (unsigned long long)limit_ms / 1000);
 	if (ret < 0)
 		return mlimg_err_set(err, ret, PROGRAM " %s", args[0]);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
@@ -98,6 +151,22 @@ int mlimg_qemu_img(const char *const *args, char **ret_output, struct mlimg_err 
 	if (ret_output)
 		*ret_output = mlimg_steal(&output);
 	return 0;
+}
+
+static bool reads_image(const char *command)
+{
+	static const char *const commands[] = {"convert", "check", "map"};
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(command, commands[i]) == 0)
+			return true;
+	return false;
+}
+
+int mlimg_qemu_img(const char *const *args, char **ret_output, struct mlimg_err *err)
+{
+	return mlimg_qemu_img_within(
+		args, reads_image(args[0]) ? 0 : MLIMG_QEMU_IMG_MS, ret_output, err);
 }
 
 int mlimg_qemu_img_json(const char *const *args, json_t **ret, struct mlimg_err *err)

@@ -7,6 +7,7 @@
 #define MLIMG_TOOLS_QEMU_IMG_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "libmlimg/err.h"
 
@@ -17,17 +18,40 @@
 #define MLIMG_QEMU_IMG_OUTPUT_MAX (16u << 20)
 
 /**
- * Run qemu-img and wait for its end. It is ended when this process dies, which an image survives:
- * all that it may have then is clusters that nobody refers to (`check -r leaks`).
+ * How long it may take for what does not grow with what is in an image: `info`, `create`, `resize`,
+ * `snapshot`. A disk of 8 TiB has some hundred MiB of tables, which the slowest of a host's disks
+ * writes in a minute or two; a server of files that hangs never does. `convert`, `check` and `map`
+ * read an image, and take as long as they take: whoever waits can end the command.
+ */
+#define MLIMG_QEMU_IMG_MS 600000
+
+/**
+ * Run qemu-img and wait for its end, MLIMG_QEMU_IMG_MS at most where that is said of its command. It
+ * is ended when this process dies, which an image survives: all that it may have then is clusters
+ * that nobody refers to (`check -r leaks`).
  *
  * @param args        its arguments, without the program, NULL-terminated; at most 30. The format of
  *                    an image that a guest writes must be among them: -f qcow2
  * @param ret_output  what it printed, NUL-terminated; free() it. May be NULL
  * @param err         "qemu-img COMMAND: " and what it says last
- * @return            0 when it ended with 0, -ENOENT when there is none, -EIO or other -errno
+ * @return            0 when it ended with 0, -ENOENT when there is none, -ETIMEDOUT, -EIO or other
+ *                    -errno
  */
 int mlimg_qemu_img(
 	const char *const *args, char **ret_output, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The same, with a limit of the caller's.
+ *
+ * @param args        as of mlimg_qemu_img()
+ * @param limit_ms    how long it may take; 0: as long as it takes. Then it is killed, and is not
+ *                    waited for where the kernel does not let it end
+ * @param ret_output  as of mlimg_qemu_img()
+ * @param err         as of mlimg_qemu_img()
+ * @return            as of mlimg_qemu_img()
+ */
+int mlimg_qemu_img_within(const char *const *args, uint64_t limit_ms, char **ret_output,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * The same, of a command with --output=json.

@@ -3,6 +3,7 @@
 #include "tools/qemu-img.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/lib/test.h"
 
@@ -68,6 +69,35 @@ TEST(output_is_bounded)
 	fake("yes");
 	ASSERT_FAILS(
 		mlimg_qemu_img(args, NULL, &err), err, -EFBIG, "qemu-img info: File too large");
+}
+
+static void one_that_hangs(const char *script)
+{
+	static const char *const args[] = {"info", NULL};
+	char *output = NULL;
+
+	fake(script);
+	ASSERT_EQ(mlimg_qemu_img_within(args, 1000, &output, &err), -ETIMEDOUT);
+	ASSERT(strncmp(err.text, "qemu-img info: it has not ended after 1 s", 41) == 0);
+	ASSERT(!output);
+	/* It is not left behind. */
+	ASSERT_EQ(waitpid(-1, NULL, WNOHANG), -1);
+	ASSERT_EQ(errno, ECHILD);
+}
+
+TEST(one_that_hangs_is_given_up)
+{
+	static const char *const args[] = {"info", NULL};
+	char *output = NULL;
+
+	one_that_hangs("exec sleep 1000");
+	one_that_hangs("trap '' TERM; echo a; while :; do sleep 1; done");
+	/* All that it prints has been read, and yet it does not end. */
+	one_that_hangs("exec >/dev/null 2>&1; exec sleep 1000");
+	fake("echo in time");
+	ASSERT_OK(mlimg_qemu_img_within(args, 60000, &output, &err), err);
+	ASSERT_STR(output, "in time\n");
+	free(output);
 }
 
 TEST(json_behind_warnings)
