@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static void fill_layers(struct mlimg_tenant_start *options, const struct mlimg_tenant *t)
 {
@@ -17,8 +18,10 @@ static void fill_layers(struct mlimg_tenant_start *options, const struct mlimg_t
 		else if (t->layers[i].info.kind == MLIMG_SOFTWARE)
 			o->software[o->n_software++] = t->layer_paths[i];
 		options->root_hashes[i] = t->layers[i].root_hash;
+		options->build_ids[i] = t->layers[i].info.build_id;
 	}
 	o->root_hashes = options->root_hashes;
+	o->build_ids = options->build_ids;
 	o->user = t->user_disk;
 	o->user_is_qcow2 = true;
 	o->user_id = t->row.user_id;
@@ -45,8 +48,16 @@ static void fill_machine(struct mlimg_vm_options *o, const struct mlimg_tenant *
 int mlimg_tenant_start_fill(struct mlimg_tenant_start *ret, const char *store_dir,
 	const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
+	struct mlimg_tenant_disk disk;
+	int r = 0;
+
 	if (!tenant->n_layers)
 		return mlimg_err_set(err, 0, "tenant '%s' has no layers yet", tenant->row.name);
+	/* On another host it is that one's. */
+	if (access(tenant->user_disk, F_OK) == 0)
+		r = mlimg_tenant_disk_look(tenant->user_disk, &disk, err);
+	if (r < 0)
+		return mlimg_err_wrap(err, r, "tenant '%s'", tenant->row.name);
 	if (asprintf(&ret->index_dir, "%s/indexes", store_dir) < 0) {
 		ret->index_dir = NULL;
 		return mlimg_err_set(err, ENOMEM, "tenant '%s'", tenant->row.name);

@@ -13,7 +13,7 @@
 /** The options, and what they point at beside the tenant. Zero it to begin with. */
 struct mlimg_tenant_start {
 	struct mlimg_vm_options run;
-	const char *root_hashes[MLIMG_STACK_LAYERS_MAX];
+	const char *root_hashes[MLIMG_STACK_LAYERS_MAX], *build_ids[MLIMG_STACK_LAYERS_MAX];
 	char *index_dir;
 };
 
@@ -23,7 +23,7 @@ struct mlimg_tenant_start {
  * @param ret        mlimg_tenant_start_done() when done, also after a failure; must not be moved
  * @param store_dir  the store, whose indexes are used
  * @param tenant     the tenant; must live as long as @p ret
- * @param err        names it: it has no layers yet
+ * @param err        names it: it has no layers yet; refused: its user disk is no qcow2 image
  * @return           0 or -errno
  */
 int mlimg_tenant_start_fill(struct mlimg_tenant_start *ret, const char *store_dir,

@@ -50,8 +50,9 @@ static int load_one(const char *path, enum mlimg_kind kind, struct mlimg_layer_i
 	return ret < 0 ? ret : mlimg_ext4_layer_info(fs, ret_info, err);
 }
 
+/* @param wanted the build id that it must have, or NULL */
 static int push(struct mlimg_vm_images *images, const char *path, enum mlimg_kind kind,
-	struct mlimg_err *err)
+	const char *wanted, struct mlimg_err *err)
 {
 	struct mlimg_layer_info *info = &images->infos[images->n];
 	int ret = load_one(path, kind, info, err);
@@ -59,6 +60,10 @@ static int push(struct mlimg_vm_images *images, const char *path, enum mlimg_kin
 	if (ret < 0)
 		return ret;
 	images->n++;
+	if (wanted && strcmp(info->build_id, wanted) != 0)
+		return mlimg_err_refuse(err,
+			"'%.300s' is another layer: %s %s, build %.*s ('mlimg-store verify')", path,
+			info->name, info->version, MLIMG_SHORT_ID, info->build_id);
 	ret = mlimg_stack_push(&images->stack, info, err);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "'%s'", path) : 0;
 }
@@ -104,7 +109,7 @@ static int push_user(struct mlimg_vm_images *images, const struct mlimg_vm_optio
 	if (options->format[0] && (options->user_is_qcow2 || is_blank(options->user)))
 		return describe_user(images, options, err);
 	if (!options->user_is_qcow2)
-		return push(images, options->user, MLIMG_USER, err);
+		return push(images, options->user, MLIMG_USER, NULL, err);
 	images->infos[images->n].kind = MLIMG_USER;
 	snprintf(images->infos[images->n].build_id, MLIMG_SHA256_HEX_SIZE, "%s", options->user_id);
 	images->n++;
@@ -121,17 +126,23 @@ const char *mlimg_vm_image_path(const struct mlimg_vm_options *options, size_t i
 	return i < options->n_software ? options->software[i] : options->user;
 }
 
+static const char *wanted_id(const struct mlimg_vm_options *options, size_t i)
+{
+	return options->build_ids ? options->build_ids[i] : NULL;
+}
+
 int mlimg_vm_images_load(
 	const struct mlimg_vm_options *options, struct mlimg_vm_images *ret, struct mlimg_err *err)
 {
-	int r = push(ret, options->system, MLIMG_SYSTEM, err);
+	int r = push(ret, options->system, MLIMG_SYSTEM, wanted_id(options, 0), err);
 	const char *missing;
 	size_t layer;
 
 	for (size_t i = 0; r == 0 && i < options->n_patches; i++)
-		r = push(ret, options->patches[i], MLIMG_PATCH, err);
+		r = push(ret, options->patches[i], MLIMG_PATCH, wanted_id(options, ret->n), err);
 	for (size_t i = 0; r == 0 && i < options->n_software; i++)
-		r = push(ret, options->software[i], MLIMG_SOFTWARE, err);
+		r = push(
+			ret, options->software[i], MLIMG_SOFTWARE, wanted_id(options, ret->n), err);
 	if (r == 0)
 		r = push_user(ret, options, err);
 	if (r == 0 && !mlimg_stack_is_built_over(&ret->stack, &layer, &missing))

@@ -22,7 +22,7 @@ struct mlimg_vm_images {
 
 /**
  * Read the descriptions. Refused (kind MLIMG_ERR_REFUSED): an image that is no sound layer, one of
- * another kind than its place asks for, a stack that breaks stack.h's rules. A software layer that
+ * another kind than its place asks for, or not the build that its keeper says, a stack that breaks stack.h's rules. A software layer that
  * was built over something else is only warned of.
  *
  * @param options  which images

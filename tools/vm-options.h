@@ -37,6 +37,8 @@ struct mlimg_vm_options {
 	enum mlimg_vm_verity verity;
 	/** root hashes of the read-only layers, bottom first, as their keeper has them; NULL: beside the images */
 	const char *const *root_hashes;
+	/** build ids of the same, as their keeper has them; NULL: whatever the images say */
+	const char *const *build_ids;
 	const char *index;     /**< NULL: compiled and kept */
 	const char *cache_dir; /**< where compiled ones are kept; NULL: the default */
 	bool net;
