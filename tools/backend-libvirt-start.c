@@ -183,7 +183,12 @@ static int define(struct starting *s, virDomainPtr *domain, struct mlimg_err *er
 		return mlimg_domain_fail(s->tenant, "rename domain", err);
 	mlimg_domain_cleanup(domain);
 	*domain = virDomainDefineXML(s->conn, xml);
-	return *domain ? 0 : mlimg_domain_fail(s->tenant, "define domain", err);
+	if (!*domain)
+		return mlimg_domain_fail(s->tenant, "define domain", err);
+	/* What somebody has told the host himself stays. */
+	if (s->tenant->settings.autostart && virDomainSetAutostart(*domain, 1) < 0)
+		return mlimg_domain_fail(s->tenant, "autostart", err);
+	return 0;
 }
 
 static int note(struct starting *s, struct mlimg_err *err)

@@ -232,6 +232,18 @@ static int get_console(const struct mlimg_tenant *tenant, int *ret_fd, struct ml
 	return mlimg_domain_fail(tenant, "console", err);
 }
 
+static int set_autostart(const struct mlimg_tenant *tenant, bool is_wanted, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	int ret = mlimg_domain_find(tenant, &domain, err);
+
+	if (ret < 0 || !domain)
+		return ret;
+	return virDomainSetAutostart(domain, is_wanted) < 0
+		? mlimg_domain_fail(tenant, "autostart", err)
+		: 0;
+}
+
 static int bring_home(virConnectPtr conn, const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	mlimg_autopool struct mlimg_libvirt_pool pool = {.pool = NULL};
@@ -288,5 +300,6 @@ const struct mlimg_backend mlimg_backend_libvirt = {
 	.remove = mlimg_libvirt_remove,
 	.saved = mlimg_libvirt_saved,
 	.machine = mlimg_libvirt_machine,
+	.autostart = set_autostart,
 	.forget = forget,
 };

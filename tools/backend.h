@@ -141,6 +141,12 @@ struct mlimg_backend {
 	 */
 	int (*settle)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
 
+	/**
+	 * Have the host start the guest when it starts itself, or not. A guest that the host does not know yet is
+	 * nothing to it: start() tells it. NULL: nobody but `mlimg-vm start --autostart` does.
+	 */
+	int (*autostart)(const struct mlimg_tenant *tenant, bool is_wanted, struct mlimg_err *err);
+
 	/** Before a tenant is destroyed, which is off: remove what there is of it outside the store. */
 	int (*forget)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
 };

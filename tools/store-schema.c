@@ -191,6 +191,10 @@ const char *const mlimg_store_schema[] = {
 	" UNIQUE (rollout, tenant_id)"
 	") STRICT, WITHOUT ROWID;"
 	"CREATE INDEX rollout_tenant_of ON rollout_tenant (tenant_id);",
+	/* Whether a tenant starts with its host (tenant.h). */
+	"ALTER TABLE tenant ADD COLUMN autostart TEXT NOT NULL"
+	" DEFAULT 'no'"
+	" CHECK (autostart IN ('yes', 'no'));",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

@@ -66,7 +66,8 @@ static int read_settings(const struct mlimg_db_rows *rows, const char *id,
 	struct mlimg_tenant_settings s = {.memory_bytes = (uint64_t)mlimg_db_number(rows, 0),
 		.cpus = (unsigned)mlimg_db_number(rows, 1),
 		.net = strcmp(mlimg_db_text(rows, 6), "user") == 0,
-		.boot_timeout_s = (unsigned)mlimg_db_number(rows, 9)};
+		.boot_timeout_s = (unsigned)mlimg_db_number(rows, 9),
+		.autostart = strcmp(mlimg_db_text(rows, 11), "yes") == 0};
 	const char *append = mlimg_db_text(rows, 8);
 
 	/* Not wrong usage: nobody who reads it has written it. */
@@ -86,7 +87,7 @@ int mlimg_tenant_settings_get(struct mlimg_store *s, const char *id,
 	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
 	int ret = mlimg_db_query(s->db,
 		"SELECT memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards, "
-		"append, boot_timeout_s, run_s FROM tenant WHERE id = ?1",
+		"append, boot_timeout_s, run_s, autostart FROM tenant WHERE id = ?1",
 		MLIMG_DB_VALUES(MLIMG_DB_TEXT(id)), &rows, err);
 
 	if (ret == 0)
@@ -151,7 +152,7 @@ static int write_settings(struct mlimg_store *store, const char *id,
 	int ret = mlimg_db_run(store->db,
 		"UPDATE tenant SET memory_bytes = ?2, cpus = ?3, accel = ?4, union_driver = ?5, "
 		"disks = ?6, verity = ?7, net = ?8, forwards = ?9, append = ?10, "
-		"boot_timeout_s = ?11 WHERE id = ?1",
+		"boot_timeout_s = ?11, autostart = ?12 WHERE id = ?1",
 		MLIMG_DB_VALUES(MLIMG_DB_TEXT(id), MLIMG_DB_NUMBER(s->memory_bytes),
 			MLIMG_DB_NUMBER(s->cpus), MLIMG_DB_TEXT(mlimg_accel_name(s->accel)),
 			MLIMG_DB_TEXT(mlimg_union_name(s->union_driver)),
@@ -159,7 +160,8 @@ static int write_settings(struct mlimg_store *store, const char *id,
 			MLIMG_DB_TEXT(mlimg_vm_verity_name(s->verity)),
 			MLIMG_DB_TEXT(s->net ? "user" : "none"), MLIMG_DB_TEXT(forwards),
 			MLIMG_DB_TEXT(s->append ? s->append : ""),
-			MLIMG_DB_NUMBER(s->boot_timeout_s)),
+			MLIMG_DB_NUMBER(s->boot_timeout_s),
+			MLIMG_DB_TEXT(s->autostart ? "yes" : "no")),
 		err);
 
 	if (ret == 0)

@@ -35,6 +35,14 @@ static int set_net(struct mlimg_tenant_settings *s, const char *text, struct mli
 	return 0;
 }
 
+static int set_autostart(struct mlimg_tenant_settings *s, const char *text, struct mlimg_err *err)
+{
+	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+		return mlimg_err_usage(err, "'%s' is neither 'yes' nor 'no'", text);
+	s->autostart = strcmp(text, "yes") == 0;
+	return 0;
+}
+
 static const char *const names[] = {
 	[MLIMG_TENANT_OPT_MEMORY - MLIMG_TENANT_OPT_MEMORY] = "memory",
 	[MLIMG_TENANT_OPT_CPUS - MLIMG_TENANT_OPT_MEMORY] = "cpus",
@@ -46,6 +54,7 @@ static const char *const names[] = {
 	[MLIMG_TENANT_OPT_FORWARD - MLIMG_TENANT_OPT_MEMORY] = "forward",
 	[MLIMG_TENANT_OPT_APPEND - MLIMG_TENANT_OPT_MEMORY] = "append",
 	[MLIMG_TENANT_OPT_BOOT_TIMEOUT - MLIMG_TENANT_OPT_MEMORY] = "boot-timeout",
+	[MLIMG_TENANT_OPT_AUTOSTART - MLIMG_TENANT_OPT_MEMORY] = "autostart",
 };
 
 static int take_setting(
@@ -64,6 +73,7 @@ static int take_setting(
 	case MLIMG_TENANT_OPT_NET: return set_net(s, text, err);
 	case MLIMG_TENANT_OPT_FORWARD: return add_forward(s, text, err);
 	case MLIMG_TENANT_OPT_APPEND: s->append = (char *)text; return 0;
+	case MLIMG_TENANT_OPT_AUTOSTART: return set_autostart(s, text, err);
 	default: /* MLIMG_TENANT_OPT_BOOT_TIMEOUT */
 		return mlimg_vm_boot_timeout_of(text, &s->boot_timeout_s, err);
 	}
@@ -138,6 +148,7 @@ int mlimg_tenant_given_apply(const struct mlimg_tenant_given *given,
 	TAKE(VERITY, verity);
 	TAKE(NET, net);
 	TAKE(BOOT_TIMEOUT, boot_timeout_s);
+	TAKE(AUTOSTART, autostart);
 #undef TAKE
 	if (given->options & BIT(MLIMG_TENANT_OPT_FORWARD)) {
 		memcpy(s.forwards, g->forwards, sizeof(s.forwards));

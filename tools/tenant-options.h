@@ -24,6 +24,7 @@ enum mlimg_tenant_option {
 	MLIMG_TENANT_OPT_FORWARD,
 	MLIMG_TENANT_OPT_APPEND,
 	MLIMG_TENANT_OPT_BOOT_TIMEOUT,
+	MLIMG_TENANT_OPT_AUTOSTART,
 	MLIMG_TENANT_OPT_SYSTEM,
 	MLIMG_TENANT_OPT_PATCH,
 	MLIMG_TENANT_OPT_SOFTWARE,
@@ -43,6 +44,7 @@ enum mlimg_tenant_option {
 		{"forward", required_argument, NULL, MLIMG_TENANT_OPT_FORWARD},           \
 		{"append", required_argument, NULL, MLIMG_TENANT_OPT_APPEND},             \
 		{"boot-timeout", required_argument, NULL, MLIMG_TENANT_OPT_BOOT_TIMEOUT}, \
+		{"autostart", required_argument, NULL, MLIMG_TENANT_OPT_AUTOSTART},       \
 		{"system", required_argument, NULL, MLIMG_TENANT_OPT_SYSTEM},             \
 		{"patch", required_argument, NULL, MLIMG_TENANT_OPT_PATCH},               \
 		{"software", required_argument, NULL, MLIMG_TENANT_OPT_SOFTWARE},         \
@@ -68,7 +70,8 @@ enum mlimg_tenant_option {
 	"                          forward a TCP port, may be repeated (default address:\n"  \
 	"                          127.0.0.1)\n"                                             \
 	"  --append STRING         add to the kernel's command line\n"                       \
-	"  --boot-timeout SECONDS  how long a boot may last (default: 300)\n"
+	"  --boot-timeout SECONDS  how long a boot may last (default: 300)\n"                \
+	"  --autostart WHICH       yes: it is started when its host is (default: no)\n"
 
 /** Help on what all commands on tenants take. */
 #define MLIMG_TENANT_STORE_HELP                                                         \

@@ -52,6 +52,7 @@ static json_t *options_of(const struct mlimg_tenant *t)
 	if (s->append)
 		put(options, "append", s->append);
 	put_number(options, "boot-timeout", s->boot_timeout_s);
+	put(options, "autostart", s->autostart ? "yes" : "no");
 	for (size_t i = 0; i < t->n_layers; i++)
 		put(options, mlimg_kind_name(t->layers[i].info.kind), t->layers[i].info.build_id);
 	return options;
@@ -254,7 +255,7 @@ int mlimg_removed_apply(
 		const char *name = json_string_value(json_array_get(pair, 0));
 		const char *text = json_string_value(json_array_get(pair, 1));
 		int option = name && text ? option_of(name) : -1;
-		bool is_setting = option >= 0 && option <= MLIMG_TENANT_OPT_BOOT_TIMEOUT;
+		bool is_setting = option >= 0 && option <= MLIMG_TENANT_OPT_AUTOSTART;
 
 		if (option < 0)
 			return mlimg_store_fail(err, EINVAL,

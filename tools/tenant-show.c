@@ -55,6 +55,7 @@ int mlimg_setting_texts(const struct mlimg_tenant_settings *s,
 		{"forward", forwards_text(s)},
 		{"append", strdup(s->append ? s->append : "none")},
 		{"boot-timeout", number_text(s->boot_timeout_s, " s")},
+		{"autostart", strdup(s->autostart ? "yes" : "no")},
 	};
 
 	memcpy(ret_texts, texts, sizeof(texts));
@@ -77,12 +78,13 @@ static json_t *forwards_json(const struct mlimg_tenant_settings *s)
 
 json_t *mlimg_tenant_settings_json(const struct mlimg_tenant_settings *s)
 {
-	return json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:i}", "memory_bytes",
+	return json_pack("{s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:i, s:b}", "memory_bytes",
 		(json_int_t)s->memory_bytes, "cpus", (int)s->cpus, "accel",
 		mlimg_accel_name(s->accel), "union", mlimg_union_name(s->union_driver), "disks",
 		mlimg_disks_name(s->disks), "verity", mlimg_vm_verity_name(s->verity), "net",
 		s->net ? "user" : "none", "forwards", forwards_json(s), "append",
-		s->append ? s->append : "", "boot_timeout_s", (int)s->boot_timeout_s);
+		s->append ? s->append : "", "boot_timeout_s", (int)s->boot_timeout_s, "autostart",
+		(int)s->autostart);
 }
 
 json_t *mlimg_tenant_layers_json(const struct mlimg_store_layer *layers, size_t n)

@@ -8,7 +8,7 @@
 
 #include "tools/tenant.h"
 
-#define MLIMG_TENANT_SETTINGS 10 /**< settings that there are */
+#define MLIMG_TENANT_SETTINGS 11 /**< settings that there are */
 
 /** A setting, named as its option is. */
 struct mlimg_setting_text {

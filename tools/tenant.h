@@ -13,7 +13,7 @@
  *
  * Columns of the store's table tenant beside store.h's, all with defaults for tenants of an older
  * schema: memory_bytes, cpus, accel, union_driver, disks, verity, net (user, none), forwards
- * (ADDRESS:HOSTPORT:GUESTPORT, separated by spaces), append, boot_timeout_s, and run_s (when the
+ * (ADDRESS:HOSTPORT:GUESTPORT, separated by spaces), append, boot_timeout_s, autostart (yes, no), and run_s (when the
  * guest was started that is believed to run, or NULL), and identity (a word, where the tenant was
  * copied from another one: its guest makes machine id and host keys of its own, once for each word;
  * initramfs/README.md, mlimg.identity).
@@ -50,6 +50,7 @@ struct mlimg_tenant_settings {
 	size_t n_forwards;
 	char *append; /**< added to the kernel's command line, or NULL; owned */
 	unsigned boot_timeout_s;
+	bool autostart; /**< it is started when its host is */
 };
 
 /** The defaults: those of `mlimg-vm run`, but for disks, which are separate. */

@@ -26,6 +26,7 @@ static int take(struct mlimg_vm_life *life, int opt, const char *text)
 	case 'f': life->follows = true; break;
 	case 'q': life->wants_qemu = true; break;
 	case 'a': life->is_all = true; break;
+	case 'A': life->is_autostart = true; break;
 	default: return MLIMG_EXIT_USAGE;
 	}
 	return -1;
@@ -34,6 +35,7 @@ static int take(struct mlimg_vm_life *life, int opt, const char *text)
 int mlimg_vm_life_parse(int argc, char **argv, const char *help, const char *shorts,
 	const struct option *options, struct mlimg_vm_life *ret)
 {
+	bool is_many;
 	int opt, code;
 
 	while ((opt = mlimg_cli_getopt(MLIMG_VM_PROG, argc, argv, shorts, options)) != -1) {
@@ -43,10 +45,12 @@ int mlimg_vm_life_parse(int argc, char **argv, const char *help, const char *sho
 		if (code >= 0)
 			return code;
 	}
-	if (ret->is_all && (optind != argc || ret->wanted.runtime_dir))
-		return mlimg_cli_usage(
-			MLIMG_VM_PROG, "--all takes neither the name of a guest nor --runtime-dir");
-	if (!ret->is_all && optind + 1 != argc)
+	is_many = ret->is_all || ret->is_autostart;
+	if (is_many && (optind != argc || ret->wanted.runtime_dir))
+		return mlimg_cli_usage(MLIMG_VM_PROG,
+			ret->is_all ? "--all takes neither the name of a guest nor --runtime-dir"
+				    : "--autostart takes no name of a guest");
+	if (!is_many && optind + 1 != argc)
 		return mlimg_cli_usage(MLIMG_VM_PROG,
 			optind == argc ? "the name of a guest is missing"
 				       : "unexpected argument '%s'",
@@ -56,7 +60,7 @@ int mlimg_vm_life_parse(int argc, char **argv, const char *help, const char *sho
 	if (ret->wanted.store && ret->wanted.runtime_dir)
 		return mlimg_cli_usage(
 			MLIMG_VM_PROG, "--store and --runtime-dir exclude each other");
-	ret->wanted.name = ret->is_all ? NULL : argv[optind];
+	ret->wanted.name = is_many ? NULL : argv[optind];
 	/* A limit on the size of files is a full disk: an error, not the end. */
 	signal(SIGXFSZ, SIG_IGN);
 	return -1;

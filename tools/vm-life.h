@@ -16,7 +16,7 @@
 struct mlimg_vm_life {
 	struct mlimg_vm_wanted wanted;
 	uint64_t timeout_ms; /**< set before: the default */
-	bool is_json, no_wait, follows, wants_qemu, is_all;
+	bool is_json, no_wait, follows, wants_qemu, is_all, is_autostart;
 };
 
 /** Options; a command lists those that it takes. */
@@ -53,6 +53,10 @@ struct mlimg_vm_life {
 		"qemu", no_argument, NULL, 'q' \
 	}
 
+#define MLIMG_LIFE_AUTOSTART                        \
+	{                                           \
+		"autostart", no_argument, NULL, 'A' \
+	}
 #define MLIMG_LIFE_ALL                        \
 	{                                     \
 		"all", no_argument, NULL, 'a' \

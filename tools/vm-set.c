@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/backend.h"
 #include "tools/cli.h"
 #include "tools/tenant-options.h"
 #include "tools/tenant-show.h"
@@ -264,6 +265,17 @@ static void tell(const struct mlimg_tenant *t, const struct change *c)
 		mlimg_cli_warn(MLIMG_VM_PROG, "%s", c->doubt);
 }
 
+/* The host is told first: what it could not be told is not set either. */
+static int tell_host(const struct mlimg_tenant *t, const struct change *c, struct mlimg_err *err)
+{
+	const struct mlimg_backend *backend = mlimg_backend_of(t);
+	bool is_wanted = c->settings.autostart;
+
+	return backend->autostart && is_wanted != t->settings.autostart
+		? backend->autostart(t, is_wanted, err)
+		: 0;
+}
+
 static int change(struct mlimg_store *store, const struct set *s, struct mlimg_tenant *t,
 	struct mlimg_err *err)
 {
@@ -275,6 +287,8 @@ static int change(struct mlimg_store *store, const struct set *s, struct mlimg_t
 	ret = change_settings(s, t, c, err);
 	if (ret == 0)
 		ret = choose_generation(store, s, t, c, err);
+	if (ret == 0)
+		ret = tell_host(t, c, err);
 	if (ret == 0 && (c->has_settings || c->has_generation)) {
 		ret = mlimg_store_begin(store, err);
 		if (ret == 0)

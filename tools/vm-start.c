@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* `mlimg-vm start`, and `restart`. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tools/checkpoint.h"
 #include "tools/cli.h"
+#include "tools/vm-all.h"
 #include "tools/vm-life.h"
 #include "tools/vm-loop.h"
 
@@ -13,8 +15,13 @@
 static const char start_help[] =
 	"Usage: mlimg-vm start [OPTION]... NAME\n"
 	"\n"
+	"       mlimg-vm start --autostart [OPTION]...\n"
+	"\n"
 	"Start a tenant, and wait until it is up. Changes that are pending take effect.\n"
 	"\n"
+	"  --autostart        all tenants with 'set --autostart yes' that QEMU runs on\n"
+	"                     this machine and that are off, as many at a time as it has\n"
+	"                     processors\n"
 	"  --no-wait          return as soon as it boots\n" MLIMG_LIFE_STORE_HELP;
 
 static const char restart_help[] =
@@ -27,8 +34,8 @@ static const char restart_help[] =
 	"  --timeout SECONDS  how long it may take to power off (default: "
 	"90)\n" MLIMG_LIFE_STORE_HELP;
 
-static const struct option start_options[] = {
-	MLIMG_LIFE_NO_WAIT, MLIMG_LIFE_STORE, MLIMG_LIFE_HELP, {NULL, 0, NULL, 0}};
+static const struct option start_options[] = {MLIMG_LIFE_AUTOSTART, MLIMG_LIFE_NO_WAIT,
+	MLIMG_LIFE_STORE, MLIMG_LIFE_HELP, {NULL, 0, NULL, 0}};
 
 static const struct option restart_options[] = {MLIMG_LIFE_NO_WAIT, MLIMG_LIFE_TIMEOUT,
 	MLIMG_LIFE_STORE, MLIMG_LIFE_HELP, {NULL, 0, NULL, 0}};
@@ -117,6 +124,22 @@ int mlimg_vm_life_start(
 	return 0;
 }
 
+static bool is_to_start(const struct mlimg_tenant *tenant, enum mlimg_guest_state state)
+{
+	return tenant->settings.autostart && !mlimg_guest_is_on(state);
+}
+
+static int start_all(const struct mlimg_vm_life *life)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	const struct mlimg_vm_all all = {.command = "start",
+		.options = {life->no_wait ? "--no-wait" : NULL},
+		.at_once = processors > 0 ? (unsigned)processors : 1,
+		.is_meant = is_to_start};
+
+	return mlimg_vm_all(life->wanted.store, &all);
+}
+
 int mlimg_vm_cmd_start(int argc, char **argv)
 {
 	struct mlimg_vm_life life = {.timeout_ms = 0};
@@ -127,6 +150,8 @@ int mlimg_vm_cmd_start(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	if (life.is_autostart)
+		return start_all(&life);
 	if (mlimg_vm_take(&life.wanted, "start", &found, &lock, &err) < 0 ||
 		mlimg_vm_life_start(&found, &lock, life.no_wait, &err) < 0)
 		return mlimg_cli_fail(MLIMG_VM_PROG, &err);

@@ -3,11 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tools/cli.h"
 #include "tools/vm-agent.h"
+#include "tools/vm-all.h"
 #include "tools/vm-life.h"
 #include "tools/vm-loop.h"
 #include "tools/vm-runtime.h"
@@ -235,61 +234,20 @@ static int stop(const struct mlimg_vm_life *life, struct mlimg_err *err)
 	return ret < 0 ? ret : mlimg_vm_life_stop(&found, life->timeout_ms, err);
 }
 
-/* Tenants that are stopped at once. */
-struct all {
-	struct mlimg_store *store;
-	uint64_t timeout_ms;
-	unsigned n;
-};
-
-/* A process for each: one that hangs keeps no other on. What is off is not spoken of. */
-static int stop_one(const struct mlimg_store_tenant *row, void *ctx, struct mlimg_err *err)
+/* What is off is not spoken of. */
+static bool is_on(const struct mlimg_tenant *tenant, enum mlimg_guest_state state)
 {
-	mlimg_autotenant struct mlimg_tenant t = {.run_s = 0};
-	char why[MLIMG_GUEST_WHY_SIZE], seconds[24];
-	enum mlimg_guest_state state;
-	struct all *all = ctx;
-	char *const argv[] = {(char *)MLIMG_VM_PROG, (char *)"stop", (char *)"--store",
-		(char *)mlimg_store_dir(all->store), (char *)"--timeout", seconds,
-		(char *)row->name, NULL};
-	pid_t pid;
-	int ret = mlimg_tenant_load(all->store, row->name, &t, err);
-
-	if (ret == -ENOENT)
-		return 0;
-	if (ret < 0 || mlimg_backend_of(&t) != &mlimg_backend_qemu)
-		return ret;
-	ret = mlimg_backend_look(all->store, &t, &state, why, err);
-	if (ret < 0 || !mlimg_guest_is_on(state))
-		return ret;
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		return mlimg_err_set(err, errno, "start a process");
-	if (pid > 0) {
-		all->n++;
-		return 0;
-	}
-	/* This program anew: a database is not for a process that was forked (store-db.h). */
-	snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)all->timeout_ms / 1000);
-	execv("/proc/self/exe", argv);
-	_exit(MLIMG_EXIT_FAILED);
+	return mlimg_guest_is_on(state);
 }
 
 static int stop_all(const struct mlimg_vm_life *life)
 {
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	struct all all = {.timeout_ms = life->timeout_ms};
-	int status, code = MLIMG_EXIT_DONE;
-	int ret = mlimg_store_open_given(life->wanted.store, MLIMG_STORE_USE, &all.store, &err);
+	char seconds[24];
+	const struct mlimg_vm_all all = {
+		.command = "stop", .options = {"--timeout", seconds}, .is_meant = is_on};
 
-	if (ret == 0)
-		ret = mlimg_store_tenant_each(all.store, stop_one, &all, &err);
-	for (unsigned i = 0; i < all.n; i++)
-		if (wait(&status) > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
-			code = MLIMG_EXIT_FAILED;
-	mlimg_store_close(all.store);
-	return ret < 0 ? mlimg_cli_fail(MLIMG_VM_PROG, &err) : code;
+	snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)life->timeout_ms / 1000);
+	return mlimg_vm_all(life->wanted.store, &all);
 }
 
 int mlimg_vm_cmd_stop(int argc, char **argv)

@@ -68,6 +68,7 @@ installed() {
 @test "install: a host gets the user of QEMU's, and the unit that stops tenants" {
 	make -s -C "$MLIMG_TOP" install-host DESTDIR="$BATS_TEST_TMPDIR/host" PREFIX=/usr >/dev/null
 	grep -qx 'u mlimg-qemu - "QEMU of mlimg" /nonexistent' "$BATS_TEST_TMPDIR/host/usr/lib/sysusers.d/mlimg.conf"
+	grep -qx 'ExecStart=-mlimg-vm start --autostart' "$BATS_TEST_TMPDIR/host/usr/lib/systemd/system/mlimg-tenants.service"
 	grep -qx 'ExecStop=mlimg-vm stop --all' "$BATS_TEST_TMPDIR/host/usr/lib/systemd/system/mlimg-tenants.service"
 }
 

@@ -38,6 +38,7 @@ static void check_defaults(const struct mlimg_tenant_settings *s)
 	ASSERT_EQ(s->verity, MLIMG_VM_VERITY_OFF);
 	ASSERT(s->net && s->n_forwards == 0 && !s->append);
 	ASSERT_EQ(s->boot_timeout_s, 300);
+	ASSERT(!s->autostart);
 }
 
 TEST(a_tenant_as_it_was_created)
@@ -110,7 +111,8 @@ static void fill_settings(struct mlimg_tenant_settings *s)
 		.forwards = {{"127.0.0.1", 8080, 80}, {"0.0.0.0", 8080, 81}},
 		.n_forwards = 2,
 		.append = (char *)"quiet x='1 2'",
-		.boot_timeout_s = 17};
+		.boot_timeout_s = 17,
+		.autostart = true};
 }
 
 TEST(settings_are_kept)
@@ -137,6 +139,7 @@ TEST(settings_are_kept)
 	ASSERT_EQ(t.settings.forwards[1].guest, 81);
 	ASSERT_STR(t.settings.append, s.append);
 	ASSERT_EQ(t.settings.boot_timeout_s, 17);
+	ASSERT(t.settings.autostart);
 	mlimg_tenant_settings_init(&none);
 	none.net = false;
 	ASSERT_OK(mlimg_tenant_settings_set(store, t.row.id, &none, &err), err);

@@ -149,6 +149,14 @@ element() {
 	works vm destroy alice --yes
 }
 
+@test "libvirt: a host that is told to start a guest with it, and cannot be asked" {
+	works host add east "$FAR"
+	works vm create alice --system bootable --host east
+	fails 1 "mlimg-vm: host '$FAR': Failed to connect socket to '$SOCKET': No such file or directory" vm set alice --autostart yes --memory 512M
+	same "settings" "no 1073741824" "$(tenant alice "autostart || ' ' || memory_bytes")"
+	works vm set alice --memory 512M
+}
+
 @test "libvirt: what it cannot is said before anything is started" {
 	works vm create alice --system bootable --union overlay --forward 8080:80 --connect test:///default
 	run --separate-stderr vm start alice --no-wait

@@ -152,22 +152,6 @@ boot      generation 1, change: none" "$(sed -E 's/[0-9-]{10} [0-9:]{8}/TIME/' s
 	same "state" off "$(state alice)"
 }
 
-@test "life: stop --all: those that are on, at once" {
-	fails 2 "mlimg-vm: --all takes neither the name of a guest nor --runtime-dir
-Try 'mlimg-vm --help' for more information." mlimg-vm stop --store "$S" --all alice
-	works vm stop --all
-	same "said when all are off" "" "$output"
-	vm create carol --system debian:12.1 --accel tcg --size 64M >/dev/null
-	vm start alice 2>/dev/null
-	vm start carol 2>/dev/null
-	works vm stop --all
-	same "said" "alice: powered off by its agent carol: powered off by its agent" "$(sort <<<"$output" | xargs)"
-	same "states" "off off off" "$(vm list --json | jq -r '.[].state' | xargs)"
-	lives x
-	vm start alice 2>/dev/null
-	fails 1 "mlimg-vm: tenant 'alice' did not power off within 1 s, ended" vm stop --all --timeout 1
-}
-
 @test "life: restart" {
 	does "bob: is off
 bob: $UP" restart bob

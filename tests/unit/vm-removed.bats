@@ -52,7 +52,7 @@ has() {
 }
 
 tenant_settings() {
-	echo memory=536870912 cpus=2 accel=tcg union=auto disks=separate verity=off net=user forward=127.0.0.1:8080:80 append=a b boot-timeout=300
+	echo memory=536870912 cpus=2 accel=tcg union=auto disks=separate verity=off net=user forward=127.0.0.1:8080:80 append=a b boot-timeout=300 autostart=no
 }
 
 @test "tenants: one that was destroyed comes back once; over its base; not without its layers" {

@@ -27,12 +27,12 @@ short_id() {
 @test "tenants: create: a thin disk, layers, settings" {
 	local disk
 	works vm create alice --system debian:12.1 --software nginx:1.0 --software tools --size 1G --memory 512M --cpus 2 --forward 8080:80 \
-		--forward 0.0.0.0:2222:22 --append 'quiet x=1' --union overlay --accel tcg --verity hash --boot-timeout 60
+		--forward 0.0.0.0:2222:22 --append 'quiet x=1' --union overlay --accel tcg --verity hash --boot-timeout 60 --autostart yes
 	same "said" "created alice: debian 12.1 + nginx 1.0 + tools 1, disk of 1.0 GiB" "$output"
 	same "layers" "$(layer_text old.img) $(layer_text web.img) $(layer_text tools.img)" "$(tenant_layers alice 1)"
 	same "generations" "1|" "$(tenant alice 'current, pending')"
-	same "settings" "536870912|2|tcg|overlay|separate|hash|user|127.0.0.1:8080:80 0.0.0.0:2222:22|quiet x=1|60" \
-		"$(tenant alice 'memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards, append, boot_timeout_s')"
+	same "settings" "536870912|2|tcg|overlay|separate|hash|user|127.0.0.1:8080:80 0.0.0.0:2222:22|quiet x=1|60|yes" \
+		"$(tenant alice 'memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards, append, boot_timeout_s, autostart')"
 	disk=$(tenant_disk alice)
 	same "mode" "600 700" "$(stat -c %a "$disk" "${disk%/*}" | xargs)"
 	same "files" user.qcow2 "$(ls -A "${disk%/*}")"
@@ -45,8 +45,8 @@ short_id() {
 	same "size" 1073741824 "$(stat -c %s "$BATS_TEST_TMPDIR/raw")"
 	works vm create bob --system debian:12.1
 	same "said" "created bob: debian 12.1, disk of 20.0 GiB" "$output"
-	same "settings" "1073741824|1|auto|auto|separate|off|user||300" \
-		"$(tenant bob 'memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards || append, boot_timeout_s')"
+	same "settings" "1073741824|1|auto|auto|separate|off|user||300|no" \
+		"$(tenant bob 'memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards || append, boot_timeout_s, autostart')"
 	[ "$(tenant alice user_id)" != "$(tenant bob user_id)" ]
 	works mlimg-store --store "$S" verify
 }
@@ -118,16 +118,17 @@ short_id() {
 @test "tenants: set: the machine" {
 	local before
 	vm create alice --system debian --size 64M --forward 80:80 --append quiet >/dev/null
-	works vm set alice --memory 2G --cpus 2 --accel tcg --union index --disks joined --verity require --boot-timeout 9
+	works vm set alice --memory 2G --cpus 2 --accel tcg --union index --disks joined --verity require --boot-timeout 9 --autostart yes
 	same "said" "alice: memory 2.0 GiB, was 1.0 GiB
 alice: cpus 2, was 1
 alice: accel tcg, was auto
 alice: union index, was auto
 alice: disks joined, was separate
 alice: verity require, was off
-alice: boot-timeout 9 s, was 300 s" "$output"
-	same "settings" "2147483648|2|tcg|index|joined|require|user|127.0.0.1:80:80|quiet|9" \
-		"$(tenant alice 'memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards, append, boot_timeout_s')"
+alice: boot-timeout 9 s, was 300 s
+alice: autostart yes, was no" "$output"
+	same "settings" "2147483648|2|tcg|index|joined|require|user|127.0.0.1:80:80|quiet|9|yes" \
+		"$(tenant alice 'memory_bytes, cpus, accel, union_driver, disks, verity, net, forwards, append, boot_timeout_s, autostart')"
 	works vm set alice --forward 81:81 --forward 0.0.0.0:82:82 --append ''
 	same "said" "alice: forward 127.0.0.1:81:81 0.0.0.0:82:82, was 127.0.0.1:80:80
 alice: append none, was quiet" "$output"
@@ -266,7 +267,7 @@ bob off 1 - SIZE of 64.0 MiB debian 12.1 -" "$(sed -E 's/[0-9.]+ [KM]iB of/SIZE 
 	works vm list --json
 	same "alice" '[{"name":"alice","host":null,"state":"off","why":"","health":null,"generation":{"number":1,"layers":["debian","nginx"]},"pending":{"number":2,"layers":["debian","nginx","tools"]}}]' \
 		"$(jq -c '[.[] | {name, host, state, why, health, generation, pending} | .generation.layers[] |= .name | .pending.layers[] |= .name]' <<<"$output")"
-	same "settings" '{"memory_bytes":1073741824,"cpus":1,"accel":"auto","union":"auto","disks":"separate","verity":"off","net":"user","forwards":["127.0.0.1:80:80"],"append":"","boot_timeout_s":300}' \
+	same "settings" '{"memory_bytes":1073741824,"cpus":1,"accel":"auto","union":"auto","disks":"separate","verity":"off","net":"user","forwards":["127.0.0.1:80:80"],"append":"","boot_timeout_s":300,"autostart":false}' \
 		"$(jq -c '.[0].settings' <<<"$output")"
 	same "disk" "$disk 67108864 $(($(stat -c %b "$disk") * 512))" "$(jq -r '.[0].disk | .path, .size_bytes, .used_bytes' <<<"$output" | xargs)"
 	same "id" "$(tenant alice id)" "$(jq -r '.[0].id' <<<"$output")"
