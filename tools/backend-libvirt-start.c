@@ -141,6 +141,9 @@ static int put_all(struct starting *s, struct mlimg_err *err)
 	size_t user = s->spec.n_disks - 1;
 	int ret = mlimg_libvirt_pool_open(s->store, s->conn, &s->host, &s->pool, err);
 
+	/* Until there is a domain that has them. */
+	if (ret == 0)
+		ret = mlimg_libvirt_pool_hold(&s->pool, false, err);
 	for (size_t i = 0; ret == 0 && i < user; i++)
 		ret = put_layer(s, i, err);
 	if (ret == 0 && s->spec.index.path)

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "libmlimg/cleanup.h"
 #include "tools/libvirt-err.h"
 #include "tools/libvirt-stream.h"
 #include "tools/libvirt-volume.h"
 #include "tools/libvirt-xml.h"
+#include "tools/store-impl.h"
 
 static char *pool_xml(const char *path)
 {
@@ -87,7 +89,58 @@ void mlimg_libvirt_pool_close(struct mlimg_libvirt_pool *pool)
 {
 	if (pool->pool)
 		virStoragePoolFree(pool->pool);
+	if (pool->lock > 0)
+		close(pool->lock);
 	pool->pool = NULL;
+	pool->lock = 0;
+}
+
+/* FNV-1a, of 64 bits: two volumes with one place only wait for each other. */
+static off_t place_of(const char *host, const char *volume)
+{
+	const char *const words[] = {host, "/", volume};
+	uint64_t place = 14695981039346656037u;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		for (const char *c = words[i]; *c; c++)
+			place = (place ^ (unsigned char)*c) * 1099511628211u;
+	return (off_t)(place >> 2);
+}
+
+/* A byte of the store's lock, which nobody else locks by bytes. */
+static int lock_byte(const struct mlimg_libvirt_pool *pool, const char *volume, short type,
+	int command, int *ret_fd, struct mlimg_err *err)
+{
+	struct flock byte = {.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = place_of(pool->host.name, volume),
+		.l_len = 1};
+	mlimg_autofree char *path = NULL;
+	mlimg_autoclose int fd = -1;
+
+	if (asprintf(&path, "%s/lock", mlimg_store_dir(pool->store)) < 0) {
+		path = NULL;
+		return mlimg_err_set(err, ENOMEM, "lock '%s'", volume);
+	}
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (fd < 0)
+		return mlimg_err_set(err, errno, "open '%.300s'", path);
+	while (fcntl(fd, command, &byte) < 0)
+		if (errno != EINTR)
+			return mlimg_err_set(err, errno, "lock '%.300s'", path);
+	*ret_fd = mlimg_steal_fd(&fd);
+	return 0;
+}
+
+int mlimg_libvirt_pool_hold(struct mlimg_libvirt_pool *pool, bool is_alone, struct mlimg_err *err)
+{
+	int ret = lock_byte(pool, "", is_alone ? F_WRLCK : F_RDLCK,
+		is_alone ? F_OFD_SETLK : F_OFD_SETLKW, &pool->lock, err);
+
+	if (ret != -EAGAIN && ret != -EACCES)
+		return ret;
+	return mlimg_store_fail(err, EBUSY, "host '%s': a guest is being started there; try again",
+		pool->host.name);
 }
 
 /* A file that is put. */
@@ -129,39 +182,10 @@ static int open_file(struct putting *p, struct mlimg_err *err)
 	return ret;
 }
 
-/* FNV-1a, of 64 bits: two volumes with one place only wait for each other. */
-static off_t place_of(const struct putting *p)
-{
-	const char *const words[] = {p->pool->host.name, "/", p->want.name};
-	uint64_t place = 14695981039346656037u;
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		for (const char *c = words[i]; *c; c++)
-			place = (place ^ (unsigned char)*c) * 1099511628211u;
-	return (off_t)(place >> 2);
-}
-
-/*
- * The volume, not the file: kernel and initramfs are extracted for each tenant anew, and are the same volume. A byte of
- * the store's lock, which nobody else locks by bytes.
- */
+/* The volume, not the file: kernel and initramfs are extracted for each tenant anew, and are the same volume. */
 static int lock_volume(struct putting *p, struct mlimg_err *err)
 {
-	struct flock byte = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = place_of(p), .l_len = 1};
-	mlimg_autofree char *path = NULL;
-
-	if (asprintf(&path, "%s/lock", mlimg_store_dir(p->pool->store)) < 0) {
-		path = NULL;
-		return mlimg_err_set(err, ENOMEM, "lock '%s'", p->want.name);
-	}
-	p->lock = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-	if (p->lock < 0)
-		return mlimg_err_set(err, errno, "open '%.300s'", path);
-	while (fcntl(p->lock, F_OFD_SETLKW, &byte) < 0)
-		if (errno != EINTR)
-			return mlimg_err_set(err, errno, "lock '%.300s'", path);
-	return 0;
+	return lock_byte(p->pool, p->want.name, F_WRLCK, F_OFD_SETLKW, &p->lock, err);
 }
 
 static int note(struct putting *p, struct mlimg_err *err)

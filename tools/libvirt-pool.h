@@ -14,7 +14,9 @@
  *
  * A volume is locked while it is put (a byte of the store's file `lock`, fcntl(2)), so that two commands do not write it.
  * One pool is one store's: another store that puts the same layers there at the same moment would
- * disturb it.
+ * disturb it. Whoever puts what a guest is about to be started with holds another byte of that file
+ * together with others, and who removes what nobody uses (mlimg_libvirt_gc()) holds it alone: between
+ * the two nothing shows yet that a volume is used.
  *
  * A tenant's user disk is moved: as long as it is in the store it is what counts, whatever is on the
  * host; when the whole of it has been read back there it is renamed (MLIMG_LIBVIRT_SENT), and from
@@ -38,6 +40,7 @@ struct mlimg_libvirt_pool {
 	struct mlimg_store *store;
 	struct mlimg_store_host host;
 	virStoragePoolPtr pool;
+	int lock; /**< of mlimg_libvirt_pool_hold(), 0: not held */
 };
 
 /**
@@ -57,6 +60,19 @@ int mlimg_libvirt_pool_open(struct mlimg_store *store, virConnectPtr conn,
 /** Let go of it; accepts a zeroed one. */
 void mlimg_libvirt_pool_close(struct mlimg_libvirt_pool *pool);
 #define mlimg_autopool mlimg_cleanup(mlimg_libvirt_pool_close) /**< its close() */
+
+/**
+ * Have what is in the pool stay, or go, until the pool is closed.
+ *
+ * @param pool      the pool; opened with a store
+ * @param is_alone  nobody else holds it then: volumes may be removed that nobody uses; else together
+ *                  with others: what is there stays
+ * @param err       -EBUSY, where @p is_alone: somebody is starting a guest there. Others wait for
+ *                  who has it alone, who does not take long
+ * @return          0 or -errno
+ */
+int mlimg_libvirt_pool_hold(
+	struct mlimg_libvirt_pool *pool, bool is_alone, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** A file that never changes. */
 struct mlimg_libvirt_file {
@@ -118,5 +134,25 @@ int mlimg_libvirt_disk_fetch(struct mlimg_libvirt_pool *pool, const struct mlimg
  */
 int mlimg_libvirt_check(struct mlimg_libvirt_pool *pool, const struct mlimg_store_volume *volume,
 	bool *ret_is_ok, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Told of a volume that is about to go. @return 0 to go on, negative to stop */
+typedef int mlimg_libvirt_gc_fn(
+	const struct mlimg_store_volume *volume, void *ctx, struct mlimg_err *err);
+
+/**
+ * Remove the volumes that were put there and that nobody uses: which no generation of a tenant of this
+ * host has as a layer, nor any domain of the host, whosever it is, as a file, now or in a snapshot.
+ * What was put there by others is let alone, and so are user disks.
+ *
+ * @param pool    the pool; held alone
+ * @param conn    to the host
+ * @param is_dry  remove nothing
+ * @param fn      told of each, before it is removed
+ * @param ctx     handed to @p fn
+ * @param err     names volume or host
+ * @return        0 or -errno
+ */
+int mlimg_libvirt_gc(struct mlimg_libvirt_pool *pool, virConnectPtr conn, bool is_dry,
+	mlimg_libvirt_gc_fn *fn, void *ctx, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

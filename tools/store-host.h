@@ -99,6 +99,22 @@ int mlimg_store_volume_set(struct mlimg_store *store, const char *host,
 int mlimg_store_volume_forget(struct mlimg_store *store, const char *host, const char *name,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Volumes of a host that none of the generations there has any use for: all but the layers of those
+ * generations, and user disks. An index, a kernel or an initramfs is always among them, since what they
+ * were made of does not show: only the host knows which it uses.
+ *
+ * @param store        the store
+ * @param host         the host's name
+ * @param ret_volumes  by name; free() it; NULL where there are none
+ * @param ret_n        how many
+ * @param err          names the database
+ * @return             0 or -errno
+ */
+int mlimg_store_volume_unused(struct mlimg_store *store, const char *host,
+	struct mlimg_store_volume **ret_volumes, size_t *ret_n,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Told of a volume. @return 0 to go on, negative to stop */
 typedef int mlimg_store_volume_fn(
 	const struct mlimg_store_volume *volume, void *ctx, struct mlimg_err *err);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What has been put on hosts (store-host.h). */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "libmlimg/arena.h"
 #include "tools/store-host.h"
 #include "tools/store-impl.h"
 
@@ -75,4 +79,30 @@ int mlimg_store_volume_each(struct mlimg_store *s, const char *host, mlimg_store
 			ret = fn(&volume, ctx, err);
 	}
 	return ret;
+}
+
+/* A layer's volume is named by its build id, a user disk's by its tenant's id (libvirt-pool.h). */
+#define UNUSED                                                                                  \
+	"SELECT " COLUMNS " FROM volume WHERE host = ?1 AND name NOT LIKE '%.qcow2' "           \
+	"AND NOT EXISTS (SELECT 1 FROM generation_layer l JOIN tenant t ON t.id = l.tenant_id " \
+	"WHERE t.host = ?1 AND volume.name = l.build_id || '.img') ORDER BY name"
+
+int mlimg_store_volume_unused(struct mlimg_store *s, const char *host,
+	struct mlimg_store_volume **ret_volumes, size_t *ret_n, struct mlimg_err *err)
+{
+	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
+	mlimg_autofree struct mlimg_store_volume *volumes = NULL;
+	size_t n = 0, room = 0;
+	int ret = mlimg_db_query(s->db, UNUSED, MLIMG_DB_VALUES(MLIMG_DB_TEXT(host)), &rows, err);
+
+	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1) {
+		if (mlimg_buffer_reserve(&volumes, &room, (n + 1) * sizeof(*volumes)) < 0)
+			return mlimg_err_set(err, ENOMEM, "volumes of host '%s'", host);
+		ret = read_volume(&rows, &volumes[n++], err);
+	}
+	if (ret < 0)
+		return ret;
+	*ret_volumes = mlimg_steal(&volumes);
+	*ret_n = n;
+	return 0;
 }

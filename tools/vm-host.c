@@ -17,6 +17,7 @@ static const char help[] =
 	"Usage: mlimg-vm host add NAME URI [OPTION]...\n"
 	"       mlimg-vm host list [--json]\n"
 	"       mlimg-vm host check NAME\n"
+	"       mlimg-vm host gc NAME [--dry-run]\n"
 	"       mlimg-vm host remove NAME\n"
 	"\n"
 	"Hosts that libvirt looks after, for 'mlimg-vm create --host NAME'.\n"
@@ -25,6 +26,7 @@ static const char help[] =
 	"  list    all hosts, and how many tenants each runs\n"
 	"  check   read back what was put on a host, and compare it; what is damaged is\n"
 	"          put there again by the next start that needs it\n"
+	"  gc      remove what was put on a host and no tenant there uses any more\n"
 	"  remove  forget a host that runs no tenant; what was put there stays\n"
 	"\n"
 	"  mlimg-vm host add east qemu+ssh://root@east.example.org/system\n"
@@ -33,19 +35,21 @@ static const char help[] =
 	"                          (default: " MLIMG_LIBVIRT_POOL_PATH ")\n"
 	"  --network NAME          add: libvirt's network for the tenants' cards\n"
 	"                          (default: QEMU's NAT)\n"
+	"  --dry-run               gc: only say what would be removed\n"
 	"  --json                  list: print JSON (default: text)\n" MLIMG_TENANT_STORE_HELP;
 
-enum { OPT_POOL_PATH = MLIMG_TENANT_OPT_OWN, OPT_NETWORK, OPT_JSON };
+enum { OPT_POOL_PATH = MLIMG_TENANT_OPT_OWN, OPT_NETWORK, OPT_DRY_RUN, OPT_JSON };
 
 static const struct option options[] = {{"pool-path", required_argument, NULL, OPT_POOL_PATH},
 	{"network", required_argument, NULL, OPT_NETWORK}, {"json", no_argument, NULL, OPT_JSON},
+	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"store", required_argument, NULL, MLIMG_TENANT_OPT_STORE},
 	{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
 /* What is on the command line. */
 struct given {
 	const char *store, *pool_path, *network;
-	bool json;
+	bool json, is_dry;
 	char **operands;
 };
 
@@ -178,23 +182,34 @@ static int check_one(const struct mlimg_store_volume *volume, void *ctx, struct 
 	return add_bad(c, volume, err);
 }
 
-static int check(struct mlimg_store *store, const struct given *g, struct mlimg_err *err)
+/* @return 1: its pool is open; 0: it has none, and this has been said; -errno */
+static int open_pool(struct mlimg_store *store, const struct given *g,
+	struct mlimg_libvirt_pool *pool, virConnectPtr *ret_conn, struct mlimg_err *err)
 {
-	struct check c = {.n = 0};
 	struct mlimg_store_host host;
-	virConnectPtr conn;
 	int ret = mlimg_store_host_find(store, g->operands[0], &host, err);
 
 	if (ret == 0)
-		ret = mlimg_libvirt_connect(host.uri, &conn, err);
+		ret = mlimg_libvirt_connect(host.uri, ret_conn, err);
 	if (ret == 0 && mlimg_libvirt_is_local(host.uri)) {
 		printf("%s: it uses the store itself\n", host.name);
 		return 0;
 	}
 	if (ret == 0)
-		ret = mlimg_libvirt_pool_open(store, conn, &host, &c.pool, err);
+		ret = mlimg_libvirt_pool_open(store, *ret_conn, &host, pool, err);
+	return ret < 0 ? ret : 1;
+}
+
+static int check(struct mlimg_store *store, const struct given *g, struct mlimg_err *err)
+{
+	struct check c = {.n = 0};
+	virConnectPtr conn;
+	int ret = open_pool(store, g, &c.pool, &conn, err);
+
 	if (ret == 0)
-		ret = mlimg_store_volume_each(store, host.name, check_one, &c, err);
+		return 0;
+	if (ret > 0)
+		ret = mlimg_store_volume_each(store, c.pool.host.name, check_one, &c, err);
 	if (ret == 0)
 		ret = distrust(store, &c, err);
 	mlimg_libvirt_pool_close(&c.pool);
@@ -204,10 +219,43 @@ static int check(struct mlimg_store *store, const struct given *g, struct mlimg_
 			"host '%s': %u of %u volumes are not as they were put there; the next "
 			"start that "
 			"needs them puts them there again",
-			host.name, c.n_bad, c.n);
+			c.pool.host.name, c.n_bad, c.n);
 	if (ret == 0)
-		printf("%s: %u %s as put there\n", host.name, c.n,
+		printf("%s: %u %s as put there\n", c.pool.host.name, c.n,
 			mlimg_cli_noun(c.n, "volume", "volumes"));
+	return ret;
+}
+
+struct collect {
+	const char *name; /* of the host */
+	bool is_dry, has_any;
+};
+
+static int say_removed(const struct mlimg_store_volume *volume, void *ctx, struct mlimg_err *err)
+{
+	char size[MLIMG_CLI_SIZE_TEXT];
+	struct collect *c = ctx;
+
+	c->has_any = true;
+	printf("%s: %s %s, %s\n", c->name, c->is_dry ? "would remove" : "removed", volume->name,
+		mlimg_cli_format_size(volume->size_bytes, size));
+	return 0;
+}
+
+static int collect(struct mlimg_store *store, const struct given *g, struct mlimg_err *err)
+{
+	mlimg_autopool struct mlimg_libvirt_pool pool = {.pool = NULL};
+	struct collect c = {.name = g->operands[0], .is_dry = g->is_dry};
+	virConnectPtr conn;
+	int ret = open_pool(store, g, &pool, &conn, err);
+
+	if (ret <= 0)
+		return ret;
+	ret = mlimg_libvirt_pool_hold(&pool, true, err);
+	if (ret == 0)
+		ret = mlimg_libvirt_gc(&pool, conn, g->is_dry, say_removed, &c, err);
+	if (ret == 0 && !c.has_any)
+		printf("%s: nothing to remove\n", c.name);
 	return ret;
 }
 
@@ -220,6 +268,7 @@ static const struct command {
 	{"add", 2, MLIMG_STORE_MAKE, add},
 	{"list", 0, MLIMG_STORE_USE, list},
 	{"check", 1, MLIMG_STORE_USE, check},
+	{"gc", 1, MLIMG_STORE_USE, collect},
 	{"remove", 1, MLIMG_STORE_USE, remove_host},
 };
 
@@ -241,6 +290,7 @@ static int parse(int argc, char **argv, struct given *g)
 		case 'h': return mlimg_cli_help(MLIMG_VM_PROG, help);
 		case OPT_POOL_PATH: g->pool_path = optarg; break;
 		case OPT_NETWORK: g->network = optarg; break;
+		case OPT_DRY_RUN: g->is_dry = true; break;
 		case OPT_JSON: g->json = true; break;
 		case MLIMG_TENANT_OPT_STORE: g->store = optarg; break;
 		default: return MLIMG_EXIT_USAGE;
@@ -250,8 +300,8 @@ static int parse(int argc, char **argv, struct given *g)
 
 int mlimg_vm_cmd_host(int argc, char **argv)
 {
-	static const char *const operands[] = {
-		"what to do (add, list, check, remove)", "the name of a host", "the host's URI"};
+	static const char *const operands[] = {"what to do (add, list, check, gc, remove)",
+		"the name of a host", "the host's URI"};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	const struct command *command = NULL;
 	struct given g = {.store = NULL};

@@ -3,6 +3,7 @@
 #include "tools/store-host.h"
 
 #include "tests/lib/store-case.h"
+#include "tools/libvirt-pool.h"
 #include "tools/tenant.h"
 
 static void create(struct mlimg_store *store, const char *name)
@@ -150,4 +151,70 @@ TEST(volumes_are_known_until_the_host_goes)
 	ASSERT_OK(mlimg_store_volume_set(store, "east", &v, &err), err);
 	ASSERT_OK(mlimg_store_host_remove(store, "east", &err), err);
 	ASSERT_EQ(mlimg_store_volume_get(store, "east", "x.img", &there, &err), 0);
+}
+
+static void put(struct mlimg_store *store, const char *host, const char *id, const char *suffix)
+{
+	struct mlimg_store_volume v = {.size_bytes = 7, .mark = "1"};
+
+	memset(v.digest, 'a', sizeof(v.digest) - 1);
+	snprintf(v.name, sizeof(v.name), "%s%s", id, suffix);
+	ASSERT_OK(mlimg_store_volume_set(store, host, &v, &err), err);
+}
+
+/* How many volumes of @host nobody uses; the first of them must be @first. */
+static size_t unused(struct mlimg_store *store, const char *host, const char *first)
+{
+	struct mlimg_store_volume *volumes = NULL;
+	size_t n = 77;
+
+	ASSERT_OK(mlimg_store_volume_unused(store, host, &volumes, &n, &err), err);
+	if (first)
+		ASSERT_STR(volumes[0].name, first);
+	free(volumes);
+	return n;
+}
+
+TEST(what_no_generation_of_a_host_has_is_unused)
+{
+	mlimg_autostore struct mlimg_store *store = store_with_host();
+	const struct mlimg_store_host west = {.name = "west", .uri = "qemu+ssh://west/system"};
+	char layer[MLIMG_STORE_VOLUME_SIZE];
+
+	ASSERT_OK(mlimg_store_host_add(store, &west, &err), err);
+	create(store, "alice");
+	set_host(store, "alice", "east");
+	ASSERT_EQ(unused(store, "east", NULL), 0);
+	for (const char *host = "east"; host; host = *host == 'e' ? "west" : NULL) {
+		put(store, host, images[OLD].build_id, ".img");
+		put(store, host, "zz", ".kernel");
+		put(store, host, "00", ".qcow2");
+	}
+	snprintf(layer, sizeof(layer), "%s.img", images[OLD].build_id);
+	/* Of a kernel nobody knows; a layer that tenants of another host have is of no use there. */
+	ASSERT_EQ(unused(store, "east", "zz.kernel"), 1);
+	ASSERT_EQ(unused(store, "west", layer), 2);
+	set_host(store, "alice", "west");
+	ASSERT_EQ(unused(store, "east", layer), 2);
+	ASSERT_EQ(unused(store, "west", "zz.kernel"), 1);
+}
+
+TEST(nothing_goes_while_a_guest_is_started)
+{
+	mlimg_autostore struct mlimg_store *store = store_with_host();
+	struct mlimg_libvirt_pool start = {.store = store, .host = {.name = "east"}}, other = start,
+				  gc = start;
+
+	ASSERT_OK(mlimg_libvirt_pool_hold(&start, false, &err), err);
+	ASSERT_OK(mlimg_libvirt_pool_hold(&other, false, &err), err);
+	ASSERT_EQ(mlimg_libvirt_pool_hold(&gc, true, &err), -EBUSY);
+	ASSERT_STR(err.text, "host 'east': a guest is being started there; try again");
+	mlimg_libvirt_pool_close(&start);
+	ASSERT_EQ(mlimg_libvirt_pool_hold(&gc, true, &err), -EBUSY);
+	mlimg_libvirt_pool_close(&other);
+	strcpy(other.host.name, "west");
+	ASSERT_OK(mlimg_libvirt_pool_hold(&other, false, &err), err);
+	ASSERT_OK(mlimg_libvirt_pool_hold(&gc, true, &err), err);
+	mlimg_libvirt_pool_close(&gc);
+	mlimg_libvirt_pool_close(&other);
 }

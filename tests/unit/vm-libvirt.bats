@@ -50,6 +50,7 @@ here                    0  qemu:///system" "$output"
 	same "said" "removed host east" "$output"
 	fails 1 "mlimg-vm: no host 'east'" host remove east
 	fails 1 "mlimg-vm: no host 'east'" host check east
+	fails 1 "mlimg-vm: no host 'east'" host gc east
 }
 
 @test "libvirt: hosts that cannot be" {
@@ -62,7 +63,7 @@ here                    0  qemu:///system" "$output"
 	usage "unknown command 'host show'" host show x
 	usage "the name of a host is missing" host add
 	usage "the host's URI is missing" host add x
-	usage "what to do (add, list, check, remove) is missing" host
+	usage "what to do (add, list, check, gc, remove) is missing" host
 }
 
 @test "libvirt: tenants are created on a host, by its name or its URI, which adds it" {
