@@ -3,8 +3,8 @@
 # shellcheck disable=SC2154 # debian_begin sets images, user, vms; power_logging sets logging
 # Debian 12 is replaced by its successor beneath users who have changed it (lib/upgrade.bash, lib/guest-upgrade), and comes back: a did nothing, b edited configuration
 # files, c installed, removed, held and purged packages, d added users and a service, e deleted, replaced and renamed what is the system's, f filled the disk.
-# They share a guest, since none touches what another one does, and only from an index they go back in one; with MLIMG_UPGRADES=all each has one of his own, there and
-# back. Beside these a has a user layer of his own, which goes both ways on the host.
+# They share a guest, since none touches what another one does, and only from an index they go back in one; a has a user layer of his own, which goes both ways on the
+# host, and to version 2 in a guest. With MLIMG_UPGRADES=all each has guests of his own, there and back.
 # lasts 300
 
 load ../lib/common
@@ -60,6 +60,10 @@ with_user() {
 	return $status
 }
 
+all() {
+	[ "${MLIMG_UPGRADES:-}" = all ]
+}
+
 # prepared VERSION: the user layer as a boot on that version makes it before anything is started. On the host, where the same agent does it in no time.
 prepared() {
 	local root=$vms/host union=${vm_union/index/overlay}
@@ -109,7 +113,7 @@ files_of() {
 worked() {
 	local made=$images/worked-$users.img
 	[ "$vm_union" != unionfs ] || made=$images/worked-$users-unionfs.img
-	if [ ! -e "$made" ] || [ "${MLIMG_UPGRADES:-}" = all ]; then
+	if [ ! -e "$made" ] || all; then
 		rm -f "$user"
 		mlimg-mkfs --quiet --kind user --name tenant --size 512M "$user"
 		on 1
@@ -183,6 +187,11 @@ note() {
 said() {
 	local path
 	case $1 in
+		a)
+			[ "$users" = a ] || return 0
+			same "conflicts" "0 0 0 null" "$(told '"\(.counts.conflict) \(.counts["type-change"]) \(.counts["whiteout-changed"]) \(.databases)"')"
+			same "entries that are told of" "" "$(told '.entries[].path')"
+			;;
 		b)
 			same "what is told of etc/up" "apart merged merged
 deleted whiteout-changed stays
@@ -283,7 +292,7 @@ upgrade() {
 	off
 	kept
 	[ "$vm_union" = unionfs ] || with_user whole 2
-	if [ "$vm_union" = index ] || [ "${MLIMG_UPGRADES:-}" = all ]; then
+	if [ "$vm_union" = index ] || all; then
 		on 1
 		same "what was done" rolled-back "$(booted .reconcile.done)"
 		fine back
@@ -298,9 +307,9 @@ upgrade() {
 
 # each USERS: together, or each alone.
 each() {
-	local all=$1
-	[ "${MLIMG_UPGRADES:-}" != all ] || all=$(fold -w 1 <<<"$1")
-	for users in $all; do
+	local each=$1
+	! all || each=$(fold -w 1 <<<"$1")
+	for users in $each; do
 		worked
 		[ -z "${interrupted:-}" ] || interrupt
 		upgrade
@@ -316,7 +325,7 @@ each() {
 }
 
 @test "upgrade: who did nothing has the new system, and nothing is told; and comes back" {
-	vm_union=index
+	vm_union=index users=a
 	mkdir -p "$vms"
 	mlimg-mkfs --quiet --kind user --name tenant --size 512M "$user"
 	prepared 1
@@ -324,14 +333,25 @@ each() {
 	with_user shows_all 1
 	prepared 2
 	same "what was done" reconciled "$(cat "$vms/done")"
-	same "conflicts" "0 0 0 null" "$(told '"\(.counts.conflict) \(.counts["type-change"]) \(.counts["whiteout-changed"]) \(.databases)"')"
-	same "entries that are told of" "" "$(told '.entries[].path')"
+	said a
 	with_user shows_all 2
 	with_user whole 2
 	prepared 1
 	same "what was done" rolled-back "$(cat "$vms/done")"
 	with_user shows_all 1
 	was_before
+	# In guests, which write what a boot writes.
+	if all; then
+		for vm_union in index overlay; do each a; done
+		return
+	fi
+	on 2
+	same "what was done" reconciled "$(booted .reconcile.done)"
+	reported
+	fine look
+	off
+	prepared 1
+	same "what was done" rolled-back "$(cat "$vms/done")"
 }
 
 @test "upgrade: through unionfs-fuse" {
@@ -362,7 +382,7 @@ not_begun='^the user layer is not brought into agreement with this stack: .*; th
 
 @test "upgrade: a disk that is full to the last block stays as it is, and follows once there is room" {
 	local drivers=index letter
-	[ "${MLIMG_UPGRADES:-}" != all ] || drivers="index overlay"
+	! all || drivers="index overlay"
 	for vm_union in $drivers; do
 		users=abcde worked
 		fill
@@ -375,6 +395,10 @@ not_begun='^the user layer is not brought into agreement with this stack: .*; th
 		same "what the user has" "apart 15, mine" "$(vm_do t "sed -n 15p /etc/up/apart")"
 		fine since f
 		off
+		if all; then
+			users=abcde upgrade
+			continue
+		fi
 		prepared 2
 		same "what was done" reconciled "$(cat "$vms/done")"
 		for letter in b c d e; do said $letter; done
