@@ -8,6 +8,7 @@
 
 #include "tools/cli.h"
 #include "tools/store-impl.h"
+#include "tools/tenant-disk.h"
 #include "tools/tenant-options.h"
 
 static const char checkpoint_help[] =
@@ -102,6 +103,17 @@ int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	return 0;
 }
 
+/* Before anything is settled: what is no qcow2 image is refused, not half worked on. */
+static int check_disk(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	struct mlimg_tenant_disk disk;
+
+	/* On another host it is that one's. */
+	if (mlimg_backend_has_disk_away(tenant))
+		return 0;
+	return mlimg_tenant_disk_look(tenant->user_disk, &disk, err);
+}
+
 int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const char *what,
 	struct mlimg_tenant *ret_tenant, int *ret_lock, struct mlimg_checkpoints *ret_of,
 	struct mlimg_err *err)
@@ -112,6 +124,8 @@ int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const ch
 		ret = see_death(store, ret_tenant, err);
 	if (ret == 0)
 		ret = mlimg_checkpoints_of(store, ret_tenant, ret_of, err);
+	if (ret == 0)
+		ret = check_disk(ret_tenant, err);
 	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
 }
 

@@ -30,7 +30,8 @@ int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
  * @param ret_tenant  mlimg_tenant_done() when done, also after a failure; zeroed before
  * @param ret_lock    its lock; close(2)
  * @param ret_of      points to store and tenant
- * @param err         as of mlimg_tenant_take(), mlimg_checkpoint_settle()
+ * @param err         as of mlimg_tenant_take(), mlimg_checkpoint_settle(); refused: its user disk is no
+ *                    qcow2 image
  * @return            0 or -errno
  */
 int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const char *what,

@@ -152,6 +152,26 @@ Try 'mlimg-vm --help' for more information."
 	same listed one:disk:named "$(listed)"
 }
 
+@test "checkpoints: a disk that is no qcow2 image is refused, and is not touched" {
+	local command before
+	put 1
+	works vm checkpoint alice one
+	printf 'junk' | dd of="$disk" conv=notrunc status=none
+	before=$(sha256sum <"$disk")
+	for command in "checkpoint alice two" "checkpoint alice two --disk-only" "restore alice one" "restore alice one --discard" "delete alice one"; do
+		# shellcheck disable=SC2086 # words
+		fails 3 "mlimg-vm: '$disk' is no qcow2 image" vm $command
+	done
+	# Nor what a command that was killed has left to be put in order.
+	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'deleting'"
+	fails 3 "mlimg-vm: '$disk' is no qcow2 image" vm checkpoint alice two
+	same "the disk" "$before" "$(sha256sum <"$disk")"
+	printf 'QFI\xfb' | dd of="$disk" conv=notrunc status=none
+	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'saved'"
+	works vm restore alice one --discard
+	is 1
+}
+
 @test "checkpoints: snapshots that somebody else has made stay, and one that he has removed is lost" {
 	qemu-img snapshot -c mine "$disk"
 	works vm checkpoint alice one
