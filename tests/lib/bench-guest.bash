@@ -3,22 +3,39 @@
 # What benchmarks share that run guests side by side or in turns. Sourced after lib.bash.
 # shellcheck disable=SC2034 # for who sources it
 
+# shellcheck source=tests/lib/quiet.bash
+. "$MLIMG_TOP/tests/lib/quiet.bash"
+
 accel=${BENCH_ACCEL:-tcg}
 tree=$(debian-tree v1)
 version=$(cd "$tree/lib/modules" && printf '%s\n' * | sort -V | tail -n 1)
 kernel=$tree/boot/vmlinuz-$version
+# In small size kernels are told what those of tests are (vm.bash).
+quick=$(pick '' 'quiet cryptomgr.notests')
+
+# guest_system TREE: sets debian to what a system layer of TREE is made of: in small size it is quiet.
+guest_system() {
+	debian=("$1")
+	[ "$BENCH_SIZE" != full ] || return 0
+	rm -rf quiet
+	debian_quiet quiet "$1"
+	debian+=(quiet)
+}
 
 # A port of the benchmark's own beside the agent's; its chardev is "bench".
 bench_port=(-device "virtserialport,bus=virtio-serial0.0,nr=9,chardev=bench,name=org.mlimg.bench.0")
 
 # guest_wrapper: a directory bin for PATH; $guest_arguments are more of QEMU's. When QEMU begins is told by who starts it, in the file $BENCH_BEGAN with
-# its process id; what mlimg-vm does before is not the guest's.
+# its process id; what mlimg-vm does before is not the guest's. In small size the kernel is no longer packed then.
 guest_wrapper() {
 	mkdir -p bin run cache
 	# shellcheck disable=SC2016 # for the wrapper
 	printf '#!/bin/sh\necho $$ >"$BENCH_BEGAN"\nexec %s "$@" %s\n' "$(command -v qemu-system-x86_64)" "${guest_arguments:-}" >bin/qemu-system-x86_64
 	chmod 0755 bin/qemu-system-x86_64
 	PATH=$PWD/bin:$PATH
+	[ "$BENCH_SIZE" != full ] || return 0
+	unpacked "$kernel" >vmlinuz
+	kernel=$PWD/vmlinuz
 }
 
 # guest_software DIR I: 30 files in the directories that a package of Debian would put them into, which the system has too.
@@ -42,14 +59,19 @@ guest_cpu() {
 		sed -n 's/^[[:space:]]*-cpu \([^ ]*\).*/\1/p'
 }
 
-# guest_flat_tree DIR INITRD: the system for one image. What differs from the others: mlimg's part of the initramfs; a root in fstab, as Debian's images have
-# it, which its initramfs therefore checks.
+# guest_flat_tree DIR INITRD: the system for one image. What differs from the others: mlimg's part of the initramfs, which is there in small size but not
+# asked for; a root in fstab, as Debian's images have it, which its initramfs therefore checks.
 guest_flat_tree() {
-	cp -a --reflink=auto "$tree" "$1"
-	rm -rf "$1"/boot/initrd.img-* "$1"/usr/share/initramfs-tools/{hooks,scripts,scripts/init-top}/mlimg
+	local part
+	guest_system "$tree"
+	for part in "${debian[@]}"; do cp -aT --reflink=auto "$part" "$1"; done
 	echo 'LABEL=flat / ext4 rw,errors=remount-ro 0 1' >"$1/etc/fstab"
+	if [ "$BENCH_SIZE" != full ]; then
+		mv "$1/boot/initrd.img-$version" "$2"
+		return
+	fi
+	rm -rf "$1"/boot/initrd.img-* "$1"/usr/share/initramfs-tools/{hooks,scripts,scripts/init-top}/mlimg
 	echo FSTYPE=ext4 >"$1/etc/initramfs-tools/conf.d/root"
-	[ "$BENCH_SIZE" = full ] || echo COMPRESSLEVEL=1 >"$1/etc/initramfs-tools/conf.d/level"
 	# shellcheck disable=SC2016 # for the inner shell
 	unshare --mount sh -ec 'mount --bind /proc "$1/proc"; mount --bind /dev "$1/dev"; exec chroot "$1" update-initramfs -c -k "$2"' sh "$1" "$version" >initramfs.log 2>&1 || {
 		tail -n 20 initramfs.log >&2
