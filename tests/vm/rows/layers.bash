@@ -16,6 +16,7 @@ one_layer() {
 	local separate='3
 separate'
 	same "merged tree" "$(with_version layers_a)" "$(layers_show t)"
+	same "mode of the root" 755 "$(vm_do t 'stat -c %a /')"
 	status_fits t first "$system" "$images/a.img"
 	case $vm_union in
 		index)
