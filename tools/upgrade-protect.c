@@ -14,7 +14,7 @@
 #include "tools/upgrade-after.h"
 
 /* A stranger may rename so that each round looks at all, and finds one more. */
-#define ROUNDS_MAX 64
+#define ROUNDS_MAX 8
 
 /* ---- what is declared ---- */
 

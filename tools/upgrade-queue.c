@@ -9,8 +9,11 @@
 
 #include "guest-agent/queue-run.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/path.h"
+#include "libmlimg/whiteout.h"
 
 #define OWN "/mlimg"
+#define WORK_MAX 1000000000 /* looks; some seconds */
 
 /* ---- what waits ---- */
 
@@ -92,14 +95,52 @@ static int remember_gone(
 	return 0;
 }
 
+/* @return how many things are there and below */
+static size_t size_of(const struct mlimg_manifest *upper, const char *path)
+{
+	size_t first = mlimg_manifest_first_from(upper, path), low = first, high = upper->n_entries;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (mlimg_path_is_within(upper->entries[middle].path, path))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low - first;
+}
+
+/*
+ * A guest may take its own time for what is queued in it, but not a host's: how often the planner
+ * may have to look at something.
+ */
+static uint64_t work_of(const struct mlimg_queue *queue, const struct mlimg_manifest *upper)
+{
+	uint64_t n_renamed = 0, work = 0;
+
+	for (size_t i = 0; i < upper->n_entries; i++)
+		n_renamed += upper->entries[i].type == MLIMG_DIR &&
+			mlimg_entry_xattr(&upper->entries[i], MLIMG_XATTR_REDIRECT);
+	for (size_t i = 0; i < queue->n; i++)
+		work += 1 + size_of(upper, queue->ops[i].path);
+	return work + n_renamed * (upper->n_entries + (uint64_t)queue->n * queue->n);
+}
+
 static int apply(
 	struct mlimg_upgrade_queued *q, struct mlimg_manifest *upper, struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_plan_done) struct mlimg_plan plan = {.n_ops = 0};
 	const struct mlimg_queue_input input = {
 		.queue = q->queue, .upper = upper, .is_unionfs = q->is_unionfs, .aside = q->aside};
-	int r = mlimg_plan_init(&plan, err);
+	int r;
 
+	if (work_of(q->queue, upper) > WORK_MAX)
+		return mlimg_err_set(err, 0,
+			"its user has queued so much (%zu) that it is not foretold: the next boot "
+			"does it",
+			q->queue->n);
+	r = mlimg_plan_init(&plan, err);
 	if (r == 0)
 		r = mlimg_report_init(&q->report, err);
 	if (r == 0)

@@ -95,6 +95,27 @@ user_of_conf() {
 	echo mine | tee etc/conf etc/both >etc/same
 }
 
+# moved: what is reset then would have to be compared with each directory that was renamed.
+moved() {
+	mv usr/share usr/moved
+}
+
+@test "upgrade plan: a user does not keep the host busy with what he has queued" {
+	upgrade_trees "$SEED"
+	mlimg-store --store "$S" add v1.img v2.img >/dev/null
+	vm create much --system debian:12.1 --size 128M >/dev/null
+	disk_in much
+	disk_prepare v1.img
+	disk_use moved
+	{ echo 'mlimg-queue 1' && seq -f 'reset etc/q%05g' 65000; } >"$DIR/run/user/mlimg/queue"
+	disk_release
+	disk_out much
+	run --separate-stderr mlimg-upgrade plan --store "$S" --system debian:12.2
+	# shellcheck disable=SC2154 # run sets it
+	same "exit code and stderr" "1 " "$status $stderr"
+	same "what is told" "  failed: its user has queued so much (65000) that it is not foretold: the next boot does it" "$(sed -n 2p <<<"$output")"
+}
+
 @test "upgrade plan: what it cannot foretell it says" {
 	local name
 	upgrade_trees "$SEED"
