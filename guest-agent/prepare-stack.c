@@ -2,6 +2,7 @@
 /* `mlimg-agent prepare`: what the user layer last ran on, and what it runs on now. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,18 +17,44 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 
+/* The modes that write nothing exclude a conversion: it is to be another boot's. */
+static const char *without_mode(const struct mlimg_prepare *p, char ret_text[40])
+{
+	const char *mode = mlimg_boot_mode_name(p->wanted->mode);
+	bool is_normal = p->wanted->mode == MLIMG_BOOT_NORMAL;
+
+	snprintf(ret_text, 40, "%s%s", is_normal ? "" : " and without mlimg.",
+		is_normal ? "" : mode);
+	return ret_text;
+}
+
+static int refuse_other_form(const struct mlimg_prepare *p, struct mlimg_err *err)
+{
+	const char *old = p->old.stack.union_driver, *now = p->wanted->union_driver;
+	char without[40], command[MLIMG_ERR_TEXT_SIZE] = "";
+
+	if (p->wanted->mode == MLIMG_BOOT_NORMAL)
+		snprintf(command, sizeof(command), ", or run 'mlimg-agent convert --to %s %s/user'",
+			now, p->wanted->root);
+	return mlimg_err_refuse(err,
+		"user: the user layer '%s' was written by union driver '%s', which '%s' "
+		"would misread; boot with mlimg.union=%s, or with mlimg.convert%s%s",
+		p->user.info.name, old, now, old, without_mode(p, without), command);
+}
+
 /* @return 0; 1 when the user layer has never run */
 static int read_state(struct mlimg_prepare *p, struct mlimg_err *err)
 {
 	mlimg_autofree char *text = NULL;
+	char without[40];
 	size_t size;
 	int r;
 
 	if (mlimg_convert_is_pending(p->dir_fd))
 		return mlimg_err_refuse(err,
 			"user: a conversion of the user layer '%s' for another union driver was "
-			"interrupted; boot with mlimg.convert, which ends it",
-			p->user.info.name);
+			"interrupted; boot with mlimg.convert%s, which ends it",
+			p->user.info.name, without_mode(p, without));
 	r = mlimg_mounted_read(
 		&p->user, "mlimg/state.json", MLIMG_BOOT_STATE_MAX, &text, &size, err);
 	if (r == -ENOENT)
@@ -42,12 +69,7 @@ static int read_state(struct mlimg_prepare *p, struct mlimg_err *err)
 	if (r < 0)
 		return r;
 	if (!mlimg_boot_is_same_upper(p->old.stack.union_driver, p->wanted->union_driver))
-		return mlimg_err_refuse(err,
-			"user: the user layer '%s' was written by union driver '%s', which '%s' "
-			"would misread; boot with mlimg.union=%s, or with mlimg.convert, or run "
-			"'mlimg-agent convert --to %s %s/user'",
-			p->user.info.name, p->old.stack.union_driver, p->wanted->union_driver,
-			p->old.stack.union_driver, p->wanted->union_driver, p->wanted->root);
+		return refuse_other_form(p, err);
 	return 0;
 }
 

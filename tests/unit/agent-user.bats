@@ -295,6 +295,22 @@ cut_off() {
 	same "user layer" "$before" "$(user_layer)"
 }
 
+@test "modes: another driver's user layer, or one that is half converted: the way out is not what the mode excludes" {
+	local mode
+	went_on v1
+	works mlimg-agent commit --root "$RUN"
+	in_mode() {
+		mlimg-agent prepare --root "$RUN" --union unionfs --system "$V1" --user "$TENANT" --mode "$1"
+	}
+	for mode in volatile readonly; do
+		fails 3 "mlimg-agent: $RUN: user: the user layer 'alice' was written by union driver 'overlay', which 'unionfs' would misread; boot with mlimg.union=overlay, or with mlimg.convert and without mlimg.$mode" \
+			in_mode $mode
+	done
+	: >"$USER_DIR/mlimg/convert.plan"
+	fails 3 "mlimg-agent: $RUN: user: a conversion of the user layer 'alice' for another union driver was interrupted; boot with mlimg.convert and without mlimg.readonly, which ends it" \
+		in_mode readonly
+}
+
 @test "reset: one that was cut off shows in part in modes that do not write, and that is said" {
 	local mode
 	echo w >"$USER_DIR/mlimg/reset-begun"
