@@ -366,8 +366,10 @@ mount -t overlay -o lowerdir=T/run/mlimg/index/rootfs,upperdir=T/run/mlimg/user/
 }
 
 @test "boot: mlimg.init is looked for instead" {
-	stops "the merged root has no program /bin/other: look for it with mlimg-inspect, or correct init= or mlimg.init=" \
+	local why="the merged root has no program /bin/other: look for it with mlimg-inspect, or correct init= or mlimg.init="
+	stops "$why; where the user layer hides it, mlimg.rescue boots without that, and mlimg.reset sets aside what it has" \
 		"$cmdline mlimg.init=/bin/other"
+	stops "$why" "$cmdline mlimg.init=/bin/other mlimg.rescue"
 	same "commits" "" "$(log | grep commit || :)"
 }
 

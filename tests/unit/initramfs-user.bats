@@ -179,6 +179,20 @@ mount -t ext4 -o ro,noload,nosuid,nodev /dev/vda T/run/mlimg/user
 $prepare --mode readonly --note $note" "$(log | sed -n 1,3p)"
 }
 
+@test "modes: a user layer without upper or work, on a disk that cannot be written, is the one that is named" {
+	local mode dir
+	for mode in readonly volatile; do
+		for dir in upper work; do
+			machine() {
+				two_layers
+				write_protected
+				rmdir "$T/content$T/run/mlimg/user/$dir"
+			}
+			stops "the user layer $user on /dev/vda has no directory /$dir: look into the image with mlimg-inspect" "$cmdline mlimg.$mode"
+		done
+	done
+}
+
 @test "modes: each excludes the others, and a value" {
 	stops "kernel parameters mlimg.rescue and mlimg.volatile exclude each other: keep one" "$cmdline mlimg.rescue mlimg.volatile"
 	stops "kernel parameters mlimg.volatile and mlimg.readonly exclude each other: keep one" "$cmdline mlimg.volatile mlimg.readonly"
