@@ -101,6 +101,21 @@ static int check_names(const struct mlimg_store *s, struct mlimg_err *err)
 	return errno ? mlimg_err_set(err, errno, "read '%.300s'", s->dir) : 0;
 }
 
+/* @return 1 when there is something in it, 0, -errno */
+static int has_files(const struct mlimg_store *s, const char *place, struct mlimg_err *err)
+{
+	mlimg_autoclosedir DIR *dir = mlimg_dir_open(s->dir_fd, place);
+	const struct dirent *entry;
+
+	if (!dir && errno == ENOENT)
+		return 0;
+	while (dir && (errno = 0, (entry = readdir(dir))))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+			strcmp(entry->d_name, "lost+found") != 0)
+			return 1;
+	return errno ? mlimg_err_set(err, errno, "read '%.300s/%s'", s->dir, place) : 0;
+}
+
 static int open_db(struct mlimg_store *s, enum mlimg_db_access access,
 	enum mlimg_store_state *ret_state, struct mlimg_err *err)
 {
@@ -119,6 +134,46 @@ static int open_db(struct mlimg_store *s, enum mlimg_db_access access,
 	return ret < 0 ? ret : mlimg_store_schema_look(s->db, path, s->n_schema, ret_state, err);
 }
 
+static int look_at_db(
+	struct mlimg_store *s, enum mlimg_store_state *ret_state, struct mlimg_err *err)
+{
+	*ret_state = MLIMG_STORE_BLANK;
+	if (s->db)
+		return mlimg_store_schema_look(s->db, s->dir, s->n_schema, ret_state, err);
+	return faccessat(s->dir_fd, MLIMG_STORE_DB, F_OK, 0) == 0
+		? open_db(s, MLIMG_DB_WRITE, ret_state, err)
+		: 0;
+}
+
+/*
+ * What only a database knew is not given a new one, to which all of it would be nobody's: gc would
+ * remove layers that tenants need. While somebody makes the store, its database is there first.
+ */
+static int check_orphaned(
+	struct mlimg_store *s, enum mlimg_store_state *ret_state, struct mlimg_err *err)
+{
+	static const enum mlimg_store_place known[] = {
+		MLIMG_STORE_LAYERS, MLIMG_STORE_TENANTS, MLIMG_STORE_BASES, MLIMG_STORE_REMOVED};
+	const char *full = NULL;
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < sizeof(known) / sizeof(known[0]); i++) {
+		full = mlimg_store_dirs[known[i]].name;
+		ret = has_files(s, full, err);
+	}
+	if (ret == 1)
+		ret = look_at_db(s, ret_state, err);
+	else
+		full = NULL;
+	if (ret < 0 || !full || *ret_state != MLIMG_STORE_BLANK)
+		return ret;
+	return mlimg_err_refuse(err,
+		"'%.300s': its database is gone, and '%s' has what it knew: put back a copy of "
+		"'" MLIMG_STORE_DB "', or take what is there into a new store (mlimg-store(8), "
+		"DIAGNOSTICS)",
+		s->dir, full);
+}
+
 /*
  * What is there, before anything of it is changed. The database is looked at by SQLite alone: who
  * closes its file himself lets go of the locks that this process has on it.
@@ -126,18 +181,18 @@ static int open_db(struct mlimg_store *s, enum mlimg_db_access access,
 static int look_at_dir(struct mlimg_store *s, enum mlimg_store_access access,
 	enum mlimg_store_state *ret_state, struct mlimg_err *err)
 {
-	int ret = 0;
+	int ret;
 
-	*ret_state = MLIMG_STORE_BLANK;
 	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir_fd < 0)
 		return errno == ENOENT ? no_store(s, err)
 				       : mlimg_err_set(err, errno, "open '%.300s'", s->dir);
 	s->is_frozen = faccessat(s->dir_fd, ".", W_OK, 0) < 0 && errno == EROFS;
-	if (faccessat(s->dir_fd, MLIMG_STORE_DB, F_OK, 0) == 0)
-		ret = open_db(s, MLIMG_DB_WRITE, ret_state, err);
+	ret = look_at_db(s, ret_state, err);
 	if (ret == 0 && *ret_state == MLIMG_STORE_BLANK)
 		ret = check_names(s, err);
+	if (ret == 0 && *ret_state == MLIMG_STORE_BLANK)
+		ret = check_orphaned(s, ret_state, err);
 	if (ret == 0 && *ret_state == MLIMG_STORE_BLANK && access == MLIMG_STORE_USE)
 		ret = no_store(s, err);
 	return ret;

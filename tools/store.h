@@ -135,7 +135,8 @@ int mlimg_store_default_dir(char **ret_dir, struct mlimg_err *err) MLIMG_MUST_CH
 
 /**
  * Open a store; operations of those who were killed are ended. Refused: a directory that is none
- * and not empty, a database that is damaged, another program's, or of a newer schema.
+ * and not empty, a database that is damaged, another program's, of a newer schema, or not there
+ * although there are layers, or disks of tenants.
  *
  * @param dir        the directory
  * @param access     whether it must be there

@@ -12,6 +12,8 @@
 #include "libmlimg/io.h"
 #include "libmlimg/json.h"
 #include "libmlimg/remove-tree.h"
+#include "tools/ext4-read.h"
+#include "tools/nbd-source.h"
 #include "tools/store-impl.h"
 #include "tools/tenant-show.h"
 #include "tools/vm-machine.h"
@@ -123,7 +125,12 @@ static int look(
 		return 0;
 	/* When it was renamed to where it is. */
 	r->destroyed_s = st.st_ctim.tv_sec;
-	r->record = json_load_file(path, 0, NULL);
+	if (lstat(path, &st) == 0 || errno != ENOENT) {
+		r->record = json_load_file(path, 0, NULL);
+		/* One that says nothing is another thing than none. */
+		if (!r->record)
+			r->record = json_object();
+	}
 	if (json_is_integer(json_object_get(r->record, "destroyed")))
 		r->destroyed_s = json_integer_value(json_object_get(r->record, "destroyed"));
 	return 1;
@@ -190,6 +197,32 @@ static int lock(struct mlimg_removed *r, struct mlimg_err *err)
 	return errno == EWOULDBLOCK ? 0 : mlimg_err_set(err, errno, "lock '%.300s'", path);
 }
 
+/*
+ * A tenant whose store has lost its database was never destroyed, so nothing is written down of it;
+ * which user layer its disk has says the disk.
+ */
+static int read_user_id(const struct mlimg_removed *r, char ret_user_id[MLIMG_SHA256_HEX_SIZE],
+	char ret_name[MLIMG_LAYER_NAME_MAX + 1], struct mlimg_err *err)
+{
+	mlimg_autoext4 struct mlimg_ext4 *fs = NULL;
+	struct mlimg_block_source *source;
+	struct mlimg_layer_info info;
+	int ret = mlimg_nbd_source_open(r->disk, NULL, &source, err);
+
+	if (ret == 0)
+		ret = mlimg_ext4_open_source(source, r->disk, &fs, err);
+	if (ret == 0)
+		ret = mlimg_ext4_layer_info(fs, &info, err);
+	if (ret < 0)
+		return ret;
+	if (info.kind != MLIMG_USER)
+		ret = mlimg_err_refuse(err, "'%.300s' holds no user layer", r->disk);
+	memcpy(ret_user_id, info.build_id, MLIMG_SHA256_HEX_SIZE);
+	memcpy(ret_name, info.name, sizeof(info.name));
+	mlimg_layer_info_done(&info);
+	return ret;
+}
+
 static int check(struct mlimg_removed *r, struct mlimg_err *err)
 {
 	const char *user_id = json_string_value(json_object_get(r->record, "user_id"));
@@ -197,7 +230,7 @@ static int check(struct mlimg_removed *r, struct mlimg_err *err)
 	struct stat st;
 	int ret;
 
-	if (!user_id || !mlimg_store_is_hex(user_id, MLIMG_SHA256_HEX_SIZE - 1))
+	if (r->record && (!user_id || !mlimg_store_is_hex(user_id, MLIMG_SHA256_HEX_SIZE - 1)))
 		return mlimg_store_fail(
 			err, ENOENT, "'%.300s/" RECORD "' does not tell what it was", r->dir);
 	ret = mlimg_tenant_disk_look(r->disk, &disk, err);
@@ -208,6 +241,8 @@ static int check(struct mlimg_removed *r, struct mlimg_err *err)
 			"'%.300s' has been brought back already, as a tenant that has this disk",
 			r->disk);
 	r->size_bytes = disk.size_bytes;
+	if (!r->record)
+		return read_user_id(r, r->user_id, r->made_for, err);
 	snprintf(r->user_id, sizeof(r->user_id), "%s", user_id);
 	return 0;
 }
@@ -250,6 +285,12 @@ int mlimg_removed_apply(
 	size_t i;
 	int ret = 0;
 
+	if (!r->record && !has_layers)
+		return mlimg_store_fail(err, ENOENT,
+			"'%.300s' does not tell on which layers it ran; its disk was made for "
+			"'%s': "
+			"say --system, and its software",
+			r->dir, r->made_for);
 	json_array_foreach(json_object_get(r->record, "options"), i, pair)
 	{
 		const char *name = json_string_value(json_array_get(pair, 0));

@@ -33,21 +33,25 @@ int mlimg_removed_write(const struct mlimg_tenant *tenant, struct mlimg_err *err
 struct mlimg_removed {
 	char id[MLIMG_STORE_ID_SIZE];
 	char user_id[MLIMG_SHA256_HEX_SIZE];
+	char made_for[MLIMG_LAYER_NAME_MAX +
+		1]; /**< without record: whose disk it was first, as that says */
 	char *dir, *disk;
-	json_t *record;
+	json_t *record; /**< NULL: there is none */
 	int64_t destroyed_s;
 	uint64_t size_bytes; /**< of its disk, as the guest sees it */
 	int lock;            /**< where dir is not NULL */
 };
 
 /**
- * Find one, and take its lock.
+ * Find one, and take its lock. One of which nothing is written down, since it comes from a store that
+ * has lost its database, is found by its id; which user layer it has is read from its disk, as a
+ * stranger's input.
  *
  * @param store        the store
  * @param which        its id, or the name that it had: the one that was destroyed last
  * @param ret_removed  mlimg_removed_done() when done
  * @param err          -ENOENT: there is none; -EBUSY: another command is at it; that it has been brought
- *                     back already; that nothing tells what it was
+ *                     back already; that its record, or its disk, does not tell what it was
  * @return             0 or -errno
  */
 int mlimg_removed_find(struct mlimg_store *store, const char *which,
@@ -61,7 +65,7 @@ void mlimg_removed_done(struct mlimg_removed *removed);
  *
  * @param removed  must live as long as @p given
  * @param given    the command line
- * @param err      what cannot be taken from its record
+ * @param err      what cannot be taken from its record; that there is none, and no layers are given
  * @return         0 or -errno
  */
 int mlimg_removed_apply(const struct mlimg_removed *removed, struct mlimg_tenant_given *given,

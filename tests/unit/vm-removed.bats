@@ -101,3 +101,58 @@ tenant_settings() {
 	fails 2 "mlimg-store: --removed: 'x' is not a number from 0 to 36500
 Try 'mlimg-store --help' for more information." mlimg-store --store "$S" gc --removed x
 }
+
+# gone PLACE: the message that PLACE is full, and nothing says what of.
+gone() {
+	echo "'$S': its database is gone, and '$1' has what it knew: put back a copy of 'store.db', or take what is there into a new store (mlimg-store(8), DIAGNOSTICS)"
+}
+
+@test "tenants: a store that has lost its database is no new one; its disks and layers come into another" {
+	local alice bob old new
+	need command qemu-io qemu-nbd
+	vm create alice --system debian --software nginx:1.0 --size 64M >/dev/null
+	written alice 7
+	vm clone alice bob --linked >/dev/null
+	alice=$(tenant alice id)
+	bob=$(tenant bob id)
+	rm "$S"/store.db*
+	find "$S" ! -path "$S/lock" | sort >was
+	fails 3 "mlimg-store: $(gone layers)" mlimg-store --store "$S" add new.img
+	fails 3 "mlimg-store: $(gone layers)" mlimg-store --store "$S" gc
+	fails 3 "mlimg-vm: $(gone layers)" vm list
+	: >"$S/store.db"
+	fails 3 "mlimg-store: $(gone layers)" mlimg-store --store "$S" add new.img
+	rm "$S/store.db"
+	same "what is there" "" "$(find "$S" ! -path "$S/lock" | sort | diff was - || true)"
+	old=$S
+	new=$BATS_TEST_TMPDIR/new
+	# In the order of their build ids: what lies over what comes later is warned of.
+	mlimg-store --store "$new" add "$old"/layers/*.img >/dev/null 2>&1
+	mv "$old"/layers/* "$BATS_TEST_TMPDIR"
+	fails 3 "mlimg-store: $(gone tenants)" mlimg-store --store "$S" gc
+	mv "$old"/bases/* "$new/bases"
+	mv "$old"/tenants/* "$new/removed"
+	mlimg-store --store "$S" add new.img >/dev/null
+	S=$new
+	fails 1 "mlimg-vm: '$S/removed/$alice' does not tell on which layers it ran; its disk was made for 'alice': say --system, and its software" \
+		vm create alice --from-removed "$alice"
+	works vm create alice --from-removed "$alice" --system debian --software nginx:1.0
+	works vm create bob --from-removed "$bob" --system debian --software nginx:1.0
+	same "their data" "0 0" "$(has alice 7) $(has bob 7)"
+	works mlimg-store --store "$S" gc
+	same "their data" "0 0" "$(has alice 7) $(has bob 7)"
+	same "user layer" "$(tenant bob user_id)" "$(tenant alice user_id)"
+}
+
+@test "tenants: a record that says nothing, or a disk without a user layer, brings nobody back" {
+	local id
+	need command qemu-nbd
+	vm create alice --system debian --size 64M >/dev/null
+	id=$(tenant alice id)
+	vm destroy --yes alice >/dev/null
+	echo '{' >"$S/removed/$id/tenant.json"
+	fails 1 "mlimg-vm: '$S/removed/$id/tenant.json' does not tell what it was" vm create alice --from-removed "$id" --system debian
+	rm "$S/removed/$id/tenant.json"
+	qemu-img create -q -f qcow2 "$S/removed/$id/user.qcow2" 64M
+	fails 3 "mlimg-vm: $S/removed/$id/user.qcow2: is no ext4 file system, or its superblock is destroyed" vm create alice --from-removed "$id" --system debian
+}
