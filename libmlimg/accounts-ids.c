@@ -160,37 +160,62 @@ static bool is_system_id(uint32_t id)
 	return id < USERS_FIRST || id > USERS_LAST;
 }
 
-static int decide_id(const struct kind *k, struct mlimg_account_name *name)
+/* The base had it as it is here, and next has it no more. */
+static bool is_left_over(const struct mlimg_account_name *name)
+{
+	return name->id[MLIMG_SIDE_NEXT] == MLIMG_ID_NONE &&
+		name->id[MLIMG_SIDE_BASE] == name->id[MLIMG_SIDE_MINE];
+}
+
+/* Rules 1 and 2 of accounts.h, where mine and next differ. */
+static uint32_t wanted_id(const struct mlimg_account_name *name)
 {
 	uint32_t base = name->id[MLIMG_SIDE_BASE], next = name->id[MLIMG_SIDE_NEXT],
 		 mine = name->id[MLIMG_SIDE_MINE];
-	int r = 0, fixed = 0;
 
-	if (mine == MLIMG_ID_NONE || next == MLIMG_ID_NONE || mine == next)
-		name->is = mine == MLIMG_ID_NONE ? next : mine;
-	else if (base == MLIMG_ID_NONE)
-		name->is = is_system_id(next) ? next : mine;
-	else
-		name->is = mine == base ? next : mine;
-	if (mine != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != next)
-		fixed = is_fixed(k, mine);
-	name->is_fixed = fixed != 0;
-	if (name->is_fixed && name->is != mine) {
-		r = mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
+	if (base == MLIMG_ID_NONE)
+		return is_system_id(next) && is_system_id(mine) ? next : mine;
+	return mine == base ? next : mine;
+}
+
+static int tell_id(const struct kind *k, const struct mlimg_account_name *name, int fixed)
+{
+	uint32_t base = name->id[MLIMG_SIDE_BASE], next = name->id[MLIMG_SIDE_NEXT],
+		 mine = name->id[MLIMG_SIDE_MINE];
+
+	if (fixed && wanted_id(name) != mine)
+		return mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
 			"the system has id %u for it; it stays %u, which files outside of the "
 			"system %shave",
-			name->is, mine, fixed < 0 ? "may " : "");
-		name->is = mine;
-	}
+			next, mine, fixed < 0 ? "may " : "");
+	if (base == MLIMG_ID_NONE && name->is == mine)
+		return mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
+			"the system has id %u for it; it stays %u", next, mine);
+	if (base == MLIMG_ID_NONE)
+		return mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
+			"id %u is %u now, which the system has for it", mine, next);
+	if (base == next || base == mine)
+		return 0;
+	return mlimg_accounts_note(k->job, MLIMG_NOTE_CONFLICT, k->file, name->key,
+		"id %u was changed to %u here and to %u by the system; it stays %u", base, mine,
+		next, mine);
+}
+
+static int decide_id(const struct kind *k, struct mlimg_account_name *name)
+{
+	uint32_t next = name->id[MLIMG_SIDE_NEXT], mine = name->id[MLIMG_SIDE_MINE];
+	bool differ = mine != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != next;
+	int fixed = 0;
+
+	if (differ || (name->stays && is_left_over(name)))
+		fixed = is_fixed(k, mine);
+	name->is_fixed = fixed != 0;
+	if (!differ)
+		name->is = mine == MLIMG_ID_NONE ? next : mine;
+	else
+		name->is = fixed ? mine : wanted_id(name);
 	name->arrives = name->is != mine;
-	if (r < 0)
-		return r;
-	if (base != MLIMG_ID_NONE && next != MLIMG_ID_NONE && mine != MLIMG_ID_NONE &&
-		base != next && base != mine && mine != next)
-		r = mlimg_accounts_note(k->job, MLIMG_NOTE_CONFLICT, k->file, name->key,
-			"id %u was changed to %u here and to %u by the system; it stays %u", base,
-			mine, next, mine);
-	return r;
+	return differ ? tell_id(k, name, fixed) : 0;
 }
 
 /* It may have given way to an account that the user has deleted since (accounts.h). */
@@ -253,11 +278,10 @@ static int by_id_cmp(const void *a, const void *b)
 	return name_cmp(x, y);
 }
 
-/* The base had it as it is here, and next has it no more. */
-static bool is_left_over(const struct mlimg_account_name *name)
+/* It moves for who is new; but not where files keep its number. */
+static bool is_to_go(const struct mlimg_account_name *name)
 {
-	return name->id[MLIMG_SIDE_NEXT] == MLIMG_ID_NONE &&
-		name->id[MLIMG_SIDE_BASE] == name->id[MLIMG_SIDE_MINE];
+	return is_left_over(name) && !name->is_fixed;
 }
 
 /* Somebody else who has the id in mine, and with whom next does not share it on purpose. */
@@ -266,7 +290,7 @@ static const struct mlimg_account_name *resident(
 {
 	for (size_t i = 0; i < n; i++)
 		if (!same[i]->arrives && same[i]->id[MLIMG_SIDE_NEXT] != same[i]->is &&
-			is_left_over(same[i]) == want_left_over)
+			is_to_go(same[i]) == want_left_over)
 			return same[i];
 	return NULL;
 }
@@ -291,7 +315,7 @@ static int move(struct kind *k, struct mlimg_account_name *const *same, size_t n
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct mlimg_account_name *name = same[i];
 
-		if (left_over ? name->arrives || !is_left_over(name) : !name->arrives)
+		if (left_over ? name->arrives || !is_to_go(name) : !name->arrives)
 			continue;
 		if (to == MLIMG_ID_NONE)
 			to = other_id(k, name);

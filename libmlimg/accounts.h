@@ -30,12 +30,12 @@
  * Ids, of users as of groups:
  *
  *  1. An id that only one side changed is that side's. When both did, it is mine.
- *  2. An account that both made since base has next's id when that is a system one (below 1000, or
- *     60000 and above), else mine.
+ *  2. An account that both made since base has next's id when that and mine are system ones (below
+ *     1000, or 60000 and above), else mine: people keep theirs. Told.
  *  3. A new or moved id of next that is another account's in mine gives way: it stays what it was
  *     in mine, or is the highest that is free from 999 down to 100, for ids from 1000 to 59999 the
  *     lowest free one among these. Told. Only when the other one is an account that next no longer
- *     has does that other one move.
+ *     has, and its id is not fixed (rule 6), does that other one move.
  *  4. Ids that several names share in next, or in mine, are shared on purpose.
  *  5. Primary groups of the user's accounts follow a group that moved.
  *  6. An id of mine that is fixed stays, whatever next says: files have it that are not rewritten

@@ -250,6 +250,28 @@ owners() {
 	same "owners" "d 105 n 999" "$(cd "$UPPER/var" && stat -c '%n %u' d n | xargs)"
 }
 
+@test "a number that things in carve-outs have stays, too, of an account that the new system has no more" {
+	need root
+	local store=$USER_DIR/carve-outs/var/lib/d
+	printf '%s\n' $D5 >"$DIR/v1/etc/passwd"
+	echo n:x:105:105::/:/bin/false >"$DIR/v2/etc/passwd"
+	echo n >"$DIR/v2/var/n"
+	chown 105 "$DIR/v2/var/n"
+	layers
+	on v1
+	mkdir -p "$store/data"
+	chown 105 "$store" "$store/data"
+	on v2
+	same "accounts" "d:x:105:105::/:/bin/false n:x:999:105::/:/bin/false" "$(xargs <"$UPPER/etc/passwd")"
+	same "owners" "n 999 data 105" "$(stat -c '%n %u' "$UPPER/var/n" "$store/data" | sed 's,.*/,,' | xargs)"
+	echo more >"$DIR/v2/etc/more"
+	layers
+	on v2
+	same "accounts, on the next one" "d:x:105:105::/:/bin/false n:x:999:105::/:/bin/false" "$(xargs <"$UPPER/etc/passwd")"
+	on v1
+	same "owner, back" 105 "$(stat -c %u "$store/data")"
+}
+
 @test "taken back, a number that things in carve-outs have got since stays" {
 	need root
 	accounts_of_stacks

@@ -91,6 +91,10 @@ TEST(ids_that_are_fixed)
 		"id 105 is that of 'a' here; it has 106 instead");
 	/* Others move as ever. */
 	check_ids("a:105 b:107", "a:105 b:108", "a:105 b:107", "a:105 b:108", "107>108", "", "");
+	/* Nor does one that next has no more move for who has its number there, now and later. */
+	check_ids("a:105", "b:105", "a:105", "a:105 b:999", "", "105>999",
+		"id 105 is that of 'a' here; it has 999 instead");
+	check_ids("b:105", "b:105", "a:105 b:999", "a:105 b:999", "", "105>999", "");
 	/* Where anything may be fixed there are free ones all the same. */
 	used_in_ids = &all;
 	check_ids("a:105", "a:106", "a:105", "a:105", "", "106>105",
@@ -117,8 +121,16 @@ TEST(ids_that_moved)
 
 TEST(accounts_that_both_made)
 {
-	check_ids("", "a:999", "a:998", "a:999", "998>999", "", "");
-	check_ids("", "a:1000", "a:1001", "a:1001", "", "1000>1001", "");
+	check_ids("", "a:999", "a:998", "a:999", "998>999", "",
+		"id 998 is 999 now, which the system has for it");
+	check_ids("", "a:1000", "a:1001", "a:1001", "", "1000>1001",
+		"the system has id 1000 for it; it stays 1001");
+	/* Who is a person to the user stays one, and so when the system's comes first. */
+	check_ids("", "a:110", "a:1001", "a:1001", "", "110>1001",
+		"the system has id 110 for it; it stays 1001");
+	check_ids("a:110", "a:110", "a:1001 b:110", "a:1001 b:110", "", "110>1001", "");
+	check_ids("", "a:1000", "a:110", "a:110", "", "1000>110",
+		"the system has id 1000 for it; it stays 110");
 	check_ids("", "a:999", "b:999 a:998", "b:999 a:998", "", "999>998",
 		"id 999 is that of 'b' here; it has 998 instead");
 }
