@@ -145,6 +145,9 @@ static int write_all(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 	for (size_t i = 0; fleet && ret == 0 && i < fleet->n; i++)
 		if (fleet->tenants[i].err.code == 0 && !m->has_it[i])
 			ret = take_tenant(m, &fleet->tenants[i], err);
+	if (ret == 0 && m->n_todo == 0 && m->n)
+		return mlimg_store_fail(err, EBUSY, "nothing has been begun: %s: %s",
+			m->rows[0].name, m->rows[0].text);
 	if (ret < 0 || m->n_todo == 0)
 		return ret;
 	ret = give_waves(m, rollout, err);

@@ -13,7 +13,7 @@
 /**
  * Make a rollout that gives tenants a new system. Each gets the generation that is to be, so that
  * its layers stay. Those that run on it already, or are off and have it from their next start on,
- * are left out; those that have another one pending are in it, as skipped.
+ * are left out; those that have another one pending are in it, as skipped, beside others.
  *
  * @param store        the store
  * @param wish         which system, which tenants
@@ -21,7 +21,8 @@
  * @param rollout      how; gets target and number. number 0: there is nothing to do, and there is
  *                     no rollout
  * @param ret_n_left   how many were left out
- * @param err          of the first that cannot be upgraded, or as of mlimg_upgrade_fleet_load()
+ * @param err          of the first that cannot be upgraded, or as of mlimg_upgrade_fleet_load();
+ *                     -EBUSY: all have another one pending
  * @return             0, -EUCLEAN, -EBUSY, other -errno
  */
 int mlimg_rollout_make(struct mlimg_store *store, const struct mlimg_upgrade_wish *wish,

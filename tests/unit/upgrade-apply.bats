@@ -266,6 +266,7 @@ alice: done
 rollout 1: done: 1 done, 1 skipped" "" apply --system debian:12.2
 	same text "generation 2 is to be its next one already" "$(upgrade status --json | jq -r '.tenants[1].text')"
 	works_quietly rollback
+	gives 1 "" "mlimg-upgrade: nothing has been begun: bob: generation 2 is to be its next one already" apply --system debian:12.2 --tenants bob
 	vm stop bob >/dev/null
 	vm set bob --system debian:12.1 --no-software >/dev/null
 	unhealthy >"$STEPS/alice.12.2"
