@@ -156,7 +156,10 @@ outcomes() {
 	[ "${MLIMG_UPGRADES:-}" = all ] || return 0
 	# A new system that is a patch; the guest restarts itself.
 	upgrade apply --system small:3 --tenants ann --restart next --health 10 >"$hosts/said" 2>&1 &
-	until [ "$(outcomes)" = ann:hold ]; do sleep 0.2; done
+	until [ "$(outcomes)" = ann:hold ]; do
+		kill -0 $!
+		sleep 0.2
+	done
 	inside ann reboot || true
 	wait $! || {
 		cat "$hosts/said" >&2
