@@ -11,6 +11,7 @@
 #include "libmlimg/io.h"
 #include "tools/backend-libvirt.h"
 #include "tools/libvirt-conn.h"
+#include "tools/store-impl.h"
 
 #define LOOK_MS 100         /* pause between looks at a guest that boots */
 #define EVENTS_LOOKED_AT 50 /* behind more of other kinds than these, a death is long ago */
@@ -24,6 +25,20 @@ bool mlimg_backend_has_disk_away(const struct mlimg_tenant *tenant)
 {
 	return tenant->uri && !mlimg_libvirt_is_local(tenant->uri) &&
 		access(tenant->user_disk, F_OK) < 0;
+}
+
+bool mlimg_backend_has_lost_disk(const struct mlimg_tenant *tenant)
+{
+	return access(tenant->user_disk, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR) &&
+		!mlimg_backend_has_disk_away(tenant);
+}
+
+int mlimg_backend_check_disk(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	if (!mlimg_backend_has_lost_disk(tenant))
+		return 0;
+	return mlimg_store_fail(err, ENOENT, "tenant '%s': its disk is not there ('%.300s')",
+		tenant->row.name, tenant->user_disk);
 }
 
 bool mlimg_backend_is_half_started(const struct mlimg_tenant *tenant, enum mlimg_guest_state state)
@@ -141,6 +156,19 @@ static int tell_restore(const struct mlimg_checkpoint *c, void *ctx, struct mlim
 	return 0;
 }
 
+/* A guest that is on has it open; that it cannot be started again is seen by mlimg-store verify. */
+static void tell_lost_disk(const struct mlimg_tenant *tenant, enum mlimg_guest_state state,
+	char why[MLIMG_GUEST_WHY_SIZE])
+{
+	static const char text[] = "its disk is not there";
+	size_t size = strnlen(why, MLIMG_GUEST_WHY_SIZE - sizeof(text) - 2);
+
+	if (mlimg_guest_is_on(state) || state == MLIMG_GUEST_UNREACHABLE ||
+		!mlimg_backend_has_lost_disk(tenant))
+		return;
+	snprintf(why + size, MLIMG_GUEST_WHY_SIZE - size, "%s%s", size ? "; " : "", text);
+}
+
 int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
 	struct mlimg_err *err)
@@ -164,6 +192,7 @@ int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	if (ret == 0 && !*why)
 		ret = mlimg_store_checkpoint_each(store, tenant->row.id, tell_restore, why, err);
 	if (ret == 0) {
+		tell_lost_disk(tenant, state, why);
 		*ret_state = state;
 		memcpy(ret_why, why, sizeof(why));
 	}

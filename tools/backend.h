@@ -157,6 +157,13 @@ extern const struct mlimg_backend mlimg_backend_qemu;
 /** @return whether a tenant's user disk has gone to another host, as it does when it is first started there */
 bool mlimg_backend_has_disk_away(const struct mlimg_tenant *tenant);
 
+/** @return whether it is neither here nor, as far as this machine knows, on another host */
+bool mlimg_backend_has_lost_disk(const struct mlimg_tenant *tenant);
+
+/** Refuse what needs the user disk of one that has lost it. @return 0; -ENOENT: names the file */
+int mlimg_backend_check_disk(
+	const struct mlimg_tenant *tenant, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** @return who runs the tenant */
 const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant);
 

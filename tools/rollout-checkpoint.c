@@ -22,6 +22,8 @@ static int checkpoints(
 {
 	int ret = mlimg_checkpoints_of(step->found.store, &step->found.tenant, ret_of, err);
 
+	if (ret == 0)
+		ret = mlimg_checkpoints_check_disk(&step->found.tenant, err);
 	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
 }
 

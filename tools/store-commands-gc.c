@@ -5,12 +5,16 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libmlimg/json.h"
+#include "tools/backend.h"
 #include "tools/cli.h"
 #include "tools/store-commands.h"
 #include "tools/store-impl.h"
+#include "tools/tenant-disk.h"
 #include "tools/tenant-removed.h"
+#include "tools/tenant.h"
 
 static const char *const found_names[] = {
 	[MLIMG_STORE_UNUSED] = "unused",
@@ -88,12 +92,33 @@ static int take_finding(const struct mlimg_store_finding *f, void *ctx, struct m
 	return 0;
 }
 
+/* What is in a tenant's directory the store itself does not know. */
+static int find_disk(const struct mlimg_store_tenant *row, void *ctx, struct mlimg_err *err)
+{
+	mlimg_autotenant struct mlimg_tenant t = {.run_s = 0};
+	struct verify *v = ctx;
+	struct mlimg_store_finding finding = {.found = MLIMG_STORE_LOST};
+	char what[MLIMG_STORE_ID_SIZE + 32];
+	int ret = mlimg_tenant_load(v->store, row->name, &t, err);
+
+	/* Destroyed meanwhile; or all of it is lost, which has been told. */
+	if (ret == -ENOENT || (ret == 0 && access(t.dir, F_OK) < 0))
+		return 0;
+	if (ret < 0 || !mlimg_backend_has_lost_disk(&t))
+		return ret;
+	snprintf(what, sizeof(what), "tenants/%s/" MLIMG_TENANT_DISK, t.row.id);
+	finding.what = what;
+	return take_finding(&finding, v, err);
+}
+
 static int verify_all(struct verify *v, const struct mlimg_store_options *o, struct mlimg_err *err)
 {
 	int ret = 0;
 
 	if (o->n_operands == 0) {
 		ret = mlimg_store_check(v->store, take_finding, v, err);
+		if (ret == 0)
+			ret = mlimg_store_tenant_each(v->store, find_disk, v, err);
 		return ret < 0 ? ret : mlimg_store_layer_each(v->store, 0, verify_layer, v, err);
 	}
 	for (size_t i = 0; ret == 0 && i < o->n_operands; i++) {

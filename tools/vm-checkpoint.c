@@ -103,14 +103,15 @@ int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	return 0;
 }
 
-/* Before anything is settled: what is no qcow2 image is refused, not half worked on. */
-static int check_disk(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+int mlimg_checkpoints_check_disk(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	struct mlimg_tenant_disk disk;
 
 	/* On another host it is that one's. */
 	if (mlimg_backend_has_disk_away(tenant))
 		return 0;
+	if (mlimg_backend_has_lost_disk(tenant))
+		return mlimg_backend_check_disk(tenant, err);
 	return mlimg_tenant_disk_look(tenant->user_disk, &disk, err);
 }
 
@@ -125,7 +126,7 @@ int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const ch
 	if (ret == 0)
 		ret = mlimg_checkpoints_of(store, ret_tenant, ret_of, err);
 	if (ret == 0)
-		ret = check_disk(ret_tenant, err);
+		ret = mlimg_checkpoints_check_disk(ret_tenant, err);
 	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
 }
 

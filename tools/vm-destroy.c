@@ -33,8 +33,12 @@ static bool says_yes(const struct mlimg_tenant *t)
 
 	if (mlimg_tenant_disk_look(t->user_disk, &disk, NULL) < 0)
 		disk.used_bytes = 0;
-	fprintf(stderr, "Destroy tenant '%s' and set its disk (%s) aside? [y/N] ", t->row.name,
-		mlimg_cli_format_size(disk.used_bytes, used));
+	if (mlimg_backend_has_lost_disk(t))
+		fprintf(stderr, "Destroy tenant '%s', whose disk is not there? [y/N] ",
+			t->row.name);
+	else
+		fprintf(stderr, "Destroy tenant '%s' and set its disk (%s) aside? [y/N] ",
+			t->row.name, mlimg_cli_format_size(disk.used_bytes, used));
 	fflush(stderr);
 	if (!fgets(answer, sizeof(answer), stdin))
 		fputc('\n', stderr);
@@ -43,10 +47,15 @@ static bool says_yes(const struct mlimg_tenant *t)
 }
 
 /* Where the disk is full it may not be aside yet. */
-static void say_destroyed(const struct mlimg_store *store, const struct mlimg_tenant *t)
+static void say_destroyed(
+	const struct mlimg_store *store, const struct mlimg_tenant *t, bool has_disk)
 {
 	const char *dir = mlimg_store_dir(store), *id = t->row.id;
 
+	if (!has_disk) {
+		printf("destroyed %s; its disk was not there\n", t->row.name);
+		return;
+	}
 	if (access(t->dir, F_OK) < 0) {
 		printf("destroyed %s; its disk is in '%s/removed/%s'\n", t->row.name, dir, id);
 		return;
@@ -61,17 +70,19 @@ static int destroy(struct mlimg_store *store, struct mlimg_tenant *t, struct mli
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
 	struct mlimg_err why = MLIMG_ERR_INIT;
 	int ret = mlimg_backend_check_off(store, t, err);
+	bool has_disk;
 
 	if (ret == 0 && backend->forget)
 		ret = backend->forget(t, err);
 	if (ret < 0)
 		return ret;
+	has_disk = !mlimg_backend_has_lost_disk(t);
 	if (mlimg_removed_write(t, &why) < 0)
 		mlimg_cli_warn(
 			MLIMG_VM_PROG, "there will be no way back but by its disk: %s", why.text);
 	ret = mlimg_store_tenant_remove(store, t->row.name, err);
 	if (ret == 0)
-		say_destroyed(store, t);
+		say_destroyed(store, t, has_disk);
 	return ret;
 }
 

@@ -99,8 +99,10 @@ int mlimg_vm_life_start(
 	struct mlimg_vm_found *found, int *lock, bool no_wait, struct mlimg_err *err)
 {
 	const struct mlimg_backend_start how = {.is_paused = false};
-	int ret = settle(found, err);
+	int ret = mlimg_backend_check_disk(&found->tenant, err);
 
+	if (ret == 0)
+		ret = settle(found, err);
 	if (ret == 0)
 		ret = check_off(found, err);
 

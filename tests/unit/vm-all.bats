@@ -57,7 +57,7 @@ Try 'mlimg-vm --help' for more information." vm set alice --autostart on
 	works vm set alice --autostart yes
 	run --separate-stderr vm start --autostart
 	same "exit code and states" "1 up up off" "$status $(state alice) $(state bob) $(state carl)"
-	[[ $stderr == *"mlimg-vm: tenant 'carl': open user layer '"*"/user.qcow2' for writing: No such file or directory"* ]]
+	[[ $stderr == *"mlimg-vm: tenant 'carl': its disk is not there ('"*"/user.qcow2')"* ]]
 	[[ $stderr != *already* ]]
 	mv "$S/disk" "$(tenant_disk carl)"
 }

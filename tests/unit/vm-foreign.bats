@@ -69,12 +69,55 @@ takes() {
 	refused "'$disk' is no qcow2 image"
 	: >"$disk"
 	refused "'$disk' is no qcow2 image"
-	rm "$disk"
-	fails 1 "mlimg-vm: accel: tcg (emulation): asked for
-mlimg-vm: tenant 'alice': open user layer '$disk' for writing: No such file or directory" vm start alice
 	cp "$BATS_TEST_TMPDIR/disk" "$disk"
 	run --separate-stderr vm start alice
 	same "exit code" 0 "$status"
+}
+
+@test "foreign: a disk that is not there is told, and waits for nobody's checkpoint" {
+	local gone id
+	id=$(tenant alice id)
+	mv "$disk" "$BATS_TEST_TMPDIR/disk"
+	gone="mlimg-vm: tenant 'alice': its disk is not there ('$disk')"
+	run --separate-stderr mlimg-store --store "$S" verify
+	same "exit code" 3 "$status"
+	same "found" "lost     tenants/$id/user.qcow2" "$(grep -v ^sound <<<"$output")"
+	same "stderr" "mlimg-store: database and directory of '$S' do not agree" "$stderr"
+	same "list" "off: its disk is not there" "$(vm list --json | jq -r '.[] | select(.name == "alice") | "\(.state): \(.why)"')"
+	works vm status alice
+	[[ $output == *"guest     off: its disk is not there"$'\n'* ]]
+	fails 1 "$gone" vm start alice
+	fails 1 "$gone" vm checkpoint alice one
+	fails 1 "$gone" vm clone alice carol
+	same "checkpoints" 0 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM checkpoint")"
+	# Of one that is on another host nobody says so.
+	works mlimg-vm host --store "$S" add east qemu+ssh://root@east.example.org/system
+	sqlite3 "$S/store.db" "UPDATE tenant SET host = 'east' WHERE name = 'alice'"
+	works mlimg-store --store "$S" verify
+	sqlite3 "$S/store.db" "UPDATE tenant SET host = NULL WHERE name = 'alice'"
+	mv "$BATS_TEST_TMPDIR/disk" "$disk"
+	works mlimg-store --store "$S" verify
+	works vm checkpoint alice one
+	works vm clone alice carol
+}
+
+@test "foreign: a tenant whose disk, or whose directory, is lost can be destroyed" {
+	local id
+	rm "$disk"
+	run script -qec "mlimg-vm destroy alice --store '$S'" /dev/null <<<n
+	[[ $output == *"Destroy tenant 'alice', whose disk is not there? [y/N] "* ]]
+	works vm destroy alice --yes
+	same "said" "destroyed alice; its disk was not there" "$output"
+	id=$(tenant bob id)
+	rm -r "$S/tenants/$id"
+	run --separate-stderr mlimg-store --store "$S" verify
+	same "found" "lost     tenants/$id" "$(grep -v ^sound <<<"$output")"
+	fails 1 "mlimg-vm: lock tenant 'bob': open '$S/tenants/$id/lock': No such file or directory" vm destroy bob --yes
+	# As the manual says.
+	mkdir -m 0700 "$S/tenants/$id"
+	works vm destroy bob --yes
+	same "said" "destroyed bob; its disk was not there" "$output"
+	works mlimg-store --store "$S" verify
 }
 
 @test "foreign: a database of another program, and of a newer mlimg" {

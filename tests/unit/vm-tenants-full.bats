@@ -106,8 +106,8 @@ truthful() {
 		else
 			same "exit code, full from call $at of $calls" 1 "$status" || return
 			same "what there is, full from call $at of $calls" "$before" "$(there_is)" || return
-			# Where SQLite cannot make a file beside the database it looks for one in vain.
-			grep -qE "No space left on device|database '.*/store.db': No such file or directory" err || {
+			# Where SQLite cannot make a file beside the database it looks for one in vain; libext2fs does not say why it could not write.
+			grep -qE "No space left on device|Can't write an? (block|inode) bitmap|database '.*/store.db': No such file or directory" err || {
 				cat err >&2
 				return 1
 			}
