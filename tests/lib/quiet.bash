@@ -4,7 +4,7 @@
 
 # debian_quiet DIR [TREE]: in DIR what a Debian guest of these tests is the same without, to be laid over the system TREE: an initramfs and a kernel that must be
 # unpacked (without TREE they are left as they are); a look at each of some 300 devices of which no test knows; units that mount, load and write down what nobody asks for. Of 30 s of the
-# processor that a guest takes they are 9. The demo's guests (index), agent-debian.bats' (overlay) and unionfs-debian.bats' boot as Debian does.
+# processor that a guest takes they are 9. The demo's guests (index), agent-debian.bats' (overlay) and unionfs-debian.bats' boot as Debian does, and one of flavours.bats'.
 debian_quiet() {
 	local units=$1/etc/systemd/system unit file
 	mkdir -p "$units/systemd-udev-trigger.service.d" "$1/boot"

@@ -62,6 +62,8 @@ teardown() {
 	status_fits t first "$system" "$images/a.img"
 	same "merged tree" "$(layers_a)" "$(layers_show t)"
 	same "dracut's shutdown" active "$(vm_do t 'systemctl is-active dracut-shutdown.service')"
+	# What udev has found out in the initramfs the root's does not find out again.
+	same "links to disks" $'mlimg-user\nvirtio-'"$(short "$user")" "$(vm_do t 'ls /dev/disk/by-label; ls /dev/disk/by-id')"
 	vm_do t 'echo mine >/srv/mine; rm /srv/override; touch /run/first-boot; systemctl reboot'
 	vm_rebooted t 'test ! -e /run/first-boot'
 	debian_runs
@@ -69,6 +71,22 @@ teardown() {
 	same "e2fsck's status, and whether there was a journal to replay" "0 false" "$(boot '.user.fsck | "\(.status) \(.said | test("recovering journal"))"')"
 	vm_stop t
 	vm_clean "$user"
+}
+
+# Of two archives: the one in front has what mlimg-vm looks for.
+@test "flavours: what of mlimg is in an initramfs of dracut and of initramfs-tools" {
+	local dracut made file initrd=$BATS_TEST_TMPDIR/initrd
+	dracut=$(debian-tree dracut)
+	for made in "$dracut/default" "$dracut/systemd" "$dracut/plain" "$(debian-tree unionfs)"; do
+		unpacked "$made"/boot/initrd.img-* >"$initrd"
+		{
+			cpio -it --quiet
+			cpio -it --quiet
+		} <"$initrd" >"$BATS_TEST_TMPDIR/list"
+		for file in mlimg-unions usr/lib/udev/rules.d/59-mlimg-layers.rules usr/sbin/mlimg-agent usr/bin/unionfs usr/sbin/e2fsck usr/lib/mlimg/mlimg-functions; do
+			grep -qx "\(\./\)\?$file" "$BATS_TEST_TMPDIR/list" || same "what is in $made" "$file" ""
+		done
+	done
 }
 
 @test "flavours: stand-alone: at most 4 MB with e2fsck, unionfs-fuse and all modules" {
