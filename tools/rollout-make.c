@@ -13,6 +13,7 @@
 #include "libmlimg/arena.h"
 #include "tools/rollout-step.h"
 #include "tools/store-impl.h"
+#include "tools/vm-find.h"
 
 #define LOCK "upgrade.lock"
 
@@ -23,6 +24,7 @@ struct making {
 	size_t room;
 	uint32_t n, n_todo;
 	const char *glob;
+	struct mlimg_rollout_left left;
 	bool *has_it; /* of the fleet's tenants, those that are left as they are */
 };
 
@@ -109,8 +111,12 @@ static int take_tenant(
 		return 0;
 	if (ret == 0)
 		ret = have_generation(m->store, t, true, &row.to, err);
-	if (ret < 0 || (now.current == row.to && !now.pending))
+	if (ret < 0)
 		return ret;
+	if (now.current == row.to && !now.pending) {
+		m->left.n_have++;
+		return 0;
+	}
 	strcpy(row.tenant_id, t->id);
 	strcpy(row.name, t->name);
 	row.from = now.current;
@@ -145,6 +151,8 @@ static int write_all(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 	for (size_t i = 0; fleet && ret == 0 && i < fleet->n; i++)
 		if (fleet->tenants[i].err.code == 0 && !m->has_it[i])
 			ret = take_tenant(m, &fleet->tenants[i], err);
+		else
+			m->left.n_have += fleet->tenants[i].err.code == 0;
 	if (ret == 0 && m->n_todo == 0 && m->n)
 		return mlimg_store_fail(err, EBUSY, "nothing has been begun: %s: %s",
 			m->rows[0].name, m->rows[0].text);
@@ -173,19 +181,20 @@ static int make(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 }
 
 int mlimg_rollout_make(struct mlimg_store *store, const struct mlimg_upgrade_wish *wish,
-	bool is_partial, struct mlimg_rollout *rollout, uint32_t *ret_n_left, struct mlimg_err *err)
+	bool is_partial, struct mlimg_rollout *rollout, struct mlimg_rollout_left *ret_left,
+	struct mlimg_err *err)
 {
 	mlimg_cleanup(mlimg_upgrade_fleet_done) struct mlimg_upgrade_fleet fleet = {.n = 0};
 	struct making m = {.store = store};
 	int ret = mlimg_upgrade_fleet_load(store, wish, &fleet, err);
 
-	*ret_n_left = 0;
+	*ret_left = (struct mlimg_rollout_left){.n_have = 0};
 	for (size_t i = 0; ret == 0 && i < fleet.n; i++) {
 		const struct mlimg_upgrade_tenant *t = &fleet.tenants[i];
 
 		if (t->err.code == 0)
 			continue;
-		++*ret_n_left;
+		m.left.n_refused = ++ret_left->n_refused;
 		if (!is_partial) {
 			*err = t->err;
 			ret = t->err.code;
@@ -194,35 +203,86 @@ int mlimg_rollout_make(struct mlimg_store *store, const struct mlimg_upgrade_wis
 	if (ret < 0)
 		return ret;
 	snprintf(rollout->target, sizeof(rollout->target), "%s %s", fleet.name, fleet.version);
-	return make(&m, &fleet, rollout, err);
+	ret = make(&m, &fleet, rollout, err);
+	if (ret == 0)
+		*ret_left = m.left;
+	return ret;
 }
 
 /* ---- back ---- */
+
+/* @return 1: it is there, and meant; 0; -errno */
+static int look_up(struct making *m, const struct mlimg_rollout_row *was,
+	struct mlimg_store_tenant *ret_now, struct mlimg_err *err)
+{
+	char name[MLIMG_STORE_NAME_SIZE];
+	int ret = mlimg_store_tenant_name(m->store, was->tenant_id, name, err);
+
+	if (ret <= 0 || (m->glob && fnmatch(m->glob, name, 0) != 0))
+		return ret < 0 ? ret : 0;
+	ret = mlimg_store_tenant_find(m->store, name, ret_now, err);
+	return ret < 0 ? ret : 1;
+}
+
+static bool is_to_have(const struct mlimg_store_tenant *now, const struct mlimg_rollout_row *was)
+{
+	return strcmp(now->id, was->tenant_id) == 0 && now->current == was->from &&
+		now->pending == was->to;
+}
+
+static void step_done(struct mlimg_rollout_step *step)
+{
+	mlimg_vm_found_done(&step->found);
+	mlimg_cleanup_close(&step->lock);
+}
+
+/* What it never ran on it need not be taken back from; with its lock nobody starts it meanwhile. */
+static int take_pending(struct making *m, const struct mlimg_rollout *rollout,
+	const struct mlimg_rollout_row *was, struct mlimg_err *err)
+{
+	mlimg_cleanup(step_done) struct mlimg_rollout_step step = {.rollout = *rollout, .lock = -1};
+	struct mlimg_store_tenant now;
+	int ret = look_up(m, was, &now, err);
+
+	if (ret <= 0 || !is_to_have(&now, was))
+		return ret < 0 ? ret : 0;
+	ret = mlimg_vm_take(
+		&(struct mlimg_vm_wanted){.name = now.name, .store = mlimg_store_dir(m->store)},
+		"upgrade", &step.found, &step.lock, err);
+	if (ret == -EBUSY || ret == -ENOENT) {
+		*err = (struct mlimg_err)MLIMG_ERR_INIT;
+		m->left.n_busy += ret == -EBUSY;
+		return 0;
+	}
+	if (ret < 0 || !is_to_have(&step.found.tenant.row, was))
+		return ret;
+	ret = mlimg_rollout_set_next(&step, was->from, err);
+	m->left.n_taken += ret == 0;
+	return ret;
+}
 
 static int take_back(struct making *m, const struct mlimg_rollout_row *was, struct mlimg_err *err)
 {
 	struct mlimg_rollout_row row = {
 		.place = MLIMG_ROLLOUT_WAITING, .from = was->to, .to = was->from};
 	struct mlimg_store_tenant now;
-	int ret = mlimg_store_tenant_name(m->store, was->tenant_id, row.name, err);
+	int ret = look_up(m, was, &now, err);
 
-	if (ret > 0)
-		ret = mlimg_store_tenant_find(m->store, row.name, &now, err);
-	else
-		return ret;
-	if (ret < 0 || (m->glob && fnmatch(m->glob, row.name, 0) != 0))
+	if (ret <= 0)
 		return ret;
 	strcpy(row.tenant_id, was->tenant_id);
-	/* What it never ran on it need not be taken back from. */
-	if (now.current == was->from && now.pending == was->to)
-		return mlimg_store_generation_set_pending(m->store, now.id, 0, err);
-	if (now.current != was->to)
-		return 0;
-	return add_row(m, &row, err);
+	strcpy(row.name, now.name);
+	if (now.current == was->to)
+		return add_row(m, &row, err);
+	if (now.current != was->from || (now.pending && now.pending != was->to))
+		m->left.n_other++;
+	else
+		m->left.n_have += !now.pending;
+	return 0;
 }
 
 int mlimg_rollout_make_back(struct mlimg_store *store, uint32_t of, const char *glob,
-	struct mlimg_rollout *rollout, struct mlimg_err *err)
+	struct mlimg_rollout *rollout, struct mlimg_rollout_left *ret_left, struct mlimg_err *err)
 {
 	mlimg_autofree struct mlimg_rollout_row *rows = NULL;
 	struct making m = {.store = store, .glob = glob};
@@ -240,6 +300,8 @@ int mlimg_rollout_make_back(struct mlimg_store *store, uint32_t of, const char *
 	if (ret == 0 && n_meant == 0)
 		ret = mlimg_store_fail(err, ENOENT, "no tenant of rollout %u is named '%.100s'",
 			was.number, glob ? glob : "");
+	for (uint32_t i = 0; ret == 0 && i < n; i++)
+		ret = take_pending(&m, &was, &rows[i], err);
 	if (ret == 0)
 		ret = mlimg_store_begin(store, err);
 	if (ret < 0)
@@ -251,6 +313,9 @@ int mlimg_rollout_make_back(struct mlimg_store *store, uint32_t of, const char *
 	if (ret == 0)
 		ret = write_all(&m, NULL, rollout, err);
 	free(m.rows);
+	/* Those from which it was taken have been met again. */
+	m.left.n_have -= m.left.n_taken < m.left.n_have ? m.left.n_taken : m.left.n_have;
+	*ret_left = m.left;
 	return mlimg_store_end(store, ret, err);
 }
 

@@ -25,8 +25,9 @@ static const char apply_help[] =
 	"  --partial        leave out tenants that cannot be upgraded (default: then\n"
 	"                   nothing is begun)\n" MLIMG_UPGRADE_ROLLING_HELP
 	"  --json           print JSON at the end, as of 'status'\n" MLIMG_UPGRADE_STORE_HELP "\n"
-	"Exit status: 0 all tenants have it, 1 failed, or some have not; 2 wrong usage,\n"
-	"3 the new system, a tenant or the store refused.\n";
+	"Exit status: 0 all tenants have it, but for those that --partial leaves out when\n"
+	"others get it; 1 failed, or some have not; 2 wrong usage; 3 the new system, a\n"
+	"tenant or the store refused.\n";
 
 static const char resume_help[] =
 	"Usage: mlimg-upgrade resume [OPTION]...\n"
@@ -58,34 +59,42 @@ static const struct option resume_options[] = {
 static const struct option rollback_options[] = {
 	MLIMG_UPGRADE_TENANTS, MLIMG_UPGRADE_ROLLING, MLIMG_UPGRADE_JSON, MLIMG_UPGRADE_COMMON};
 
-/* @return the rollout to be carried out; number 0: there is nothing to do */
-typedef int make_fn(
-	struct mlimg_store *store, struct mlimg_upgrade_given *g, struct mlimg_err *err);
+/* Makes g->rollout to be carried out; number 0: there is nothing to do. */
+typedef int make_fn(struct mlimg_store *store, struct mlimg_upgrade_given *g,
+	struct mlimg_rollout_left *ret_left, struct mlimg_err *err);
 
-static int make_apply(
-	struct mlimg_store *store, struct mlimg_upgrade_given *g, struct mlimg_err *err)
+static int make_apply(struct mlimg_store *store, struct mlimg_upgrade_given *g,
+	struct mlimg_rollout_left *ret_left, struct mlimg_err *err)
 {
-	uint32_t n_left = 0;
-	int ret = mlimg_rollout_make(store, &g->wish, g->is_partial, &g->rollout, &n_left, err);
+	int ret = mlimg_rollout_make(store, &g->wish, g->is_partial, &g->rollout, ret_left, err);
 
-	if (ret < 0 && n_left)
+	if (ret < 0 && ret_left->n_refused)
 		return mlimg_err_wrap(err, ret,
 			"nothing has been begun ('mlimg-upgrade plan' tells more, --partial leaves "
 			"such tenants out)");
-	if (ret == 0 && n_left)
+	if (ret == 0 && ret_left->n_refused)
 		mlimg_cli_warn(MLIMG_UPGRADE_PROG, "%u %s left out: 'mlimg-upgrade plan' tells why",
-			n_left, mlimg_cli_noun(n_left, "tenant is", "tenants are"));
+			ret_left->n_refused,
+			mlimg_cli_noun(ret_left->n_refused, "tenant is", "tenants are"));
 	return ret;
 }
 
-static int make_rollback(
-	struct mlimg_store *store, struct mlimg_upgrade_given *g, struct mlimg_err *err)
+static int make_rollback(struct mlimg_store *store, struct mlimg_upgrade_given *g,
+	struct mlimg_rollout_left *ret_left, struct mlimg_err *err)
 {
-	return mlimg_rollout_make_back(store, g->number, g->wish.glob, &g->rollout, err);
+	int ret =
+		mlimg_rollout_make_back(store, g->number, g->wish.glob, &g->rollout, ret_left, err);
+
+	if (ret == 0 && ret_left->n_busy)
+		mlimg_cli_warn(MLIMG_UPGRADE_PROG,
+			"%u %s busy with another command, and left out: roll back once more",
+			ret_left->n_busy,
+			mlimg_cli_noun(ret_left->n_busy, "tenant is", "tenants are"));
+	return ret;
 }
 
-static int make_resume(
-	struct mlimg_store *store, struct mlimg_upgrade_given *g, struct mlimg_err *err)
+static int make_resume(struct mlimg_store *store, struct mlimg_upgrade_given *g,
+	struct mlimg_rollout_left *ret_left, struct mlimg_err *err)
 {
 	struct mlimg_rollout rollout;
 	int ret = mlimg_upgrade_find_open(store, &rollout, err);
@@ -102,24 +111,73 @@ static int make_resume(
 	return mlimg_store_rollout_set(store, &rollout, err);
 }
 
+#define TAKEN_ONE "stays as it is at its next start"
+#define TAKEN_MORE "stay as they are at their next start"
+
+static void put_left(uint32_t n, const char *one, const char *more, bool *is_first)
+{
+	if (n)
+		printf("%s%u %s%s", *is_first ? "" : ", ", n,
+			!*is_first       ? ""
+				: n == 1 ? "tenant "
+					 : "tenants ",
+			n == 1 ? one : more);
+	*is_first = *is_first && n == 0;
+}
+
+/* Nothing is begun. */
+static void say_left(const struct mlimg_rollout_left *left, bool json)
+{
+	bool is_first = true;
+
+	if (json) {
+		printf("{\"rollout\": null, \"have\": %u, \"refused\": %u, \"other\": %u, "
+		       "\"taken_back\": %u, \"busy\": %u}\n",
+			left->n_have, left->n_refused, left->n_other, left->n_taken, left->n_busy);
+		return;
+	}
+	if (!left->n_refused && !left->n_other && !left->n_busy && !left->n_taken) {
+		printf("nothing to do: %s\n",
+			left->n_have ? "all tenants have it" : "there is no tenant");
+		return;
+	}
+	printf("nothing is begun: ");
+	put_left(left->n_have, "has it", "have it", &is_first);
+	put_left(left->n_taken, TAKEN_ONE, TAKEN_MORE, &is_first);
+	put_left(left->n_other, "has another generation, or is to have one",
+		"have another generation, or are to have one", &is_first);
+	put_left(left->n_refused, "cannot have it", "cannot have it", &is_first);
+	put_left(left->n_busy, "is busy", "are busy", &is_first);
+	putchar('\n');
+}
+
 /* @return the exit code, or -errno */
 static int run(make_fn *make, struct mlimg_upgrade_given *g, struct mlimg_err *err)
 {
 	mlimg_autostore struct mlimg_store *store = NULL;
+	struct mlimg_rollout_left left = {.n_have = 0};
 	mlimg_autoclose int lock = -1;
 	int ret = mlimg_store_open_given(g->store, MLIMG_STORE_USE, &store, err);
 
 	if (ret == 0)
 		ret = mlimg_rollout_lock(store, &lock, err);
 	if (ret == 0)
-		ret = make(store, g, err);
+		ret = make(store, g, &left, err);
 	if (ret < 0)
 		return ret;
+	if (g->rollout.number && left.n_taken && !g->json)
+		printf("%u %s %s\n", left.n_taken,
+			mlimg_cli_noun(left.n_taken, "tenant", "tenants"),
+			left.n_taken == 1 ? TAKEN_ONE : TAKEN_MORE);
 	if (g->rollout.number)
-		return mlimg_upgrade_carry(store, &g->rollout, g->json, err);
-	if (!g->json)
-		printf("nothing to do: all tenants have it\n");
-	return MLIMG_EXIT_DONE;
+		ret = mlimg_upgrade_carry(store, &g->rollout, g->json, err);
+	else
+		say_left(&left, g->json);
+	if (ret != MLIMG_EXIT_DONE)
+		return ret;
+	return left.n_busy || (!g->rollout.number && (left.n_other || left.n_refused))
+		? MLIMG_EXIT_FAILED
+		: MLIMG_EXIT_DONE;
 }
 
 static int finish(make_fn *make, struct mlimg_upgrade_given *g)

@@ -77,15 +77,25 @@ static int have_stack(struct loading *l, const struct mlimg_tenant_stack *layers
 	return r;
 }
 
-/* The newest of the disk alone: one with memory was taken of a file system that was being written. */
+struct looking {
+	struct mlimg_upgrade_tenant *t;
+	uint32_t current;
+};
+
+/*
+ * The newest of the disk alone: one with memory was taken of a file system that was being written.
+ * One of an earlier generation has not seen the change to this one.
+ */
 static int take_checkpoint(
 	const struct mlimg_checkpoint *checkpoint, void *ctx, struct mlimg_err *err)
 {
-	struct mlimg_upgrade_tenant *t = ctx;
+	const struct looking *looking = ctx;
+	struct mlimg_upgrade_tenant *t = looking->t;
 	char snapshot[MLIMG_SNAPSHOT_NAME_SIZE], *copy;
 
 	if (checkpoint->kind != MLIMG_CHECKPOINT_DISK ||
-		checkpoint->state != MLIMG_CHECKPOINT_SAVED)
+		checkpoint->state != MLIMG_CHECKPOINT_SAVED ||
+		checkpoint->generation != looking->current)
 		return 0;
 	copy = strdup(mlimg_snapshot_name(checkpoint->tag, snapshot));
 	if (!copy)
@@ -93,6 +103,7 @@ static int take_checkpoint(
 	free(t->snapshot);
 	t->snapshot = copy;
 	strcpy(t->checkpoint, checkpoint->tag);
+	t->checkpoint_s = checkpoint->created_s;
 	return 0;
 }
 
@@ -138,7 +149,8 @@ static int load_tenant(struct loading *l, struct mlimg_upgrade_tenant *t, struct
 		if (mlimg_backend_has_disk_away(&was))
 			strcpy(t->away, was.host);
 		t->disk = mlimg_steal(&was.user_disk);
-		r = mlimg_store_checkpoint_each(l->store, t->id, take_checkpoint, t, err);
+		r = mlimg_store_checkpoint_each(l->store, t->id, take_checkpoint,
+			&(struct looking){t, was.row.current}, err);
 	}
 	if (r == 0)
 		r = choose(l, &was, t, layers, err);

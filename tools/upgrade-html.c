@@ -236,6 +236,7 @@ static void put_note(
 static int put_tenant(
 	FILE *f, const struct mlimg_upgrade_tenant *t, size_t i, struct mlimg_err *err)
 {
+	char taken[MLIMG_CLI_TIME_TEXT];
 	char needed[MLIMG_CLI_SIZE_TEXT], room[MLIMG_CLI_SIZE_TEXT];
 	struct listing l = {.f = f};
 	int r;
@@ -260,7 +261,8 @@ static int put_tenant(
 	if (t->way_out)
 		put_lines(f, t->way_out);
 	if (t->is_snapshot)
-		fprintf(f, "<p>It runs: this is as of its checkpoint %s.</p>\n", t->checkpoint);
+		fprintf(f, "<p>It runs: this is as of its checkpoint %s of %s.</p>\n",
+			t->checkpoint, mlimg_cli_format_time(t->checkpoint_s, taken));
 	for (size_t k = 0; k < t->n_notes; k++) {
 		fputs("<p>", f);
 		put(f, t->notes[k]);

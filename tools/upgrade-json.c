@@ -88,6 +88,8 @@ static json_t *tenant_json(const struct mlimg_upgrade_tenant *t)
 	json_object_set_new(o, "way_out", lines_of(t->way_out));
 	json_object_set_new(
 		o, "checkpoint", t->is_snapshot ? json_string(t->checkpoint) : json_null());
+	json_object_set_new(o, "checkpoint_s",
+		t->is_snapshot ? json_integer((json_int_t)t->checkpoint_s) : json_null());
 	add_sums(o, &sums);
 	add_number(o, "needed_bytes", t->needed_bytes);
 	add_number(o, "free_bytes", t->free_bytes);

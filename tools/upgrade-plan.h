@@ -47,6 +47,7 @@ struct mlimg_upgrade_tenant {
 	char away[MLIMG_STORE_NAME_SIZE];           /**< the host that it is on; "": here */
 	char *snapshot;                             /**< of a guest that is on, or NULL; owned */
 	char checkpoint[MLIMG_CHECKPOINT_TAG_SIZE]; /**< whose that is */
+	int64_t checkpoint_s;                       /**< when it was taken, since 1970 */
 	char taken[MLIMG_CHECKPOINT_TAG_SIZE]; /**< one that is taken for the plan alone, or "" */
 	enum mlimg_union union_driver;         /**< that it is to run with */
 	struct mlimg_upgrade_stack *stack;     /**< NULL: it is refused already */

@@ -240,6 +240,7 @@ static void put_outcome(FILE *f, const struct mlimg_upgrade_tenant *t)
 
 static int put_tenant(FILE *f, const struct mlimg_upgrade_tenant *t, struct mlimg_err *err)
 {
+	char taken[MLIMG_CLI_TIME_TEXT];
 	struct listing l = {.f = f};
 	int r;
 
@@ -249,7 +250,8 @@ static int put_tenant(FILE *f, const struct mlimg_upgrade_tenant *t, struct mlim
 	if (t->way_out)
 		put_lines(f, t->way_out);
 	if (t->is_snapshot)
-		fprintf(f, "    it runs: as of its checkpoint '%s'\n", t->checkpoint);
+		fprintf(f, "    it runs: as of its checkpoint '%s' of %s\n", t->checkpoint,
+			mlimg_cli_format_time(t->checkpoint_s, taken));
 	r = mlimg_upgrade_each(t, put_entry, put_note, &l, err);
 	if (l.n > MLIMG_UPGRADE_SHOWN_MAX)
 		fprintf(f, "    and %" PRIu64 " more: --json, --html\n",

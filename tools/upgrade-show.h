@@ -11,7 +11,8 @@
  *                      "outcome": "changes" | "same" | "first" | "back" | "refused" | "failed",
  *                      "why": null | "...",      of the last two
  *                      "way_out": [ "mlimg-mkfs ...", ... ],
- *                      "checkpoint": null | "..." of a guest that is on
+ *                      "checkpoint": null | "..." of a guest that is on,
+ *                      "checkpoint_s": null | 1700000000,       taken then
  *                      "stale": 3, "kept": 2, "merged": 1, "conflicts": 0, "moved": 0,
  *                      "broken": 0, "accounts": 0, "hooks": 0, "needed_bytes": 0,
  *                      "free_bytes": 0, "fits": true, "notes": [ "...", ... ],

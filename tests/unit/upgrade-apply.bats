@@ -288,6 +288,30 @@ rollout 3: done: 1 returned, 1 skipped" "" resume
 	gives 0 "wave 1 of rollout 1: debian 12.2
 alice: done
 rollout 1: done: 1 done" "mlimg-upgrade: warning: 1 tenant is left out: 'mlimg-upgrade plan' tells why" apply --system debian:12.2 --partial
+	gives 1 "nothing is begun: 1 tenant has it, 1 cannot have it" "mlimg-upgrade: warning: 1 tenant is left out: 'mlimg-upgrade plan' tells why" \
+		apply --system debian:12.2 --partial
+	vm stop alice >/dev/null
+	vm destroy --yes alice >/dev/null
+	vm destroy --yes bob >/dev/null
+	gives 0 "nothing to do: there is no tenant" "" apply --system debian:12.2
+}
+
+@test "apply: what tenants that are off were to get is taken back" {
+	rollout_begin
+	vm create carol --system debian:12.1 --accel tcg --size 64M >/dev/null
+	works_quietly apply --system debian:12.2
+	same generations "alice:1:2 bob:1:2 carol:1:2" "$(generations alice bob carol)"
+	vm set bob --add-software nginx:1 >/dev/null
+	exec 8>>"$S/tenants/$(tenant carol id)/lock"
+	flock 8
+	gives 1 "nothing is begun: 1 tenant stays as it is at its next start, 1 has another generation, or is to have one, 1 is busy" \
+		"mlimg-upgrade: warning: 1 tenant is busy with another command, and left out: roll back once more" rollback
+	same "generations then" "alice:1: bob:1:3 carol:1:2" "$(generations alice bob carol)"
+	same "events" "set rollout 1: generation 1" "$(sqlite3 -separator ' ' "$S/store.db" "SELECT kind, text FROM event e WHERE text LIKE 'rollout%' AND object_id = '$(tenant alice id)' ORDER BY e.id DESC LIMIT 1")"
+	exec 8>&-
+	run --separate-stderr upgrade rollback --json
+	same "as JSON" '1 [null,1,0,1,1,0]' "$status $(jq -c '[.rollout, .have, .refused, .other, .taken_back, .busy]' <<<"$output")"
+	same "generations at the end" "alice:1: bob:1:3 carol:1:" "$(generations alice bob carol)"
 }
 
 @test "apply: a patch, and then another version of software" {

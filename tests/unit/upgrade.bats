@@ -219,9 +219,18 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	sqlite3 "$S/store.db" "INSERT INTO checkpoint (tenant_id, tag, state, kind, origin, generation, memory_bytes, cpus, machine, saved_bytes, created_s)
 		SELECT id, 'before', 'saved', 'disk', 'named', 1, 0, 0, '', 0, 1 FROM tenant"
 	run --separate-stderr plan --system debian:12.1 --json
-	kill "$writer"
 	same "stderr" "0 " "$status $stderr"
-	same "as of" "first before" "$(of alice '.outcome, .checkpoint' | xargs)"
+	same "as of" "first before 1" "$(of alice '.outcome, .checkpoint, .checkpoint_s' | xargs)"
+	works plan --system debian:12.1
+	[[ $output == *"    it runs: as of its checkpoint 'before' of 1970-01-01 00:00:01
+"* ]]
+	# By then on another generation, of which the checkpoint knows nothing.
+	works mlimg-store --store "$S" add new.img
+	works vm set alice --system debian:12.2
+	sqlite3 "$S/store.db" "UPDATE tenant SET current = 2, pending = NULL"
+	run --separate-stderr plan --system debian:12.2 --json
+	kill "$writer"
+	same "why, of another generation" "1 alice: its guest runs: ask with --checkpoint, or stop it" "$status $(of alice .why)"
 }
 
 @test "upgrade: plan: of a disk that is on another host" {
