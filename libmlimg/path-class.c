@@ -10,6 +10,7 @@
 #include "libmlimg/manifest.h"
 #include "libmlimg/path-glob.h"
 #include "libmlimg/rebuild.h"
+#include "libmlimg/whiteout.h"
 
 struct rule {
 	const char *glob;
@@ -239,15 +240,17 @@ void mlimg_path_classes_free(struct mlimg_path_classes *classes)
 	free(classes);
 }
 
-/* @return the line that decides */
-static const struct rule *rule_of(const struct mlimg_path_classes *classes, const char *path)
+/* @may_be_cache: what lies there is what a program makes there. @return the line that decides */
+static const struct rule *rule_of(
+	const struct mlimg_path_classes *classes, const char *path, bool may_be_cache)
 {
 	static const struct rule cache = {.class = MLIMG_CLASS_DERIVED},
 				 none = {.class = MLIMG_CLASS_DATA};
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
 
 	for (size_t i = classes->n_rules; i-- > 0;) {
-		if (i + 1 == classes->n_defaults && mlimg_rebuild_is_cache(path, listed))
+		if (may_be_cache && i + 1 == classes->n_defaults &&
+			mlimg_rebuild_is_cache(path, listed))
 			return &cache;
 		if (mlimg_path_is_in_glob(path, classes->rules[i].glob))
 			return &classes->rules[i];
@@ -258,10 +261,18 @@ static const struct rule *rule_of(const struct mlimg_path_classes *classes, cons
 enum mlimg_path_class mlimg_path_class_of(
 	const struct mlimg_path_classes *classes, const char *path)
 {
-	return rule_of(classes, path)->class;
+	return rule_of(classes, path, true)->class;
+}
+
+enum mlimg_path_class mlimg_path_class_of_entry(
+	const struct mlimg_path_classes *classes, const struct mlimg_entry *entry)
+{
+	return rule_of(
+		classes, entry->path, entry->type == MLIMG_FILE || mlimg_entry_is_whiteout(entry))
+		->class;
 }
 
 const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path)
 {
-	return rule_of(classes, path)->hook;
+	return rule_of(classes, path, true)->hook;
 }

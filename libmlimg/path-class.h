@@ -17,8 +17,9 @@
  *                merged text as data
  *     packages   var/lib/dpkg, var/lib/apt/extended_states, debconf's config and templates. Merged
  *                by record; without a merged text as data
- *     derived    what rebuild.h knows: ld.so.cache, mime, icons, ... Dropped whenever the stack has
- *                changed, and rebuilt
+ *     derived    files that rebuild.h knows: ld.so.cache, mime, icons, ... Dropped whenever the stack
+ *                has changed, and rebuilt. What lines declare as derived besides is dropped where it
+ *                is as the old or the new stack has it, else set aside: who wrote it is not known
  *     keep       machine-id, host keys, hostname, resolv.conf, fstab, ..., and what the user has
  *                made immutable (reconcile-plan.h). The user's stays, whatever happened
  *     merge:NAME nowhere. As config, but merged by the executable NAME instead of by lines (below)
@@ -48,6 +49,7 @@
 #include <stddef.h>
 
 #include "libmlimg/err.h"
+#include "libmlimg/manifest.h"
 
 /** Classes. */
 enum mlimg_path_class {
@@ -109,6 +111,17 @@ int mlimg_path_classes_add(struct mlimg_path_classes *classes, const char *name,
 /** @return the class of @p path, which is as in manifests */
 enum mlimg_path_class mlimg_path_class_of(
 	const struct mlimg_path_classes *classes, const char *path);
+
+/**
+ * The class of something that lies there. The programs that make caches make regular files: a link
+ * or a socket in the place of one is of the class that the path would have without rebuild.h.
+ *
+ * @param classes  the table
+ * @param entry    of an upper; a whiteout counts as what it hides
+ * @return         its class
+ */
+enum mlimg_path_class mlimg_path_class_of_entry(
+	const struct mlimg_path_classes *classes, const struct mlimg_entry *entry);
 
 /** @return the name of the hook for @p path, or NULL when it is not of class merge */
 const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path);

@@ -9,7 +9,8 @@
 
 /*
  * In what is listed and in commands '@' is the directory of the file (of what is listed), '%' what
- * the first '*' stands for.
+ * the first '*' stands for. Names are given as exactly as programs choose them: what is like one of
+ * these is dropped with no copy.
  */
 struct cache {
 	const char *pattern;
@@ -19,11 +20,18 @@ struct cache {
 
 static const struct cache caches[] = {
 	{"etc/ld.so.cache", NULL, "ldconfig"},
-	{"etc/mailcap", NULL, "update-mime"},
 	{"etc/udev/hwdb.bin", NULL, "systemd-hwdb update"},
 	{"lib/modules/*/modules.dep", NULL, "depmod %"},
-	{"lib/modules/*/modules.[ads]*", "@/modules.dep", NULL},
-	{"lib/modules/*/modules.builtin.*bin", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.alias", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.alias.bin", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.builtin.alias.bin", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.builtin.bin", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.dep.bin", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.devname", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.softdep", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.symbols", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.symbols.bin", "@/modules.dep", NULL},
+	{"lib/modules/*/modules.weakdep", "@/modules.dep", NULL},
 	{"lib/udev/hwdb.bin", NULL, "systemd-hwdb --usr update"},
 	{"usr/lib/*/gdk-pixbuf-2.0/*/loaders.cache", NULL,
 		"/usr/lib/%/gdk-pixbuf-2.0/gdk-pixbuf-query-loaders --update-cache"},
@@ -34,8 +42,16 @@ static const struct cache caches[] = {
 		"/usr/lib/%/libgtk-3-0/gtk-query-immodules-3.0 --update-cache"},
 	{"usr/lib/*/gtk-4.0/*/*/giomodule.cache", NULL, "/usr/lib/%/glib-2.0/gio-querymodules @"},
 	{"usr/lib/modules/*/modules.dep", NULL, "depmod %"},
-	{"usr/lib/modules/*/modules.[ads]*", "@/modules.dep", NULL},
-	{"usr/lib/modules/*/modules.builtin.*bin", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.alias", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.alias.bin", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.builtin.alias.bin", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.builtin.bin", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.dep.bin", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.devname", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.softdep", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.symbols", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.symbols.bin", "@/modules.dep", NULL},
+	{"usr/lib/modules/*/modules.weakdep", "@/modules.dep", NULL},
 	{"usr/lib/udev/hwdb.bin", NULL, "systemd-hwdb --usr update"},
 	{"usr/share/applications/mimeinfo.cache", NULL, "update-desktop-database @"},
 	{"usr/share/glib-2.0/schemas/gschemas.compiled", NULL, "glib-compile-schemas @"},
@@ -43,15 +59,30 @@ static const struct cache caches[] = {
 	{"usr/share/info/dir", NULL, "update-info-dir"},
 	{"usr/share/info/dir.old", "@/dir", NULL},
 	{"usr/share/mime/mime.cache", NULL, "update-mime-database @"},
-	{"usr/share/mime/*", "@/mime.cache", NULL},
-	{"var/cache/fontconfig/", "var/cache/fontconfig", "fc-cache --system-only"},
+	{"usr/share/mime/XMLnamespaces", "@/mime.cache", NULL},
+	{"usr/share/mime/aliases", "@/mime.cache", NULL},
+	{"usr/share/mime/generic-icons", "@/mime.cache", NULL},
+	{"usr/share/mime/globs", "@/mime.cache", NULL},
+	{"usr/share/mime/globs2", "@/mime.cache", NULL},
+	{"usr/share/mime/icons", "@/mime.cache", NULL},
+	{"usr/share/mime/magic", "@/mime.cache", NULL},
+	{"usr/share/mime/subclasses", "@/mime.cache", NULL},
+	{"usr/share/mime/treemagic", "@/mime.cache", NULL},
+	{"usr/share/mime/types", "@/mime.cache", NULL},
+	{"usr/share/mime/version", "@/mime.cache", NULL},
+	{"var/cache/fontconfig/CACHEDIR.TAG", "var/cache/fontconfig", NULL},
+	{"var/cache/fontconfig/*.cache-*", "var/cache/fontconfig", "fc-cache --system-only"},
 	{"var/cache/ldconfig/aux-cache", "etc/ld.so.cache", NULL},
-	{"var/cache/man/", "var/cache/man", "mandb --quiet"},
+	{"var/cache/man/CACHEDIR.TAG", "var/cache/man", NULL},
+	{"var/cache/man/cat*/*", "var/cache/man", NULL},
+	{"var/cache/man/*/cat*/*", "var/cache/man", NULL},
+	{"var/cache/man/*/index.db", "var/cache/man", NULL},
+	{"var/cache/man/index.db", "var/cache/man", "mandb --quiet"},
 	{"var/lib/mlocate/mlocate.db", NULL, "updatedb"},
 	{"var/lib/plocate/plocate.db", NULL, "updatedb"},
 	{"var/lib/systemd/catalog/database", NULL, "journalctl --update-catalog"},
 	{"var/lib/texmf/ls-R", NULL, "mktexlsr"},
-	{"var/lib/texmf/ls-R-*", "@/ls-R", NULL},
+	{"var/lib/texmf/ls-R-TEX*", "@/ls-R", NULL},
 };
 
 static bool append(char *to, size_t room, const char *text, size_t size)

@@ -8,10 +8,11 @@
  * The table is what the packages of Debian 12 make in their maintainer scripts and triggers
  * (libc-bin, gtk-update-icon-cache, shared-mime-info, desktop-file-utils, libglib2.0-0, fontconfig,
  * libgdk-pixbuf-2.0-0, libgtk2.0-0, libgtk-3-0, libgtk-4-1, install-info, man-db, udev, systemd,
- * mailcap, kmod, tex-common, plocate), as far as it is made anew as a whole. Files that are made of
+ * kmod, tex-common, plocate), as far as it is made anew as a whole, and by the names that the
+ * programs give, no others beside them. Files that are made of
  * one other file, as Python's __pycache__ is, are no such caches, nor are bundles without which
  * programs fail rather than start slower or find less, as /etc/ssl/certs/ca-certificates.crt is,
- * nor the initramfs, which belongs to the kernel's layer.
+ * nor /etc/mailcap, in which update-mime(8) keeps a section of the user's own, nor the initramfs, which belongs to the kernel's layer.
  */
 #ifndef MLIMG_REBUILD_H
 #define MLIMG_REBUILD_H

@@ -135,20 +135,29 @@ static int plan_link(struct planning *p, struct mine *m, const struct mlimg_pack
 	return plan_set_aside(p, m, MLIMG_CONFLICT);
 }
 
-/* What shows for its owner's sake has not been made here: it is compared before it is dropped. */
+/*
+ * A cache is dropped whatever is in it: the program that makes it would do no other, and keeps no
+ * copy. What is derived because somebody says so may hold a user's work.
+ */
 static int plan_derived(struct planning *p, struct mine *m)
 {
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
-	int r = plan_next_may_show(p, m) ? 0 : mine_digest(p, m);
-	bool is_same = r >= 0 && mlimg_reconcile_is_same(&m->mapped, m->next);
+	bool is_cache = mlimg_rebuild_is_cache(m->entry->path, listed);
+	/* What shows for its owner's sake has not been made here: it is compared first. */
+	int r = is_cache && plan_next_may_show(p, m) ? 0 : mine_digest(p, m);
+	bool is_same = r == 0 && mlimg_reconcile_is_same(&m->mapped, m->next);
 
-	if (r < 0)
-		return r;
+	if (r > 0)
+		plan_tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	if (is_same && !plan_next_may_show(p, m))
 		return plan_keep(p, m, MLIMG_KEEP);
-	if (mlimg_rebuild_is_cache(m->entry->path, listed) &&
-		mlimg_report_add_rebuild(p->report, listed) < 0)
+	if (is_cache && mlimg_report_add_rebuild(p->report, listed) < 0)
 		return no_memory(p, m->entry->path);
+	if (!is_cache && !is_same && !mlimg_entry_is_whiteout(m->entry) &&
+		!mlimg_reconcile_is_same(&m->mapped, m->base))
+		return plan_set_aside(p, m, MLIMG_CONFLICT);
 	return plan_drop(p, m, is_same ? MLIMG_SAME : MLIMG_STALE);
 }
 

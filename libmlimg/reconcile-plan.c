@@ -53,7 +53,7 @@ int plan_mine_find(struct planning *p, size_t at, const char *lower, struct mine
 
 	*ret = (struct mine){.entry = e, .mapped = *e, .lower = lower, .at = at};
 	mapped(p, p->in->moved, e, &ret->mapped);
-	ret->class = mlimg_path_class_of(p->in->classes, e->path);
+	ret->class = mlimg_path_class_of_entry(p->in->classes, e);
 	ret->is_protected = mlimg_entry_xattr(e, MLIMG_XATTR_PROTATTR);
 	if (ret->is_protected && ret->class != MLIMG_CLASS_KEEP)
 		ret->class = MLIMG_CLASS_KEEP;

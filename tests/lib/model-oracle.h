@@ -375,6 +375,8 @@ TEST_UNUSED static bool judge_other(
 	if (class == MLIMG_CLASS_DERIVED && covers(o, path, lower))
 		return is_a_whiteout(mine) || stay(o, path, mine, mine);
 	if (class == MLIMG_CLASS_DERIVED) {
+		if (!is_a_whiteout(mine) && !is_equal(mine, next) && !is_equal(mine, base))
+			set_aside(o, path);
 		see_next(o, path, lower);
 		return false;
 	}

@@ -76,8 +76,7 @@ TEST_UNUSED static bool is_merged_in(
 
 /**
  * What the user had written, and is neither to be seen nor set aside. Contents that the stacks have
- * may go; to undo, those may that became part of a merged text, or that are a derived file's, which
- * is made anew. A NAME.mlimg-new is a file as any other.
+ * may go; to undo, those may that became part of a merged text. A NAME.mlimg-new is a file as any other.
  *
  * @param undo  what is in undo; NULL: it is not known
  * @return      a path of the upper, or NULL
@@ -93,11 +92,9 @@ TEST_UNUSED static const char *find_lost(struct tree *base, struct tree *next, s
 			has_content(seen, e->path, content) || has_content(aside, e->path, content))
 			continue;
 		if ((!undo || has_content(undo, e->path, content)) &&
-			(oracle_class(e->path) == MLIMG_CLASS_DERIVED ||
-				(oracle_class(e->path) == MLIMG_CLASS_CONFIG &&
-					!strstr(e->path, ".mlimg-new") &&
-					(tree_get(seen, e->path) ||
-						is_merged_in(base, next, e->path, content)))))
+			oracle_class(e->path) == MLIMG_CLASS_CONFIG &&
+			!strstr(e->path, ".mlimg-new") &&
+			(tree_get(seen, e->path) || is_merged_in(base, next, e->path, content)))
 			continue;
 		return e->path;
 	}

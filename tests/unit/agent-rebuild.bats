@@ -7,7 +7,7 @@ setup() {
 	RUN=$BATS_TEST_TMPDIR/run
 	mkdir -p "$RUN/user/mlimg" "$BATS_TEST_TMPDIR/bin" "$RUN/layers" "$BATS_TEST_TMPDIR"/{empty,soft}/etc "$RUN/user"/{upper,work}
 	cd "$BATS_TEST_TMPDIR" || return
-	for program in ldconfig update-mime journalctl; do
+	for program in ldconfig mandb journalctl; do
 		# The list is there as long as the program runs.
 		printf '#!/bin/sh\necho "%s $*" >>%s/calls\n[ ! -e %s/fail-%s ]\n' "$program" "$PWD" "$PWD" "$program" >"bin/$program"
 		chmod +x "bin/$program"
@@ -39,10 +39,10 @@ left() {
 }
 
 @test "each program once; what has none, or no directory, is passed over" {
-	listed etc/ld.so.cache etc/mailcap nowhere/at/all usr/share/there-is-no-such-directory/mime.cache usr/share/icons/none/icon-theme.cache var/cache/ldconfig/aux-cache
+	listed etc/ld.so.cache var/cache/man nowhere/at/all usr/share/there-is-no-such-directory/mime.cache usr/share/icons/none/icon-theme.cache var/cache/ldconfig/aux-cache
 	works mlimg-agent rebuild --root "$RUN"
 	same "calls" "ldconfig 
-update-mime " "$(cat calls)"
+mandb --quiet" "$(cat calls)"
 	left
 	# And then there is nothing to be done.
 	works mlimg-agent rebuild --root "$RUN"
@@ -51,19 +51,19 @@ update-mime " "$(cat calls)"
 }
 
 @test "--needed makes what programs need, and leaves the rest" {
-	listed etc/ld.so.cache etc/mailcap
+	listed etc/ld.so.cache var/cache/man
 	works mlimg-agent rebuild --root "$RUN" --needed
 	same "calls" "ldconfig " "$(cat calls)"
-	left etc/mailcap
+	left var/cache/man
 	works mlimg-agent rebuild --root "$RUN"
 	same "calls" "ldconfig 
-update-mime " "$(cat calls)"
+mandb --quiet" "$(cat calls)"
 	left
 }
 
 @test "what fails stays listed, and is tried again" {
 	: >fail-ldconfig
-	listed etc/ld.so.cache etc/mailcap
+	listed etc/ld.so.cache var/cache/man
 	fails 1 "mlimg-agent: '/etc/ld.so.cache' is not made anew: ldconfig failed with status 1" mlimg-agent rebuild --root "$RUN"
 	left etc/ld.so.cache
 	rm fail-ldconfig
@@ -106,43 +106,43 @@ prepare() { # CHANGE OPTION…
 
 @test "prepare lists what the layers do, in the first boot on a stack and until it is made" {
 	tenant=$(layerdir user alice 1 empty "$RUN/user")
-	stack etc/ld.so.cache etc/mailcap
+	stack etc/ld.so.cache var/cache/man
 	prepare first
-	left etc/ld.so.cache etc/mailcap
+	left etc/ld.so.cache var/cache/man
 	works mlimg-agent commit --root "$RUN"
 	makes ldconfig etc/ld.so.cache
 	works mlimg-agent rebuild --root "$RUN" --needed
 	same "derived" "etc/ld.so.cache" "$(cat "$RUN/user/mlimg/derived")"
 	prepare none
-	left etc/mailcap
-	makes update-mime etc/mailcap
+	left var/cache/man
+	makes mandb var/cache/man/index.db
 	works mlimg-agent rebuild --root "$RUN"
-	same "derived" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/user/mlimg/derived")"
+	same "derived" "etc/ld.so.cache var/cache/man" "$(xargs <"$RUN/user/mlimg/derived")"
 	prepare none
 	left
 	stack etc/ld.so.cache
 	prepare changed
-	left etc/ld.so.cache etc/mailcap
+	left etc/ld.so.cache var/cache/man
 	[ ! -e "$RUN/user/mlimg/derived" ]
 }
 
 @test "what was made and is gone is made again; what the user has removed is not" {
 	tenant=$(layerdir user alice 1 empty "$RUN/user")
-	stack etc/ld.so.cache etc/mailcap
+	stack etc/ld.so.cache var/cache/man
 	prepare first
 	works mlimg-agent commit --root "$RUN"
 	makes ldconfig etc/ld.so.cache
-	makes update-mime etc/mailcap
+	makes mandb var/cache/man/index.db
 	works mlimg-agent rebuild --root "$RUN"
 	prepare none --reset again
-	same "to be made" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/rebuild")"
+	same "to be made" "etc/ld.so.cache var/cache/man" "$(xargs <"$RUN/rebuild")"
 	# A boot that ends before it is made finds it again, and so does one that loses changes.
 	prepare none --mode volatile
-	same "to be made" "etc/ld.so.cache etc/mailcap" "$(xargs <"$RUN/rebuild")"
+	same "to be made" "etc/ld.so.cache var/cache/man" "$(xargs <"$RUN/rebuild")"
 	prepare none
 	works mlimg-agent rebuild --root "$RUN" --needed
 	prepare none
-	same "to be made" etc/mailcap "$(cat "$RUN/rebuild")"
+	same "to be made" var/cache/man "$(cat "$RUN/rebuild")"
 	works mlimg-agent rebuild --root "$RUN"
 	prepare none
 	left
@@ -189,10 +189,10 @@ prepare() { # CHANGE OPTION…
 	works mlimg-agent commit --root "$RUN"
 	mkdir -p "$RUN/user/upper/etc"
 	echo mine >"$RUN/user/upper/etc/ld.so.cache"
-	stack etc/mailcap
+	stack var/cache/man
 	prepare changed
 	[ ! -e "$RUN/user/upper/etc/ld.so.cache" ]
-	left etc/mailcap etc/ld.so.cache
+	left var/cache/man etc/ld.so.cache
 	works mlimg-agent rebuild --root "$RUN"
 	left
 	# What ldconfig has made there is not the former stack's, and not the user's.

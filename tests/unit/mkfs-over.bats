@@ -357,13 +357,13 @@ usr/tool-2 file' "$(holds)"
 
 @test "what rules leave out is neither kept nor taken for gone" {
 	system
-	mkdir -p old/var/log old/var/cache/man old/etc/ssh
-	echo cache | tee old/etc/ld.so.cache old/var/cache/man/index.db old/etc/passwd- >old/etc/mailcap
+	mkdir -p old/var/log old/var/cache/man old/etc/ssh old/etc/udev
+	echo cache | tee old/etc/ld.so.cache old/var/cache/man/index.db old/etc/passwd- >old/etc/udev/hwdb.bin
 	find old -exec touch -h -d @1600000000 {} +
 	image_of old s.img --kind system
 	rm -rf new
 	cp -a old new
-	rm new/etc/mailcap new/etc/passwd-
+	rm new/etc/udev/hwdb.bin new/etc/passwd-
 	echo new | tee new/etc/ld.so.cache new/var/log/syslog >new/etc/ssh/ssh_host_rsa_key
 	works mlimg-mkfs --kind software --name s --over s.img new l.img
 	# The manual pages' database is as beneath, so nobody has to make it anew.

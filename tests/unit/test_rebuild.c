@@ -46,12 +46,13 @@ TEST(caches)
 		"fc-cache --system-only");
 	check("var/cache/man/index.db", "var/cache/man", "mandb --quiet");
 	check("var/cache/man/de/index.db", "var/cache/man", "mandb --quiet");
+	check("var/cache/man/cat1/ls.1.gz", "var/cache/man", "mandb --quiet");
+	check("var/cache/man/de/cat8/ld.so.8.gz", "var/cache/man", "mandb --quiet");
 	check("usr/share/info/dir", "usr/share/info/dir", "update-info-dir");
 	check("usr/share/info/dir.old", "usr/share/info/dir", "update-info-dir");
 	check("usr/lib/udev/hwdb.bin", "usr/lib/udev/hwdb.bin", "systemd-hwdb --usr update");
 	check("lib/udev/hwdb.bin", "lib/udev/hwdb.bin", "systemd-hwdb --usr update");
 	check("etc/udev/hwdb.bin", "etc/udev/hwdb.bin", "systemd-hwdb update");
-	check("etc/mailcap", "etc/mailcap", "update-mime");
 	check("var/lib/systemd/catalog/database", "var/lib/systemd/catalog/database",
 		"journalctl --update-catalog");
 	check("var/lib/plocate/plocate.db", "var/lib/plocate/plocate.db", "updatedb");
@@ -98,6 +99,22 @@ TEST(what_is_no_cache)
 	check_none("usr/share/icons/hicolor/16x16/icon-theme.cache");
 	check_none("etc/ssl/certs/ca-certificates.crt");
 	check_none("boot/initrd.img-6.1");
+	check_none("etc/mailcap");
+}
+
+/* What lies where caches do, and no program makes. */
+TEST(what_is_beside_caches_is_no_cache)
+{
+	check_none("usr/share/mime/mine.txt");
+	check_none("usr/share/mime/globs.mine");
+	check_none("usr/share/info/dir.mine");
+	check_none("usr/lib/modules/6.1-mine/modules.alias.mine");
+	check_none("lib/modules/6.1-mine/modules.softdep~");
+	check_none("lib/modules/6.1-mine/modules.builtin.mine.bin");
+	check_none("var/cache/man/notes");
+	check_none("var/cache/man/de/notes");
+	check_none("var/cache/fontconfig/notes");
+	check_none("var/lib/texmf/ls-R-mine");
 }
 
 /* Such a cache stays in the layer: nobody could be told to rebuild it. */

@@ -56,12 +56,42 @@ TEST(caches_are_dropped)
 	check("var=d", "var=d", "var/cache/man/cat1/x=B", "d var/cache/man/cat1/x",
 		TOLD("stale", "derived", "dropped"));
 	plan_with((struct mlimg_reconcile_input){.base = NULL}, "", "",
-		"etc/ld.so.cache=W var/cache/man/a=A var/cache/man/b=A", &report, &plan);
+		"etc/ld.so.cache=W var/cache/man/index.db=A var/cache/man/de/index.db=A", &report,
+		&plan);
 	ASSERT_EQ(report.n_rebuild, 2);
 	ASSERT_STR(report.rebuild[0], "etc/ld.so.cache");
 	ASSERT_STR(report.rebuild[1], "var/cache/man");
 	mlimg_plan_done(&plan);
 	mlimg_report_done(&report);
+}
+
+/* Nobody knows how to make them anew, nor who wrote them. */
+TEST(what_is_declared_as_derived)
+{
+	more_classes = "var/c derived\n";
+	check("var/c/a=A", "var/c/a=B", "var/c/a=A", "d var/c/a; D var/c=d; D var=d",
+		TOLD("stale", "derived", "dropped"));
+	check("var/c/a=A", "var/c/a=B", "var/c/a=W", "d var/c/a; D var/c=d; D var=d",
+		TOLD("stale", "derived", "dropped"));
+	check("var/c/a=A", "var/c/a=A", "var/c/a=C", "a var/c/a; D var/c=d; D var=d",
+		TOLD("conflict", "derived", "aside"));
+	check("var/c=d", "var/c=d", "var/c/a=>x", "a var/c/a; D var/c=d; D var=d",
+		TOLD("conflict", "derived", "aside"));
+	more_classes = NULL;
+}
+
+/* What only lies where caches do is the user's. */
+TEST(what_is_beside_caches_stays)
+{
+	check("usr/share/info/dir=A", "usr/share/info/dir=A", "usr/share/info/dir=>mine", "", "");
+	check("usr/share/info/dir=A", "usr/share/info/dir=B", "usr/share/info/dir=>mine",
+		"a usr/share/info/dir; D usr/share/info=d; D usr/share=d; D usr=d",
+		TOLD("type-change", "owned", "aside"));
+	check("usr/share/mime/globs=A", "usr/share/mime/globs=B",
+		"usr/share/mime/globs=C usr/share/mime/mine.txt=C", "d usr/share/mime/globs", NULL);
+	check("", "", "lib/modules/6-mine/modules.alias.mine=C", "", "");
+	check("etc/mailcap=T:1/2/3", "etc/mailcap=T:1/2/x", "etc/mailcap=T:y/2/3",
+		"p etc/mailcap=T:y/2/x", TOLD("merged", "config", "merged"));
 }
 
 TEST(merged_by_component)
