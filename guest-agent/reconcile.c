@@ -290,7 +290,8 @@ void mlimg_reconcile_print(const struct mlimg_boot *boot, const char *user)
 {
 	uint64_t conflicts = boot->counts[MLIMG_CONFLICT] + boot->counts[MLIMG_TYPE_CHANGE];
 
-	if (!boot->reconciled || (!boot->done[MLIMG_DONE_ASIDE] && !conflicts))
+	/* What stays as the user has it is in the report: nobody has to look for anything. */
+	if (!boot->reconciled || (!boot->done[MLIMG_DONE_ASIDE] && !boot->done[MLIMG_DONE_BESIDE]))
 		return;
 	printf("user's files on another stack: %" PRIu64 " set aside, %" PRIu64
 	       " with the new one beside it, %" PRIu64 " conflicts in all",

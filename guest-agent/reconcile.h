@@ -62,8 +62,8 @@ int mlimg_reconcile(struct mlimg_reconciling *r, const struct mlimg_manifest *ne
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Print one line for the console where something of the user's was set aside, or both sides had
- * changed it; else nothing.
+ * Print one line for the console where something was set aside: the user's, or beside his the new
+ * stack's; else nothing.
  *
  * @param boot  what was done
  * @param user  where the user layer is mounted; NULL: on "user" in boot's root

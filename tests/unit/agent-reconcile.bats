@@ -112,19 +112,26 @@ own" "$(cd "$UPPER/etc" && cat both conf conf.mlimg-new own)"
 	same "aside" new "$(cat "$USER_DIR/mlimg/aside/3/etc/new")"
 }
 
-@test "the console has a line for a conflict, and none for what fits together" {
+@test "the console has a line for what is set aside or put beside, and for nothing else" {
+	echo 1 >"$DIR/v1/var/data"
+	echo 2 >"$DIR/v2/var/data"
+	layers
+	user_anew etc
+	mkdir "$UPPER/var"
 	on v1
+	echo mine >"$UPPER/var/data"
 	printf 'stale one\nb\nc\nd\ne\n' >"$UPPER/etc/stale"
 	sed '$s/e/mine/' "$DIR/v1/etc/both" >"$UPPER/etc/both"
 	echo own >"$UPPER/etc/own"
 	on v2
-	same "told of what is dropped and merged" "" "$said"
+	same "told of what is dropped, merged, and stays in a conflict" "" "$said"
 	same "done" '["reconciled",true,1,0]' "$(boot '[.reconcile | .done, .dropped > 0, .merged, .aside]')"
+	same "in the report" 1 "$(grep -c "^stays    conflict         /var/data$" "$USER_DIR/mlimg/reports/2.txt")"
 	on v1
 	same "told of the way back" "" "$said"
 	echo mine >"$UPPER/etc/conf"
 	on v2
-	same "told" "user's files on another stack: 0 set aside, 1 with the new one beside it, 1 conflicts in all: see $RUN/user/mlimg/reports/4.txt" "$said"
+	same "told" "user's files on another stack: 0 set aside, 1 with the new one beside it, 2 conflicts in all: see $RUN/user/mlimg/reports/4.txt" "$said"
 }
 
 @test "who may read what a change leaves" {
