@@ -13,6 +13,7 @@
 
 #include "guest-agent/base.h"
 #include "guest-agent/change-since.h"
+#include "guest-agent/resolved.h"
 #include "libmlimg/path-map.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
@@ -180,6 +181,54 @@ static int make_places(struct mlimg_change *c, struct mlimg_undo_log *log, uint6
 	return r;
 }
 
+/* --- what does not return --- */
+
+/* @return 1: it was set aside, is not there any more, and it was not the user who took it back */
+static int is_lost(const struct mlimg_change *c, int aside_fd,
+	const struct mlimg_resolved *resolved, const char *path)
+{
+	mlimg_autoclose int fd = aside_fd < 0
+		? -ENOENT
+		: mlimg_open_beneath_strict(aside_fd, path, O_PATH | O_NOFOLLOW);
+
+	if (fd >= 0 || !mlimg_change_is_nowhere(fd))
+		return fd >= 0 ? 0 : fd;
+	return mlimg_resolved_find(resolved, c->generation, path) != MLIMG_KEEP_MINE;
+}
+
+/*
+ * Root may remove aside/N. Noted before the first step: afterwards what has returned is not there
+ * either.
+ */
+static int note_lost(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
+{
+	mlimg_cleanup(mlimg_resolved_done) struct mlimg_resolved resolved = {.n = 0};
+	mlimg_autoclose int aside_fd = mlimg_change_open_aside_of(c, c->generation);
+	struct mlimg_undo_record record;
+	char place[MLIMG_CHANGE_NAME_SIZE];
+	size_t n = 0;
+	int r = 0;
+
+	if (mlimg_resolved_read(c->own_fd, &resolved, err) == -ENOMEM)
+		return -ENOMEM;
+	for (size_t i = 0; i < log->n_records && r >= 0; i++) {
+		r = mlimg_undo_log_get(log, i, &record, err);
+		if (r < 0)
+			return r;
+		if (record.op == 'a' && record.parts & MLIMG_UNDO_MAIN)
+			r = is_lost(c, aside_fd, &resolved, record.path);
+		n += r > 0;
+	}
+	if (r < 0)
+		return mlimg_err_set(err, r, "look at 'user/mlimg/" MLIMG_CHANGE_ASIDE "'");
+	snprintf(place, sizeof(place), "mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64, c->generation);
+	if (n &&
+		mlimg_notes_add(c->call->notes, MLIMG_NOTE_BROKEN, place, "taken back",
+			"things that were set aside and are no longer there: %zu", n) < 0)
+		return mlimg_err_set(err, ENOMEM, "roll back");
+	return 0;
+}
+
 /* --- all of it --- */
 
 /* What is of no use from the decision on goes before the first step (mlimg_change_give_room()). */
@@ -218,6 +267,8 @@ static int prepare_rollback(struct mlimg_change *c, const struct mlimg_boot_stat
 		r = mlimg_change_write_state(c->new_fd, next, err);
 	if (r == 0)
 		r = make_places(c, &log, next->generation, &needs, err);
+	if (r == 0)
+		r = note_lost(c, &log, err);
 	if (r == 0)
 		r = mlimg_change_since(c, &log, state, former, &needs, err);
 	if (r == 0 && c->call->ready)

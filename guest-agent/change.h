@@ -196,9 +196,10 @@ struct mlimg_change_call {
 	void *ctx;                         /**< handed to step and told */
 	const struct mlimg_lowers *lowers; /**< the former stack's, for a rollback; or NULL */
 	struct mlimg_upper_list *had;      /**< paths of the upper, for a change; or NULL */
-	struct mlimg_notes *notes; /**< what merging databases in a rollback has to tell; or NULL */
-	size_t upper_memory_max;   /**< as in struct mlimg_upper_dir; 0: MLIMG_WALK_MEMORY_MAX */
-	size_t log_max; /**< bytes that a log may have; 0: MLIMG_UNDO_LOG_MAX. For tests */
+	struct mlimg_notes *
+		notes; /**< what a rollback has to tell: databases, what is gone from aside; or NULL */
+	size_t upper_memory_max; /**< as in struct mlimg_upper_dir; 0: MLIMG_WALK_MEMORY_MAX */
+	size_t log_max;          /**< bytes that a log may have; 0: MLIMG_UNDO_LOG_MAX. For tests */
 	/* Given back: */
 	bool is_done;        /**< there was something to end or to carry out */
 	bool is_rollback;    /**< it was a rollback */

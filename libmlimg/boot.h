@@ -132,7 +132,8 @@
  * only compared; "at" when something was set aside (then below the user layer's /mlimg) or put
  * beside; "from" with a directory that was renamed and is aside now, where it had been in the
  * layers; "rebuild" when caches were dropped; "databases" when merging accounts or packages has
- * something to tell (notes.h). See report.h.
+ * something to tell, or what was set aside is gone when a change is taken back (notes.h). See
+ * report.h.
  */
 #ifndef MLIMG_BOOT_H
 #define MLIMG_BOOT_H

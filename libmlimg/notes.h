@@ -2,7 +2,8 @@
 /**
  * @file notes.h
  * What a merge of databases has to tell people: things that were decided between two who both
- * wanted something, and things that no longer fit together. The merge itself goes on.
+ * wanted something, and things that no longer fit together. The merge itself goes on. So does taking
+ * a change back, which tells here what could not return.
  */
 #ifndef MLIMG_NOTES_H
 #define MLIMG_NOTES_H
@@ -27,7 +28,7 @@ enum mlimg_note_kind {
 /** A note. */
 struct mlimg_note {
 	enum mlimg_note_kind kind;
-	const char *path; /**< of the database, in a tree: "etc/passwd" */
+	const char *path; /**< of the database, in a tree: "etc/passwd"; "mlimg/aside/N" */
 	const char *name; /**< of the account, package, ... */
 	const char *text; /**< one line, without a full stop; control characters became '?' */
 };

@@ -264,7 +264,7 @@ static void put_note_lines(FILE *f, const struct mlimg_report *report)
 	for (size_t i = 0; i < report->notes.n; i++) {
 		const struct mlimg_note *note = &report->notes.notes[i];
 
-		fprintf(f, "%s%-8s ", i ? "" : "\nAccounts and packages:\n\n",
+		fprintf(f, "%s%-8s ", i ? "" : "\nAccounts, packages, and what did not return:\n\n",
 			mlimg_note_kind_name(note->kind));
 		put_note_text(f, note->path, false);
 		fputs(": ", f);

@@ -116,6 +116,29 @@ copies_of_stacks() {
 	same "aside" "" "$(find "$USER_DIR/mlimg/aside/2" -type f)"
 }
 
+@test "taken back, what somebody has removed from aside is told once" {
+	local lost='"taken back: things that were set aside and are no longer there: 1"'
+	on v1
+	mkdir -p "$UPPER/usr/bin"
+	echo mine >"$UPPER/usr/bin/program"
+	on v2
+	rm -r "$USER_DIR/mlimg/aside/2"
+	rm -rf "$DIR/start"
+	cp -a "$USER_DIR" "$DIR/start"
+	on v1
+	same "notes" "[$lost]" "$(boot .notes)"
+	same "report" "broken   mlimg/aside/2: taken back: things that were set aside and are no longer there: 1" \
+		"$(grep ^broken "$USER_DIR/mlimg/reports/3.txt")"
+	same "JSON" '["broken","mlimg/aside/2"]' "$(jq -c '.databases[] | [.kind, .path]' "$USER_DIR/mlimg/reports/3.json")"
+	on v1
+	same "notes of the next boot" "[]" "$(boot .notes)"
+	# What the user has back already is none of them.
+	again
+	printf 'mlimg-resolved 1\n2 mine usr/bin/program\n' >"$USER_DIR/mlimg/resolved"
+	on v1
+	same "notes where it is resolved" "[]" "$(boot .notes)"
+}
+
 @test "taken back, whiteouts of what only the newer stack had go, others stay" {
 	need root
 	local driver hidden
