@@ -170,8 +170,8 @@ static int plan_next_package(struct planning *p, struct mine *m, enum mlimg_verd
 		return plan_drop(p, m, verdict);
 	if (mlimg_entry_is_whiteout(m->entry))
 		return plan_drop(p, m, MLIMG_WHITEOUT_CHANGED);
-	return m->class == MLIMG_CLASS_PACKAGES ? plan_drop(p, m, MLIMG_CONFLICT)
-						: plan_set_aside(p, m, MLIMG_CONFLICT);
+	/* dpkg's files of it as well: whether a script is as its package had it nobody can tell. */
+	return plan_set_aside(p, m, MLIMG_CONFLICT);
 }
 
 static enum mlimg_verdict verdict_of(const struct mine *m)

@@ -31,8 +31,8 @@
  *
  * What packages decide (packages.h) comes before that: what is the user's version's, or was removed
  * by him, stays as it is, but for whiteouts of what the new stack has not; what belongs to a
- * version of his that gave way is set aside, in class packages dropped, and so are his whiteouts of
- * what the new stack's version has.
+ * version of his that gave way is set aside, dpkg's own files of it too (var/lib/dpkg/info), and his
+ * whiteouts of what the new stack's version has are dropped.
  *
  * What is put where the upper has nothing (texts, links, what is to be hidden, things whose owner
  * has moved) is one thing at a path: in this order, the first that wants to be there.

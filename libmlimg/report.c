@@ -330,7 +330,9 @@ int mlimg_report_to_json(struct mlimg_report *report, uint64_t generation, const
 
 static const char meanings[] =
 	"\n"
-	"dropped  what was yours is the same as in the old or the new system; the new one's shows\n"
+	"dropped  the new system's shows: yours was the same as the old or the new one's, or made "
+	"by\n"
+	"         a program that makes it anew (caches, links of alternatives, marks of dpkg's)\n"
 	"aside    the new system's is used; yours lies in /run/mlimg/user/mlimg/aside/N\n"
 	"beside   yours is used; the new system's lies beside it\n"
 	"merged   your changes and the new system's are both in it\n"

@@ -81,8 +81,18 @@ TEST(packages)
 	check_with(in, "usr/n=A", "usr/n=A", "usr/n=W", "d usr/n; D usr=d",
 		TOLD("whiteout-changed", "owned", "dropped"));
 	check_with(in, "var=d", "var=d", "var/n=A", "a var/n; D var=d", NULL);
-	check_with(in, "var=d", "var=d", "var/lib/dpkg/info/n.list=A", "d var/lib/dpkg/info/n.list",
-		TOLD("conflict", "packages", "dropped"));
+	check_with(in, "var=d", "var=d", "var/lib/dpkg/info/n.list=A", "a var/lib/dpkg/info/n.list",
+		TOLD("conflict", "packages", "aside"));
+	check_with(in, "var/lib/dpkg/info/n.postinst=A", "var/lib/dpkg/info/n.postinst=B",
+		"var/lib/dpkg/info/n.postinst=C",
+		"a var/lib/dpkg/info/n.postinst; D var/lib/dpkg/info=d; D var/lib/dpkg=d; D "
+		"var/lib=d; D var=d",
+		TOLD("conflict", "packages", "aside"));
+	check_with(in, "var/lib/dpkg/info/n.postinst=A", "var/lib/dpkg/info/n.postinst=B",
+		"var/lib/dpkg/info/n.postinst=A",
+		"d var/lib/dpkg/info/n.postinst; D var/lib/dpkg/info=d; D var/lib/dpkg=d; D "
+		"var/lib=d; D var=d",
+		TOLD("stale", "packages", "dropped"));
 	/* A package that only the new stack has: the user's own file is a file as any other. */
 	check_with(in, "usr=d", "usr/N=B", "usr/N=A", "a usr/N; D usr=d",
 		TOLD("conflict", "owned", "aside"));
