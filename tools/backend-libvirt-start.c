@@ -241,6 +241,37 @@ static int create(struct starting *s, virDomainPtr domain, bool is_paused, struc
 	return ret;
 }
 
+static int note_resumed(struct starting *s, struct mlimg_err *err)
+{
+	const char *id = s->tenant->row.id;
+	int ret = mlimg_store_begin(s->store, err);
+
+	if (ret < 0)
+		return ret;
+	ret = mlimg_tenant_run_set(s->store, id, (int64_t)time(NULL), err);
+	if (ret == 0)
+		ret = mlimg_store_event_add(
+			s->store, MLIMG_STORE_TENANT, id, "started", "from its saved memory", err);
+	return mlimg_store_end(s->store, ret, err);
+}
+
+/*
+ * Somebody has saved it (virsh managedsave): it goes on as the domain that it was, and what has been set
+ * since is for its next boot. Another generation would be noted, and the old one run.
+ */
+static int resume(struct starting *s, virDomainPtr domain, struct mlimg_err *err)
+{
+	int ret = 0;
+
+	if (s->tenant->generation.number != s->tenant->row.current)
+		ret = mlimg_backend_check_rest(s->tenant, err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "generation %u", s->tenant->generation.number);
+	if (virDomainCreate(domain) < 0)
+		return mlimg_domain_fail(s->tenant, "start", err);
+	return note_resumed(s, err);
+}
+
 static int begin(struct starting *s, virDomainPtr *domain, struct mlimg_err *err)
 {
 	const char *name = s->tenant->row.name;
@@ -266,6 +297,8 @@ int mlimg_libvirt_start(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	struct starting s = {.store = store, .tenant = tenant, .prepared = MLIMG_VM_PREPARED_INIT};
 	int ret = begin(&s, &domain, err);
 
+	if (ret == 0 && domain && mlimg_domain_is_saved(domain))
+		return resume(&s, domain, err);
 	if (ret == 0 && s.is_local)
 		ret = open_dir(&s, err);
 	if (ret == 0)

@@ -154,6 +154,10 @@ static int get_state(const struct mlimg_tenant *tenant, enum mlimg_guest_state *
 		*ret_state = tenant->run_s ? MLIMG_GUEST_DIED : MLIMG_GUEST_OFF;
 	} else {
 		*ret_state = state_of(tenant, domain, state, reason, ret_why);
+		if (mlimg_domain_is_saved(domain)) {
+			say(ret_why, "saved by libvirt, and goes on from there");
+			*ret_state = MLIMG_GUEST_OFF;
+		}
 	}
 	return 0;
 }
@@ -232,6 +236,16 @@ static int get_console(const struct mlimg_tenant *tenant, int *ret_fd, struct ml
 	return mlimg_domain_fail(tenant, "console", err);
 }
 
+static int is_suspended(const struct mlimg_tenant *tenant, bool *ret_saved, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	int ret = mlimg_domain_find(tenant, &domain, err);
+
+	if (ret == 0)
+		*ret_saved = domain && mlimg_domain_is_saved(domain);
+	return ret;
+}
+
 static int set_autostart(const struct mlimg_tenant *tenant, bool is_wanted, struct mlimg_err *err)
 {
 	mlimg_autodomain virDomainPtr domain = NULL;
@@ -262,8 +276,8 @@ static int bring_home(virConnectPtr conn, const struct mlimg_tenant *tenant, str
  */
 static int forget(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
-	const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
-		VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
+	/* Memory that is saved goes with nothing but the user's word. */
+	const unsigned flags = VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
 	mlimg_autodomain virDomainPtr domain = NULL;
 	virConnectPtr conn;
 	int ret = mlimg_domain_find(tenant, &domain, err);
@@ -300,6 +314,7 @@ const struct mlimg_backend mlimg_backend_libvirt = {
 	.remove = mlimg_libvirt_remove,
 	.saved = mlimg_libvirt_saved,
 	.machine = mlimg_libvirt_machine,
+	.is_suspended = is_suspended,
 	.autostart = set_autostart,
 	.forget = forget,
 };

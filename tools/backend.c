@@ -199,6 +199,21 @@ int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	return ret;
 }
 
+int mlimg_backend_check_rest(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	const struct mlimg_backend *backend = mlimg_backend_of(tenant);
+	const char *name = tenant->row.name;
+	bool is_suspended = false;
+	int ret = backend->is_suspended ? backend->is_suspended(tenant, &is_suspended, err) : 0;
+
+	if (ret < 0 || !is_suspended)
+		return ret;
+	return mlimg_store_fail(err, EBUSY,
+		"tenant '%s' is saved, and goes on from there: let it ('virsh start %s') and shut "
+		"it down, or give its memory up ('virsh managedsave-remove %s')",
+		name, name, name);
+}
+
 int mlimg_backend_check_off(
 	struct mlimg_store *store, struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
@@ -214,7 +229,7 @@ int mlimg_backend_check_off(
 	if (state == MLIMG_GUEST_UNREACHABLE)
 		return mlimg_err_set(err, 0, "tenant '%s': %s", tenant->row.name,
 			*why ? why : "its host does not answer");
-	return 0;
+	return mlimg_backend_check_rest(tenant, err);
 }
 
 int mlimg_backend_wait_up(const struct mlimg_tenant *tenant, uint64_t deadline_ms,

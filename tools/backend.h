@@ -147,6 +147,18 @@ struct mlimg_backend {
 	 */
 	int (*autostart)(const struct mlimg_tenant *tenant, bool is_wanted, struct mlimg_err *err);
 
+	/**
+	 * Whether a guest that is off is not at rest: its host has its memory, and it would go on. Then what is on its
+	 * disk is half of it. NULL: there is no such thing.
+	 *
+	 * @param tenant     the tenant
+	 * @param ret_saved  whether it is so
+	 * @param err        what could not be asked
+	 * @return           0 or -errno
+	 */
+	int (*is_suspended)(
+		const struct mlimg_tenant *tenant, bool *ret_saved, struct mlimg_err *err);
+
 	/** Before a tenant is destroyed, which is off: remove what there is of it outside the store. */
 	int (*forget)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
 };
@@ -185,15 +197,26 @@ int mlimg_backend_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Refuse what can only be done to a tenant that is off.
+ * Refuse what can only be done to a tenant that is off, and at rest.
  *
  * @param store   as of mlimg_backend_look()
  * @param tenant  as of mlimg_backend_look()
- * @param err     "tenant '...' is up: stop it first"; that its host does not answer
+ * @param err     "tenant '...' is up: stop it first"; that its host does not answer; as of
+ *                mlimg_backend_check_rest()
  * @return        0 or -errno
  */
 int mlimg_backend_check_off(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Refuse what would part the disk of a guest that is off from the memory with which it would go on (is_suspended()).
+ *
+ * @param tenant  the tenant
+ * @param err     names the ways out
+ * @return        0 or -errno
+ */
+int mlimg_backend_check_rest(
+	const struct mlimg_tenant *tenant, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Whether a guest stands still since whoever started it was killed: not an instruction has run. To be asked with the

@@ -41,6 +41,11 @@ bool mlimg_domain_is_on(virDomainPtr domain)
 		state != VIR_DOMAIN_CRASHED;
 }
 
+bool mlimg_domain_is_saved(virDomainPtr domain)
+{
+	return !mlimg_domain_is_on(domain) && virDomainHasManagedSaveImage(domain, 0) == 1;
+}
+
 int mlimg_domain_find_on(
 	const struct mlimg_tenant *tenant, virDomainPtr *ret_domain, struct mlimg_err *err)
 {

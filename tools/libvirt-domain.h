@@ -37,6 +37,9 @@ int mlimg_domain_find_on(const struct mlimg_tenant *tenant, virDomainPtr *ret_do
 /** @return whether it has memory and processors; false also when it cannot be asked */
 bool mlimg_domain_is_on(virDomainPtr domain);
 
+/** @return whether it is off, and libvirt has its memory, with which it would go on (virsh managedsave) */
+bool mlimg_domain_is_saved(virDomainPtr domain);
+
 /** What libvirt said of a tenant's domain, as an error. @return -errno */
 int mlimg_domain_fail(const struct mlimg_tenant *tenant, const char *what,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

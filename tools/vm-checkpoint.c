@@ -106,10 +106,11 @@ int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
 int mlimg_checkpoints_check_disk(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	struct mlimg_tenant_disk disk;
+	int ret = mlimg_backend_check_rest(tenant, err);
 
 	/* On another host it is that one's. */
-	if (mlimg_backend_has_disk_away(tenant))
-		return 0;
+	if (ret < 0 || mlimg_backend_has_disk_away(tenant))
+		return ret;
 	if (mlimg_backend_has_lost_disk(tenant))
 		return mlimg_backend_check_disk(tenant, err);
 	return mlimg_tenant_disk_look(tenant->user_disk, &disk, err);

@@ -22,7 +22,7 @@ int mlimg_checkpoints_of(struct mlimg_store *store, struct mlimg_tenant *tenant,
 
 /**
  * Before anything is settled, or a row is there that nobody could end: refuse a user disk that is no
- * qcow2 image, or not there. One on another host is that one's to look at.
+ * qcow2 image, or not there, and one that waits for its guest's saved memory. One on another host is that one's to look at.
  *
  * @return 0; -ENOENT; -EUCLEAN; other -errno
  */

@@ -208,6 +208,8 @@ static int check_off(struct mlimg_store *store, struct clone *c, struct mlimg_er
 	ret = mlimg_backend_check_disk(&c->of, err);
 	if (ret == 0)
 		ret = mlimg_backend_look(store, &c->of, &state, why, err);
+	if (ret == 0 && !c->tag)
+		ret = mlimg_backend_check_rest(&c->of, err);
 	if (ret == 0 && !c->tag && mlimg_guest_is_on(state))
 		return mlimg_err_set(err, 0,
 			"tenant '%s' is %s: stop it, or take a checkpoint of it ('mlimg-vm "

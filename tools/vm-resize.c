@@ -98,6 +98,8 @@ static int resize(struct mlimg_store *store, struct mlimg_tenant *t, uint64_t si
 	int ret = mlimg_backend_look(store, t, &state, why, err);
 
 	if (ret == 0)
+		ret = mlimg_backend_check_rest(t, err);
+	if (ret == 0)
 		ret = look_at_size(t, state, &was_bytes, err);
 	if (ret < 0)
 		return ret;

@@ -158,6 +158,42 @@ element() {
 	works vm set alice --memory 512M
 }
 
+# saved_on FILE: alice's domain, as virsh managedsave leaves it, on the tests' host FILE, which is of a file and forgets what becomes of it.
+saved_on() {
+	local id
+	id=$(tenant alice id | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/')
+	cat >"$1" <<-END
+		<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>alice</name><uuid>$id</uuid>
+		<memory>65536</memory><os><type>hvm</type></os><test:runstate>5</test:runstate><test:hasmanagedsave>1</test:hasmanagedsave></domain></node>
+	END
+}
+
+@test "libvirt: one whose memory somebody has saved goes on with it, or is let alone" {
+	local out host=$BATS_TEST_TMPDIR/host.xml
+	works vm create alice --system bootable --union overlay --connect "test://$host"
+	saved_on "$host"
+	works vm list --json
+	same "state" "off: saved by libvirt, and goes on from there" "$(jq -r '.[] | "\(.state): \(.why)"' <<<"$output")"
+	out="tenant 'alice' is saved, and goes on from there: let it ('virsh start alice') and shut it down, or give its memory up ('virsh managedsave-remove alice')"
+	fails 1 "mlimg-vm: $out" vm clone alice bob
+	fails 1 "mlimg-vm: $out" vm resize alice 30G
+	fails 1 "mlimg-vm: $out" vm move alice
+	fails 1 "mlimg-vm: $out" vm destroy alice --yes
+	fails 1 "mlimg-vm: $out" vm checkpoint alice one
+	# As it was, whatever is set for its next boot; its layers would be others than its memory has.
+	works vm set alice --memory 2G
+	works vm start alice --no-wait
+	same "said" "alice: starting" "$output"
+	same "event" "from its saved memory" "$(sqlite3 "$S/store.db" "SELECT text FROM event WHERE kind = 'started' ORDER BY id DESC LIMIT 1")"
+	works vm set alice --software tools
+	fails 1 "mlimg-vm: generation 2: $out" vm start alice --no-wait
+	same "generations" "1 2" "$(tenant alice "current || ' ' || pending")"
+	sed -i 's:<test\:hasmanagedsave>.*</test\:hasmanagedsave>::' "$host"
+	works vm clone alice bob
+	run --separate-stderr vm start alice --no-wait
+	same "exit code and generation" "0 2" "$status $(tenant alice current)"
+}
+
 @test "libvirt: what it cannot is said before anything is started" {
 	works vm create alice --system bootable --union overlay --forward 8080:80 --connect test:///default
 	run --separate-stderr vm start alice --no-wait
