@@ -1,37 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#include "guest-agent/carve.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest-agent/carve-impl.h"
 #include "guest-agent/protect.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/declared.h"
 #include "libmlimg/io.h"
-
-#define NEW ".new" /* a directory that does not yet have its owner and mode */
-
-#define note(carve, ...) \
-	mlimg_boot_add_note((carve)->notes, &(carve)->n_notes, MLIMG_CARVE_NOTES_MAX, __VA_ARGS__)
-
-static bool is_within(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return strncmp(path, dir, len) == 0 && (!path[len] || path[len] == '/');
-}
 
 static bool is_taken(const char *path)
 {
 	static const char *const taken[] = {"dev", "proc", "run", "sys", "etc/mlimg"};
 
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		if (is_within(path, taken[i]) || is_within(taken[i], path))
+		if (mlimg_carve_is_within(path, taken[i]) || mlimg_carve_is_within(taken[i], path))
 			return true;
 	return false;
 }
@@ -41,24 +28,28 @@ static void take_line(const char *name, unsigned n, const char *path, const char
 	struct mlimg_carve *carve = ctx;
 
 	if (!path) {
-		note(carve, "%s, line %u: %s", name, n, flaw);
+		mlimg_carve_note(carve, "%s, line %u: %s", name, n, flaw);
 		return;
 	}
 	if (is_taken(path)) {
-		note(carve, "%s, line %u: '/%.200s' is not to be carved out", name, n, path);
+		mlimg_carve_note(
+			carve, "%s, line %u: '/%.200s' is not to be carved out", name, n, path);
 		return;
 	}
 	for (size_t i = 0; i < carve->n_paths; i++) {
 		if (strcmp(path, carve->paths[i]) == 0)
 			return;
-		if (is_within(path, carve->paths[i]) || is_within(carve->paths[i], path)) {
-			note(carve, "%s, line %u: '/%.200s' and '/%.200s' lie in each other", name,
-				n, path, carve->paths[i]);
+		if (mlimg_carve_is_within(path, carve->paths[i]) ||
+			mlimg_carve_is_within(carve->paths[i], path)) {
+			mlimg_carve_note(carve,
+				"%s, line %u: '/%.200s' and '/%.200s' lie in each other", name, n,
+				path, carve->paths[i]);
 			return;
 		}
 	}
 	if (carve->n_paths == MLIMG_CARVE_MAX)
-		note(carve, "%s, line %u: more than %d carve-outs", name, n, MLIMG_CARVE_MAX);
+		mlimg_carve_note(
+			carve, "%s, line %u: more than %d carve-outs", name, n, MLIMG_CARVE_MAX);
 	else
 		strcpy(carve->paths[carve->n_paths++], path);
 }
@@ -78,7 +69,7 @@ static void read_one(int dir_fd, const char *name, struct mlimg_carve *carve)
 
 	mlimg_declared_show(name, shown);
 	if (mlimg_declared_read(dir_fd, name, &text, &size, &err) < 0)
-		note(carve, "carve-outs.d/%s", err.text);
+		mlimg_carve_note(carve, "carve-outs.d/%s", err.text);
 	else
 		mlimg_carve_parse(shown, text, size, carve);
 }
@@ -91,137 +82,117 @@ static void read_all(int root_fd, struct mlimg_carve *carve)
 	int n = fd < 0 ? 0 : mlimg_declared_list(fd, &names);
 
 	if (n < 0)
-		note(carve, "carve-outs.d: %s", strerror(-n));
+		mlimg_carve_note(carve, "carve-outs.d: %s", strerror(-n));
 	for (int i = 0; i < n; i++)
 		read_one(fd, names[i]->d_name, carve);
 	mlimg_declared_free(names, n);
 }
 
 /* A user's carve-out would cover what is protected as well as a user's file. */
-static int leave_protected(int run_fd, struct mlimg_carve *carve, struct mlimg_err *err)
+static bool is_protected(struct mlimg_carving *c, const char *path)
 {
-	mlimg_autofree struct mlimg_protect *protect = calloc(1, sizeof(*protect));
-	size_t n = 0;
-	int r = protect ? mlimg_protect_recall(run_fd, protect, err)
-			: mlimg_err_set(err, ENOMEM, "carve-outs");
+	if (!mlimg_protect_is_covered_by(c->protect, path))
+		return false;
+	mlimg_carve_note(c->carve, "the carve-out '/%.200s' would cover a protected path", path);
+	return true;
+}
 
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < carve->n_paths; i++) {
-		if (mlimg_protect_is_covered_by(protect, carve->paths[i]))
-			note(carve, "the carve-out '/%.200s' would cover a protected path",
-				carve->paths[i]);
-		else if (n++ != i)
-			strcpy(carve->paths[n - 1], carve->paths[i]);
+/* @return NULL, or the former carve-out with files that @path lies in */
+static const char *former_around(struct mlimg_carving *c, const char *path)
+{
+	for (size_t i = 0; i < c->made.n_paths; i++) {
+		const char *former = c->made.paths[i];
+
+		if (mlimg_carve_is_within(path, former) && strcmp(path, former) != 0 &&
+			mlimg_carve_has_store(c, former) > 0)
+			return former;
 	}
-	carve->n_paths = n;
-	return 0;
+	return NULL;
+}
+
+static int mount_declared(struct mlimg_carving *c, struct mlimg_err *err)
+{
+	struct mlimg_carve *carve = c->carve;
+	int r = 0;
+
+	carve->n_paths = 0;
+	for (size_t i = 0; i < c->n_declared && r >= 0; i++) {
+		const char *path = c->declared[i], *former = former_around(c, path);
+
+		if (is_protected(c, path))
+			continue;
+		if (former)
+			mlimg_carve_note(carve,
+				"the carve-out '/%.200s' lies in '/%.200s', which is no longer "
+				"declared and has files",
+				path, former);
+		r = former ? 0 : mlimg_carve_mount_one(c, path, err);
+		if (r == 1)
+			strcpy(carve->paths[carve->n_paths++], path);
+	}
+	return r < 0 ? r : 0;
+}
+
+static bool is_declared(const struct mlimg_carving *c, const char *path)
+{
+	for (size_t i = 0; i < c->n_declared; i++)
+		if (strcmp(c->declared[i], path) == 0)
+			return true;
+	return false;
+}
+
+static bool is_in_view(const struct mlimg_carve *carve, const char *path)
+{
+	for (size_t i = 0; i < carve->n_paths; i++)
+		if (mlimg_carve_is_within(path, carve->paths[i]))
+			return true;
+	return false;
 }
 
 /*
- * Gives the directory NEW its name. unionfs-fuse 1.0 has no rename with flags; a plain one takes
- * the place of an empty directory at most.
+ * What an earlier boot made and nobody declares any more, or what could not be mounted now: files
+ * in there stay in view, or it is said where they are.
+ * @return 1: the user layer still has it, beside what is mounted; 0; -errno
  */
-static int name_new(int dir, const char *name)
+static int mount_former(struct mlimg_carving *c, const char *path, struct mlimg_err *err)
 {
-	if (renameat2(dir, NEW, dir, name, RENAME_NOREPLACE) == 0)
-		return 0;
-	return errno == EINVAL ? renameat(dir, NEW, dir, name) : -1;
-}
+	struct mlimg_carve *carve = c->carve;
+	int r = is_in_view(carve, path) ? 0 : mlimg_carve_has_store(c, path);
 
-/*
- * Opens the directory @path beneath @fd, and makes what of it is missing where @can_make says so.
- * @param like  the last part is made with this owner and mode; NULL: root's, 0755
- */
-static int open_path(int fd, const char *path, bool can_make, const struct stat *like)
-{
-	char part[MLIMG_CARVE_PATH_MAX + 1];
-	mlimg_autoclose int dir = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	const char *rest = path;
-
-	while (dir >= 0 && *rest) {
-		size_t len = strcspn(rest, "/");
-		bool is_last = !rest[len];
-		int next;
-
-		snprintf(part, sizeof(part), "%.*s", (int)len, rest);
-		next = mlimg_open_beneath_strict(dir, part, O_RDONLY | O_DIRECTORY);
-		if (next == -ENOENT && can_make) {
-			/* Never there without its owner and mode, whenever the power is cut. */
-			unlinkat(dir, NEW, AT_REMOVEDIR);
-			if (mkdirat(dir, NEW, 0700) < 0 ||
-				(is_last && like &&
-					fchownat(dir, NEW, like->st_uid, like->st_gid, 0) < 0) ||
-				fchmodat(dir, NEW, is_last && like ? like->st_mode & 07777 : 0755,
-					0) < 0 ||
-				name_new(dir, part) < 0)
-				return -errno;
-			next = mlimg_open_beneath_strict(dir, part, O_RDONLY | O_DIRECTORY);
+	if (r <= 0)
+		return r < 0; /* what cannot be opened is not forgotten */
+	if (!is_declared(c, path) && !is_protected(c, path) && carve->n_paths < MLIMG_CARVE_MAX) {
+		r = mlimg_carve_mount_one(c, path, err);
+		if (r < 0)
+			return r;
+		if (r == 1) {
+			strcpy(carve->paths[carve->n_paths++], path);
+			mlimg_carve_note(carve,
+				"the carve-out '/%.200s' is no longer declared, and stays for the "
+				"files in it: move them elsewhere, and the next boot leaves it out",
+				path);
+			return 0;
 		}
-		if (next < 0)
-			return next;
-		close(dir);
-		dir = next;
-		rest += len + !is_last;
 	}
-	return dir < 0 ? -errno : mlimg_steal_fd(&dir);
+	mlimg_carve_tell(carve,
+		"the carve-out '/%.200s' is not mounted: its files are in "
+		"/run/mlimg/user/" MLIMG_CARVE_DIR "/%.200s",
+		path, path);
+	return 1;
 }
 
-/* No name is looked up again but through /proc: what was opened is what is mounted. */
-static int bind(int store, int target, int root_fd, const char *path, bool is_read_only,
-	struct mlimg_err *err)
+static int mount_all(struct mlimg_carving *c, struct mlimg_err *err)
 {
-	unsigned long flags = MS_REMOUNT | MS_BIND | (is_read_only ? MS_RDONLY : 0);
-	mlimg_autoclose int mounted = -1;
-	char from[40], to[40];
+	size_t n = 0;
+	int r = mount_declared(c, err);
 
-	snprintf(from, sizeof(from), "/proc/self/fd/%d", store);
-	snprintf(to, sizeof(to), "/proc/self/fd/%d", target);
-	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
-		return mlimg_err_set(err, errno, "mount the carve-out '/%s'", path);
-	mounted = mlimg_open_beneath_strict(root_fd, path, O_RDONLY | O_DIRECTORY);
-	if (mounted < 0)
-		return mlimg_err_set(err, mounted, "open the carve-out '/%s'", path);
-	/*
-	 * Without nosuid and nodev, which the user's file system has: container engines keep
-	 * programs there.
-	 */
-	snprintf(to, sizeof(to), "/proc/self/fd/%d", mounted);
-	if (mount(NULL, to, NULL, flags, NULL) < 0)
-		return mlimg_err_set(err, errno, "set the options of the carve-out '/%s'", path);
-	return 0;
-}
-
-/* @return 1 when it was mounted, 0 when it was left out with a note, or -errno */
-static int mount_one(int base_fd, int root_fd, const char *path, bool is_read_only,
-	struct mlimg_carve *carve, struct mlimg_err *err)
-{
-	mlimg_autoclose int target = open_path(root_fd, path, !is_read_only, NULL);
-	mlimg_autoclose int store = -1;
-	struct stat st;
-	int r;
-
-	if (target < 0 || fstat(target, &st) < 0) {
-		note(carve,
-			"the carve-out '/%s' is no directory, or lies behind a symbolic link: %s",
-			path, strerror(target < 0 ? -target : errno));
-		return 0;
+	for (size_t i = 0; i < c->made.n_paths && r >= 0; i++) {
+		r = mount_former(c, c->made.paths[i], err);
+		if (r == 1 && n++ != i)
+			strcpy(c->made.paths[n - 1], c->made.paths[i]);
 	}
-	store = open_path(base_fd, path, false, NULL);
-	if (store == -ENOENT && is_read_only)
-		return 0;
-	if (store == -ENOENT) {
-		store = open_path(base_fd, path, true, &st);
-		if (store >= 0 && mlimg_dir_has_entries(target, ".") == 1)
-			note(carve, "the carve-out '/%s' hides what the layers have there", path);
-	}
-	if (store < 0) {
-		note(carve, "the carve-out '/%s' has no place in the user layer: %s", path,
-			strerror(-store));
-		return 0;
-	}
-	r = bind(store, target, root_fd, path, is_read_only, err);
-	return r < 0 ? r : 1;
+	c->made.n_paths = n;
+	return r < 0 ? r : 0;
 }
 
 static int open_base(int run_fd, enum mlimg_boot_mode mode, struct mlimg_err *err)
@@ -240,35 +211,57 @@ static int open_base(int run_fd, enum mlimg_boot_mode mode, struct mlimg_err *er
 	return fd < 0 ? mlimg_err_set(err, fd, "open '%s/%s'", where, MLIMG_CARVE_DIR) : fd;
 }
 
+static int carve_out(struct mlimg_carving *c, int run_fd, struct mlimg_err *err)
+{
+	struct mlimg_carve *carve = c->carve;
+	mlimg_autoclose int base_fd = -1;
+	int r;
+
+	read_all(c->root_fd, carve);
+	memcpy(c->declared, carve->paths, sizeof(c->declared));
+	c->n_declared = carve->n_paths;
+	r = mlimg_protect_recall(run_fd, c->protect, err);
+	if (r < 0)
+		return r;
+	mlimg_carve_made_read(c);
+	if (!c->n_declared && !c->made.n_paths)
+		return 0;
+	carve->n_paths = 0;
+	base_fd = open_base(run_fd, c->mode, err);
+	/* No room for a directory, or none that was made before the root became read-only. */
+	if (base_fd < 0) {
+		mlimg_carve_note(carve, "no carve-outs: %s", err->text);
+		return 0;
+	}
+	c->base_fd = base_fd;
+	r = mount_all(c, err);
+	if (r == 0 && c->mode == MLIMG_BOOT_NORMAL)
+		mlimg_carve_made_write(c);
+	return r;
+}
+
 int mlimg_carve_mount(int run_fd, const char *root, enum mlimg_boot_mode mode,
 	struct mlimg_carve *carve, struct mlimg_err *err)
 {
 	mlimg_autoclose int root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	mlimg_autoclose int base_fd = -1;
-	size_t n = 0;
-	int r = 0;
+	mlimg_autoclose int user_fd = -1;
+	mlimg_autofree struct mlimg_carving *c = calloc(1, sizeof(*c));
+	mlimg_autofree struct mlimg_protect *protect = calloc(1, sizeof(*protect));
+	int r;
 
 	if (root_fd < 0)
 		return mlimg_err_set(err, errno, "open '%s'", root);
-	read_all(root_fd, carve);
-	r = leave_protected(run_fd, carve, err);
-	if (r < 0)
-		return r;
-	if (!carve->n_paths)
-		return 0;
-	base_fd = open_base(run_fd, mode, err);
-	/* No room for a directory, or none that was made before the root became read-only. */
-	if (base_fd < 0) {
-		note(carve, "no carve-outs: %s", err->text);
-		carve->n_paths = 0;
-		return 0;
-	}
-	for (size_t i = 0; i < carve->n_paths && r >= 0; i++) {
-		r = mount_one(
-			base_fd, root_fd, carve->paths[i], mode == MLIMG_BOOT_READONLY, carve, err);
-		if (r == 1 && n++ != i)
-			strcpy(carve->paths[n - 1], carve->paths[i]);
-	}
-	carve->n_paths = n;
-	return r < 0 ? r : 0;
+	if (!c || !protect)
+		return mlimg_err_set(err, ENOMEM, "carve-outs");
+	/* A rescue has nothing of the user's. */
+	if (mode != MLIMG_BOOT_RESCUE)
+		user_fd = mlimg_open_beneath_strict(run_fd, "user", O_RDONLY | O_DIRECTORY);
+	c->root_fd = root_fd;
+	c->user_fd = user_fd;
+	c->mode = mode;
+	c->carve = carve;
+	c->protect = protect;
+	r = carve_out(c, run_fd, err);
+	free(c->text);
+	return r;
 }

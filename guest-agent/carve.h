@@ -17,6 +17,19 @@
  * owner and mode of the one in the merged root (which is made too where it is missing: root's,
  * 0755). In the modes that lose changes it lies, empty, on the temporary file system instead, and
  * in the mode readonly it is mounted read-only where it is there.
+ *
+ * No file of the user's goes out of view without a word:
+ *
+ * - Where the upper has files in a directory that is to become a carve-out, that is left out, at
+ *   each boot until they are elsewhere. A whiteout is no file, nor is an empty directory.
+ * - A carve-out that is no longer declared is mounted as before while it has files, with a note.
+ *   One of the directories above it, or below, is none then. When it is empty, it is removed.
+ * - One with files that cannot be mounted, or would cover a protected path by now: where its
+ *   files are is told.
+ *
+ * Which carve-outs there are is in the file /mlimg/carve-outs of the user layer, in the form of
+ * declarations; `commit` writes it in the normal mode, when it is another. Where there is none,
+ * each that has a directory below /carve-outs was made before.
  */
 #ifndef MLIMG_CARVE_H
 #define MLIMG_CARVE_H
@@ -25,17 +38,21 @@
 #include "libmlimg/declared.h"
 
 #define MLIMG_CARVE_DIR "carve-outs"                 /**< at the top of the user's file system */
+#define MLIMG_CARVE_MADE "carve-outs"                /**< in the user layer's /mlimg */
 #define MLIMG_CARVE_CONF "etc/mlimg/carve-outs.d"    /**< in the merged root */
 #define MLIMG_CARVE_MAX 64                           /**< carve-outs of one guest */
 #define MLIMG_CARVE_PATH_MAX MLIMG_DECLARED_PATH_MAX /**< bytes of a path */
 #define MLIMG_CARVE_NOTES_MAX 4                      /**< notes about what was not taken */
+#define MLIMG_CARVE_TOLD_MAX 8                       /**< lines about files of the user's */
 
-/** What is declared, and what came of it. */
+/** What is declared, and what came of it. Its texts are one line each. */
 struct mlimg_carve {
 	char paths[MLIMG_CARVE_MAX][MLIMG_CARVE_PATH_MAX + 1]; /**< without the first '/' */
 	size_t n_paths;
 	char notes[MLIMG_CARVE_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
+	char told[MLIMG_CARVE_TOLD_MAX][MLIMG_ERR_TEXT_SIZE]; /**< for the console, too */
+	size_t n_told;
 };
 
 /**

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -89,19 +90,22 @@ static int record_state(int root_fd, struct mlimg_err *err)
 
 static int note_carve_outs(int root_fd, const struct mlimg_carve *carve, struct mlimg_err *err)
 {
-	const char *paths[MLIMG_CARVE_MAX], *notes[MLIMG_CARVE_NOTES_MAX];
+	const char *paths[MLIMG_CARVE_MAX], *notes[MLIMG_CARVE_TOLD_MAX + MLIMG_CARVE_NOTES_MAX];
 	mlimg_autofree char *text = NULL, *noted = NULL;
-	size_t size;
+	size_t size, n = 0;
 	int r = mlimg_read_file(root_fd, "boot.json", MLIMG_BOOT_JSON_MAX, &text, &size, err);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < carve->n_paths; i++)
 		paths[i] = carve->paths[i];
+	/* There is room for so many: what concerns files first. */
+	for (size_t i = 0; i < carve->n_told; i++)
+		notes[n++] = carve->told[i];
 	for (size_t i = 0; i < carve->n_notes; i++)
-		notes[i] = carve->notes[i];
+		notes[n++] = carve->notes[i];
 	r = mlimg_boot_json_set_carve_outs(
-		text, size, paths, carve->n_paths, notes, carve->n_notes, &noted, err);
+		text, size, paths, carve->n_paths, notes, n, &noted, err);
 	return r < 0 ? r
 		     : mlimg_replace_file(root_fd, "boot.json", noted, strlen(noted), 0644, err);
 }
@@ -115,8 +119,10 @@ static int carve_out(
 	if (!carve)
 		return mlimg_err_set(err, ENOMEM, "commit");
 	r = mlimg_carve_mount(root_fd, merged, mode, carve, err);
-	if (r < 0 || (!carve->n_paths && !carve->n_notes))
+	if (r < 0 || (!carve->n_paths && !carve->n_notes && !carve->n_told))
 		return r;
+	for (size_t i = 0; i < carve->n_told; i++)
+		printf("%s\n", carve->told[i]);
 	return note_carve_outs(root_fd, carve, err);
 }
 

@@ -14,9 +14,9 @@
 static const struct {
 	const char *name;
 	mode_t type;
-} own[] = {{"aside", S_IFDIR}, {"derived", S_IFREG}, {"rebuild", S_IFREG}, {"reports", S_IFDIR},
-	{"reset", S_IFREG}, {"reset-begun", S_IFREG}, {"reset-new", S_IFDIR}, {"spare", S_IFDIR},
-	{"undo", S_IFDIR}};
+} own[] = {{"aside", S_IFDIR}, {"carve-outs", S_IFREG}, {"derived", S_IFREG}, {"rebuild", S_IFREG},
+	{"reports", S_IFDIR}, {"reset", S_IFREG}, {"reset-begun", S_IFREG}, {"reset-new", S_IFDIR},
+	{"spare", S_IFDIR}, {"undo", S_IFDIR}};
 
 /* What a generation has, in parts of the name around its number. */
 static const struct {

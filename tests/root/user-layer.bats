@@ -68,6 +68,12 @@ carve() {
 	prepare --mode "$1"
 	works mlimg-agent commit --root "$RUN" --merged "$DIR/root" --mode "$1"
 	jq -r '.carve_outs[], .notes[]' "$RUN/boot.json"
+	printf '%s' "$output" >"$DIR/said"
+}
+
+# What commit has said to the console.
+said() {
+	cat "$DIR/said"
 }
 
 @test "carve-outs: made like the directory in the merged root, or made there; symbolic links and files are left alone" {
@@ -130,6 +136,169 @@ the carve-out '/srv' has no place in the user layer: Too many levels of symbolic
 	dd if=/dev/zero of="$RUN/user/more" bs=4k 2>/dev/null || :
 	same "carve-outs and notes" "no carve-outs: make 'user/carve-outs': No space left on device" "$(carve normal | grep carve)"
 	same "elsewhere" "" "$(ls -A "$DIR/elsewhere")"
+}
+
+# begins [PATH…]: a boot with these declared, on the merged root $DIR/root; carving that, and ends.
+begins() {
+	ends
+	mkdir -p "$DIR/lower/etc/mlimg/carve-outs.d"
+	printf '/%s\n' "$@" >"$DIR/lower/etc/mlimg/carve-outs.d/a.conf"
+	[ $# -gt 0 ] || : >"$DIR/lower/etc/mlimg/carve-outs.d/a.conf"
+	merged
+}
+
+ends() {
+	umount -q -R "$DIR/root" || :
+}
+
+@test "carve-outs: one that would hide the user's own files is left out, at each boot until they are elsewhere" {
+	local mode said="the carve-out '/srv/data' is left out, for the user layer has files there: move them elsewhere, boot again, and move them back"
+	user_layer 20M
+	mkdir -p "$DIR/lower/srv/data"
+	echo layer | tee "$DIR/lower/srv/data/a" >"$DIR/lower/srv/data/b"
+	begins
+	echo mine >"$DIR/root/srv/data/mine"
+	for mode in normal normal readonly volatile; do
+		mkdir -p "$RUN/volatile"
+		begins srv/data
+		same "carve-outs and notes, $mode" "$said" "$(carve $mode)"
+		same "on the console, $mode" "$said" "$(said)"
+		same "in view, $mode" "a b mine" "$(find "$DIR/root/srv/data" -type f -printf '%f\n' | sort | xargs)"
+	done
+	[ ! -e "$RUN/user/carve-outs/srv/data" ]
+	# A rescue shows nothing of the user's. (Its upper would be another.)
+	same "rescue" "/srv/data
+the carve-out '/srv/data' hides what the layers have there" "$(carve rescue)"
+	rm -r "$RUN/volatile"
+	# Whiteouts and empty directories are no files.
+	begins srv/data
+	mv "$DIR/root/srv/data/mine" "$DIR/root/srv/mine"
+	rm "$DIR/root/srv/data/a"
+	mkdir "$DIR/root/srv/data/empty"
+	same "when they are elsewhere" "/srv/data
+the carve-out '/srv/data' hides what the layers have there" "$(carve normal)"
+	same "on the console" "" "$(said)"
+	mv "$DIR/root/srv/mine" "$DIR/root/srv/data/mine"
+	begins srv/data
+	same "from then on" "/srv/data" "$(carve normal)"
+	same "in view" mine "$(cat "$DIR/root/srv/data/mine")"
+}
+
+@test "carve-outs: a directory of the layers that the user has renamed has files of the user's" {
+	local dir
+	user_layer 20M
+	mkdir -p "$DIR/lower/srv/old/sub" "$DIR/lower/opt/x/y" "$DIR/lower/home/z"
+	touch "$DIR/lower/srv/old/sub/file" "$DIR/lower/opt/x/y/file" "$DIR/lower/home/z/file"
+	begins
+	mv "$DIR/root/srv/old" "$DIR/root/srv/data"
+	mv "$DIR/root/opt/x" "$DIR/root/opt/moved"
+	mkdir "$DIR/root/home/new"
+	mv "$DIR/root/home/z" "$DIR/root/home/new/z"
+	begins srv/data opt/moved/y home/new
+	same "left out" "$(printf "the carve-out '/%s' is left out, for the user layer has files there: move them elsewhere, boot again, and move them back\n" srv/data opt/moved/y home/new)" "$(carve normal)"
+}
+
+@test "carve-outs: one that could not be made for want of room is left out when the user has files there by then" {
+	local mib
+	user_layer 16M
+	mkdir -p "$DIR/lower/srv/data"
+	begins srv/data
+	for mib in M k; do dd if=/dev/zero of="$RUN/user/fill$mib" bs=1$mib 2>/dev/null || :; done
+	same "carve-outs" 0 "$(carve normal | grep -c '^/' || :)"
+	rm "$RUN/user/fillM" "$RUN/user/fillk"
+	begins
+	echo mine >"$DIR/root/srv/data/mine"
+	begins srv/data
+	[[ "$(carve normal)" == *"the carve-out '/srv/data' is left out, for the user layer has files there"* ]]
+	same "in view" mine "$(cat "$DIR/root/srv/data/mine")"
+}
+
+@test "carve-outs: one that is no longer declared stays as long as it has files" {
+	local said="the carve-out '/srv/data' is no longer declared, and stays for the files in it: move them elsewhere, and the next boot leaves it out" mode
+	user_layer 20M
+	mkdir -p "$DIR/lower/srv/data"
+	echo layer >"$DIR/lower/srv/data/a"
+	begins srv/data srv/empty
+	carve normal >/dev/null
+	same "recorded" "/srv/data /srv/empty" "$(grep -v '^#' "$RUN/user/mlimg/carve-outs" | xargs)"
+	echo mine >"$DIR/root/srv/data/mine"
+	for mode in normal normal readonly; do
+		begins
+		same "carve-outs and notes, $mode" "/srv/data
+$said" "$(carve $mode)"
+		same "in view, $mode" "mine" "$(ls "$DIR/root/srv/data")"
+	done
+	[ ! -e "$RUN/user/carve-outs/srv/empty" ]
+	mv "$RUN/user/carve-outs/srv/data/mine" "$DIR/mine"
+	begins
+	same "when it is empty" "" "$(carve normal)"
+	same "in view" a "$(ls "$DIR/root/srv/data")"
+	same "recorded" "" "$(grep -v '^#' "$RUN/user/mlimg/carve-outs" || :)"
+	[ ! -e "$RUN/user/carve-outs/srv/data" ]
+}
+
+@test "carve-outs: above or below one that is no longer declared" {
+	user_layer 20M
+	mkdir -p "$DIR/lower/srv"
+	begins srv/data
+	carve normal >/dev/null
+	echo mine >"$DIR/root/srv/data/mine"
+	# All of it is one then.
+	begins srv
+	same "above" "/srv" "$(carve normal)"
+	same "in view" mine "$(cat "$DIR/root/srv/data/mine")"
+	begins srv/data/deep
+	same "below" "/srv
+the carve-out '/srv/data/deep' lies in '/srv', which is no longer declared and has files
+the carve-out '/srv' is no longer declared, and stays for the files in it: move them elsewhere, and the next boot leaves it out" "$(carve normal)"
+	same "in view" mine "$(cat "$DIR/root/srv/data/mine")"
+	# A directory on the way to another is not one that was made.
+	begins srv/data
+	ends
+	rm -r "$RUN/user/carve-outs/srv" "$RUN/user/mlimg/carve-outs"
+	begins srv/data
+	carve normal >/dev/null
+	echo mine >"$DIR/root/srv/data/mine"
+	echo mine >"$DIR/root/srv/beside"
+	begins srv
+	same "above, with files of the user's" "/srv/data
+the carve-out '/srv' is left out, for the user layer has files there: move them elsewhere, boot again, and move them back
+the carve-out '/srv/data' is no longer declared, and stays for the files in it: move them elsewhere, and the next boot leaves it out" "$(carve normal)"
+	same "in view" "mine mine" "$(cat "$DIR/root/srv/data/mine" "$DIR/root/srv/beside" | xargs)"
+}
+
+@test "carve-outs: files of one that cannot be mounted any more: it is said where they are" {
+	local where="the carve-out '/srv/data' is not mounted: its files are in /run/mlimg/user/carve-outs/srv/data"
+	user_layer 20M
+	mkdir -p "$DIR/lower/srv"
+	begins srv/data
+	carve normal >/dev/null
+	echo mine >"$DIR/root/srv/data/mine"
+	begins
+	rmdir "$DIR/root/srv/data"
+	ends
+	ln -s / "$DIR/lower/srv/data"
+	begins
+	same "no longer declared" "$where
+the carve-out '/srv/data' is no directory, or lies behind a symbolic link: Too many levels of symbolic links" "$(carve normal)"
+	same "on the console" "$where" "$(said)"
+	begins srv/data
+	same "declared" "$where
+the carve-out '/srv/data' is no directory, or lies behind a symbolic link: Too many levels of symbolic links" "$(carve normal)"
+	rm "$DIR/lower/srv/data"
+	begins
+	same "when it can be" "mine" "$(carve normal >/dev/null && cat "$DIR/root/srv/data/mine")"
+	# What cannot be recorded or read stops nothing.
+	ends
+	echo 'no path' >"$RUN/user/mlimg/carve-outs"
+	begins srv/data
+	same "a record of nonsense" "/srv/data" "$(carve normal)"
+	same "recorded" "/srv/data" "$(grep -v '^#' "$RUN/user/mlimg/carve-outs")"
+	begins srv/data
+	rm "$RUN/user/mlimg/carve-outs"
+	mkdir "$RUN/user/mlimg/carve-outs"
+	same "something else in its place" "/srv/data
+user/mlimg/carve-outs was no file: set aside as user/mlimg/carve-outs.misplaced" "$(carve normal)"
 }
 
 # The kernel notes in what is copied up where it came from (trusted.overlay.origin). On another file system beneath, such a note must not

@@ -522,6 +522,16 @@ or choose another mlimg.union" "$on_index"
 	log | grep -q -- '-o lowerdir=T/run/mlimg/composed/rootfs:'
 }
 
+@test "boot: what commit says of the user's files is on the console and told to the host" {
+	machine() {
+		three_layers
+		printf '%s\n' "the carve-out '/a' is left out" "the carve-out '/b' is left out" >"$T/commit.out"
+	}
+	in_both 0 "" "mlimg: the carve-out '/a' is left out
+mlimg: the carve-out '/b' is left out" "mlimg_boot '$cmdline' \"\$T/root\" /sbin/init"
+	log | grep -qx "agent stage switch-root the carve-out '/b' is left out"
+}
+
 @test "boot: a host that does not listen is no failure" {
 	machine() {
 		three_layers
