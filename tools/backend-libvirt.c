@@ -17,6 +17,7 @@
 
 #define LOOK_MS 200   /* pause between looks whether a guest is off */
 #define AGENT_MS 5000 /* how long an agent may take to say how its guest is */
+#define DISKS_MAX 64  /* that errors are asked of: more than a stack has */
 
 static void say(char ret_why[MLIMG_GUEST_WHY_SIZE], const char *why)
 {
@@ -91,10 +92,25 @@ static enum mlimg_guest_state state_running(
 	return state;
 }
 
-static enum mlimg_guest_state state_paused(int reason, char why[MLIMG_GUEST_WHY_SIZE])
+/* Whether what a disk of the domain could not write was for want of room. */
+static bool is_full(virDomainPtr domain)
+{
+	virDomainDiskError errors[DISKS_MAX];
+	int n = virDomainGetDiskErrors(domain, errors, DISKS_MAX, 0);
+	bool is = false;
+
+	for (int i = 0; i < n; i++) {
+		is |= errors[i].error == VIR_DOMAIN_DISK_ERROR_NO_SPACE;
+		free(errors[i].disk);
+	}
+	return is;
+}
+
+static enum mlimg_guest_state state_paused(const struct mlimg_tenant *tenant, virDomainPtr domain,
+	int reason, char why[MLIMG_GUEST_WHY_SIZE])
 {
 	if (reason == VIR_DOMAIN_PAUSED_IOERROR)
-		say(why, "a disk of the host failed, or is full");
+		mlimg_guest_stuck_why(tenant->row.name, is_full(domain), why);
 	else if (reason == VIR_DOMAIN_PAUSED_CRASHED)
 		say(why, "its kernel panicked");
 	return MLIMG_GUEST_PAUSED;
@@ -127,7 +143,7 @@ static enum mlimg_guest_state state_of(const struct mlimg_tenant *tenant, virDom
 	case VIR_DOMAIN_RUNNING:
 	case VIR_DOMAIN_BLOCKED: return state_running(tenant, domain, why);
 	case VIR_DOMAIN_PAUSED:
-	case VIR_DOMAIN_PMSUSPENDED: return state_paused(reason, why);
+	case VIR_DOMAIN_PMSUSPENDED: return state_paused(tenant, domain, reason, why);
 	case VIR_DOMAIN_SHUTDOWN: return MLIMG_GUEST_STOPPING;
 	case VIR_DOMAIN_CRASHED: say(why, "its kernel panicked"); return MLIMG_GUEST_DIED;
 	default: return state_off(tenant, reason, why);
@@ -160,6 +176,29 @@ static int get_state(const struct mlimg_tenant *tenant, enum mlimg_guest_state *
 		}
 	}
 	return 0;
+}
+
+static int is_stuck(const struct mlimg_tenant *tenant, bool *ret_is, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	int state, reason, ret = mlimg_domain_find_on(tenant, &domain, err);
+
+	if (ret < 0)
+		return ret;
+	if (virDomainGetState(domain, &state, &reason, 0) < 0)
+		return mlimg_domain_fail(tenant, "state", err);
+	*ret_is = state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_IOERROR;
+	return 0;
+}
+
+static int go_on(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	int ret = mlimg_domain_find_on(tenant, &domain, err);
+
+	if (ret < 0)
+		return ret;
+	return virDomainResume(domain) < 0 ? mlimg_domain_fail(tenant, "resume", err) : 0;
 }
 
 static int press(const struct mlimg_tenant *tenant, struct mlimg_err *err)
@@ -302,6 +341,8 @@ const struct mlimg_backend mlimg_backend_libvirt = {
 	.is_shared = true,
 	.state = get_state,
 	.start = mlimg_libvirt_start,
+	.is_stuck = is_stuck,
+	.go_on = go_on,
 	.press = press,
 	.end = end,
 	.wait_off = wait_off,

@@ -16,6 +16,7 @@
 #include "tools/vm-agent.h"
 #include "tools/vm-runtime.h"
 #include "tools/vm-supervise.h"
+#include "tools/vm-watch.h"
 
 #define LOOK_MS 50    /* pause between looks whether a guest is off */
 #define QMP_MS 5000   /* QEMU itself answers at once, unless its machine is very busy */
@@ -136,6 +137,38 @@ static int get_monitor(
 	return mlimg_err_wrap(err, ret, "tenant '%s'", tenant->row.name);
 }
 
+/* A command that the monitor answers. */
+static int call(const struct mlimg_tenant *tenant, const char *command, json_t **ret_answer,
+	struct mlimg_err *err)
+{
+	struct mlimg_chan chan = MLIMG_CHAN_INIT;
+	int ret = get_monitor(tenant, &chan, err);
+
+	if (ret == 0) {
+		ret = mlimg_chan_call(&chan, command, mlimg_now_ms() + QMP_MS, ret_answer, err);
+		if (ret < 0)
+			ret = mlimg_err_wrap(err, ret, "tenant '%s'", tenant->row.name);
+	}
+	mlimg_chan_close(&chan);
+	return ret;
+}
+
+static int is_stuck(const struct mlimg_tenant *tenant, bool *ret_is, struct mlimg_err *err)
+{
+	json_t *answer = NULL;
+	int ret = call(tenant, "query-status", &answer, err);
+
+	if (ret == 0)
+		*ret_is = strcmp(mlimg_json_text(answer, "status", ""), "io-error") == 0;
+	json_decref(answer);
+	return ret;
+}
+
+static int go_on(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	return call(tenant, "cont", NULL, err);
+}
+
 static int wait_off(const struct mlimg_tenant *tenant, uint64_t deadline_ms, bool *ret_is_off,
 	struct mlimg_err *err)
 {
@@ -219,7 +252,6 @@ static int end(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 /* Before its root is there nobody in the guest hears the button, and nothing is lost by ending it at once. */
 static int press(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
-	struct mlimg_chan chan = MLIMG_CHAN_INIT;
 	mlimg_autofree char *dir = NULL;
 	struct mlimg_runtime_state s;
 	pid_t owner = 0;
@@ -231,15 +263,7 @@ static int press(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 		return not_running(tenant, err);
 	if (mlimg_runtime_state_get(dir, &s) && s.supervisor == owner && !s.hears)
 		return end(tenant, err);
-	ret = get_monitor(tenant, &chan, err);
-	if (ret == 0) {
-		ret = mlimg_chan_call(
-			&chan, "system_powerdown", mlimg_now_ms() + QMP_MS, NULL, err);
-		if (ret < 0)
-			ret = mlimg_err_wrap(err, ret, "tenant '%s'", tenant->row.name);
-	}
-	mlimg_chan_close(&chan);
-	return ret;
+	return call(tenant, "system_powerdown", NULL, err);
 }
 
 static int start(struct mlimg_store *store, struct mlimg_tenant *tenant,
@@ -273,6 +297,8 @@ const struct mlimg_backend mlimg_backend_qemu = {
 	.name = "qemu",
 	.state = get_state,
 	.start = start,
+	.is_stuck = is_stuck,
+	.go_on = go_on,
 	.press = press,
 	.end = end,
 	.wait_off = wait_off,

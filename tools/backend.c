@@ -13,7 +13,8 @@
 #include "tools/libvirt-conn.h"
 #include "tools/store-impl.h"
 
-#define LOOK_MS 100         /* pause between looks at a guest that boots */
+#define LOOK_MS 100         /* pause between looks at a guest that boots, or goes on */
+#define STUCK_LOOKS 10      /* at one that goes on */
 #define EVENTS_LOOKED_AT 50 /* behind more of other kinds than these, a death is long ago */
 
 const struct mlimg_backend *mlimg_backend_of(const struct mlimg_tenant *tenant)
@@ -230,6 +231,26 @@ int mlimg_backend_check_off(
 		return mlimg_err_set(err, 0, "tenant '%s': %s", tenant->row.name,
 			*why ? why : "its host does not answer");
 	return mlimg_backend_check_rest(tenant, err);
+}
+
+int mlimg_backend_resume(const struct mlimg_tenant *tenant, enum mlimg_backend_resumed *ret_how,
+	struct mlimg_err *err)
+{
+	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000l};
+	const struct mlimg_backend *backend = mlimg_backend_of(tenant);
+	bool was_stuck = false, is_stuck = false;
+	int ret = backend->is_stuck(tenant, &was_stuck, err);
+
+	if (ret == 0 && was_stuck)
+		ret = backend->go_on(tenant, err);
+	for (int i = 0; ret == 0 && was_stuck && !is_stuck && i < STUCK_LOOKS; i++) {
+		nanosleep(&pause, NULL);
+		ret = backend->is_stuck(tenant, &is_stuck, err);
+	}
+	if (ret < 0)
+		return ret;
+	*ret_how = is_stuck ? MLIMG_RESUMED_STUCK : was_stuck ? MLIMG_RESUMED : MLIMG_RESUMED_NOT;
+	return 0;
 }
 
 int mlimg_backend_wait_up(const struct mlimg_tenant *tenant, uint64_t deadline_ms,

@@ -57,6 +57,12 @@ struct mlimg_backend {
 	int (*start)(struct mlimg_store *store, struct mlimg_tenant *tenant,
 		const struct mlimg_backend_start *how, struct mlimg_err *err);
 
+	/** Whether the guest stands still since what it wrote found no room on its host's disk. @return 0 or -errno */
+	int (*is_stuck)(const struct mlimg_tenant *tenant, bool *ret_is, struct mlimg_err *err);
+
+	/** Let such a guest go on: it writes again what it could not. */
+	int (*go_on)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
+
 	/** Press the power button, once. A guest that does not listen yet misses it. */
 	int (*press)(const struct mlimg_tenant *tenant, struct mlimg_err *err);
 
@@ -226,6 +232,25 @@ int mlimg_backend_check_rest(
  * @param state   the state that it told
  */
 bool mlimg_backend_is_half_started(const struct mlimg_tenant *tenant, enum mlimg_guest_state state);
+
+/** What became of a guest that was to go on. */
+enum mlimg_backend_resumed {
+	MLIMG_RESUMED_NOT = 0, /**< its disk is not why it stands still, or it does not */
+	MLIMG_RESUMED,         /**< it goes on, with nothing lost */
+	MLIMG_RESUMED_STUCK,   /**< it stands still again: there is no room yet */
+};
+
+/**
+ * Let a guest go on that stands still since its host's disk was full. Watched for a second: what it could not write it
+ * writes at once.
+ *
+ * @param tenant   the tenant, with its lock
+ * @param ret_how  what became of it
+ * @param err      what could not be asked
+ * @return         0 or -errno
+ */
+int mlimg_backend_resume(const struct mlimg_tenant *tenant, enum mlimg_backend_resumed *ret_how,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Wait until a guest that was started is up, or is not on any more.

@@ -2,6 +2,7 @@
 #include "tools/guest-state.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const names[MLIMG_GUEST_STATES] = {[MLIMG_GUEST_OFF] = "off",
@@ -16,6 +17,15 @@ static const char *const names[MLIMG_GUEST_STATES] = {[MLIMG_GUEST_OFF] = "off",
 const char *mlimg_guest_state_name(enum mlimg_guest_state state)
 {
 	return names[state];
+}
+
+void mlimg_guest_stuck_why(const char *name, bool is_full, char ret_why[MLIMG_GUEST_WHY_SIZE])
+{
+	snprintf(ret_why, MLIMG_GUEST_WHY_SIZE,
+		"its disk cannot be written: %s, then 'mlimg-vm start %.128s'",
+		is_full ? "no room on the host's disk; make room"
+			: "the host's disk failed; mend it",
+		name);
 }
 
 bool mlimg_guest_state_of(const char *name, enum mlimg_guest_state *ret_state)

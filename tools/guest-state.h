@@ -26,6 +26,15 @@ enum mlimg_guest_state {
 	MLIMG_GUEST_STATES,
 };
 
+/**
+ * Why a guest is PAUSED that had to write what its host's disk could not take, and the way on.
+ *
+ * @param name     the tenant's
+ * @param is_full  whether it is for want of room
+ * @param ret_why  one clause
+ */
+void mlimg_guest_stuck_why(const char *name, bool is_full, char ret_why[MLIMG_GUEST_WHY_SIZE]);
+
 /** @return "off", "starting", "up", "silent", "stopping", "paused", "died", "unreachable" */
 const char *mlimg_guest_state_name(enum mlimg_guest_state state);
 

@@ -38,10 +38,43 @@ static void on_reset(struct mlimg_run *run, const json_t *data)
 	}
 }
 
+/* Why is asked: somebody may have wanted it, or a disk cannot be written. */
+static void on_stop(struct mlimg_run *run)
+{
+	run->is_stopped = true;
+	mlimg_run_command(run, "query-status");
+}
+
+/* It comes before STOP. */
+static void on_io_error(struct mlimg_run *run, const json_t *data)
+{
+	if (strcmp(mlimg_json_text(data, "action", ""), "stop") == 0)
+		run->is_full = json_is_true(json_object_get(data, "nospace"));
+}
+
+/* QEMU keeps what could not be written, until it may go on. So long no boot is late. */
+static void on_status(struct mlimg_run *run, const char *status)
+{
+	if (!run->is_stopped || strcmp(status, "io-error") != 0)
+		return;
+	run->is_stuck = true;
+	if (run->phase == MLIMG_RUN_BOOTING)
+		mlimg_run_enter(run, MLIMG_RUN_BOOTING, 0);
+	if (!run->follower)
+		mlimg_run_say(run, stderr,
+			"stands still: its disk cannot be written%s; 'cont' on %s/monitor.sock "
+			"lets it go on",
+			run->is_full ? ", there is no room on the host's" : "", run->spec->dir);
+}
+
 /* Whoever had QEMU wait lets it go. */
 static void on_resume(struct mlimg_run *run)
 {
-	run->is_stopped = false;
+	bool was_stuck = run->is_stuck;
+
+	run->is_stopped = run->is_stuck = run->is_full = false;
+	if (was_stuck && run->phase == MLIMG_RUN_BOOTING)
+		mlimg_run_enter(run, MLIMG_RUN_BOOTING, 1000ull * run->options->boot_timeout_s);
 	if (run->phase != MLIMG_RUN_WAITING)
 		return;
 	if (!run->follower->is_loaded) {
@@ -83,6 +116,7 @@ void mlimg_run_on_qmp(struct mlimg_run *run, const json_t *message)
 	} else if (json_object_get(message, "return")) {
 		if (!run->has_machine)
 			on_machine(run);
+		on_status(run, mlimg_json_text(json_object_get(message, "return"), "status", ""));
 	} else if (strcmp(event, "SHUTDOWN") == 0) {
 		on_shutdown(run, data);
 	} else if (strcmp(event, "RESET") == 0) {
@@ -90,7 +124,9 @@ void mlimg_run_on_qmp(struct mlimg_run *run, const json_t *message)
 	} else if (strcmp(event, "POWERDOWN") == 0) {
 		run->is_asked = true;
 	} else if (strcmp(event, "STOP") == 0) {
-		run->is_stopped = true;
+		on_stop(run);
+	} else if (strcmp(event, "BLOCK_IO_ERROR") == 0) {
+		on_io_error(run, data);
 	} else if (strcmp(event, "RESUME") == 0) {
 		on_resume(run);
 	}

@@ -45,6 +45,8 @@ struct mlimg_run {
 	bool is_negotiated;              /**< QMP takes commands */
 	bool has_machine;                /**< and has answered one */
 	bool is_stopped;                 /**< the processors stand still */
+	bool is_stuck;                   /**< since a disk could not be written */
+	bool is_full;                    /**< for want of room on the host's */
 	bool is_rebooting;               /**< it was up, and is watched again */
 	bool is_asked;                   /**< somebody has pressed the power button */
 	bool is_wanted;                  /**< that it ends, although it failed to do so by itself */
@@ -69,6 +71,9 @@ void mlimg_run_enter(struct mlimg_run *run, enum mlimg_run_phase phase, uint64_t
 
 /** Begin to wait for the boot. */
 void mlimg_run_boots(struct mlimg_run *run);
+
+/** Have QEMU do or answer something; what it answers comes to mlimg_run_on_qmp(). */
+void mlimg_run_command(struct mlimg_run *run, const char *command);
 
 /** End QEMU. */
 void mlimg_run_quit(struct mlimg_run *run);

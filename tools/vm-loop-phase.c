@@ -27,7 +27,7 @@ void mlimg_run_boots(struct mlimg_run *run)
 	mlimg_run_enter(run, MLIMG_RUN_BOOTING, 1000ull * run->options->boot_timeout_s);
 }
 
-static void qmp_send(struct mlimg_run *run, const char *command)
+void mlimg_run_command(struct mlimg_run *run, const char *command)
 {
 	/*
 	 * An answer is not waited for; where the command could not be sent, the phase's deadline
@@ -40,7 +40,7 @@ static void qmp_send(struct mlimg_run *run, const char *command)
 void mlimg_run_quit(struct mlimg_run *run)
 {
 	mlimg_run_enter(run, MLIMG_RUN_QUIT, QUIT_MS);
-	qmp_send(run, "quit");
+	mlimg_run_command(run, "quit");
 	if (!run->is_negotiated)
 		kill(run->qemu.pid, SIGTERM);
 }
@@ -66,7 +66,7 @@ void mlimg_run_fail_boot(struct mlimg_run *run, const char *what)
 static void press_power_button(struct mlimg_run *run)
 {
 	run->press_ms = mlimg_now_ms() + POWERDOWN_AGAIN_MS;
-	qmp_send(run, "system_powerdown");
+	mlimg_run_command(run, "system_powerdown");
 }
 
 static bool hears(const struct mlimg_run *run)
@@ -152,13 +152,18 @@ void mlimg_run_on_time(struct mlimg_run *run)
 
 /* The state as it is now; the reason, where there is one, points into the run or @p text. */
 static enum mlimg_guest_state state_of(
-	const struct mlimg_run *run, char *text, size_t size, const char **ret_why)
+	const struct mlimg_run *run, char text[MLIMG_GUEST_WHY_SIZE], const char **ret_why)
 {
 	*ret_why = "";
 	if (run->phase >= MLIMG_RUN_POWERDOWN)
 		return MLIMG_GUEST_STOPPING;
-	if (run->phase == MLIMG_RUN_WAITING || run->is_stopped)
+	if (run->phase == MLIMG_RUN_WAITING || run->is_stopped) {
+		if (run->is_stuck) {
+			mlimg_guest_stuck_why(run->spec->name, run->is_full, text);
+			*ret_why = text;
+		}
 		return MLIMG_GUEST_PAUSED;
+	}
 	if (run->is_asked)
 		return MLIMG_GUEST_STOPPING;
 	if (run->phase == MLIMG_RUN_UP && !run->is_rebooting) {
@@ -166,7 +171,7 @@ static enum mlimg_guest_state state_of(
 		return MLIMG_GUEST_UP;
 	}
 	if (*run->watch.stage || run->watch.has_agent) {
-		mlimg_watch_describe(&run->watch, -1, text, size);
+		mlimg_watch_describe(&run->watch, -1, text, MLIMG_GUEST_WHY_SIZE);
 		*ret_why = text;
 	}
 	return MLIMG_GUEST_STARTING;
@@ -188,7 +193,7 @@ void mlimg_run_tell(struct mlimg_run *run)
 {
 	char text[MLIMG_GUEST_WHY_SIZE];
 	const char *why;
-	enum mlimg_guest_state state = state_of(run, text, sizeof(text), &why);
+	enum mlimg_guest_state state = state_of(run, text, &why);
 
 	if (run->follower && run->has_machine)
 		tell(run, state, why);

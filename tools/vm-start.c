@@ -18,6 +18,7 @@ static const char start_help[] =
 	"       mlimg-vm start --autostart [OPTION]...\n"
 	"\n"
 	"Start a tenant, and wait until it is up. Changes that are pending take effect.\n"
+	"One that stands still since the host's disk was full goes on where it was.\n"
 	"\n"
 	"  --autostart        all tenants with 'set --autostart yes' that QEMU runs on\n"
 	"                     this machine and that are off, as many at a time as it has\n"
@@ -40,8 +41,24 @@ static const struct option start_options[] = {MLIMG_LIFE_AUTOSTART, MLIMG_LIFE_N
 static const struct option restart_options[] = {MLIMG_LIFE_NO_WAIT, MLIMG_LIFE_TIMEOUT,
 	MLIMG_LIFE_STORE, MLIMG_LIFE_HELP, {NULL, 0, NULL, 0}};
 
-/* That it is off; a QEMU whose supervisor was killed may take a moment. */
-static int check_off(struct mlimg_vm_found *found, struct mlimg_err *err)
+/* One that stands still since its host's disk was full is not started: it goes on, and loses nothing. */
+static int resume(
+	struct mlimg_vm_found *found, const char *why, bool *ret_goes_on, struct mlimg_err *err)
+{
+	enum mlimg_backend_resumed how = MLIMG_RESUMED_NOT;
+	int ret = mlimg_backend_resume(&found->tenant, &how, err);
+
+	if (ret < 0)
+		return ret;
+	if (how == MLIMG_RESUMED_STUCK)
+		return mlimg_err_set(
+			err, 0, "tenant '%s' stands still: %s", found->tenant.row.name, why);
+	*ret_goes_on = how == MLIMG_RESUMED;
+	return 0;
+}
+
+/* That it is off, or goes on; a QEMU whose supervisor was killed may take a moment. */
+static int check_off(struct mlimg_vm_found *found, bool *ret_goes_on, struct mlimg_err *err)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(&found->tenant);
 	enum mlimg_guest_state state = MLIMG_GUEST_OFF;
@@ -54,16 +71,20 @@ static int check_off(struct mlimg_vm_found *found, struct mlimg_err *err)
 		if (ret == 0)
 			ret = mlimg_backend_look(found->store, &found->tenant, &state, why, err);
 	}
-	if (ret == 0 && mlimg_backend_is_half_started(&found->tenant, state)) {
+	if (ret == 0 && state == MLIMG_GUEST_PAUSED)
+		ret = resume(found, why, ret_goes_on, err);
+	if (ret < 0 || *ret_goes_on)
+		return ret;
+	if (mlimg_backend_is_half_started(&found->tenant, state)) {
 		mlimg_cli_warn(MLIMG_VM_PROG,
 			"a start of tenant '%s' was interrupted; it is started anew",
 			found->tenant.row.name);
 		return backend->end(&found->tenant, err);
 	}
-	if (ret == 0 && mlimg_guest_is_on(state))
+	if (mlimg_guest_is_on(state))
 		return mlimg_err_set(err, 0, "tenant '%s' is running already (%s)",
 			found->tenant.row.name, mlimg_guest_state_name(state));
-	return ret;
+	return 0;
 }
 
 /* A guest that stands still since its restore was interrupted is ended, so that it can be started. */
@@ -99,12 +120,17 @@ int mlimg_vm_life_start(
 	struct mlimg_vm_found *found, int *lock, bool no_wait, struct mlimg_err *err)
 {
 	const struct mlimg_backend_start how = {.is_paused = false};
+	bool goes_on = false;
 	int ret = mlimg_backend_check_disk(&found->tenant, err);
 
 	if (ret == 0)
 		ret = settle(found, err);
 	if (ret == 0)
-		ret = check_off(found, err);
+		ret = check_off(found, &goes_on, err);
+	if (ret == 0 && goes_on) {
+		mlimg_vm_life_say(found->tenant.row.name, "goes on, and has lost nothing");
+		return 0;
+	}
 
 	/* One that was believed to run starts with what is pending now. */
 	if (ret == 0)

@@ -37,6 +37,7 @@ struct stop {
 	const struct mlimg_backend *backend;
 	uint64_t begun_ms, timeout_ms;
 	bool is_off;
+	bool is_stuck; /* it stands still: its host's disk is full */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -67,6 +68,25 @@ static int by_agent(struct stop *s, struct mlimg_err *err)
 	return s->backend->wait_off(s->tenant, s->begun_ms + s->timeout_ms / 2, &s->is_off, err);
 }
 
+/* Where there is room by now, it goes on, writes what it had to, and can power off. */
+static void let_go_on(struct stop *s)
+{
+	enum mlimg_backend_resumed how = MLIMG_RESUMED_NOT;
+
+	if (mlimg_backend_resume(s->tenant, &how, NULL) == 0)
+		s->is_stuck = how == MLIMG_RESUMED_STUCK;
+}
+
+/* Said before, and not only when it was ended: there is time to make room. */
+static void warn_stuck(const struct stop *s)
+{
+	mlimg_cli_warn(MLIMG_VM_PROG,
+		"tenant '%s' cannot power off: its disk cannot be written; without room on the "
+		"host's "
+		"disk within %llu s it is ended, and loses what it had to write",
+		s->tenant->row.name, (unsigned long long)s->timeout_ms / 1000);
+}
+
 /* Pressed again and again: a guest that was not listening yet missed it. */
 static int by_button(struct stop *s, struct mlimg_err *err)
 {
@@ -74,6 +94,8 @@ static int by_button(struct stop *s, struct mlimg_err *err)
 	int ret = 0;
 
 	while (ret == 0 && !s->is_off && mlimg_now_ms() < deadline) {
+		if (s->is_stuck)
+			let_go_on(s);
 		/* One that could not be pressed: perhaps it is off meanwhile. */
 		if (s->backend->press(s->tenant, NULL) < 0)
 			ret = 0;
@@ -87,9 +109,11 @@ static int by_force(struct stop *s, struct mlimg_err *err)
 {
 	int ret = s->backend->end(s->tenant, err);
 
-	return ret < 0 ? ret
-		       : mlimg_err_set(err, 0, "tenant '%s' did not power off within %llu s, ended",
-				 s->tenant->row.name, (unsigned long long)s->timeout_ms / 1000);
+	return ret < 0
+		? ret
+		: mlimg_err_set(err, 0, "tenant '%s' did not power off within %llu s, ended%s",
+			  s->tenant->row.name, (unsigned long long)s->timeout_ms / 1000,
+			  s->is_stuck ? ": what its disk had no room for is lost" : "");
 }
 
 /* Also what its supervisor could not write down is written down now. */
@@ -121,7 +145,7 @@ static int stop_it(struct mlimg_vm_found *found, struct stop *s, enum mlimg_gues
 {
 	const char *how = "by its agent";
 	/* While it boots, its supervisor has the agent's port. */
-	int ret = state == MLIMG_GUEST_STARTING ? 0 : by_agent(s, err);
+	int ret = state == MLIMG_GUEST_STARTING || s->is_stuck ? 0 : by_agent(s, err);
 
 	if (ret == 0 && !s->is_off) {
 		how = "by its power button";
@@ -146,6 +170,10 @@ int mlimg_vm_life_stop(struct mlimg_vm_found *found, uint64_t timeout_ms, struct
 		return ret;
 	if (state == MLIMG_GUEST_UNREACHABLE)
 		return mlimg_err_set(err, 0, "tenant '%s': %s", found->tenant.row.name, why);
+	if (state == MLIMG_GUEST_PAUSED)
+		let_go_on(&s);
+	if (s.is_stuck)
+		warn_stuck(&s);
 	if (mlimg_backend_is_half_started(&found->tenant, state))
 		ret = s.backend->end(&found->tenant, err);
 	else if (mlimg_guest_is_on(state))
