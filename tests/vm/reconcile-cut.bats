@@ -106,12 +106,6 @@ begin() {
 	done
 }
 
-# lasts_ms: how long guest "t" has reconciled.
-lasts_ms() {
-	sed -nE 's/^t: +([0-9]+)\.([0-9]) s  (reconcile|union).*/\1\2 \3/p' "$vms/t.out" |
-		awk '!($2 in at) { at[$2] = $1 } END { print (at["union"] - at["reconcile"]) * 100 }'
-}
-
 # ended WANTED: guest "t" comes up, and what is in the user layer then is as it must be. What is looked at is a copy: a loop device that still has the
 # disk from an earlier look would show what it keeps of that.
 ended() {
@@ -124,6 +118,15 @@ ended() {
 	mount -o loop,ro look.img run/user
 	same "what is there" "$1" "$(changed)"
 	layers_down "$images"
+}
+
+# slow_start: guest "t", whose user disk takes WRITES writes a second and no more, so that a change lasts seconds on any machine.
+WRITES=32
+slow_start() {
+	cp --sparse=always base.img "$user"
+	power_start '' -- -object "{\"qom-type\": \"throttle-group\", \"id\": \"slow\", \"limits\": {\"iops-write\": $WRITES}}" \
+		-blockdev driver=throttle,node-name=slow,throttle-group=slow,file=user -set device.user.drive=slow
+	power_staged reconcile
 }
 
 # decided: waits until guest "t" has decided the change: what reconcile.plan says is on the disk, a little before the file has its name; or until it has
@@ -139,41 +142,52 @@ decided() {
 	done
 }
 
-# kill_one KILL KILLS MS: QEMU is killed: in the first half of the kills as soon as the change is decided; in the others at moments that
-# lie evenly in what a boot lasted that was not killed. Sets names to what is in the user layer's /mlimg then.
+# kill_one KILL MS: QEMU is killed: of each two kills once when the change is decided, with time for 4 to 40 of the 70 writes until it is ended; once at any
+# moment of MS, what a reconcile lasted that was not killed. Leaves cut.img, what was on the disk then, and sets said and stage as cut_disk does.
 kill_one() {
-	local half=$((($2 + 1) / 2))
-	cp --sparse=always base.img "$user"
-	power_start ''
-	power_staged reconcile
-	if [ "$1" -lt $half ]; then
+	local ms names
+	slow_start
+	if [ $(($1 % 2)) -eq 0 ]; then
 		decided
+		ms=$(((4 + RANDOM % 36) * 1000 / WRITES))
 	else
-		sleep "$(jq -n "$((($3 * ($1 - half) * 2 + RANDOM % ($3 + 1)) / $2)) / 1000")"
+		ms=$((RANDOM % $2))
 	fi
+	sleep "$(jq -n "$ms / 1000")"
 	power_cut
 	cp --sparse=always "$user" cut.img
 	e2fsck -p cut.img >fsck.log 2>&1 || [ $? -eq 1 ]
 	names=$(debugfs -R 'ls -p /mlimg' cut.img 2>/dev/null | cut -d / -f 6 | xargs)
-	echo "kill $1 of $2, $vm_union: stages $(power_stages); in /mlimg: $names"
+	said="kill $1: $ms ms, stages $(power_stages); in /mlimg: $names"
+	stage=$(grep -cxE 'reconcile\.(plan|new)' <<<"${names// /$'\n'}" || :)
 }
 
-@test "power cut: QEMU killed while the guest reconciles; the guest that boots next has ended it" {
-	local seed=${MLIMG_SEED:-$RANDOM} kills=${KILLS:-40} kill drivers=(overlay index) wanted tenant ms names within=0
+@test "power cut: QEMU killed while the guest reconciles; what boots next has ended it" {
+	local seed=${MLIMG_SEED:-$RANDOM} kills=${KILLS:-40} kill drivers=(overlay overlay index index) wanted tenant began ms said stage within=0
 	kills=$(((kills + 9) / 10))
 	echo "MLIMG_SEED=$seed: $kills kills"
 	begin "$seed"
-	power_start ''
+	slow_start
+	began=${EPOCHREALTIME/./}
+	power_staged union
+	ms=$(((${EPOCHREALTIME/./} - began) / 1000))
 	ended "$wanted"
-	ms=$(lasts_ms)
+	echo "it lasts $ms ms"
 	RANDOM=$((seed % 32768))
-	# How many fall into the change depends on the machine; cuts that do are made out of logs, above.
-	for ((kill = 0; kill < kills; kill++)); do
-		vm_union=${drivers[kill % 2]}
-		kill_one "$kill" "$kills" "$ms"
-		[[ " $names " != *" reconcile.plan "* ]] || within=$((within + 1))
-		power_start ''
-		ended "$wanted"
+	# One in the change at least, however the machine is at work.
+	for ((kill = 0; kill < kills || (within == 0 && kill < kills + 20); kill++)); do
+		vm_union=${drivers[kill % 4]}
+		kill_one "$kill" "$ms"
+		[ "$stage" -ne 2 ] || within=$((within + 1))
+		# In a guest the first ones, and of many each tenth; the others on the host.
+		if [ "$kill" -lt 4 ] || [ $((kill % 10)) -eq 0 ]; then
+			echo "$said; stage $stage"
+			power_start ''
+			ended "$wanted"
+		else
+			ends "$wanted"
+		fi
 	done
 	echo "$within of $kill kills when the change was decided and not ended"
+	[ "$within" -gt 0 ]
 }
