@@ -84,7 +84,7 @@ GUESTS := $(patsubst tests/lib/%.c,$(B)/tests/lib/%,$(GUEST_MAIN))
 # libmlimg and the agent link statically against these and nothing else.
 LIB_LIBS := -ljansson -lhogweed -lnettle -lgmp
 # A program needs only those that it uses: libcryptsetup alone brings eight more.
-TOOL_LIBS := -Wl,--as-needed -lext2fs -lcom_err -larchive -lcryptsetup -lcrypto -lsqlite3 -lvirt -lnbd -lpthread
+TOOL_LIBS := -Wl,--as-needed -lext2fs -lcom_err -larchive -lcryptsetup -lcrypto -lsqlite3 -lvirt-qemu -lvirt -lnbd -lpthread
 
 all: $(TOOLS) $(AGENT)
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checkpoints of a tenant's domain: libvirt's internal snapshots, which lie in the user disk, too.
- * libvirt knows no snapshot of the disk alone of a domain that runs, unless in a file of its own,
- * which would make the disk a chain: it is refused. (Through its back door to QEMU's monitor there
- * would be one, but then libvirt calls the domain tainted.)
+ * Checkpoints of a tenant's domain: libvirt's internal snapshots, which lie in the user disk, too. Of
+ * the disk alone of a domain that is on there are none: backend-libvirt-frozen.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +21,13 @@ static inline void snapshot_cleanup(virDomainSnapshotPtr *snapshot)
 		virDomainSnapshotFree(*snapshot);
 }
 #define autosnapshot mlimg_cleanup(snapshot_cleanup)
+
+static bool has_memory(virDomainSnapshotPtr snapshot)
+{
+	mlimg_autofree char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+
+	return xml && strstr(xml, "<memory snapshot='internal'/>");
+}
 
 static int find_domain(
 	const struct mlimg_tenant *tenant, virDomainPtr *ret_domain, struct mlimg_err *err)
@@ -49,10 +54,7 @@ int mlimg_libvirt_save(
 	if (ret < 0)
 		return ret;
 	if (!with_memory && mlimg_domain_is_on(domain))
-		return mlimg_store_fail(err, EOPNOTSUPP,
-			"libvirt cannot save the disk alone of a guest that runs: stop tenant '%s' "
-			"first, or save its memory too",
-			tenant->row.name);
+		return mlimg_libvirt_save_frozen(tenant, domain, tag, err);
 	/* Tags are letters, digits and ._- */
 	snprintf(xml, sizeof(xml),
 		"<domainsnapshot><name>" MLIMG_SNAPSHOT_PREFIX "%s</name></domainsnapshot>", tag);
@@ -83,26 +85,43 @@ static int note_start(
 			  err);
 }
 
+/*
+ * The disk of one that has memory too: libvirt knows no such thing. It is loaded whole, by a QEMU that
+ * stands still, and that is ended then: the disk is what it was at that moment.
+ */
+static int load_disk(const struct mlimg_tenant *tenant, virDomainPtr domain,
+	virDomainSnapshotPtr snapshot, struct mlimg_err *err)
+{
+	const unsigned paused =
+		VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED | VIR_DOMAIN_SNAPSHOT_REVERT_FORCE;
+	bool is_whole = has_memory(snapshot);
+
+	if (virDomainRevertToSnapshot(snapshot, is_whole ? paused : 0) < 0)
+		return mlimg_domain_fail(tenant, "load", err);
+	if (is_whole && virDomainDestroy(domain) < 0)
+		return mlimg_domain_fail(tenant, "load", err);
+	return 0;
+}
+
 int mlimg_libvirt_load(struct mlimg_store *store, struct mlimg_tenant *tenant, const char *tag,
 	bool with_memory, struct mlimg_err *err)
 {
 	mlimg_autodomain virDomainPtr domain = NULL;
 	autosnapshot virDomainSnapshotPtr snapshot = NULL;
 	/* By force: libvirt would rather have QEMU go on that may not be the one that was saved. */
-	unsigned flags = with_memory
-		? VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_FORCE
-		: 0;
+	const unsigned flags =
+		VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_FORCE;
 	int ret = find_domain(tenant, &domain, err);
 
 	if (ret == 0 && !with_memory && mlimg_domain_is_on(domain))
 		return mlimg_err_set(err, EBUSY, "tenant '%s' runs", tenant->row.name);
 	if (ret == 0)
 		ret = find(tenant, domain, tag, &snapshot, err);
-	if (ret < 0)
-		return ret;
+	if (ret < 0 || !with_memory)
+		return ret < 0 ? ret : load_disk(tenant, domain, snapshot, err);
 	if (virDomainRevertToSnapshot(snapshot, flags) < 0)
 		return mlimg_domain_fail(tenant, "load", err);
-	return with_memory && !tenant->run_s ? note_start(store, tenant, err) : 0;
+	return tenant->run_s ? 0 : note_start(store, tenant, err);
 }
 
 int mlimg_libvirt_remove(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
@@ -115,21 +134,23 @@ int mlimg_libvirt_remove(const struct mlimg_tenant *tenant, const char *tag, str
 	if (ret < 0 || !domain)
 		return ret;
 	ret = find(tenant, domain, tag, &snapshot, err);
-	if (ret < 0)
-		return ret == -ENOENT ? 0 : ret;
-	if (virDomainSnapshotDelete(snapshot, 0) < 0)
-		return mlimg_domain_fail(tenant, "remove checkpoint", err);
-	return 0;
+	/* Made, perhaps, by a libvirtd that was killed before it had written it down. */
+	if (ret == -ENOENT) {
+		ret = mlimg_libvirt_announce(tenant, domain, tag, err);
+		if (ret == 0)
+			ret = find(tenant, domain, tag, &snapshot, err);
+	}
+	if (ret < 0 || virDomainSnapshotDelete(snapshot, 0) == 0)
+		return ret;
+	/* Of a domain that is on libvirt removes none that was saved when it had other layers. */
+	return mlimg_domain_is_on(domain) ? mlimg_libvirt_remove_live(tenant, domain, snapshot, err)
+					  : mlimg_domain_fail(tenant, "remove checkpoint", err);
 }
 
 /* What one has of memory libvirt does not tell: at most all that the guest has. */
 static int64_t memory_of(virDomainSnapshotPtr snapshot, virDomainPtr domain)
 {
-	mlimg_autofree char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
-
-	return xml && strstr(xml, "<memory snapshot='internal'/>")
-		? (int64_t)virDomainGetMaxMemory(domain) * 1024
-		: 0;
+	return has_memory(snapshot) ? (int64_t)virDomainGetMaxMemory(domain) * 1024 : 0;
 }
 
 int mlimg_libvirt_saved(

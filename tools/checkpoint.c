@@ -111,7 +111,8 @@ static int take_away(const struct mlimg_checkpoints *of, const char *tag, struct
 	uint64_t bytes;
 	int ret = look_for(of, tag, &bytes, err);
 
-	if (ret == 1)
+	/* Where others run the guest they may know nothing of one that is in the disk. */
+	if (ret == 1 || (ret == 0 && of->backend->is_shared))
 		ret = of->backend->remove(of->tenant, tag, err);
 	return ret < 0 ? ret
 		       : mlimg_store_checkpoint_remove(of->store, of->tenant->row.id, tag, err);

@@ -47,6 +47,22 @@ int mlimg_domain_fail(const struct mlimg_tenant *tenant, const char *what,
 /** A stream to the agent's port, as backend.h has it. @return 0 or -errno */
 int mlimg_domain_agent(virDomainPtr domain, int *ret_fd, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+#define MLIMG_DOMAIN_WORD_SIZE 32 /**< of what a domain's XML says of a disk, NUL included */
+
+/**
+ * What the XML of a domain says of the user disk.
+ *
+ * @param tenant    the tenant
+ * @param domain    its domain; of one that is off, what it starts with next
+ * @param before    what stands before the word, which ends with an apostrophe: "<target dev='"
+ * @param ret_word  the word
+ * @param err       -ENOENT: no such disk, or no such word
+ * @return          0 or -errno
+ */
+int mlimg_domain_disk_word(const struct mlimg_tenant *tenant, virDomainPtr domain,
+	const char *before, char ret_word[MLIMG_DOMAIN_WORD_SIZE],
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** start() of the backend (backend-libvirt-start.c) */
 int mlimg_libvirt_start(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	const struct mlimg_backend_start *how, struct mlimg_err *err) MLIMG_MUST_CHECK;
@@ -68,6 +84,36 @@ int mlimg_libvirt_saved(const struct mlimg_tenant *tenant, json_t **ret_saved,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 int mlimg_libvirt_machine(const struct mlimg_tenant *tenant, struct mlimg_machine *ret_machine,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Save the user disk of a domain that is on, its file system frozen by the agent. What is left of one
+ * that fails is for mlimg_libvirt_remove().
+ *
+ * @param tenant  the tenant
+ * @param domain  its domain; on
+ * @param tag     the checkpoint's tag
+ * @param err     what libvirt, QEMU or the agent says
+ * @return        0 or -errno
+ */
+int mlimg_libvirt_save_frozen(const struct mlimg_tenant *tenant, virDomainPtr domain,
+	const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Tell libvirt of a snapshot without memory, which is there or will be: so that it is listed, and can
+ * be removed, also where it is not.
+ *
+ * @param tenant  the tenant
+ * @param domain  its domain
+ * @param tag     the checkpoint's tag
+ * @param err     what libvirt says
+ * @return        0 or -errno
+ */
+int mlimg_libvirt_announce(const struct mlimg_tenant *tenant, virDomainPtr domain, const char *tag,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** Remove a snapshot from the disk of a domain that is on, whatever its other disks. @return 0 or -errno */
+int mlimg_libvirt_remove_live(const struct mlimg_tenant *tenant, virDomainPtr domain,
+	virDomainSnapshotPtr snapshot, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * The XML of a tenant's domain, as start() would make it; nothing is put on the host, and its

@@ -90,8 +90,8 @@ static int save(struct mlimg_rollout_step *step, bool is_on, struct mlimg_err *e
 	tag_of(step->rollout.number, tag);
 	ret = mlimg_checkpoint_take(&of, tag, true, &checkpoint, err);
 	/*
-	 * Not while it is on: when it has stopped. What cannot save then cannot remove either what
-	 * was saved while it was off.
+	 * Not while it is on, as with a driver of libvirt's that is not QEMU: when it has stopped.
+	 * What cannot save then cannot remove either what was saved while it was off.
 	 */
 	if (is_on && ret == -EOPNOTSUPP)
 		return 0;

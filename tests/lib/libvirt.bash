@@ -21,6 +21,8 @@ libvirt_host() {
 	# What Debian's libvirt-daemon-system makes.
 	{ grep -v '^libvirt-qemu:' /etc/passwd && echo 'libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin'; } >"$dir/passwd"
 	{ grep -Ev '^(libvirt-qemu|kvm):' /etc/group && echo libvirt-qemu:x:64055: && echo kvm:x:64056:; } >"$dir/group"
+	# What QEMU can is found out once, which takes longer than a guest's boot.
+	[ ! -d "$BATS_FILE_TMPDIR/libvirt-cache" ] || cp -a "$BATS_FILE_TMPDIR/libvirt-cache/." "$dir/cache"
 	# Where the host itself looks for it.
 	ln -sfn "$dir/libvirt-sock" "$dir/run/libvirt-sock"
 	libvirt_begin "$1"
@@ -72,6 +74,7 @@ libvirt_end() {
 		for domain in $(virsh -c "$(libvirt_uri "$name")" list --name); do
 			virsh -c "$(libvirt_uri "$name")" destroy "$domain" >/dev/null || true
 		done
+		[ -d "$BATS_FILE_TMPDIR/libvirt-cache" ] || cp -a "$hosts/$name/cache" "$BATS_FILE_TMPDIR/libvirt-cache"
 		kill "${libvirtd_pids[$name]}"
 		wait "${libvirtd_pids[$name]}" || true
 	done
