@@ -13,12 +13,13 @@ kernel=$tree/boot/vmlinuz-$version
 # In small size kernels are told what those of tests are (vm.bash).
 quick=$(pick '' 'quiet cryptomgr.notests')
 
-# guest_system TREE: sets debian to what a system layer of TREE is made of: in small size it is quiet.
+# guest_system TREE: sets debian to what a system layer of TREE is made of: in small size it is quiet, and its initramfs the one without udev.
 guest_system() {
 	debian=("$1")
 	[ "$BENCH_SIZE" != full ] || return 0
 	rm -rf quiet
 	debian_quiet quiet "$1"
+	"$MLIMG_TOP/initramfs/mlimg-mkinitramfs" --modules-from "$1" --compress none -o "quiet/boot/initrd.img-$version"
 	debian+=(quiet)
 }
 
@@ -67,7 +68,7 @@ guest_flat_tree() {
 	for part in "${debian[@]}"; do cp -aT --reflink=auto "$part" "$1"; done
 	echo 'LABEL=flat / ext4 rw,errors=remount-ro 0 1' >"$1/etc/fstab"
 	if [ "$BENCH_SIZE" != full ]; then
-		mv "$1/boot/initrd.img-$version" "$2"
+		unpacked "$tree/boot/initrd.img-$version" >"$2"
 		return
 	fi
 	rm -rf "$1"/boot/initrd.img-* "$1"/usr/share/initramfs-tools/{hooks,scripts,scripts/init-top}/mlimg
