@@ -253,8 +253,9 @@ documented() {
 		stanza tool 3 >"$dpkg/status"
 		echo 3 >"$UPPER/usr/share/tool/version"
 		echo doc 3 >"$UPPER/usr/share/tool/doc"
+		echo mine >"$dpkg/info/tool.postinst"
 		on v2
-		same "aside ($driver)" "doc 3 3" "$(cat "$USER_DIR"/mlimg/aside/2/usr/share/tool/{doc,version} | xargs)"
+		same "aside ($driver)" "doc 3 3 mine" "$(cd "$USER_DIR/mlimg/aside/2" && cat usr/share/tool/{doc,version} var/lib/dpkg/info/tool.postinst | xargs)"
 		# Of version 1, which has no documentation.
 		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
 		sed /doc/d "$DIR/v1/var/lib/dpkg/info/tool.list" >"$dpkg/info/tool.list"

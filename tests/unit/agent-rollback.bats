@@ -73,6 +73,7 @@ etc/stale conflict aside aside/3/etc/stale" "$(jq -r '.entries[] | "\(.path) \(.
 @test "mlimg-agent rollback: killed at any call and begun again there is a report" {
 	local n at status
 	written_since
+	rm -r "$USER_DIR/mlimg/aside/2" "$DIR/start/mlimg/aside/2"
 	n=$(stop-at - mlimg-agent rollback "$USER_DIR" 3>&1 >/dev/null)
 	for ((at = 0; at < n; at += 3)); do
 		again
@@ -82,7 +83,8 @@ etc/stale conflict aside aside/3/etc/stale" "$(jq -r '.entries[] | "\(.path) \(.
 		# It may have been done, or all but done.
 		[ $status -le 1 ]
 		same "generation in state and report, killed at call $at" "3 3" "$(jq .generation "$USER_DIR"/mlimg/{state,reports/3}.json | xargs)"
-		[ -s "$USER_DIR/mlimg/reports/3.txt" ]
+		# Noted before it was decided.
+		grep -qx 'broken   mlimg/aside/2: taken back: things that were set aside and are no longer there: 1' "$USER_DIR/mlimg/reports/3.txt"
 	done
 	[ "$at" -gt 9 ]
 }
