@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # Benchmarks that need guests work, and print their tables. How fast anything is, is no test.
-# lasts 180
+# lasts 220
 
 load ../lib/common
 
@@ -72,4 +72,10 @@ setup() {
 	grep -Eqx "\| stand-alone \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
 	grep -Eqx "\| initramfs-tools \| [1-9][.0-9]* MB \| $time \| $time \| $time \| $time \| $time \|" <<<"$output"
 	grep -Eqx 'Goal: size of the stand-alone initramfs, MB at most 4. Measured: [1-9][.0-9]*, (reached|missed)\.' <<<"$output"
+}
+
+@test "benchmark upgrade" {
+	bench upgrade v1
+	local row='[.0-9]*[1-9][.0-9]* s \| [.0-9]+ MB \| [.0-9]*[1-9][.0-9]* MB \| [.0-9]+ \| [.0-9]+ \|'
+	same "rows" "whole patch apt-get" "$(grep -Ex "\\| [a-z-]+ \\| $row" <<<"$output" | cut -d ' ' -f 2 | xargs)"
 }
