@@ -104,6 +104,30 @@ static int open_file(struct mlimg_db *db, enum mlimg_db_access access, struct ml
 	return 0;
 }
 
+/* Whoever reads needs a file beside the database, which is shared memory, and has to be made by the first. */
+static bool has_no_room(struct mlimg_db *db)
+{
+	int code =
+		sqlite3_exec(db->sqlite, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
+
+	return (code & 0xff) == SQLITE_FULL ||
+		((code & 0xff) == SQLITE_IOERR && sqlite3_system_errno(db->sqlite) == ENOSPC);
+}
+
+/* Who has the database alone needs no memory to share (https://www.sqlite.org/wal.html#noshm). */
+static int open_alone(struct mlimg_db *db, enum mlimg_db_access access, struct mlimg_err *err)
+{
+	int ret;
+
+	sqlite3_close(db->sqlite);
+	db->sqlite = NULL;
+	ret = open_file(db, access, err);
+	if (ret < 0)
+		return ret;
+	sqlite3_busy_timeout(db->sqlite, MLIMG_DB_BUSY_MS);
+	return mlimg_db_script(db, "PRAGMA locking_mode = EXCLUSIVE", err);
+}
+
 int mlimg_db_open(const char *path, enum mlimg_db_access access, struct mlimg_db **ret_db,
 	struct mlimg_err *err)
 {
@@ -116,6 +140,10 @@ int mlimg_db_open(const char *path, enum mlimg_db_access access, struct mlimg_db
 	if (ret < 0)
 		return ret;
 	sqlite3_busy_timeout(db->sqlite, MLIMG_DB_BUSY_MS);
+	if (access == MLIMG_DB_WRITE && has_no_room(db))
+		ret = open_alone(db, access, err);
+	if (ret < 0)
+		return ret;
 	/* What somebody else put into the file runs nothing. */
 	sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	ret = mlimg_db_script(db,

@@ -30,7 +30,8 @@ struct mlimg_db;
 
 /** How to open one. */
 enum mlimg_db_access {
-	MLIMG_DB_WRITE,  /**< it must be there */
+	/** it must be there; on a full disk it can be read, by one after the other */
+	MLIMG_DB_WRITE,
 	MLIMG_DB_CREATE, /**< made when it is not there */
 	/** on a file system that nobody can write: without the files that SQLite has beside it */
 	MLIMG_DB_FROZEN,

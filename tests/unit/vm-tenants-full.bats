@@ -13,6 +13,7 @@ setup_file() {
 
 # shellcheck disable=SC2016
 # full COMMAND…: in a file system with so many KiB left; what is lacking shows in other places each time. Its tenant is alice, with 1 MiB on her disk.
+# $least: how often, at least, it has to fail.
 full() {
 	need userns
 	need command sqlite3 qemu-img qemu-io
@@ -42,7 +43,7 @@ full() {
 		done
 		rm -f full/filler
 		echo "failed $failed times"
-		[ "$failed" -gt 0 ]
+		[ "$failed" -ge "${least:-1}" ]
 		mlimg-store --store full/store verify >/dev/null
 		! qemu-io -f qcow2 -r -c "read -P 7 1M 1M" "$disk" 2>&1 | grep -q "verification failed" || exit 1' bash "$@"
 }
@@ -56,7 +57,8 @@ full() {
 }
 
 @test "full disk: resize" {
-	full resize alice 128M
+	# It is written where the disk says its size, which is there.
+	least=0 full resize alice 128M
 }
 
 @test "full disk: set" {
