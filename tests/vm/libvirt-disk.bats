@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # libvirt-tenants.bash sets hosts
-# Checkpoints of the disk of a domain that is on, without a guest in it: its QEMU stands still, and lib/play-agent plays the agent. What they are to a guest is
-# shown in libvirt.bats.
-# lasts 60
+# What needs a host of libvirt's and no guest: checkpoints of the disk of a domain that is on, whose QEMU stands still, with lib/play-agent as its agent (what
+# they are to a guest is shown in libvirt.bats); what is removed from a host.
+# lasts 100
 
 load ../lib/common
 load ../lib/tenants
@@ -131,4 +131,44 @@ has() {
 		VALUES ('$(tenant alice id)', 'lost', 'disk', 'named', 'saving', 1, 0, 0, '', 0, 1700000000)"
 	works vm checkpoint alice off --disk-only
 	has new off
+}
+
+# noted NAME: as if it had been put there.
+noted() {
+	sqlite3 "$S/store.db" "INSERT INTO volume (host, name, digest, size_bytes, mark, checked_s) VALUES ('east', '$1', printf('%064d', 0), 1048576, 'x', 1)"
+}
+
+@test "libvirt: host gc: what neither a generation nor a domain has goes, now and in a snapshot; what others have put there stays" {
+	local layer
+	layer=$(sqlite3 "$S/store.db" "SELECT build_id FROM layer").img
+	truncate -s 1M "$hosts/pool/$layer" "$hosts/pool/other.img"
+	noted 1.img
+	noted 2.img
+	noted "$layer"
+	noted user.qcow2
+	noted lost.kernel
+	works mlimg-vm host gc east --dry-run --store "$S"
+	same "said" "east: would remove 2.img, 1.0 MiB
+east: would remove lost.kernel, 1.0 MiB" "$output"
+	[ -e "$hosts/pool/2.img" ]
+	works mlimg-vm host gc east --store "$S"
+	same "said" "east: removed 2.img, 1.0 MiB
+east: removed lost.kernel, 1.0 MiB" "$output"
+	same "files" "$(printf '%s\n' 1.img "$layer" other.img user.qcow2 | sort)" "$(cd "$hosts/pool" && printf '%s\n' * | sort)"
+	same "what is known" "$(printf '%s\n' 1.img "$layer" user.qcow2 | sort)" "$(sqlite3 "$S/store.db" "SELECT name FROM volume" | sort)"
+	# It goes on over that disk when it is restored.
+	works vm checkpoint alice one
+	virsh -q -c "$uri" destroy alice
+	domain 0
+	works mlimg-vm host gc east --store "$S"
+	same "said" "east: nothing to remove" "$output"
+	works vm delete alice one
+	works mlimg-vm host gc east --store "$S"
+	same "said" "east: removed 1.img, 1.0 MiB" "$output"
+	# Nobody uses the layer when the tenant is another host's.
+	virsh -q -c "$uri" undefine alice
+	sqlite3 "$S/store.db" "UPDATE tenant SET run_s = NULL, host = NULL"
+	works mlimg-vm host gc east --store "$S"
+	same "said" "east: removed $layer, 1.0 MiB" "$output"
+	same "files" "other.img user.qcow2" "$(cd "$hosts/pool" && echo *)"
 }
