@@ -197,6 +197,39 @@ static void trouble_guest(struct guest *g)
 
 /* ---- the world ---- */
 
+/* @param sql  a literal, of a count: ?1 is the rollout, ?2 the wave; statements are kept by address */
+static int64_t count_rows(const char *sql, uint32_t wave)
+{
+	int64_t n = -1;
+	int ret = mlimg_db_get(fleet_store->db, sql,
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(number), MLIMG_DB_NUMBER(wave)), &n, &err);
+
+	ASSERT_EQ(ret, 1);
+	return n;
+}
+
+/* What must be so when one that has waited is begun; of large fleets some are looked at. */
+static void check_turn(const struct mlimg_rollout *rollout, const struct mlimg_rollout_row *row)
+{
+	if (row->place != MLIMG_ROLLOUT_CHECKPOINT || row->attempt != 1 ||
+		(n_guests > 500 && row->position % 64 != 0))
+		return;
+	/* One on hold is settled when it has been off long enough; if it is started later it comes to be restarted or checked. */
+	ASSERT_EQ(count_rows(trouble ? "SELECT count(*) FROM rollout_tenant WHERE rollout = ?1 AND "
+				       "wave < ?2"
+				       " AND is_lost = 0 AND place IN ('waiting', 'checkpoint', "
+				       "'switch')"
+				     : "SELECT count(*) FROM rollout_tenant WHERE rollout = ?1 AND "
+				       "wave < ?2"
+				       " AND is_lost = 0 AND place NOT IN"
+				       " ('hold', 'done', 'off', 'returned', 'failed', 'skipped')",
+			  row->wave),
+		0);
+	ASSERT(count_rows("SELECT count(*) FROM rollout_tenant WHERE rollout = ?1 AND wave < ?2"
+			  " AND place IN ('returned', 'failed')",
+		       MLIMG_ROLLOUT_WAVES) <= (int64_t)rollout->max_failures + rollout->forgiven);
+}
+
 static int fleet_begin(void *ctx, const struct mlimg_rollout *rollout,
 	const struct mlimg_rollout_row *row, struct mlimg_err *e)
 {
@@ -206,6 +239,7 @@ static int fleet_begin(void *ctx, const struct mlimg_rollout *rollout,
 		return death(e);
 	ASSERT(n_jobs < JOBS);
 	ASSERT(mlimg_rollout_is_intent(row->place));
+	check_turn(rollout, row);
 	jobs[n_jobs++] = (struct job){row->position, row->attempt, life, row->place};
 	for (size_t i = 0; i < n_jobs; i++) {
 		n += jobs[i].life == life;
