@@ -20,6 +20,14 @@ bench() {
 	same "what is kept" "$output" "$(cat "$MLIMG_BUILD/bench/$1/$1.md")"
 }
 
+# in_table ROW…: each is a row of the table, with seven columns and a time above 0.
+in_table() {
+	local row
+	for row; do
+		grep -E "^\| $row \| 0?[.0-9]*[1-9][.0-9]* s (\| [.0-9]+ ){5}\|$" <<<"$output" || same "rows" "$row" "$output"
+	done
+}
+
 # depth_shown: $output has every table of depth or depth-guest, with times above 0 in every column; the plots are there.
 depth_shown() {
 	local operation state union time='0*[.0-9]*[1-9][.0-9]*'

@@ -8,14 +8,6 @@ setup() {
 	load ../lib/bench
 }
 
-# in_table ROW…: each is a row of the table, with seven columns and a time above 0.
-in_table() {
-	local row
-	for row; do
-		grep -E "^\| $row \| 0?[.0-9]*[1-9][.0-9]* s (\| [.0-9]+ ){5}\|$" <<<"$output" || same "rows" "$row" "$output"
-	done
-}
-
 @test "benchmark mkfs" {
 	bench mkfs
 	in_table mlimg-mkfs mke2fs mkfs.erofs mksquashfs genext2fs tar
@@ -26,13 +18,6 @@ in_table() {
 	bench entries
 	in_table few many
 	[[ $output == *"An entry takes "*" us of time among 300, "*" us among 4000."* ]]
-}
-
-@test "benchmark reconcile" {
-	bench reconcile
-	in_table few many
-	[[ $output == *"Of 2000 entries: keep 1335, stale 121, same 545, operations 666."* ]]
-	same "goals" 8 "$(grep -c '^Goal: ' <<<"$output")"
 }
 
 @test "benchmark plan" {

@@ -79,3 +79,11 @@ setup() {
 	local row='[.0-9]*[1-9][.0-9]* s \| [.0-9]+ MB \| [.0-9]*[1-9][.0-9]* MB \| [.0-9]+ \| [.0-9]+ \|'
 	same "rows" "whole patch apt-get" "$(grep -Ex "\\| [a-z-]+ \\| $row" <<<"$output" | cut -d ' ' -f 2 | xargs)"
 }
+
+@test "benchmark reconcile" {
+	bench reconcile v1
+	in_table few many
+	[[ $output == *"Of 2000 entries: keep 1335, stale 121, same 545, operations 666."* ]]
+	grep -Eqx '\| index \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \| [.0-9]*[1-9][.0-9]* ms \|' <<<"$output"
+	same "goals" 9 "$(grep -c '^Goal: ' <<<"$output")"
+}
