@@ -12,6 +12,7 @@
 
 #include "libmlimg/arena.h"
 #include "tools/rollout-step.h"
+#include "tools/rollout-verify.h"
 #include "tools/store-impl.h"
 #include "tools/vm-find.h"
 
@@ -172,6 +173,8 @@ static int make(struct making *m, const struct mlimg_upgrade_fleet *fleet,
 	for (size_t i = 0; ret == 0 && i < fleet->n; i++)
 		if (fleet->tenants[i].err.code == 0)
 			ret = has_it_already(m->store, &fleet->tenants[i], &has_it[i], err);
+	if (ret == 0)
+		ret = mlimg_rollout_verify(m->store, fleet, has_it, err);
 	if (ret == 0)
 		ret = mlimg_store_begin(m->store, err);
 	if (ret == 0)

@@ -242,7 +242,7 @@ TIME  alice: returned: check web" "$(<said)"
 }
 
 @test "apply: what is not there, or cannot be" {
-	local id
+	local id at
 	rollout_begin
 	gives 1 "" "mlimg-upgrade: no tenant's name is 'carol'" apply --system debian:12.2 --tenants carol
 	gives 1 "" "mlimg-upgrade: the store has no system 'debian:13'" apply --system debian:13
@@ -251,6 +251,15 @@ TIME  alice: returned: check web" "$(<said)"
 	vm set bob --system debian:12.2 --add-software nginx >/dev/null
 	id=$(image_id "$BATS_FILE_TMPDIR/s2.img")
 	chmod u+w "$S/layers/$id.img"
+	# A file's data, which nobody reads before a guest does.
+	cp "$S/layers/$id.img" whole.img
+	at=$(debugfs -R "blocks /rootfs/boot/version" whole.img 2>/dev/null | awk '{ print $1 }')
+	printf x | dd of="$S/layers/$id.img" bs=4096 seek="$at" conv=notrunc status=none
+	run --separate-stderr upgrade apply --system debian:12.2
+	same "exit code with damaged data" 3 "$status"
+	same "stderr with damaged data" "mlimg-upgrade: nothing has been begun: $S/layers/$id.img: its tree differs from its manifest in 1 entry" "$stderr"
+	same "generations with damaged data" "alice:1: bob:1:2" "$(generations alice bob)"
+	cat whole.img >"$S/layers/$id.img"
 	printf 'x%.0s' {1..4096} | dd of="$S/layers/$id.img" bs=4096 seek=0 conv=notrunc status=none
 	run --separate-stderr upgrade apply --system debian:12.2
 	same "exit code with a damaged layer" 3 "$status"
