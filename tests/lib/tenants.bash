@@ -29,6 +29,16 @@ tenant_store() {
 	mlimg-store --store "$S" add "$@" >/dev/null
 }
 
+# tenant_small: into the current directory: system small, which boots in seconds and has a shell on its console; software web.
+tenant_small() {
+	small-root "$(debian-tree v1)" tree
+	echo 'ttyS0::respawn:/bin/sh' >>tree/etc/inittab
+	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
+	mkdir -p web/srv
+	echo web >web/srv/web
+	mlimg-mkfs --quiet --kind software --name web --version 1 web web.img
+}
+
 # vm COMMAND ARGUMENT…: mlimg-vm on the store in $S.
 vm() {
 	local command=$1

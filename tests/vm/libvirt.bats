@@ -6,80 +6,32 @@
 
 load ../lib/common
 
+load ../lib/images
+load ../lib/tenants
+
 setup_file() {
 	need root
 	need command virsh libvirtd unshare nsenter
-	load ../lib/small
-	mkdir -p "$BATS_FILE_TMPDIR/images"
-	small_make "$BATS_FILE_TMPDIR/images"
+	cd "$BATS_FILE_TMPDIR" || return
+	tenant_small
 }
 
 setup() {
 	need root
-	need command virsh libvirtd unshare nsenter jq sqlite3
-	# Short enough for the path of a socket, and open to QEMU's user.
-	hosts=$(mktemp -d /tmp/mlimg-hosts.XXXXXX)
-	chmod 0711 "$hosts"
-	load ../lib/vm
-	load ../lib/layers
-	load ../lib/libvirt
-	load ../lib/tenants
-	images=$BATS_FILE_TMPDIR/images
+	need command virsh libvirtd unshare nsenter jq sqlite3 script dumpe2fs
+	load ../lib/libvirt-tenants
+	images=$BATS_FILE_TMPDIR
 	S=$hosts/store
-	mkdir -m 0777 "$hosts/ports"
-	mlimg-store --store "$S" add "$images/system.img" "$images/a.img" >/dev/null
+	mlimg-store --store "$S" add "$images"/{system,web}.img >/dev/null
 }
 
 teardown() {
-	libvirt_end
-	rm -rf "$hosts"
+	libvirt_done
 }
 
 # create NAME ARGUMENT…
 create() {
-	works vm create "$1" --system small:1 --size 64M --memory 256M --net none --append "$VM_APPEND" "${@:2}"
-}
-
-# port NAME: the tests' own port into a guest that runs, $hosts/ports/NAME: libvirt plugs it in.
-port() {
-	rm -f "$hosts/ports/$1"
-	echo "<channel type='unix'><source mode='bind' path='$hosts/ports/$1'/><target type='virtio' name='org.mlimg.test.0'/></channel>" >"$hosts/port.xml"
-	virsh -q -c "$uri" attach-device "$1" "$hosts/port.xml" --live >/dev/null
-}
-
-# inside NAME COMMAND: what it prints in the guest
-inside() {
-	guestctl -t 60 "$hosts/ports/$1" "$2"
-}
-
-# state NAME: as list tells it
-state() {
-	vm list --json | jq -r ".[] | select(.name == \"$1\") | .state"
-}
-
-# comes NAME STATE: waits for it. An agent may be slow to say how its guest is, on a busy machine.
-comes() {
-	local i
-	for ((i = 0; i < 60; i++)); do
-		[ "$(state "$1")" != "$2" ] || return 0
-		sleep 0.5
-	done
-	same "state of $1" "$2" "$(state "$1")"
-}
-
-# begin NAME…: starts them at once, and waits until they are up; leaves what each said in $hosts/NAME.out and .err
-begin() {
-	local name pids=()
-	for name in "$@"; do
-		vm start "$name" >"$hosts/$name.out" 2>"$hosts/$name.err" &
-		pids+=($!)
-	done
-	for name in "${pids[@]}"; do
-		wait "$name" || {
-			cat "$hosts"/*.err >&2
-			return 1
-		}
-	done
+	works vm create "$1" --system small:1 --size 64M --memory 192M --net none --append 'quiet cryptomgr.notests' "${@:2}"
 }
 
 # put_there NAME…: what these starts have sent to the host, in words
@@ -88,11 +40,6 @@ put_there() {
 	for name in "$@"; do
 		sed -n "s/^mlimg-vm: host '.*': \(.*\) was put there\$/\1/p" "$hosts/$name.err"
 	done | sed 's/ (build id .*//' | sort | xargs
-}
-
-# qemu_of NAME: its process
-qemu_of() {
-	pgrep -f "^/usr/bin/qemu-system-x86_64 -name guest=$1,.* -uuid $(tenant "$1" id | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/')"
 }
 
 @test "libvirt: two tenants on another host: each layer is sent once; libvirtd and QEMU are killed, their data stays" {
@@ -108,8 +55,9 @@ qemu_of() {
 	same "how bob was started" "bob: up: index union, default target reached" "$(<"$hosts/bob.out")"
 	until [ "$(vm status alice --json | jq -r '.status.union')" = index ]; do sleep 0.5; done
 	port alice
-	inside alice 'mkdir -p /srv && echo written >/srv/file && sync'
-	boot=$(inside alice 'cat /proc/sys/kernel/random/boot_id')
+	in_guest alice 'mkdir -p /srv && echo written >/srv/file && sync'
+	boot=$(in_guest alice 'cat /proc/sys/kernel/random/boot_id')
+	on_console
 	# Nobody of the host's is needed for a guest to go on.
 	libvirt_kill east
 	same "states" "unreachable unreachable" "$(state alice) $(state bob)"
@@ -117,24 +65,26 @@ qemu_of() {
 	libvirt_begin east
 	comes alice up
 	comes bob up
-	same "boot of alice" "$boot" "$(inside alice 'cat /proc/sys/kernel/random/boot_id')"
+	same "boot of alice" "$boot" "$(in_guest alice 'cat /proc/sys/kernel/random/boot_id')"
 	# One that is on for longer than a boot may last, and whose agent hangs, does not boot for ever.
-	port bob
 	works vm set bob --boot-timeout 1
-	inside bob 'kill -STOP $(pidof mlimg-agent)'
+	in_guest bob 'kill -STOP $(pidof mlimg-agent)'
 	comes bob silent
-	inside bob 'kill -CONT $(pidof mlimg-agent)'
+	in_guest bob 'kill -CONT $(pidof mlimg-agent)'
 	comes bob up
 	works vm set bob --boot-timeout 300
 	works vm resize bob 96M
-	same "bytes of its disk" $((96 << 20)) "$(($(inside bob 'cat /sys/block/vd*/size' | sort -n | grep -cx $((96 << 11))) * (96 << 20)))"
+	same "bytes of its disk" $((96 << 20)) "$(($(in_guest bob 'cat /sys/block/vd*/size' | sort -n | grep -cx $((96 << 11))) * (96 << 20)))"
 	kill -KILL "$(qemu_of alice)"
 	comes alice died
 	same "state" "died: its QEMU crashed, or was killed" "$(vm list --json | jq -r '.[] | select(.name == "alice") | "\(.state): \(.why)"')"
 	begin alice
 	same "sent" "" "$(put_there alice)"
 	port alice
-	same "file of alice" written "$(inside alice 'cat /srv/file')"
+	same "file of alice" written "$(in_guest alice 'cat /srv/file')"
+	same "autostart" disable "$(autostart alice)"
+	works vm set alice --autostart yes
+	same "autostart" enable "$(autostart alice)"
 	works vm stop alice
 	works vm stop bob
 	same "states" "off off" "$(state alice) $(state bob)"
@@ -158,9 +108,28 @@ qemu_of() {
 	works vm clone bob carol
 }
 
+# on_console: both ways, on a terminal.
+on_console() {
+	local typed=$hosts/typed
+	{
+		until grep -q leaves "$typed" 2>/dev/null; do sleep 0.1; done
+		printf '\recho $((40 + 2))-by-console >/root/typed; cat /root/typed\r'
+		until grep -q '^42-by-console' "$typed"; do sleep 0.1; done
+		printf '\035'
+	} | timeout 100 script -qefc "mlimg-vm console --store '$S' bob" "$typed" >/dev/null
+	grep -q "bob: left, the guest goes on" "$typed"
+	port bob
+	same "in the guest" 42-by-console "$(in_guest bob 'cat /root/typed')"
+}
+
+# autostart NAME: whether libvirt does it.
+autostart() {
+	virsh -c "$uri" dominfo "$1" | awk '$1 == "Autostart:" { print $2 }'
+}
+
 # started_by_others: bob, as virsh and a start that was killed may leave it.
 started_by_others() {
-	works vm set bob --software a
+	works vm set bob --software web
 	virsh -q -c "$uri" start bob
 	same "generation, and pending" "1 2" "$(vm status bob --json | jq -r '.generation, .pending' | xargs)"
 	same "event" "by somebody else" "$(sqlite3 "$S/store.db" "SELECT text FROM event WHERE kind = 'started' ORDER BY id DESC LIMIT 1")"
@@ -183,8 +152,8 @@ started_by_others() {
 	libvirt_host east
 	uri=$(libvirt_uri east)
 	works mlimg-vm host add east "$uri" --pool-path "$hosts/pool" --store "$S"
-	create alice --host east --software a
-	id=$(image_id "$images/a.img")
+	create alice --host east --software web
+	id=$(image_id "$images/web.img")
 	volume=$hosts/pool/$id.img
 	works vm start alice --no-wait 2>/dev/null || [ "$status" -eq 0 ]
 	vm stop alice --timeout 1 >/dev/null 2>&1 || true
@@ -192,7 +161,7 @@ started_by_others() {
 	same "said" "east: 5 volumes as put there" "$output"
 	# Behind the back of all, with the same time.
 	touch -r "$volume" "$hosts/time"
-	printf x | dd of="$volume" bs=1 seek=300000 conv=notrunc status=none
+	printf x | dd of="$volume" bs=1 seek=20000 conv=notrunc status=none
 	touch -r "$hosts/time" "$volume"
 	fails 3 "mlimg-vm: warning: host 'east': '$id.img' is not what was put there
 mlimg-vm: host 'east': 1 of 5 volumes are not as they were put there; the next start that needs them puts them there again" \
@@ -200,16 +169,16 @@ mlimg-vm: host 'east': 1 of 5 volumes are not as they were put there; the next s
 	# Its time is what it was: it is the check that the start goes by.
 	run --separate-stderr vm start alice --no-wait
 	same "exit code" 0 "$status"
-	[[ $stderr == *"mlimg-vm: warning: layer a 1 (build id $id) was damaged or lost on host 'east', and was put there again"* ]]
-	cmp "$images/a.img" "$volume"
+	[[ $stderr == *"mlimg-vm: warning: layer web 1 (build id $id) was damaged or lost on host 'east', and was put there again"* ]]
+	cmp "$images/web.img" "$volume"
 	vm stop alice --timeout 1 >/dev/null 2>&1 || true
 	# An upload that was cut short: as long as it should be, and nobody has noted it.
 	sqlite3 "$S/store.db" "DELETE FROM volume WHERE name = '$id.img'"
-	printf y | dd of="$volume" bs=1 seek=300000 conv=notrunc status=none
+	printf y | dd of="$volume" bs=1 seek=20000 conv=notrunc status=none
 	run --separate-stderr vm start alice --no-wait
 	same "exit code" 0 "$status"
-	[[ $stderr == *"mlimg-vm: host 'east': layer a 1 (build id $id) was put there"* ]]
-	cmp "$images/a.img" "$volume"
+	[[ $stderr == *"mlimg-vm: host 'east': layer web 1 (build id $id) was put there"* ]]
+	cmp "$images/web.img" "$volume"
 	vm stop alice --timeout 1 >/dev/null 2>&1 || true
 	# One that is whole, and that nobody has noted, is not sent.
 	sqlite3 "$S/store.db" "DELETE FROM volume"
@@ -217,6 +186,36 @@ mlimg-vm: host 'east': 1 of 5 volumes are not as they were put there; the next s
 	same "exit code" 0 "$status"
 	[[ $stderr != *"was put there"* ]]
 	same "volumes" 5 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM volume WHERE name NOT LIKE '%.qcow2'")"
+	nobody_uses "$id.img"
+}
+
+# nobody_uses LAYER: alice runs on it no more; it goes when she cannot return to it either, and what runs stays.
+nobody_uses() {
+	local index
+	works mlimg-vm host gc east --store "$S"
+	same "said while all is used" "east: nothing to remove" "$output"
+	vm stop alice --timeout 1 >/dev/null 2>&1 || true
+	index=$(cd "$hosts/pool" && echo *.index)
+	works vm set alice --no-software
+	vm start alice --no-wait >/dev/null 2>&1
+	works mlimg-vm host gc east --dry-run --store "$S"
+	[[ $output == "east: would remove $index, "* ]]
+	same "indexes" 2 "$(find "$hosts/pool" -name '*.index' | wc -l)"
+	works mlimg-vm host gc east --store "$S"
+	[[ ${#lines[@]} -eq 1 && $output == "east: removed $index, "* ]]
+	[ ! -e "$hosts/pool/$index" ]
+	works mlimg-store --store "$S" gc --former 0 --all
+	echo other >"$hosts/pool/other.img"
+	works mlimg-vm host gc east --store "$S"
+	[[ ${#lines[@]} -eq 1 && $output == "east: removed $1, "* ]]
+	same "what is left there" "1 index 1 initrd 1 kernel 2 img 1 qcow2" \
+		"$(for suffix in index initrd kernel img qcow2; do
+			find "$hosts/pool" -name "*.$suffix" | wc -l
+			echo "$suffix"
+		done | xargs)"
+	works mlimg-vm host check east --store "$S"
+	same "said" "east: 4 volumes as put there" "$output"
+	virsh -q -c "$uri" domstate alice | grep -qx running
 }
 
 # here COMMAND…: on the host "here", whose libvirt is this machine's to it
@@ -238,28 +237,54 @@ here() {
 	same "pools" "" "$(virsh -c "$uri" pool-list --all --name | xargs)"
 	port alice
 	# A counter in memory, and on disk.
-	inside alice 'mkdir -p /srv; i=0; (while :; do i=$((i + 1)); echo $i >/srv/count; echo $i >/run/count; sleep 0.1; done) >/dev/null 2>&1 &'
-	until [ "$(inside alice 'cat /run/count')" -gt 3 ] 2>/dev/null; do sleep 0.2; done
+	in_guest alice 'mkdir -p /srv; i=0; (while :; do i=$((i + 1)); echo $i >/srv/count; echo $i >/run/count; sleep 0.1; done) >/dev/null 2>&1 &'
+	until [ "$(in_guest alice 'cat /run/count')" -gt 3 ] 2>/dev/null; do sleep 0.2; done
 	works here mlimg-vm checkpoint alice one --store "$S"
-	inside alice 'echo later >/srv/later; sync'
-	works here mlimg-vm checkpoint alice two --disk-only --store "$S"
-	same "said" "alice: checkpoint 'two': disk" "$output"
-	same "written afterwards" 2 "$(inside alice 'echo 2 >/srv/file; sync; cat /srv/file')"
+	in_guest alice 'echo later >/srv/later; sync'
 	run here mlimg-vm restore alice one --discard --store "$S"
 	same "exit code" 0 "$status"
 	same "later file, and whether the counters agree" "no yes" \
-		"$(inside alice 'a=$(cat /srv/count); b=$(cat /run/count); [ -e /srv/later ] && echo yes || echo no; [ $((a - b)) -le 1 ] && [ $((b - a)) -le 1 ] && echo yes' | xargs)"
+		"$(in_guest alice 'a=$(cat /srv/count); b=$(cat /run/count); [ -e /srv/later ] && echo yes || echo no; [ $((a - b)) -le 1 ] && [ $((b - a)) -le 1 ] && echo yes' | xargs)"
+	frozen
 	works here mlimg-vm stop alice --store "$S"
 	same "owner of the disk" 0 "$(stat -c %u "$disk")"
 	works here mlimg-vm checkpoint alice off --disk-only --store "$S"
-	same "checkpoints" "off one two" "$(here mlimg-vm checkpoints alice --json --store "$S" | jq -r '.[].tag' | sort | xargs)"
-	works here mlimg-vm delete alice one two --store "$S"
+	works here mlimg-vm restore alice two --discard --store "$S"
+	same "file systems in the checkpoints" "two: clean one: needs_recovery" "$(for tag in two one; do recovery $tag; done | xargs)"
+	here mlimg-vm start alice --store "$S" >/dev/null 2>&1
+	port alice
+	# Not synced by the guest: the freeze has done it.
+	same "files" "1 none" "$(in_guest alice 'cat /srv/file; ls /srv/later 2>/dev/null || echo none' | xargs)"
+	# Saved while it was on, and while it was off: removed while it is on.
+	works here mlimg-vm delete alice two off --store "$S"
+	same "snapshots" mlimg-one "$(qemu-img info -U -f qcow2 --output=json "$disk" | jq -r '.snapshots[].name' | xargs)"
+	works here mlimg-vm stop alice --store "$S"
+	works here mlimg-vm restore alice one --disk-only --discard --store "$S"
+	same "said, and what the domain does" "alice: restored the disk of 'one' shut off" "$output $(virsh -c "$uri" domstate alice | xargs)"
 	works here mlimg-vm rename alice carol --store "$S"
-	run --separate-stderr here mlimg-vm start carol --no-wait --store "$S"
-	same "exit code" 0 "$status"
+	here mlimg-vm start carol --store "$S" >/dev/null 2>&1
 	same "domains" carol "$(virsh -c "$uri" list --all --name | xargs)"
-	here mlimg-vm stop carol --timeout 1 --store "$S" || true
+	port carol
+	same "files" "none none" "$(in_guest carol 'for f in file later; do ls /srv/$f 2>/dev/null || echo none; done' | xargs)"
+	works here mlimg-vm stop carol --store "$S"
 	works here mlimg-vm destroy carol --yes --store "$S"
 	same "domains" "" "$(virsh -c "$uri" list --all --name | xargs)"
 	qemu-img check -q -f qcow2 "$S/removed/"*/user.qcow2
+}
+
+# frozen: the disk alone of a guest that runs and writes.
+frozen() {
+	in_guest alice 'echo 1 >/srv/file'
+	works here mlimg-vm checkpoint alice two --disk-only --store "$S"
+	same "said" "alice: checkpoint 'two': disk" "$output"
+	in_guest alice 'n=$(cat /run/count); echo 2 >/srv/file; sync; until [ "$(cat /run/count)" -gt $((n + 1)) ]; do sleep 0.1; done'
+	same "checkpoints" "one:memory two:disk" "$(here mlimg-vm checkpoints alice --json --store "$S" | jq -r '.[] | "\(.tag):\(.kind)"' | xargs)"
+	# libvirt lists it, too.
+	same "its snapshots" "mlimg-one mlimg-two" "$(virsh -c "$uri" snapshot-list alice --name | sort | xargs)"
+}
+
+# recovery TAG: whether the file system in that checkpoint has to be recovered, as after a power cut.
+recovery() {
+	qemu-img convert -U -f qcow2 -l "snapshot.name=mlimg-$1" -O raw "$disk" "$hosts/disk.raw"
+	echo "$1: $(dumpe2fs -h "$hosts/disk.raw" 2>/dev/null | grep -o needs_recovery || echo clean)"
 }
