@@ -29,7 +29,8 @@ life_begin() {
 # life_end: whatever still runs is ended, and forgotten.
 life_end() {
 	local name dir
-	for name in $(sqlite3 "$S/store.db" "SELECT name FROM tenant"); do
+	# Those that have just been started write there.
+	for name in $(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT name FROM tenant"); do
 		kill -CONT "$(life_pid "$name" 1)" 2>/dev/null || true
 		kill -USR1 "$(life_pid "$name" 1)" 2>/dev/null || true
 		life_off "$name" || true

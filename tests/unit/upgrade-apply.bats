@@ -49,7 +49,7 @@ bob: done
 rollout 1: done: 2 done" "" apply --system debian:12.2
 	same generations "alice:2: bob:2:" "$(generations alice bob)"
 	same events "started up off started up" "$(events alice)"
-	same checkpoints "before-upgrade-1 before-upgrade-1" "$(sqlite3 "$S/store.db" "SELECT tag FROM checkpoint" | xargs)"
+	same checkpoints "before-upgrade-1 before-upgrade-1" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT tag FROM checkpoint" | xargs)"
 	gives 0 "nothing to do: all tenants have it" "" apply --system debian:12.2
 }
 
@@ -64,7 +64,7 @@ rollout 1: done: 1 done, 1 off" "" apply --system debian:12.2
 	same "state of bob" off "$(state bob)"
 	same "snapshots of bob" 1 "$(qemu-img snapshot -l "$(tenant_disk bob)" | grep -c mlimg-before-upgrade-1)"
 	gives 0 "nothing to do: all tenants have it" "" apply --system debian:12.2
-	same "rollouts" 1 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM rollout")"
+	same "rollouts" 1 "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT count(*) FROM rollout")"
 	vm start bob --no-wait 2>/dev/null
 	same "then" "bob:2:" "$(generations bob)"
 }
@@ -78,7 +78,7 @@ alice: returned: check web
 rollout 1: stopped: 1 waiting, 1 returned; 'mlimg-upgrade resume' goes on, 'mlimg-upgrade abort' ends it" "" apply --system debian:12.2 --health 1
 	same generations "alice:1: bob:1:" "$(generations alice bob)"
 	same events "started up off started up off started up" "$(events alice)"
-	same "upgrade event" "rollout 1, generation 2: returned: check web" "$(sqlite3 "$S/store.db" "SELECT text FROM event WHERE kind = 'upgrade'")"
+	same "upgrade event" "rollout 1, generation 2: returned: check web" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT text FROM event WHERE kind = 'upgrade'")"
 	gives 1 "wave 2 of rollout 1: debian 12.2
 bob: done
 rollout 1: done: 1 done, 1 returned" "" resume
@@ -127,7 +127,7 @@ alice: restore: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': 
 alice: failed: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3" \
 		"$(grep alice <<<"$output")"
 	same generations "alice:1:" "$(generations alice)"
-	same "origins of checkpoints" "named restore" "$(sqlite3 "$S/store.db" "SELECT origin FROM checkpoint ORDER BY number" | xargs)"
+	same "origins of checkpoints" "named restore" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT origin FROM checkpoint ORDER BY number" | xargs)"
 	same snapshots 2 "$(qemu-img snapshot -l "$(tenant_disk alice)" | grep -c mlimg-before)"
 	rm "$STEPS/alice.12.1"
 	vm start alice --no-wait 2>/dev/null
@@ -212,7 +212,7 @@ rollout 3: done: 1 done" "" rollback 1
 	same "as JSON" "3:1 2:1 1:null" "$(upgrade history --json | jq -r '.[] | "\(.rollout):\(.undoes)"' | xargs)"
 	gives 0 "" "" forget 3
 	gives 1 "" "mlimg-upgrade: no rollout 3" forget 3
-	same "checkpoints" "before-upgrade-2" "$(sqlite3 "$S/store.db" "SELECT tag FROM checkpoint" | xargs)"
+	same "checkpoints" "before-upgrade-2" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT tag FROM checkpoint" | xargs)"
 }
 
 works_quietly() {
@@ -264,7 +264,7 @@ TIME  alice: returned: check web" "$(<said)"
 	run --separate-stderr upgrade apply --system debian:12.2
 	same "exit code with a damaged layer" 3 "$status"
 	same "stderr with a damaged layer" "mlimg-upgrade: $S/layers/$id.img: is no ext4 file system, or its superblock is destroyed" "$stderr"
-	same "rollouts" 0 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM rollout")"
+	same "rollouts" 0 "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT count(*) FROM rollout")"
 }
 
 @test "apply: one that somebody has given another generation, one that is destroyed meanwhile" {
@@ -359,7 +359,7 @@ bob: failed: tenant 'bob': its disk is not there ('$gone')
 carol: off
 rollout 1: done: 1 off, 2 failed" "" apply --system debian:12.2 --max-failures 2
 	same generations "alice:1: bob:1: carol:1:2" "$(generations alice bob carol)"
-	same "checkpoints" 1 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM checkpoint")"
+	same "checkpoints" 1 "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT count(*) FROM checkpoint")"
 	same "what alice's disk is" "$(head -c 200000 /dev/zero | sha256sum)" "$(sha256sum <"$garbage")"
 }
 
