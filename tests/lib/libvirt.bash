@@ -36,15 +36,21 @@ libvirt_uri() {
 # libvirt_begin NAME: starts its libvirtd, which goes on with what runs there.
 libvirt_begin() {
 	local dir=$hosts/$1
+	rm -f "$dir/process"
+	# libvirtd waits until nobody has what it has killed as a zombie, guests and each QEMU that it asks what it can.
 	# /dev/kvm goes: where it is there and does not work, libvirtd asks each QEMU anew what it can, which takes seconds each time.
 	# shellcheck disable=SC2016
-	unshare -m --propagation private sh -c '
+	reaper "$dir/process" unshare -m --propagation private sh -c '
 		for place in $2; do
 			mount --bind "$1/${place%%:*}" "${place#*:}" || exit
 		done
 		[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm || exit
 		exec libvirtd -f /etc/libvirt/libvirtd.conf -p "$1/pid"' sh "$dir" "$libvirt_places" >>"$dir/libvirtd.log" 2>&1 </dev/null 3>&- 4>&- 9>&- &
-	libvirtd_pids[$1]=$!
+	until [ -s "$dir/process" ]; do
+		kill -0 $! || return
+		sleep 0.05
+	done
+	libvirtd_pids[$1]=$(<"$dir/process")
 	until virsh -c "$(libvirt_uri "$1")" version >/dev/null 2>&1; do
 		kill -0 "${libvirtd_pids[$1]}" || {
 			tail "$dir/libvirtd.log" >&2
@@ -54,10 +60,15 @@ libvirt_begin() {
 	done
 }
 
+# libvirt_ends NAME: waits for its end.
+libvirt_ends() {
+	while kill -0 "${libvirtd_pids[$1]}" 2>/dev/null; do sleep 0.05; done
+}
+
 # libvirt_kill NAME: as if it had crashed; its guests go on.
 libvirt_kill() {
 	kill -KILL "${libvirtd_pids[$1]}"
-	wait "${libvirtd_pids[$1]}" || true
+	libvirt_ends "$1"
 	rm -f "$hosts/$1/pid"
 }
 
@@ -76,7 +87,7 @@ libvirt_end() {
 		done
 		[ -d "$BATS_FILE_TMPDIR/libvirt-cache" ] || cp -a "$hosts/$name/cache" "$BATS_FILE_TMPDIR/libvirt-cache"
 		kill "${libvirtd_pids[$name]}"
-		wait "${libvirtd_pids[$name]}" || true
+		libvirt_ends "$name"
 	done
 	libvirtd_pids=()
 }

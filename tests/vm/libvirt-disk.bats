@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154 # libvirt-tenants.bash sets hosts
 # What needs a host of libvirt's and no guest: checkpoints of the disk of a domain that is on, whose QEMU stands still, with lib/play-agent as its agent (what
 # they are to a guest is shown in libvirt.bats); what is removed from a host.
-# lasts 100
+# lasts 50
 
 load ../lib/common
 load ../lib/tenants
