@@ -52,10 +52,10 @@ probe_make() {
 	mlimg-mkfs --quiet --kind software --name probe "$upper" "$dir/probe.img"
 }
 
-# probe NAME [again | SUBJECT…]: guest-probe in the guest; all must be well.
+# probe NAME [again | SUBJECT…]: guest-probe in the guest; all must be well. $probe_root: the type of its root (default: overlay).
 probe() {
 	local said
-	said=$(vm_do "$1" "/usr/lib/mlimg-test/guest-probe ${*:2}") || return
+	said=$(vm_do "$1" "PROBE_ROOT=${probe_root:-overlay} /usr/lib/mlimg-test/guest-probe ${*:2}") || return
 	same "what the guest sees, of: $said" "" "$(grep -v ': ok$' <<<"$said" || :)" && [ -n "$said" ]
 }
 
