@@ -251,3 +251,31 @@ has_kept() {
 	same "boot of ann" "$boot" "$(in_guest ann 'cat /proc/sys/kernel/random/boot_id')"
 	up ben
 }
+
+@test "tenants: another store's disk in one's place does not boot; one that is renamed while it runs goes on, and is found" {
+	local disk id other
+	disk=$(tenant_disk ann)
+	mv "$disk" "$BATS_TEST_TMPDIR/disk"
+	mlimg-store --store "$S.2" add "$BATS_FILE_TMPDIR/system.img" >/dev/null
+	mlimg-vm create ann --store "$S.2" --system small --size 128M >/dev/null
+	cp "$S.2"/tenants/*/user.qcow2 "$disk"
+	other=$(sqlite3 "$S.2/store.db" "SELECT user_id FROM tenant")
+	id=$(tenant ann user_id)
+	run --separate-stderr vm start ann
+	same "exit code" 1 "$status"
+	[[ $stderr == *"mlimg-vm: tenant 'ann': boot failed: /dev/vd"?" (serial ${id:0:20}) should be the user layer ${id:0:20}, but holds a user layer, UUID ${other:0:12}"*": attach the right image"* ]] || {
+		echo "$stderr" >&2
+		return 1
+	}
+	same "state" died "$(state ann)"
+	mv "$BATS_TEST_TMPDIR/disk" "$disk"
+	up ann
+	in_guest ann 'echo kept >/root/kept; sync'
+	works vm rename ann dora
+	same "state" up "$(state dora)"
+	same "its data" kept "$(in_guest ann 'cat /root/kept')"
+	works vm stop dora
+	same "how" "dora: powered off by its agent" "$output"
+	up dora
+	same "its data" kept "$(in_guest dora 'cat /root/kept')"
+}
