@@ -241,9 +241,9 @@ has_kept() {
 			said=$(state ben)
 		done
 		case $said in
-		up) works vm stop ben ;;
-		off) ;;
-		*) same "state" "up or off" "$said" ;;
+			up) works vm stop ben ;;
+			off) ;;
+			*) same "state" "up or off" "$said" ;;
 		esac
 		life_off ben
 	done
