@@ -2,15 +2,20 @@
 /* A tenant's user disk on another host (libvirt-pool.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "libmlimg/cleanup.h"
 #include "tools/libvirt-pool.h"
 #include "tools/libvirt-stream.h"
 #include "tools/libvirt-volume.h"
+#include "tools/store-impl.h"
+
+#define MIB ((uint64_t)1 << 20)
 
 /* A move. */
 struct moving {
@@ -165,6 +170,61 @@ int mlimg_libvirt_disk_fetch(
 {
 	struct moving m = {.pool = pool, .tenant = tenant, .fd = -1, .dir = -1};
 	int ret = fetch(&m, err);
+
+	moving_done(&m);
+	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s' on host '%s'", tenant->row.name,
+				 pool->host.name)
+		       : 0;
+}
+
+/* @return 1 when what has been copied is of one moment, 0, -errno */
+static int is_same(struct moving *m, bool is_on, int fd, struct mlimg_err *err)
+{
+	mlimg_autoclose int header = memfd_create("header", MFD_CLOEXEC);
+	char mark[MLIMG_STORE_MARK_SIZE], digest[MLIMG_SHA256_HEX_SIZE];
+	uint64_t size = m->vol.size_bytes;
+	int ret;
+
+	if (header < 0)
+		return mlimg_err_set(err, errno, "memory for a header");
+	if (is_on) {
+		ret = mlimg_libvirt_download(
+			m->vol.vol, MLIMG_TENANT_DISK_HEADER, header, digest, err);
+		return ret < 0 ? ret : mlimg_tenant_disk_has_same_snapshots(fd, header, err);
+	}
+	memcpy(mark, m->vol.mark, sizeof(mark));
+	ret = mlimg_volume_look(&m->vol, err);
+	return ret < 0 ? ret : m->vol.size_bytes == size && strcmp(m->vol.mark, mark) == 0;
+}
+
+static int copy(struct moving *m, bool is_on, uint64_t max_bytes, int fd, struct mlimg_err *err)
+{
+	char digest[MLIMG_SHA256_HEX_SIZE];
+	int ret = begin(m, err);
+
+	if (ret == 0)
+		return mlimg_err_set(err, ENOENT, "its user disk '%s'", m->name);
+	if (ret < 0)
+		return ret;
+	if (m->vol.size_bytes > max_bytes)
+		return mlimg_store_fail(err, ENOSPC,
+			"there is no room here to read its user disk: %" PRIu64 " MiB are needed, "
+			"%" PRIu64 " can be had",
+			(m->vol.size_bytes + MIB - 1) / MIB, max_bytes / MIB);
+	ret = mlimg_libvirt_download(m->vol.vol, m->vol.size_bytes, fd, digest, err);
+	if (ret == 0)
+		ret = is_same(m, is_on, fd, err);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	return mlimg_store_fail(err, ESTALE, "%s while its disk was read: ask again",
+		is_on ? "a checkpoint was taken or deleted" : "somebody wrote to it");
+}
+
+int mlimg_libvirt_disk_copy(struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant,
+	bool is_on, uint64_t max_bytes, int fd, struct mlimg_err *err)
+{
+	struct moving m = {.pool = pool, .tenant = tenant, .fd = -1, .dir = -1};
+	int ret = copy(&m, is_on, max_bytes, fd, err);
 
 	moving_done(&m);
 	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s' on host '%s'", tenant->row.name,

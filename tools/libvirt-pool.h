@@ -124,6 +124,21 @@ int mlimg_libvirt_disk_fetch(struct mlimg_libvirt_pool *pool, const struct mlimg
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
+ * Copy a tenant's user disk from the host, where it stays as it is.
+ *
+ * @param pool       the pool
+ * @param tenant     the tenant
+ * @param is_on      its guest writes to it: then the checkpoints in the copy count, and nothing else
+ * @param max_bytes  what a larger file than this is not begun for
+ * @param fd         an empty file, to be read, too
+ * @param err        names tenant and host; -ENOENT: it is not there; -ENOSPC: larger; -ESTALE:
+ *                   somebody has written to it meanwhile, or with @p is_on changed its checkpoints
+ * @return           0 or -errno
+ */
+int mlimg_libvirt_disk_copy(struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant,
+	bool is_on, uint64_t max_bytes, int fd, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Read a noted volume back.
  *
  * @param pool       the pool

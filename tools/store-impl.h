@@ -49,6 +49,7 @@ enum mlimg_store_work {
 	MLIMG_STORE_ADD_TENANT,
 	MLIMG_STORE_REMOVE_TENANT,
 	MLIMG_STORE_LINK_DISK,
+	MLIMG_STORE_READ_DISK, /**< a copy for a while; never announced */
 };
 
 /** An operation that this process does. Initialise with MLIMG_STORE_OP_INIT. */

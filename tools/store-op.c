@@ -24,6 +24,7 @@ static const char *const work_names[] = {
 	[MLIMG_STORE_ADD_TENANT] = "add-tenant",
 	[MLIMG_STORE_REMOVE_TENANT] = "remove-tenant",
 	[MLIMG_STORE_LINK_DISK] = "link-disk",
+	[MLIMG_STORE_READ_DISK] = "read-disk",
 };
 
 static const char *lock_name(const char *token, char ret_name[MLIMG_STORE_FILE_SIZE])

@@ -204,7 +204,10 @@ struct header {
 	uint32_t crypt, l1_size;
 	uint64_t l1_offset, refcount_offset;
 	uint32_t refcount_clusters, n_snapshots;
+	uint64_t snapshots_offset;
 };
+
+_Static_assert(sizeof(struct header) == MLIMG_TENANT_DISK_HEADER, "as QEMU has it");
 
 int mlimg_tenant_disk_look(
 	const char *path, struct mlimg_tenant_disk *ret_disk, struct mlimg_err *err)
@@ -226,4 +229,14 @@ int mlimg_tenant_disk_look(
 		.n_snapshots = be32toh(h.n_snapshots),
 		.has_base = h.base_offset != 0};
 	return 0;
+}
+
+/* QEMU writes a list of them to another place each time. */
+int mlimg_tenant_disk_has_same_snapshots(int fd, int other, struct mlimg_err *err)
+{
+	struct header a, b;
+
+	if (pread(fd, &a, sizeof(a), 0) != sizeof(a) || pread(other, &b, sizeof(b), 0) != sizeof(b))
+		return mlimg_err_set(err, EIO, "read the header of a qcow2 image");
+	return a.n_snapshots == b.n_snapshots && a.snapshots_offset == b.snapshots_offset;
 }

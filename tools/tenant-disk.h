@@ -101,6 +101,19 @@ struct mlimg_tenant_disk {
 int mlimg_tenant_disk_look(const char *path, struct mlimg_tenant_disk *ret_disk,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+#define MLIMG_TENANT_DISK_HEADER 72 /**< bytes of the header that is looked at */
+
+/**
+ * Whether two copies of one, each the header at least, have the same checkpoints: taking or removing
+ * any makes a new list of them.
+ *
+ * @param fd     a copy
+ * @param other  another one, made later
+ * @param err    -EIO: one is shorter, or cannot be read
+ * @return       1, 0, -errno
+ */
+int mlimg_tenant_disk_has_same_snapshots(int fd, int other, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Have the content of a file written out. @return 0 or -errno */
 int mlimg_tenant_disk_sync(const char *path, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

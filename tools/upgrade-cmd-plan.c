@@ -65,7 +65,7 @@ static int plan(const struct mlimg_upgrade_given *g, struct mlimg_err *err)
 	if (r == 0)
 		r = mlimg_upgrade_fleet_load(store, &g->wish, &fleet, err);
 	if (r == 0)
-		r = mlimg_upgrade_fleet_plan(&fleet, err);
+		r = mlimg_upgrade_fleet_plan(&fleet, store, err);
 	if (store)
 		mlimg_upgrade_fleet_release(&fleet, store, say_stays);
 	if (r == 0)

@@ -13,6 +13,7 @@
 #include "tools/checkpoint-qemu.h"
 #include "tools/store-checkpoint.h"
 #include "tools/store-impl.h"
+#include "tools/upgrade-away.h"
 #include "tools/upgrade-checkpoint.h"
 
 #define THREADS_MAX 64 /* each has a qemu-nbd beside it */
@@ -259,7 +260,8 @@ static void *work(void *ctx)
 	size_t i;
 
 	while ((i = atomic_fetch_add(&w->next, 1)) < w->fleet->n)
-		mlimg_upgrade_plan(&w->fleet->tenants[i], w->fleet->bases);
+		if (!*w->fleet->tenants[i].away)
+			mlimg_upgrade_plan(&w->fleet->tenants[i], w->fleet->bases);
 	return NULL;
 }
 
@@ -272,7 +274,8 @@ static size_t threads_wanted(const struct mlimg_upgrade_fleet *fleet)
 	return n < fleet->n ? n : fleet->n;
 }
 
-int mlimg_upgrade_fleet_plan(struct mlimg_upgrade_fleet *fleet, struct mlimg_err *err)
+int mlimg_upgrade_fleet_plan(
+	struct mlimg_upgrade_fleet *fleet, struct mlimg_store *store, struct mlimg_err *err)
 {
 	size_t wanted = threads_wanted(fleet), n = 0;
 	struct work w = {.fleet = fleet};
@@ -283,6 +286,9 @@ int mlimg_upgrade_fleet_plan(struct mlimg_upgrade_fleet *fleet, struct mlimg_err
 		error = pthread_create(&threads[n], NULL, work, &w);
 		n += error == 0;
 	}
+	for (size_t i = 0; i < fleet->n; i++)
+		if (*fleet->tenants[i].away)
+			mlimg_upgrade_plan_away(store, &fleet->tenants[i], fleet->bases);
 	for (size_t i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
 	return n < wanted && n == 0 ? mlimg_err_set(err, error, "start a thread") : 0;

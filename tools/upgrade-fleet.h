@@ -47,14 +47,16 @@ int mlimg_upgrade_fleet_load(struct mlimg_store *store, const struct mlimg_upgra
 	struct mlimg_upgrade_fleet *ret_fleet, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Plan for all of them, as many at a time as there are processors.
+ * Plan for all of them, as many at a time as there are processors; for those whose disks are on
+ * other hosts one after the other, so that there is one copy at a time (upgrade-away.h).
  *
  * @param fleet  the tenants
+ * @param store  that they are of, not in a transaction
  * @param err    when no thread can be had
  * @return       0 or -errno
  */
-int mlimg_upgrade_fleet_plan(
-	struct mlimg_upgrade_fleet *fleet, struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_upgrade_fleet_plan(struct mlimg_upgrade_fleet *fleet, struct mlimg_store *store,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Told why a tenant's checkpoint could not be deleted. */
 typedef void mlimg_upgrade_stays_fn(const char *name, const char *tag, const struct mlimg_err *why);

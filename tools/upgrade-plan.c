@@ -275,6 +275,12 @@ static int plan_user(
 	return 0;
 }
 
+int mlimg_upgrade_say_runs(const struct mlimg_upgrade_tenant *t, struct mlimg_err *err)
+{
+	return mlimg_err_set(
+		err, 0, "%s: its guest runs: ask with --checkpoint, or stop it", t->name);
+}
+
 void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases)
 {
 	struct mlimg_upgrade_user *user;
@@ -285,14 +291,9 @@ void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bas
 	user = calloc(1, sizeof(*user));
 	if (!user) {
 		r = mlimg_err_set(&t->err, ENOMEM, "%s", t->name);
-	} else if (*t->away) {
-		r = mlimg_err_set(&t->err, 0,
-			"%s: its disk is on host '%s', and cannot be read from here: bring it home "
-			"first ('mlimg-vm move %s')",
-			t->name, t->away, t->name);
-		free(user);
 	} else {
-		const struct mlimg_upgrade_disk disk = {t->disk, t->name, t->user_id, t->snapshot};
+		const struct mlimg_upgrade_disk disk = {
+			t->disk, t->name, t->user_id, t->snapshot, t->is_torn};
 
 		r = mlimg_upgrade_user_open(&disk, bases, user, &t->err);
 		if (r == 0)
@@ -301,8 +302,7 @@ void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bas
 		free(user);
 	}
 	if (r == -EBUSY)
-		r = mlimg_err_set(&t->err, 0,
-			"%s: its guest runs: ask with --checkpoint, or stop it", t->name);
+		r = mlimg_upgrade_say_runs(t, &t->err);
 	if (r < 0)
 		t->outcome = MLIMG_UPGRADE_FAILED;
 	else

@@ -45,6 +45,7 @@ struct mlimg_upgrade_tenant {
 	char user_id[MLIMG_SHA256_HEX_SIZE];
 	char *disk;                                 /**< owned */
 	char away[MLIMG_STORE_NAME_SIZE];           /**< the host that it is on; "": here */
+	bool is_torn;                               /**< as of struct mlimg_upgrade_disk */
 	char *snapshot;                             /**< of a guest that is on, or NULL; owned */
 	char checkpoint[MLIMG_CHECKPOINT_TAG_SIZE]; /**< whose that is */
 	int64_t checkpoint_s;                       /**< when it was taken, since 1970 */
@@ -74,12 +75,16 @@ struct mlimg_upgrade_tenant {
 };
 
 /**
- * Find out.
+ * Find out. Of one whose disk is on another host: mlimg_upgrade_plan_away().
  *
  * @param t      what is asked; gets what was found out
  * @param bases  of all tenants
  */
 void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases);
+
+/** Say that nothing can be found out of a tenant as long as its guest runs. @return -errno */
+int mlimg_upgrade_say_runs(
+	const struct mlimg_upgrade_tenant *t, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns. */
 void mlimg_upgrade_tenant_done(struct mlimg_upgrade_tenant *t);

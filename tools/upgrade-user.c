@@ -216,7 +216,7 @@ static int read_all(
 static int open_source(const struct mlimg_upgrade_disk *disk, struct mlimg_upgrade_user *u,
 	struct mlimg_block_source **ret, struct mlimg_err *err)
 {
-	int r = mlimg_nbd_source_open(disk->path, NULL, ret, err);
+	int r = disk->is_torn ? -EBUSY : mlimg_nbd_source_open(disk->path, NULL, ret, err);
 
 	if (r != -EBUSY || !disk->snapshot)
 		return r;

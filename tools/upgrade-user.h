@@ -31,6 +31,7 @@ struct mlimg_upgrade_disk {
 	const char *name;     /**< the tenant's, for messages */
 	const char *user_id;  /**< build id of the layer that must be in it */
 	const char *snapshot; /**< read when a guest writes to the image; or NULL */
+	bool is_torn; /**< it is a copy of one that a guest was writing to: the snapshot alone counts */
 };
 
 /** A user layer. Zero it to begin with. */

@@ -8,7 +8,7 @@ load ../lib/tenant-disks
 
 setup() {
 	need root
-	need command qemu-img qemu-nbd jq
+	need command qemu-img qemu-nbd jq virsh libvirtd unshare nsenter
 	DIR=$BATS_TEST_TMPDIR
 	S=$DIR/store
 	cd "$DIR" || return
@@ -18,6 +18,11 @@ setup() {
 
 teardown() {
 	local dir
+	if [ -n "${hosts:-}" ]; then
+		libvirt_end
+		umount -q "$hosts/small" || :
+		rm -rf "$hosts"
+	fi
 	for dir in "$DIR/merged" "$DIR/run/user" "$DIR"/run/layers/[0-9]; do umount -q "$dir" 2>/dev/null || :; done
 }
 
@@ -142,4 +147,90 @@ moved() {
 	plan debian:12.3
 	same "as words" '["hooks"] ["hooks","queue"]' "$(jq -c '.tenants[].not_foretold' plan.json | xargs -d '\n')"
 	same "hooks" "2 2 4" "$(jq '.tenants[].hooks, .sum.hooks' plan.json | xargs)"
+}
+
+# away NAME: its disk is moved to host east as when it is started there; $disk is its file.
+away() {
+	disk=$hosts/pool/$(tenant "$1" id).qcow2
+	mv "$(tenant_disk "$1")" "$disk"
+}
+
+# fails_as MESSAGE: the plan of carol, as JSON.
+fails_as() {
+	run --separate-stderr mlimg-upgrade plan --store "$S" --system debian:12.2 --json
+	same "exit code and stderr" "1 " "$status $stderr"
+	same "why" "$1" "$(jq -r '.tenants[0].why' <<<"$output")"
+	same "what is left in the store" "" "$(ls -A "$S/incoming")"
+}
+
+@test "upgrade plan: of a disk on another host: what a boot reports; it stays as it is, and nothing of it stays here" {
+	local disk before at n status n_left=0 n_told=0 whole=$DIR/store uri
+	hosts=$(mktemp -d /tmp/mlimg-hosts.XXXXXX)
+	chmod 0711 "$hosts"
+	load ../lib/libvirt
+	libvirt_host east
+	uri=$(libvirt_uri east)
+	upgrade_trees "$SEED"
+	mlimg-store --store "$S" add v1.img v2.img >/dev/null
+	mkdir "$hosts/pool"
+	works mlimg-vm host add east "$uri" --pool-path "$hosts/pool" --store "$S"
+	vm create carol --system debian:12.1 --size 128M --host east >/dev/null
+	disk_in carol
+	disk_prepare v1.img
+	disk_use upgrade_user "$SEED"
+	disk_release
+	disk_out carol
+	away carol
+	before=$(stat -c '%y %s' "$disk" && sha256sum "$disk")
+	plan
+	same "disk afterwards" "$before" "$(stat -c '%y %s' "$disk" && sha256sum "$disk")"
+	same "what is left in the store" "" "$(ls -A "$S/incoming")"
+	same "outcome" changes "$(of carol .outcome | jq -r .)"
+
+	# Killed at any call: nothing stays of it but for the next command.
+	n=$(stop-at - mlimg-upgrade plan --store "$S" --system debian:12.2 3>&1 >/dev/null)
+	echo "$n calls"
+	for at in $(seq 1 $(((n + 4) / 5)) "$n"); do
+		status=0
+		stop-at "$at" mlimg-upgrade plan --store "$S" --system debian:12.2 3>/dev/null >/dev/null 2>&1 || status=$?
+		[ $status -eq 137 ] || [ $status -eq 0 ]
+		n_left=$((n_left + ($(find "$S/incoming" -size +0 | wc -l) > 0)))
+		mlimg-vm list --store "$S" >/dev/null
+		same "what is left in the store, killed at $at" "" "$(ls -A "$S/incoming")"
+	done
+	[ $n_left -gt 0 ]
+	same "disk afterwards" "$before" "$(stat -c '%y %s' "$disk" && sha256sum "$disk")"
+
+	# Somebody writes to it.
+	for at in $(seq 1 $(((n + 4) / 5)) "$n"); do
+		status=0
+		meanwhile "$at" "touch '$disk'" mlimg-upgrade plan --store "$S" --system debian:12.2 --json 3>/dev/null >said || status=$?
+		[ $status -eq 0 ] || {
+			same "why" "1 tenant 'carol' on host 'east': somebody wrote to it while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
+			n_told=$((n_told + 1))
+		}
+	done
+	[ $n_told -gt 0 ]
+
+	# No room that tenants may need is taken.
+	mkdir "$hosts/small"
+	mount -t tmpfs -o size=60M tmpfs "$hosts/small"
+	cp -a "$S" "$hosts/small"
+	S=$hosts/small/store
+	fails_as "tenant 'carol' on host 'east': there is no room here to read its user disk: $((($(stat -c %s "$disk") + 1048575) / 1048576)) MiB are needed, 0 can be had"
+	S=$whole
+
+	# It is the boot's.
+	cp "$disk" "$(tenant_disk carol)"
+	plan
+	boots_as_planned carol v2.img
+	rm "$(tenant_disk carol)"
+
+	# What is there is not what it should be.
+	qemu-img rebase -u -f qcow2 -F raw -b /etc/passwd "$disk"
+	fails_as "carol: its disk on host 'east' lies over another, as none there does"
+	head -c 200000 /dev/zero >"$disk"
+	fails_as "carol: its disk on host 'east' is no qcow2 image"
+	rm "$disk"
+	fails_as "tenant 'carol' on host 'east': its user disk '${disk##*/}': No such file or directory"
 }
