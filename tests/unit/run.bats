@@ -62,6 +62,11 @@ sums() {
 	sums "1 passed, 2 failed" 1
 }
 
+@test "run: a loop over i goes on where it was when a command has been run" {
+	suite '@test "a" { local i n=0; for ((i = 0; i < 4; i++)); do works true; fails 1 "" false; [ $((n += 1)) -le 4 ]; done; [ $n -eq 4 ]; }'
+	sums "1 passed, 0 failed" 0
+}
+
 @test "run: what says that it lasts long begins first, and a file that is not there is a failure" {
 	local name
 	for name in a:0 b:20 c:100 d:; do
