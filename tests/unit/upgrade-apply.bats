@@ -12,7 +12,7 @@ load ../lib/rollout
 load vm-fakes
 
 setup_file() {
-	need command mke2fs jq sqlite3 qemu-img fuser
+	need command mke2fs jq sqlite3 qemu-img fuser faketime
 	cd "$BATS_FILE_TMPDIR" || return
 	life_images
 	rollout_make
@@ -27,9 +27,12 @@ teardown() {
 	life_end
 }
 
+# For a command that waits a minute for another one: its clock is quicker.
+hastened=()
+
 # upgrade COMMAND ARGUMENT…: on the store.
 upgrade() {
-	timeout -k 5 120 mlimg-upgrade "$1" --store "$S" "${@:2}"
+	timeout -k 5 120 "${hastened[@]}" mlimg-upgrade "$1" --store "$S" "${@:2}"
 }
 
 # gives STATUS STDOUT STDERR COMMAND…
@@ -313,11 +316,13 @@ rollout 1: done: 1 done" "mlimg-upgrade: warning: 1 tenant is left out: 'mlimg-u
 	vm set bob --add-software nginx:1 >/dev/null
 	exec 8>>"$S/tenants/$(tenant carol id)/lock"
 	flock 8
+	hastened=(faketime -f '+0 x20')
 	gives 1 "nothing is begun: 1 tenant stays as it is at its next start, 1 has another generation, or is to have one, 1 is busy" \
 		"mlimg-upgrade: warning: 1 tenant is busy with another command, and left out: roll back once more" rollback
 	same "generations then" "alice:1: bob:1:3 carol:1:2" "$(generations alice bob carol)"
 	same "events" "set rollout 1: generation 1" "$(sqlite3 -separator ' ' "$S/store.db" "SELECT kind, text FROM event e WHERE text LIKE 'rollout%' AND object_id = '$(tenant alice id)' ORDER BY e.id DESC LIMIT 1")"
 	exec 8>&-
+	hastened=()
 	run --separate-stderr upgrade rollback --json
 	same "as JSON" '1 [null,1,0,1,1,0]' "$status $(jq -c '[.rollout, .have, .refused, .other, .taken_back, .busy]' <<<"$output")"
 	same "generations at the end" "alice:1: bob:1:3 carol:1:" "$(generations alice bob carol)"
