@@ -76,7 +76,7 @@ static int remove_saved(struct mlimg_rollout_step *step, const struct mlimg_chec
 	return ret;
 }
 
-static int save(struct mlimg_rollout_step *step, bool is_on, struct mlimg_err *err)
+static int save(struct mlimg_rollout_step *step, struct mlimg_err *err)
 {
 	struct mlimg_checkpoint checkpoint;
 	struct mlimg_checkpoints of;
@@ -89,25 +89,7 @@ static int save(struct mlimg_rollout_step *step, bool is_on, struct mlimg_err *e
 		return ret;
 	tag_of(step->rollout.number, tag);
 	ret = mlimg_checkpoint_take(&of, tag, true, &checkpoint, err);
-	/*
-	 * Not while it is on, as with a driver of libvirt's that is not QEMU: when it has stopped.
-	 * What cannot save then cannot remove either what was saved while it was off.
-	 */
-	if (is_on && ret == -EOPNOTSUPP)
-		return 0;
 	return ret < 0 ? ret : remove_saved(step, &of, false, err);
-}
-
-int mlimg_rollout_save_late(struct mlimg_rollout_step *step, struct mlimg_err *err)
-{
-	struct mlimg_checkpoint checkpoint;
-	char tag[MLIMG_CHECKPOINT_TAG_SIZE];
-	int ret;
-
-	tag_of(step->rollout.number, tag);
-	ret = mlimg_store_checkpoint_get(
-		step->found.store, step->row.tenant_id, tag, &checkpoint, err);
-	return ret == -ENOENT ? save(step, false, err) : ret;
 }
 
 int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_err *err)
@@ -128,7 +110,7 @@ int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_er
 		return mlimg_err_set(err, 0, "its processors stand still");
 	if (state == MLIMG_GUEST_UP)
 		mlimg_rollout_ask_health(&step->found.tenant, step->report.baseline);
-	return save(step, state == MLIMG_GUEST_UP, err);
+	return save(step, err);
 }
 
 int mlimg_rollout_do_restore(struct mlimg_rollout_step *step, struct mlimg_err *err)

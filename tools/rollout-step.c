@@ -91,8 +91,6 @@ static int do_restart(struct mlimg_rollout_step *step, struct mlimg_err *err)
 		return 0;
 	}
 	ret = mlimg_rollout_stop(step, err);
-	if (ret == 0)
-		ret = mlimg_rollout_save_late(step, err);
 	return ret < 0 ? ret : mlimg_rollout_start(step, err);
 }
 

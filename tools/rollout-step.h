@@ -69,10 +69,6 @@ void mlimg_rollout_say(
 int mlimg_rollout_do_checkpoint(
 	struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Save the disk of a tenant that is off, unless that has been done. */
-int mlimg_rollout_save_late(
-	struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;
-
 /** Go back to that checkpoint, and start. */
 int mlimg_rollout_do_restore(
 	struct mlimg_rollout_step *step, struct mlimg_err *err) MLIMG_MUST_CHECK;

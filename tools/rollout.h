@@ -22,8 +22,8 @@
  *
  *     waiting     nothing has been done
  *     checkpoint  its disk is being saved, and how its health was; what an earlier rollout has
- *                 saved is removed. Where what runs it cannot save the disk of a guest that is on,
- *                 this is done in restart, when it has stopped
+ *                 saved is removed. Without that nothing else is begun: from the switch on its
+ *                 owner may restart it at any moment
  *     switch      the new generation becomes the pending one
  *     hold        it has the new generation from its next start on, and waits for that
  *     undo        the rollout has stopped meanwhile: the pending generation is taken back

@@ -178,10 +178,11 @@ until_place() {
 	upgrade apply --system debian:12.2 --health 30 >first.out 2>&1 &
 	until_place $! check
 	run --separate-stderr upgrade apply --system debian:12.2
-	[[ $stderr =~ ^"mlimg-upgrade: a rollout of '$S' is being carried out (process "[0-9]+")"$ ]]
-	same "exit code of the second" 1 "$status"
+	same "stderr of the second" "mlimg-upgrade: a rollout of '$S' is being carried out (process $(<"$S/upgrade.lock"))" "$stderr"
+	same "exit code and stdout of the second" "1 " "$status $output"
 	run --separate-stderr upgrade resume
-	same "exit code of resume" 1 "$status"
+	same "exit code and stdout of resume" "1 " "$status $output"
+	same "stderr of resume" "mlimg-upgrade: a rollout of '$S' is being carried out (process $(<"$S/upgrade.lock"))" "$stderr"
 	gives 0 "rollout 1: asked to pause; 'mlimg-upgrade status' tells when it does" "" pause
 	[[ $(upgrade status) == *", asked to pause"* ]]
 	gives 0 "rollout 1: asked to abort; 'mlimg-upgrade status' tells when it does" "" abort
@@ -366,6 +367,24 @@ rollout 1: done: 1 off, 2 failed" "" apply --system debian:12.2 --max-failures 2
 	same generations "alice:1: bob:1: carol:1:2" "$(generations alice bob carol)"
 	same "checkpoints" 1 "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT count(*) FROM checkpoint")"
 	same "what alice's disk is" "$(head -c 200000 /dev/zero | sha256sum)" "$(sha256sum <"$garbage")"
+}
+
+@test "apply: one whose disk cannot be saved is let alone, whenever it would restart" {
+	local when n=0
+	rollout_begin
+	healthy | sed 's/guest-fsfreeze-freeze .*/guest-fsfreeze-freeze {"error": {"class": "GenericError", "desc": "no"}}/' >"$STEPS/12.1"
+	rollout_begin alice
+	for when in now next; do
+		n=$((n + 1))
+		run --separate-stderr upgrade apply --system debian:12.2 --tenants alice --restart $when
+		same "exit code" 1 "$status"
+		same "what is told" "alice: failed: checkpoint 'before-upgrade-$n' of 'alice': freeze its file system (with memory, or when it is off, there is no need to): 'guest-fsfreeze-freeze' fails: no" \
+			"$(grep ^alice <<<"$output")"
+		same generations "alice:1:" "$(generations alice)"
+		same "state" up "$(state alice)"
+		works_quietly abort
+		same "checkpoints" "" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT tag FROM checkpoint")"
+	done
 }
 
 @test "apply: at a guest's own next restart" {
