@@ -28,9 +28,6 @@ struct mlimg_carving {
 	char *text; /**< of MLIMG_CARVE_MADE, as it was read; NULL without; free() it */
 };
 
-/** @return whether @p path is @p dir, or lies in it */
-bool mlimg_carve_is_within(const char *path, const char *dir);
-
 /** Read MLIMG_CARVE_MADE; what cannot be read gets a note. */
 void mlimg_carve_made_read(struct mlimg_carving *c);
 

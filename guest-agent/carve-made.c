@@ -19,13 +19,6 @@
 #define UPPER "upper"
 #define HEAD "# The carve-outs that this user layer has.\n"
 
-bool mlimg_carve_is_within(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return strncmp(path, dir, len) == 0 && (!path[len] || path[len] == '/');
-}
-
 void mlimg_carve_made_read(struct mlimg_carving *c)
 {
 	mlimg_autoclose int own_fd = -1;

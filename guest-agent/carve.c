@@ -12,13 +12,14 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/declared.h"
 #include "libmlimg/io.h"
+#include "libmlimg/path.h"
 
 static bool is_taken(const char *path)
 {
 	static const char *const taken[] = {"dev", "proc", "run", "sys", "etc/mlimg"};
 
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-		if (mlimg_carve_is_within(path, taken[i]) || mlimg_carve_is_within(taken[i], path))
+		if (mlimg_path_is_within(path, taken[i]) || mlimg_path_is_within(taken[i], path))
 			return true;
 	return false;
 }
@@ -39,8 +40,8 @@ static void take_line(const char *name, unsigned n, const char *path, const char
 	for (size_t i = 0; i < carve->n_paths; i++) {
 		if (strcmp(path, carve->paths[i]) == 0)
 			return;
-		if (mlimg_carve_is_within(path, carve->paths[i]) ||
-			mlimg_carve_is_within(carve->paths[i], path)) {
+		if (mlimg_path_is_within(path, carve->paths[i]) ||
+			mlimg_path_is_within(carve->paths[i], path)) {
 			mlimg_carve_note(carve,
 				"%s, line %u: '/%.200s' and '/%.200s' lie in each other", name, n,
 				path, carve->paths[i]);
@@ -103,7 +104,7 @@ static const char *former_around(struct mlimg_carving *c, const char *path)
 	for (size_t i = 0; i < c->made.n_paths; i++) {
 		const char *former = c->made.paths[i];
 
-		if (mlimg_carve_is_within(path, former) && strcmp(path, former) != 0 &&
+		if (mlimg_path_is_within(path, former) && strcmp(path, former) != 0 &&
 			mlimg_carve_has_store(c, former) > 0)
 			return former;
 	}
@@ -144,7 +145,7 @@ static bool is_declared(const struct mlimg_carving *c, const char *path)
 static bool is_in_view(const struct mlimg_carve *carve, const char *path)
 {
 	for (size_t i = 0; i < carve->n_paths; i++)
-		if (mlimg_carve_is_within(path, carve->paths[i]))
+		if (mlimg_path_is_within(path, carve->paths[i]))
 			return true;
 	return false;
 }
