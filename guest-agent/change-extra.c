@@ -13,6 +13,7 @@
 #include "guest-agent/change-since.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/reconcile-plan.h"
 #include "libmlimg/whiteout.h"
 
 /* --- made ready --- */
@@ -144,7 +145,7 @@ static void tell(struct mlimg_change *c, const struct mlimg_undo_record *record)
 	else if (record->op == 'a')
 		c->call->told(
 			record->path, MLIMG_CHANGE_IS_ASIDE, c->call->generation, c->call->ctx);
-	else if (record->op == 'o' && !mlimg_change_is_database(record->path))
+	else if (record->op == 'o' && !mlimg_reconcile_is_database(record->path))
 		c->call->told(
 			record->path, MLIMG_CHANGE_DROPPED, c->call->generation, c->call->ctx);
 }

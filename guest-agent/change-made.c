@@ -13,16 +13,9 @@
 #include <unistd.h>
 
 #include "guest-agent/change-stage-impl.h"
-#include "libmlimg/accounts.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
-#include "libmlimg/packages.h"
-
-bool mlimg_change_is_database(const char *path)
-{
-	return mlimg_accounts_file_of(path) != MLIMG_N_ACCOUNTS_FILES ||
-		mlimg_packages_is_database(path);
-}
+#include "libmlimg/reconcile-plan.h"
 
 static int copy(struct staging *s, int from_fd, const char *name, const char *path)
 {
@@ -54,7 +47,7 @@ static int copy(struct staging *s, int from_fd, const char *name, const char *pa
 
 int stage_keep_made(struct staging *s, const char *slot, const char *path)
 {
-	return mlimg_change_is_database(path) ? copy(s, s->c.new_fd, slot, path) : 0;
+	return mlimg_reconcile_is_database(path) ? copy(s, s->c.new_fd, slot, path) : 0;
 }
 
 /* One that the steps leave alone. */
@@ -62,7 +55,7 @@ static int keep_one(struct staging *s, int dir_fd, const char *name, const char 
 {
 	struct stat st;
 
-	if (!mlimg_change_is_database(path) || mlimg_path_map_covers(&s->gone, path))
+	if (!mlimg_reconcile_is_database(path) || mlimg_path_map_covers(&s->gone, path))
 		return 0;
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return mlimg_change_is_nowhere(-errno)

@@ -187,9 +187,6 @@ int mlimg_change_sync(const struct mlimg_change *c) MLIMG_MUST_CHECK;
  */
 void mlimg_change_clean(int own_fd, uint64_t generation);
 
-/** @return whether @p path is a database of accounts or packages, which are merged by record */
-bool mlimg_change_is_database(const char *path);
-
 /**
  * Write a log of steps (undo-log.h), durably.
  *

@@ -9,6 +9,7 @@
 
 #include "guest-agent/change-since-impl.h"
 #include "libmlimg/path.h"
+#include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
 #include "libmlimg/renamed.h"
 #include "libmlimg/upper-view.h"
@@ -86,7 +87,7 @@ static int adapt(struct since *s, const struct since_adaptable *a, struct mlimg_
 	if (!e || !former || former->type != e->type || e->hardlink ||
 		mlimg_path_map_get(&s->taken, a->path, &at) ||
 		mlimg_path_map_get(&s->first_done, a->path, &at) ||
-		mlimg_change_is_database(a->path))
+		mlimg_reconcile_is_database(a->path))
 		return 0;
 	r = merge(s, now, former, e, arena, &merged);
 	if (r < 0)
@@ -184,7 +185,7 @@ static int move_one(struct moving *m, const struct mlimg_entry *e)
 
 	if (moved < 0)
 		return since_no_memory(m->s);
-	if (!moved || mlimg_change_is_database(e->path))
+	if (!moved || mlimg_reconcile_is_database(e->path))
 		return 0;
 	m->former = e;
 	r = move_to(e->path, 0, m);

@@ -13,6 +13,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
+#include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
@@ -176,7 +177,7 @@ static bool is_plain_dir(const struct copies *c, const struct mlimg_entry *e)
 /* A package that is the user's, in his version, has files that are the same in the stack's. */
 static bool is_of_mine(const struct since *s, const struct mlimg_entry *e)
 {
-	return s->has_packages && e->type != MLIMG_DIR && !mlimg_change_is_database(e->path) &&
+	return s->has_packages && e->type != MLIMG_DIR && !mlimg_reconcile_is_database(e->path) &&
 		mlimg_packages_verdict_of(&s->packages, e->path) == MLIMG_FILES_MINE;
 }
 
@@ -197,7 +198,7 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	 * removed, in the newer stack's form.
 	 */
 	if (mlimg_entry_is_whiteout(e))
-		return !mlimg_change_is_database(e->path) &&
+		return !mlimg_reconcile_is_database(e->path) &&
 			!mlimg_path_map_get(&s->taken, e->path, &at) &&
 			!mlimg_manifest_find(s->former.manifest, lower);
 	if (is_of_mine(s, e))

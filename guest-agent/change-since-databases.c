@@ -9,6 +9,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
 #include "libmlimg/rebuild.h"
+#include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
 #include "libmlimg/whiteout.h"
 
@@ -169,7 +170,7 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 		enum mlimg_package_verdict verdict = mlimg_packages_verdict_of(merged, e->path);
 
 		if (e->type == MLIMG_DIR || since_is_as_put(s, e) ||
-			mlimg_change_is_database(e->path) ||
+			mlimg_reconcile_is_database(e->path) ||
 			(verdict != MLIMG_FILES_NEXT &&
 				(verdict != MLIMG_FILES_NEW || !mlimg_entry_is_whiteout(e))))
 			continue;
@@ -189,7 +190,7 @@ static int is_of_none(
 	int r;
 
 	/* Configuration stays when a package is removed. */
-	if (strncmp(path, "etc/", 4) == 0 || mlimg_change_is_database(path) ||
+	if (strncmp(path, "etc/", 4) == 0 || mlimg_reconcile_is_database(path) ||
 		mlimg_packages_verdict_of(merged, path) != MLIMG_FILES_REMOVED)
 		return 0;
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);

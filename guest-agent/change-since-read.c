@@ -10,6 +10,7 @@
 #include "guest-agent/lowers.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/reconcile-plan.h"
 
 /* @return 0, -ENOENT when it is no regular file or not there, -EIO, -ENOMEM */
 static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
@@ -57,7 +58,7 @@ static int read_of_stack(struct since *s, const struct since_stack *stack, const
 	if (r == 0 || r == -ENOMEM)
 		return r;
 	s->lacks_layers |= stack == &s->former && !lowers;
-	return mlimg_change_is_database(path) ? -EIO : -ENOENT;
+	return mlimg_reconcile_is_database(path) ? -EIO : -ENOENT;
 }
 
 static int read_mine(struct since *s, const char *path, char **ret_text, size_t *ret_size)
@@ -72,7 +73,7 @@ static int read_mine(struct since *s, const char *path, char **ret_text, size_t 
 /* A database of which there is no copy, though the upper had it before and after: a whiteout. */
 static bool was_hidden(const struct since *s, const char *path)
 {
-	return mlimg_change_is_database(path) && since_was_left(s, path);
+	return mlimg_reconcile_is_database(path) && since_was_left(s, path);
 }
 
 static int read_made(struct since *s, const char *path, char **ret_text, size_t *ret_size)

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmlimg/accounts.h"
 #include "libmlimg/cleanup.h"
-#include "libmlimg/packages.h"
 #include "libmlimg/path.h"
 #include "libmlimg/queue-plan-impl.h"
+#include "libmlimg/reconcile-plan.h"
 #include "libmlimg/whiteout.h"
 
 static int look(struct queue_planning *p, const char *path, struct mlimg_queue_found *ret)
@@ -50,12 +49,6 @@ static int add(struct queue_planning *p, enum mlimg_plan_verb verb, const char *
 
 /* --- operations --- */
 
-static bool is_database(const char *path)
-{
-	return mlimg_accounts_file_of(path) != MLIMG_N_ACCOUNTS_FILES ||
-		mlimg_packages_is_database(path);
-}
-
 static int reset(struct queue_planning *p, const char *path, const struct mlimg_queue_found *found)
 {
 	const char *why = NULL;
@@ -75,7 +68,7 @@ static int reset(struct queue_planning *p, const char *path, const struct mlimg_
 	r = add(p, MLIMG_PLAN_SET_ASIDE, path);
 	if (r == 0)
 		r = queue_return_names(p, path, &why);
-	if (r == 0 && (is_database(path) || queue_has_records_below(p, path)))
+	if (r == 0 && (mlimg_reconcile_is_database(path) || queue_has_records_below(p, path)))
 		why = "records of your own are in it";
 	if (r == 0)
 		tell(p, path, MLIMG_DONE_ASIDE, why);

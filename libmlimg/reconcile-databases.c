@@ -290,6 +290,12 @@ static int merge_packages(struct planning *p, struct databases *d)
 
 /* --- both --- */
 
+bool mlimg_reconcile_is_database(const char *path)
+{
+	return mlimg_accounts_file_of(path) != MLIMG_N_ACCOUNTS_FILES ||
+		mlimg_packages_is_database(path);
+}
+
 static int by_path(const void *a, const void *b)
 {
 	return mlimg_manifest_path_cmp(((const struct mlimg_reconcile_text *)a)->path,

@@ -212,6 +212,9 @@ struct mlimg_reconcile_input {
 	void *skip_ctx;            /**< handed to @p skip */
 };
 
+/** @return whether @p path is a database of accounts or packages, which are merged by record */
+bool mlimg_reconcile_is_database(const char *path);
+
 /**
  * Plan.
  *
