@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libmlimg/path.h"
+#include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 
 static int add(struct mlimg_upgrade_after *a, const struct mlimg_upgrade_thing *thing,
@@ -161,43 +162,32 @@ void mlimg_upgrade_after_remove(struct mlimg_upgrade_after *after, const char *p
 		after->things[at].is_gone = true;
 }
 
-static bool append(char path[MLIMG_PATH_MAX + 1], const char *name, size_t size)
-{
-	size_t n = strlen(path);
-
-	return snprintf(path + n, MLIMG_PATH_MAX + 1 - n, "%s%.*s", n ? "/" : "", (int)size, name) <
-		(int)(MLIMG_PATH_MAX + 1 - n);
-}
-
 bool mlimg_upgrade_after_origin(const struct mlimg_upgrade_after *after, const char *path,
 	bool heeds_opaque, char ret_from[MLIMG_PATH_MAX + 1])
 {
-	char at[MLIMG_PATH_MAX + 1];
+	char at[MLIMG_PATH_MAX + 1], own[MLIMG_PATH_MAX + 1];
 	bool has_from = true;
 
 	*ret_from = '\0';
 	for (size_t begin = 0, end; path[begin]; begin = end + (path[end] == '/')) {
+		const struct mlimg_xattr *redirect = NULL;
 		const struct mlimg_upgrade_thing *dir;
-		const char *name = path + begin;
-		size_t size;
 
-		end = begin + (size = strcspn(path + begin, "/"));
+		end = begin + strcspn(path + begin, "/");
+		if (strlen(ret_from) + 1 + end - begin > MLIMG_PATH_MAX)
+			return false;
+		mlimg_path_join(own, ret_from, path + begin, end - begin);
 		snprintf(at, sizeof(at), "%.*s", (int)end, path);
 		dir = mlimg_upgrade_after_find(after, at);
-		if (dir && dir->is_opaque && heeds_opaque) {
+		if (dir && dir->is_opaque && heeds_opaque)
 			has_from = false;
-		} else if (dir && dir->redirect && dir->redirect->size) {
-			name = (const char *)dir->redirect->value;
-			size = dir->redirect->size;
-			if (*name == '/') {
-				*ret_from = '\0';
-				has_from = true;
-				name++;
-				size--;
-			}
-		}
-		if (!append(ret_from, name, size))
-			return false;
+		else if (dir)
+			redirect = dir->redirect;
+		/* One that begins with a '/' leads out of an opaque directory, too. */
+		if (redirect)
+			has_from = mlimg_redirect_follow(redirect, has_from ? own : NULL, ret_from);
+		else
+			strcpy(ret_from, own);
 	}
 	return has_from;
 }
