@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Tenants that are started, with the program in QEMU's place (tests/lib/fake-qemu.c). Load it behind common, vm-fakes and tenants.
 
-# life_images: into the current directory: systems debian 12.1 and 12.2, and software nginx.
+# life_images: what a file of tests begins with. In its directory, which is the current one then: systems debian 12.1 and 12.2, and software nginx.
 life_images() {
+	need command mke2fs jq sqlite3 qemu-img fuser
+	cd "$BATS_FILE_TMPDIR" || return
 	boot_tree tree
 	mlimg-mkfs --quiet --kind system --name debian --version 12.1 tree s1.img
 	echo 2 >tree/boot/version
@@ -12,8 +14,9 @@ life_images() {
 	fake_make
 }
 
-# life_begin: a store $S with tenants alice and bob on debian 12.1, and $run, below which runtime directories are.
+# life_begin: what a test begins with. In its directory, a store $S with tenants alice and bob on debian 12.1, and $run, below which runtime directories are.
 life_begin() {
+	cd "$BATS_TEST_TMPDIR" || return
 	fake_begin
 	S=$BATS_TEST_TMPDIR/store
 	# Root's are always in the same place.

@@ -12,13 +12,10 @@ load ../unit/vm-fakes
 
 setup_file() {
 	need root
-	need command mke2fs jq sqlite3 qemu-img fuser
-	cd "$BATS_FILE_TMPDIR" || return
 	life_images
 }
 
 setup() {
-	cd "$BATS_TEST_TMPDIR" || return
 	life_begin
 	mkdir full
 	mount -t tmpfs -o size=64M tmpfs full

@@ -219,21 +219,27 @@ owners() {
 	same "boot.json" '["none",3,null]' "$(boot '[.change, .generation, .reconcile]')"
 }
 
-@test "a number that things in carve-outs have stays, whatever the new system says" {
-	need root
-	local mine=$UPPER/etc/passwd store=$USER_DIR/carve-outs/var/lib/d
+# carved ACCOUNT…: the user has things of d, 105, in a carve-out, which is $store, and comes from v1 to v2, that has these accounts, and n with this number.
+carved() {
 	printf '%s\n' $D5 >"$DIR/v1/etc/passwd"
-	printf '%s\n' $D6 n:x:105:105::/:/bin/false >"$DIR/v2/etc/passwd"
-	echo d | tee "$DIR/v1/var/d" >"$DIR/v2/var/d"
-	chown 105 "$DIR/v1/var/d"
-	chown 106 "$DIR/v2/var/d"
+	printf '%s\n' "$@" n:x:105:105::/:/bin/false >"$DIR/v2/etc/passwd"
 	echo n >"$DIR/v2/var/n"
 	chown 105 "$DIR/v2/var/n"
 	layers
 	on v1
+	store=$USER_DIR/carve-outs/var/lib/d
 	mkdir -p "$store/data"
 	chown 105 "$store" "$store/data"
 	on v2
+}
+
+@test "a number that things in carve-outs have stays, whatever the new system says" {
+	need root
+	local mine=$UPPER/etc/passwd store
+	echo d | tee "$DIR/v1/var/d" >"$DIR/v2/var/d"
+	chown 105 "$DIR/v1/var/d"
+	chown 106 "$DIR/v2/var/d"
+	carved $D6
 	same "accounts" "d:x:105:106::/:/bin/false n:x:999:105::/:/bin/false" "$(xargs <"$mine")"
 	same "owners" "d 105 n 999" "$(cd "$UPPER/var" && stat -c '%n %u' d n | xargs)"
 	same "told" '["d: the system has id 106 for it; it stays 105, which files outside of the system have"]' \
@@ -252,16 +258,8 @@ owners() {
 
 @test "a number that things in carve-outs have stays, too, of an account that the new system has no more" {
 	need root
-	local store=$USER_DIR/carve-outs/var/lib/d
-	printf '%s\n' $D5 >"$DIR/v1/etc/passwd"
-	echo n:x:105:105::/:/bin/false >"$DIR/v2/etc/passwd"
-	echo n >"$DIR/v2/var/n"
-	chown 105 "$DIR/v2/var/n"
-	layers
-	on v1
-	mkdir -p "$store/data"
-	chown 105 "$store" "$store/data"
-	on v2
+	local store
+	carved
 	same "accounts" "d:x:105:105::/:/bin/false n:x:999:105::/:/bin/false" "$(xargs <"$UPPER/etc/passwd")"
 	same "owners" "n 999 data 105" "$(stat -c '%n %u' "$UPPER/var/n" "$store/data" | sed 's,.*/,,' | xargs)"
 	echo more >"$DIR/v2/etc/more"

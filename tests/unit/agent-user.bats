@@ -3,6 +3,7 @@
 # mlimg-agent prepare and commit: modes, factory reset, and what was done to the user layer; over directories in place of mounted layers.
 load ../lib/common
 load ../lib/agent
+load ../lib/stacks
 
 setup() {
 	DIR=$BATS_TEST_TMPDIR
@@ -12,20 +13,16 @@ setup() {
 	echo one >"$DIR/v1/etc/version"
 	echo two >"$DIR/v2/etc/version"
 	V1=$(layerdir system debian 12.1 "$DIR/v1" "$DIR/layer-v1")
+	# shellcheck disable=SC2034 # stack of stacks.bash reads it
 	V2=$(layerdir system debian 12.2 "$DIR/v2" "$DIR/layer-v2")
 	TENANT=$(layerdir user alice 1 "$DIR/empty" "$USER_DIR")
 }
 
 # on VERSION ARGUMENT…: prepare on that system.
 on() {
-	local version=$1 id
+	local id
+	stack "$1"
 	shift
-	id=$V1
-	[ "$version" = v1 ] || id=$V2
-	rm -rf "$RUN/layers"
-	mkdir "$RUN/layers"
-	cp -r "$DIR/layer-$version" "$RUN/layers/0"
-	ln -s "$DIR/$version" "$RUN/layers/0/rootfs"
 	run --separate-stderr mlimg-agent prepare --root "$RUN" --union overlay --system "$id" --user "$TENANT" "$@"
 }
 

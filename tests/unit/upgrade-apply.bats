@@ -12,14 +12,12 @@ load ../lib/rollout
 load vm-fakes
 
 setup_file() {
-	need command mke2fs jq sqlite3 qemu-img fuser faketime
-	cd "$BATS_FILE_TMPDIR" || return
+	need command faketime
 	life_images
 	rollout_make
 }
 
 setup() {
-	cd "$BATS_TEST_TMPDIR" || return
 	life_begin
 }
 

@@ -10,13 +10,10 @@ load ../lib/life
 load vm-fakes
 
 setup_file() {
-	need command mke2fs jq sqlite3 qemu-img fuser
-	cd "$BATS_FILE_TMPDIR" || return
 	life_images
 }
 
 setup() {
-	cd "$BATS_TEST_TMPDIR" || return
 	life_begin
 	lives
 }

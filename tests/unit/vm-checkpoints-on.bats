@@ -15,7 +15,6 @@ setup_file() {
 
 setup() {
 	need command sqlite3 qemu-img jq fuser
-	cd "$BATS_TEST_TMPDIR" || return
 	life_begin
 }
 

@@ -13,13 +13,7 @@ setup_file() {
 	need root
 	need command qemu-system-x86_64 mmdebstrap sqlite3 jq qemu-img script
 	cd "$BATS_FILE_TMPDIR" || return
-	small-root "$(debian-tree v1)" tree
-	# Whoever has the console has a shell.
-	echo 'ttyS0::respawn:/bin/sh' >>tree/etc/inittab
-	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
-	mkdir -p web/srv
-	echo web >web/srv/web
-	mlimg-mkfs --quiet --kind software --name web --version 1 web web.img
+	tenant_small
 	mkdir bin
 	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
 }
