@@ -24,7 +24,7 @@ struct mlimg_prepare {
 	struct mlimg_merged merged;
 	struct mlimg_composed_stack composed;
 	struct mlimg_protect protect;
-	const char *protected_paths[MLIMG_PROTECT_SHOWN_MAX];
+	const char *protected_paths[MLIMG_PROTECTED_SHOWN_MAX];
 };
 
 static inline bool mlimg_prepare_is_unionfs(const struct mlimg_prepare *p)

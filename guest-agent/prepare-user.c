@@ -126,7 +126,7 @@ static void tell_protected(struct mlimg_prepare *p)
 		return;
 	boot->protected_aside = protect->aside;
 	boot->n_protected = protect->n_aside;
-	while (boot->n_protected_paths < MLIMG_PROTECT_SHOWN_MAX &&
+	while (boot->n_protected_paths < MLIMG_PROTECTED_SHOWN_MAX &&
 		boot->n_protected_paths < protect->n_aside) {
 		size_t i = boot->n_protected_paths++;
 

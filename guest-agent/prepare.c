@@ -94,7 +94,7 @@ static int read_protected(struct mlimg_prepare *p, struct mlimg_err *err)
 static bool may_keep_composed(const struct mlimg_prepare *p)
 {
 	return !mlimg_prepare_is_index(p) && strcmp(p->wanted->verity, "off") == 0 &&
-		!p->protect.n_patterns;
+		!p->protect.declared.n_patterns;
 }
 
 /*

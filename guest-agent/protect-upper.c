@@ -133,12 +133,8 @@ static void tell(struct mlimg_cover *c, const char *path)
 {
 	struct mlimg_protect *p = c->protect;
 
-	if (p->n_aside++ >= MLIMG_PROTECT_SHOWN_MAX)
-		return;
-	snprintf(p->shown[p->n_aside - 1], MLIMG_PROTECT_SHOWN_SIZE, "/%s", path);
-	for (char *at = p->shown[p->n_aside - 1]; *at; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	if (p->n_aside++ < MLIMG_PROTECTED_SHOWN_MAX)
+		mlimg_protected_show(path, p->shown[p->n_aside - 1]);
 }
 
 int mlimg_cover_set_aside(
@@ -336,10 +332,10 @@ static int cover_all(struct mlimg_cover *c, int upper)
 	if (c->is_unionfs)
 		c->markers_fd = openat(
 			upper, MLIMG_UNIONFS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	for (size_t i = 0; r == 0 && i < c->protect->n_patterns; i++) {
-		r = follow(c, upper, root, c->protect->patterns[i]);
+	for (size_t i = 0; r == 0 && i < c->protect->declared.n_patterns; i++) {
+		r = follow(c, upper, root, c->protect->declared.patterns[i]);
 		if (r == 0 && c->markers_fd >= 0)
-			r = follow_markers(c, c->markers_fd, "", c->protect->patterns[i]);
+			r = follow_markers(c, c->markers_fd, "", c->protect->declared.patterns[i]);
 	}
 	return r;
 }
@@ -369,7 +365,7 @@ int mlimg_protect_upper(int user_fd, const struct mlimg_lowers *lowers, bool is_
 	bool is_interrupted = is_under_way(user_fd);
 	int r;
 
-	if (!protect->n_patterns && !is_interrupted)
+	if (!protect->declared.n_patterns && !is_interrupted)
 		return 0;
 	if (is_interrupted && !can_write)
 		return mlimg_err_refuse(err,

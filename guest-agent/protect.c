@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,45 +17,6 @@
 #include "libmlimg/whiteout.h"
 
 #define LEFT "protected" /* in /run/mlimg */
-
-/* The first flaw is told. */
-__attribute__((format(printf, 4, 5))) static void refuse(
-	struct mlimg_protect *protect, const char *file, unsigned n, const char *format, ...)
-{
-	size_t size = sizeof(protect->flaw), used;
-	va_list args;
-
-	if (*protect->flaw)
-		return;
-	snprintf(protect->flaw, size, "%s, line %u: ", file, n);
-	used = strlen(protect->flaw);
-	va_start(args, format);
-	vsnprintf(protect->flaw + used, size - used, format, args);
-	va_end(args);
-}
-
-static void take_line(const char *file, unsigned n, const char *path, const char *flaw, void *ctx)
-{
-	struct mlimg_protect *protect = ctx;
-
-	if (!path) {
-		refuse(protect, file, n, "%s", flaw);
-		return;
-	}
-	for (size_t i = 0; i < protect->n_patterns; i++)
-		if (strcmp(path, protect->patterns[i]) == 0)
-			return;
-	if (protect->n_patterns == MLIMG_PROTECT_MAX)
-		refuse(protect, file, n, "more than %d protected paths", MLIMG_PROTECT_MAX);
-	else
-		strcpy(protect->patterns[protect->n_patterns++], path);
-}
-
-void mlimg_protect_parse(
-	const char *name, const char *text, size_t size, struct mlimg_protect *protect)
-{
-	mlimg_declared_parse(name, text, size, take_line, protect);
-}
 
 /* Names of files that a layer above has, or hides. */
 struct seen {
@@ -110,8 +70,8 @@ static int read_file(
 	r = mlimg_declared_read(dir, name, &text, &size, err);
 	if (r < 0)
 		return r;
-	mlimg_protect_parse(shown, text, size, protect);
-	return *protect->flaw ? mlimg_err_refuse(err, "%s", protect->flaw) : 0;
+	mlimg_protected_parse(shown, text, size, &protect->declared);
+	return *protect->declared.flaw ? mlimg_err_refuse(err, "%s", protect->declared.flaw) : 0;
 }
 
 static int read_dir(
@@ -172,7 +132,7 @@ static int open_layers_dir(
 static int read_layer(int tree, struct seen *seen, bool *ret_hides, struct mlimg_protect *protect,
 	struct mlimg_err *err)
 {
-	static const char *const way[] = {"etc", "etc/mlimg", MLIMG_PROTECT_CONF};
+	static const char *const way[] = {"etc", "etc/mlimg", MLIMG_PROTECTED_CONF};
 	mlimg_autoclose int fd = -1;
 
 	for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
@@ -195,7 +155,7 @@ int mlimg_protect_read(
 
 	for (size_t i = 0; i < lowers->n && r == 0 && !is_hidden; i++)
 		r = read_layer(lowers->fds[i], &seen, &is_hidden, protect, err);
-	return r < 0 ? mlimg_err_wrap(err, r, "/" MLIMG_PROTECT_CONF " of the layers") : 0;
+	return r < 0 ? mlimg_err_wrap(err, r, "/" MLIMG_PROTECTED_CONF " of the layers") : 0;
 }
 
 int mlimg_protect_leave(int run_fd, const struct mlimg_protect *protect, struct mlimg_err *err)
@@ -205,13 +165,13 @@ int mlimg_protect_leave(int run_fd, const struct mlimg_protect *protect, struct 
 	FILE *f;
 
 	unlinkat(run_fd, LEFT, 0);
-	if (!protect->n_patterns)
+	if (!protect->declared.n_patterns)
 		return 0;
 	f = open_memstream(&text, &size);
 	if (!f)
 		return mlimg_err_set(err, ENOMEM, LEFT);
-	for (size_t i = 0; i < protect->n_patterns; i++)
-		fprintf(f, "/%s\n", protect->patterns[i]);
+	for (size_t i = 0; i < protect->declared.n_patterns; i++)
+		fprintf(f, "/%s\n", protect->declared.patterns[i]);
 	if (fclose(f) != 0)
 		return mlimg_err_set(err, ENOMEM, LEFT);
 	return mlimg_replace_file(run_fd, LEFT, text, size, 0600, err);
@@ -221,13 +181,13 @@ int mlimg_protect_recall(int run_fd, struct mlimg_protect *protect, struct mlimg
 {
 	mlimg_autofree char *text = NULL;
 	size_t size;
-	int r = mlimg_read_file(
-		run_fd, LEFT, MLIMG_PROTECT_MAX * (MLIMG_DECLARED_PATH_MAX + 2), &text, &size, err);
+	int r = mlimg_read_file(run_fd, LEFT, MLIMG_PROTECTED_MAX * (MLIMG_DECLARED_PATH_MAX + 2),
+		&text, &size, err);
 
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		mlimg_protect_parse(LEFT, text, size, protect);
+		mlimg_protected_parse(LEFT, text, size, &protect->declared);
 	return r;
 }
 
@@ -250,8 +210,8 @@ static bool is_in_line(const char *pattern, const char *path)
 
 bool mlimg_protect_is_covered_by(const struct mlimg_protect *protect, const char *path)
 {
-	for (size_t i = 0; i < protect->n_patterns; i++)
-		if (is_in_line(protect->patterns[i], path))
+	for (size_t i = 0; i < protect->declared.n_patterns; i++)
+		if (is_in_line(protect->declared.patterns[i], path))
 			return true;
 	return false;
 }

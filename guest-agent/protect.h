@@ -6,16 +6,7 @@
  * agent of its own; not a wall against root in the guest, who can mount over anything once it runs,
  * but the next boot shows it as it was.
  *
- * They are declared by the read-only layers, in files named /etc/mlimg/protected.d/NAME.conf of
- * their merged tree; the user's own do not count. A line is an absolute path (declared.h), each of
- * whose names may be a pattern of fnmatch(3) without escapes: '*' and '?' stay within a name. What
- * a line matches is protected with all that is below it, also where the layers have nothing. A
- * line that is no such path, or one too many, stops the boot: what it was to protect cannot be known.
- *
- *     # /etc/mlimg/protected.d/provider.conf
- *     /etc/ld.so.preload
- *     /usr/lib/provider
- *     /etc/ssl/certs/provider-*.pem
+ * What a line of a declaration means is in libmlimg/protected.h. A flawed one stops the boot.
  *
  * Before the union is mounted, what covers them in the upper is renamed to PATH in the user layer's
  * /mlimg/aside/protected-N, N being the first number that is free:
@@ -49,30 +40,19 @@
 #define MLIMG_PROTECT_H
 
 #include "guest-agent/lowers.h"
-#include "libmlimg/declared.h"
+#include "libmlimg/protected.h"
 
-#define MLIMG_PROTECT_CONF "etc/mlimg/protected.d" /**< in each layer's tree */
-#define MLIMG_PROTECT_MAX 256                      /**< lines of all files */
-#define MLIMG_PROTECT_NOTES_MAX 4                  /**< notes about caches that stay */
-#define MLIMG_PROTECT_SHOWN_MAX 32                 /**< paths that are told */
-#define MLIMG_PROTECT_SHOWN_SIZE \
-	256 /**< of a path that is told, NUL included; longer ones are cut */
+#define MLIMG_PROTECT_NOTES_MAX 4 /**< notes about caches that stay */
 
 /** What is declared, and what was set aside for it. Zero it to begin with. */
 struct mlimg_protect {
-	char patterns[MLIMG_PROTECT_MAX][MLIMG_DECLARED_PATH_MAX + 1]; /**< without the first '/' */
-	size_t n_patterns;
-	char flaw[MLIMG_ERR_TEXT_SIZE]; /**< of the first line that is not taken, or "" */
+	struct mlimg_protected declared;
 	char notes[MLIMG_PROTECT_NOTES_MAX][MLIMG_ERR_TEXT_SIZE];
 	size_t n_notes;
 	char aside[32]; /**< name in /mlimg/aside, or "" */
-	char shown[MLIMG_PROTECT_SHOWN_MAX][MLIMG_PROTECT_SHOWN_SIZE]; /**< "/path", printable */
+	char shown[MLIMG_PROTECTED_SHOWN_MAX][MLIMG_PROTECTED_SHOWN_SIZE];
 	size_t n_aside; /**< all that was set aside, shown or not */
 };
-
-/** Read a file of declarations; as mlimg_carve_parse(). */
-void mlimg_protect_parse(
-	const char *name, const char *text, size_t size, struct mlimg_protect *protect);
 
 /**
  * Read what the layers declare.

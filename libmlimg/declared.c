@@ -75,11 +75,16 @@ void mlimg_declared_parse(
 	}
 }
 
-static int is_conf(const struct dirent *entry)
+bool mlimg_declared_is_file(const char *name)
 {
-	size_t len = strlen(entry->d_name);
+	size_t len = strlen(name);
 
-	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+	return name[0] != '.' && len > 5 && strcmp(name + len - 5, ".conf") == 0;
+}
+
+static int is_file(const struct dirent *entry)
+{
+	return mlimg_declared_is_file(entry->d_name);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -89,7 +94,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 int mlimg_declared_list(int dir_fd, struct dirent ***ret_names)
 {
-	int n = scandirat(dir_fd, ".", ret_names, is_conf, by_name);
+	int n = scandirat(dir_fd, ".", ret_names, is_file, by_name);
 
 	return n < 0 ? -errno : n;
 }

@@ -43,9 +43,11 @@ typedef void mlimg_declared_fn(
 void mlimg_declared_parse(
 	const char *file, const char *text, size_t size, mlimg_declared_fn *fn, void *ctx);
 
+/** @return whether a name is that of a file of declarations: it ends in ".conf", and begins not with '.' */
+bool mlimg_declared_is_file(const char *name);
+
 /**
- * List the files of declarations in a directory: their names end in ".conf", and do not begin with
- * '.'.
+ * List the files of declarations in a directory.
  *
  * @param dir_fd     the directory
  * @param ret_names  in byte order; mlimg_declared_free() it

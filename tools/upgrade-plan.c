@@ -98,7 +98,7 @@ static int look_at_upper(const struct mlimg_manifest *upper, void *ctx)
 
 	for (size_t i = 0; i < upper->n_entries; i++)
 		p->paths_bytes += strlen(upper->entries[i].path) + 1;
-	if (!mlimg_upgrade_stack_protected(p->t->stack)->n)
+	if (!mlimg_upgrade_stack_protected(p->t->stack)->n_patterns)
 		return 0;
 	p->had = mlimg_manifest_new();
 	for (size_t i = 0; p->had && i < upper->n_entries; i++)

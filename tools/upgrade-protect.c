@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-agent/protect.h"
 #include "libmlimg/arena.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
@@ -18,54 +17,25 @@
 
 /* ---- what is declared ---- */
 
-static void take_line(const char *file, unsigned n, const char *path, const char *flaw, void *ctx)
-{
-	struct mlimg_upgrade_protected *to = ctx;
-
-	if (*to->flaw)
-		return;
-	for (size_t i = 0; path && i < to->n; i++)
-		if (strcmp(path, to->patterns[i]) == 0)
-			return;
-	if (!path)
-		snprintf(to->flaw, sizeof(to->flaw), "%s, line %u: %s", file, n, flaw);
-	else if (to->n == MLIMG_PROTECT_MAX)
-		snprintf(to->flaw, sizeof(to->flaw), "%s, line %u: more than %d protected paths",
-			file, n, MLIMG_PROTECT_MAX);
-	else if (mlimg_buffer_reserve(
-			 &to->patterns, &to->room, (to->n + 1) * sizeof(*to->patterns)) < 0)
-		snprintf(to->flaw, sizeof(to->flaw), "%s: no memory", file);
-	else
-		snprintf(to->patterns[to->n++], sizeof(*to->patterns), "%s", path);
-}
-
 bool mlimg_upgrade_protected_is_file(const struct mlimg_entry *entry)
 {
-	static const char dir[] = MLIMG_PROTECT_CONF, ending[] = ".conf";
-	const char *name = mlimg_path_name(entry->path);
-	size_t n = strlen(name);
+	static const char dir[] = MLIMG_PROTECTED_CONF;
 
 	return mlimg_path_is_below(entry->path, dir) &&
-		mlimg_path_dir_size(entry->path) == strlen(dir) && *name != '.' &&
-		n > strlen(ending) && strcmp(name + n - strlen(ending), ending) == 0;
+		mlimg_path_dir_size(entry->path) == strlen(dir) &&
+		mlimg_declared_is_file(mlimg_path_name(entry->path));
 }
 
 int mlimg_upgrade_protected_add(const char *path, const char *text, size_t size,
-	struct mlimg_upgrade_protected *to, struct mlimg_err *err)
+	struct mlimg_protected *to, struct mlimg_err *err)
 {
 	char shown[64];
 
 	mlimg_declared_show(mlimg_path_name(path), shown);
-	mlimg_declared_parse(shown, text, size, take_line, to);
+	mlimg_protected_parse(shown, text, size, to);
 	return *to->flaw
-		? mlimg_err_refuse(err, "/" MLIMG_PROTECT_CONF " of the layers: %.400s", to->flaw)
+		? mlimg_err_refuse(err, "/" MLIMG_PROTECTED_CONF " of the layers: %.400s", to->flaw)
 		: 0;
-}
-
-void mlimg_upgrade_protected_done(struct mlimg_upgrade_protected *of)
-{
-	free(of->patterns);
-	*of = (struct mlimg_upgrade_protected){.n = 0};
 }
 
 /* ---- what the layers have ---- */
@@ -263,13 +233,10 @@ static int list(const struct covering *c, struct mlimg_upgrade_covered *ret, str
 	if (c->n_aside && !f)
 		return mlimg_err_set(err, ENOMEM, "look for what covers protected paths");
 	ret->n = c->n_aside;
-	for (size_t i = 0; i < c->n_aside && i < MLIMG_PROTECT_SHOWN_MAX; i++) {
-		char shown[MLIMG_PROTECT_SHOWN_SIZE];
+	for (size_t i = 0; i < c->n_aside && i < MLIMG_PROTECTED_SHOWN_MAX; i++) {
+		char shown[MLIMG_PROTECTED_SHOWN_SIZE];
 
-		snprintf(shown, sizeof(shown), "/%s", c->aside[i]);
-		for (char *at = shown; *at; at++)
-			if (*at < ' ' || *at > '~')
-				*at = '?';
+		mlimg_protected_show(c->aside[i], shown);
 		fprintf(f, "%s\n", shown);
 	}
 	return f && fclose(f) != 0
@@ -277,14 +244,14 @@ static int list(const struct covering *c, struct mlimg_upgrade_covered *ret, str
 		: 0;
 }
 
-int mlimg_upgrade_covered_find(const struct mlimg_upgrade_protected *of,
-	const struct mlimg_manifest *next, const struct mlimg_manifest *upper,
-	const struct mlimg_plan *plan, struct mlimg_upgrade_covered *ret, struct mlimg_err *err)
+int mlimg_upgrade_covered_find(const struct mlimg_protected *of, const struct mlimg_manifest *next,
+	const struct mlimg_manifest *upper, const struct mlimg_plan *plan,
+	struct mlimg_upgrade_covered *ret, struct mlimg_err *err)
 {
 	struct covering c = {.next = next};
 	int r = mlimg_upgrade_after_make(upper, plan, &c.after, err);
 
-	for (size_t i = 0; r == 0 && i < of->n; i++)
+	for (size_t i = 0; r == 0 && i < of->n_patterns; i++)
 		r = follow(&c, of->patterns[i], err);
 	if (r == 0)
 		r = find_renamed(&c, &ret->has_renamed, err);

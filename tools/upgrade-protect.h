@@ -10,16 +10,8 @@
 #ifndef MLIMG_TOOLS_UPGRADE_PROTECT_H
 #define MLIMG_TOOLS_UPGRADE_PROTECT_H
 
-#include "libmlimg/declared.h"
 #include "libmlimg/plan.h"
-
-/** What a stack protects. Zero it to begin with. */
-struct mlimg_upgrade_protected {
-	char (*patterns)[MLIMG_DECLARED_PATH_MAX + 1]; /**< without the first '/' */
-	size_t n;
-	size_t room;                    /**< private */
-	char flaw[MLIMG_ERR_TEXT_SIZE]; /**< private */
-};
+#include "libmlimg/protected.h"
 
 /**
  * Read a declaration.
@@ -32,13 +24,10 @@ struct mlimg_upgrade_protected {
  * @return      0, -EUCLEAN, -ENOMEM
  */
 int mlimg_upgrade_protected_add(const char *path, const char *text, size_t size,
-	struct mlimg_upgrade_protected *to, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	struct mlimg_protected *to, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** @return whether an entry of the merged tree is one that declares */
 bool mlimg_upgrade_protected_is_file(const struct mlimg_entry *entry);
-
-/** Free what it owns; accepts a zeroed one. */
-void mlimg_upgrade_protected_done(struct mlimg_upgrade_protected *of);
 
 /** What is set aside. Zero it to begin with. */
 struct mlimg_upgrade_covered {
@@ -58,10 +47,9 @@ struct mlimg_upgrade_covered {
  * @param err    see there
  * @return       0, -ENOMEM
  */
-int mlimg_upgrade_covered_find(const struct mlimg_upgrade_protected *of,
-	const struct mlimg_manifest *next, const struct mlimg_manifest *upper,
-	const struct mlimg_plan *plan, struct mlimg_upgrade_covered *ret,
-	struct mlimg_err *err) MLIMG_MUST_CHECK;
+int mlimg_upgrade_covered_find(const struct mlimg_protected *of, const struct mlimg_manifest *next,
+	const struct mlimg_manifest *upper, const struct mlimg_plan *plan,
+	struct mlimg_upgrade_covered *ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_upgrade_covered_done(struct mlimg_upgrade_covered *of);

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "guest-agent/protect.h"
 #include "tools/cli.h"
 
 struct mlimg_upgrade_sums mlimg_upgrade_sums_of(const struct mlimg_upgrade_tenant *t)
@@ -91,7 +90,7 @@ static void each_covered(
 	const struct mlimg_upgrade_tenant *t, mlimg_upgrade_entry_fn *entry_fn, void *ctx)
 {
 	const char *at = t->covered.paths;
-	char path[MLIMG_PROTECT_SHOWN_SIZE];
+	char path[MLIMG_PROTECTED_SHOWN_SIZE];
 
 	for (; at && *at; at += strcspn(at, "\n") + 1) {
 		snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, "\n"), at);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-agent/protect.h"
 #include "libmlimg/base-texts.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/merge.h"
@@ -24,7 +23,7 @@ struct mlimg_upgrade_stack {
 	struct mlimg_manifest *merged; /* with what is composed; NULL: nothing is */
 	struct mlimg_boot_stack boot;
 	uint64_t base_bytes;
-	struct mlimg_upgrade_protected protected;
+	struct mlimg_protected protected;
 };
 
 void mlimg_upgrade_stack_close(struct mlimg_upgrade_stack *stack)
@@ -33,7 +32,6 @@ void mlimg_upgrade_stack_close(struct mlimg_upgrade_stack *stack)
 		return;
 	mlimg_manifest_free(stack->merged); /* shares the others' strings */
 	mlimg_composed_done(&stack->composed);
-	mlimg_upgrade_protected_done(&stack->protected);
 	mlimg_beneath_free(stack->layers);
 	pthread_mutex_destroy(&stack->lock);
 	free(stack);
@@ -161,8 +159,7 @@ const struct mlimg_boot_stack *mlimg_upgrade_stack_boot(const struct mlimg_upgra
 	return &stack->boot;
 }
 
-const struct mlimg_upgrade_protected *mlimg_upgrade_stack_protected(
-	const struct mlimg_upgrade_stack *stack)
+const struct mlimg_protected *mlimg_upgrade_stack_protected(const struct mlimg_upgrade_stack *stack)
 {
 	return &stack->protected;
 }
@@ -265,8 +262,8 @@ static int read_protected(struct mlimg_upgrade_stack *s, struct mlimg_err *err)
 	const struct mlimg_manifest *m = mlimg_upgrade_stack_manifest(s);
 	int r = 0;
 
-	for (size_t i = mlimg_manifest_first_from(m, MLIMG_PROTECT_CONF); r == 0 &&
-		i < m->n_entries && mlimg_path_is_within(m->entries[i].path, MLIMG_PROTECT_CONF);
+	for (size_t i = mlimg_manifest_first_from(m, MLIMG_PROTECTED_CONF); r == 0 &&
+		i < m->n_entries && mlimg_path_is_within(m->entries[i].path, MLIMG_PROTECTED_CONF);
 		i++) {
 		const struct mlimg_entry *e = &m->entries[i];
 		mlimg_autofree char *text = NULL;

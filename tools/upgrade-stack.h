@@ -42,7 +42,7 @@ const struct mlimg_manifest *mlimg_upgrade_stack_manifest(const struct mlimg_upg
 const struct mlimg_boot_stack *mlimg_upgrade_stack_boot(const struct mlimg_upgrade_stack *stack);
 
 /** @return what its layers protect from their users */
-const struct mlimg_upgrade_protected *mlimg_upgrade_stack_protected(
+const struct mlimg_protected *mlimg_upgrade_stack_protected(
 	const struct mlimg_upgrade_stack *stack);
 
 /** @return bytes that its manifest takes as text, and what is kept of its texts, about */

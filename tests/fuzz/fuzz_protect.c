@@ -21,16 +21,17 @@ static int is_bad(const char *path)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct mlimg_protect protect;
+	struct mlimg_protected *declared = &protect.declared;
 
 	memset(&protect, 0, sizeof(protect));
-	mlimg_protect_parse("fuzz.conf", (const char *)data, size, &protect);
-	if (protect.n_patterns > MLIMG_PROTECT_MAX)
+	mlimg_protected_parse("fuzz.conf", (const char *)data, size, declared);
+	if (declared->n_patterns > MLIMG_PROTECTED_MAX)
 		abort();
-	for (size_t i = 0; i < protect.n_patterns; i++) {
-		if (is_bad(protect.patterns[i]))
+	for (size_t i = 0; i < declared->n_patterns; i++) {
+		if (is_bad(declared->patterns[i]))
 			abort();
-		if (!strpbrk(protect.patterns[i], "*?[") &&
-			!mlimg_protect_is_covered_by(&protect, protect.patterns[i]))
+		if (!strpbrk(declared->patterns[i], "*?[") &&
+			!mlimg_protect_is_covered_by(&protect, declared->patterns[i]))
 			abort();
 	}
 	return 0;

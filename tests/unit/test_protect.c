@@ -3,18 +3,18 @@
 
 #include "tests/lib/test.h"
 
-static struct mlimg_protect *parse(const char *text)
-{
-	static struct mlimg_protect protect;
+static struct mlimg_protect protect;
 
+static struct mlimg_protected *parse(const char *text)
+{
 	memset(&protect, 0, sizeof(protect));
-	mlimg_protect_parse("x.conf", text, strlen(text), &protect);
-	return &protect;
+	mlimg_protected_parse("x.conf", text, strlen(text), &protect.declared);
+	return &protect.declared;
 }
 
 TEST(lines)
 {
-	struct mlimg_protect *p = parse("# first\n\n/etc/ld.so.preload\n/srv/*/x\n/srv/*/x\n/a");
+	struct mlimg_protected *p = parse("# first\n\n/etc/ld.so.preload\n/srv/*/x\n/srv/*/x\n/a");
 
 	ASSERT_EQ(p->n_patterns, 3);
 	ASSERT_STR(p->patterns[0], "etc/ld.so.preload");
@@ -33,31 +33,31 @@ TEST(lines)
 
 TEST(too_many)
 {
-	char text[(MLIMG_PROTECT_MAX + 2) * 8] = "";
-	struct mlimg_protect *p;
+	char text[(MLIMG_PROTECTED_MAX + 2) * 8] = "";
+	struct mlimg_protected *p;
 
-	for (int i = 0; i <= MLIMG_PROTECT_MAX; i++)
+	for (int i = 0; i <= MLIMG_PROTECTED_MAX; i++)
 		sprintf(text + strlen(text), "/%d\n", i);
 	p = parse(text);
-	ASSERT_EQ(p->n_patterns, MLIMG_PROTECT_MAX);
+	ASSERT_EQ(p->n_patterns, MLIMG_PROTECTED_MAX);
 	ASSERT_STR(p->flaw, "x.conf, line 257: more than 256 protected paths");
 }
 
 TEST(what_a_mount_covers)
 {
-	struct mlimg_protect *p = parse("/etc/ssl/own-*.pem\n/usr/*/keep/[ab]\n");
+	parse("/etc/ssl/own-*.pem\n/usr/*/keep/[ab]\n");
 
-	ASSERT(mlimg_protect_is_covered_by(p, "etc"));
-	ASSERT(mlimg_protect_is_covered_by(p, "etc/ssl"));
-	ASSERT(mlimg_protect_is_covered_by(p, "etc/ssl/own-1.pem"));
-	ASSERT(mlimg_protect_is_covered_by(p, "etc/ssl/own-1.pem/below"));
-	ASSERT(mlimg_protect_is_covered_by(p, "usr/x"));
-	ASSERT(mlimg_protect_is_covered_by(p, "usr/x/keep/b"));
-	ASSERT(!mlimg_protect_is_covered_by(p, "etc/ssl/other.pem"));
-	ASSERT(!mlimg_protect_is_covered_by(p, "etc/ss"));
-	ASSERT(!mlimg_protect_is_covered_by(p, "usr/x/keep/c"));
-	ASSERT(!mlimg_protect_is_covered_by(p, "usr/x/y"));
-	ASSERT(!mlimg_protect_is_covered_by(p, "home"));
-	p = parse("");
-	ASSERT(!mlimg_protect_is_covered_by(p, "etc"));
+	ASSERT(mlimg_protect_is_covered_by(&protect, "etc"));
+	ASSERT(mlimg_protect_is_covered_by(&protect, "etc/ssl"));
+	ASSERT(mlimg_protect_is_covered_by(&protect, "etc/ssl/own-1.pem"));
+	ASSERT(mlimg_protect_is_covered_by(&protect, "etc/ssl/own-1.pem/below"));
+	ASSERT(mlimg_protect_is_covered_by(&protect, "usr/x"));
+	ASSERT(mlimg_protect_is_covered_by(&protect, "usr/x/keep/b"));
+	ASSERT(!mlimg_protect_is_covered_by(&protect, "etc/ssl/other.pem"));
+	ASSERT(!mlimg_protect_is_covered_by(&protect, "etc/ss"));
+	ASSERT(!mlimg_protect_is_covered_by(&protect, "usr/x/keep/c"));
+	ASSERT(!mlimg_protect_is_covered_by(&protect, "usr/x/y"));
+	ASSERT(!mlimg_protect_is_covered_by(&protect, "home"));
+	parse("");
+	ASSERT(!mlimg_protect_is_covered_by(&protect, "etc"));
 }
