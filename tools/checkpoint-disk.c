@@ -10,6 +10,7 @@
 #include "libmlimg/cleanup.h"
 #include "tools/checkpoint-qemu.h"
 #include "tools/qemu-img.h"
+#include "tools/tenant-disk.h"
 
 #define SETTLE_MS 10000 /* how long a qemu-img may take to end that was killed */
 #define AGAIN_MS 200
@@ -98,15 +99,42 @@ int mlimg_disk_saved(const struct mlimg_tenant *tenant, json_t **ret_saved, stru
 	return ret;
 }
 
+int mlimg_disk_free_leaks(
+	const struct mlimg_tenant *tenant, uint64_t *ret_freed_bytes, struct mlimg_err *err)
+{
+	struct mlimg_qemu_img_report report = {.leaks = 0};
+	const char *path = tenant->user_disk;
+	struct mlimg_tenant_disk disk;
+	int ret = mlimg_tenant_disk_look(path, &disk, err);
+
+	if (ret == 0)
+		ret = mlimg_qemu_img_check(path, false, &report, err);
+	/* Where a table is damaged, what has leaked may be what it referred to. */
+	if (ret == 0 && report.errors)
+		return mlimg_err_refuse(err,
+			"tenant '%s': its disk is damaged, %llu error%s in the tables of '%.200s': "
+			"copy that file, then 'qemu-img check -r all' on it, which saves what can "
+			"be saved",
+			tenant->row.name, (unsigned long long)report.errors,
+			report.errors == 1 ? "" : "s", path);
+	if (ret == 0 && report.leaks)
+		ret = mlimg_qemu_img_check(path, true, &report, err);
+	if (ret == 0)
+		*ret_freed_bytes = report.freed * disk.cluster_bytes;
+	return ret;
+}
+
 /* A qemu-img ends with who runs it, but a write that it is in has to end first. */
 int mlimg_disk_settle(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
-	const char *const args[] = {
-		"check", "-q", "-r", "leaks", "-f", "qcow2", tenant->user_disk, NULL};
-	uint64_t deadline_ms = mlimg_now_ms() + SETTLE_MS;
+	uint64_t deadline_ms = mlimg_now_ms() + SETTLE_MS, freed_bytes;
+	struct mlimg_err why = MLIMG_ERR_INIT;
 	int ret;
 
-	while ((ret = mlimg_qemu_img(args, NULL, err)) < 0 && mlimg_now_ms() < deadline_ms)
+	while ((ret = mlimg_disk_free_leaks(tenant, &freed_bytes, &why)) < 0 &&
+		why.kind != MLIMG_ERR_REFUSED && mlimg_now_ms() < deadline_ms)
 		poll(NULL, 0, AGAIN_MS);
+	if (ret < 0 && err)
+		*err = why;
 	return ret;
 }

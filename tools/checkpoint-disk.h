@@ -40,7 +40,26 @@ int mlimg_disk_remove(
 int mlimg_disk_saved(const struct mlimg_tenant *tenant, json_t **ret_saved,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Free the clusters that nobody refers to any more. @return 0, -EIO: it is damaged; other -errno */
+/**
+ * Free the clusters that nobody refers to: QEMU, or qemu-img, was killed between counting one as used
+ * and referring to it. Such a disk is sound, but has that room no more. One that is damaged is not
+ * written to.
+ *
+ * @param tenant           whose; off, and its disk is here
+ * @param ret_freed_bytes  what can be used again
+ * @param err              refused: it is damaged, and what can be done; as of mlimg_qemu_img_check()
+ * @return                 0 or -errno
+ */
+int mlimg_disk_free_leaks(const struct mlimg_tenant *tenant, uint64_t *ret_freed_bytes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * The same after a command was killed whose qemu-img may have it still: for 10 s, where it has.
+ *
+ * @param tenant  as of mlimg_disk_free_leaks()
+ * @param err     as of mlimg_disk_free_leaks()
+ * @return        0 or -errno
+ */
 int mlimg_disk_settle(const struct mlimg_tenant *tenant, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

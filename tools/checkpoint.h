@@ -26,8 +26,8 @@
  * alone. A row whose snapshot somebody has removed is shown as lost.
  *
  * A QEMU that is killed while it saves leaves a sound disk, without the snapshot; clusters that
- * nobody refers to are freed when the tenant is settled the next time it is off. Room that half a
- * memory took stays with the disk, and is what the next one is written to: so a full disk is told
+ * nobody refers to are freed by whoever uses the disk next while it is off (reclaim.h). Room that half
+ * a memory took stays with the disk, and is what the next one is written to: so a full disk is told
  * before anything is written, for it would stop the guest (MLIMG_CHECKPOINT_SPARE_BYTES).
  *
  * A restore asks for the layers of the generation that the checkpoint was taken on, and with memory

@@ -127,25 +127,34 @@ static int fill(const char *const *args, char *argv[ARGS_MAX + 2], struct mlimg_
 	return 0;
 }
 
-int mlimg_qemu_img_within(
-	const char *const *args, uint64_t limit_ms, char **ret_output, struct mlimg_err *err)
+/* However it ended. */
+static int run_to_end(const char *const *args, uint64_t limit_ms, char **ret_output,
+	int *ret_status, struct mlimg_err *err)
 {
 	struct mlimg_process process = MLIMG_PROCESS_INIT;
-	mlimg_autofree char *output = NULL;
 	mlimg_autoclose int fd = -1;
 	char *argv[ARGS_MAX + 2] = {NULL};
-	int status = 0, ret = fill(args, argv, err);
+	int ret = fill(args, argv, err);
 
 	if (ret == 0)
 		ret = mlimg_process_start(argv, false, &process, &fd, err);
 	if (ret < 0)
 		return ret;
-	ret = run(&process, fd, limit_ms, &output, &status);
+	ret = run(&process, fd, limit_ms, ret_output, ret_status);
 	if (ret == -ETIMEDOUT)
 		return mlimg_err_set(err, ETIMEDOUT, PROGRAM " %s: it has not ended after %llu s",
 			args[0], (unsigned long long)limit_ms / 1000);
+	return ret < 0 ? mlimg_err_set(err, ret, PROGRAM " %s", args[0]) : 0;
+}
+
+int mlimg_qemu_img_within(
+	const char *const *args, uint64_t limit_ms, char **ret_output, struct mlimg_err *err)
+{
+	mlimg_autofree char *output = NULL;
+	int status = 0, ret = run_to_end(args, limit_ms, &output, &status, err);
+
 	if (ret < 0)
-		return mlimg_err_set(err, ret, PROGRAM " %s", args[0]);
+		return ret;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return tell(args[0], status, output, err);
 	if (ret_output)
@@ -169,22 +178,57 @@ int mlimg_qemu_img(const char *const *args, char **ret_output, struct mlimg_err 
 		args, reads_image(args[0]) ? 0 : MLIMG_QEMU_IMG_MS, ret_output, err);
 }
 
-int mlimg_qemu_img_json(const char *const *args, json_t **ret, struct mlimg_err *err)
+/* Warnings go the same way, on lines before it. */
+static int read_json(const char *command, const char *output, json_t **ret, struct mlimg_err *err)
 {
-	mlimg_autofree char *output = NULL;
-	const char *begin;
-	json_t *json;
-	int r = mlimg_qemu_img(args, &output, err);
+	const char *begin = output[0] == '{' ? output : strstr(output, "\n{");
+	json_t *json = begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
 
-	if (r < 0)
-		return r;
-	/* Warnings go the same way, on lines before it. */
-	begin = output[0] == '{' ? output : strstr(output, "\n{");
-	json = begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
 	if (!json_is_object(json)) {
 		json_decref(json);
-		return mlimg_err_set(err, 0, PROGRAM " %s: no JSON object", args[0]);
+		return mlimg_err_set(err, 0, PROGRAM " %s: no JSON object", command);
 	}
 	*ret = json;
 	return 0;
+}
+
+int mlimg_qemu_img_json(const char *const *args, json_t **ret, struct mlimg_err *err)
+{
+	mlimg_autofree char *output = NULL;
+	int r = mlimg_qemu_img(args, &output, err);
+
+	return r < 0 ? r : read_json(args[0], output, ret, err);
+}
+
+/* qemu-img(1), check: 2: there are errors; 3: there are leaks, and no errors. */
+static bool has_report(int status)
+{
+	return WIFEXITED(status) &&
+		(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2 || WEXITSTATUS(status) == 3);
+}
+
+int mlimg_qemu_img_check(
+	const char *path, bool frees, struct mlimg_qemu_img_report *ret, struct mlimg_err *err)
+{
+	const char *const looks[] = {"check", "-f", "qcow2", "--output=json", path, NULL};
+	const char *const mends[] = {
+		"check", "-r", "leaks", "-f", "qcow2", "--output=json", path, NULL};
+	mlimg_autofree char *output = NULL;
+	json_t *report = NULL;
+	int status = 0, r = run_to_end(frees ? mends : looks, 0, &output, &status, err);
+
+	if (r < 0)
+		return r;
+	if (!has_report(status))
+		return tell("check", status, output, err);
+	r = read_json("check", output, &report, err);
+	if (r == 0)
+		*ret = (struct mlimg_qemu_img_report){
+			.errors = (uint64_t)json_integer_value(
+				json_object_get(report, "corruptions")),
+			.leaks = (uint64_t)json_integer_value(json_object_get(report, "leaks")),
+			.freed = (uint64_t)json_integer_value(
+				json_object_get(report, "leaks-fixed"))};
+	json_decref(report);
+	return r;
 }

@@ -7,6 +7,7 @@
 #define MLIMG_TOOLS_QEMU_IMG_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libmlimg/err.h"
@@ -63,5 +64,26 @@ int mlimg_qemu_img_within(const char *const *args, uint64_t limit_ms, char **ret
  */
 int mlimg_qemu_img_json(
 	const char *const *args, json_t **ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/** What `qemu-img check` has found in a qcow2 image, in clusters. */
+struct mlimg_qemu_img_report {
+	uint64_t errors; /**< that are damage: used, and not counted */
+	uint64_t leaks;  /**< that are counted as used, and nobody refers to: room lost, no more */
+	uint64_t freed;  /**< leaks that are free again */
+};
+
+/**
+ * Compare the clusters of a qcow2 image that are counted as used with those that something refers to.
+ * It reads its tables, not its data: those have 8 bytes for each 64 KiB that were written, once for
+ * the disk and once for each snapshot, as far as they differ.
+ *
+ * @param path   the image; nobody has it open
+ * @param frees  free what has leaked; else it is not written to
+ * @param ret    what was found, or is left
+ * @param err    as of mlimg_qemu_img(): it is no such image, cannot be read, or somebody has it open
+ * @return       0, also of a damaged one; else as of mlimg_qemu_img()
+ */
+int mlimg_qemu_img_check(const char *path, bool frees, struct mlimg_qemu_img_report *ret,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "libmlimg/arena.h"
 #include "tools/checkpoint.h"
+#include "tools/reclaim.h"
 #include "tools/rollout-step.h"
 #include "tools/store-impl.h"
 #include "tools/vm-checkpoint.h"
@@ -24,6 +25,8 @@ static int checkpoints(
 
 	if (ret == 0)
 		ret = mlimg_checkpoints_check_disk(&step->found.tenant, err);
+	if (ret == 0)
+		ret = mlimg_reclaim_look(step->found.store, &step->found.tenant, err);
 	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
 }
 

@@ -226,6 +226,7 @@ int mlimg_tenant_disk_look(
 		return mlimg_err_refuse(err, "'%.300s' is no qcow2 image", path);
 	*ret_disk = (struct mlimg_tenant_disk){.size_bytes = be64toh(h.size_bytes),
 		.used_bytes = (uint64_t)st.st_blocks * 512,
+		.cluster_bytes = 1u << (be32toh(h.cluster_bits) & 31),
 		.n_snapshots = be32toh(h.n_snapshots),
 		.has_base = h.base_offset != 0};
 	return 0;

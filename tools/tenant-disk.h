@@ -84,10 +84,11 @@ int mlimg_tenant_disk_is_blank(const char *path, struct mlimg_err *err) MLIMG_MU
 
 /** What its header says, and its file. */
 struct mlimg_tenant_disk {
-	uint64_t size_bytes;  /**< as the guest sees it */
-	uint64_t used_bytes;  /**< of the file, on the host's disk */
-	uint32_t n_snapshots; /**< checkpoints in it */
-	bool has_base;        /**< it lies over another image */
+	uint64_t size_bytes;    /**< as the guest sees it */
+	uint64_t used_bytes;    /**< of the file, on the host's disk */
+	uint32_t cluster_bytes; /**< what it is counted in */
+	uint32_t n_snapshots;   /**< checkpoints in it */
+	bool has_base;          /**< it lies over another image */
 };
 
 /**

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/cli.h"
+#include "tools/reclaim.h"
 #include "tools/store-impl.h"
 #include "tools/tenant-disk.h"
 #include "tools/tenant-options.h"
@@ -77,12 +78,13 @@ typedef int work_fn(
 	const struct mlimg_checkpoints *of, const struct given *g, struct mlimg_err *err);
 
 /* A guest that has died since somebody looked is off, and would start with what is pending. */
-static int see_death(struct mlimg_store *store, struct mlimg_tenant *tenant, struct mlimg_err *err)
+static int see_death(struct mlimg_store *store, struct mlimg_tenant *tenant,
+	enum mlimg_guest_state *ret_state, char ret_why[MLIMG_GUEST_WHY_SIZE],
+	struct mlimg_err *err)
 {
 	int64_t run_s = tenant->run_s;
-	char why[MLIMG_GUEST_WHY_SIZE], name[MLIMG_STORE_NAME_SIZE];
-	enum mlimg_guest_state state;
-	int ret = mlimg_backend_look(store, tenant, &state, why, err);
+	char name[MLIMG_STORE_NAME_SIZE];
+	int ret = mlimg_backend_look(store, tenant, ret_state, ret_why, err);
 
 	if (ret < 0 || !run_s || tenant->run_s)
 		return ret;
@@ -120,14 +122,18 @@ int mlimg_checkpoints_lock(struct mlimg_store *store, const char *name, const ch
 	struct mlimg_tenant *ret_tenant, int *ret_lock, struct mlimg_checkpoints *ret_of,
 	struct mlimg_err *err)
 {
+	enum mlimg_guest_state state = MLIMG_GUEST_OFF;
+	char why[MLIMG_GUEST_WHY_SIZE] = "";
 	int ret = mlimg_tenant_take(store, name, what, ret_tenant, ret_lock, err);
 
 	if (ret == 0)
-		ret = see_death(store, ret_tenant, err);
+		ret = see_death(store, ret_tenant, &state, why, err);
 	if (ret == 0)
 		ret = mlimg_checkpoints_of(store, ret_tenant, ret_of, err);
 	if (ret == 0)
 		ret = mlimg_checkpoints_check_disk(ret_tenant, err);
+	if (ret == 0)
+		ret = mlimg_reclaim(store, ret_tenant, state, why, err);
 	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
 }
 

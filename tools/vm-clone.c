@@ -8,6 +8,7 @@
 #include "tools/checkpoint-qemu.h"
 #include "tools/checkpoint.h"
 #include "tools/cli.h"
+#include "tools/reclaim.h"
 #include "tools/store-base.h"
 #include "tools/store-host.h"
 #include "tools/tenant-options.h"
@@ -215,7 +216,8 @@ static int check_off(struct mlimg_store *store, struct clone *c, struct mlimg_er
 			"tenant '%s' is %s: stop it, or take a checkpoint of it ('mlimg-vm "
 			"checkpoint %s TAG') and copy that one ('--from TAG')",
 			c->name, mlimg_guest_state_name(state), c->name);
-	return ret;
+	/* What has leaked would leak in a copy by reflink, too. */
+	return ret < 0 ? ret : mlimg_reclaim(store, &c->of, state, why, err);
 }
 
 static int run(struct clone *c, struct mlimg_err *err)

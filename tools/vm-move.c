@@ -4,6 +4,7 @@
 
 #include "tools/backend.h"
 #include "tools/cli.h"
+#include "tools/reclaim.h"
 #include "tools/store-host.h"
 #include "tools/tenant-host.h"
 #include "tools/tenant-options.h"
@@ -92,6 +93,7 @@ static int move(struct mlimg_store *store, struct mlimg_tenant *t, const struct 
 	struct mlimg_err *err)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
+	bool was_away = mlimg_backend_has_disk_away(t);
 	struct mlimg_store_host wanted;
 	int ret = mlimg_backend_check_off(store, t, err);
 
@@ -103,6 +105,8 @@ static int move(struct mlimg_store *store, struct mlimg_tenant *t, const struct 
 		ret = check_checkpoints(store, t, err);
 	if (ret == 0)
 		ret = backend->forget(t, err);
+	if (ret == 0 && was_away)
+		ret = mlimg_reclaim_now(store, t, err);
 	if (ret == 0)
 		ret = mlimg_store_begin(store, err);
 	if (ret < 0)

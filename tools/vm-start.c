@@ -5,6 +5,7 @@
 
 #include "tools/checkpoint.h"
 #include "tools/cli.h"
+#include "tools/reclaim.h"
 #include "tools/vm-all.h"
 #include "tools/vm-life.h"
 #include "tools/vm-loop.h"
@@ -84,7 +85,7 @@ static int check_off(struct mlimg_vm_found *found, bool *ret_goes_on, struct mli
 	if (mlimg_guest_is_on(state))
 		return mlimg_err_set(err, 0, "tenant '%s' is running already (%s)",
 			found->tenant.row.name, mlimg_guest_state_name(state));
-	return 0;
+	return mlimg_reclaim(found->store, &found->tenant, state, why, err);
 }
 
 /* A guest that stands still since its restore was interrupted is ended, so that it can be started. */

@@ -67,6 +67,13 @@ tenant_disk() {
 	echo "$S/tenants/$(tenant "$1" id)/user.qcow2"
 }
 
+# unharmed DISK: nothing in it is damaged. Room may have leaked, as of one whose QEMU was killed and that nobody has used since.
+unharmed() {
+	local code=0
+	qemu-img check -q -f qcow2 "$1" || code=$?
+	[ "$code" -eq 0 ] || same "exit code of qemu-img check" 3 "$code"
+}
+
 # usage MESSAGE COMMAND ARGUMENT…: a mistake in a command line of mlimg-vm's.
 usage() {
 	fails 2 "mlimg-vm: $1

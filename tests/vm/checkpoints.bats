@@ -242,6 +242,8 @@ tags() {
 		[ "$code" -le 1 ]
 		amid=$((amid + code))
 		until [[ $(vm list --json | jq -r '.[].state') == died ]]; do sleep 0.1; done
+		unharmed "$disk"
+		# What the kill has lost is freed, so that nothing is left in the disk that nobody refers to.
 		works vm checkpoint alice "off$round"
 		sound
 		[[ $(tags) == *"off$round:disk" ]]
