@@ -174,6 +174,20 @@ int since_note_stays(struct since *s) MLIMG_MUST_CHECK;
  */
 bool since_is_set_back(struct since *s, const struct mlimg_entry *e);
 
+/**
+ * What a thing is like when the step is taken back that has set its attributes.
+ *
+ * @param s           see there
+ * @param e           of the upper
+ * @param arena       holds what is mapped
+ * @param ret_set     the step; valid until another one is asked for
+ * @param ret_wanted  like @p e then, with the numbers that its owners have then: those that the user
+ *                    has given it since, or those of the former stack; of both parameters
+ * @return            1; 0 when there is no such step, or it is not taken back; -ENOMEM
+ */
+int since_find_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena,
+	struct mlimg_undo_record *ret_set, struct mlimg_entry *ret_wanted) MLIMG_MUST_CHECK;
+
 /** @p ret becomes @p e with the numbers that @p moves gives its owners. @return 0, -ENOMEM */
 int since_map_owners(struct since *s, const struct mlimg_owner_moves *moves,
 	const struct mlimg_entry *e, struct mlimg_arena *arena,

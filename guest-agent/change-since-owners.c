@@ -147,38 +147,43 @@ static int move_owner(struct since *s, const struct mlimg_owner_moves *moves,
 
 /* --- what is there now --- */
 
-/*
- * What step @n has set attributes of, and undoing it sets them back. A number that the user has
- * given it since may happen to be the one of then, which was another account's.
- */
-static int move_set_back(
-	struct since *s, size_t n, const struct mlimg_entry *e, struct mlimg_arena *arena)
+int since_find_set_back(struct since *s, const struct mlimg_entry *e, struct mlimg_arena *arena,
+	struct mlimg_undo_record *ret_set, struct mlimg_entry *ret_wanted)
 {
-	struct mlimg_undo_record set, record = {.op = 's', .path = e->path};
 	const struct mlimg_owner_moves *upper = &s->accounts.upper;
-	struct mlimg_entry *wanted = &record.fresh;
-	int r = mlimg_undo_log_get(s->log, n, &set, s->err);
+	size_t n;
+	int r;
 
-	if (r < 0)
-		return r;
-	if (!mlimg_change_is_set(e, &set.fresh, &set.entry))
-		return move_owner(s, upper, e, arena);
-	r = since_map_owners(s, &s->accounts.lower, &set.entry, arena, wanted);
-	if (r < 0)
-		return r;
-	if (e->uid != set.fresh.uid)
-		wanted->uid = mlimg_moved_id_of(upper->uids, upper->n_uids, e->uid);
-	if (e->gid != set.fresh.gid)
-		wanted->gid = mlimg_moved_id_of(upper->gids, upper->n_gids, e->gid);
-	if (mlimg_entry_has_same_attrs(wanted, &set.entry))
+	if (mlimg_path_map_get(&s->put, e->path, &n) || !find_set(s, e, &n))
 		return 0;
-	if (e->mtime_s != set.fresh.mtime_s || e->mtime_ns != set.fresh.mtime_ns) {
+	r = mlimg_undo_log_get(s->log, n, ret_set, s->err);
+	if (r < 0 || !mlimg_change_is_set(e, &ret_set->fresh, &ret_set->entry))
+		return r < 0 ? r : 0;
+	r = since_map_owners(s, &s->accounts.lower, &ret_set->entry, arena, ret_wanted);
+	if (r < 0)
+		return r;
+	if (e->uid != ret_set->fresh.uid)
+		ret_wanted->uid = mlimg_moved_id_of(upper->uids, upper->n_uids, e->uid);
+	if (e->gid != ret_set->fresh.gid)
+		ret_wanted->gid = mlimg_moved_id_of(upper->gids, upper->n_gids, e->gid);
+	return 1;
+}
+
+/* What undoing a step gives the attributes of before, in numbers of then. */
+static int move_set_back(struct since *s, const struct mlimg_entry *e,
+	const struct mlimg_undo_record *set, struct mlimg_entry *wanted)
+{
+	struct mlimg_undo_record record = {.op = 's', .path = e->path, .entry = set->entry};
+
+	if (mlimg_entry_has_same_attrs(wanted, &set->entry))
+		return 0;
+	if (e->mtime_s != set->fresh.mtime_s || e->mtime_ns != set->fresh.mtime_ns) {
 		wanted->mtime_s = e->mtime_s;
 		wanted->mtime_ns = e->mtime_ns;
 	}
-	record.entry = set.entry;
-	record.entry.hardlink = wanted->hardlink = 0;
-	record.entry.nlink = wanted->nlink = 1;
+	record.fresh = *wanted;
+	record.entry.hardlink = record.fresh.hardlink = 0;
+	record.entry.nlink = record.fresh.nlink = 1;
 	mlimg_change_extra_add(&s->then, &record);
 	return 0;
 }
@@ -189,13 +194,16 @@ static int move_present(struct since *s, struct mlimg_arena *arena)
 
 	for (size_t i = 1, n; i < s->upper->n_entries && r == 0; i++) {
 		const struct mlimg_entry *e = &s->upper->entries[i];
+		struct mlimg_undo_record set;
+		struct mlimg_entry wanted;
 
 		if (mlimg_entry_is_whiteout(e) || mlimg_path_map_get(&s->adapted, e->path, &n) ||
 			mlimg_path_map_get(&s->first_done, e->path, &n))
 			continue;
-		if (!mlimg_path_map_get(&s->put, e->path, &n) && find_set(s, e, &n))
-			r = move_set_back(s, n, e, arena);
-		else if (!since_is_set_back(s, e))
+		r = since_find_set_back(s, e, arena, &set, &wanted);
+		if (r > 0)
+			r = move_set_back(s, e, &set, &wanted);
+		else if (r == 0 && !since_is_set_back(s, e))
 			r = move_owner(s, &s->accounts.upper, e, arena);
 	}
 	return r;

@@ -97,9 +97,11 @@ int since_make_way(struct since *s, const char *path)
  */
 static int database_like(struct since *s, const char *path, struct mlimg_entry *ret)
 {
+	static const struct mlimg_owner_moves none;
 	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path), *e = now;
 	const struct mlimg_owner_moves *moves = &s->accounts.lower;
 	struct mlimg_entry like = {.mode = mlimg_records_is_secret(path) ? 0600 : 0644};
+	struct mlimg_undo_record set;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 	size_t i;
 	int r;
@@ -116,6 +118,10 @@ static int database_like(struct since *s, const char *path, struct mlimg_entry *
 			e = mlimg_manifest_find(s->former.manifest, path);
 		if (e && e->type == MLIMG_FILE)
 			like = *e;
+		r = now ? since_find_set_back(s, now, s->arena, &set, &like) : 0;
+		if (r < 0)
+			return r;
+		moves = r ? &none : moves;
 	}
 	like.path = (char *)(uintptr_t)path;
 	like.type = MLIMG_FILE;

@@ -367,3 +367,31 @@ the rollback to generation 3, which an earlier boot had begun, was ended" "$(boo
 	done
 	[ $n -gt 0 ]
 }
+
+@test "taken back, also when killed, a database has the owner and the mode from before the change" {
+	local dpkg=$UPPER/var/lib/dpkg/status wanted calls at
+	need root
+	packaged v1 1
+	packaged v2 1
+	chgrp 1 "$DIR/v1/var/lib/dpkg/status"
+	chmod 640 "$DIR/v2/var/lib/dpkg/status"
+	layers
+	on v1
+	(cd "$DIR/v1" && cp -a --parents var/lib/dpkg/status "$UPPER")
+	printf '\nPackage: mine\nStatus: install ok installed\nVersion: 1\n' >>"$dpkg"
+	on v2
+	same "on the newer stack" "640 0" "$(stat -c '%a %g' "$dpkg")"
+	printf '\nPackage: since\nStatus: install ok installed\nVersion: 1\n' >>"$dpkg"
+	cp -a "$USER_DIR" "$DIR/start"
+	on v1
+	same "taken back" "644 1 3" "$(stat -c '%a %g' "$dpkg") $(grep -c ^Package "$dpkg")"
+	wanted=$(treelist "$UPPER")
+	again
+	calls=$(stop-at - mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT" 3>&1 >/dev/null)
+	for ((at = calls * 5 / 8; at < calls; at += calls / 12)); do
+		again
+		killed "$at" mlimg-agent prepare --root "$RUN" --union overlay --system "$V1" --user "$TENANT"
+		on v1
+		same "killed at call $at of $calls" "$wanted" "$(treelist "$UPPER")"
+	done
+}
