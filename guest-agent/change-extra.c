@@ -136,18 +136,23 @@ void mlimg_change_extra_done(struct mlimg_change_extra *extra)
 
 /* --- carried out --- */
 
-static void tell(struct mlimg_change *c, const struct mlimg_undo_record *record)
+static void tell(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
 {
-	if (!c->call->told)
+	struct mlimg_change_call *call = c->call;
+	char slot[MLIMG_CHANGE_SLOT_SIZE];
+
+	if (!call->told)
 		return;
+	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	if (record->op == 'i' && record->entry.type == MLIMG_FILE)
-		c->call->told(record->path, MLIMG_CHANGE_MERGED, c->call->generation, c->call->ctx);
+		call->told(record->path, MLIMG_CHANGE_MERGED, true, call->generation, call->ctx);
 	else if (record->op == 'a')
-		c->call->told(
-			record->path, MLIMG_CHANGE_IS_ASIDE, c->call->generation, c->call->ctx);
+		call->told(record->path, MLIMG_CHANGE_IS_ASIDE,
+			mlimg_change_is_file(c->aside_fd, record->path), call->generation,
+			call->ctx);
 	else if (record->op == 'o' && !mlimg_reconcile_is_database(record->path))
-		c->call->told(
-			record->path, MLIMG_CHANGE_DROPPED, c->call->generation, c->call->ctx);
+		call->told(record->path, MLIMG_CHANGE_DROPPED,
+			mlimg_change_is_file(c->taken_fd, slot), call->generation, call->ctx);
 }
 
 static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
@@ -158,7 +163,7 @@ static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct m
 	for (size_t n = 0; n < log->n_records && r == 0; n++) {
 		r = mlimg_undo_log_get(log, n, &record, err);
 		if (r == 0)
-			tell(c, &record);
+			tell(c, n, &record);
 	}
 	return r;
 }
@@ -203,11 +208,11 @@ int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name, struc
 		c->taken_fd = taken_fd;
 		c->is_lenient = true;
 		r = mlimg_change_carry_out(c, &log, err);
+		if (r == 0)
+			r = tell_all(c, &log, err);
 		c->new_fd = was_new;
 		c->taken_fd = was_taken;
 		c->is_lenient = false;
 	}
-	if (r == 0)
-		r = tell_all(c, &log, err);
 	return r < 0 ? mlimg_err_wrap(err, r, "reconcile.new/%s", name) : 0;
 }

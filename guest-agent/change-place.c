@@ -15,6 +15,7 @@
 #include "libmlimg/path.h"
 #include "libmlimg/remove-tree.h"
 #include "libmlimg/unionfs.h"
+#include "libmlimg/whiteout.h"
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -189,6 +190,14 @@ int mlimg_change_is_dir(struct mlimg_change *c, const char *path)
 	struct mlimg_change_place at;
 
 	return find_dir(c, path, &at);
+}
+
+bool mlimg_change_is_file(int fd, const char *path)
+{
+	struct stat st;
+
+	return fd < 0 || mlimg_stat_beneath(fd, path, &st) < 0 || S_ISREG(st.st_mode) ||
+		mlimg_stat_is_whiteout(&st);
 }
 
 /*

@@ -111,6 +111,9 @@ int mlimg_change_find_part(struct mlimg_change *c, const char *path, enum mlimg_
 /** @return the parts (enum mlimg_undo_part) that are in the upper; -errno */
 int mlimg_change_look(struct mlimg_change *c, const char *path) MLIMG_MUST_CHECK;
 
+/** @return whether @p path below @p fd is a regular file, or a whiteout, or it cannot be known */
+bool mlimg_change_is_file(int fd, const char *path);
+
 /** Make the directories on the way to @p path below @p fd. @return 0, -errno */
 int mlimg_change_make_way(int fd, const char *path, mode_t mode) MLIMG_MUST_CHECK;
 

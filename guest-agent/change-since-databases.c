@@ -139,7 +139,7 @@ static int set_aside(struct since *s, struct mlimg_change_extra *log, const char
 	return since_touch(s, path);
 }
 
-static int set_aside_first(struct since *s, const char *path)
+int since_set_aside_first(struct since *s, const char *path)
 {
 	size_t at;
 	int r = mlimg_path_map_get(&s->first_done, path, &at) ? 1 : set_aside(s, &s->first, path);
@@ -175,7 +175,7 @@ static int give_way(struct since *s, const struct mlimg_packages_merged *merged)
 				(verdict != MLIMG_FILES_NEW || !mlimg_entry_is_whiteout(e))))
 			continue;
 		if (!mlimg_entry_is_whiteout(e))
-			r = set_aside_first(s, e->path);
+			r = since_set_aside_first(s, e->path);
 		else if (!may_cover(s, e))
 			r = since_clear(s, e->path);
 	}

@@ -92,6 +92,9 @@ int since_is_changed(struct since *s, const char *path) MLIMG_MUST_CHECK;
 /** What is there now, no directory, goes before steps are taken back. @return 0, -ENOMEM */
 int since_clear(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
+/** The same, but to aside/N+1. @return 0, -ENOMEM, -errno */
+int since_set_aside_first(struct since *s, const char *path) MLIMG_MUST_CHECK;
+
 /** Directories on the way to @p path that may be missing in the end. @return 0, -errno */
 int since_make_way(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
@@ -103,6 +106,9 @@ int since_make_way(struct since *s, const char *path) MLIMG_MUST_CHECK;
  */
 int since_put_database(
 	struct since *s, const char *path, const struct mlimg_merged_text *text) MLIMG_MUST_CHECK;
+
+/** Have caches go that were made since, and be made anew. @return 0, -ENOMEM, -errno */
+int since_caches(struct since *s) MLIMG_MUST_CHECK;
 
 /** Have copies go that are not changed, and note what else is new. @return 0, -errno */
 int since_copies(struct since *s) MLIMG_MUST_CHECK;

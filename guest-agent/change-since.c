@@ -184,24 +184,6 @@ int since_put_of_stack(
 	return 0;
 }
 
-/* --- caches --- */
-
-static int clear_caches(struct since *s)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++) {
-		const struct mlimg_entry *e = &s->upper->entries[i];
-		char listed[MLIMG_LAYER_PATH_MAX + 1];
-
-		if (e->type != MLIMG_FILE || !mlimg_rebuild_is_cache(e->path, listed))
-			continue;
-		r = since_clear(s, e->path);
-		mlimg_rebuild_collect(&s->rebuild, listed);
-	}
-	return r;
-}
-
 /* --- all of it --- */
 
 static int note_steps(struct since *s)
@@ -375,7 +357,7 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 	if (r == 0)
 		r = since_note_stays(s);
 	if (r == 0)
-		r = clear_caches(s);
+		r = since_caches(s);
 	if (r == 0)
 		r = merge(s, state, former);
 	if (r == 0)

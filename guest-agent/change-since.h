@@ -14,7 +14,7 @@
  *             e  directories in which that was all
  *             a  files of a package of his whose version has to give way to the one of before:
  *                the former stack's, or one of his own that the change had set aside, and that
- *                returns
+ *                returns; and files in the place of caches that no program has made there
  *     then/   i  databases, merged of what the change has left (base), what was before it (next) and
  *                what is there now (mine); these and links take the place of what is there.
  *                Directories for them. Whiteouts of what packages of his have not, and of places

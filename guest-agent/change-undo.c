@@ -109,11 +109,13 @@ static int is_users(struct undoing *u, const char *path, unsigned parts, unsigne
 	return r < 0 ? r : !r;
 }
 
-static void tell(struct undoing *u, uint64_t generation, const char *path)
+/* @aside_fd: aside/N, N being @generation */
+static void tell(struct undoing *u, int aside_fd, uint64_t generation, const char *path)
 {
 	u->c->call->n_aside++;
 	if (u->c->call->told)
-		u->c->call->told(path, MLIMG_CHANGE_IS_ASIDE, generation, u->c->call->ctx);
+		u->c->call->told(path, MLIMG_CHANGE_IS_ASIDE, mlimg_change_is_file(aside_fd, path),
+			generation, u->c->call->ctx);
 }
 
 /* @return 1 when the thing is there, 0, -errno */
@@ -166,7 +168,7 @@ static int move_aside(struct undoing *u, const char *slot, const char *path)
 	if (r == 0)
 		r = move_to_free(c->taken_fd, slot, to_fd, name);
 	if (r == 0)
-		tell(u, u->to, path);
+		tell(u, c->aside_fd, u->to, path);
 	return r;
 }
 
@@ -185,7 +187,7 @@ static int keep_aside(struct undoing *u, size_t n, const char *path)
 		return r == -ENOENT ? 0 : r;
 	r = is_in_aside(u->c->aside_fd, path);
 	if (r > 0)
-		tell(u, u->to, path); /* moved before this was begun again */
+		tell(u, u->c->aside_fd, u->to, path); /* moved before this was begun again */
 	return r < 0 ? r : 0;
 }
 
@@ -245,7 +247,7 @@ static int return_aside(struct undoing *u, size_t n, const struct mlimg_undo_rec
 		r = return_parts(u, n, record->path, (unsigned)in_slots & record->parts,
 			u->former_fd, record->path);
 	if (r > 0 || mlimg_change_is_nowhere(r)) {
-		tell(u, u->c->generation, record->path);
+		tell(u, u->former_fd, u->c->generation, record->path);
 		r = 0;
 	}
 	return r;

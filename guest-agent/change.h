@@ -150,11 +150,12 @@ enum mlimg_change_told {
  *
  * @param path        in the upper, and in aside
  * @param what        see there
+ * @param is_file     it is a regular file, or a whiteout; where that is not known, true
  * @param generation  of aside
  * @param ctx         the call's
  */
-typedef void mlimg_change_told_fn(
-	const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx);
+typedef void mlimg_change_told_fn(const char *path, enum mlimg_change_told what, bool is_file,
+	uint64_t generation, void *ctx);
 
 struct mlimg_change_call;
 struct mlimg_lowers;

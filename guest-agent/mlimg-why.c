@@ -211,13 +211,25 @@ struct facts {
 	bool is_composed;
 };
 
+/* What is the user's own may be no file in the place of a cache (path-class.h). */
+static enum mlimg_path_class class_of(
+	const struct telling *t, const struct mlimg_path_classes *classes)
+{
+	const struct why_row *mine = &t->why.rows[0];
+	struct mlimg_entry e = mine->entry;
+
+	e.path = (char *)(uintptr_t)t->why.path;
+	return mine->is_there ? mlimg_path_class_of_entry(classes, &e)
+			      : mlimg_path_class_of(classes, e.path);
+}
+
 static int find_facts(const struct telling *t, struct mlimg_path_classes *classes,
 	struct facts *ret, struct mlimg_err *err)
 {
 	struct mlimg_pins pins = {.text = NULL};
 	int r = mlimg_pins_read(t->why.cmd->view, &pins, err);
 
-	ret->class = mlimg_path_class_name(mlimg_path_class_of(classes, t->why.path));
+	ret->class = mlimg_path_class_name(class_of(t, classes));
 	ret->hook = mlimg_path_class_hook(classes, t->why.path);
 	if (r == 0 && !mlimg_pins_find(&pins, t->why.path, ret->pin))
 		ret->pin[0] = '\0';

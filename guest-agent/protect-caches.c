@@ -40,6 +40,18 @@ static bool is_derived(const struct mlimg_cover *c, const char *path)
 	return false;
 }
 
+/* And was not replaced by hand since. */
+static bool is_made(const struct mlimg_cover *c, int dir, const char *name, const char *path)
+{
+	mlimg_autofree char *data = NULL;
+	size_t size;
+
+	return is_derived(c, path) &&
+		mlimg_read_beneath_head(dir, name, MLIMG_REBUILD_HEAD_SIZE, &data, &size, NULL) ==
+		0 &&
+		mlimg_rebuild_is_made(path, data, size);
+}
+
 struct looking {
 	const struct mlimg_cover *c;
 	const char *top;
@@ -59,7 +71,7 @@ static int visit(const struct mlimg_entry *entry, const struct mlimg_walk_at *at
 			? -ECANCELED
 			: 0;
 	snprintf(path, sizeof(path), "%s/%s", l->top, entry->path);
-	if (entry->type != MLIMG_FILE || !is_derived(l->c, path))
+	if (entry->type != MLIMG_FILE || !is_made(l->c, at->parent_fd, at->name, path))
 		return -ECANCELED;
 	l->has_any = true;
 	return 0;
@@ -85,7 +97,7 @@ int mlimg_cover_remove_caches(struct mlimg_cover *c, int dir, const char *name, 
 	if (!c->derived || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	if (S_ISREG(st.st_mode))
-		r = is_derived(c, path);
+		r = is_made(c, dir, name, path);
 	else if (S_ISDIR(st.st_mode))
 		r = has_only_caches(c, dir, name, path);
 	if (r <= 0)

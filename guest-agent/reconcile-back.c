@@ -15,9 +15,10 @@
 
 /* --- the way back --- */
 
-static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
+static void tell(
+	const char *path, enum mlimg_change_told what, bool is_file, uint64_t generation, void *ctx)
 {
-	mlimg_rolling_tell(ctx, path, what, generation);
+	mlimg_rolling_tell(ctx, path, what, is_file, generation);
 }
 
 static int report(struct mlimg_change_call *call, const struct mlimg_boot_state *from,

@@ -32,12 +32,13 @@ struct rollback {
 	int own_fd;             /* the user layer's /mlimg */
 };
 
-static void tell(const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
+static void tell(
+	const char *path, enum mlimg_change_told what, bool is_file, uint64_t generation, void *ctx)
 {
 	struct rollback *b = ctx;
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
 
-	mlimg_rolling_tell(&b->rolling, path, what, generation);
+	mlimg_rolling_tell(&b->rolling, path, what, is_file, generation);
 	if (what == MLIMG_CHANGE_IS_ASIDE)
 		printf("written since, so the older one is in mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64
 		       ": /",
@@ -45,7 +46,7 @@ static void tell(const char *path, enum mlimg_change_told what, uint64_t generat
 	else if (what == MLIMG_CHANGE_MERGED)
 		fputs("written since, and merged: /", stdout);
 	else
-		fputs(mlimg_rebuild_is_cache(path, listed)
+		fputs(is_file && mlimg_rebuild_is_cache(path, listed)
 				? "a cache, to be made anew: /"
 				: "of the newer stack and not changed, dropped: /",
 			stdout);

@@ -15,11 +15,13 @@ int mlimg_rolling_init(struct mlimg_rolling *rolling, struct mlimg_err *err)
 }
 
 void mlimg_rolling_tell(struct mlimg_rolling *rolling, const char *path,
-	enum mlimg_change_told what, uint64_t generation)
+	enum mlimg_change_told what, bool is_file, uint64_t generation)
 {
+	const struct mlimg_entry thing = {.path = (char *)(uintptr_t)path,
+		.type = is_file ? MLIMG_FILE : MLIMG_LINK}; /* or anything else that is no file */
 	struct mlimg_report_entry entry = {.path = path,
 		.verdict = MLIMG_CONFLICT,
-		.class = mlimg_path_class_of(rolling->classes, path),
+		.class = mlimg_path_class_of_entry(rolling->classes, &thing),
 		.done = MLIMG_DONE_ASIDE,
 		.generation = generation,
 		.why = "written since"};

@@ -38,10 +38,11 @@ int mlimg_rolling_init(struct mlimg_rolling *rolling, struct mlimg_err *err) MLI
  * @param rolling     the rollback
  * @param path        as of mlimg_change_told_fn, which the next two are, too
  * @param what        see there
+ * @param is_file     see there
  * @param generation  see there
  */
 void mlimg_rolling_tell(struct mlimg_rolling *rolling, const char *path,
-	enum mlimg_change_told what, uint64_t generation);
+	enum mlimg_change_told what, bool is_file, uint64_t generation);
 
 /**
  * Write the report, reports/N.json and .txt. One that cannot be written is no reason not to go back,

@@ -18,8 +18,9 @@
  *     packages   var/lib/dpkg, var/lib/apt/extended_states, debconf's config and templates. Merged
  *                by record; without a merged text as data
  *     derived    files that rebuild.h knows: ld.so.cache, mime, icons, ... Dropped whenever the stack
- *                has changed, and rebuilt. What lines declare as derived besides is dropped where it
- *                is as the old or the new stack has it, else set aside: who wrote it is not known
+ *                has changed, and rebuilt; but one that begins as no program writes it there, and
+ *                what lines declare as derived besides, only where it is as the old or the new
+ *                stack has it, else set aside: who wrote it is not known
  *     keep       machine-id, host keys, hostname, resolv.conf, fstab, ..., and what the user has
  *                made immutable (reconcile-plan.h). The user's stays, whatever happened
  *     merge:NAME nowhere. As config, but merged by the executable NAME instead of by lines (below)

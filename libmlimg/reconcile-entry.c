@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmlimg/cleanup.h"
 #include "libmlimg/rebuild.h"
 #include "libmlimg/reconcile-impl.h"
 #include "libmlimg/whiteout.h"
@@ -19,6 +20,17 @@ static bool has_size_of(const struct mlimg_entry *other, const struct mlimg_entr
 	return is_file(other) && other->size_bytes == mine->size_bytes;
 }
 
+/* What cannot be read. @return 1 when that is told, or @r */
+static int pass_over(struct planning *p, const char *path, int r, const struct mlimg_err *err)
+{
+	if (r == -ENOMEM || !p->in->skip) {
+		*p->err = *err;
+		return r;
+	}
+	p->in->skip(path, r, true, p->in->skip_ctx);
+	return 1;
+}
+
 /* Reads a file's digest. @return 0; 1 when it cannot be read, which is told; -ENOMEM */
 static int read_digest(struct planning *p, struct mine *m)
 {
@@ -29,14 +41,7 @@ static int read_digest(struct planning *p, struct mine *m)
 		return 0;
 	r = p->in->upper->digest(p->in->upper, m->entry->path, m->mapped.digest, &err);
 	m->mapped.has_digest = r == 0;
-	if (r == 0)
-		return 0;
-	if (r == -ENOMEM || !p->in->skip) {
-		*p->err = err;
-		return r;
-	}
-	p->in->skip(m->entry->path, r, true, p->in->skip_ctx);
-	return 1;
+	return r < 0 ? pass_over(p, m->entry->path, r, &err) : 0;
 }
 
 /* Only where the size leaves the question open. */
@@ -135,30 +140,54 @@ static int plan_link(struct planning *p, struct mine *m, const struct mlimg_pack
 	return plan_set_aside(p, m, MLIMG_CONFLICT);
 }
 
+/* @return 0; 1 when it cannot be read, which is told; -ENOMEM */
+static int find_whether_made(struct planning *p, const struct mine *m, bool *ret)
+{
+	struct mlimg_upper_source *source = p->in->upper;
+	const char *path = m->entry->path;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	mlimg_autofree char *data = NULL;
+	size_t size = 0;
+	int r = 0;
+
+	if (is_file(m->entry) && m->entry->size_bytes > 0)
+		r = source->read_head(source, path, MLIMG_REBUILD_HEAD_SIZE, &data, &size, &err);
+	if (r < 0)
+		return pass_over(p, path, r, &err);
+	*ret = mlimg_rebuild_is_made(path, data, size);
+	return 0;
+}
+
 /*
- * A cache is dropped whatever is in it: the program that makes it would do no other, and keeps no
- * copy. What is derived because somebody says so may hold a user's work.
+ * A cache is dropped if a program made it (rebuild.h). What lies in the place of one and was made by
+ * nobody knows whom, and what is derived because somebody says so, may hold a user's work.
  */
 static int plan_derived(struct planning *p, struct mine *m)
 {
 	char listed[MLIMG_LAYER_PATH_MAX + 1];
-	bool is_cache = mlimg_rebuild_is_cache(m->entry->path, listed);
-	/* What shows for its owner's sake has not been made here: it is compared first. */
-	int r = is_cache && plan_next_may_show(p, m) ? 0 : mine_digest(p, m);
-	bool is_same = r == 0 && mlimg_reconcile_is_same(&m->mapped, m->next);
+	bool is_cache = (is_file(m->entry) || mlimg_entry_is_whiteout(m->entry)) &&
+		mlimg_rebuild_is_cache(m->entry->path, listed);
+	bool is_made = false, is_same;
+	int r = is_cache ? find_whether_made(p, m, &is_made) : 0;
 
+	/* What shows for its owner's sake has not been made here: it is compared first. */
+	if (r == 0 && !(is_made && plan_next_may_show(p, m)))
+		r = mine_digest(p, m);
 	if (r > 0)
 		plan_tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
 	if (r != 0)
 		return r < 0 ? r : 0;
+	is_same = mlimg_reconcile_is_same(&m->mapped, m->next);
 	if (is_same && !plan_next_may_show(p, m))
 		return plan_keep(p, m, MLIMG_KEEP);
 	if (is_cache && mlimg_report_add_rebuild(p->report, listed) < 0)
 		return no_memory(p, m->entry->path);
-	if (!is_cache && !is_same && !mlimg_entry_is_whiteout(m->entry) &&
-		!mlimg_reconcile_is_same(&m->mapped, m->base))
-		return plan_set_aside(p, m, MLIMG_CONFLICT);
-	return plan_drop(p, m, is_same ? MLIMG_SAME : MLIMG_STALE);
+	if (is_made || is_same || mlimg_entry_is_whiteout(m->entry) ||
+		mlimg_reconcile_is_same(&m->mapped, m->base))
+		return plan_drop(p, m, is_same ? MLIMG_SAME : MLIMG_STALE);
+	if (is_cache)
+		m->why = "not what the program writes that has its cache there";
+	return plan_set_aside(p, m, MLIMG_CONFLICT);
 }
 
 /* A version of the user's gave way to the new stack's: nothing of his stays. */

@@ -24,10 +24,10 @@
  *
  * merge: as config, but what a hook makes of the three takes the place of merging by lines; where
  * it cannot or does not want to, as config in conflict. derived: everything but directories is
- * dropped when it is a cache that rebuild.h knows, a whiteout, or as BASE or NEXT have it, else set
- * aside (conflict). keep: everything stays, verdict keep. Where something stays in spite of a conflict, what
- * was changed on one side alone is merged all the same: contents from NEXT with the user's mode are
- * told as conflict when the owner was changed on both sides.
+ * dropped when it is a cache that rebuild.h knows and begins as one, a whiteout, or as BASE or NEXT
+ * have it, else set aside (conflict). keep: everything stays, verdict keep. Where something stays in
+ * spite of a conflict, what was changed on one side alone is merged all the same: contents from NEXT
+ * with the user's mode are told as conflict when the owner was changed on both sides.
  *
  * What packages decide (packages.h) comes before that: what is the user's version's, or was removed
  * by him, stays as it is, but for whiteouts of what the new stack has not; what belongs to a

@@ -67,9 +67,16 @@ static int read_in_dir(struct mlimg_upper_source *source, const char *path, size
 	return mlimg_read_fd(fd, path, max, ret_data, ret_size, err);
 }
 
+static int read_head_in_dir(struct mlimg_upper_source *source, const char *path, size_t max,
+	char **ret_data, size_t *ret_size, struct mlimg_err *err)
+{
+	return mlimg_read_beneath_head(dir_of(source)->fd, path, max, ret_data, ret_size, err);
+}
+
 void mlimg_upper_dir_init(struct mlimg_upper_dir *ret_dir, int upper_fd, bool is_unionfs)
 {
-	*ret_dir = (struct mlimg_upper_dir){.source = {load_dir, digest_in_dir, read_in_dir},
+	*ret_dir = (struct mlimg_upper_dir){
+		.source = {load_dir, digest_in_dir, read_in_dir, read_head_in_dir},
 		.fd = upper_fd,
 		.is_unionfs = is_unionfs,
 		.memory_max = MLIMG_WALK_MEMORY_MAX};

@@ -47,6 +47,9 @@ struct mlimg_upper_source {
 	 */
 	int (*read)(struct mlimg_upper_source *source, const char *path, size_t max,
 		char **ret_data, size_t *ret_size, struct mlimg_err *err);
+	/** As read, but of a longer file only the first @p max bytes. @return 0 or -errno */
+	int (*read_head)(struct mlimg_upper_source *source, const char *path, size_t max,
+		char **ret_data, size_t *ret_size, struct mlimg_err *err);
 };
 
 /** An upper in a directory. */

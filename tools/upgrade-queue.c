@@ -186,11 +186,21 @@ static int read_file(struct mlimg_upper_source *source, const char *path, size_t
 	return q->of->read(q->of, path, max, ret_data, ret_size, err);
 }
 
+static int read_head(struct mlimg_upper_source *source, const char *path, size_t max,
+	char **ret_data, size_t *ret_size, struct mlimg_err *err)
+{
+	struct mlimg_upgrade_queued *q = queued_of(source);
+
+	if (mlimg_path_map_covers(&q->gone, path))
+		return mlimg_err_set(err, ENOENT, "'%s'", path);
+	return q->of->read_head(q->of, path, max, ret_data, ret_size, err);
+}
+
 void mlimg_upgrade_queued_init(struct mlimg_upgrade_queued *ret, struct mlimg_upper_source *of,
 	const struct mlimg_upgrade_queue *queue, bool is_unionfs,
 	const struct mlimg_boot_state *state)
 {
-	*ret = (struct mlimg_upgrade_queued){.source = {load, digest, read_file},
+	*ret = (struct mlimg_upgrade_queued){.source = {load, digest, read_file, read_head},
 		.of = of,
 		.queue = queue->queue,
 		.is_unionfs = is_unionfs,

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <ext2fs/ext2_fs.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "libmlimg/cleanup.h"
 #include "libmlimg/whiteout.h"
 #include "tools/user-pending.h"
 
@@ -86,6 +89,46 @@ static int read_file(struct mlimg_upper_source *source, const char *path, size_t
 		ret_data, ret_size, err);
 }
 
+/* The first bytes of a file. */
+struct head {
+	char *data;
+	size_t size, max;
+};
+
+static int add_to_head(const void *data, uint64_t size, void *ctx, struct mlimg_err *err)
+{
+	struct head *h = ctx;
+	size_t n = size < h->max - h->size ? (size_t)size : h->max - h->size;
+
+	if (data)
+		memcpy(h->data + h->size, data, n);
+	h->size += n; /* holes are zeros, as all of it was */
+	return h->size == h->max ? -ECANCELED : 0;
+}
+
+static int read_head(struct mlimg_upper_source *source, const char *path, size_t max,
+	char **ret_data, size_t *ret_size, struct mlimg_err *err)
+{
+	struct mlimg_ext4 *fs = image_of(source)->fs;
+	mlimg_autofree char *data = calloc(1, max + 1);
+	struct head head = {.data = data, .max = max};
+	struct mlimg_ext4_inode inode;
+	int r;
+
+	if (!data)
+		return mlimg_err_set(err, ENOMEM, "%s: '%s'", mlimg_ext4_name(fs), path);
+	r = mlimg_ext4_lookup(fs, mlimg_kind_tree(MLIMG_USER), path, false, &inode, err);
+	if (r == 0 && inode.type != MLIMG_FILE)
+		r = mlimg_err_refuse(err, "%s: '%s' is no regular file", mlimg_ext4_name(fs), path);
+	if (r == 0)
+		r = mlimg_ext4_read(fs, &inode, add_to_head, &head, err);
+	if (r < 0 && head.size < max)
+		return r;
+	*ret_data = mlimg_steal(&data);
+	*ret_size = head.size;
+	return 0;
+}
+
 int mlimg_upper_image_init(struct mlimg_upper_image *ret_image, struct mlimg_ext4 *fs,
 	bool is_unionfs, struct mlimg_err *err)
 {
@@ -98,7 +141,7 @@ int mlimg_upper_image_init(struct mlimg_upper_image *ret_image, struct mlimg_ext
 	r = mlimg_user_check_settled(fs, err);
 	if (r < 0)
 		return r;
-	*ret_image = (struct mlimg_upper_image){.source = {load, digest, read_file},
+	*ret_image = (struct mlimg_upper_image){.source = {load, digest, read_file, read_head},
 		.fs = fs,
 		.is_unionfs = is_unionfs,
 		.memory_max = MLIMG_WALK_MEMORY_MAX};

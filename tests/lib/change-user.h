@@ -245,7 +245,7 @@ TEST_UNUSED static int step(void *ctx)
 }
 
 TEST_UNUSED static void tell(
-	const char *path, enum mlimg_change_told what, uint64_t generation, void *ctx)
+	const char *path, enum mlimg_change_told what, bool is_file, uint64_t generation, void *ctx)
 {
 	size_t at = strlen(told);
 

@@ -162,7 +162,7 @@ TEST_UNUSED static void plan_for(struct model *m, struct mlimg_upper_source *upp
 TEST_UNUSED static void plan(struct model *m)
 {
 	struct memory_source source = {
-		{load, digest, read_mine}, &m->upper, m->is_unionfs ? &m->raw : NULL};
+		{load, digest, read_mine, read_mine}, &m->upper, m->is_unionfs ? &m->raw : NULL};
 
 	plan_for(m, &source.source);
 }

@@ -260,6 +260,14 @@ static int read_mine(struct mlimg_upper_source *source, const char *path, size_t
 	return give(e->digest, max, ret_data, ret_size);
 }
 
+static int read_head(struct mlimg_upper_source *source, const char *path, size_t max,
+	char **ret_data, size_t *ret_size, struct mlimg_err *err)
+{
+	if (given.unread && strcmp(given.unread, path) == 0)
+		return mlimg_err_set(err, EIO, "read '%s'", path);
+	return read_mine(source, path, max, ret_data, ret_size, err);
+}
+
 static int read_base(const char *path, const uint8_t digest_of[MLIMG_SHA256_SIZE], size_t max,
 	void *ctx, char **ret_data, size_t *ret_size)
 {
@@ -373,7 +381,7 @@ static void plan_with(struct mlimg_reconcile_input in, const char *base, const c
 				  classes, "x", more_classes, strlen(more_classes), &err),
 			err);
 	ASSERT_OK(mlimg_report_init(report, &err), err);
-	given.source = (struct mlimg_upper_source){load, digest, read_mine};
+	given.source = (struct mlimg_upper_source){load, digest, read_mine, read_head};
 	given.mine = m;
 	in.base = b;
 	in.next = n;

@@ -52,6 +52,9 @@ upgrade_user() {
 	touch etc/conf
 	echo changed >etc/gone
 	echo mine >usr/bin/tool
+	mkdir -p usr/share/info
+	echo "a list by hand" >usr/share/info/dir
+	echo "glibc-ld.so.cache1.1 of a program" >etc/ld.so.cache
 	mkdir -p usr/lib/provider
 	echo mine | tee etc/provider usr/lib/provider/mine >usr/lib/provider/mine.so
 	echo mine >home/file

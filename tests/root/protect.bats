@@ -279,7 +279,8 @@ shows() {
 	prepare
 	works mlimg-agent commit --root "$RUN"
 	as_user '
-		echo made | tee etc/ld.so.cache usr/share/icons/x/icon-theme.cache >/dev/null
+		echo glibc-ld.so.cache1.1 >etc/ld.so.cache
+		printf "\\0\\001\\0" >usr/share/icons/x/icon-theme.cache
 		echo mine | tee usr/share/man/mine etc/own >/dev/null
 	'
 	printf '%s\n' etc/ld.so.cache usr/share/icons/x/icon-theme.cache >"$RUN/user/mlimg/derived"
@@ -292,11 +293,11 @@ shows() {
 	shows etc/ld.so.cache
 	umount "$DIR/root"
 	# Something of the user's beside it: all of that is set aside.
-	as_user 'echo made >usr/share/icons/x/icon-theme.cache; echo mine >usr/share/icons/mine'
+	as_user 'printf "\\0\\001\\0" >usr/share/icons/x/icon-theme.cache; echo mine >usr/share/icons/mine'
 	prepare
 	set_aside /usr/share/icons
 	# Where nothing may be written it stays, and is told; what is beside it is refused.
-	as_user 'echo made >etc/ld.so.cache'
+	as_user 'echo glibc-ld.so.cache1.1 >etc/ld.so.cache'
 	works mlimg-agent prepare --root "$RUN" --union overlay "${stack[@]}" --mode readonly
 	same "notes" "a cache covers '/etc/ld.so.cache', which is protected: it stays in this mode" "$(jq -r '.notes[]' "$RUN/boot.json")"
 	as_user 'echo mine >usr/share/man/mine'
@@ -304,7 +305,11 @@ shows() {
 		mlimg-agent prepare --root "$RUN" --union overlay "${stack[@]}" --mode readonly
 	prepare
 	set_aside /usr/share/man
-	# What the user himself calls a cache of mlimg's is none.
+	# What the user himself has written in its place, or calls a cache of mlimg's, is none.
+	as_user 'echo mine >etc/ld.so.cache'
+	prepare
+	set_aside /etc/ld.so.cache
+	same "aside" mine "$(cat "$aside"/protected-*/etc/ld.so.cache)"
 	as_user 'echo mine >usr/share/man/passwd'
 	echo usr/share/man/passwd >"$RUN/user/mlimg/derived"
 	prepare

@@ -82,6 +82,8 @@ boots_as_planned() {
 	same "pictures, of none" 0 "$(grep -c '<img' plan.html)"
 	same "errors, of none" 0 "$(grep -c 'class="failed"' plan.html)"
 	same "lines with the name" 4 "$(grep -c '<code>etc/&#60;img' plan.html)"
+	same "caches" '["etc/ld.so.cache","dropped"] ["usr/share/info/dir","aside"]' \
+		"$(of tenant1 '.report.entries[] | select(.class == "derived") | [.path, .done]' | sort | xargs -d '\n')"
 	# There is something of each kind, or this would show little.
 	same "kinds without an entry" "" "$(jq -r '.sum | to_entries[] | select(.value == 0 and (.key | IN("stale", "kept", "merged", "conflicts", "moved", "broken", "accounts", "protected"))) | .key' plan.json)"
 	for i in 1 2 3 4; do

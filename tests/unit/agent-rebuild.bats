@@ -188,7 +188,7 @@ prepare() { # CHANGE OPTION…
 	left
 	works mlimg-agent commit --root "$RUN"
 	mkdir -p "$RUN/user/upper/etc"
-	echo mine >"$RUN/user/upper/etc/ld.so.cache"
+	echo glibc-ld.so.cache1.1 of mine >"$RUN/user/upper/etc/ld.so.cache"
 	stack var/cache/man
 	prepare changed
 	[ ! -e "$RUN/user/upper/etc/ld.so.cache" ]
@@ -197,11 +197,11 @@ prepare() { # CHANGE OPTION…
 	left
 	# What ldconfig has made there is not the former stack's, and not the user's.
 	mkdir -p "$RUN/user/upper/etc"
-	echo "the newer one's" >"$RUN/user/upper/etc/ld.so.cache"
+	echo "glibc-ld.so.cache1.1 of the newer one" >"$RUN/user/upper/etc/ld.so.cache"
 	stack
 	prepare changed
 	same "reconcile" rolled-back "$(jq -r .reconcile.done "$RUN/boot.json")"
-	same "cache" mine "$(cat "$RUN/user/upper/etc/ld.so.cache")"
+	same "cache" "glibc-ld.so.cache1.1 of mine" "$(cat "$RUN/user/upper/etc/ld.so.cache")"
 	[ ! -e "$RUN/user/mlimg/aside" ]
 	# The user may have installed a library since: it is right when it is made anew.
 	left etc/ld.so.cache

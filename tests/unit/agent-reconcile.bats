@@ -258,7 +258,7 @@ the user layer is not brought into agreement with this stack: '/etc/conf' of the
 	[ ! -e "$RUN/rebuild" ]
 	# As ldconfig makes it there.
 	mkdir -p "$UPPER/etc"
-	echo cache of 2 and more >"$UPPER/etc/ld.so.cache"
+	echo glibc-ld.so.cache1.1 of 2 and more >"$UPPER/etc/ld.so.cache"
 	on v1
 	[ ! -e "$UPPER/etc/ld.so.cache" ]
 	same "aside" "" "$(ls -A "$USER_DIR/mlimg/aside" 2>/dev/null)"
@@ -267,9 +267,57 @@ the user layer is not brought into agreement with this stack: '/etc/conf' of the
 		"$(jq -c '.entries | map([.path, .verdict, .class, .done])' "$USER_DIR/mlimg/reports/3.json")"
 }
 
+@test "what is written by hand in the place of a cache is set aside, there and back" {
+	local file
+	mkdir -p "$DIR"/v{1,2}/usr/share/{info,mime}
+	for file in usr/share/info/dir usr/share/mime/types etc/ld.so.cache; do
+		echo "of 1" >"$DIR/v1/$file"
+		echo "of 2" >"$DIR/v2/$file"
+	done
+	layers
+	on v1
+	mkdir -p "$UPPER/usr/share/info" "$UPPER/etc"
+	printf 'File: dir,\tNode: Top\n\nmine\n' >"$UPPER/usr/share/info/dir"
+	on v2
+	same "aside" mine "$(sed -n 3p "$USER_DIR/mlimg/aside/2/usr/share/info/dir")"
+	[ ! -e "$UPPER/usr/share/info" ]
+	same "to be made" usr/share/info/dir "$(cat "$RUN/rebuild")"
+	# And so is what he writes on the newer stack; a link in the place of one is no cache.
+	mkdir -p "$UPPER/usr/share/mime"
+	echo "a list of my own" >"$UPPER/usr/share/mime/types"
+	mkdir -p "$UPPER/etc"
+	ln -sf of-2 "$UPPER/etc/ld.so.cache"
+	on v1
+	same "back" mine "$(sed -n 3p "$UPPER/usr/share/info/dir")"
+	same "aside" "a list of my own" "$(cat "$USER_DIR/mlimg/aside/3/usr/share/mime/types")"
+	[ ! -e "$UPPER/usr/share/mime" ]
+	same "link" of-2 "$(readlink "$UPPER/etc/ld.so.cache")"
+	same "report" '[["usr/share/mime/types","conflict","derived","aside"]]' \
+		"$(jq -c '.entries | map([.path, .verdict, .class, .done])' "$USER_DIR/mlimg/reports/3.json")"
+	same "to be made" "usr/share/info/dir usr/share/mime/mime.cache" "$(sort "$RUN/rebuild" | xargs)"
+}
+
+@test "taken back, a link in the place of a cache is told as what it is" {
+	mkdir -p "$DIR"/v{1,2}/usr/share/info
+	echo "of 1" >"$DIR/v1/usr/share/info/dir"
+	echo "of 2" >"$DIR/v2/usr/share/info/dir"
+	layers
+	on v1
+	mkdir -p "$UPPER/usr/share/info"
+	ln -s mine "$UPPER/usr/share/info/dir"
+	on v2
+	same "aside" mine "$(readlink "$USER_DIR/mlimg/aside/2/usr/share/info/dir")"
+	mkdir -p "$UPPER/usr/share/info"
+	ln -s newer "$UPPER/usr/share/info/dir"
+	on v1
+	same "link" newer "$(readlink "$UPPER/usr/share/info/dir")"
+	same "report" '[["usr/share/info/dir","conflict","owned","aside"]]' \
+		"$(jq -c '.entries | map([.path, .verdict, .class, .done])' "$USER_DIR/mlimg/reports/3.json")"
+}
+
 @test "a list of caches outlives a cut right after the change" {
 	edit
-	echo cache >"$UPPER/etc/ld.so.cache"
+	echo glibc-ld.so.cache1.1 >"$UPPER/etc/ld.so.cache"
 	rm -rf "$RUN/layers"
 	mkdir "$RUN/layers"
 	cp -r "$DIR/layer-v2" "$RUN/layers/0"

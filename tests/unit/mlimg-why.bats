@@ -281,3 +281,17 @@ pinned    /usr/bin/tool" "$(grep -E '^(class|pinned)' <<<"$output")"
 	works "${MLIMG[@]}" conflicts
 	same "conflicts" "There are no conflicts." "$output"
 }
+
+@test "mlimg why: what a program makes is a cache, what else lies there is not" {
+	mlimg_boot
+	mkdir -p "$UPPER/usr/share/info"
+	echo made >"$UPPER/usr/share/info/dir"
+	works "${MLIMG[@]}" why /usr/share/info/dir
+	same "class" "class     derived" "$(grep ^class <<<"$output")"
+	ln -sf mine "$UPPER/usr/share/info/dir"
+	works "${MLIMG[@]}" why /usr/share/info/dir
+	same "class" "class     owned" "$(grep ^class <<<"$output")"
+	rm "$UPPER/usr/share/info/dir"
+	fails 1 "" "${MLIMG[@]}" why /usr/share/info/dir
+	same "class" "class     derived" "$(grep ^class <<<"$output")"
+}

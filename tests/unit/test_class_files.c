@@ -38,7 +38,7 @@ static void check_x(const char *before, const char *stack, const char *mine, con
 
 	ASSERT(classes);
 	notes[0] = '\0';
-	given.source = (struct mlimg_upper_source){load, digest, read_mine};
+	given.source = (struct mlimg_upper_source){load, digest, read_mine, read_head};
 	given.mine = m;
 	ASSERT_OK(mlimg_class_files_read(&files, classes, &err), err);
 	got = mlimg_path_class_name(mlimg_path_class_of(classes, "x"));

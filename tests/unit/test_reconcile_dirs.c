@@ -347,7 +347,7 @@ static int plan_many(size_t n_whole, size_t n, size_t *ret_n_hidden, struct mlim
 	struct mlimg_plan plan = {0};
 	int r;
 
-	given.source = (struct mlimg_upper_source){load, digest, read_mine};
+	given.source = (struct mlimg_upper_source){load, digest, read_mine, read_head};
 	given.mine = mine;
 	in.read_ctx = &in;
 	ASSERT_OK(mlimg_report_init(&report, err), *err);

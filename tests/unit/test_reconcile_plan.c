@@ -44,16 +44,19 @@ TEST(both_changed_the_same_of_it)
 	check("etc/a=>x", "etc/a=>y", "etc/a=>z", "", TOLD("conflict", "config", "stays"));
 }
 
+#define LD_CACHE "etc/ld.so.cache=T:glibc-ld.so.cache1.1"
+#define TAG "var/cache/man/CACHEDIR.TAG"
+
 TEST(caches_are_dropped)
 {
 	struct mlimg_report report;
 	struct mlimg_plan plan;
 
-	check("etc/ld.so.cache=A", "etc/ld.so.cache=A", "etc/ld.so.cache=B",
-		"d etc/ld.so.cache; D etc=d", TOLD("stale", "derived", "dropped"));
-	check("etc=d", "etc=d", "etc/ld.so.cache=B", "d etc/ld.so.cache; D etc=d",
+	check("etc/ld.so.cache=A", "etc/ld.so.cache=A", LD_CACHE, "d etc/ld.so.cache; D etc=d",
 		TOLD("stale", "derived", "dropped"));
-	check("var=d", "var=d", "var/cache/man/cat1/x=B", "d var/cache/man/cat1/x",
+	check("etc=d", "etc=d", LD_CACHE, "d etc/ld.so.cache; D etc=d",
+		TOLD("stale", "derived", "dropped"));
+	check("var=d", "var=d", TAG "=T:Signature:_8a477f597d28d172789f06886806bc55", "d " TAG,
 		TOLD("stale", "derived", "dropped"));
 	plan_with((struct mlimg_reconcile_input){.base = NULL}, "", "",
 		"etc/ld.so.cache=W var/cache/man/index.db=A var/cache/man/de/index.db=A", &report,
@@ -63,6 +66,37 @@ TEST(caches_are_dropped)
 	ASSERT_STR(report.rebuild[1], "var/cache/man");
 	mlimg_plan_done(&plan);
 	mlimg_report_done(&report);
+}
+
+/* The program would replace it, and so would mlimg-agent rebuild. */
+TEST(what_a_user_wrote_in_the_place_of_a_cache_is_set_aside)
+{
+	struct mlimg_report report;
+	struct mlimg_plan plan;
+
+	check("etc=d", "etc=d", "etc/ld.so.cache=B", "a etc/ld.so.cache; D etc=d",
+		TOLD("conflict", "derived", "aside") ", \"at\": \"aside/2/etc/ld.so.cache\", "
+						     "\"why\": \"not what the program writes that "
+						     "has its cache there\"");
+	check(LD_CACHE, LD_CACHE, "etc/ld.so.cache=B", "a etc/ld.so.cache; D etc=d",
+		TOLD("conflict", "derived", "aside"));
+	check("var=d", "var=d", TAG "=T:Signature", "a " TAG, NULL);
+	/* The stack has it so. */
+	check("etc/ld.so.cache=A", LD_CACHE, "etc/ld.so.cache=A", "d etc/ld.so.cache; D etc=d",
+		TOLD("stale", "derived", "dropped"));
+	check("etc/ld.so.cache=A", "etc/ld.so.cache=B", "etc/ld.so.cache=B",
+		"d etc/ld.so.cache; D etc=d", TOLD("same", "derived", "dropped"));
+	/* It is made anew all the same. */
+	plan_with((struct mlimg_reconcile_input){.base = NULL}, "", "", "etc/ld.so.cache=B",
+		&report, &plan);
+	ASSERT_EQ(report.n_rebuild, 1);
+	mlimg_plan_done(&plan);
+	mlimg_report_done(&report);
+	/* A link is none, whatever is declared. */
+	more_classes = "etc/ld.so.cache derived\n";
+	check("etc=d", "etc=d", "etc/ld.so.cache=>x", "a etc/ld.so.cache; D etc=d",
+		TOLD("conflict", "derived", "aside"));
+	more_classes = NULL;
 }
 
 /* Nobody knows how to make them anew, nor who wrote them. */
@@ -88,7 +122,7 @@ TEST(what_is_beside_caches_stays)
 		"a usr/share/info/dir; D usr/share/info=d; D usr/share=d; D usr=d",
 		TOLD("type-change", "owned", "aside"));
 	check("usr/share/mime/globs=A", "usr/share/mime/globs=B",
-		"usr/share/mime/globs=C usr/share/mime/mine.txt=C", "d usr/share/mime/globs", NULL);
+		"usr/share/mime/globs=A usr/share/mime/mine.txt=C", "d usr/share/mime/globs", NULL);
 	check("", "", "lib/modules/6-mine/modules.alias.mine=C", "", "");
 	check("etc/mailcap=T:1/2/3", "etc/mailcap=T:1/2/x", "etc/mailcap=T:y/2/3",
 		"p etc/mailcap=T:y/2/x", TOLD("merged", "config", "merged"));
@@ -365,6 +399,9 @@ TEST(what_cannot_be_read_stays)
 	given.unread = "etc/a";
 	check("etc/a=A", "etc/a=B", "etc/a=A", "", "");
 	ASSERT_EQ(given.n_skipped, 1);
+	given.unread = "etc/ld.so.cache";
+	check("etc=d", "etc=d", LD_CACHE, "", "");
+	ASSERT_EQ(given.n_skipped, 2);
 	given.unread = NULL;
 }
 

@@ -92,6 +92,14 @@ TEST(contents)
 	ASSERT_STR(text, "mine\n");
 	free(text);
 	ASSERT_EQ(image.source.read(&image.source, "etc/motd", 4, &text, &size, &err), -EUCLEAN);
+	ASSERT_OK(image.source.read_head(&image.source, "etc/motd", 4, &text, &size, &err), err);
+	ASSERT_STR(text, "mine");
+	ASSERT_EQ(size, 4);
+	free(text);
+	ASSERT_OK(image.source.read_head(&image.source, "etc/motd", 9, &text, &size, &err), err);
+	ASSERT_EQ(size, 5);
+	free(text);
+	ASSERT_EQ(image.source.read_head(&image.source, "etc", 9, &text, &size, &err), -EUCLEAN);
 	ASSERT_EQ(image.source.digest(&image.source, "etc", digest, &err), -EUCLEAN);
 	ASSERT_EQ(image.source.digest(&image.source, "none", digest, &err), -ENOENT);
 	mlimg_ext4_close(fs);

@@ -88,7 +88,7 @@ TEST(contents)
 	struct mlimg_upper_dir dir;
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	uint8_t digest[MLIMG_SHA256_SIZE], wanted[MLIMG_SHA256_SIZE];
-	mlimg_autofree char *text = NULL;
+	mlimg_autofree char *text = NULL, *head = NULL;
 	size_t size;
 
 	begin();
@@ -103,6 +103,9 @@ TEST(contents)
 	ASSERT_STR(text, "hello");
 	ASSERT_EQ(size, 5);
 	ASSERT_EQ(dir.source.read(&dir.source, "f", 4, &text, &size, &err), -EFBIG);
+	ASSERT_OK(dir.source.read_head(&dir.source, "f", 4, &head, &size, &err), err);
+	ASSERT_STR(head, "hell");
+	ASSERT_EQ(size, 4);
 	ASSERT_FAILS(dir.source.digest(&dir.source, "l", digest, &err), err, -ELOOP,
 		"read 'l': Too many levels of symbolic links");
 	ASSERT_EQ(dir.source.digest(&dir.source, "none", digest, &err), -ENOENT);
