@@ -232,21 +232,39 @@ static int read_ids(struct mlimg_store *s, const char *sql, struct ids *ids, str
 	return ret;
 }
 
-/* Of tenants of whom nothing is there any more, not even aside. */
+/* @return 1 when what it had is there, -errno */
+static int has_directory(struct mlimg_store *s, const char *tenant_id, struct mlimg_err *err)
+{
+	static const enum mlimg_store_place places[] = {MLIMG_STORE_TENANTS, MLIMG_STORE_REMOVED};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		if (faccessat(s->fds[places[i]], tenant_id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return 1;
+		if (errno != ENOENT)
+			return mlimg_err_set(err, errno, "look for what tenant %s had", tenant_id);
+	}
+	return 0;
+}
+
+/*
+ * Of tenants of whom nothing is there any more, not even aside. In a transaction, since in another one
+ * whoever destroys a tenant removes its row, and in one more sets aside what it had: between them its
+ * operation is there, and its directory where it was.
+ */
 static int drop_uses(struct mlimg_store *s, struct mlimg_err *err)
 {
 	mlimg_cleanup(ids_done) struct ids gone = {.n = 0};
 	int ret = read_ids(s,
-		"SELECT tenant_id FROM base_use WHERE NOT EXISTS "
-		"(SELECT 1 FROM tenant WHERE id = tenant_id)",
+		"SELECT tenant_id FROM base_use "
+		"WHERE NOT EXISTS (SELECT 1 FROM tenant WHERE id = tenant_id) "
+		"AND NOT EXISTS (SELECT 1 FROM operation WHERE object_id = tenant_id)",
 		&gone, err);
 
 	for (size_t i = 0; ret == 0 && i < gone.n; i++) {
-		if (faccessat(s->fds[MLIMG_STORE_REMOVED], gone.ids[i], F_OK,
-			    AT_SYMLINK_NOFOLLOW) == 0)
-			continue;
-		ret = mlimg_db_run(s->db, "DELETE FROM base_use WHERE tenant_id = ?1",
-			MLIMG_DB_VALUES(MLIMG_DB_TEXT(gone.ids[i])), err);
+		ret = has_directory(s, gone.ids[i], err);
+		if (ret == 0)
+			ret = mlimg_db_run(s->db, "DELETE FROM base_use WHERE tenant_id = ?1",
+				MLIMG_DB_VALUES(MLIMG_DB_TEXT(gone.ids[i])), err);
 		ret = ret < 0 ? ret : 0;
 	}
 	return ret;
@@ -290,8 +308,10 @@ int mlimg_store_base_gc(
 	struct mlimg_store *s, const struct mlimg_store_gc *gc, struct mlimg_err *err)
 {
 	size_t n = 1;
-	int ret = gc->is_dry ? 0 : drop_uses(s, err);
+	int ret = gc->is_dry ? 0 : mlimg_db_begin(s->db, err);
 
+	if (ret == 0 && !gc->is_dry)
+		ret = mlimg_db_finish(s->db, drop_uses(s, err), err);
 	while (ret == 0 && n) {
 		mlimg_cleanup(ids_done) struct ids unused = {.n = 0};
 

@@ -11,7 +11,7 @@
  *
  *     base      id, over_id (the base that it lies over itself, or NULL), added_s
  *     base_use  tenant_id, base_id: whose disk lies over which. A removed tenant's stays as long as
- *               removed/ has what it had
+ *               what it had is there: in removed/, or on its way to it
  *
  * A tenant's disk becomes a base in an operation "link-disk" whose token is the base's id: it gets a
  * second name in bases/; an empty disk over it is made below incoming/; the transaction that writes

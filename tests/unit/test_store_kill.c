@@ -71,10 +71,13 @@ static int pass_finding(const struct mlimg_store_finding *f, void *ctx, struct m
 	return 0;
 }
 
+static const bool keeps_newest = true;
+
+/* Everything, but for what somebody would take next where that is wanted. */
 static int do_gc(void *ctx)
 {
 	const struct mlimg_store_gc gc = {
-		.all = true, .kept_former = UINT64_MAX, .fn = pass_finding};
+		.all = !ctx, .kept_former = UINT64_MAX, .fn = pass_finding};
 	mlimg_autostore struct mlimg_store *store = NULL;
 	int ret = open_for(&store);
 
@@ -324,7 +327,7 @@ TEST(what_the_living_do_is_let_alone)
 	shell("[ -z \"$(ls -A store/incoming)\" ]");
 }
 
-/* Each of them makes the store, adds, removes and creates what the others do, too. */
+/* Each of them makes the store, adds, removes, creates and collects what the others do, too. */
 static int do_all(unsigned k)
 {
 	static const enum image order[] = {OLD, WEB, NEW, FREE, PATCH};
@@ -341,6 +344,8 @@ static int do_all(unsigned k)
 			return 3;
 		if (i % 3 == 0 && do_destroy(NULL) != 0)
 			return 4;
+		if (do_gc((void *)&keeps_newest) != 0)
+			return 5;
 	}
 	return 0;
 }

@@ -119,6 +119,37 @@ killed() {
 	killed destroy alice --yes
 }
 
+# aside ID: whether its directory is no tenant's any more, and not set aside yet.
+aside() {
+	[ -z "$(tenant bob id)" ] && [ -d "$S/tenants/$1" ]
+}
+
+@test "killed: destroy, and what its disk lies over is not collected before it is set aside" {
+	local id calls at
+	need command flock
+	vm clone alice bob --linked >/dev/null
+	id=$(tenant bob id)
+	# Nobody else needs the base.
+	vm destroy alice --yes >/dev/null
+	mlimg-store --store "$S" gc --removed 0 >/dev/null
+	rm -rf "$S.start"
+	cp -a "$S" "$S.start"
+	calls=$(stop-at - mlimg-vm destroy bob --yes --store "$S" 3>&1 >/dev/null)
+	for ((at = calls - 1; at >= 0; at--)); do
+		restore
+		stop-at "$at" mlimg-vm destroy bob --yes --store "$S" 3>/dev/null >/dev/null 2>&1 || true
+		! aside "$id" || break
+	done
+	[ "$at" -ge 0 ]
+	# As if it lived: whoever holds its lock is let alone.
+	flock -n "$S"/incoming/*.lock mlimg-store --store "$S" gc >said
+	same "said" "nothing to remove" "$(<said)"
+	works vm create bob --from-removed bob
+	same "its data" "" "$(qemu-io -f qcow2 -r -c 'read -P 7 1M 1M' "$(tenant_disk bob)" | grep failed || true)"
+	works mlimg-store --store "$S" gc
+	works mlimg-store --store "$S" verify
+}
+
 @test "killed: create --from-removed" {
 	vm destroy alice --yes >/dev/null
 	rm -rf "$S.start"
