@@ -166,7 +166,7 @@ fails_as() {
 }
 
 @test "upgrade plan: of a disk on another host: what a boot reports; it stays as it is, and nothing of it stays here" {
-	local disk before at n status n_left=0 n_told=0 whole=$DIR/store uri
+	local disk before at n status n_left=0 n_told=0 whole=$DIR/store uri id foretold
 	hosts=$(mktemp -d /tmp/mlimg-hosts.XXXXXX)
 	chmod 0711 "$hosts"
 	load ../lib/libvirt
@@ -213,6 +213,33 @@ fails_as() {
 		}
 	done
 	[ $n_told -gt 0 ]
+
+	# A guest that runs: a checkpoint counts, whatever the disk is by now; and not when somebody changes the list of them meanwhile.
+	cp "$disk" whole.qcow2
+	id=$(tenant carol id | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/')
+	echo "<domain type='qemu'><name>carol</name><uuid>$id</uuid><memory>16384</memory><os><type arch='x86_64'>hvm</type></os></domain>" >domain.xml
+	virsh -q -c "$uri" create --paused domain.xml
+	fails_as "carol: its guest runs: ask with --checkpoint, or stop it"
+	qemu-img snapshot -c mlimg-before "$disk"
+	qemu-io -f qcow2 -c 'write -P 1 0 1M' "$disk" >/dev/null
+	sqlite3 "$S/store.db" "INSERT INTO checkpoint (tenant_id, tag, state, kind, origin, generation, memory_bytes, cpus, machine, saved_bytes, created_s)
+		SELECT id, 'before', 'saved', 'disk', 'named', current, 0, 0, '', 0, 1 FROM tenant"
+	foretold=$(of carol .report)
+	plan
+	same "of a checkpoint" "$foretold" "$(of carol .report)"
+	same "of which" before "$(of carol .checkpoint | jq -r .)"
+	n_told=0
+	for at in $(seq 1 $(((n + 4) / 5)) "$n"); do
+		status=0
+		meanwhile "$at" "qemu-img snapshot -c more$at '$disk'" mlimg-upgrade plan --store "$S" --system debian:12.2 --json 3>/dev/null >said || status=$?
+		[ $status -eq 0 ] || {
+			same "why" "1 tenant 'carol' on host 'east': a checkpoint was taken or deleted while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
+			n_told=$((n_told + 1))
+		}
+	done
+	[ $n_told -gt 0 ]
+	virsh -q -c "$uri" destroy carol
+	cat whole.qcow2 >"$disk"
 
 	# No room that tenants may need is taken.
 	mkdir "$hosts/small"
