@@ -5,6 +5,7 @@ load ../lib/common
 load ../lib/images
 load ../lib/tenants
 load ../lib/tenant-disks
+load ../lib/browser
 
 setup() {
 	need root
@@ -18,6 +19,7 @@ setup() {
 
 teardown() {
 	local dir
+	browser_close
 	if [ -n "${hosts:-}" ]; then
 		libvirt_end
 		umount -q "$hosts/small" || :
@@ -59,6 +61,44 @@ boots_as_planned() {
 	disk_out "$name"
 }
 
+# in_browser: the page of 200 tenants, in a real browser: it says what the plan says, sorts and opens when somebody clicks, is readable, light and dark, and as
+# wide as a telephone. Pictures of it are kept.
+in_browser() {
+	local colours width i pictures=$MLIMG_BUILD/test-results/plan-page page=$DIR/many.html
+	for i in $(seq 5 200); do vm clone "tenant$((i % 4 + 1))" "tenant$i" >/dev/null; done
+	works mlimg-upgrade plan --store "$S" --system debian:12.2 --html "$page"
+	plan
+	mkdir -p "$pictures"
+	browser_open
+	for colours in light dark; do
+		for width in 1280 400; do
+			browser_show "$page" $colours $width
+			same "rows" 200 "$(browser_js 'document.querySelectorAll("tbody")[0].rows.length')"
+			same "wider than $width, $colours" 0 "$(browser_js 'document.documentElement.scrollWidth - document.documentElement.clientWidth')"
+			[ "$(browser_js "$BROWSER_CONTRAST")" -ge 450 ]
+			[ "$(browser_js 'Math.max(...[...document.querySelector("tbody").rows].map(r => r.offsetHeight))')" -le 40 ]
+			browser_picture "$pictures/$colours-$width.png"
+			browser_js 'document.querySelector("tbody a").click()' >/dev/null
+			until [ "$(browser_js 'document.querySelector("details").open')" = true ]; do sleep 0.1; done
+			same "wider than $width, $colours, a tenant open" 0 "$(browser_js 'document.documentElement.scrollWidth - document.documentElement.clientWidth')"
+			[ "$(browser_js "$BROWSER_CONTRAST")" -ge 450 ]
+			[ "$(browser_js 'Math.min(...[...document.querySelectorAll("details[open] td:nth-child(2)")].map(c => c.offsetWidth))')" -ge 170 ]
+			browser_js 'document.querySelector("details").scrollIntoView()' >/dev/null
+			browser_picture "$pictures/$colours-$width-tenant.png"
+			same "background is dark" "$([ $colours = dark ] && echo true || echo false)" \
+				"$(browser_js 'getComputedStyle(document.body).backgroundColor.match(/\d+/g).every(v => v < 64)')"
+		done
+	done
+	same "as the plan has it" "$(jq -r '.tenants[] | "\(.name) \(.outcome) \(.conflicts)"' plan.json | md5sum)" \
+		"$(browser_js '[...document.querySelectorAll("tbody")[0].rows].map(r => [r.cells[0].textContent, r.cells[1].textContent, r.cells[5].dataset.v].join(" ")).join("\n")' | md5sum)"
+	for i in 'a > b' 'a < b'; do
+		browser_js 'document.querySelectorAll("thead button")[5].click()' >/dev/null
+		same "out of order, where $i is" 0 "$(browser_js "[...document.querySelector('tbody').rows].map(r => Number(r.cells[5].dataset.v)).filter((b, i, all) => i && ((a, b) => !($i) && a !== b)(all[i - 1], b)).length")"
+	done
+	same "what the browser complains of" "" "$(grep -E '"level":"(error|warning)"|exceptionThrown' "$BROWSER/events" || :)"
+	browser_close
+}
+
 @test "upgrade plan: what it foretells is what a boot reports, entry by entry" {
 	local i name before
 	upgrade_trees "$SEED"
@@ -84,6 +124,11 @@ boots_as_planned() {
 	same "lines with the name" 4 "$(grep -c '<code>etc/&#60;img' plan.html)"
 	same "caches" '["etc/ld.so.cache","dropped"] ["usr/share/info/dir","aside"]' \
 		"$(of tenant1 '.report.entries[] | select(.class == "derived") | [.path, .done]' | sort | xargs -d '\n')"
+	[ -z "${MLIMG_BROWSER:-}" ] || {
+		in_browser
+		for i in $(seq 5 200); do vm destroy --yes "tenant$i" >/dev/null; done
+		plan
+	}
 	# There is something of each kind, or this would show little.
 	same "kinds without an entry" "" "$(jq -r '.sum | to_entries[] | select(.value == 0 and (.key | IN("stale", "kept", "merged", "conflicts", "moved", "broken", "accounts", "protected"))) | .key' plan.json)"
 	for i in 1 2 3 4; do
