@@ -309,19 +309,30 @@ static int merge(struct resolving *v, const char *merged_name, struct mlimg_err 
 	return r;
 }
 
+/* As what lies beside, the file with the marks must not be taken for one in force. */
+static const char *merged_suffix(const struct resolving *v)
+{
+	size_t size = strlen(v->at), end = strlen(MLIMG_PLAN_DIST_SUFFIX);
+
+	return size > end && strcmp(v->at + size - end, MLIMG_PLAN_DIST_SUFFIX) == 0
+		? RESOLVE_MERGED_DIST_SUFFIX
+		: RESOLVE_MERGED_SUFFIX;
+}
+
 static int keep_merged(struct resolving *v, struct mlimg_err *err)
 {
-	char name[MLIMG_NAME_MAX + sizeof(RESOLVE_MERGED_SUFFIX)];
+	const char *suffix = merged_suffix(v);
+	char name[MLIMG_NAME_MAX + sizeof(RESOLVE_MERGED_DIST_SUFFIX)];
 	mlimg_autofree char *text = NULL;
 	size_t size;
 	int r;
 
 	if (v->type != MLIMG_FILE)
 		return mlimg_err_set(err, 0, "'/%s' is no file that could be merged", v->path);
-	if (strlen(v->path) + strlen(RESOLVE_MERGED_SUFFIX) > MLIMG_PATH_MAX)
+	if (strlen(v->path) + strlen(suffix) > MLIMG_PATH_MAX)
 		return mlimg_err_set(err, ENAMETOOLONG, "'/%s'", v->path);
-	strcpy(stpcpy(name, v->name), RESOLVE_MERGED_SUFFIX);
-	strcpy(stpcpy(v->merged, v->path), RESOLVE_MERGED_SUFFIX);
+	strcpy(stpcpy(name, v->name), suffix);
+	strcpy(stpcpy(v->merged, v->path), suffix);
 	/* Before it is read, so that what is written after that is told. */
 	if (fstatat(v->dir_fd, name, &v->edited, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
@@ -360,7 +371,7 @@ int resolve_do(struct resolving *v, struct mlimg_err *err)
 
 int resolve_clear(struct resolving *v, struct mlimg_err *err)
 {
-	char path[MLIMG_PATH_MAX + sizeof(RESOLVE_MERGED_SUFFIX)];
+	char path[MLIMG_PATH_MAX + sizeof(RESOLVE_MERGED_DIST_SUFFIX)];
 	mlimg_autoclose int fd = -1;
 	const char *kept;
 	int r = 0;
@@ -368,7 +379,7 @@ int resolve_clear(struct resolving *v, struct mlimg_err *err)
 	if (is_dry(v))
 		return 0;
 	if (v->is_edited) {
-		strcpy(stpcpy(path, v->path), RESOLVE_MERGED_SUFFIX);
+		strcpy(stpcpy(path, v->path), merged_suffix(v));
 		r = remove_seen(v, path, &v->edited, err);
 	}
 	if (!v->is_aside || v->way != MLIMG_KEEP_MINE)

@@ -16,6 +16,7 @@ struct rule {
 	const char *glob;
 	const char *hook; /* of class merge; else NULL */
 	enum mlimg_path_class class;
+	enum mlimg_path_beside beside; /* of class config */
 };
 
 struct mlimg_path_classes {
@@ -26,11 +27,27 @@ struct mlimg_path_classes {
 };
 
 /*
+ * The directories of parts that are read whatever the names in them are. Where a line says alone,
+ * the program takes dpkg's names as well: ifupdown's and nginx' globs are a mere "*".
+ *
  * What dpkg, debconf and shadow keep beside their databases (NAME-, NAME-old) they make anew
  * themselves, and nothing reads it: a conflict there would be noise.
  */
 static const char defaults[] = "** data\n"
 			       "etc config\n"
+			       "etc/NetworkManager/dispatcher.d config:dpkg-dist\n"
+			       "etc/apparmor.d config:dpkg-dist\n"
+			       "etc/apt/*.d config:dpkg-dist\n"
+			       "etc/bash_completion.d config:dpkg-dist\n"
+			       "etc/dnsmasq.d config:dpkg-dist\n"
+			       "etc/grub.d config:dpkg-dist\n"
+			       "etc/init.d config:dpkg-dist\n"
+			       "etc/initramfs-tools/conf.d config:dpkg-dist\n"
+			       "etc/initramfs-tools/hooks config:alone\n"
+			       "etc/initramfs-tools/scripts config:alone\n"
+			       "etc/logrotate.d config:dpkg-dist\n"
+			       "etc/network/interfaces.d config:alone\n"
+			       "etc/nginx/sites-enabled config:alone\n"
 			       "usr owned\n"
 			       "usr/local data\n"
 			       "bin owned\n"
@@ -106,8 +123,15 @@ static bool is_hook_name(struct mlimg_span name)
 	return name.size > 0 && name.size <= MLIMG_CLASS_HOOK_MAX;
 }
 
-/* @return 0 when it is none; @ret_hook: of class merge, else empty */
-static enum mlimg_path_class class_of_name(struct mlimg_span name, struct mlimg_span *ret_hook)
+static const char *const besides[] = {
+	[MLIMG_BESIDE_PLAIN] = "config",
+	[MLIMG_BESIDE_DPKG_DIST] = "config:dpkg-dist",
+	[MLIMG_BESIDE_NOWHERE] = "config:alone",
+};
+
+/* @return 0 when it is none; @ret_hook: of class merge, else empty; @ret_beside: of class config */
+static enum mlimg_path_class class_of_name(
+	struct mlimg_span name, struct mlimg_span *ret_hook, enum mlimg_path_beside *ret_beside)
 {
 	static const char prefix[] = "merge:";
 	size_t size = sizeof(prefix) - 1;
@@ -117,7 +141,12 @@ static enum mlimg_path_class class_of_name(struct mlimg_span name, struct mlimg_
 		*ret_hook = (struct mlimg_span){name.at + size, name.size - size};
 		return is_hook_name(*ret_hook) ? MLIMG_CLASS_MERGE : 0;
 	}
-	for (enum mlimg_path_class c = MLIMG_CLASS_CONFIG; c < MLIMG_CLASS_MERGE; c++)
+	for (size_t i = 0; i < sizeof(besides) / sizeof(*besides); i++)
+		if (mlimg_span_is(name, besides[i])) {
+			*ret_beside = (enum mlimg_path_beside)i;
+			return MLIMG_CLASS_CONFIG;
+		}
+	for (enum mlimg_path_class c = MLIMG_CLASS_OWNED; c < MLIMG_CLASS_MERGE; c++)
 		if (mlimg_span_is(name, mlimg_path_class_name(c)))
 			return c;
 	return 0;
@@ -154,8 +183,9 @@ static int add_line(
 	struct mlimg_span glob = {line.at, size};
 	struct mlimg_span class = trim((struct mlimg_span){line.at + size, line.size - size});
 	struct mlimg_span hook;
-	struct rule rule = {.class = class_of_name(class, &hook)};
+	struct rule rule = {.beside = MLIMG_BESIDE_PLAIN};
 
+	rule.class = class_of_name(class, &hook, &rule.beside);
 	while (glob.size && glob.at[0] == '/')
 		glob.at++, glob.size--;
 	/* A directory may be written as one. */
@@ -275,4 +305,14 @@ enum mlimg_path_class mlimg_path_class_of_entry(
 const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path)
 {
 	return rule_of(classes, path, true)->hook;
+}
+
+enum mlimg_path_beside mlimg_path_class_beside(
+	const struct mlimg_path_classes *classes, const char *path)
+{
+	for (size_t i = classes->n_rules; i-- > 0;)
+		if (classes->rules[i].class == MLIMG_CLASS_CONFIG &&
+			mlimg_path_is_in_glob(path, classes->rules[i].glob))
+			return classes->rules[i].beside;
+	return MLIMG_BESIDE_PLAIN;
 }

@@ -9,7 +9,14 @@
  *                both have changed it
  *     ---------+-------------------------------------------------------------------------------
  *     config     etc. Text is merged by lines where the changes do not touch; else the user's
- *                stays, and the new one lies beside as NAME.mlimg-new
+ *                stays, and the new one lies beside as NAME.mlimg-new. In directories of which
+ *                programs read every name, that would be in force beside the user's; so there
+ *                (config:dpkg-dist: etc/apparmor.d, logrotate.d, dnsmasq.d, grub.d, init.d,
+ *                bash_completion.d, apt/NAME.d, NetworkManager/dispatcher.d,
+ *                initramfs-tools/conf.d) it lies beside as NAME.mlimg-new.dpkg-dist, which these
+ *                pass over as dpkg's. Where programs take that, too (config:alone:
+ *                network/interfaces.d, nginx/sites-enabled, initramfs-tools/hooks and scripts),
+ *                nothing is put beside: the user's stays, and is told
  *     owned      usr but not usr/local, bin, sbin, lib*, boot, opt. The new one wins, the user's is
  *                set aside
  *     data       everything else: var, home, root, srv, usr/local. The user's stays, and is told
@@ -37,6 +44,9 @@
  * with what; who plans on a host runs nothing, and tells where one would be. NAME is of ASCII
  * letters and digits, '.', '_' and '-', and begins with a letter or digit.
  *
+ * Where the new one lies is decided by the last line of class config that fits, also for what
+ * another line makes merge:NAME.
+ *
  * Lines: "GLOB CLASS" (path-glob.h), separated by blanks, which a backslash in a glob takes in; '#'
  * begins a comment line; empty lines are skipped. A line's end may be CR LF.
  *
@@ -62,6 +72,13 @@ enum mlimg_path_class {
 	MLIMG_CLASS_DERIVED,
 	MLIMG_CLASS_KEEP,
 	MLIMG_CLASS_MERGE, /**< merge:NAME */
+};
+
+/** Where the new stack's file is put when the user's stays. */
+enum mlimg_path_beside {
+	MLIMG_BESIDE_PLAIN = 0, /**< beside it: NAME.mlimg-new */
+	MLIMG_BESIDE_DPKG_DIST, /**< config:dpkg-dist: NAME.mlimg-new.dpkg-dist */
+	MLIMG_BESIDE_NOWHERE,   /**< config:alone */
 };
 
 #define MLIMG_N_CLASSES 9          /**< one more than the greatest class */
@@ -126,5 +143,9 @@ enum mlimg_path_class mlimg_path_class_of_entry(
 
 /** @return the name of the hook for @p path, or NULL when it is not of class merge */
 const char *mlimg_path_class_hook(const struct mlimg_path_classes *classes, const char *path);
+
+/** @return where the new stack's file lies when the user's at @p path stays */
+enum mlimg_path_beside mlimg_path_class_beside(
+	const struct mlimg_path_classes *classes, const char *path);
 
 #endif

@@ -26,7 +26,8 @@
  *                       unless it is a directory: that was set aside by an operation before
  *     n PATH ENTRY      put the new stack's file beside the user's. PATH is the user's with
  *                       ".mlimg-new", or ".mlimg-new.1" to ".mlimg-new.99" where that name is
- *                       taken. What was there has gone away by an operation before
+ *                       taken; behind it ".dpkg-dist" where path-class.h says so. What was there
+ *                       has gone away by an operation before
  *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and
  *                       the upper lacks, and for those whose owner has moved. Never opaque
  *
@@ -49,6 +50,8 @@
 #define MLIMG_PLAN_BLOBS_MAX 4096          /**< blobs */
 #define MLIMG_PLAN_BLOB_MAX (64u << 20)    /**< bytes of one: MLIMG_RECORDS_SIZE_MAX */
 #define MLIMG_PLAN_NEW_SUFFIX ".mlimg-new" /**< in the names of what operation n puts */
+#define MLIMG_PLAN_DIST_SUFFIX \
+	".dpkg-dist" /**< ends them where programs read every name (path-class.h) */
 
 /** Operations, by their letters. */
 enum mlimg_plan_verb {

@@ -16,17 +16,20 @@ enum beside {
 };
 
 /*
- * @return @path with the suffix of that number: NAME.mlimg-new, NAME.mlimg-new.1; NULL where it
- *         would be too long, or without memory, which is noted
+ * @return @path with the suffix of that number: NAME.mlimg-new, NAME.mlimg-new.1, or these and
+ *         .dpkg-dist; NULL where it would be too long, or without memory, which is noted
  */
-static const char *name_of(struct planning *p, const char *path, unsigned number)
+static const char *name_of(
+	struct planning *p, const char *path, enum mlimg_path_beside where, unsigned number)
 {
-	char suffix[sizeof(MLIMG_PLAN_NEW_SUFFIX) + 12];
+	char suffix[sizeof(MLIMG_PLAN_NEW_SUFFIX MLIMG_PLAN_DIST_SUFFIX) + 12];
 	char *name;
 	size_t size;
 
 	snprintf(suffix, sizeof(suffix),
 		number ? MLIMG_PLAN_NEW_SUFFIX ".%u" : MLIMG_PLAN_NEW_SUFFIX, number);
+	if (where == MLIMG_BESIDE_DPKG_DIST)
+		strcat(suffix, MLIMG_PLAN_DIST_SUFFIX);
 	size = strlen(suffix) + 1;
 	if (strlen(mlimg_path_name(path)) + size - 1 > MLIMG_NAME_MAX ||
 		strlen(path) + size - 1 > MLIMG_PATH_MAX)
@@ -108,15 +111,17 @@ int plan_put_beside(struct planning *p, const struct mine *m, const char **ret_n
 {
 	struct mlimg_entry e = *m->next;
 	enum beside beside = BESIDE_TAKEN;
+	enum mlimg_path_beside where = mlimg_path_class_beside(p->in->classes, m->entry->path);
 	const char *name = NULL;
 	int r = 0;
 
 	*ret_name = NULL;
 	e.path = (char *)(uintptr_t)m->lower;
-	if (e.type != MLIMG_FILE || (e.size_bytes && !e.has_digest))
+	if (e.type != MLIMG_FILE || (e.size_bytes && !e.has_digest) ||
+		where == MLIMG_BESIDE_NOWHERE)
 		return 0;
 	for (unsigned number = 0; beside == BESIDE_TAKEN; number++) {
-		name = number < PLAN_BESIDE_MAX ? name_of(p, m->entry->path, number) : NULL;
+		name = number < PLAN_BESIDE_MAX ? name_of(p, m->entry->path, where, number) : NULL;
 		if (!name)
 			return p->has_failed ? no_memory(p, m->entry->path) : 0;
 		r = look_at(p, m, name, &beside);

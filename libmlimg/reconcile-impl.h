@@ -264,7 +264,8 @@ int plan_put_contents(struct planning *p, struct mine *m, struct mlimg_merged_en
  *
  * @param p         the planning
  * @param m         the user's; the new stack has something there
- * @param ret_name  where it will be; NULL: it is no file, or no name is free or short enough
+ * @param ret_name  where it will be; NULL: it is no file, nothing may lie beside it (path-class.h),
+ *                  or no name is free or short enough
  * @return          0, -ENOMEM
  */
 int plan_put_beside(

@@ -304,7 +304,7 @@ TEST_UNUSED static void user_do(const struct user_op *op, bool has_redirects)
 
 	/* Now and then where a change puts new files, or has put them. */
 	snprintf(path, sizeof(path), USER_ROOT "/%s%s", op->path,
-		op->n / 64 % 16 || !strchr(op->path, '/') ? "" : ".mlimg-new");
+		op->n / 64 % 16 || !strchr(op->path, '/') ? "" : model_new_suffix(op->path));
 	snprintf(other, sizeof(other), USER_ROOT "/%s", op->other);
 	if (!user_has_place(path))
 		return;

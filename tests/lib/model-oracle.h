@@ -9,10 +9,11 @@
 #define MLIMG_TEST_MODEL_ORACLE_H
 
 #include "libmlimg/path-class.h"
-#include "tests/lib/model-rights.h"
+#include "tests/lib/model-random.h"
 
 /** Lines of a class file that give the trees all classes: etc is config, usr owned, var data. */
-#define MODEL_CLASSES "etc/d keep\nusr/d keep\nvar/c derived\n"
+#define MODEL_CLASSES \
+	"etc/b config:dpkg-dist\netc/c config:alone\netc/d keep\nusr/d keep\nvar/c derived\n"
 
 /** A file in the upper whose contents stay and whose attributes may change. */
 struct oracle_wish {
@@ -288,14 +289,15 @@ TEST_UNUSED static bool stay(struct oracle *o, const char *path, const struct ml
 TEST_UNUSED static void put_beside(struct oracle *o, const char *path,
 	const struct mlimg_entry *base, const struct mlimg_entry *next)
 {
-	char *name = mlimg_arena_alloc(model_memory, strlen(path) + 16);
+	char *name = mlimg_arena_alloc(model_memory, strlen(path) + 32);
+	const char *dist = strchr(model_new_suffix(path) + 1, '.');
 	const struct mlimg_entry *there = NULL;
 
-	if (next->type != MLIMG_FILE)
+	if (next->type != MLIMG_FILE || strcmp(path, "etc/c") == 0 || is_under(path, "etc/c"))
 		return;
-	sprintf(name, "%s.mlimg-new", path);
+	sprintf(name, "%s%s", path, model_new_suffix(path));
 	for (int i = 1; is_a_dir(there = tree_get(o->upper, name)); i++)
-		sprintf(name, "%s.mlimg-new.%d", path, i);
+		sprintf(name, "%s.mlimg-new.%d%s", path, i, dist ? dist : "");
 	if (there && has_equal_contents(there, next))
 		return;
 	tree_put(o->beside, name, next);

@@ -11,6 +11,14 @@
 
 static const char *const model_tops[] = {"etc", "usr", "var"};
 static const char *const model_names[] = {"a", "b", "c", "d"};
+
+/** How a file ends that is put beside @p path: etc/b is where programs read every name. */
+TEST_UNUSED static const char *model_new_suffix(const char *path)
+{
+	return strncmp(path, "etc/b", 5) == 0 && (!path[5] || path[5] == '/')
+		? ".mlimg-new.dpkg-dist"
+		: ".mlimg-new";
+}
 #define MODEL_NAMES 4
 #ifndef MODEL_DEPTH
 #define MODEL_DEPTH 3
@@ -337,8 +345,8 @@ TEST_UNUSED static void random_beside(struct tree *upper)
 			continue;
 		if (!strstr(path, ".mlimg-new"))
 			path = strcat(
-				strcpy(mlimg_arena_alloc(model_memory, strlen(path) + 16), path),
-				".mlimg-new");
+				strcpy(mlimg_arena_alloc(model_memory, strlen(path) + 32), path),
+				model_new_suffix(path));
 		if (!is_a_dir(tree_get(upper, path)))
 			tree_put(upper, path, &e);
 	}

@@ -196,6 +196,26 @@ line 9 theirs" "$(cat "$UPPER/etc/touching.mlimg-merged")"
 	same "conflicts" "etc/conf usr/bin/tool" "$(open_conflicts)"
 }
 
+@test "mlimg resolve: where programs read every name of a directory" {
+	mkdir "$DIR/system/etc/logrotate.d"
+	cp "$DIR/system/etc/touching" "$DIR/system/etc/logrotate.d/app"
+	mlimg_boot
+	mkdir -p "$UPPER/etc/logrotate.d"
+	sed '3s/$/ mine/' "$DIR/system/etc/touching" >"$UPPER/etc/logrotate.d/app"
+	sed -i '3s/$/ theirs/' "$DIR/system/etc/logrotate.d/app"
+	SYSTEM_VERSION=12.2 mlimg_boot
+	MLIMG=(mlimg --root "$RUN" --merged "$UPPER")
+	works "${MLIMG[@]}" conflicts
+	same "conflicts" "beside /etc/logrotate.d/app  (the system's: /etc/logrotate.d/app.mlimg-new.dpkg-dist; generation 2)" "$output"
+	fails 1 "" "${MLIMG[@]}" resolve --keep merged /etc/logrotate.d/app.mlimg-new.dpkg-dist
+	same "what is left" "/etc/logrotate.d/app: 1 conflict is left: edit /etc/logrotate.d/app.mlimg-merged.dpkg-dist, where each is marked, and say the same again" "$output"
+	same "in force" app "$(cd "$UPPER/etc/logrotate.d" && find . -type f ! -name '*.dpkg-dist' -printf '%P\n')"
+	sed -i '/^[<=>]/d' "$UPPER/etc/logrotate.d/app.mlimg-merged.dpkg-dist"
+	works "${MLIMG[@]}" resolve --keep merged /etc/logrotate.d/app
+	same "what is there" app "$(ls -A "$UPPER/etc/logrotate.d")"
+	same "merged" "line 3 mine line 3 theirs" "$(sed -n '3,4p' "$UPPER/etc/logrotate.d/app" | xargs)"
+}
+
 @test "mlimg resolve: merged, where only the former system's text tells who changed what" {
 	in_conflict
 	# The user takes back the line that both had changed.

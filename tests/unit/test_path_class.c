@@ -223,6 +223,8 @@ TEST(what_is_refused)
 	REFUSED("a merge:"
 		"12345678901234567890123456789012345678901234567890123456789012345\n",
 		"x.conf: line 2: an unknown class");
+	REFUSED("a config:\n", "x.conf: line 2: an unknown class");
+	REFUSED("a owned:alone\n", "x.conf: line 2: an unknown class");
 	REFUSED("/ keep\n", "x.conf: line 2: an empty glob");
 	REFUSED("a[b keep\n", "x.conf: line 2: a '[' without ']'");
 	REFUSED("a** keep\n", "x.conf: line 2: a '**' that is not a whole component");
@@ -238,6 +240,58 @@ TEST(what_is_refused)
 	check_refused(large, MLIMG_CLASS_FILE_MAX + 1, "x.conf: more than 65536 bytes");
 	free(many);
 	free(large);
+}
+
+static void check_beside(
+	const struct mlimg_path_classes *classes, const char *path, enum mlimg_path_beside wanted)
+{
+	if (mlimg_path_class_beside(classes, path) != wanted)
+		FAIL("%s: %d instead of %d", path, (int)mlimg_path_class_beside(classes, path),
+			(int)wanted);
+}
+
+/* Of each of these directories Debian's programs read every name, but for dpkg's. */
+TEST(directories_of_which_every_name_is_read)
+{
+	static const char *const dist[] = {"etc/NetworkManager/dispatcher.d/01-ifupdown",
+		"etc/apparmor.d/usr.sbin.cupsd", "etc/apparmor.d/local/usr.sbin.cupsd",
+		"etc/apt/apt.conf.d/20auto-upgrades", "etc/apt/sources.list.d/debian.sources",
+		"etc/apt/preferences.d/backports", "etc/bash_completion.d/x", "etc/dnsmasq.d/x",
+		"etc/grub.d/40_custom", "etc/init.d/ssh", "etc/initramfs-tools/conf.d/resume",
+		"etc/logrotate.d/nginx"};
+	static const char *const alone[] = {"etc/initramfs-tools/hooks/x",
+		"etc/initramfs-tools/scripts/init-top/x", "etc/network/interfaces.d/setup",
+		"etc/nginx/sites-enabled/default"};
+	static const char *const plain[] = {"etc/logrotate.conf", "etc/apt/sources.list",
+		"etc/cron.d/x", "etc/nginx/sites-available/default", "etc/network/interfaces",
+		"etc/initramfs-tools/initramfs.conf", "usr/etc/grub.d/x", "srv/x"};
+	struct mlimg_path_classes *classes = fresh();
+
+	for (size_t i = 0; i < sizeof(dist) / sizeof(*dist); i++)
+		check_beside(classes, dist[i], MLIMG_BESIDE_DPKG_DIST);
+	for (size_t i = 0; i < sizeof(alone) / sizeof(*alone); i++)
+		check_beside(classes, alone[i], MLIMG_BESIDE_NOWHERE);
+	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
+		check_beside(classes, plain[i], MLIMG_BESIDE_PLAIN);
+	mlimg_path_classes_free(classes);
+}
+
+TEST(such_directories_that_are_declared)
+{
+	static const char text[] = "etc/monit.d config:dpkg-dist\netc/x config:alone\n"
+				   "etc/logrotate.d/mine merge:x\netc/grub.d config\n";
+	struct mlimg_path_classes *classes = fresh();
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_OK(mlimg_path_classes_add(classes, "a", text, sizeof(text) - 1, &err), err);
+	check(classes, "etc/monit.d/a", "config");
+	check_beside(classes, "etc/monit.d/a", MLIMG_BESIDE_DPKG_DIST);
+	check_beside(classes, "etc/x/a", MLIMG_BESIDE_NOWHERE);
+	/* Who merges it is another question than where it may lie. */
+	check(classes, "etc/logrotate.d/mine", "merge");
+	check_beside(classes, "etc/logrotate.d/mine", MLIMG_BESIDE_DPKG_DIST);
+	check_beside(classes, "etc/grub.d/a", MLIMG_BESIDE_PLAIN);
+	mlimg_path_classes_free(classes);
 }
 
 TEST(hooks)

@@ -217,8 +217,8 @@ static const char *extra_path(void)
 	for (unsigned depth = 1 + (unsigned)test_random(3); depth; depth--)
 		path = model_path(path, model_names[test_random(MODEL_NAMES)]);
 	if (one_in(12))
-		path = strcat(strcpy(mlimg_arena_alloc(model_memory, strlen(path) + 16), path),
-			".mlimg-new");
+		path = strcat(strcpy(mlimg_arena_alloc(model_memory, strlen(path) + 32), path),
+			model_new_suffix(path));
 	return path;
 }
 

@@ -296,6 +296,49 @@ TEST(what_lies_beside_and_stays)
 	more_classes = NULL;
 }
 
+/* dpkg's name for what is not in force, where a NAME.mlimg-new would be. */
+TEST(what_lies_beside_where_every_name_is_read)
+{
+	check("etc/grub.d/a=A", "etc/grub.d/a=B", "etc/grub.d/a=C",
+		"n etc/grub.d/a.mlimg-new.dpkg-dist=B",
+		TOLD("conflict", "config",
+			"beside") ", \"at\": \"etc/grub.d/a.mlimg-new.dpkg-dist\"");
+	check("etc/grub.d/a=A", "etc/grub.d/a=B",
+		"etc/grub.d/a=C etc/grub.d/a.mlimg-new.dpkg-dist=A",
+		"d etc/grub.d/a.mlimg-new.dpkg-dist; n etc/grub.d/a.mlimg-new.dpkg-dist=B",
+		TOLD("stale", "config", "dropped"));
+	check("etc/grub.d/a=A", "etc/grub.d/a=B",
+		"etc/grub.d/a=C etc/grub.d/a.mlimg-new.dpkg-dist=B", "",
+		TOLD("conflict", "config", "beside"));
+	check("etc/grub.d/a=A", "etc/grub.d/a=B",
+		"etc/grub.d/a=C etc/grub.d/a.mlimg-new.dpkg-dist=D",
+		"a etc/grub.d/a.mlimg-new.dpkg-dist; n etc/grub.d/a.mlimg-new.dpkg-dist=B",
+		TOLD("conflict", "config", "aside"));
+	check("etc/grub.d/a=A", "etc/grub.d/a=B",
+		"etc/grub.d/a=C etc/grub.d/a.mlimg-new.dpkg-dist=o",
+		"n etc/grub.d/a.mlimg-new.1.dpkg-dist=B", NULL);
+	check("etc/grub.d/a=A", "etc/grub.d/a=B", "etc/grub.d/a=>x",
+		"n etc/grub.d/a.mlimg-new.dpkg-dist=B", TOLD("type-change", "config", "beside"));
+	/* Lines that do not touch are merged as ever. */
+	check("etc/grub.d/a=T:1/2/3/4/5", "etc/grub.d/a=T:1/2/3/4/y", "etc/grub.d/a=T:x/2/3/4/5",
+		"p etc/grub.d/a=T:x/2/3/4/y", TOLD("merged", "config", "merged"));
+	more_classes = "srv merge:x\nsrv/parts config:dpkg-dist\nsrv/parts/a merge:x\n";
+	check("srv/parts/a=A", "srv/parts/a=B", "srv/parts/a=C",
+		"n srv/parts/a.mlimg-new.dpkg-dist=B", TOLD("conflict", "merge", "beside"));
+	more_classes = NULL;
+}
+
+TEST(where_nothing_may_lie_beside)
+{
+	check("etc/network/interfaces.d/a=A", "etc/network/interfaces.d/a=B",
+		"etc/network/interfaces.d/a=C", "", TOLD("conflict", "config", "stays"));
+	check("etc/network/interfaces.d/a=A", "etc/network/interfaces.d/a=B",
+		"etc/network/interfaces.d/a=>x", "", TOLD("type-change", "config", "stays"));
+	check("etc/nginx/sites-enabled/a=T:1/2/3/4/5", "etc/nginx/sites-enabled/a=T:1/2/3/4/y",
+		"etc/nginx/sites-enabled/a=T:x/2/3/4/5", "p etc/nginx/sites-enabled/a=T:x/2/3/4/y",
+		TOLD("merged", "config", "merged"));
+}
+
 /* 245 bytes and ".mlimg-new" make a name that is just long enough. */
 TEST(names_that_leave_no_room_beside_them)
 {
@@ -316,6 +359,15 @@ TEST(names_that_leave_no_room_beside_them)
 		snprintf(mine, sizeof(mine), "%s=C %s.mlimg-new=o", name, name);
 		snprintf(wanted, sizeof(wanted), "n %s.mlimg-new.1=B", name);
 		check(base, next, mine, n < 244 ? wanted : "", NULL);
+	}
+	/* ".mlimg-new.dpkg-dist" are ten more. */
+	for (int n = 234; n <= 236; n++) {
+		snprintf(name, sizeof(name), "etc/grub.d/%0*d", n, 0);
+		snprintf(base, sizeof(base), "%s=A", name);
+		snprintf(next, sizeof(next), "%s=B", name);
+		snprintf(mine, sizeof(mine), "%s=C", name);
+		snprintf(wanted, sizeof(wanted), "n %s.mlimg-new.dpkg-dist=B", name);
+		check(base, next, mine, n < 236 ? wanted : "", NULL);
 	}
 }
 
