@@ -78,9 +78,14 @@ vm_up() {
 	done
 }
 
-# vm_do NAME COMMAND: what the command in the guest prints; its exit code. It may last $vm_seconds, by default 120.
+# vm_do NAME COMMAND: what the command in the guest prints; its exit code. It may last $vm_seconds, by default 120. One whose last word is poweroff or reboot is
+# announced to a small root, which then waits for nothing (small-root).
 vm_do() {
-	guestctl -t "${vm_seconds:-120}" "$vms/$1.test" "$2"
+	local announced=''
+	case $2 in
+		*poweroff | *reboot) announced="echo ${2##*[[:space:];]} >/run/ends; " ;;
+	esac
+	guestctl -t "${vm_seconds:-120}" "$vms/$1.test" "$announced$2"
 }
 
 # vm_rebooted NAME COMMAND: waits until COMMAND ends with 0 in a guest that was told to reboot, as long as one boot may last.
