@@ -137,7 +137,8 @@ all_killed() {
 @test "beside qemu-guest-agent, under systemd, in a domain of libvirt: both freeze and thaw, and each says what it knows" {
 	local busy='"error":{"class":"Busy","desc":"the user file system is frozen by somebody else"}' n pid locked
 	make_images
-	"${as[@]}" libvirtd >"$vms/libvirtd.log" 2>&1 3>&- 4>&- &
+	# It waits until nobody has what it has killed as a zombie (lib/libvirt.bash).
+	"${as[@]}" reaper "$vms/l/process" libvirtd >"$vms/libvirtd.log" 2>&1 3>&- 4>&- &
 	LIBVIRTD=$!
 	until libvirt virsh version >/dev/null 2>&1; do
 		kill -0 $LIBVIRTD
