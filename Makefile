@@ -150,14 +150,17 @@ deps:
 bench-deps: deps
 	tests/lib/install-packages tests/bench/packages.txt
 
-# What the tests run. A make of its own, since packages must be there before anything is compiled.
-testing: all $(UNITS) $(FUZZERS) $(TESTLIBS) $(GUESTS)
+# Made by all processors, unless this make was told how many jobs there may be. A make of its own, since packages must be there before anything is compiled.
+MAKE_ALL = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# What the demo and the benchmarks run; and what the tests run.
+helpers: all $(TESTLIBS) $(GUESTS)
+testing: helpers $(UNITS) $(FUZZERS)
 
 RUN := MLIMG_BUILD=$(abspath $(B)) tests/run
 
-# Built by all processors, unless this make was told how many jobs there may be.
 check: deps bench-deps
-	+$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) testing
+	+$(MAKE_ALL) testing
 	$(RUN) unit root vm
 
 check-unit: testing
@@ -170,11 +173,11 @@ check-vm: testing
 	$(RUN) vm
 
 bench: bench-deps
-	+$(MAKE) testing
+	+$(MAKE_ALL) helpers
 	MLIMG_BUILD=$(abspath $(B)) tests/bench/run $(BENCH)
 
 demo: deps
-	+$(MAKE) testing
+	+$(MAKE_ALL) helpers
 	MLIMG_BUILD=$(abspath $(B)) tests/demo/run
 
 lint:
@@ -227,6 +230,6 @@ install-guest: $(AGENT)
 clean:
 	rm -rf build
 
-.PHONY: all deps testing check check-unit check-root check-vm bench bench-deps demo lint install install-host install-guest clean
+.PHONY: all deps helpers testing check check-unit check-root check-vm bench bench-deps demo lint install install-host install-guest clean
 .SECONDARY:
 .DELETE_ON_ERROR:
