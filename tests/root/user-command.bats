@@ -253,7 +253,7 @@ changed    /etc/mode  (over system debian 12.1)" "$diff"
 	cp "$MLIMG_BUILD/bin/mlimg" "$DIR/mlimg"
 	cp "$RUN/boot.json" "$DIR/run/mlimg-boot.json"
 	mlimg-agent daemon --port "unix:$DIR/port" --run "$DIR/run" 3>&- &
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ ! -S "$DIR/run/mlimg-agent.sock" ] || break
 		sleep 0.1
 	done

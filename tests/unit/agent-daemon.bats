@@ -20,7 +20,7 @@ daemon() {
 	local _
 	mlimg-agent daemon --port "unix:$DIR/host" --run "$DIR/run" --health "$DIR/health" "$@" 3>&- &
 	DAEMON=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ -S "$DIR/run/mlimg-agent.sock" ] && return 0
 		sleep 0.1
 	done

@@ -18,7 +18,7 @@ daemon() {
 	local _
 	mlimg-agent daemon --port "unix:$DIR/port" --run "$DIR/run" 3>&- &
 	DAEMON=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ -S "$DIR/port" ] && return 0
 		sleep 0.1
 	done

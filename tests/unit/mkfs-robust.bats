@@ -128,7 +128,7 @@ starved() {
 	need command socat
 	mkdir d && mkfifo d/fifo && mknod d/whiteout c 0 0
 	socat UNIX-LISTEN:d/socket,unlink-close=0 EXEC:true 3>&- &
-	for _ in {1..250}; do
+	for _ in {1..3000}; do
 		[ -S d/socket ] && break
 		sleep 0.02
 	done

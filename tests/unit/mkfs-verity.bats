@@ -263,7 +263,7 @@ x.img.p7s" "$output"
 		# Opened for writing as well, so that the program waits for a tar that never comes.
 		mlimg-mkfs --kind system --name x --verity --sign key.key --cert key.pem - x.img <>"fifo$signal" 2>/dev/null 3>&- &
 		pid=$!
-		for _ in {1..250}; do
+		for _ in {1..3000}; do
 			[ "$(compgen -G '.mlimg.*' | wc -l)" -lt 3 ] || break
 			sleep 0.02
 		done

@@ -382,7 +382,7 @@ Try 'mlimg-mkfs --help' for more information." mlimg-mkfs --force --kind system 
 		# Opened for writing as well, so that the program waits for a tar that never comes. A shell lets what it starts with & ignore INT and QUIT.
 		env --default-signal=INT,QUIT mlimg-mkfs --kind system --name x - x.img <>"fifo$signal" 2>/dev/null 3>&- &
 		pid=$!
-		for _ in {1..250}; do
+		for _ in {1..3000}; do
 			compgen -G '.mlimg.*' >/dev/null && break
 			sleep 0.02
 		done

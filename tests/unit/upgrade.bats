@@ -210,7 +210,7 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	qemu-img snapshot -c mlimg-before "$disk"
 	qemu-nbd -f qcow2 -t -k "$BATS_TEST_TMPDIR/socket" "$disk" &
 	writer=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		qemu-img info "$disk" >/dev/null 2>&1 || break
 		sleep 0.05
 	done

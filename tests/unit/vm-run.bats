@@ -411,7 +411,7 @@ boot      generation 2, change: changed, keep 3, conflict 1" "$output"
 	qemu=$(pgrep -P "$(owner)")
 	[ -n "$qemu" ]
 	kill -KILL "$(owner)"
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		kill -0 "$qemu" 2>/dev/null || break
 		sleep 0.1
 	done
@@ -432,7 +432,7 @@ alice: powered off" ""
 	qemu-io -f raw "$BATS_FILE_TMPDIR/u.img" <hold >/dev/null 2>&1 &
 	local holder=$!
 	exec 7>hold
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		run --separate-stderr vm --dry-run
 		[ "$status" -eq 0 ] || break
 		sleep 0.1
