@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # Benchmarks that need guests work, and print their tables. How fast anything is, is no test.
-# lasts 220
+# lasts 350
 
 load ../lib/common
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # mlimg profile in guests: a boot from its beginning, and an image made with what came of it. With systemd it is the benchmark
 # layout that shows it.
+# lasts 60
 
 load ../lib/common
 
