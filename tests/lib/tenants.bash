@@ -29,9 +29,11 @@ tenant_store() {
 	mlimg-store --store "$S" add "$@" >/dev/null
 }
 
-# tenant_small: into the current directory: system small, which boots in seconds and has a shell on its console; software web.
+# tenant_small: into the current directory: system small, which boots in seconds, has a shell on its console, and powers off at once, also when it should reboot;
+# software web.
 tenant_small() {
 	small-root "$(debian-tree v1)" tree
+	echo poweroff >tree/etc/ends
 	echo 'ttyS0::respawn:/bin/sh' >>tree/etc/inittab
 	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
 	mkdir -p web/srv
