@@ -69,6 +69,23 @@ tenant_disk() {
 	echo "$S/tenants/$(tenant "$1" id)/user.qcow2"
 }
 
+# both COMMAND A B ARGUMENT…: the command on two tenants at once, each with these arguments, in which @ is its name; both work. What they said is in
+# $BATS_TEST_TMPDIR/A.said and B.said.
+both() {
+	local command=$1 a=$2 b=$3 code=0
+	shift 3
+	vm "$command" "$a" "${@//@/$a}" >"$BATS_TEST_TMPDIR/$a.said" 2>&1 3>&- &
+	vm "$command" "$b" "${@//@/$b}" >"$BATS_TEST_TMPDIR/$b.said" 2>&1 || code=$?
+	wait $! || code=$?
+	[ "$code" -eq 0 ] || tail -v -n 20 "$BATS_TEST_TMPDIR"/{"$a","$b"}.said >&2
+	return "$code"
+}
+
+# both_said A B: what both said, a line each, in that order.
+both_said() {
+	cat "$BATS_TEST_TMPDIR"/{"$1","$2"}.said
+}
+
 # unharmed DISK: nothing in it is damaged. Room may have leaked, as of one whose QEMU was killed and that nobody has used since.
 unharmed() {
 	local code=0

@@ -58,6 +58,7 @@ put_there() {
 	in_guest alice 'mkdir -p /srv && echo written >/srv/file && sync'
 	boot=$(in_guest alice 'cat /proc/sys/kernel/random/boot_id')
 	on_console
+	two_at_once
 	# Nobody of the host's is needed for a guest to go on.
 	libvirt_kill east
 	same "states" "unreachable unreachable" "$(state alice) $(state bob)"
@@ -93,7 +94,7 @@ put_there() {
 	[ -f "$volume" ]
 	works vm destroy alice --yes
 	[ ! -e "$volume" ]
-	qemu-img check -q -f qcow2 "$S/removed/"*/user.qcow2
+	unharmed "$S/removed/"*/user.qcow2
 	same "domains" bob "$(virsh -c "$uri" list --all --name | xargs)"
 	started_by_others
 	fails 1 "mlimg-vm: the disk of tenant 'bob' is on host 'east', and can be resized only while it runs: 'mlimg-vm start bob' first" vm resize bob 128M
@@ -106,6 +107,33 @@ put_there() {
 	[ ! -e "$volume" ]
 	same "its disk" $((96 << 20)) "$(qemu-img info -f qcow2 --output=json "$(tenant_disk bob)" | jq '."virtual-size"')"
 	works vm clone bob carol
+}
+
+# disks_of: layers and user disks that a domain has, without their places.
+disks_of() {
+	grep -oE '[0-9a-f]+\.(img|qcow2)' | sort
+}
+
+# two_at_once: alice and bob, through what can be done with guests that are on.
+two_at_once() {
+	local name
+	both checkpoint alice bob one
+	for name in alice bob; do in_guest "$name" 'echo later >/root/later; sync'; done
+	both checkpoint alice bob two --disk-only
+	both restore alice bob one --discard
+	same "later files" "none none" "$(for name in alice bob; do in_guest "$name" 'ls /root/later 2>/dev/null || echo none'; done | xargs)"
+	both checkpoints alice bob
+	same "checkpoints" "one two one two" "$(both_said alice bob | sed -nE 's/^(one|two) .*/\1/p' | xargs)"
+	both delete alice bob one two
+	both status alice bob
+	same "agents" 2 "$(both_said alice bob | grep -c 'union *index')"
+	# What it prints is what runs.
+	both xml alice bob
+	for name in alice bob; do
+		same "disks of $name" "$(virsh -c "$uri" dumpxml --inactive "$name" | disks_of)" "$(disks_of <"$BATS_TEST_TMPDIR/$name.said")"
+		fails 1 "mlimg-vm: tenant '$name' is run by libvirt on host 'east', which keeps no log of its console ('mlimg-vm console $name' shows it while it runs; QEMU's messages are in /var/log/libvirt/qemu/$name.log there)" \
+			vm logs "$name"
+	done
 }
 
 # on_console: both ways, on a terminal.
@@ -171,6 +199,9 @@ mlimg-vm: host 'east': 1 of 5 volumes are not as they were put there; the next s
 	same "exit code" 0 "$status"
 	[[ $stderr == *"mlimg-vm: warning: layer web 1 (build id $id) was damaged or lost on host 'east', and was put there again"* ]]
 	cmp "$images/web.img" "$volume"
+	run --separate-stderr vm restart alice --no-wait --timeout 1
+	same "exit code and stdout" "0: alice: starting" "$status: $output"
+	[[ $stderr == *"mlimg-vm: warning: tenant 'alice' did not power off within 1 s, ended"* ]]
 	vm stop alice --timeout 1 >/dev/null 2>&1 || true
 	# An upload that was cut short: as long as it should be, and nobody has noted it.
 	sqlite3 "$S/store.db" "DELETE FROM volume WHERE name = '$id.img'"

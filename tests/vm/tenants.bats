@@ -8,6 +8,7 @@ load ../lib/common
 load ../lib/tenants
 load ../lib/life
 load ../lib/moments
+load ../lib/numbers
 
 setup_file() {
 	need root
@@ -59,6 +60,33 @@ up() {
 	[[ $output == "$1: up after "*" s: small 1"*", index union, default target reached" ]]
 }
 
+# while_on A B: through what can be done with guests that are on, at once.
+while_on() {
+	local name
+	both checkpoint "$1" "$2" one
+	for name in "$1" "$2"; do in_guest "$name" 'echo later >/root/later; sync'; done
+	both checkpoint "$1" "$2" two --disk-only
+	same "said" "$1: checkpoint 'two': disk $2: checkpoint 'two': disk" "$(both_said "$1" "$2" | xargs -d '\n')"
+	both restore "$1" "$2" one --discard
+	same "later files" "none none" "$(for name in "$1" "$2"; do in_guest "$name" 'ls /root/later 2>/dev/null || echo none'; done | xargs)"
+	both checkpoints "$1" "$2"
+	same "checkpoints" "one two one two" "$(both_said "$1" "$2" | sed -nE 's/^(one|two) .*/\1/p' | xargs)"
+	both delete "$1" "$2" one two
+	both resize "$1" "$2" 160M
+	both set "$1" "$2" --memory 208M
+	both logs "$1" "$2"
+	both status "$1" "$2"
+	same "agents" 2 "$(both_said "$1" "$2" | grep -c 'union *index')"
+}
+
+# while_off A B: and with those that are off.
+while_off() {
+	both clone "$1" "$2" @.copy
+	both rename "$1.copy" "$2.copy" @.2
+	both destroy "$1.copy.2" "$2.copy.2" --yes
+	same "tenants" "$1 $2" "$(vm list --json | jq -r '.[].name' | grep -xE "$1|$2|.*copy.*" | xargs)"
+}
+
 @test "tenants: three through start, status, set, restart, stop, two at a time" {
 	up ann &
 	up ben
@@ -66,6 +94,7 @@ up() {
 	up cat
 	same "list" "ann up ben up cat up" "$(vm list --json | jq -r '.[] | .name, .state' | xargs)"
 	same "own disks" "ann ben cat" "$(for name in ann ben cat; do in_guest "$name" "echo $name >/root/name; sync; cat /root/name"; done | xargs)"
+	while_on ann ben
 	works vm set ann --add-software web
 	works vm status ann
 	[[ $output == *"generation 1, from the next start on 2"* ]]
@@ -85,6 +114,7 @@ up() {
 	fails 1 "mlimg-vm: tenant 'cat' did not power off within 4 s, ended" vm stop --timeout 4 cat
 	works vm stop ann
 	same "states" "off off off" "$(vm list --json | jq -r '.[].state' | xargs)"
+	while_off ann ben
 	same "disks" "" "$(for name in ann ben cat; do qemu-img check -q -f qcow2 "$(tenant_disk "$name")" || echo "$name"; done)"
 	up cat
 	same "its data" cat "$(in_guest cat 'cat /root/name')"
@@ -132,12 +162,13 @@ status_of() {
 	# It ends with its supervisor all the same.
 	kill -KILL "$(life_pid ann 1)"
 	life_off ann
-	qemu-img check -q -f qcow2 "$(tenant_disk ann)" || qemu-img check -q -r leaks -f qcow2 "$(tenant_disk ann)"
+	unharmed "$(tenant_disk ann)"
 	works vm set ann --net user --forward 979:80
 	up ann
 	same "rights" 0000000000000400 "$(status_of "$(life_pid ann 2)" CapEff)"
 	same "its data" kept "$(in_guest ann 'cat /root/kept')"
 	works vm stop ann
+	qemu-img check -q -f qcow2 "$(tenant_disk ann)"
 	MLIMG_QEMU_USER=no-such fails 1 "mlimg-vm: accel: tcg (emulation): asked for
 mlimg-vm: union: index: the initramfs knows it
 mlimg-vm: disks: separate: asked for
@@ -174,17 +205,6 @@ mlimg-vm: tenant 'ann': there is no user 'no-such' (MLIMG_QEMU_USER)" vm start a
 	same "of dan" dan "$(in_guest dan 'cat /root/both')"
 }
 
-# load_writes NAME: numbers that are written to it, one a line, and on its disk before the file /run/promised has them.
-load_writes() {
-	in_guest "$1" 'i=0; while :; do i=$((i + 1)); echo $i >>/root/numbers; sync; echo $i >/run/promised; done >/dev/null 2>&1 &'
-	until [ "$(in_guest "$1" 'cat /run/promised 2>/dev/null || echo 0')" -ge "${2:-5}" ]; do sleep 0.2; done
-}
-
-# has_kept NAME N: all numbers to N are there, each in its line.
-has_kept() {
-	same "numbers of $1" "$(seq "$2")" "$(in_guest "$1" "head -n $2 /root/numbers")"
-}
-
 @test "tenants: kill -9 of QEMU and of the supervisor at random moments of writes; each starts again with its data, the other goes on" {
 	local promised others name other which amid=0
 	random_moments
@@ -203,7 +223,7 @@ has_kept() {
 		life_off "$name"
 		same "state" died "$(state "$name")"
 		others=$(in_guest "$other" 'cat /run/promised')
-		qemu-img check -q -f qcow2 "$(tenant_disk "$name")" || qemu-img check -q -r leaks -f qcow2 "$(tenant_disk "$name")"
+		unharmed "$(tenant_disk "$name")"
 		up "$name"
 		has_kept "$name" "$promised"
 		[ "$(in_guest "$name" 'wc -l </root/numbers')" -le "$promised" ] || amid=$((amid + 1))
@@ -213,6 +233,9 @@ has_kept() {
 	done
 	echo "# $amid of 2 kills came when more was written than was known of before" >&3
 	same "deaths" "1 1" "$(for name in ann ben; do events "$name" | tr ' ' '\n' | grep -c died; done | xargs)"
+	# What had leaked was freed when they were started again.
+	works vm stop --all
+	same "disks" "" "$(for name in ann ben; do qemu-img check -q -f qcow2 "$(tenant_disk "$name")" || echo "$name"; done)"
 }
 
 @test "tenants: the command killed at random moments of a real boot, while another goes on" {
