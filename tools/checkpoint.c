@@ -247,19 +247,35 @@ int mlimg_checkpoint_take_as(const struct mlimg_checkpoints *of, const char *tag
 	return 0;
 }
 
-int mlimg_checkpoint_take(const struct mlimg_checkpoints *of, const char *tag, bool is_disk,
-	struct mlimg_checkpoint *ret_checkpoint, struct mlimg_err *err)
+static int take(const struct mlimg_checkpoints *of, const char *tag,
+	enum mlimg_checkpoint_origin origin, bool is_disk, struct mlimg_checkpoint *ret_checkpoint,
+	struct mlimg_err *err)
 {
-	enum mlimg_checkpoint_origin origin = tag ? MLIMG_CHECKPOINT_NAMED : MLIMG_CHECKPOINT_TIMED;
-	char time_tag[MLIMG_CHECKPOINT_TAG_SIZE];
-	int ret = tag ? 0 : mlimg_checkpoint_time_tag(of, "", time_tag, err);
+	int ret = mlimg_checkpoint_take_as(of, tag, origin, is_disk, ret_checkpoint, err);
 
-	tag = tag ? tag : time_tag;
-	if (ret == 0)
-		ret = mlimg_checkpoint_take_as(of, tag, origin, is_disk, ret_checkpoint, err);
 	return ret < 0
 		? mlimg_err_wrap(err, ret, "checkpoint '%.100s' of '%s'", tag, of->tenant->row.name)
 		: 0;
+}
+
+int mlimg_checkpoint_take(const struct mlimg_checkpoints *of, const char *tag, bool is_disk,
+	struct mlimg_checkpoint *ret_checkpoint, struct mlimg_err *err)
+{
+	char time_tag[MLIMG_CHECKPOINT_TAG_SIZE];
+	int ret;
+
+	if (tag)
+		return take(of, tag, MLIMG_CHECKPOINT_NAMED, is_disk, ret_checkpoint, err);
+	ret = mlimg_checkpoint_time_tag(of, "", time_tag, err);
+	if (ret < 0)
+		return mlimg_err_wrap(err, ret, "checkpoint of '%s'", of->tenant->row.name);
+	return take(of, time_tag, MLIMG_CHECKPOINT_TIMED, is_disk, ret_checkpoint, err);
+}
+
+int mlimg_checkpoint_take_for_upgrade(const struct mlimg_checkpoints *of, const char *tag,
+	struct mlimg_checkpoint *ret_checkpoint, struct mlimg_err *err)
+{
+	return take(of, tag, MLIMG_CHECKPOINT_UPGRADE, true, ret_checkpoint, err);
 }
 
 int mlimg_checkpoint_delete(

@@ -78,6 +78,19 @@ int mlimg_checkpoint_settle(
 int mlimg_checkpoint_take(const struct mlimg_checkpoints *of, const char *tag, bool is_disk,
 	struct mlimg_checkpoint *ret_checkpoint, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Take a checkpoint of the disk for a rollout (rollout.h): one that is told from what a user calls
+ * so by its origin.
+ *
+ * @param of              whose; settled
+ * @param tag             its tag
+ * @param ret_checkpoint  what it is
+ * @param err             as of mlimg_checkpoint_take()
+ * @return                0 or -errno
+ */
+int mlimg_checkpoint_take_for_upgrade(const struct mlimg_checkpoints *of, const char *tag,
+	struct mlimg_checkpoint *ret_checkpoint, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** How to restore. */
 struct mlimg_checkpoint_restore {
 	const char *tag;

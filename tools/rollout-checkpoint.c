@@ -2,11 +2,9 @@
 /* The checkpoint of a tenant of a rollout, and going back to it. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "libmlimg/arena.h"
-#include "tools/checkpoint.h"
+#include "tools/checkpoint-impl.h"
 #include "tools/reclaim.h"
 #include "tools/rollout-step.h"
 #include "tools/store-impl.h"
@@ -30,53 +28,32 @@ static int checkpoints(
 	return ret < 0 ? ret : mlimg_checkpoint_settle(ret_of, err);
 }
 
-struct found {
-	const struct mlimg_rollout_step *step;
-	struct mlimg_store *store;
-	uint32_t *numbers; /* of rollouts; owned */
-	size_t n, room;
+/* What rollouts have saved of the tenant. */
+struct saved {
+	const struct mlimg_checkpoints *of;
+	char own[MLIMG_CHECKPOINT_TAG_SIZE];
+	bool is_own;
 };
 
-/* What the tenant's earlier rollouts have saved, and this one. What a user calls so is his. */
-static int find_one(const struct mlimg_rollout *rollout, void *ctx, struct mlimg_err *err)
+/* Whose it is says its origin: neither a tag nor a time tells that, for users choose tags and clocks jump. */
+static int remove_one(const struct mlimg_checkpoint *checkpoint, void *ctx, struct mlimg_err *err)
 {
-	struct found *f = ctx;
-	struct mlimg_checkpoint checkpoint;
-	struct mlimg_rollout_row row;
-	char tag[MLIMG_CHECKPOINT_TAG_SIZE];
-	const char *id = f->step->row.tenant_id;
-	int ret;
+	const struct saved *saved = ctx;
 
-	tag_of(rollout->number, tag);
-	ret = mlimg_store_checkpoint_get(f->store, id, tag, &checkpoint, err);
-	if (ret == 0)
-		ret = mlimg_store_rollout_row(f->store, rollout->number, id, &row, err);
-	if (ret == -ENOENT || (ret == 0 && checkpoint.created_s < rollout->created_s))
+	if (checkpoint->origin != MLIMG_CHECKPOINT_UPGRADE ||
+		(strcmp(checkpoint->tag, saved->own) == 0) != saved->is_own)
 		return 0;
-	if (ret < 0)
-		return ret;
-	if (mlimg_buffer_reserve(&f->numbers, &f->room, (f->n + 1) * sizeof(*f->numbers)) < 0)
-		return mlimg_err_set(err, ENOMEM, "checkpoint '%s'", tag);
-	f->numbers[f->n++] = rollout->number;
-	return 0;
+	return mlimg_checkpoint_delete(saved->of, checkpoint->tag, err);
 }
 
-/* Of this rollout, or of the others. Not while they are listed: others write meanwhile. */
-static int remove_saved(struct mlimg_rollout_step *step, const struct mlimg_checkpoints *of,
+/* Of this rollout, or of the others. */
+static int remove_saved(const struct mlimg_rollout_step *step, const struct mlimg_checkpoints *of,
 	bool is_own, struct mlimg_err *err)
 {
-	struct found found = {.step = step, .store = of->store};
-	char tag[MLIMG_CHECKPOINT_TAG_SIZE];
-	int ret = mlimg_store_rollout_each(of->store, find_one, &found, err);
+	struct saved saved = {.of = of, .is_own = is_own};
 
-	for (size_t i = 0; ret == 0 && i < found.n; i++) {
-		if ((found.numbers[i] == step->rollout.number) != is_own)
-			continue;
-		tag_of(found.numbers[i], tag);
-		ret = mlimg_checkpoint_delete(of, tag, err);
-	}
-	free(found.numbers);
-	return ret;
+	tag_of(step->rollout.number, saved.own);
+	return mlimg_store_checkpoint_each(of->store, step->row.tenant_id, remove_one, &saved, err);
 }
 
 static int save(struct mlimg_rollout_step *step, struct mlimg_err *err)
@@ -91,7 +68,7 @@ static int save(struct mlimg_rollout_step *step, struct mlimg_err *err)
 	if (ret < 0)
 		return ret;
 	tag_of(step->rollout.number, tag);
-	ret = mlimg_checkpoint_take(&of, tag, true, &checkpoint, err);
+	ret = mlimg_checkpoint_take_for_upgrade(&of, tag, &checkpoint, err);
 	return ret < 0 ? ret : remove_saved(step, &of, false, err);
 }
 
@@ -116,6 +93,18 @@ int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_er
 	return save(step, err);
 }
 
+/* Somebody may have deleted it, and taken one of that name. */
+static int check_own(const struct mlimg_checkpoints *of, const char *tag, struct mlimg_err *err)
+{
+	struct mlimg_checkpoint checkpoint;
+	int ret = mlimg_checkpoint_find(of, tag, &checkpoint, err);
+
+	if (ret == 0 && checkpoint.origin != MLIMG_CHECKPOINT_UPGRADE)
+		return mlimg_store_fail(err, ENOENT, "checkpoint '%s' of '%s' is not the rollout's",
+			tag, of->tenant->row.name);
+	return ret;
+}
+
 int mlimg_rollout_do_restore(struct mlimg_rollout_step *step, struct mlimg_err *err)
 {
 	char tag[MLIMG_CHECKPOINT_TAG_SIZE];
@@ -132,6 +121,8 @@ int mlimg_rollout_do_restore(struct mlimg_rollout_step *step, struct mlimg_err *
 	if (ret == 0)
 		ret = checkpoints(step, &of, err);
 	tag_of(step->rollout.number, tag);
+	if (ret == 0)
+		ret = check_own(&of, tag, err);
 	if (ret == 0)
 		ret = mlimg_checkpoint_go_back(&of, &how, &restored, err);
 	return ret < 0 ? ret : mlimg_rollout_start(step, err);

@@ -20,6 +20,7 @@ static const char *const origins[] = {
 	[MLIMG_CHECKPOINT_NAMED] = "named",
 	[MLIMG_CHECKPOINT_TIMED] = "timed",
 	[MLIMG_CHECKPOINT_BEFORE] = "restore",
+	[MLIMG_CHECKPOINT_UPGRADE] = "upgrade",
 };
 static const char *const states[] = {
 	[MLIMG_CHECKPOINT_SAVED] = "saved",

@@ -6,8 +6,9 @@
  *
  *     checkpoint  number (ascending), tenant_id, tag (one of a tenant), state (saving, saved,
  *                 restoring, deleting), kind (memory: memory and disk at one moment; disk), origin
- *                 (named: by a user; timed; restore: before one), generation (which the tenant ran
- *                 on; its layers stay as long), memory_bytes, cpus and machine of what was saved
+ *                 (named: by a user; timed; restore: before one; upgrade: of a rollout, which
+ *                 deletes these and no others), generation (which the tenant ran on; its layers
+ *                 stay as long), memory_bytes, cpus and machine of what was saved
  *                 (0, 0 and "" where kind is disk), saved_bytes (of the memory), created_s
  *
  * That the caller holds the tenant's lock (tenant.h) is his affair.
@@ -27,9 +28,10 @@ enum mlimg_checkpoint_kind {
 
 /** Who has asked for it. */
 enum mlimg_checkpoint_origin {
-	MLIMG_CHECKPOINT_NAMED,  /**< somebody who gave it its tag */
-	MLIMG_CHECKPOINT_TIMED,  /**< somebody who did not: the tag is the time */
-	MLIMG_CHECKPOINT_BEFORE, /**< a restore, of what was there before it */
+	MLIMG_CHECKPOINT_NAMED,   /**< somebody who gave it its tag */
+	MLIMG_CHECKPOINT_TIMED,   /**< somebody who did not: the tag is the time */
+	MLIMG_CHECKPOINT_BEFORE,  /**< a restore, of what was there before it */
+	MLIMG_CHECKPOINT_UPGRADE, /**< a rollout, of what was there before it (rollout.h) */
 };
 
 /** What is being done with it; all but SAVED end with the next command, see checkpoint.h. */
@@ -67,7 +69,7 @@ struct mlimg_checkpoint {
 /** @return "memory" or "disk" */
 const char *mlimg_checkpoint_kind_name(enum mlimg_checkpoint_kind kind);
 
-/** @return "named", "timed" or "restore" */
+/** @return "named", "timed", "restore" or "upgrade" */
 const char *mlimg_checkpoint_origin_name(enum mlimg_checkpoint_origin origin);
 
 /**

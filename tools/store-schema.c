@@ -195,6 +195,34 @@ const char *const mlimg_store_schema[] = {
 	"ALTER TABLE tenant ADD COLUMN autostart TEXT NOT NULL"
 	" DEFAULT 'no'"
 	" CHECK (autostart IN ('yes', 'no'));",
+	/* One more origin of checkpoints. Which of those that are there have it tell name and time. */
+	"ALTER TABLE checkpoint RENAME TO checkpoint_before;"
+	"CREATE TABLE checkpoint ("
+	" number INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" tenant_id TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,"
+	" tag TEXT NOT NULL CHECK (length(tag) BETWEEN 1 AND 63"
+	"  AND tag NOT GLOB '*[^A-Za-z0-9._-]*' AND tag GLOB '[A-Za-z0-9]*'),"
+	" kind TEXT NOT NULL CHECK (kind IN ('memory', 'disk')),"
+	" origin TEXT NOT NULL CHECK (origin IN ('named', 'timed', 'restore', 'upgrade')),"
+	" state TEXT NOT NULL CHECK (state IN ('saving', 'saved', 'restoring', 'deleting')),"
+	" generation INTEGER NOT NULL,"
+	" memory_bytes INTEGER NOT NULL CHECK ((memory_bytes > 0) = (kind = 'memory')),"
+	" cpus INTEGER NOT NULL CHECK ((cpus > 0) = (kind = 'memory')),"
+	" machine TEXT NOT NULL CHECK (length(machine) < 512),"
+	" saved_bytes INTEGER NOT NULL CHECK (saved_bytes >= 0),"
+	" created_s INTEGER NOT NULL,"
+	" UNIQUE (tenant_id, tag),"
+	" FOREIGN KEY (tenant_id, generation) REFERENCES generation (tenant_id, number)"
+	"  DEFERRABLE INITIALLY DEFERRED"
+	") STRICT;"
+	"INSERT INTO checkpoint SELECT number, tenant_id, tag, kind,"
+	" CASE WHEN origin = 'named' AND EXISTS (SELECT 1 FROM rollout r, rollout_tenant t"
+	"  WHERE t.rollout = r.number AND t.tenant_id = c.tenant_id"
+	"  AND c.tag = 'before-upgrade-' || r.number AND c.created_s >= r.created_s)"
+	"  THEN 'upgrade' ELSE origin END,"
+	" state, generation, memory_bytes, cpus, machine, saved_bytes, created_s"
+	" FROM checkpoint_before c;"
+	"DROP TABLE checkpoint_before;",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

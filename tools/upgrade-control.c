@@ -103,8 +103,8 @@ static int remove_checkpoint(struct mlimg_store *store, const struct mlimg_rollo
 
 	snprintf(tag, sizeof(tag), MLIMG_ROLLOUT_TAG "%u", rollout->number);
 	ret = mlimg_store_checkpoint_get(store, id, tag, &checkpoint, err);
-	/* What a user called so before is his. */
-	if (ret == -ENOENT || (ret == 0 && checkpoint.created_s < rollout->created_s))
+	/* What a user called so is his. */
+	if (ret == -ENOENT || (ret == 0 && checkpoint.origin != MLIMG_CHECKPOINT_UPGRADE))
 		return 0;
 	if (ret == 0)
 		ret = mlimg_tenant_take(store, name, "forget", &tenant, &lock, err);

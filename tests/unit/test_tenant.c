@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "tests/lib/store-case.h"
+#include "tools/store-checkpoint.h"
 
 static void create(struct mlimg_store *store, const char *name)
 {
@@ -97,6 +98,64 @@ TEST(tenants_of_the_first_schema)
 	ASSERT_EQ(t.run_s, 0);
 	ASSERT_EQ(t.n_layers, 2);
 	create(store, "bob");
+}
+
+static int put_origin(const struct mlimg_checkpoint *row, void *ctx, struct mlimg_err *e)
+{
+	char *text = ctx;
+
+	snprintf(text + strlen(text), 256 - strlen(text), "%s:%s ", row->tag,
+		mlimg_checkpoint_origin_name(row->origin));
+	return 0;
+}
+
+/* Of checkpoints from before their origin told it, name and time tell which are a rollout's. */
+TEST(checkpoints_of_the_eighth_schema)
+{
+	mlimg_autostore struct mlimg_store *store = NULL;
+	struct mlimg_store_tenant alice;
+	char said[256] = "";
+	int64_t n = 0;
+
+	make_images();
+	ASSERT_OK(mlimg_store_open_schema(
+			  "store", MLIMG_STORE_MAKE, mlimg_store_schema, 8, &store, &err),
+		err);
+	ASSERT(add_image(store, OLD) && add_image(store, WEB));
+	create(store, "alice");
+	ASSERT_OK(mlimg_db_script(store->db,
+			  "INSERT INTO rollout (target, state, policy, waves, at_once, health_s,"
+			  " max_failures, created_s, ended_s) VALUES"
+			  " ('x', 'done', 'now', '1', 1, 1, 0, 100, 101),"
+			  " ('y', 'done', 'now', '1', 1, 1, 0, 200, 201);"
+			  "INSERT INTO rollout_tenant (rollout, position, tenant_id, name, wave,"
+			  " place, from_number, to_number, since_s)"
+			  " SELECT r.number, 0, t.id, t.name, 0, 'done', 1, 2, 1 FROM rollout r, "
+			  "tenant t;"
+			  "INSERT INTO checkpoint (tenant_id, tag, kind, origin, state, generation,"
+			  " memory_bytes, cpus, machine, saved_bytes, created_s)"
+			  " SELECT t.id, v.column1, 'disk', v.column2, 'saved', 1, 0, 0, '', 0, "
+			  "v.column3"
+			  " FROM tenant t, (VALUES ('before-upgrade-1', 'named', 100),"
+			  " ('before-upgrade-2', 'named', 199), ('before-upgrade-3', 'named', 300),"
+			  " ('mine', 'named', 300), ('20261122-054300', 'timed', 300)) v",
+			  &err),
+		err);
+	mlimg_store_close(mlimg_steal(&store));
+	store = open_store(MLIMG_STORE_USE);
+	check_agreement(store);
+	ASSERT_EQ(mlimg_db_get(store->db, "SELECT 1 FROM pragma_foreign_key_check",
+			  MLIMG_DB_NO_VALUES, &n, &err),
+		0);
+	ASSERT_EQ(mlimg_db_get(store->db, "SELECT count(*) FROM checkpoint", MLIMG_DB_NO_VALUES, &n,
+			  &err),
+		1);
+	ASSERT_EQ(n, 5);
+	ASSERT_OK(mlimg_store_tenant_find(store, "alice", &alice, &err), err);
+	ASSERT_OK(mlimg_store_checkpoint_each(store, alice.id, put_origin, said, &err), err);
+	ASSERT_STR(said,
+		"before-upgrade-1:upgrade before-upgrade-2:named before-upgrade-3:named mine:named "
+		"20261122-054300:timed ");
 }
 
 static void fill_settings(struct mlimg_tenant_settings *s)

@@ -128,7 +128,7 @@ alice: restore: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': 
 alice: failed: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3; then: tenant 'alice': QEMU ended with status 3" \
 		"$(grep alice <<<"$output")"
 	same generations "alice:1:" "$(generations alice)"
-	same "origins of checkpoints" "named restore" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT origin FROM checkpoint ORDER BY number" | xargs)"
+	same "origins of checkpoints" "upgrade restore" "$(sqlite3 -cmd '.timeout 10000' "$S/store.db" "SELECT origin FROM checkpoint ORDER BY number" | xargs)"
 	same snapshots 2 "$(qemu-img snapshot -l "$(tenant_disk alice)" | grep -c mlimg-before)"
 	rm "$STEPS/alice.12.1"
 	vm start alice --no-wait 2>/dev/null
