@@ -173,9 +173,7 @@ static uint32_t wanted_id(const struct mlimg_account_name *name)
 	uint32_t base = name->id[MLIMG_SIDE_BASE], next = name->id[MLIMG_SIDE_NEXT],
 		 mine = name->id[MLIMG_SIDE_MINE];
 
-	if (base == MLIMG_ID_NONE)
-		return is_system_id(next) && is_system_id(mine) ? next : mine;
-	return mine == base ? next : mine;
+	return base != MLIMG_ID_NONE && mine == base ? next : mine;
 }
 
 static int tell_id(const struct kind *k, const struct mlimg_account_name *name, int fixed)
@@ -188,12 +186,9 @@ static int tell_id(const struct kind *k, const struct mlimg_account_name *name, 
 			"the system has id %u for it; it stays %u, which files outside of the "
 			"system %shave",
 			next, mine, fixed < 0 ? "may " : "");
-	if (base == MLIMG_ID_NONE && name->is == mine)
-		return mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
-			"the system has id %u for it; it stays %u", next, mine);
 	if (base == MLIMG_ID_NONE)
 		return mlimg_accounts_note(k->job, MLIMG_NOTE_TOLD, k->file, name->key,
-			"id %u is %u now, which the system has for it", mine, next);
+			"the system has id %u for it; it stays %u", next, mine);
 	if (base == next || base == mine)
 		return 0;
 	return mlimg_accounts_note(k->job, MLIMG_NOTE_CONFLICT, k->file, name->key,

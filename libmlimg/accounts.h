@@ -30,8 +30,8 @@
  * Ids, of users as of groups:
  *
  *  1. An id that only one side changed is that side's. When both did, it is mine.
- *  2. An account that both made since base has next's id when that and mine are system ones (below
- *     1000, or 60000 and above), else mine: people keep theirs. Told.
+ *  2. An account that both made since base has mine, a service as a person: things have it that
+ *     nobody here sees, as another host's. Files of next follow it. Told.
  *  3. A new or moved id of next that is another account's in mine gives way: it stays what it was
  *     in mine, or is the highest that is free from 999 down to 100, for ids from 1000 to 59999 the
  *     lowest free one among these. Told. Only when the other one is an account that next no longer
@@ -61,8 +61,7 @@
  * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
  * of them.
  *
- * The accounts of a stack are composed by the same rules of what its system and its software layers
- * have (mlimg_accounts_compose()).
+ * What becomes of numbers that two layers of a stack both took says accounts-layers.h.
  */
 #ifndef MLIMG_ACCOUNTS_H
 #define MLIMG_ACCOUNTS_H

@@ -177,9 +177,9 @@ static void check_number(const struct records *r, const char *name)
 		/* One that the new stack has given up, and now has for another, may give way. */
 		if (a->id != m->id && !(b && find_id(r->next, m->id)))
 			WRONG("the user's number of", name);
-	} else if (m && b && m->id != b->id) {
+	} else if (m && (!b || m->id != b->id)) {
 		if (a->id != m->id)
-			WRONG("the number that the user has changed of", name);
+			WRONG("the number that the user has given to", name);
 	} else if (!is_taken(r, n->id, name)) {
 		if (a->id != n->id)
 			WRONG("the new number of", name);

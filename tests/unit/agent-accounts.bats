@@ -43,6 +43,63 @@ accounts_of_stacks() {
 	layers
 }
 
+@test "a service's account that both made keeps the user's number, there, further and back" {
+	need root
+	local mine=p:x:107:107::/:/bin/sh
+	echo $D5 >"$DIR/v1/etc/passwd"
+	echo d:x:105: >"$DIR/v1/etc/group"
+	printf '%s\n' $D5 $N7 p:x:110:110::/:/bin/sh >"$DIR/v2/etc/passwd"
+	printf '%s\n' d:x:105: n:x:107: p:x:110: >"$DIR/v2/etc/group"
+	echo theirs >"$DIR/v2/var/p"
+	echo n >"$DIR/v2/var/n"
+	chown 110:110 "$DIR/v2/var/p"
+	chown 107:107 "$DIR/v2/var/n"
+	cp -a "$DIR/v2" "$DIR/v3"
+	echo more >"$DIR/v3/var/more"
+	chown 110:110 "$DIR/v3/var/more"
+	layers
+	local V3
+	V3=$(layerdir system debian 12.3 "$DIR/v3" "$DIR/layer-v3")
+	on v1
+	mkdir -p "$UPPER/etc" "$UPPER/var"
+	printf '%s\n' $D5 $mine >"$UPPER/etc/passwd"
+	printf '%s\n' d:x:105: p:x:107: >"$UPPER/etc/group"
+	echo mine >"$UPPER/var/mine"
+	chown 107:107 "$UPPER/var/mine"
+	on v2
+	same "accounts" "$D5 n:x:999:999::/:/bin/false $mine" "$(xargs <"$UPPER/etc/passwd")"
+	same "groups" "d:x:105: n:x:999: p:x:107:" "$(xargs <"$UPPER/etc/group")"
+	same "owners" "mine 107:107 n 999:999 p 107:107" "$(cd "$UPPER/var" && stat -c '%n %u:%g' mine n p | xargs)"
+	same "told" "p: the system has id 110 for it; it stays 107 n: id 107 is that of 'p' here; it has 999 instead" \
+		"$(jq -r '.databases[] | select(.path == "etc/passwd") | .name + ": " + .text' "$USER_DIR/mlimg/reports/2.json" | tr '\n' ' ' | sed 's/ $//')"
+	V2=$V3 on v3
+	same "accounts, further" "$D5 n:x:999:999::/:/bin/false $mine" "$(xargs <"$UPPER/etc/passwd")"
+	same "owners, further" "mine 107:107 more 107:107 n 999:999 p 107:107" "$(cd "$UPPER/var" && stat -c '%n %u:%g' mine more n p | xargs)"
+	on v2
+	same "owners, back" "mine 107:107 n 999:999 p 107:107" "$(cd "$UPPER/var" && stat -c '%n %u:%g' mine n p | xargs)"
+}
+
+@test "a service's account that both made, taken back" {
+	need root
+	local mine=p:x:107:107::/:/bin/sh
+	echo $D5 >"$DIR/v1/etc/passwd"
+	printf '%s\n' $D5 p:x:110:110::/:/bin/sh >"$DIR/v2/etc/passwd"
+	echo theirs >"$DIR/v2/var/p"
+	chown 110:110 "$DIR/v2/var/p"
+	layers
+	on v1
+	mkdir -p "$UPPER/etc" "$UPPER/var"
+	printf '%s\n' $D5 $mine >"$UPPER/etc/passwd"
+	echo mine >"$UPPER/var/mine"
+	chown 107:107 "$UPPER/var/mine"
+	on v2
+	echo since >"$UPPER/var/since"
+	chown 107:107 "$UPPER/var/since"
+	on v1
+	same "accounts" "$D5 $mine" "$(xargs <"$UPPER/etc/passwd")"
+	same "owners" "mine 107 since 107" "$(cd "$UPPER/var" && stat -c '%n %u' mine since | xargs)"
+}
+
 @test "taken back, an account that came since is in the former accounts" {
 	need root
 	accounts_of_stacks

@@ -121,8 +121,15 @@ TEST(ids_that_moved)
 
 TEST(accounts_that_both_made)
 {
-	check_ids("", "a:999", "a:998", "a:999", "998>999", "",
-		"id 998 is 999 now, which the system has for it");
+	check_ids("", "a:999", "a:998", "a:998", "", "999>998",
+		"the system has id 999 for it; it stays 998");
+	/* And so at the next change, where something else of the system's has taken his. */
+	check_ids("a:999", "a:999", "a:998 b:999", "a:998 b:999", "", "999>998", "");
+	check_ids("", "a:110 c:107", "a:107", "a:107 c:999", "", "107>999 110>107",
+		"id 107 is that of 'a' here; it has 999 instead");
+	/* Both made two of them, each with the other's. */
+	check_ids("", "a:110 b:107", "a:107 b:110", "a:107 b:110", "", "107>110 110>107",
+		"the system has id 110 for it; it stays 107");
 	check_ids("", "a:1000", "a:1001", "a:1001", "", "1000>1001",
 		"the system has id 1000 for it; it stays 1001");
 	/* Who is a person to the user stays one, and so when the system's comes first. */
@@ -132,7 +139,7 @@ TEST(accounts_that_both_made)
 	check_ids("", "a:1000", "a:110", "a:110", "", "1000>110",
 		"the system has id 1000 for it; it stays 110");
 	check_ids("", "a:999", "b:999 a:998", "b:999 a:998", "", "999>998",
-		"id 999 is that of 'b' here; it has 998 instead");
+		"the system has id 999 for it; it stays 998");
 }
 
 /* The user calls root another name, and has given the name to somebody. */
@@ -185,6 +192,9 @@ TEST(an_id_that_gave_way_to_somebody_deleted_since)
 	ASSERT_STR(moves(&merged.base), moves(&merged.lower));
 	check_ids("sys:105 b:106", "sys:105 b:107", "sys:999 b:106 me:108", "sys:999 b:107 me:108",
 		"106>107", "105>999", "");
+	/* So it is with one that both have made, when the system that has it is the former one. */
+	check_ids("a:105 c:107", "a:105 c:107", "a:107 c:999", "a:107 c:999", "", "105>107 107>999",
+		"");
 	is_shown = true;
 	check_ids("sys:105", "sys:105", "sys:999", "sys:999", "", "", "");
 	ASSERT_STR(moves(&merged.base), "");
@@ -320,7 +330,7 @@ static void check_merged(const unsigned b[N_NAMES], const unsigned n[N_NAMES],
 		 * The user's own and what he changed keep their ids; others have the system's, if
 		 * nobody has it.
 		 */
-		if (m[i] && !b[i] && !n[i])
+		if (m[i] && !b[i])
 			ASSERT_EQ(is[i], m[i]);
 		if (m[i] && b[i] && m[i] != b[i])
 			ASSERT_EQ(is[i], m[i]);
