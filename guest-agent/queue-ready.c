@@ -15,7 +15,9 @@
 static const char meanings[] =
 	"\n"
 	"dropped  what you had deleted, or its mark, is gone: what the layers have there shows\n"
-	"aside    what the layers have there shows; yours lies in /run/mlimg/user/mlimg/aside\n"
+	"aside    what the layers have there shows; yours lies in /run/mlimg/user/mlimg, at what "
+	"the line\n"
+	"         says\n"
 	"joined   a directory of yours shows what the layers have there, too\n"
 	"stays    there was nothing to be done any more, or it must not be done\n\n";
 

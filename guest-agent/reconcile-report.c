@@ -36,6 +36,17 @@ static void print_stack(const struct mlimg_boot_stack *stack, char *ret_text, si
 			stack->layers[i].name, stack->layers[i].version);
 }
 
+/* Of a way back; the others do not come. */
+static const char meanings_back[] =
+	"\n"
+	"dropped  the former system's shows: a cache, a copy that nobody has changed, or a mark "
+	"of\n"
+	"         what is not there any more, made since\n"
+	"aside    what you have done since is there; what you had there before, which did not "
+	"return,\n"
+	"         lies in /run/mlimg/user/mlimg, at what the line says\n"
+	"merged   what you had in it before, and what has come since, are both in it\n\n";
+
 static int write_text(const struct mlimg_reported *about, int reports, struct mlimg_report *report,
 	struct mlimg_err *err)
 {
@@ -49,6 +60,8 @@ static int write_text(const struct mlimg_reported *about, int reports, struct ml
 	snprintf(title, sizeof(title), "Generation %" PRIu64 "%s\nfrom %s\nto   %s",
 		about->generation, about->is_rollback ? ": the last change taken back" : "", from,
 		to);
+	if (about->is_rollback)
+		report->meanings = meanings_back;
 	ret = mlimg_report_to_text(report, title, &text, &size, err);
 	snprintf(name, sizeof(name), "%" PRIu64 ".txt", about->generation);
 	return ret < 0 ? ret : mlimg_replace_file(reports, name, text, size, 0644, err);

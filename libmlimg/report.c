@@ -83,6 +83,15 @@ static void put_plain(FILE *f, const char *path)
 		fprintf(f, mlimg_manifest_is_plain(*c) ? "%c" : "\\%03o", *c);
 }
 
+/* "aside/2/", which the entry's path follows */
+static void put_place(FILE *f, const struct mlimg_report_entry *entry)
+{
+	if (entry->aside)
+		fprintf(f, "aside/%s/", entry->aside);
+	else
+		fprintf(f, "aside/%" PRIu64 "/", entry->generation);
+}
+
 static void put_line(struct mlimg_report *report, const struct mlimg_report_entry *entry)
 {
 	FILE *f = report->lines;
@@ -93,6 +102,10 @@ static void put_line(struct mlimg_report *report, const struct mlimg_report_entr
 	if (entry->done == MLIMG_DONE_BESIDE) {
 		fputs("  the new one: /", f);
 		put_plain(f, entry->at);
+	} else if (entry->done == MLIMG_DONE_ASIDE) {
+		fputs("  at: ", f);
+		put_place(f, entry);
+		put_plain(f, entry->path);
 	}
 	if (entry->from) {
 		fputs("  renamed from: /", f);
@@ -118,10 +131,8 @@ void mlimg_report_add_entry(struct mlimg_report *report, const struct mlimg_repo
 	fprintf(f, ", \"class\": \"%s\", \"done\": \"%s\"", mlimg_path_class_name(entry->class),
 		mlimg_done_name(entry->done));
 	if (entry->done == MLIMG_DONE_ASIDE) {
-		if (entry->aside)
-			fprintf(f, ", \"at\": \"aside/%s/", entry->aside);
-		else
-			fprintf(f, ", \"at\": \"aside/%" PRIu64 "/", entry->generation);
+		fputs(", \"at\": \"", f);
+		put_place(f, entry);
 		put_path(f, entry->path);
 		putc('"', f);
 	} else if (entry->done == MLIMG_DONE_BESIDE) {
@@ -333,7 +344,8 @@ static const char meanings[] =
 	"dropped  the new system's shows: yours was the same as the old or the new one's, or made "
 	"by\n"
 	"         a program that makes it anew (caches, links of alternatives, marks of dpkg's)\n"
-	"aside    the new system's is used; yours lies in /run/mlimg/user/mlimg/aside/N\n"
+	"aside    the new system's is used; yours lies in /run/mlimg/user/mlimg, at what the line "
+	"says\n"
 	"beside   yours is used; the new system's lies beside it\n"
 	"merged   your changes and the new system's are both in it\n"
 	"joined   a directory of yours shows what the new system has there, too\n"

@@ -28,6 +28,7 @@ report() {
 	echo mine >"$UPPER/usr/bin/program"
 	queue 'reset etc/both' 'restore etc/none'
 	on v2
+	grep -qx 'aside .* /etc/both  at: aside/queue-1/etc/both' "$USER_DIR/mlimg/reports/queue-1.txt"
 	same "standard output" "queued by the user: 1 operation done, 1 had nothing to do any more: see $RUN/user/mlimg/reports/queue-1.txt" \
 		"$(head -n 1 <<<"$said")"
 	same "boot.json" "{\"report\":\"$RUN/user/mlimg/reports/queue-1.json\",\"done\":1,\"left\":1}" "$(boot .queue)"

@@ -60,7 +60,7 @@ own" "$(cd "$UPPER/etc" && cat both conf conf.mlimg-new own)"
 	same "state" "2 12.2" "$(jq -r '"\(.generation) \(.stack[0].version)"' "$USER_DIR/mlimg/state.json")"
 	same "files" "aside aside/2 aside/2/usr aside/2/usr/bin aside/2/usr/bin/program base.manifest.2 base.texts.2 layer.json manifest state.json undo undo/2" "$(in_mlimg)"
 	same "reports" "2.json 2.txt" "$(cd "$USER_DIR/mlimg/reports" && echo *)"
-	grep -q "^aside    conflict         /usr/bin/program$" "$USER_DIR/mlimg/reports/2.txt"
+	grep -q "^aside    conflict         /usr/bin/program  at: aside/2/usr/bin/program$" "$USER_DIR/mlimg/reports/2.txt"
 	same "told" "user's files on another stack: 1 set aside, 1 with the new one beside it, 2 conflicts in all: see $RUN/user/mlimg/reports/2.txt" "$said"
 	before=$(cd "$USER_DIR" && find . -printf '%p %i %T@\n' | sort)
 	on v2
@@ -95,6 +95,44 @@ own" "$(cd "$UPPER/etc" && cat both conf conf.mlimg-new own)"
 	same "older" mine "$(tail -n 1 "$USER_DIR/mlimg/aside/3/etc/both")"
 	same "boot.json" '["rolled-back",1]' "$(boot '[.reconcile.done, .reconcile.aside]')"
 	same "report" '[["etc/both","aside","written since"]]' "$(jq -c '.entries | map([.path, .done, .why])' "$USER_DIR/mlimg/reports/3.json")"
+	same "its text" "Generation 3: the last change taken back
+from debian 12.2
+to   debian 12.1
+
+       0 stays
+       0 dropped
+       1 aside
+       0 beside
+       0 merged
+       0 joined
+       0 closed
+
+dropped  the former system's shows: a cache, a copy that nobody has changed, or a mark of
+         what is not there any more, made since
+aside    what you have done since is there; what you had there before, which did not return,
+         lies in /run/mlimg/user/mlimg, at what the line says
+merged   what you had in it before, and what has come since, are both in it
+
+aside    conflict         /etc/both  at: aside/3/etc/both  (written since)" "$(cat "$USER_DIR/mlimg/reports/3.txt")"
+}
+
+@test "taken back, a line for each thing that is not as it was" {
+	echo d:x:105:105::/:/bin/false | tee "$DIR/v1/etc/passwd" >"$DIR/v2/etc/passwd"
+	echo n:x:107:107::/:/bin/false >>"$DIR/v2/etc/passwd"
+	layers
+	edit
+	on v1
+	on v2
+	cp -p "$DIR/v2/etc/stale" "$UPPER/etc/stale"
+	cat "$DIR/v2/etc/passwd" - <<<later:x:1001:1001::/:/bin/sh >"$UPPER/etc/passwd"
+	mkdir -p "$UPPER/usr/bin"
+	echo since >"$UPPER/usr/bin/program"
+	on v1
+	same "lines" "aside    conflict         /usr/bin/program  at: aside/2/usr/bin/program  (written since)
+dropped  stale            /etc/stale  (made since)
+merged   merged           /etc/passwd  (written since)" \
+		"$(sed -n '/are both in it$/,$p' "$USER_DIR/mlimg/reports/3.txt" | grep ' /[eu]' | sort)"
+	same "program" "since mine" "$(xargs <"$UPPER/usr/bin/program") $(cat "$USER_DIR/mlimg/aside/2/usr/bin/program")"
 }
 
 @test "taken back, what gave way to the newer stack's and was removed since is aside" {
