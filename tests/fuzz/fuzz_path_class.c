@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (n < sizeof(path)) {
 			memcpy(path, data + at, n);
 			path[n] = '\0';
-			if (!mlimg_path_class_of(classes, path))
+			if (!mlimg_path_class_of(classes, path) ||
+				mlimg_path_class_beside(classes, path) > MLIMG_BESIDE_NOWHERE)
 				abort();
 		}
 		at += n + 1;
