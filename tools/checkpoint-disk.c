@@ -71,9 +71,28 @@ static int snapshot(const struct mlimg_tenant *tenant, const char *action, const
 	return options ? mlimg_qemu_img(args, NULL, err) : mlimg_err_set(err, ENOMEM, "snapshot");
 }
 
+/* @return how many there were, at most one; -errno */
+static int remove_stale(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
+{
+	json_t *saved = NULL;
+	int ret = mlimg_disk_saved(tenant, &saved, err);
+
+	if (ret == 0 && json_object_get(saved, tag)) {
+		ret = mlimg_disk_remove(tenant, tag, err);
+		ret = ret < 0 ? ret : 1;
+	}
+	json_decref(saved);
+	return ret;
+}
+
 int mlimg_disk_save(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
 {
-	return snapshot(tenant, "-c", tag, err);
+	int ret;
+
+	/* Of several of one name qemu-img removes one. */
+	while ((ret = remove_stale(tenant, tag, err)) > 0)
+		;
+	return ret < 0 ? ret : snapshot(tenant, "-c", tag, err);
 }
 
 int mlimg_disk_load(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)

@@ -22,8 +22,10 @@
  * ends what is "deleting"; so a checkpoint that is listed is whole. Of "restoring" nobody knows how
  * far it came: the user disk is what it was before, or that of the checkpoint, never something
  * between, and what it was before is a checkpoint too (below). A guest that stands still then is
- * ended, since its memory may be half of each. Snapshots without a row are somebody else's, and let
- * alone. A row whose snapshot somebody has removed is shown as lost.
+ * ended, since its memory may be half of each. Snapshots without a row are let alone, until a
+ * checkpoint gets the name of one: qemu-img would make a second of that name, and return to the first,
+ * so that is removed before; QEMU itself refuses to, and what was in its way is gone when it is asked
+ * again. A row whose snapshot somebody has removed is shown as lost.
  *
  * A QEMU that is killed while it saves leaves a sound disk, without the snapshot; clusters that
  * nobody refers to are freed by whoever uses the disk next while it is off (reclaim.h). Room that half

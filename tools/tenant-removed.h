@@ -71,6 +71,18 @@ void mlimg_removed_done(struct mlimg_removed *removed);
 int mlimg_removed_apply(const struct mlimg_removed *removed, struct mlimg_tenant_given *given,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Remove the checkpoints from its disk. What was known of them went with the tenant, so that nobody
+ * could list them, return to one or delete it; and one that is taken later might get the same name.
+ *
+ * @param removed  found
+ * @param ret_n    how many there were
+ * @param err      what qemu-img said
+ * @return         0 or -errno; some may be gone then
+ */
+int mlimg_removed_drop_checkpoints(const struct mlimg_removed *removed, uint64_t *ret_n,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Its disk in the directory of a tenant that is being created. @return 0 or -errno */
 int mlimg_removed_link(const struct mlimg_removed *removed, const char *dir,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

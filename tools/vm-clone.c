@@ -136,6 +136,32 @@ static int make_over(const char *path, const char *base, void *ctx, struct mlimg
 	return mlimg_tenant_disk_over(path, base, c->size_bytes, err);
 }
 
+static int count(const struct mlimg_checkpoint *checkpoint, void *ctx, struct mlimg_err *err)
+{
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+/* Those that are not listed 'mlimg-vm delete' does not know. */
+static int refuse_snapshots(struct mlimg_store *store, const struct clone *c, struct mlimg_err *err)
+{
+	unsigned n = 0;
+	int ret = mlimg_store_checkpoint_each(store, c->of.row.id, count, &n, err);
+
+	if (ret < 0)
+		return ret;
+	if (n)
+		return mlimg_err_set(err, 0,
+			"the disk of tenant '%s' has checkpoints, which a base cannot keep: delete "
+			"them, or clone without --linked",
+			c->name);
+	return mlimg_err_set(err, 0,
+		"the disk of tenant '%s' has snapshots that are no checkpoints, and that a base "
+		"cannot keep: remove them ('qemu-img snapshot -d' on '%.200s'), or clone without "
+		"--linked",
+		c->name, c->of.user_disk);
+}
+
 /* One that has a base already, and has written nothing since, needs no other. */
 static int find_base(struct mlimg_store *store, struct clone *c, struct mlimg_err *err)
 {
@@ -143,10 +169,7 @@ static int find_base(struct mlimg_store *store, struct clone *c, struct mlimg_er
 	int ret = mlimg_tenant_disk_look(c->of.user_disk, &disk, err);
 
 	if (ret == 0 && disk.n_snapshots)
-		return mlimg_err_set(err, 0,
-			"the disk of tenant '%s' has checkpoints, which a base cannot keep: delete "
-			"them, or clone without --linked",
-			c->name);
+		ret = refuse_snapshots(store, c, err);
 	if (ret < 0)
 		return ret;
 	c->size_bytes = disk.size_bytes;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `mlimg-vm create`: a tenant of the store's layers, with an empty user disk. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ static const char help[] =
 	"  --from-removed WHICH    a tenant that was destroyed, by its former name or its\n"
 	"                          id, with its disk; its machine and its layers, but for\n"
 	"                          what is said otherwise. Checkpoints do not come back\n"
+	"                          and are removed from its disk\n"
 	"  --host NAME             libvirt on that host runs it ('mlimg-vm host list';\n"
 	"                          default: QEMU on this machine)\n"
 	"  --connect URI           the same, by libvirt's URI; the host is added\n"
@@ -49,7 +51,8 @@ struct create {
 	const char *name, *host, *uri;
 	const char *from; /* NULL: a new disk */
 	struct mlimg_removed removed;
-	uint64_t size_bytes; /* 0: not given */
+	uint64_t n_checkpoints; /* that it had in its disk */
+	uint64_t size_bytes;    /* 0: not given */
 };
 
 static int take(struct create *c, int option, struct mlimg_err *err)
@@ -73,11 +76,13 @@ static int take(struct create *c, int option, struct mlimg_err *err)
 static int fill(
 	const char *dir, char ret_user_id[MLIMG_SHA256_HEX_SIZE], void *ctx, struct mlimg_err *err)
 {
-	const struct create *c = ctx;
+	struct create *c = ctx;
+	int ret;
 
 	if (c->from) {
 		memcpy(ret_user_id, c->removed.user_id, MLIMG_SHA256_HEX_SIZE);
-		return mlimg_removed_link(&c->removed, dir, err);
+		ret = mlimg_removed_drop_checkpoints(&c->removed, &c->n_checkpoints, err);
+		return ret < 0 ? ret : mlimg_removed_link(&c->removed, dir, err);
 	}
 	return mlimg_tenant_disk_make(dir, c->name, c->size_bytes, ret_user_id, err);
 }
@@ -118,6 +123,10 @@ static int create(struct mlimg_store *store, struct create *c,
 	mlimg_tenant_stack_describe(stack->layers, stack->stack.n_layers, text);
 	printf("created %s: %s, disk of %s\n", made.name, text,
 		mlimg_cli_format_size(c->size_bytes, size));
+	if (c->n_checkpoints)
+		printf("removed %" PRIu64 " %s from its disk: checkpoints do not come back\n",
+			c->n_checkpoints,
+			mlimg_cli_noun(c->n_checkpoints, "checkpoint", "checkpoints"));
 	if (mlimg_tenant_stack_doubt(stack, doubt))
 		mlimg_cli_warn(MLIMG_VM_PROG, "%s", doubt);
 	/* Its other name may stay: nobody brings it back twice. */

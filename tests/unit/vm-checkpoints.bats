@@ -201,7 +201,7 @@ Try 'mlimg-vm --help' for more information."
 	wait "$holder"
 	same "exit code" 1 "$code"
 	# shellcheck disable=SC2154 # run sets it
-	[[ $stderr == "mlimg-vm: checkpoint 'two' of 'alice': qemu-img snapshot: "* ]]
+	[[ $stderr == "mlimg-vm: checkpoint 'two' of 'alice': qemu-img info: "* ]]
 	works vm restore alice one
 	is 1
 	same listed "one:disk:named before-restore-T:disk:restore" "$(listed)"

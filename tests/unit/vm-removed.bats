@@ -80,6 +80,53 @@ tenant_settings() {
 	works vm create bob --from-removed bob --system debian
 }
 
+@test "tenants: checkpoints do not come back, and none that is taken later is mistaken for a former one" {
+	local id
+	need command qemu-io
+	vm create alice --system debian --size 64M >/dev/null
+	written alice 1
+	vm checkpoint alice one >/dev/null
+	vm checkpoint alice two >/dev/null
+	written alice 2
+	id=$(tenant alice id)
+	vm destroy --yes alice >/dev/null
+	# Of two of one name QEMU sees the first; what others have made is theirs.
+	qemu-img snapshot -q -c mlimg-one "$S/removed/$id/user.qcow2"
+	qemu-img snapshot -q -c mine "$S/removed/$id/user.qcow2"
+	works vm create alice --from-removed alice
+	same "said" "created alice: debian 12.1, disk of 64.0 MiB
+removed 3 checkpoints from its disk: checkpoints do not come back" "$output"
+	same "snapshots" mine "$(snapshots alice)"
+	works vm checkpoint alice one
+	written alice 3
+	works vm restore alice one --discard
+	same "as of" "0 1" "$(has alice 2) $(has alice 3)"
+	works vm delete alice one
+	fails 1 "mlimg-vm: the disk of tenant 'alice' has snapshots that are no checkpoints, and that a base cannot keep: remove them ('qemu-img snapshot -d' on '$(tenant_disk alice)'), or clone without --linked" \
+		vm clone alice bob --linked
+	qemu-img snapshot -d mine "$(tenant_disk alice)"
+	works vm clone alice bob --linked
+}
+
+# snapshots NAME: in its disk.
+snapshots() {
+	qemu-img info -f qcow2 --output=json "$(tenant_disk "$1")" | jq -r '.snapshots // [] | .[].name' | xargs
+}
+
+@test "tenants: a checkpoint takes the place of a snapshot of its name that nobody knows" {
+	need command qemu-io
+	vm create alice --system debian --size 64M >/dev/null
+	written alice 1
+	qemu-img snapshot -c mlimg-one "$(tenant_disk alice)"
+	qemu-img snapshot -c mlimg-one "$(tenant_disk alice)"
+	written alice 2
+	works vm checkpoint alice one
+	same "snapshots" mlimg-one "$(snapshots alice)"
+	written alice 3
+	works vm restore alice one --discard
+	same "as of" "0 1" "$(has alice 2) $(has alice 3)"
+}
+
 @test "tenants: what was destroyed goes for good when it is told to" {
 	local id
 	vm create alice --system debian --size 64M >/dev/null
