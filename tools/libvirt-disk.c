@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "libmlimg/cleanup.h"
+#include "tools/libvirt-domain.h"
 #include "tools/libvirt-pool.h"
 #include "tools/libvirt-stream.h"
 #include "tools/libvirt-volume.h"
@@ -134,6 +135,48 @@ int mlimg_libvirt_disk_put(struct mlimg_libvirt_pool *pool, const struct mlimg_t
 	return ret;
 }
 
+/* @return 1 when what has been copied is of one moment, 0, -errno */
+static int is_same(struct moving *m, bool is_on, int fd, struct mlimg_err *err)
+{
+	mlimg_autoclose int header = memfd_create("header", MFD_CLOEXEC);
+	char mark[MLIMG_STORE_MARK_SIZE], digest[MLIMG_SHA256_HEX_SIZE];
+	uint64_t size = m->vol.size_bytes;
+	int ret;
+
+	if (header < 0)
+		return mlimg_err_set(err, errno, "memory for a header");
+	if (is_on) {
+		ret = mlimg_libvirt_download(
+			m->vol.vol, MLIMG_TENANT_DISK_HEADER, header, digest, err);
+		return ret < 0 ? ret : mlimg_tenant_disk_has_same_snapshots(fd, header, err);
+	}
+	memcpy(mark, m->vol.mark, sizeof(mark));
+	ret = mlimg_volume_look(&m->vol, err);
+	return ret < 0 ? ret : m->vol.size_bytes == size && strcmp(m->vol.mark, mark) == 0;
+}
+
+/*
+ * Nobody runs it, and nobody has while it was read: whoever starts its domain by libvirt's own means
+ * asks none of us. The domain last, for one that has only just been started has written nothing yet.
+ */
+static int check_read(struct moving *m, struct mlimg_err *err)
+{
+	mlimg_autodomain virDomainPtr domain = NULL;
+	int ret = is_same(m, false, -1, err);
+
+	if (ret == 0)
+		return mlimg_store_fail(err, ESTALE,
+			"somebody wrote to its disk while it was read: see that it is off, then "
+			"try again");
+	if (ret > 0)
+		ret = mlimg_domain_find(m->tenant, &domain, err);
+	if (ret == 0 && domain && mlimg_domain_is_on(domain))
+		return mlimg_store_fail(err, ESTALE,
+			"somebody has started it while its disk was read: see that it is off, then "
+			"try again");
+	return ret;
+}
+
 static int fetch(struct moving *m, struct mlimg_err *err)
 {
 	static const char part[] = MLIMG_TENANT_DISK ".part";
@@ -153,6 +196,8 @@ static int fetch(struct moving *m, struct mlimg_err *err)
 	ret = mlimg_libvirt_download(m->vol.vol, m->vol.size_bytes, m->fd, digest, err);
 	if (ret == 0 && fsync(m->fd) < 0)
 		ret = mlimg_err_set(err, errno, "sync '%.300s/%s'", m->tenant->dir, part);
+	if (ret == 0)
+		ret = check_read(m, err);
 	if (ret == 0 && renameat(m->dir, part, m->dir, MLIMG_TENANT_DISK) < 0)
 		ret = mlimg_err_set(err, errno, "rename '%.300s/%s'", m->tenant->dir, part);
 	if (ret == 0)
@@ -175,26 +220,6 @@ int mlimg_libvirt_disk_fetch(
 	return ret < 0 ? mlimg_err_wrap(err, ret, "tenant '%s' on host '%s'", tenant->row.name,
 				 pool->host.name)
 		       : 0;
-}
-
-/* @return 1 when what has been copied is of one moment, 0, -errno */
-static int is_same(struct moving *m, bool is_on, int fd, struct mlimg_err *err)
-{
-	mlimg_autoclose int header = memfd_create("header", MFD_CLOEXEC);
-	char mark[MLIMG_STORE_MARK_SIZE], digest[MLIMG_SHA256_HEX_SIZE];
-	uint64_t size = m->vol.size_bytes;
-	int ret;
-
-	if (header < 0)
-		return mlimg_err_set(err, errno, "memory for a header");
-	if (is_on) {
-		ret = mlimg_libvirt_download(
-			m->vol.vol, MLIMG_TENANT_DISK_HEADER, header, digest, err);
-		return ret < 0 ? ret : mlimg_tenant_disk_has_same_snapshots(fd, header, err);
-	}
-	memcpy(mark, m->vol.mark, sizeof(mark));
-	ret = mlimg_volume_look(&m->vol, err);
-	return ret < 0 ? ret : m->vol.size_bytes == size && strcmp(m->vol.mark, mark) == 0;
 }
 
 static int copy(struct moving *m, bool is_on, uint64_t max_bytes, int fd, struct mlimg_err *err)

@@ -118,7 +118,8 @@ int mlimg_libvirt_disk_put(struct mlimg_libvirt_pool *pool, const struct mlimg_t
 
 /**
  * Bring a tenant's user disk home, which is off: read it, then remove the volume. On return with 0
- * tenant->user_disk is on stable storage.
+ * tenant->user_disk is on stable storage. -ESTALE: somebody has written to it, or started its domain,
+ * meanwhile; then the volume is where it was, and nothing is here.
  */
 int mlimg_libvirt_disk_fetch(struct mlimg_libvirt_pool *pool, const struct mlimg_tenant *tenant,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
