@@ -119,7 +119,7 @@ static int put_escaped(FILE *f, const char *text)
  * By options: a name alone could be taken for a protocol's ("nbd:..."). The lock of a guest that
  * writes is in nobody's way who reads a snapshot: its clusters are never written again.
  */
-static char *image_options(const char *path, const char *snapshot)
+static char *image_options(const char *path, bool is_shared)
 {
 	char *text = NULL;
 	size_t size;
@@ -129,7 +129,7 @@ static char *image_options(const char *path, const char *snapshot)
 	if (!f)
 		return NULL;
 	fprintf(f, "driver=qcow2,%sfile.driver=file,file.filename=",
-		snapshot ? "force-share=on," : "");
+		is_shared ? "force-share=on," : "");
 	ret = put_escaped(f, path);
 	if (fclose(f) != 0 || ret < 0) {
 		free(text);
@@ -138,10 +138,10 @@ static char *image_options(const char *path, const char *snapshot)
 	return text;
 }
 
-static int start(struct nbd_source *s, const char *path, const char *snapshot, int *ret_socket,
-	struct mlimg_err *err)
+static int start(struct nbd_source *s, const char *path, const char *snapshot, bool is_shared,
+	int *ret_socket, struct mlimg_err *err)
 {
-	mlimg_autofree char *options = image_options(path, snapshot), *load = NULL;
+	mlimg_autofree char *options = image_options(path, is_shared), *load = NULL;
 	char *argv[] = {(char *)"qemu-nbd", (char *)"--read-only", (char *)"--shared=1",
 		(char *)"--image-opts", options, NULL};
 
@@ -153,12 +153,12 @@ static int start(struct nbd_source *s, const char *path, const char *snapshot, i
 }
 
 /* Of an image that it does not take qemu-nbd says why, and ends. */
-static int open_nbd(
-	struct nbd_source *s, const char *path, const char *snapshot, struct mlimg_err *err)
+static int open_nbd(struct nbd_source *s, const char *path, const char *snapshot, bool is_shared,
+	struct mlimg_err *err)
 {
 	mlimg_autoclose int socket = -1;
 	char said[MLIMG_NBD_SAID_MAX];
-	int ret = start(s, path, snapshot, &socket, err);
+	int ret = start(s, path, snapshot, is_shared, &socket, err);
 
 	if (ret == 0) {
 		ret = greet(s, &socket, err);
@@ -173,8 +173,8 @@ static int open_nbd(
 	return ret;
 }
 
-int mlimg_nbd_source_open(const char *path, const char *snapshot, struct mlimg_block_source **ret,
-	struct mlimg_err *err)
+static int open_source(const char *path, const char *snapshot, bool is_shared,
+	struct mlimg_block_source **ret, struct mlimg_err *err)
 {
 	struct nbd_source *s;
 	int r;
@@ -187,9 +187,21 @@ int mlimg_nbd_source_open(const char *path, const char *snapshot, struct mlimg_b
 	s->source.read = read_source;
 	s->source.close = close_source;
 	s->server = (struct mlimg_nbd_server)MLIMG_NBD_SERVER_INIT;
-	r = open_nbd(s, path, snapshot, err);
+	r = open_nbd(s, path, snapshot, is_shared, err);
 	if (r == 0)
 		return mlimg_block_cache(&s->source, ret, err);
 	close_source(&s->source);
 	return mlimg_err_wrap(err, r, "%.200s", path);
+}
+
+int mlimg_nbd_source_open(const char *path, const char *snapshot, struct mlimg_block_source **ret,
+	struct mlimg_err *err)
+{
+	return open_source(path, snapshot, snapshot != NULL, ret, err);
+}
+
+int mlimg_nbd_source_open_shared(
+	const char *path, struct mlimg_block_source **ret, struct mlimg_err *err)
+{
+	return open_source(path, NULL, true, ret, err);
 }

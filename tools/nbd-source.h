@@ -38,4 +38,16 @@ extern int mlimg_nbd_wait_ms; /**< that, but for tests */
 int mlimg_nbd_source_open(const char *path, const char *snapshot, struct mlimg_block_source **ret,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Open what a qcow2 image holds now, and keep nobody from writing to it meanwhile: what is read
+ * counts when nobody has, which the caller looks after (disk-quiet.h).
+ *
+ * @param path  as of mlimg_nbd_source_open()
+ * @param ret   as there
+ * @param err   as there
+ * @return      as there, but for -EBUSY
+ */
+int mlimg_nbd_source_open_shared(
+	const char *path, struct mlimg_block_source **ret, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 #endif

@@ -13,6 +13,7 @@
 #include "tools/libvirt-conn.h"
 #include "tools/libvirt-pool.h"
 #include "tools/store-impl.h"
+#include "tools/upgrade-checkpoint.h"
 
 #define SPARE_BYTES (64u << 20) /* of the store's disk, where guests write, too */
 
@@ -95,19 +96,6 @@ static int room(const struct copying *c, uint64_t *ret_bytes, struct mlimg_err *
 	return 0;
 }
 
-/* The checkpoint that is to be read was there before, and must be the same one. */
-static int check_checkpoint(const struct copying *c, struct mlimg_err *err)
-{
-	struct mlimg_checkpoint now;
-	int ret = mlimg_store_checkpoint_get(c->store, c->t->id, c->t->checkpoint, &now, err);
-
-	if (ret == -ENOENT || (ret == 0 && now.created_s != c->t->checkpoint_s))
-		return mlimg_store_fail(err, ESTALE,
-			"%s: its checkpoint '%s' was deleted while it was read: ask again",
-			c->t->name, c->t->checkpoint);
-	return ret;
-}
-
 /* On the host nobody but QEMU writes to it; but what is opened here shall not lead elsewhere. */
 static int check_copy(const struct copying *c, struct mlimg_err *err)
 {
@@ -143,7 +131,7 @@ static int copy(struct copying *c, bool was_on, struct mlimg_err *err)
 	if (now_on && !was_on)
 		return mlimg_store_fail(err, ESTALE,
 			"%s: it was started while its disk was read: ask again", c->t->name);
-	ret = was_on ? check_checkpoint(c, err) : 0;
+	ret = was_on ? mlimg_upgrade_checkpoint_check(c->store, c->t, err) : 0;
 	return ret < 0 ? ret : check_copy(c, err);
 }
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/upgrade-checkpoint.h"
 
+#include <errno.h>
+
 #include "tools/checkpoint-impl.h"
+#include "tools/store-impl.h"
 #include "tools/vm-checkpoint.h"
 
 #define WHAT "plan" /* what the tenant's lock says */
@@ -37,4 +40,19 @@ int mlimg_upgrade_checkpoint_delete(
 	int ret = mlimg_checkpoints_lock(store, name, WHAT, &tenant, &lock, &of, err);
 
 	return ret < 0 ? ret : mlimg_checkpoint_delete(&of, tag, err);
+}
+
+int mlimg_upgrade_checkpoint_check(
+	struct mlimg_store *store, const struct mlimg_upgrade_tenant *t, struct mlimg_err *err)
+{
+	struct mlimg_checkpoint now;
+	int ret = mlimg_store_checkpoint_get(store, t->id, t->checkpoint, &now, err);
+
+	if (ret < 0 && ret != -ENOENT)
+		return ret;
+	if (ret == 0 && now.created_s == t->checkpoint_s && now.state != MLIMG_CHECKPOINT_DELETING)
+		return 0;
+	return mlimg_store_fail(err, ESTALE,
+		"%s: its checkpoint '%s' was deleted while it was read: ask again", t->name,
+		t->checkpoint);
 }

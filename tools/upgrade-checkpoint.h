@@ -11,6 +11,7 @@
 #define MLIMG_TOOLS_UPGRADE_CHECKPOINT_H
 
 #include "tools/checkpoint.h"
+#include "tools/upgrade-plan.h"
 
 #define MLIMG_UPGRADE_CHECKPOINT_PREFIX "plan-" /**< of their tags; a time follows */
 
@@ -36,6 +37,18 @@ int mlimg_upgrade_checkpoint_take(struct mlimg_store *store, const char *name,
  * @return       0 or -errno
  */
 int mlimg_upgrade_checkpoint_delete(struct mlimg_store *store, const char *name, const char *tag,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * When a checkpoint has been read: whether it was there all the while, and the same one. Clusters of
+ * one that is deleted are written again.
+ *
+ * @param store  as for taking it
+ * @param t      the tenant, whose checkpoint has been read
+ * @param err    names both
+ * @return       0; -ESTALE: it was deleted; other -errno
+ */
+int mlimg_upgrade_checkpoint_check(struct mlimg_store *store, const struct mlimg_upgrade_tenant *t,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 #endif

@@ -251,17 +251,38 @@ void mlimg_upgrade_fleet_release(
 
 struct work {
 	struct mlimg_upgrade_fleet *fleet;
+	const char *dir; /* of the store */
 	atomic_size_t next;
 };
 
+/* A connection to a database is one thread's. */
+static void check_checkpoint(
+	const struct work *w, struct mlimg_store **store, struct mlimg_upgrade_tenant *t)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r = *store ? 0 : mlimg_store_open(w->dir, MLIMG_STORE_USE, store, &err);
+
+	if (r == 0)
+		r = mlimg_upgrade_checkpoint_check(*store, t, &err);
+	if (r < 0)
+		mlimg_upgrade_plan_fails(t, &err);
+}
+
 static void *work(void *ctx)
 {
+	mlimg_autostore struct mlimg_store *store = NULL;
 	struct work *w = ctx;
 	size_t i;
 
-	while ((i = atomic_fetch_add(&w->next, 1)) < w->fleet->n)
-		if (!*w->fleet->tenants[i].away)
-			mlimg_upgrade_plan(&w->fleet->tenants[i], w->fleet->bases);
+	while ((i = atomic_fetch_add(&w->next, 1)) < w->fleet->n) {
+		struct mlimg_upgrade_tenant *t = &w->fleet->tenants[i];
+
+		if (*t->away)
+			continue;
+		mlimg_upgrade_plan(t, w->fleet->bases);
+		if (t->is_snapshot)
+			check_checkpoint(w, &store, t);
+	}
 	return NULL;
 }
 
@@ -278,7 +299,7 @@ int mlimg_upgrade_fleet_plan(
 	struct mlimg_upgrade_fleet *fleet, struct mlimg_store *store, struct mlimg_err *err)
 {
 	size_t wanted = threads_wanted(fleet), n = 0;
-	struct work w = {.fleet = fleet};
+	struct work w = {.fleet = fleet, .dir = mlimg_store_dir(store)};
 	pthread_t threads[THREADS_MAX];
 	int error = 0;
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,7 +259,6 @@ static int plan_user(
 {
 	const struct mlimg_boot_stack *next = mlimg_upgrade_stack_boot(t->stack);
 
-	t->is_snapshot = user->is_snapshot;
 	t->free_bytes = mlimg_upgrade_free_bytes(mlimg_ext4_super(user->fs), user->disk_bytes);
 	if (!user->has_run) {
 		t->outcome = MLIMG_UPGRADE_FIRST;
@@ -281,31 +281,57 @@ int mlimg_upgrade_say_runs(const struct mlimg_upgrade_tenant *t, struct mlimg_er
 		err, 0, "%s: its guest runs: ask with --checkpoint, or stop it", t->name);
 }
 
+void mlimg_upgrade_plan_fails(struct mlimg_upgrade_tenant *t, const struct mlimg_err *why)
+{
+	struct mlimg_err err = *why;
+	bool is_snapshot = t->is_snapshot;
+
+	free(t->report);
+	free(t->queue_report);
+	mlimg_upgrade_covered_done(&t->covered);
+	memset(&t->outcome, 0, sizeof(*t) - offsetof(struct mlimg_upgrade_tenant, outcome));
+	t->outcome = MLIMG_UPGRADE_FAILED;
+	t->err = err;
+	t->is_snapshot = is_snapshot;
+}
+
+/* What cannot be read may be so since somebody writes. @return 0, -errno */
+static int plan_disk(
+	struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases, struct mlimg_err *err)
+{
+	const struct mlimg_upgrade_disk disk = {
+		t->disk, t->name, t->user_id, t->snapshot, t->is_torn};
+	struct mlimg_upgrade_user *user = calloc(1, sizeof(*user));
+	struct mlimg_err changed = MLIMG_ERR_INIT;
+	int r;
+
+	if (!user)
+		return mlimg_err_set(err, ENOMEM, "%s", t->name);
+	r = mlimg_upgrade_user_open(&disk, bases, user, err);
+	t->is_snapshot = user->is_snapshot;
+	if (r == 0)
+		r = plan_user(t, user, err);
+	if (r != -EBUSY && mlimg_upgrade_user_check(&disk, user, &changed) == -ESTALE) {
+		r = -ESTALE;
+		*err = changed;
+	}
+	mlimg_upgrade_user_done(user);
+	free(user);
+	return r;
+}
+
 void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases)
 {
-	struct mlimg_upgrade_user *user;
+	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r;
 
 	if (!t->stack)
 		return;
-	user = calloc(1, sizeof(*user));
-	if (!user) {
-		r = mlimg_err_set(&t->err, ENOMEM, "%s", t->name);
-	} else {
-		const struct mlimg_upgrade_disk disk = {
-			t->disk, t->name, t->user_id, t->snapshot, t->is_torn};
-
-		r = mlimg_upgrade_user_open(&disk, bases, user, &t->err);
-		if (r == 0)
-			r = plan_user(t, user, &t->err);
-		mlimg_upgrade_user_done(user);
-		free(user);
-	}
+	r = plan_disk(t, bases, &err);
 	if (r == -EBUSY)
-		r = mlimg_upgrade_say_runs(t, &t->err);
+		r = mlimg_upgrade_say_runs(t, &err);
 	if (r < 0)
-		t->outcome = MLIMG_UPGRADE_FAILED;
+		mlimg_upgrade_plan_fails(t, &err);
 	else
-		t->err =
-			(struct mlimg_err)MLIMG_ERR_INIT; /* what was looked for and is not there */
+		t->err = (struct mlimg_err)MLIMG_ERR_INIT;
 }

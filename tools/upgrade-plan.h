@@ -82,6 +82,14 @@ struct mlimg_upgrade_tenant {
  */
 void mlimg_upgrade_plan(struct mlimg_upgrade_tenant *t, struct mlimg_upgrade_bases *bases);
 
+/**
+ * That it could not be found out after all.
+ *
+ * @param t    loses what was found out, but for whether it is of a snapshot
+ * @param why  copied
+ */
+void mlimg_upgrade_plan_fails(struct mlimg_upgrade_tenant *t, const struct mlimg_err *why);
+
 /** Say that nothing can be found out of a tenant as long as its guest runs. @return -errno */
 int mlimg_upgrade_say_runs(
 	const struct mlimg_upgrade_tenant *t, struct mlimg_err *err) MLIMG_MUST_CHECK;

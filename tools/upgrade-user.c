@@ -11,6 +11,7 @@
 #include "guest-agent/base.h"
 #include "guest-agent/change.h"
 #include "tools/nbd-source.h"
+#include "tools/store-impl.h"
 #include "tools/user-pending.h"
 
 #define OWN "/mlimg" /* the directory that is not the user's */
@@ -216,10 +217,14 @@ static int read_all(
 static int open_source(const struct mlimg_upgrade_disk *disk, struct mlimg_upgrade_user *u,
 	struct mlimg_block_source **ret, struct mlimg_err *err)
 {
-	int r = disk->is_torn ? -EBUSY : mlimg_nbd_source_open(disk->path, NULL, ret, err);
+	int r = mlimg_disk_look(disk->path, &u->look, err);
 
-	if (r != -EBUSY || !disk->snapshot)
+	if (r < 0)
 		return r;
+	if (!disk->is_torn && !u->look.is_written)
+		return mlimg_nbd_source_open_shared(disk->path, ret, err);
+	if (!disk->snapshot)
+		return mlimg_err_set(err, EBUSY, "%s: it is being written to", disk->path);
 	u->is_snapshot = true;
 	return mlimg_nbd_source_open(disk->path, disk->snapshot, ret, err);
 }
@@ -250,6 +255,18 @@ int mlimg_upgrade_user_open(const struct mlimg_upgrade_disk *disk,
 	if (r == 0)
 		r = check_layer(ret, disk, err);
 	return r < 0 ? r : read_all(ret, bases, err);
+}
+
+int mlimg_upgrade_user_check(const struct mlimg_upgrade_disk *disk,
+	const struct mlimg_upgrade_user *user, struct mlimg_err *err)
+{
+	struct mlimg_disk_look now;
+	int r = user->is_snapshot ? 0 : mlimg_disk_look(disk->path, &now, err);
+
+	if (r < 0 || user->is_snapshot || mlimg_disk_is_quiet(&user->look, &now))
+		return r;
+	return mlimg_store_fail(err, ESTALE,
+		"%s: its disk was written to while it was read: ask again", disk->name);
 }
 
 void mlimg_upgrade_user_done(struct mlimg_upgrade_user *user)

@@ -10,6 +10,7 @@
 
 #include "libmlimg/base-texts.h"
 #include "libmlimg/boot.h"
+#include "tools/disk-quiet.h"
 #include "tools/ext4-read.h"
 #include "tools/upgrade-queue.h"
 
@@ -37,10 +38,11 @@ struct mlimg_upgrade_disk {
 /** A user layer. Zero it to begin with. */
 struct mlimg_upgrade_user {
 	struct mlimg_ext4 *fs;
-	uint64_t disk_bytes; /**< of the disk, to which a boot makes the file system grow */
-	bool is_snapshot;    /**< it is what the snapshot holds */
-	bool has_run;        /**< else it has no state, and the next two are empty */
-	bool has_former;     /**< the last change can be taken back */
+	uint64_t disk_bytes;         /**< of the disk, to which a boot makes the file system grow */
+	bool is_snapshot;            /**< it is what the snapshot holds */
+	struct mlimg_disk_look look; /**< what the image was before it was read */
+	bool has_run;                /**< else it has no state, and the next two are empty */
+	bool has_former;             /**< the last change can be taken back */
 	struct mlimg_upgrade_queue queue; /**< what its user has queued, which a boot does first */
 	struct mlimg_boot_state state, former;
 	const struct mlimg_manifest *base; /**< of the bases */
@@ -49,7 +51,8 @@ struct mlimg_upgrade_user {
 };
 
 /**
- * Open a user layer and read what it says of itself.
+ * Open a user layer and read what it says of itself. Nobody is kept from writing to it meanwhile: see
+ * mlimg_upgrade_user_check().
  *
  * @param disk   where it is
  * @param bases  gets its base manifest, if it is not there
@@ -61,6 +64,17 @@ struct mlimg_upgrade_user {
 int mlimg_upgrade_user_open(const struct mlimg_upgrade_disk *disk,
 	struct mlimg_upgrade_bases *bases, struct mlimg_upgrade_user *ret,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * When all has been read: whether that is what the disk held. A snapshot's clusters stay.
+ *
+ * @param disk  as when it was opened
+ * @param user  the user layer; also one that could not be read
+ * @param err   names the tenant
+ * @return      0; -ESTALE: somebody has written to it, or does; other -errno
+ */
+int mlimg_upgrade_user_check(const struct mlimg_upgrade_disk *disk,
+	const struct mlimg_upgrade_user *user, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /** Free what it owns; accepts a zeroed one. */
 void mlimg_upgrade_user_done(struct mlimg_upgrade_user *user);

@@ -10,28 +10,19 @@
 #include "libmlimg/disk.h"
 #include "libmlimg/user-layer.h"
 #include "tools/cli.h"
+#include "tools/disk-quiet.h"
 #include "tools/ext4-read.h"
 
-/*
- * QEMU (block/file-posix.c) marks what it may do to an image by read locks on single bytes, from
- * 100 on one for each permission; the one for writing is the second. Whoever holds it will not let
- * a second writer in, but would say so in words that only QEMU's developers understand.
- */
-#define QEMU_WRITE_LOCK_BYTE 101
-
+/* QEMU would not let a second writer in, but say so in words that only its developers understand. */
 int mlimg_vm_user_check(const char *path, bool is_only_read, struct mlimg_err *err)
 {
 	mlimg_autoclose int fd =
 		open(path, (is_only_read ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
-	struct flock lock = {.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = QEMU_WRITE_LOCK_BYTE,
-		.l_len = 1};
 
 	if (fd < 0)
 		return mlimg_err_set(err, errno, "open user layer '%s'%s", path,
 			is_only_read ? "" : " for writing");
-	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+	if (mlimg_disk_is_written(fd))
 		return mlimg_err_set(
 			err, 0, "user layer '%s' is in use by another guest or tool", path);
 	return 0;

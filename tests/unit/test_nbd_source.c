@@ -8,6 +8,7 @@
 
 #include "tests/lib/ext4-base.h"
 #include "tests/lib/test.h"
+#include "tools/disk-quiet.h"
 #include "tools/qemu-img.h"
 
 #define DISK "a,b:c.qcow2" /* a list of options would end, a protocol begin */
@@ -178,6 +179,32 @@ TEST(a_snapshot_is_read_while_somebody_writes)
 	ASSERT_FAILS(mlimg_nbd_source_open("s.qcow2", "none", &source, &err), err, -EIO,
 		"s.qcow2: qemu-nbd: Failed to load snapshot: Can't find snapshot");
 	shell("kill $(cat writer)");
+}
+
+TEST(one_that_is_shared_keeps_nobody_from_writing)
+{
+	struct mlimg_block_source *source;
+	struct mlimg_disk_look before, now;
+
+	enter_directory();
+	shell("qemu-img create -q -f qcow2 s.qcow2 8M");
+	ASSERT_OK(mlimg_disk_look("s.qcow2", &before, &err), err);
+	ASSERT(!before.is_written);
+	ASSERT_OK(mlimg_nbd_source_open_shared("s.qcow2", &source, &err), err);
+	ASSERT_OK(mlimg_disk_look("s.qcow2", &now, &err), err);
+	ASSERT(mlimg_disk_is_quiet(&before, &now));
+	shell("qemu-io -f qcow2 -c 'write -P 1 0 1M' s.qcow2 >io && qemu-img resize -q -f qcow2 "
+	      "s.qcow2 9M");
+	mlimg_block_source_close(source);
+	ASSERT_OK(mlimg_disk_look("s.qcow2", &now, &err), err);
+	ASSERT(!now.is_written && !mlimg_disk_is_quiet(&before, &now));
+	shell("qemu-nbd -f qcow2 -t -k $PWD/socket --fork --pid-file=$PWD/writer s.qcow2 >out "
+	      "2>&1");
+	ASSERT_OK(mlimg_disk_look("s.qcow2", &now, &err), err);
+	ASSERT(now.is_written && !mlimg_disk_is_quiet(&now, &now));
+	shell("kill $(cat writer)");
+	ASSERT_FAILS(mlimg_disk_look("none", &now, &err), err, -ENOENT,
+		"open image 'none': No such file or directory");
 }
 
 TEST(what_is_none_is_said_and_nothing_stays)

@@ -179,7 +179,7 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	same "outcomes" "failed failed failed failed first" "$(for i in ext4 garbage gone other good; do of $i .outcome; done | xargs)"
 	same "ext4" "ext4: is no ext4 file system, or its superblock is destroyed" "$(of ext4 .why)"
 	disk=$(tenant_disk garbage)
-	same "garbage" "$disk: qemu-nbd: Failed to blk_new_open 'driver=qcow2,file.driver=file,file.filename=$disk': Image is not in qcow2 format" "$(of garbage .why)"
+	same "garbage" "$disk: qemu-nbd: Failed to blk_new_open 'driver=qcow2,force-share=on,file.driver=file,file.filename=$disk': Image is not in qcow2 format" "$(of garbage .why)"
 	same "gone" "open image '$(tenant_disk gone)': No such file or directory" "$(of gone .why)"
 	same "other" "other: its disk holds another layer than the store says" "$(of other .why)"
 }
@@ -231,6 +231,61 @@ mlimg-store --store $S add app-2.img" "$(of alice '.way_out[]')"
 	run --separate-stderr plan --system debian:12.2 --json
 	kill "$writer"
 	same "why, of another generation" "1 alice: its guest runs: ask with --checkpoint, or stop it" "$status $(of alice .why)"
+}
+
+# plan_held: plan with $@, stopped when it has looked at alice's disk and is about to read it; sets planner and options, those by which it will open the disk.
+# It goes on when there is a file named go.
+plan_held() {
+	local real reader
+	real=$(command -v qemu-nbd)
+	mkdir -p "$BATS_TEST_TMPDIR/held"
+	printf '#!/bin/sh\nuntil [ -e "%s/go" ]; do sleep 0.05; done\nexec "%s" "$@"\n' "$BATS_TEST_TMPDIR" "$real" >"$BATS_TEST_TMPDIR/held/qemu-nbd"
+	chmod +x "$BATS_TEST_TMPDIR/held/qemu-nbd"
+	PATH=$BATS_TEST_TMPDIR/held:$PATH mlimg-upgrade plan --store "$S" --json "$@" >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
+	planner=$!
+	until [[ $options == driver=qcow2,* ]]; do
+		kill -0 "$planner"
+		reader=$(pgrep -P "$planner" || true)
+		[ -z "$reader" ] || options=$(tr '\0' '\n' <"/proc/$reader/cmdline" | tail -n 1)
+	done
+}
+
+# plan_goes_on WHY: it fails, since alice has by that.
+plan_goes_on() {
+	local status=0
+	touch "$BATS_TEST_TMPDIR/go"
+	wait "$planner" || status=$?
+	same "exit code and why" "1 $1" "$status $(jq -r '.tenants[] | select(.name == "alice").why' "$BATS_TEST_TMPDIR/said")"
+}
+
+@test "upgrade: plan: is in nobody's way, and what is written meanwhile is not taken for what was there" {
+	local planner options='' holder
+	works vm create alice --system debian:12.1 --size 64M
+	plan_held --system debian:12.1
+	# As it opens the disk, it does not keep anybody from writing to it.
+	qemu-nbd --read-only -t -k "$BATS_TEST_TMPDIR/socket" --image-opts "$options" 3>&- &
+	holder=$!
+	until [ -S "$BATS_TEST_TMPDIR/socket" ]; do kill -0 "$holder" && sleep 0.05; done
+	works vm resize alice 96M
+	kill "$holder"
+	plan_goes_on "alice: its disk was written to while it was read: ask again"
+	works plan --system debian:12.1
+}
+
+@test "upgrade: plan: of a checkpoint that is deleted while it is read" {
+	local planner options='' writer disk
+	works vm create alice --system debian:12.1 --size 64M
+	disk=$(tenant_disk alice)
+	works vm checkpoint alice one
+	qemu-nbd -f qcow2 -t -k "$BATS_TEST_TMPDIR/socket" "$disk" 3>&- &
+	writer=$!
+	until [ -S "$BATS_TEST_TMPDIR/socket" ]; do kill -0 "$writer" && sleep 0.05; done
+	plan_held --system debian:12.1
+	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'deleting'"
+	plan_goes_on "alice: its checkpoint 'one' was deleted while it was read: ask again"
+	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'saved'"
+	works plan --system debian:12.1
+	kill "$writer"
 }
 
 @test "upgrade: plan: of a disk that is on another host, which does not answer" {
