@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2016,SC2034,SC2154 # the guest expands; vm.bash and libvirt.bash are told; run sets output and stderr
 # Six tenants, four of QEMU's and two of a host's that libvirt looks after, are given a new system while they work: one whose check fails on it, one with
-# conflicts, one whose disk is full. Each one's files are what they must be, and after a rollback, too. With MLIMG_UPGRADES=all one gets a patch besides, at its
-# own next restart.
+# conflicts, one whose disk is full. What becomes of them is what a plan of the running guests has foretold; all files of each are what they must be, and after
+# a rollback, too. With MLIMG_UPGRADES=all one gets a patch besides, at its own next restart.
 # lasts 300
 
 load ../lib/common
+load ../lib/guest-view
 
 setup_file() {
 	need root
@@ -14,12 +15,16 @@ setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
 	small-root "$(debian-tree v1)" tree
 	mkdir -p tree/srv
+	echo system | tee tree/srv/gone tree/srv/stays >tree/etc/changed
 	version 1
 	mlimg-mkfs --quiet --kind system --name small --version 1 tree system1.img
+	view_of tree >system1.view
 	version 2
 	mlimg-mkfs --quiet --kind system --name small --version 2 tree system2.img
-	echo 3 >tree/srv/version
+	view_of tree >system2.view
+	version 3
 	mlimg-mkfs --quiet --base system1.img --name small --version 3 tree patch3.img
+	view_of tree >system3.view
 	mkdir bin
 	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
 }
@@ -85,16 +90,61 @@ port() {
 works_on() {
 	local name
 	for name; do
-		inside "$name" "echo $name >/etc/theirs; echo mine >/root/mine; rm -f /root/log
+		inside "$name" "echo $name >/etc/theirs; echo mine >/root/mine; echo $name >/etc/changed; chmod 0600 /etc/changed; rm /srv/gone; rm -f /root/log
 			(n=0; while :; do n=\$((n + 1)); echo \$n >>/root/log; sync; sleep 0.5; done) >/dev/null 2>&1 </dev/null &
 			until [ -s /root/log ]; do sleep 0.1; done"
 	done
 }
 
-# files NAME: what must be so of it, in a line.
-files() {
-	inside "$1" 'echo "$(cat /srv/version) $(cat /etc/theirs) $(cat /root/mine) $(awk "\$1 != NR" /root/log | wc -l) $([ -s /root/log ] && echo log)" \
-		"$(cat /etc/both) $(cat /etc/both.mlimg-new 2>/dev/null)"' | sed 's/ *$//'
+# look WHEN NAME…: what each shows, into $hosts/NAME.WHEN, but for what is written meanwhile: its log, which must be whole, and acpid's.
+look() {
+	local name pids=()
+	for name in "${@:2}"; do
+		{
+			inside "$name" "cd / && $VIEW" | view_lines | grep -Ev '^\./(root|var/log)/(acpid\.)?log ' >"$hosts/$name.$1"
+			same "log of $name" "0 log" "$(inside "$name" 'awk "\$1 != NR" /root/log | wc -l; [ -s /root/log ] && echo log' | xargs)"
+		} &
+		pids+=($!)
+	done
+	for name in "${pids[@]}"; do wait "$name" || return; done
+}
+
+# shows WHEN NAME VERSION [LINE…]: all of it is the system's of that version, and what its user had made before, with these lines besides.
+shows() {
+	local systems=$BATS_FILE_TMPDIR
+	view_own "$hosts/$2.before" "$systems/system1.view" >"$hosts/own"
+	[ $# -eq 3 ] || printf '%s\n' "${@:4}" >>"$hosts/own"
+	view_expected "$systems/system$3.view" "$hosts/own" >"$hosts/expected"
+	same "what $2 shows, $1" "" "$(diff "$hosts/expected" "$hosts/$2.$1" || true)"
+}
+
+# beside VERSION FILE: the lines of the system's file, as it is set beside the user's.
+beside() {
+	sed -n "s,^\./$2 ,./$2.mlimg-new ,p" "$BATS_FILE_TMPDIR/system$1.view"
+}
+
+# a_file PATH TEXT: the lines of a file of root's with this text.
+a_file() {
+	printf '%s\n' "./$1 is -rw-r--r--:0:0" "./$1 sha256 $(echo "$2" | sha256sum | cut -d ' ' -f 1)"
+}
+
+# as_planned NAME: its boot has reported what the plan foretold.
+as_planned() {
+	same "report of $1" "$(jq -S ".tenants[] | select(.name == \"$1\").report" "$hosts/plan.json")" \
+		"$(inside "$1" 'cat /run/mlimg/user/mlimg/reports/2.json' | jq -S .)"
+}
+
+# saved ROLLOUT NAME…: each has the checkpoint of that rollout, of its former generation; libvirt, too, knows it.
+saved() {
+	local name
+	for name in "${@:2}"; do
+		same "checkpoint of $name" "before-upgrade-$1 disk 1 false" \
+			"$(mlimg-vm checkpoints "$name" --store "$S" --json | jq -r '.[] | "\(.tag) \(.kind) \(.generation) \(.is_lost)"' | xargs)"
+		case $name in eve | fay)
+			same "snapshot of $name" "mlimg-before-upgrade-$1" "$(virsh -q -c "$uri" snapshot-list --name "$name" | xargs)"
+			;;
+		esac
+	done
 }
 
 upgrade() {
@@ -125,22 +175,31 @@ outcomes() {
 	# What it writes on the new system is the user's, and stays when it goes back.
 	inside bob 'mkdir -p /etc/mlimg/health.d; printf "#!/bin/sh\ncat /srv/version >>/root/ran; sync; grep -q 1 /srv/version\n" >/etc/mlimg/health.d/web
 		chmod 0755 /etc/mlimg/health.d/web'
-	inside dan 'dd if=/dev/zero of=/root/full bs=64k 2>/dev/null; dd if=/dev/zero of=/root/full2 bs=512 2>/dev/null; sync; true'
+	inside dan 'yes dan >/root/full 2>/dev/null; yes mine | dd of=/root/full2 bs=512 2>/dev/null; sync; true'
+	run --separate-stderr upgrade plan --system small:2 --checkpoint --json
+	same "exit code and stderr of plan" "1 " "$status $stderr"
+	cat >"$hosts/plan.json" <<<"$output"
+	same "planned" "changes changes changes changes changes changes" "$(jq -r '.tenants[].outcome' "$hosts/plan.json" | xargs)"
+	same "without the room" dan "$(jq -r '.tenants[] | select(.needed_bytes > .free_bytes).name' "$hosts/plan.json")"
+	same "checkpoints of the plan, afterwards" "" "$(sqlite3 "$S/store.db" 'SELECT tag FROM checkpoint')$(virsh -q -c "$uri" snapshot-list --name eve | xargs)"
+	same "copies of the plan, afterwards" "" "$(ls -A "$S/incoming")"
+	look before ann bob cat dan eve fay
 	run --separate-stderr upgrade apply --system small:2 --wave 2,100% --at-once 2 --max-failures 2 --health 10
 	echo "$output $stderr"
 	same "exit code" 1 "$status"
 	same outcomes "ann:done bob:returned cat:done dan:returned eve:done fay:done" "$(outcomes)"
 	same "why bob" "check web" "$(upgrade status --json | jq -r '.tenants[1].text')"
 	[[ $(upgrade status --json | jq -r '.tenants[3].text') == "its user layer could not be changed: "* ]]
+	saved 1 ann cat eve fay
 	port eve
 	port fay
-	same ann "2 ann mine 0 log 2" "$(files ann)"
-	same bob "1 bob mine 0 log 1" "$(files bob)"
+	for name in ann cat eve fay; do as_planned $name; done
+	look upgraded ann bob cat dan eve fay
+	for name in ann eve fay; do shows upgraded $name 2 "$(beside 2 etc/theirs)"; done
+	shows upgraded cat 2 "$(beside 2 etc/theirs)" "$(beside 2 etc/both)"
+	shows upgraded bob 1 "$(grep '^./root/ran ' "$hosts/bob.upgraded")"
 	same "what bob wrote on the new system" "2" "$(inside bob 'grep 2 /root/ran | sort -u')"
-	same cat "2 cat mine 0 log user 2" "$(files cat)"
-	same dan "1 dan mine 0 log 1" "$(files dan)"
-	same eve "2 eve mine 0 log 2" "$(files eve)"
-	same fay "2 fay mine 0 log 2" "$(files fay)"
+	shows upgraded dan 1
 	inside ann 'echo since >/root/since; sync'
 	run --separate-stderr upgrade rollback --wave 100% --at-once 2 --health 10
 	echo "$output $stderr"
@@ -148,22 +207,22 @@ outcomes() {
 	same outcomes "ann:done cat:done eve:done fay:done" "$(outcomes)"
 	port eve
 	port fay
-	same "ann again" "1 ann mine 0 log 1" "$(files ann)"
-	same "what ann wrote since" since "$(inside ann 'cat /root/since')"
-	same "cat again" "1 cat mine 0 log user" "$(files cat)"
-	same "eve again" "1 eve mine 0 log 1" "$(files eve)"
-	same "fay again" "1 fay mine 0 log 1" "$(files fay)"
+	look again ann cat eve fay
+	shows again ann 1 "$(a_file root/since since)"
+	for name in cat eve fay; do shows again $name 1; done
 	[ "${MLIMG_UPGRADES:-}" = all ] || return 0
-	# A new system that is a patch; the guest restarts itself.
+	# A new system that is a patch; the guest restarts itself, and by then has its checkpoint.
 	upgrade apply --system small:3 --tenants ann --restart next --health 10 >"$hosts/said" 2>&1 &
 	until [ "$(outcomes)" = ann:hold ]; do
 		kill -0 $!
 		sleep 0.2
 	done
+	saved 3 ann
 	inside ann reboot || true
 	wait $! || {
 		cat "$hosts/said" >&2
 		false
 	}
-	same "ann on the patch" "3 ann mine 0 log 1" "$(files ann)"
+	look patched ann
+	shows patched ann 3 "$(beside 3 etc/theirs)" "$(a_file root/since since)"
 }
