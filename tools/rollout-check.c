@@ -10,6 +10,7 @@
 #include "tools/vm-agent.h"
 
 #define ASK_MS 45000        /* checks last 30 s at most, and the agent answers */
+#define UPTIME_MS 5000      /* others wait meanwhile, and are looked at, too */
 #define AGAIN_MS 2000       /* between questions: each runs all checks of the guest's */
 #define BOOT_GRACE_MS 30000 /* as `mlimg-vm start` waits beyond a tenant's own time-out */
 #define AGENT_SILENT "agent does not answer"
@@ -24,10 +25,11 @@ static void add_wrong(char wrong[MLIMG_ROLLOUT_BASELINE], const char *kind, cons
 	sprintf(wrong + n, "%s%s\n", kind, name);
 }
 
-static int ask(const struct mlimg_tenant *tenant, const char *command, json_t **ret_answer)
+static int ask(const struct mlimg_tenant *tenant, const char *command, uint64_t bound_ms,
+	json_t **ret_answer)
 {
 	struct mlimg_chan chan = MLIMG_CHAN_INIT;
-	uint64_t deadline = mlimg_now_ms() + ASK_MS;
+	uint64_t deadline = mlimg_now_ms() + bound_ms;
 	int ret = mlimg_backend_of(tenant)->agent(tenant, &chan.fd, NULL);
 
 	if (ret == 0)
@@ -45,7 +47,7 @@ void mlimg_rollout_ask_health(
 	size_t i;
 
 	ret_wrong[0] = '\0';
-	if (ask(tenant, "mlimg-health", &health) < 0) {
+	if (ask(tenant, "mlimg-health", ASK_MS, &health) < 0) {
 		add_wrong(ret_wrong, AGENT_SILENT, "");
 		return;
 	}
@@ -67,6 +69,17 @@ void mlimg_rollout_ask_health(
 	if (!*ret_wrong && !json_is_true(json_object_get(health, "is_healthy")))
 		add_wrong(ret_wrong, "not healthy", "");
 	json_decref(health);
+}
+
+uint64_t mlimg_rollout_ask_uptime(const struct mlimg_tenant *tenant)
+{
+	json_t *status = NULL;
+	json_int_t ms = 0;
+
+	if (ask(tenant, "guest-status", UPTIME_MS, &status) == 0)
+		ms = json_integer_value(json_object_get(status, "uptime_ms"));
+	json_decref(status);
+	return ms > 0 ? (uint64_t)ms : 0;
 }
 
 static bool has_line(const char *lines, const char *line, size_t n)
@@ -99,7 +112,7 @@ static bool has_not_changed(const struct mlimg_tenant *tenant, char ret_text[MLI
 	const char *change, *text;
 	bool is_so;
 
-	if (ask(tenant, "guest-status", &status) < 0)
+	if (ask(tenant, "guest-status", ASK_MS, &status) < 0)
 		return false;
 	boot = json_object_get(status, "boot");
 	report = json_object_get(boot, "report");

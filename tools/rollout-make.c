@@ -95,7 +95,7 @@ static int has_it_already(struct mlimg_store *store, const struct mlimg_upgrade_
 	strcpy(row.tenant_id, t->id);
 	ret = have_generation(store, t, false, &row.to, err);
 	if (ret == 0 && row.to == now.pending)
-		ret = mlimg_rollout_look_at(store, &row, &look, err);
+		ret = mlimg_rollout_look_at(store, &row, NULL, &look, err);
 	if (ret == 0)
 		*ret_has = look == MLIMG_ROLLOUT_IS_OFF;
 	return ret;

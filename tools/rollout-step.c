@@ -248,8 +248,23 @@ int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenan
 	return 0;
 }
 
+/* A guest says what it likes: one that lies is restarted, as it could restart itself. */
+static bool has_rebooted(
+	const struct mlimg_tenant *tenant, enum mlimg_guest_state state, uint64_t *uptime_ms)
+{
+	uint64_t was_ms, now_ms;
+
+	if (!uptime_ms || state != MLIMG_GUEST_UP || !mlimg_backend_of(tenant)->is_shared)
+		return false;
+	was_ms = *uptime_ms;
+	now_ms = mlimg_rollout_ask_uptime(tenant);
+	if (now_ms)
+		*uptime_ms = now_ms;
+	return now_ms && now_ms < was_ms;
+}
+
 int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_row *row,
-	enum mlimg_rollout_look *ret_look, struct mlimg_err *err)
+	uint64_t *uptime_ms, enum mlimg_rollout_look *ret_look, struct mlimg_err *err)
 {
 	mlimg_autotenant struct mlimg_tenant tenant = {.run_s = 0};
 	enum mlimg_guest_state state = MLIMG_GUEST_OFF;
@@ -272,7 +287,8 @@ int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_
 	else if (!mlimg_guest_is_on(state))
 		*ret_look = MLIMG_ROLLOUT_IS_OFF;
 	else
-		*ret_look = state == MLIMG_GUEST_STARTING ? MLIMG_ROLLOUT_IS_REBOOT
-							  : MLIMG_ROLLOUT_IS_ON;
+		*ret_look = state == MLIMG_GUEST_STARTING || has_rebooted(&tenant, state, uptime_ms)
+			? MLIMG_ROLLOUT_IS_REBOOT
+			: MLIMG_ROLLOUT_IS_ON;
 	return 0;
 }

@@ -42,16 +42,21 @@ int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenan
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * How a tenant on hold is.
+ * How a tenant on hold is. That a guest restarts itself shows where a process beside it watches its
+ * boot; where nobody does (libvirt), when it has, by the time since its boot, which is less than
+ * before.
  *
- * @param store     the store
- * @param row       the tenant
- * @param ret_look  how it is
- * @param err       names the database
- * @return          0 or -errno
+ * @param store      the store
+ * @param row        the tenant
+ * @param uptime_ms  that time, when it was looked at before, and now; 0: nobody knows. NULL: it is
+ *                   not asked for
+ * @param ret_look   how it is
+ * @param err        names the database
+ * @return           0 or -errno
  */
 int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_row *row,
-	enum mlimg_rollout_look *ret_look, struct mlimg_err *err) MLIMG_MUST_CHECK;
+	uint64_t *uptime_ms, enum mlimg_rollout_look *ret_look,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Say what came of it.
@@ -94,5 +99,8 @@ int mlimg_rollout_start(struct mlimg_rollout_step *step, struct mlimg_err *err) 
  */
 void mlimg_rollout_ask_health(
 	const struct mlimg_tenant *tenant, char ret_wrong[MLIMG_ROLLOUT_BASELINE]);
+
+/** Ask a guest that is up since when. @return ms, by a clock of its own; 0: it does not say */
+uint64_t mlimg_rollout_ask_uptime(const struct mlimg_tenant *tenant);
 
 #endif

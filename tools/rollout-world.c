@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libmlimg/arena.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
 #include "tools/rollout-step.h"
@@ -174,9 +175,14 @@ static int wait_for(void *ctx, unsigned timeout_ms, struct mlimg_rollout_report 
 static int look(void *ctx, const struct mlimg_rollout_row *row, enum mlimg_rollout_look *ret_look,
 	struct mlimg_err *err)
 {
-	const struct mlimg_rollout_processes *w = ctx;
+	struct mlimg_rollout_processes *w = ctx;
+	size_t had = w->uptimes_room;
 
-	return mlimg_rollout_look_at(w->store, row, ret_look, err);
+	if (mlimg_buffer_reserve(&w->uptimes, &w->uptimes_room,
+		    ((size_t)row->position + 1) * sizeof(*w->uptimes)) < 0)
+		return mlimg_err_set(err, ENOMEM, "look at %s", row->name);
+	memset((char *)w->uptimes + had, 0, w->uptimes_room - had);
+	return mlimg_rollout_look_at(w->store, row, &w->uptimes[row->position], ret_look, err);
 }
 
 static unsigned minute(void *ctx)
@@ -221,5 +227,6 @@ void mlimg_rollout_world_done(struct mlimg_rollout_processes *w)
 		if (w->processes[i].pid)
 			close(w->processes[i].fd);
 	free(w->dir);
+	free(w->uptimes);
 	*w = (struct mlimg_rollout_processes){.store = NULL};
 }

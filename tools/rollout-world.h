@@ -23,6 +23,8 @@ struct mlimg_rollout_processes {
 		int fd;
 		uint32_t position;
 	} processes[MLIMG_ROLLOUT_AT_ONCE_MAX];
+	uint64_t *uptimes; /**< of tenants on hold, by position (rollout-step.h); owned */
+	size_t uptimes_room;
 };
 
 /**

@@ -3,7 +3,7 @@
 # shellcheck disable=SC2016,SC2034,SC2154 # the guest expands; vm.bash and libvirt.bash are told; run sets output and stderr
 # Six tenants, four of QEMU's and two of a host's that libvirt looks after, are given a new system while they work: one whose check fails on it, one with
 # conflicts, one whose disk is full. What becomes of them is what a plan of the running guests has foretold; all files of each are what they must be, and after
-# a rollback, too. With MLIMG_UPGRADES=all one gets a patch besides, at its own next restart.
+# a rollback, too. With MLIMG_UPGRADES=all one of each kind gets a patch besides, at its own next restart.
 # lasts 300
 
 load ../lib/common
@@ -211,18 +211,23 @@ outcomes() {
 	shows again ann 1 "$(a_file root/since since)"
 	for name in cat eve fay; do shows again $name 1; done
 	[ "${MLIMG_UPGRADES:-}" = all ] || return 0
-	# A new system that is a patch; the guest restarts itself, and by then has its checkpoint.
-	upgrade apply --system small:3 --tenants ann --restart next --health 10 >"$hosts/said" 2>&1 &
-	until [ "$(outcomes)" = ann:hold ]; do
+	# A new system that is a patch; the guests restart themselves, and by then have their checkpoints.
+	upgrade apply --system small:3 --tenants '[ae]*' --wave 100% --restart next --health 10 >"$hosts/said" 2>&1 &
+	until [ "$(outcomes)" = "ann:hold eve:hold" ]; do
 		kill -0 $!
 		sleep 0.2
 	done
-	saved 3 ann
+	saved 3 ann eve
+	# As if they had been up for longer than a boot may last.
+	sqlite3 -cmd '.timeout 10000' "$S/store.db" "UPDATE tenant SET run_s = run_s - 1000"
 	inside ann reboot || true
+	inside eve reboot || true
 	wait $! || {
 		cat "$hosts/said" >&2
 		false
 	}
-	look patched ann
+	port eve
+	look patched ann eve
 	shows patched ann 3 "$(beside 3 etc/theirs)" "$(a_file root/since since)"
+	shows patched eve 3 "$(beside 3 etc/theirs)"
 }
