@@ -14,10 +14,25 @@ static bool may_have_leaked(enum mlimg_guest_state state, const char *why)
 		(state == MLIMG_GUEST_OFF && strcmp(why, MLIMG_GUEST_ENDED) == 0);
 }
 
+void mlimg_reclaim_note(struct mlimg_store *store, const char *tenant_id, uint64_t freed_bytes,
+	const struct mlimg_err *failed)
+{
+	char size[MLIMG_CLI_SIZE_TEXT], text[MLIMG_ERR_TEXT_SIZE + 32];
+
+	if (!failed && !freed_bytes)
+		return;
+	if (failed)
+		snprintf(text, sizeof(text), "nothing of its disk: %s", failed->text);
+	else
+		snprintf(text, sizeof(text), "%s of its disk, lost when its QEMU died",
+			mlimg_cli_format_size(freed_bytes, size));
+	/* That it cannot be written down does not undo it. */
+	(void)!mlimg_store_event_add(store, MLIMG_STORE_TENANT, tenant_id, "reclaimed", text, NULL);
+}
+
 int mlimg_reclaim_now(
 	struct mlimg_store *store, const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
-	char size[MLIMG_CLI_SIZE_TEXT], text[MLIMG_ERR_TEXT_SIZE + 32];
 	struct mlimg_err failed = MLIMG_ERR_INIT;
 	uint64_t freed_bytes = 0;
 	int ret = mlimg_disk_free_leaks(tenant, &freed_bytes, &failed);
@@ -27,16 +42,7 @@ int mlimg_reclaim_now(
 			*err = failed;
 		return ret;
 	}
-	if (ret == 0 && !freed_bytes)
-		return 0;
-	if (ret == 0)
-		snprintf(text, sizeof(text), "%s of its disk, lost when its QEMU died",
-			mlimg_cli_format_size(freed_bytes, size));
-	else
-		snprintf(text, sizeof(text), "nothing of its disk: %s", failed.text);
-	/* That it cannot be written down does not undo it. */
-	(void)!mlimg_store_event_add(
-		store, MLIMG_STORE_TENANT, tenant->row.id, "reclaimed", text, NULL);
+	mlimg_reclaim_note(store, tenant->row.id, freed_bytes, ret < 0 ? &failed : NULL);
 	return 0;
 }
 

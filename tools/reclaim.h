@@ -36,6 +36,17 @@ int mlimg_reclaim(struct mlimg_store *store, const struct mlimg_tenant *tenant,
 int mlimg_reclaim_look(struct mlimg_store *store, struct mlimg_tenant *tenant,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/**
+ * Note what came of it, as an event of the tenant's.
+ *
+ * @param store        the store, not in a transaction
+ * @param tenant_id    whose
+ * @param freed_bytes  what can be used again; 0: nothing is noted, unless it failed
+ * @param failed       why it could not be done; NULL: it was
+ */
+void mlimg_reclaim_note(struct mlimg_store *store, const char *tenant_id, uint64_t freed_bytes,
+	const struct mlimg_err *failed);
+
 /** The same of a disk that has come home, whatever happened to it there. @return 0 or -errno */
 int mlimg_reclaim_now(struct mlimg_store *store, const struct mlimg_tenant *tenant,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the disk of a destroyed tenant has that nobody can use who gets it (tenant-removed.h). */
+#include <stdio.h>
+
 #include "libmlimg/cleanup.h"
 #include "libmlimg/json.h"
 #include "tools/checkpoint-disk.h"
@@ -24,6 +26,15 @@ static int remove_each(const struct mlimg_tenant *of, uint64_t *n_removed, struc
 	}
 	*n_removed += (uint64_t)n;
 	return ret < 0 ? ret : n;
+}
+
+int mlimg_removed_free_leaks(const struct mlimg_removed *removed, const char *name,
+	uint64_t *ret_freed_bytes, struct mlimg_err *err)
+{
+	struct mlimg_tenant of = {.user_disk = removed->disk};
+
+	snprintf(of.row.name, sizeof(of.row.name), "%s", name);
+	return mlimg_disk_free_leaks(&of, ret_freed_bytes, err);
 }
 
 int mlimg_removed_drop_checkpoints(

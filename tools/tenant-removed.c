@@ -241,6 +241,7 @@ static int check(struct mlimg_removed *r, struct mlimg_err *err)
 			"'%.300s' has been brought back already, as a tenant that has this disk",
 			r->disk);
 	r->size_bytes = disk.size_bytes;
+	r->has_base = disk.has_base;
 	if (!r->record)
 		return read_user_id(r, r->user_id, r->made_for, err);
 	snprintf(r->user_id, sizeof(r->user_id), "%s", user_id);

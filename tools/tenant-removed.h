@@ -39,6 +39,7 @@ struct mlimg_removed {
 	json_t *record; /**< NULL: there is none */
 	int64_t destroyed_s;
 	uint64_t size_bytes; /**< of its disk, as the guest sees it */
+	bool has_base;       /**< it lies over another */
 	int lock;            /**< where dir is not NULL */
 };
 
@@ -70,6 +71,19 @@ void mlimg_removed_done(struct mlimg_removed *removed);
  */
 int mlimg_removed_apply(const struct mlimg_removed *removed, struct mlimg_tenant_given *given,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
+ * Free what a QEMU that died has lost in its disk, and refuse one that is damaged, as before a start
+ * (reclaim.h): of what the guest did before it was destroyed nobody knows any more.
+ *
+ * @param removed          found
+ * @param name             whose it will be, for messages
+ * @param ret_freed_bytes  what can be used again
+ * @param err              refused: it is damaged, and what can be done; why it cannot be looked at
+ * @return                 0 or -errno
+ */
+int mlimg_removed_free_leaks(const struct mlimg_removed *removed, const char *name,
+	uint64_t *ret_freed_bytes, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Remove the checkpoints from its disk. What was known of them went with the tenant, so that nobody

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/cli.h"
+#include "tools/reclaim.h"
 #include "tools/store-base.h"
 #include "tools/tenant-disk.h"
 #include "tools/tenant-host.h"
@@ -51,8 +52,11 @@ struct create {
 	const char *name, *host, *uri;
 	const char *from; /* NULL: a new disk */
 	struct mlimg_removed removed;
-	uint64_t n_checkpoints; /* that it had in its disk */
-	uint64_t size_bytes;    /* 0: not given */
+	uint64_t n_checkpoints;  /* that it had in its disk */
+	uint64_t freed_bytes;    /* of that */
+	struct mlimg_err failed; /* why not, where that could not be found out */
+	bool has_failed;
+	uint64_t size_bytes; /* 0: not given */
 };
 
 static int take(struct create *c, int option, struct mlimg_err *err)
@@ -73,6 +77,20 @@ static int take(struct create *c, int option, struct mlimg_err *err)
 	return ret < 0 ? mlimg_err_wrap(err, ret, "--size") : 0;
 }
 
+/* A tenant that was destroyed may have been one whose QEMU had died. */
+static int clean(struct create *c, struct mlimg_err *err)
+{
+	int ret = mlimg_removed_free_leaks(&c->removed, c->name, &c->freed_bytes, &c->failed);
+
+	if (ret < 0 && c->failed.kind == MLIMG_ERR_REFUSED) {
+		if (err)
+			*err = c->failed;
+		return ret;
+	}
+	c->has_failed = ret < 0;
+	return mlimg_removed_drop_checkpoints(&c->removed, &c->n_checkpoints, err);
+}
+
 static int fill(
 	const char *dir, char ret_user_id[MLIMG_SHA256_HEX_SIZE], void *ctx, struct mlimg_err *err)
 {
@@ -81,7 +99,7 @@ static int fill(
 
 	if (c->from) {
 		memcpy(ret_user_id, c->removed.user_id, MLIMG_SHA256_HEX_SIZE);
-		ret = mlimg_removed_drop_checkpoints(&c->removed, &c->n_checkpoints, err);
+		ret = clean(c, err);
 		return ret < 0 ? ret : mlimg_removed_link(&c->removed, dir, err);
 	}
 	return mlimg_tenant_disk_make(dir, c->name, c->size_bytes, ret_user_id, err);
@@ -127,6 +145,7 @@ static int create(struct mlimg_store *store, struct create *c,
 		printf("removed %" PRIu64 " %s from its disk: checkpoints do not come back\n",
 			c->n_checkpoints,
 			mlimg_cli_noun(c->n_checkpoints, "checkpoint", "checkpoints"));
+	mlimg_reclaim_note(store, made.id, c->freed_bytes, c->has_failed ? &c->failed : NULL);
 	if (mlimg_tenant_stack_doubt(stack, doubt))
 		mlimg_cli_warn(MLIMG_VM_PROG, "%s", doubt);
 	/* Its other name may stay: nobody brings it back twice. */
@@ -135,10 +154,23 @@ static int create(struct mlimg_store *store, struct create *c,
 	return 0;
 }
 
+/* As 'move': QEMU there sees no base. */
+static int check_base(const struct create *c, struct mlimg_err *err)
+{
+	if (!c->removed.has_base || (!c->host && !c->uri))
+		return 0;
+	return mlimg_err_set(err, 0,
+		"'%.300s' lies over a base, which stays on this machine: bring it back here, then "
+		"move a copy of it ('mlimg-vm clone')",
+		c->removed.disk);
+}
+
 static int take_removed(struct mlimg_store *store, struct create *c, struct mlimg_err *err)
 {
 	int ret = mlimg_removed_find(store, c->from, &c->removed, err);
 
+	if (ret == 0)
+		ret = check_base(c, err);
 	if (ret == 0)
 		ret = mlimg_removed_apply(&c->removed, &c->given, err);
 	if (ret == 0)
@@ -172,7 +204,7 @@ static int run(struct create *c, struct mlimg_err *err)
 int mlimg_vm_cmd_create(int argc, char **argv)
 {
 	static const char *const operands[] = {"the name of a tenant"};
-	struct create c = {.removed = {.lock = -1}};
+	struct create c = {.removed = {.lock = -1}, .failed = MLIMG_ERR_INIT};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int opt, code;
 

@@ -93,7 +93,8 @@ static int move(struct mlimg_store *store, struct mlimg_tenant *t, const struct 
 	struct mlimg_err *err)
 {
 	const struct mlimg_backend *backend = mlimg_backend_of(t);
-	bool was_away = mlimg_backend_has_disk_away(t);
+	/* Also where it came home with a move that was refused then: it is still that host's tenant. */
+	bool was_away = mlimg_backend_has_disk_away(t) || *t->host;
 	struct mlimg_store_host wanted;
 	int ret = mlimg_backend_check_off(store, t, err);
 

@@ -152,6 +152,40 @@ reclaimed() {
 		vm checkpoint alice two
 }
 
+@test "reclaim: of one that was destroyed, when it comes back; not of one that is damaged" {
+	local aside
+	dies
+	leaks 2
+	aside=$S/removed/$(tenant alice id)/user.qcow2
+	vm destroy alice --yes >/dev/null
+	cp "$aside" leaky
+	disk=$aside
+	damaged
+	fails 3 "mlimg-vm: tenant 'dave': its disk is damaged, 1 error in the tables of '$aside': copy that file, then 'qemu-img check -r all' on it, which saves what can be saved" \
+		vm create dave --from-removed alice
+	cat leaky >"$aside"
+	works vm create dave --from-removed alice
+	disk=$(tenant_disk dave)
+	leaked 0
+	works vm status dave --json
+	same "last event" "reclaimed 128 KiB of its disk, lost when its QEMU died" "$(jq -r '.last_event | "\(.kind) \(.text)"' <<<"$output")"
+}
+
+@test "reclaim: a disk that came home damaged is refused by each move" {
+	local i
+	vm move alice --connect test:///default >/dev/null
+	leaks 2
+	cp "$disk" leaky
+	damaged
+	for i in 1 2; do
+		fails 3 "mlimg-vm: tenant 'alice': its disk is damaged, 1 error in the tables of '$disk': copy that file, then 'qemu-img check -r all' on it, which saves what can be saved" \
+			vm move alice
+	done
+	cat leaky >"$disk"
+	works vm move alice
+	leaked 0
+}
+
 @test "reclaim: that it cannot be done is told, and keeps nothing from starting" {
 	dies
 	leaks 2

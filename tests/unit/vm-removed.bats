@@ -67,6 +67,9 @@ tenant_settings() {
 	rm -r "$BATS_TEST_TMPDIR/was"
 	flock "$S/removed/$id/lock" bash -c "mlimg-vm create --store '$S' bob --from-removed bob 2>'$BATS_TEST_TMPDIR/err' || true"
 	same "while another is at it" "mlimg-vm: '$S/removed/$id' is in use" "$(<"$BATS_TEST_TMPDIR/err")"
+	fails 1 "mlimg-vm: '$S/removed/$id/user.qcow2' lies over a base, which stays on this machine: bring it back here, then move a copy of it ('mlimg-vm clone')" \
+		vm create bob --from-removed bob --connect test:///default
+	same "hosts" 0 "$(vm host list --json | jq length)"
 	works vm create bob --from-removed bob
 	works mlimg-store --store "$S" gc
 	qemu-img check -q -f qcow2 "$(tenant_disk bob)"
