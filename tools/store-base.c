@@ -275,12 +275,14 @@ static int drop_uses(struct mlimg_store *s, struct mlimg_err *err)
 	"NOT EXISTS (SELECT 1 FROM base o WHERE o.over_id = base.id)"
 
 /* The file first: a row without one is found, and removed, by the next. */
-static int remove_base(struct mlimg_store *s, const char *id, struct mlimg_err *err)
+static int remove_base(
+	struct mlimg_store *s, const char *id, bool *ret_is_removed, struct mlimg_err *err)
 {
 	int ret = mlimg_db_run(s->db, "DELETE FROM base WHERE id = ?1 AND " UNUSED,
 		MLIMG_DB_VALUES(MLIMG_DB_TEXT(id)), err);
 
-	/* Somebody has begun to use it. */
+	/* Or somebody has begun to use it. */
+	*ret_is_removed = ret > 0;
 	return ret <= 0 ? ret : remove_dir(s, id, err);
 }
 
@@ -289,6 +291,7 @@ static int collect_base(struct mlimg_store *s, const struct mlimg_store_gc *gc, 
 {
 	char name[MLIMG_STORE_FILE_SIZE], what[MLIMG_STORE_FILE_SIZE + 8];
 	struct mlimg_store_finding finding = {.found = MLIMG_STORE_UNUSED, .what = what};
+	bool is_removed = false;
 	struct stat st;
 	int ret;
 
@@ -296,11 +299,12 @@ static int collect_base(struct mlimg_store *s, const struct mlimg_store_gc *gc, 
 	snprintf(what, sizeof(what), "bases/%s", id);
 	if (fstatat(s->fds[MLIMG_STORE_BASES], name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		finding.size_bytes = (uint64_t)st.st_size;
-	ret = gc->fn(&finding, gc->ctx, err);
-	if (ret < 0 || gc->is_dry)
-		return ret;
+	if (gc->is_dry)
+		return gc->fn(&finding, gc->ctx, err);
 	ret = mlimg_db_begin(s->db, err);
-	return ret < 0 ? ret : mlimg_db_finish(s->db, remove_base(s, id, err), err);
+	if (ret == 0)
+		ret = mlimg_db_finish(s->db, remove_base(s, id, &is_removed, err), err);
+	return ret < 0 || !is_removed ? ret : gc->fn(&finding, gc->ctx, err);
 }
 
 /* One may lie over another, which nobody needs then. */

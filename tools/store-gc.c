@@ -159,15 +159,17 @@ static int remove_layer(struct collector *c, struct candidate *candidate, struct
 		.what = mlimg_store_layer_text(&candidate->layer.info, text),
 		.size_bytes = candidate->layer.size_bytes,
 	};
-	int ret = c->gc->fn(&finding, c->gc->ctx, err);
+	int ret = 0;
 
 	/* It is not looked at again. */
 	candidate->is_kept = true;
-	if (ret < 0 || c->gc->is_dry)
-		return ret;
-	ret = mlimg_store_layer_remove(c->store, candidate->layer.info.build_id, err);
+	if (!c->gc->is_dry)
+		ret = mlimg_store_layer_remove(c->store, candidate->layer.info.build_id, err);
 	/* Somebody has begun to use it, or removed it, meanwhile. */
-	return ret == -EBUSY || ret == -ENOENT ? 0 : ret;
+	if (ret == -EBUSY || ret == -ENOENT)
+		return 0;
+	/* Only now: what could not be removed has not been. */
+	return ret < 0 ? ret : c->gc->fn(&finding, c->gc->ctx, err);
 }
 
 /* From the top down: whatever stops this leaves no layer without those beneath it. */

@@ -534,7 +534,7 @@ struct mlimg_store_gc {
 	uint64_t kept_events; /**< the newest ones */
 	/** of each tenant's generations that nobody runs or returns to, the newest ones */
 	uint64_t kept_former;
-	mlimg_store_finding_fn *fn; /**< told of each thing, before it is removed */
+	mlimg_store_finding_fn *fn; /**< told of each layer and base when it is gone, else before */
 	void *ctx;                  /**< handed to @p fn */
 };
 

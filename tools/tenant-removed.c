@@ -358,10 +358,8 @@ static int remove_old(struct mlimg_removed *r, void *ctx, struct mlimg_err *err)
 	snprintf(what, sizeof(what), "removed/%s%s%.100s", r->id, name ? ", tenant " : "",
 		name ? name : "");
 	finding.what = what;
-	ret = removing->gc->fn(&finding, removing->gc->ctx, err);
-	if (ret < 0 || removing->gc->is_dry)
-		return ret;
-	return mlimg_removed_remove(removing->store, r, err);
+	ret = removing->gc->is_dry ? 0 : mlimg_removed_remove(removing->store, r, err);
+	return ret < 0 ? ret : removing->gc->fn(&finding, removing->gc->ctx, err);
 }
 
 int mlimg_removed_gc(struct mlimg_store *store, const struct mlimg_store_gc *gc, uint64_t days,

@@ -152,6 +152,36 @@ snapshots() {
 Try 'mlimg-store --help' for more information." mlimg-store --store "$S" gc --removed x
 }
 
+# held: the layers, bases and removed tenants that are there as files, in number.
+held() {
+	find "$S/layers" "$S/bases" "$S/removed" -mindepth 1 -maxdepth 1 ! -name '*.json' | wc -l
+}
+
+@test "tenants: gc on a disk that becomes full tells of nothing that stays" {
+	local calls at before gone told n_told=0 n_less=0
+	vm create alice --system debian --size 64M >/dev/null
+	vm clone alice bob --linked >/dev/null
+	vm destroy --yes alice >/dev/null
+	vm destroy --yes bob >/dev/null
+	cp -a "$S" "$S.start"
+	before=$(held)
+	calls=$(full-at - mlimg-store --store "$S" gc --all --removed 0 3>&1 >/dev/null)
+	for ((at = 0; at < calls; at += calls / 16 + 1)); do
+		rm -rf "$S"
+		cp -a "$S.start" "$S"
+		full-at "$at" mlimg-store --store "$S" gc --all --removed 0 3>/dev/null >said 2>/dev/null || true
+		gone=$((before - $(held)))
+		told=$(grep -cE '^removed (system|software|bases|removed)[ /]' said || true)
+		# The last one may be gone where it could not be written down.
+		[ "$told" -le "$gone" ] || same "told of, on a disk that is full from call $at of $calls on" "$gone" "$told"
+		n_told=$((n_told + (told > 0)))
+		n_less=$((n_less + (gone < before)))
+	done
+	echo "$calls calls: something was told of $n_told times, something stayed $n_less times"
+	[ "$n_told" -gt 0 ]
+	[ "$n_less" -gt 0 ]
+}
+
 # gone PLACE: the message that PLACE is full, and nothing says what of.
 gone() {
 	echo "'$S': its database is gone, and '$1' has what it knew: put back a copy of 'store.db', or take what is there into a new store (mlimg-store(8), DIAGNOSTICS)"
