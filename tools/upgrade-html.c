@@ -125,6 +125,7 @@ static void put_tile(FILE *f, uint64_t n, const char *class, const char *text)
 static void put_summary(FILE *f, const struct mlimg_upgrade_fleet *fleet)
 {
 	const struct mlimg_upgrade_total t = mlimg_upgrade_total_of(fleet);
+	char needed[MLIMG_CLI_SIZE_TEXT];
 
 	fputs("<h1>", f);
 	put(f, fleet->name);
@@ -142,6 +143,9 @@ static void put_summary(FILE *f, const struct mlimg_upgrade_fleet *fleet)
 	put_tile(f, t.outcomes[MLIMG_UPGRADE_REFUSED], "refused", "cannot");
 	put_tile(f, t.outcomes[MLIMG_UPGRADE_FAILED], "failed", "not found out");
 	put_tile(f, t.n_full, "full", "have not the room");
+	if (t.outcomes[MLIMG_UPGRADE_CHANGES])
+		fprintf(f, "<div><b>%s</b>taken in user layers</div>\n",
+			mlimg_cli_format_size(t.needed_bytes, needed));
 	put_tile(f, t.sums.stale, NULL, "stale");
 	put_tile(f, t.sums.kept, NULL, "kept");
 	put_tile(f, t.sums.merged, NULL, "merged");

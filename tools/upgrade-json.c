@@ -125,6 +125,7 @@ static json_t *total_json(const struct mlimg_upgrade_fleet *fleet)
 	add_sums(o, &total.sums);
 	add_number(o, "protected", total.sums.protected);
 	add_number(o, "without_room", total.n_full);
+	add_number(o, "needed_bytes", total.needed_bytes);
 	return o;
 }
 

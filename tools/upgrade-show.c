@@ -38,6 +38,7 @@ struct mlimg_upgrade_total mlimg_upgrade_total_of(const struct mlimg_upgrade_fle
 
 		total.outcomes[fleet->tenants[i].outcome]++;
 		total.n_full += !mlimg_upgrade_has_room(&fleet->tenants[i]);
+		total.needed_bytes += fleet->tenants[i].needed_bytes;
 		total.sums.stale += sums.stale;
 		total.sums.kept += sums.kept;
 		total.sums.merged += sums.merged;
@@ -268,6 +269,7 @@ static void put_total(FILE *f, const struct mlimg_upgrade_fleet *fleet)
 	static const char *const texts[MLIMG_UPGRADE_OUTCOMES] = {"could not be planned for",
 		"refused", "to change", "on it already", "never run", "to be taken back"};
 	const struct mlimg_upgrade_total total = mlimg_upgrade_total_of(fleet);
+	char needed[MLIMG_CLI_SIZE_TEXT];
 
 	fprintf(f, "%zu %s:", fleet->n, mlimg_cli_noun(fleet->n, "tenant", "tenants"));
 	for (size_t i = MLIMG_UPGRADE_OUTCOMES, n = 0; i-- > 0;)
@@ -276,6 +278,8 @@ static void put_total(FILE *f, const struct mlimg_upgrade_fleet *fleet)
 				texts[i]);
 	fputs("; ", f);
 	put_sums(f, &total.sums);
+	if (total.outcomes[MLIMG_UPGRADE_CHANGES])
+		fprintf(f, "; takes %s", mlimg_cli_format_size(total.needed_bytes, needed));
 	if (total.n_full)
 		fprintf(f, "; %" PRIu64 " without the room", total.n_full);
 	fputc('\n', f);

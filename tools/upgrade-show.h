@@ -21,7 +21,7 @@
  *                      "queue": null | { ... }   reports/queue-N.json, done before
  *                      "report": null | { ... }  reports/N.json of libmlimg/boot.h
  *                    }, ... ],
- *       "sum": { "tenants": 3, "changes": 1, ..., "stale": 3, ... } }
+ *       "sum": { "tenants": 3, "changes": 1, ..., "stale": 3, ..., "needed_bytes": 0 } }
  *
  * "stale" are entries that are dropped since the layers have the same or a newer one, whiteouts of
  * what is gone among them; "conflicts" have type changes among them.
@@ -53,7 +53,8 @@ struct mlimg_upgrade_sums mlimg_upgrade_sums_of(const struct mlimg_upgrade_tenan
 /** All tenants together. */
 struct mlimg_upgrade_total {
 	uint64_t outcomes[MLIMG_UPGRADE_OUTCOMES];
-	uint64_t n_full; /**< tenants whose file system has not the room */
+	uint64_t n_full;       /**< tenants whose file system has not the room */
+	uint64_t needed_bytes; /**< what all changes take, about */
 	struct mlimg_upgrade_sums sums;
 };
 
