@@ -44,15 +44,17 @@
  *
  * One that is powered off while it is checked has not come up; on the former generation it stays off.
  *
- * A tenant whose host does not answer is tried again; after MLIMG_ROLLOUT_TRIES it is *lost*: it
- * stays in its state, counts as failed, and whoever resumes the rollout tries again.
+ * A tenant that cannot be reached is tried again: its host does not answer, somebody else has its
+ * lock (waited for a minute each time), or before the checkpoint its guest neither comes up nor
+ * ends, or has an agent that is silent. After MLIMG_ROLLOUT_TRIES it is *lost*: it stays in its
+ * state, counts as failed, and whoever resumes the rollout tries again.
  */
 #ifndef MLIMG_TOOLS_ROLLOUT_H
 #define MLIMG_TOOLS_ROLLOUT_H
 
 #include "tools/store.h"
 
-#define MLIMG_ROLLOUT_TRIES 30       /**< of a host that does not answer: five minutes */
+#define MLIMG_ROLLOUT_TRIES 30       /**< of what cannot be reached: five minutes at least */
 #define MLIMG_ROLLOUT_AGAIN_MS 10000 /**< between two of them */
 #define MLIMG_ROLLOUT_LOOK_MS 1000   /**< between looks at tenants on hold: a reboot takes longer */
 #define MLIMG_ROLLOUT_OFF_MS 60000   /**< after which one that was on counts as one that is off */
