@@ -24,13 +24,15 @@ static struct guest {
 	bool is_bad, is_dead, is_stuck; /* on the new one; and then on the former one, too */
 	bool cannot_save, was_on, owner_has_acted;
 	uint32_t current, pending;
-	int data;        /* what the user wrote, counted */
-	int saved;       /* of it at the checkpoint, -1: there is none */
-	int written;     /* all that he wrote */
-	int kept;        /* what restores have set aside */
-	int restored;    /* times that the disk was put back */
-	int n_new;       /* times that it came to the new generation */
-	bool has_broken; /* it ran on the new one, and does not come up on the former one */
+	int data;           /* what the user wrote, counted */
+	int saved;          /* of it at the checkpoint, -1: there is none */
+	int written;        /* all that he wrote */
+	int kept;           /* what restores have set aside */
+	int restored;       /* times that the disk was put back */
+	int n_new;          /* times that it came to the new generation */
+	bool has_broken;    /* it ran on the new one, and does not come up on the former one */
+	bool was_rebooting; /* when it was looked at on hold, */
+	unsigned minute;    /* which was then */
 } * guests;
 static uint32_t n_guests;
 
@@ -48,6 +50,7 @@ static unsigned trouble;       /* of 1000 steps, those in which an owner or a ho
 static uint64_t now_ms;
 static uint32_t number; /* of the rollout */
 static unsigned most_begun, limit_begun;
+static uint32_t looked_at; /* the last one that was */
 static struct mlimg_store *fleet_store;
 
 /* @return whether he dies here */
@@ -230,6 +233,20 @@ static void check_turn(const struct mlimg_rollout *rollout, const struct mlimg_r
 		       MLIMG_ROLLOUT_WAVES) <= (int64_t)rollout->max_failures + rollout->forgiven);
 }
 
+/* None is restarted that waits for its own restart, or out of the window. */
+static void check_restart(const struct mlimg_rollout *rollout, const struct mlimg_rollout_row *row)
+{
+	const struct guest *g = &guests[row->position];
+	unsigned from = rollout->window_from, length = (rollout->window_to + 1440 - from) % 1440;
+
+	if (row->place != MLIMG_ROLLOUT_RESTART)
+		return;
+	if (rollout->policy == MLIMG_ROLLOUT_NEXT)
+		ASSERT(g->was_rebooting);
+	if (rollout->policy == MLIMG_ROLLOUT_WINDOW)
+		ASSERT((g->minute + 1440 - from) % 1440 < length);
+}
+
 static int fleet_begin(void *ctx, const struct mlimg_rollout *rollout,
 	const struct mlimg_rollout_row *row, struct mlimg_err *e)
 {
@@ -240,6 +257,7 @@ static int fleet_begin(void *ctx, const struct mlimg_rollout *rollout,
 	ASSERT(n_jobs < JOBS);
 	ASSERT(mlimg_rollout_is_intent(row->place));
 	check_turn(rollout, row);
+	check_restart(rollout, row);
 	jobs[n_jobs++] = (struct job){row->position, row->attempt, life, row->place};
 	for (size_t i = 0; i < n_jobs; i++) {
 		n += jobs[i].life == life;
@@ -279,6 +297,8 @@ static int fleet_look(void *ctx, const struct mlimg_rollout_row *row,
 		: !g->is_on        ? MLIMG_ROLLOUT_IS_OFF
 		: g->is_rebooting  ? MLIMG_ROLLOUT_IS_REBOOT
 				   : MLIMG_ROLLOUT_IS_ON;
+	g->was_rebooting = *ret_look == MLIMG_ROLLOUT_IS_REBOOT;
+	looked_at = row->position;
 	g->is_rebooting = g->is_rebooting || test_random(16) == 0;
 	return 0;
 }
@@ -286,7 +306,8 @@ static int fleet_look(void *ctx, const struct mlimg_rollout_row *row,
 /* It jumps: nothing may hang on it but windows. */
 static unsigned fleet_minute(void *ctx)
 {
-	return (unsigned)test_random(1440);
+	guests[looked_at].minute = (unsigned)test_random(1440);
+	return guests[looked_at].minute;
 }
 
 static uint64_t fleet_clock(void *ctx)

@@ -10,6 +10,7 @@
  *  - what a user wrote is there, or, where a disk had to be put back, kept beside;
  *  - who was on is on, unless his owner, or his host, has done something, or the rollout says that
  *    he failed;
+ *  - none is restarted out of the window, or before it restarts itself where that is asked;
  *  - no more tenants than allowed at once; no wave before the one before has settled; none is begun
  *    when too many have failed.
  */
@@ -32,6 +33,12 @@ static void fail_row(const struct mlimg_rollout_row *row, const char *what)
 static bool has_been_left_alone(const struct guest *g)
 {
 	return g->exists && g->current != FOREIGN && g->pending != FOREIGN && !g->is_gone;
+}
+
+/* He has also who has given it another generation, which the rollout does not touch then. */
+static bool has_owner_acted(const struct guest *g)
+{
+	return g->owner_has_acted || !g->exists || g->current == FOREIGN || g->pending == FOREIGN;
 }
 
 /* Where it ended; owners may have done something since. */
@@ -76,7 +83,8 @@ static void check_row(const struct mlimg_rollout_row *row, bool has_ended, bool 
 		fail_row(row, "what the user wrote is lost");
 	if (g->restored && !g->is_stuck)
 		fail_row(row, "its disk was put back, though it came up");
-	if (is_quiet && has_ended && g->was_on && !g->is_on && row->place != MLIMG_ROLLOUT_FAILED)
+	if (has_ended && g->was_on && !g->is_on && row->place != MLIMG_ROLLOUT_FAILED &&
+		!row->is_lost && !has_owner_acted(g))
 		fail_row(row, "it was on");
 	check_place(row, is_quiet);
 }
