@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # shellcheck disable=SC2154 # life_begin sets what is used
-# Whose checkpoints a rollout deletes, whatever they are called and whatever the clock says: those that rollouts have taken, and no others.
+# Whose checkpoints a rollout deletes, whatever they are called and whatever the clock says: those that rollouts have taken, and no others. And windows, which are of the
+# time of the day.
 
 load ../lib/common
 load ../lib/images
@@ -93,4 +94,24 @@ rollout 1: done: 1 returned, 1 failed" resume --max-failures 1
 		same "killed at $at of $n: when it is forgotten" "" "$(saved)"
 		same "killed at $at of $n: snapshots" "" "$(qemu-img snapshot -l "$(tenant_disk alice)" && qemu-img snapshot -l "$(tenant_disk bob)")"
 	done
+}
+
+@test "upgrade clock: restarted in the window, and not before" {
+	local window
+	rollout_begin alice
+	window=$(date -u -d '+1 hour' +%H:%M)-$(date -u -d '+3 hours' +%H:%M)
+	TZ=UTC mlimg-upgrade apply --store "$S" --system debian:12.2 --tenants alice --restart "$window" >out 2>&1 &
+	until [ "$(places 2>/dev/null)" = alice:hold ] || ! kill -0 $!; do sleep 0.1; done
+	# Longer than between two looks.
+	sleep 3
+	same "before" "alice:hold alice:1:2 up" "$(places) $(generations alice) $(state alice)"
+	same "events" "started up" "$(events alice)"
+	kill -TERM "$(<"$S/upgrade.lock")"
+	wait $! || true
+	same "last line" "rollout 1: paused: 1 hold; 'mlimg-upgrade resume' goes on" "$(tail -n 1 out)"
+	# Where it is two hours later.
+	TZ=XXX-2 mlimg-upgrade resume --store "$S" >out 2>&1
+	same "last lines" "alice: done
+rollout 1: done: 1 done" "$(tail -n 2 out)"
+	same "in the window" "alice:done alice:2: up" "$(places) $(generations alice) $(state alice)"
 }
