@@ -465,16 +465,15 @@ pattern() {
 	local disk
 	vm create alice --system debian --size 64M >/dev/null
 	vm create bob --system debian --size 64M >/dev/null
-	disk=$(tenant_disk alice)
 	fails 1 "mlimg-vm: there is a tenant 'bob' already" vm clone alice bob --linked
 	fails 2 "mlimg-vm: 'a b' cannot be a tenant's name (1 to 63 letters, digits and ._-, the first a letter or digit)
 Try 'mlimg-vm --help' for more information." vm clone alice 'a b' --linked
 	usage "--linked and --from exclude each other" clone alice carol --linked --from x
-	qemu-img snapshot -c one "$disk"
+	vm checkpoint alice one >/dev/null
 	fails 1 "mlimg-vm: the disk of tenant 'alice' has checkpoints, which a base cannot keep: delete them, or clone without --linked" \
 		vm clone alice carol --linked
 	same "bases" 0 "$(find "$S/bases" -type f | wc -l)"
-	qemu-img snapshot -d one "$disk"
+	vm delete alice one >/dev/null
 	works vm clone alice carol --linked
 	disk=$(ls "$S/bases")
 	echo x >"$S/bases/mine"
