@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "libmlimg/cleanup.h"
 #include "tools/checkpoint-qemu.h"
@@ -14,6 +15,7 @@
 
 #define SETTLE_MS 10000 /* how long a qemu-img may take to end that was killed */
 #define AGAIN_MS 200
+#define TABLES_BYTES (1u << 20) /* several times what a snapshot writes of them */
 
 int mlimg_snapshots_of(const json_t *image, json_t **ret_saved, struct mlimg_err *err)
 {
@@ -85,9 +87,24 @@ static int remove_stale(const struct mlimg_tenant *tenant, const char *tag, stru
 	return ret;
 }
 
+/* On a disk that gets full in the middle qemu-img leaves tables that do not agree with each other. */
+static int check_room(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+{
+	struct statvfs fs;
+
+	if (statvfs(tenant->dir, &fs) < 0)
+		return mlimg_err_set(err, errno, "'%.300s'", tenant->dir);
+	if (fs.f_bavail * (uint64_t)fs.f_frsize >= TABLES_BYTES)
+		return 0;
+	return mlimg_err_set(err, ENOSPC, "write '%.300s'", tenant->user_disk);
+}
+
 int mlimg_disk_save(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
 {
-	int ret;
+	int ret = check_room(tenant, err);
+
+	if (ret < 0)
+		return ret;
 
 	/* Of several of one name qemu-img removes one. */
 	while ((ret = remove_stale(tenant, tag, err)) > 0)

@@ -24,7 +24,12 @@ const char *mlimg_snapshot_tag(const char *name);
 int mlimg_snapshots_of(
 	const json_t *image, json_t **ret_saved, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Make a snapshot; others of that tag are removed before. @return 0 or -errno */
+/**
+ * Make a snapshot; others of that tag are removed before. -ENOSPC, before anything is written, where
+ * the host's disk has less than 1 MiB left: qemu-img leaves a damaged image when it gets full then.
+ *
+ * @return 0 or -errno
+ */
 int mlimg_disk_save(
 	const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

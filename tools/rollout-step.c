@@ -242,8 +242,13 @@ int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenan
 			return ret;
 		ret = work(&step, err);
 	}
+	/* A full disk is the store's, not the tenant's: it is tried again when there is room. */
 	if (ret < 0)
-		mlimg_rollout_say(&step, MLIMG_ROLLOUT_NOT, err->text);
+		mlimg_rollout_say(&step,
+			ret == -ENOSPC && step.row.place == MLIMG_ROLLOUT_CHECKPOINT
+				? MLIMG_ROLLOUT_BROKEN
+				: MLIMG_ROLLOUT_NOT,
+			err->text);
 	*ret_report = step.report;
 	return 0;
 }
