@@ -153,7 +153,7 @@ int mlimg_disk_free_leaks(
 			"be saved",
 			tenant->row.name, (unsigned long long)report.errors,
 			report.errors == 1 ? "" : "s", path);
-	if (ret == 0 && report.leaks)
+	if (ret == 0 && (report.leaks || report.marks))
 		ret = mlimg_qemu_img_check(path, true, &report, err);
 	if (ret == 0)
 		*ret_freed_bytes = report.freed * disk.cluster_bytes;

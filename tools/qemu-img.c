@@ -207,12 +207,35 @@ static bool has_report(int status)
 		(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2 || WEXITSTATUS(status) == 3);
 }
 
+/* The report counts them among the errors; each is said before it, on a line of its own. */
+static uint64_t count_marks(const char *output)
+{
+	static const char mark[] = "ERROR OFLAG_COPIED ";
+	uint64_t n = 0;
+
+	for (const char *line = output; line; line = strchr(line, '\n'), line += line != NULL)
+		n += strncmp(line, mark, sizeof(mark) - 1) == 0;
+	return n;
+}
+
+static struct mlimg_qemu_img_report report_of(const json_t *report, const char *output)
+{
+	const uint64_t errors =
+		(uint64_t)json_integer_value(json_object_get(report, "corruptions"));
+	const uint64_t marks = count_marks(output);
+
+	return (struct mlimg_qemu_img_report){.errors = errors > marks ? errors - marks : 0,
+		.marks = errors > marks ? marks : errors,
+		.leaks = (uint64_t)json_integer_value(json_object_get(report, "leaks")),
+		.freed = (uint64_t)json_integer_value(json_object_get(report, "leaks-fixed"))};
+}
+
 int mlimg_qemu_img_check(
 	const char *path, bool frees, struct mlimg_qemu_img_report *ret, struct mlimg_err *err)
 {
 	const char *const looks[] = {"check", "-f", "qcow2", "--output=json", path, NULL};
 	const char *const mends[] = {
-		"check", "-r", "leaks", "-f", "qcow2", "--output=json", path, NULL};
+		"check", "-r", "all", "-f", "qcow2", "--output=json", path, NULL};
 	mlimg_autofree char *output = NULL;
 	json_t *report = NULL;
 	int status = 0, r = run_to_end(frees ? mends : looks, 0, &output, &status, err);
@@ -223,12 +246,7 @@ int mlimg_qemu_img_check(
 		return tell("check", status, output, err);
 	r = read_json("check", output, &report, err);
 	if (r == 0)
-		*ret = (struct mlimg_qemu_img_report){
-			.errors = (uint64_t)json_integer_value(
-				json_object_get(report, "corruptions")),
-			.leaks = (uint64_t)json_integer_value(json_object_get(report, "leaks")),
-			.freed = (uint64_t)json_integer_value(
-				json_object_get(report, "leaks-fixed"))};
+		*ret = report_of(report, output);
 	json_decref(report);
 	return r;
 }

@@ -68,8 +68,13 @@ int mlimg_qemu_img_json(
 /** What `qemu-img check` has found in a qcow2 image, in clusters. */
 struct mlimg_qemu_img_report {
 	uint64_t errors; /**< that are damage: used, and not counted */
-	uint64_t leaks;  /**< that are counted as used, and nobody refers to: room lost, no more */
-	uint64_t freed;  /**< leaks that are free again */
+	/**
+	 * Clusters whose mark says other than their count whether a snapshot has them too. Who found no
+	 * room for a snapshot leaves them so, counted once too often: a leak, and no damage.
+	 */
+	uint64_t marks;
+	uint64_t leaks; /**< that are counted as used, and nobody refers to: room lost, no more */
+	uint64_t freed; /**< leaks that are free again */
 };
 
 /**
@@ -78,7 +83,8 @@ struct mlimg_qemu_img_report {
  * the disk and once for each snapshot, as far as they differ.
  *
  * @param path   the image; nobody has it open
- * @param frees  free what has leaked; else it is not written to
+ * @param frees  free what has leaked and set marks right, where a look has found no errors; else it is
+ *               not written to
  * @param ret    what was found, or is left
  * @param err    as of mlimg_qemu_img(): it is no such image, cannot be read, or somebody has it open
  * @return       0, also of a damaged one; else as of mlimg_qemu_img()
