@@ -110,7 +110,7 @@ rollout 1: done: 1 returned, 1 failed" resume --max-failures 1
 	wait $! || true
 	same "last line" "rollout 1: paused: 1 hold; 'mlimg-upgrade resume' goes on" "$(tail -n 1 out)"
 	# Where it is two hours later.
-	TZ=XXX-2 mlimg-upgrade resume --store "$S" >out 2>&1
+	TZ=ABC-2 mlimg-upgrade resume --store "$S" >out 2>&1
 	same "last lines" "alice: done
 rollout 1: done: 1 done" "$(tail -n 2 out)"
 	same "in the window" "alice:done alice:2: up" "$(places) $(generations alice) $(state alice)"
