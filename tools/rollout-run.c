@@ -33,6 +33,7 @@ struct run {
 	uint64_t looked_ms;
 	bool has_looked;
 	bool is_pausing, is_aborting, is_stopping;
+	struct mlimg_err no_room; /* why no other is begun; without a code: there is room */
 };
 
 static bool is_ending(const struct run *r)
@@ -152,6 +153,13 @@ static int take_report(
 
 	r->live[i].is_begun = false;
 	r->n_begun--;
+	/* Nothing has been done to it yet. Those that have been begun are gone on with. */
+	if (report->result == MLIMG_ROLLOUT_NO_ROOM) {
+		if (!r->no_room.code)
+			(void)!mlimg_err_set(&r->no_room, 0, "%s: %s", row->name, report->text);
+		r->is_pausing = true;
+		return move(r, i, MLIMG_ROLLOUT_WAITING, err);
+	}
 	if (report->result == MLIMG_ROLLOUT_BROKEN)
 		return mlimg_err_set(err, 0, "%s: %s", row->name, report->text);
 	if (report->result == MLIMG_ROLLOUT_UNREACHABLE)
@@ -376,5 +384,10 @@ int mlimg_rollout_run(struct mlimg_store *store, struct mlimg_rollout *rollout,
 	r.is_aborting = rollout->request == MLIMG_ROLLOUT_ABORT;
 	count(&r);
 	ret = go(&r, err);
-	return ret < 0 ? ret : close_all(&r, ret_n_other, err);
+	if (ret == 0)
+		ret = close_all(&r, ret_n_other, err);
+	if (ret < 0 || !r.no_room.code || r.is_aborting)
+		return ret;
+	*err = r.no_room;
+	return r.no_room.code;
 }

@@ -242,11 +242,11 @@ int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenan
 			return ret;
 		ret = work(&step, err);
 	}
-	/* A full disk is the store's, not the tenant's: it is tried again when there is room. */
+	/* The disk is all tenants': the next one would find it full, too. */
 	if (ret < 0)
 		mlimg_rollout_say(&step,
 			ret == -ENOSPC && step.row.place == MLIMG_ROLLOUT_CHECKPOINT
-				? MLIMG_ROLLOUT_BROKEN
+				? MLIMG_ROLLOUT_NO_ROOM
 				: MLIMG_ROLLOUT_NOT,
 			err->text);
 	*ret_report = step.report;

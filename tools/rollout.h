@@ -96,6 +96,7 @@ enum mlimg_rollout_result {
 	MLIMG_ROLLOUT_GONE,        /**< there is no such tenant any more */
 	MLIMG_ROLLOUT_CHANGED,     /**< somebody has given it another generation */
 	MLIMG_ROLLOUT_UNREACHABLE, /**< its host does not answer, or somebody else has its lock */
+	MLIMG_ROLLOUT_NO_ROOM,     /**< of a checkpoint: nothing was done; no other is begun */
 	MLIMG_ROLLOUT_BROKEN,      /**< the store cannot be used: nothing is gone on with */
 	MLIMG_ROLLOUT_RESULTS,
 };
@@ -182,7 +183,7 @@ bool mlimg_rollout_is_intent(enum mlimg_rollout_place place);
 
 /**
  * Where a tenant goes. Not for MLIMG_ROLLOUT_UNREACHABLE, which is tried again, nor for
- * MLIMG_ROLLOUT_BROKEN.
+ * MLIMG_ROLLOUT_NO_ROOM, which waits, nor for MLIMG_ROLLOUT_BROKEN.
  *
  * @param place   where it is, an intent
  * @param result  what came of it

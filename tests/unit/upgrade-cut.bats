@@ -103,6 +103,28 @@ tells_full() {
 	[ $n_failed -gt 2 ]
 }
 
+@test "upgrade cut: without room for checkpoints it is paused, and can be aborted all the same" {
+	need root
+	rm -rf "$S"
+	mkdir "$S"
+	mount -t tmpfs -o size=32M tmpfs "$S"
+	cp -a before/. "$S"
+	dd if=/dev/zero of="$BATS_TEST_TMPDIR/rest" bs=1k count=900 2>/dev/null
+	cp rest "$S/rest"
+	dd if=/dev/zero of="$S/lost+found" bs=4k 2>/dev/null || true
+	rm "$S/rest"
+	run --separate-stderr mlimg-upgrade apply --store "$S" --system debian:12.2
+	same "exit code" 1 "$status"
+	same "stderr" "mlimg-upgrade: rollout 1 is left as it is ('mlimg-upgrade resume' goes on): NAME: checkpoint 'before-upgrade-1' of 'NAME': write 'DISK': No space left on device" \
+		"$(sed -E "s,(alice|bob),NAME,g; s,'$S/tenants/[0-9a-f]+/user.qcow2','DISK'," <<<"$stderr")"
+	same "state and places" "paused waiting waiting" "$(mlimg-upgrade status --store "$S" --json | jq -r '.state, .tenants[].place' | xargs)"
+	same "checkpoints" 0 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM checkpoint")"
+	works mlimg-upgrade abort --store "$S"
+	same "aborted" "aborted waiting waiting" "$(mlimg-upgrade status --store "$S" --json | jq -r '.state, .tenants[].place' | xargs)"
+	same "generations" "alice:1: bob:1:" "$(sqlite3 "$S/store.db" "SELECT name || ':' || current || ':' || ifnull(pending, '') FROM tenant ORDER BY name" | xargs)"
+	umount "$S"
+}
+
 @test "upgrade cut: a store that nobody can write" {
 	need root
 	mount --bind "$S" "$S"
