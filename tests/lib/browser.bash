@@ -51,7 +51,18 @@ browser_show() {
 	browser_ask Emulation.setEmulatedMedia "{\"features\": [{\"name\": \"prefers-color-scheme\", \"value\": \"$2\"}]}"
 	browser_ask Emulation.setDeviceMetricsOverride "{\"width\": $3, \"height\": 900, \"deviceScaleFactor\": 1, \"mobile\": false}"
 	browser_ask Page.navigate "{\"url\": \"file://$1\"}"
-	until [ "$(browser_js 'document.readyState')" = complete ]; do sleep 0.1; done
+	browser_until 'document.readyState' complete
+}
+
+# browser_until EXPRESSION VALUE: waits until it has it, for a minute at most.
+browser_until() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ "$(browser_js "$1")" != "$2" ] || return 0
+		sleep 0.1
+	done
+	echo "'$1' is not $2" >&2
+	return 1
 }
 
 # browser_js EXPRESSION: its value; a promise is waited for.

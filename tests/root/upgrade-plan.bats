@@ -79,7 +79,7 @@ in_browser() {
 			[ "$(browser_js 'Math.max(...[...document.querySelector("tbody").rows].map(r => r.offsetHeight))')" -le 40 ]
 			browser_picture "$pictures/$colours-$width.png"
 			browser_js 'document.querySelector("tbody a").click()' >/dev/null
-			until [ "$(browser_js 'document.querySelector("details").open')" = true ]; do sleep 0.1; done
+			browser_until 'document.querySelector("details").open' true
 			same "wider than $width, $colours, a tenant open" 0 "$(browser_js 'document.documentElement.scrollWidth - document.documentElement.clientWidth')"
 			[ "$(browser_js "$BROWSER_CONTRAST")" -ge 450 ]
 			[ "$(browser_js 'Math.min(...[...document.querySelectorAll("details[open] td:nth-child(2)")].map(c => c.offsetWidth))')" -ge 170 ]

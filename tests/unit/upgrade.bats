@@ -246,7 +246,7 @@ plan_held() {
 	until [[ $options == driver=qcow2,* ]]; do
 		kill -0 "$planner"
 		reader=$(pgrep -P "$planner" || true)
-		[ -z "$reader" ] || options=$(tr '\0' '\n' <"/proc/$reader/cmdline" | tail -n 1)
+		[ -z "$reader" ] || options=$(tr '\0' '\n' <"/proc/$reader/cmdline" | tail -n 1) || true
 	done
 }
 
@@ -265,7 +265,10 @@ plan_goes_on() {
 	# As it opens the disk, it does not keep anybody from writing to it.
 	qemu-nbd --read-only -t -k "$BATS_TEST_TMPDIR/socket" --image-opts "$options" 3>&- &
 	holder=$!
-	until [ -S "$BATS_TEST_TMPDIR/socket" ]; do kill -0 "$holder" && sleep 0.05; done
+	until [ -S "$BATS_TEST_TMPDIR/socket" ]; do
+		kill -0 "$holder"
+		sleep 0.05
+	done
 	works vm resize alice 96M
 	kill "$holder"
 	plan_goes_on "alice: its disk was written to while it was read: ask again"
@@ -279,7 +282,10 @@ plan_goes_on() {
 	works vm checkpoint alice one
 	qemu-nbd -f qcow2 -t -k "$BATS_TEST_TMPDIR/socket" "$disk" 3>&- &
 	writer=$!
-	until [ -S "$BATS_TEST_TMPDIR/socket" ]; do kill -0 "$writer" && sleep 0.05; done
+	until [ -S "$BATS_TEST_TMPDIR/socket" ]; do
+		kill -0 "$writer"
+		sleep 0.05
+	done
 	plan_held --system debian:12.1
 	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'deleting'"
 	plan_goes_on "alice: its checkpoint 'one' was deleted while it was read: ask again"
