@@ -149,7 +149,18 @@ static const struct start made[] = {START("etc/ld.so.cache", "glibc-ld.so.cache1
 	START("usr/share/applications/mimeinfo.cache", "[MIME Cache]\napplication/pdf=a.desktop"),
 	START("usr/share/glib-2.0/schemas/gschemas.compiled", "GVariant\0\0\0\0"),
 	START("usr/share/icons/Adwaita/icon-theme.cache", "\0\001\0\0\0\0\0\f"),
-	START("usr/share/info/dir", "-*- Text -*-\nThis is the file .../info/dir, which contains"),
+	START("usr/share/info/dir",
+		"This is the file .../info/dir, which contains the\ntopmost node of "
+		"the Info hierarchy, called (dir)Top.\nThe first time you invoke "
+		"Info you start off looking at this node.\n\037\nFile: dir,\tNode: "
+		"Top\tThis is the top of the INFO tree\n"),
+	START("usr/share/info/dir.old",
+		"C'est le fichier .../info/dir\n\037\nFile: dir,\tNode: Top\tThis"),
+	/* base-files' initial one */
+	START("usr/share/info/dir",
+		"-*- Text -*-\nThis is the file .../info/dir, which contains the topmost node "
+		"of\nthe Info hierarchy.  The first time you invoke Info you start off\n"
+		"looking at that node, which is (dir)Top.\n\037\nFile: dir\tNode: Top\tThis"),
 	START("usr/share/mime/mime.cache", "\0\001\0\002\0\0j\224"),
 	START("usr/share/mime/XMLnamespaces",
 		"http://schema.omg.org/spec/XMI/2.0 XMI text/x-xmi\nhttp://sch"),
@@ -179,6 +190,8 @@ static const struct start others[] = {START("etc/ld.so.cache", "mine\n"),
 	START("usr/lib/modules/6.1/modules.dep", "notes on what my.ko: needs\n"),
 	START("usr/lib/modules/6.1/modules.alias.bin", "alias a b\n"),
 	START("usr/share/info/dir", "File: dir,\tNode: Top\n"),
+	START("usr/share/info/dir", "This is the file .../info/dir, which I write by hand\n"),
+	START("usr/share/info/dir.old", "notes on \037\nFile: dir,\tNode: Top\n"),
 	START("usr/share/mime/types", "what I like: a/b\n"),
 	START("usr/share/mime/types", "application/x-without-its-end"),
 	START("usr/share/mime/aliases", "application/acrobat\n"),
