@@ -8,8 +8,6 @@
 #include <string.h>
 
 #include "guest-agent/change-since-impl.h"
-#include "guest-agent/lowers.h"
-#include "libmlimg/class-files.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
@@ -20,8 +18,6 @@
 
 struct copies {
 	struct since *s;
-	struct mlimg_upper_dir upper;
-	struct mlimg_path_classes *classes;
 	const char *kept; /* what was looked at last and stays: the next one in the manifest */
 };
 
@@ -40,32 +36,6 @@ static int read_list(struct copies *c)
 		return since_no_memory(c->s);
 	c->s->has_had = r == 0;
 	return r < 0;
-}
-
-/* Of the former stack, whose layers need not be there: its texts are. */
-static int read_former(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
-	void *ctx, char **ret_data, size_t *ret_size)
-{
-	const struct since *s = ctx;
-	int r = mlimg_base_texts_read(&s->former.texts, digest, max, ret_data, ret_size);
-
-	return r == -ENOENT && s->c->call->lowers
-		? mlimg_lowers_read(s->c->call->lowers, path, digest, max, ret_data, ret_size)
-		: r;
-}
-
-static int read_classes(struct copies *c)
-{
-	struct since *s = c->s;
-	const struct mlimg_class_files files = {.stack = s->former.manifest,
-		.before = s->now.manifest,
-		.mine = s->upper,
-		.upper = &c->upper.source,
-		.read = read_former,
-		.read_ctx = s};
-
-	c->classes = mlimg_path_classes_new();
-	return c->classes ? mlimg_class_files_read(&files, c->classes, s->err) : since_no_memory(s);
 }
 
 /*
@@ -148,25 +118,6 @@ static int take(struct since *s, const struct mlimg_entry *e)
 	return since_touch(s, e->path);
 }
 
-/* @return 1 when it has the contents of the newer stack's, which are read if need be; 0; -ENOMEM */
-static int has_same_contents(struct copies *c, struct mlimg_entry *e, const struct mlimg_entry *now)
-{
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r;
-
-	if (!now || now->type != e->type || now->size_bytes != e->size_bytes)
-		return 0;
-	if (e->type == MLIMG_FILE && e->size_bytes) {
-		if (!now->has_digest)
-			return 0;
-		r = c->upper.source.digest(&c->upper.source, e->path, e->digest, &err);
-		if (r < 0)
-			return r == -ENOMEM ? since_no_memory(c->s) : 0;
-		e->has_digest = true;
-	}
-	return mlimg_reconcile_has_same_contents(e, now);
-}
-
 /* A directory in which something stays does, too; and what makes it another than the stack's. */
 static bool is_plain_dir(const struct copies *c, const struct mlimg_entry *e)
 {
@@ -191,7 +142,7 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	int r;
 
 	if (!since_lower_of(s, e->path, lower) ||
-		mlimg_path_class_of(c->classes, e->path) == MLIMG_CLASS_KEEP)
+		mlimg_path_class_of(s->classes, e->path) == MLIMG_CLASS_KEEP)
 		return 0;
 	/*
 	 * Whether a database is to be there the merge decides. What the steps bring back he has
@@ -204,7 +155,8 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	if (is_of_mine(s, e))
 		return 0;
 	now = mlimg_manifest_find(s->now.manifest, lower);
-	r = e->type == MLIMG_DIR ? now && now->type == MLIMG_DIR : has_same_contents(c, e, now);
+	r = e->type == MLIMG_DIR ? now && now->type == MLIMG_DIR
+				 : since_has_same_contents(s, e, now);
 	if (r <= 0)
 		return r;
 	if (mlimg_entry_has_same_attrs(e, now) && (e->type != MLIMG_DIR || is_plain_dir(c, e)))
@@ -251,12 +203,6 @@ int since_copies(struct since *s)
 
 	if (r)
 		return r < 0 ? r : 0;
-	mlimg_upper_dir_init(&c.upper, s->c->upper_fd, s->c->is_unionfs);
-	r = read_classes(&c);
-	if (r == 0)
-		r = note_gone(&c);
-	if (r == 0)
-		r = judge_all(&c);
-	mlimg_path_classes_free(c.classes);
-	return r;
+	r = note_gone(&c);
+	return r < 0 ? r : judge_all(&c);
 }

@@ -13,6 +13,8 @@
 #include "guest-agent/upper-list.h"
 #include "libmlimg/accounts.h"
 #include "libmlimg/packages.h"
+#include "libmlimg/path-class.h"
+#include "libmlimg/upper-source.h"
 
 /** One of both stacks, as the user layer knows it. */
 struct since_stack {
@@ -40,6 +42,9 @@ struct since {
 	struct mlimg_manifest
 		*after; /**< as it is when the steps are taken back; NULL: not known yet */
 	struct since_stack now, former;
+	bool knows_stacks;            /**< both; otherwise neither is to be looked at */
+	struct mlimg_upper_dir files; /**< the upper's */
+	struct mlimg_path_classes *classes;
 	struct mlimg_path_map taken; /**< by 'o' or 'a': its place in takens */
 	struct since_taken *takens;
 	size_t n_takens, takens_room;
@@ -85,6 +90,25 @@ struct since {
  */
 int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
 	size_t *ret_size) MLIMG_MUST_CHECK;
+
+/**
+ * Read the classes: those that the former stack and the user declare; the defaults alone when the
+ * stacks are not known.
+ *
+ * @return 0, -ENOMEM
+ */
+int since_read_classes(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * Whether a thing of the upper has the contents of the newer stack's, which are read if need be.
+ *
+ * @param s    see there
+ * @param e    of the upper; gets its digest
+ * @param now  the newer stack's; NULL: it has none
+ * @return     1 when they are the same; 0, also when they cannot be read; -ENOMEM
+ */
+int since_has_same_contents(
+	struct since *s, struct mlimg_entry *e, const struct mlimg_entry *now) MLIMG_MUST_CHECK;
 
 /** @return 1 when the user has changed that file since, 0, -EIO, -ENOMEM */
 int since_is_changed(struct since *s, const char *path) MLIMG_MUST_CHECK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Texts of the three sides that databases are merged of. */
+/* Texts of the three sides that databases are merged of; classes; contents that are compared. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,11 @@
 
 #include "guest-agent/change-since-impl.h"
 #include "guest-agent/lowers.h"
+#include "libmlimg/class-files.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/reconcile-plan.h"
+#include "libmlimg/reconcile.h"
 
 /* @return 0, -ENOENT when it is no regular file or not there, -EIO, -ENOMEM */
 static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
@@ -127,4 +129,53 @@ int since_is_changed(struct since *s, const char *path)
 		return r;
 	return !base != !mine || base_size != mine_size ||
 		(base && memcmp(base, mine, base_size) != 0);
+}
+
+/* --- classes --- */
+
+/* Of the former stack, whose layers need not be there: its texts are. */
+static int read_former(const char *path, const uint8_t digest[MLIMG_SHA256_SIZE], size_t max,
+	void *ctx, char **ret_data, size_t *ret_size)
+{
+	const struct since *s = ctx;
+	int r = mlimg_base_texts_read(&s->former.texts, digest, max, ret_data, ret_size);
+
+	return r == -ENOENT && s->c->call->lowers
+		? mlimg_lowers_read(s->c->call->lowers, path, digest, max, ret_data, ret_size)
+		: r;
+}
+
+int since_read_classes(struct since *s)
+{
+	const struct mlimg_class_files files = {.stack = s->former.manifest,
+		.before = s->now.manifest,
+		.mine = s->upper,
+		.upper = &s->files.source,
+		.read = read_former,
+		.read_ctx = s};
+
+	s->classes = mlimg_path_classes_new();
+	if (!s->classes)
+		return since_no_memory(s);
+	return s->knows_stacks ? mlimg_class_files_read(&files, s->classes, s->err) : 0;
+}
+
+/* --- contents --- */
+
+int since_has_same_contents(struct since *s, struct mlimg_entry *e, const struct mlimg_entry *now)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r;
+
+	if (!now || now->type != e->type || now->size_bytes != e->size_bytes)
+		return 0;
+	if (e->type == MLIMG_FILE && e->size_bytes) {
+		if (!now->has_digest)
+			return 0;
+		r = s->files.source.digest(&s->files.source, e->path, e->digest, &err);
+		if (r < 0)
+			return r == -ENOMEM ? since_no_memory(s) : 0;
+		e->has_digest = true;
+	}
+	return mlimg_reconcile_has_same_contents(e, now);
 }

@@ -16,7 +16,6 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
-#include "libmlimg/rebuild.h"
 #include "libmlimg/upper-source.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
@@ -192,8 +191,6 @@ static int note_steps(struct since *s)
 	int r = 0;
 
 	for (size_t n = 0; n < s->log->n_records && r == 0; n++) {
-		char listed[MLIMG_LAYER_PATH_MAX + 1];
-
 		r = mlimg_undo_log_get(s->log, n, &record, s->err);
 		if (r < 0)
 			return r;
@@ -208,9 +205,6 @@ static int note_steps(struct since *s)
 				break;
 			s->takens[s->n_takens] = (struct since_taken){n, record.op};
 			r = mlimg_path_map_set(&s->taken, record.path, s->n_takens++);
-			/* What returns may be of libraries that are no more, or not yet. */
-			if (mlimg_rebuild_is_cache(record.path, listed))
-				mlimg_rebuild_collect(&s->rebuild, listed);
 		}
 	}
 	return r < 0 ? since_no_memory(s) : 0;
@@ -222,14 +216,13 @@ static void pass_over(const char *path, int error, bool was_visited, void *ctx)
 
 static int load_upper(struct since *s)
 {
-	struct mlimg_upper_dir upper;
 	size_t n;
 	int r;
 
-	mlimg_upper_dir_init(&upper, s->c->upper_fd, s->c->is_unionfs);
+	mlimg_upper_dir_init(&s->files, s->c->upper_fd, s->c->is_unionfs);
 	if (s->c->call->upper_memory_max)
-		upper.memory_max = s->c->call->upper_memory_max;
-	r = upper.source.load(&upper.source, pass_over, NULL, &s->upper, s->err);
+		s->files.memory_max = s->c->call->upper_memory_max;
+	r = s->files.source.load(&s->files.source, pass_over, NULL, &s->upper, s->err);
 	return r < 0 ? r : mlimg_file_flags_lift(s->c->upper_fd, s->upper, &n, s->err);
 }
 
@@ -271,8 +264,12 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 {
 	int r = read_stacks(s, state, former);
 
-	if (r)
-		return r < 0 ? r : 0;
+	s->knows_stacks = r == 0;
+	r = r < 0 ? r : since_read_classes(s);
+	if (r == 0)
+		r = since_caches(s);
+	if (r < 0 || !s->knows_stacks)
+		return r;
 	r = since_packages(s);
 	if (r == 0)
 		r = since_copies(s);
@@ -313,6 +310,7 @@ static void since_done(struct since *s)
 	mlimg_upper_list_done(&s->had);
 	mlimg_accounts_merged_done(&s->accounts);
 	mlimg_packages_merged_done(&s->packages);
+	mlimg_path_classes_free(s->classes);
 	free(s->package_paths);
 	mlimg_arena_free(s->arena);
 	free(s->touched);
@@ -356,8 +354,6 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 		r = since_note_names(s);
 	if (r == 0)
 		r = since_note_stays(s);
-	if (r == 0)
-		r = since_caches(s);
 	if (r == 0)
 		r = merge(s, state, former);
 	if (r == 0)

@@ -335,6 +335,42 @@ the user layer is not brought into agreement with this stack: '/etc/conf' of the
 	same "to be made" "usr/share/info/dir usr/share/mime/mime.cache" "$(sort "$RUN/rebuild" | xargs)"
 }
 
+@test "what is declared to be kept in the place of a cache stays, there and back" {
+	local version
+	for version in v1 v2; do
+		mkdir -p "$DIR/$version"/usr/{share/{info,mime},lib/mlimg/reconcile.d}
+		echo "/usr/share/info/dir keep" >"$DIR/$version/usr/lib/mlimg/reconcile.d/info.conf"
+		echo "of $version" | tee "$DIR/$version/usr/share/mime/types" >"$DIR/$version/usr/share/info/dir"
+	done
+	layers
+	on v1
+	mkdir -p "$UPPER/usr/share/info"
+	echo mine >"$UPPER/usr/share/info/dir"
+	on v2
+	same "there" mine "$(cat "$UPPER/usr/share/info/dir")"
+	echo mine since >"$UPPER/usr/share/info/dir"
+	on v1
+	same "back" "mine since" "$(cat "$UPPER/usr/share/info/dir")"
+	same "report" "[]" "$(jq -c .entries "$USER_DIR/mlimg/reports/3.json")"
+	[ ! -e "$RUN/rebuild" ]
+}
+
+@test "taken back, the newer layer's own in the place of a cache was not written by anybody" {
+	mkdir -p "$DIR"/v{1,2}/usr/share/mime
+	echo "of 1" >"$DIR/v1/usr/share/mime/types"
+	echo "of 2" >"$DIR/v2/usr/share/mime/types"
+	layers
+	on v1
+	on v2
+	mkdir -p "$UPPER/usr/share/mime"
+	cp -p "$DIR/v2/usr/share/mime/types" "$UPPER/usr/share/mime/types"
+	on v1
+	[ ! -e "$UPPER/usr/share/mime/types" ]
+	[ ! -e "$USER_DIR/mlimg/aside" ]
+	same "report" '[["usr/share/mime/types","stale","dropped","made since"]]' \
+		"$(jq -c '.entries | map([.path, .verdict, .done, .why])' "$USER_DIR/mlimg/reports/3.json")"
+}
+
 @test "taken back, a link in the place of a cache is told as what it is" {
 	mkdir -p "$DIR"/v{1,2}/usr/share/info
 	echo "of 1" >"$DIR/v1/usr/share/info/dir"
