@@ -136,7 +136,12 @@ void mlimg_change_extra_done(struct mlimg_change_extra *extra)
 
 /* --- carried out --- */
 
-static void tell(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)
+/*
+ * @name: of the log. What is set aside before steps are taken back was written since, what is
+ * afterwards they have returned.
+ */
+static void tell(
+	struct mlimg_change *c, const char *name, size_t n, const struct mlimg_undo_record *record)
 {
 	struct mlimg_change_call *call = c->call;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
@@ -147,7 +152,9 @@ static void tell(struct mlimg_change *c, size_t n, const struct mlimg_undo_recor
 	if (record->op == 'i' && record->entry.type == MLIMG_FILE)
 		call->told(record->path, MLIMG_CHANGE_MERGED, true, call->generation, call->ctx);
 	else if (record->op == 'a')
-		call->told(record->path, MLIMG_CHANGE_IS_ASIDE,
+		call->told(record->path,
+			strcmp(name, MLIMG_CHANGE_FIRST) == 0 ? MLIMG_CHANGE_GAVE_WAY
+							      : MLIMG_CHANGE_IS_ASIDE,
 			mlimg_change_is_file(c->aside_fd, record->path), call->generation,
 			call->ctx);
 	else if (record->op == 'o' && !mlimg_reconcile_is_database(record->path))
@@ -155,7 +162,8 @@ static void tell(struct mlimg_change *c, size_t n, const struct mlimg_undo_recor
 			mlimg_change_is_file(c->taken_fd, slot), call->generation, call->ctx);
 }
 
-static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct mlimg_err *err)
+static int tell_all(
+	struct mlimg_change *c, const char *name, struct mlimg_undo_log *log, struct mlimg_err *err)
 {
 	struct mlimg_undo_record record;
 	int r = 0;
@@ -163,7 +171,7 @@ static int tell_all(struct mlimg_change *c, struct mlimg_undo_log *log, struct m
 	for (size_t n = 0; n < log->n_records && r == 0; n++) {
 		r = mlimg_undo_log_get(log, n, &record, err);
 		if (r == 0)
-			tell(c, n, &record);
+			tell(c, name, n, &record);
 	}
 	return r;
 }
@@ -209,7 +217,7 @@ int mlimg_change_extra_carry_out(struct mlimg_change *c, const char *name, struc
 		c->is_lenient = true;
 		r = mlimg_change_carry_out(c, &log, err);
 		if (r == 0)
-			r = tell_all(c, &log, err);
+			r = tell_all(c, name, &log, err);
 		c->new_fd = was_new;
 		c->taken_fd = was_taken;
 		c->is_lenient = false;

@@ -139,6 +139,8 @@ typedef int mlimg_change_step_fn(void *ctx);
 /** What a rollback did with a thing beside taking steps back. */
 enum mlimg_change_told {
 	MLIMG_CHANGE_IS_ASIDE, /**< it was not put back because the user has written there since */
+	/** what the user has written since is aside, and what was there before, or shows, is back */
+	MLIMG_CHANGE_GAVE_WAY,
 	/** a database has what was in it before, and what the user has put there since */
 	MLIMG_CHANGE_MERGED,
 	/** a cache or a copy that was made since is gone, or a whiteout of what is not there */

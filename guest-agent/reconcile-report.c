@@ -42,9 +42,9 @@ static const char meanings_back[] =
 	"dropped  the former system's shows: a cache, a copy that nobody has changed, or a mark "
 	"of\n"
 	"         what is not there any more, made since\n"
-	"aside    what you have done since is there; what you had there before, which did not "
-	"return,\n"
-	"         lies in /run/mlimg/user/mlimg, at what the line says\n"
+	"aside    yours lies in /run/mlimg/user/mlimg, at what the line says: what you had before, "
+	"where\n"
+	"         you have written since; or what you have written since, where it gave way\n"
 	"merged   what you had in it before, and what has come since, are both in it\n\n";
 
 static int write_text(const struct mlimg_reported *about, int reports, struct mlimg_report *report,

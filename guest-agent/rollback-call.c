@@ -43,6 +43,10 @@ static void tell(
 		printf("written since, so the older one is in mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64
 		       ": /",
 			generation);
+	else if (what == MLIMG_CHANGE_GAVE_WAY)
+		printf("what was there before shows again; yours of since is in "
+		       "mlimg/" MLIMG_CHANGE_ASIDE "/%" PRIu64 ": /",
+			generation);
 	else if (what == MLIMG_CHANGE_MERGED)
 		fputs("written since, and merged: /", stdout);
 	else

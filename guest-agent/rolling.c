@@ -33,6 +33,8 @@ void mlimg_rolling_tell(struct mlimg_rolling *rolling, const char *path,
 		entry.verdict = MLIMG_STALE;
 		entry.why = "made since";
 		entry.done = MLIMG_DONE_DROPPED;
+	} else if (what == MLIMG_CHANGE_GAVE_WAY) {
+		entry.why = "what was there before is back, or is made anew";
 	}
 	mlimg_report_add_entry(&rolling->report, &entry);
 }

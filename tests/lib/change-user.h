@@ -253,7 +253,10 @@ TEST_UNUSED static void tell(
 		snprintf(told + at, sizeof(told) - at, "aside/%" PRIu64 "/%s;", generation, path);
 	else
 		snprintf(told + at, sizeof(told) - at, "%s %s;",
-			what == MLIMG_CHANGE_MERGED ? "merged" : "dropped", path);
+			what == MLIMG_CHANGE_MERGED             ? "merged"
+				: what == MLIMG_CHANGE_GAVE_WAY ? "gave way"
+								: "dropped",
+			path);
 }
 
 TEST_UNUSED static struct mlimg_boot_state read_state(int user_fd)

@@ -109,8 +109,8 @@ to   debian 12.1
 
 dropped  the former system's shows: a cache, a copy that nobody has changed, or a mark of
          what is not there any more, made since
-aside    what you have done since is there; what you had there before, which did not return,
-         lies in /run/mlimg/user/mlimg, at what the line says
+aside    yours lies in /run/mlimg/user/mlimg, at what the line says: what you had before, where
+         you have written since; or what you have written since, where it gave way
 merged   what you had in it before, and what has come since, are both in it
 
 aside    conflict         /etc/both  at: aside/3/etc/both  (written since)" "$(cat "$USER_DIR/mlimg/reports/3.txt")"
@@ -330,8 +330,8 @@ the user layer is not brought into agreement with this stack: '/etc/conf' of the
 	same "aside" "a list of my own" "$(cat "$USER_DIR/mlimg/aside/3/usr/share/mime/types")"
 	[ ! -e "$UPPER/usr/share/mime" ]
 	same "link" of-2 "$(readlink "$UPPER/etc/ld.so.cache")"
-	same "report" '[["usr/share/mime/types","conflict","derived","aside"]]' \
-		"$(jq -c '.entries | map([.path, .verdict, .class, .done])' "$USER_DIR/mlimg/reports/3.json")"
+	same "report" '[["usr/share/mime/types","conflict","derived","aside","what was there before is back, or is made anew"]]' \
+		"$(jq -c '.entries | map([.path, .verdict, .class, .done, .why])' "$USER_DIR/mlimg/reports/3.json")"
 	same "to be made" "usr/share/info/dir usr/share/mime/mime.cache" "$(sort "$RUN/rebuild" | xargs)"
 }
 

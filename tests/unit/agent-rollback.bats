@@ -70,6 +70,22 @@ written_since() {
 etc/stale conflict aside aside/3/etc/stale" "$(jq -r '.entries[] | "\(.path) \(.verdict) \(.done) \(.at)"' "$USER_DIR/mlimg/reports/3.json")"
 }
 
+@test "mlimg-agent rollback: says which of two is aside, the older or the newer" {
+	mkdir -p "$DIR"/v{1,2}/usr/share/info
+	echo "of 1" >"$DIR/v1/usr/share/info/dir"
+	echo "of 2" >"$DIR/v2/usr/share/info/dir"
+	layers
+	written_since
+	mkdir -p "$UPPER/usr/share/info"
+	echo "by hand" >"$UPPER/usr/share/info/dir"
+	works mlimg-agent rollback "$USER_DIR"
+	same "lines" "what was there before shows again; yours of since is in mlimg/aside/3: /usr/share/info/dir
+written since, so the older one is in mlimg/aside/2: /usr/bin/program
+written since, so the older one is in mlimg/aside/3: /etc/stale" "$(grep ' is in mlimg/aside/' <<<"$output" | sort)"
+	same "newer" "by hand" "$(cat "$USER_DIR/mlimg/aside/3/usr/share/info/dir")"
+	same "older" "mine stale one" "$(head -qn 1 "$USER_DIR"/mlimg/aside/{2/usr/bin/program,3/etc/stale} | xargs)"
+}
+
 @test "mlimg-agent rollback: killed at any call and begun again there is a report" {
 	local n at status
 	written_since
