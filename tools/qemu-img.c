@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -14,6 +15,9 @@
 #define PROGRAM "qemu-img"
 #define ARGS_MAX 30
 #define READ_SIZE 65536
+#define TAIL_SIZE 65536 /* of the end that is kept: a report, or what is wrong */
+#define MARK "ERROR OFLAG_COPIED "
+#define MARK_SIZE (sizeof(MARK) - 1)
 #define KILL_MS 5000 /* how long one that was killed may take to end */
 
 /* @return 1 when there is something to read of @fd, 0 when the time is up, -1 and errno */
@@ -27,36 +31,84 @@ static int wait_for(int fd, uint64_t deadline_ms)
 	return poll(&pfd, 1, deadline_ms > now ? (int)(deadline_ms - now) : 0);
 }
 
-/* Stopping in the middle of a line is as good as any place: what is so long is not read anyway. */
-static int read_some(int fd, uint64_t deadline_ms, FILE *f, size_t *size)
-{
-	char buf[READ_SIZE];
-	int ready = wait_for(fd, deadline_ms);
-	ssize_t n = ready > 0 ? read(fd, buf, sizeof(buf)) : ready;
+/* What it prints. Its end only, where it has a line for each cluster: then MARKs are counted. */
+struct output {
+	char *text; /* NUL-terminated */
+	size_t size, room;
+	size_t matched; /* how much of MARK the last line begins with; no more is read of it: MARK_SIZE */
+	uint64_t n_marks;
+	bool is_tail;
+};
 
-	if (ready == 0)
-		return -ETIMEDOUT;
-	if (n < 0)
-		return errno == EINTR || errno == EAGAIN ? 1 : -errno;
-	*size += (size_t)n;
-	if (*size > MLIMG_QEMU_IMG_OUTPUT_MAX)
-		return -EFBIG;
-	return n == 0 || fwrite(buf, 1, (size_t)n, f) == (size_t)n ? n > 0 : -ENOMEM;
+static void cleanup_output(struct output *output)
+{
+	free(output->text);
+}
+#define autooutput mlimg_cleanup(cleanup_output)
+
+static void count_marks(struct output *output, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] == '\n')
+			output->matched = 0;
+		else if (output->matched < MARK_SIZE && text[i] == MARK[output->matched])
+			output->n_marks += ++output->matched == MARK_SIZE;
+		else
+			output->matched = MARK_SIZE;
+	}
 }
 
-static int read_output(int fd, uint64_t deadline_ms, char **ret_output)
+/* For READ_SIZE more, and NUL. */
+static int make_room(struct output *output)
 {
-	mlimg_autofree char *output = NULL;
-	size_t size = 0, text_size;
-	FILE *f = open_memstream(&output, &text_size);
-	int ret = f ? 1 : -ENOMEM;
+	size_t room = 2 * (output->size + READ_SIZE + 1);
+	char *text;
 
-	while (ret == 1)
-		ret = read_some(fd, deadline_ms, f, &size);
-	if (f && fclose(f) != 0 && ret == 0)
-		ret = -ENOMEM;
-	if (ret == 0)
-		*ret_output = mlimg_steal(&output);
+	if (output->room - output->size > READ_SIZE)
+		return 0;
+	if (output->is_tail && output->size >= 2 * TAIL_SIZE) {
+		memmove(output->text, output->text + output->size - TAIL_SIZE, TAIL_SIZE);
+		output->size = TAIL_SIZE;
+		return 0;
+	}
+	text = realloc(output->text, room);
+	if (!text)
+		return -ENOMEM;
+	output->text = text;
+	output->room = room;
+	return 0;
+}
+
+/* Stopping in the middle of a line is as good as any place: what is so long is not read anyway. */
+static int read_some(int fd, uint64_t deadline_ms, struct output *output)
+{
+	int ready = make_room(output) < 0 ? -ENOMEM : wait_for(fd, deadline_ms);
+	char *text;
+	ssize_t n;
+
+	if (ready == -ENOMEM)
+		return ready;
+	if (ready == 0)
+		return -ETIMEDOUT;
+	text = output->text + output->size;
+	n = ready > 0 ? read(fd, text, READ_SIZE) : ready;
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? 1 : -errno;
+	text[n] = '\0';
+	output->size += (size_t)n;
+	if (output->is_tail)
+		count_marks(output, text, (size_t)n);
+	else if (output->size > MLIMG_QEMU_IMG_OUTPUT_MAX)
+		return -EFBIG;
+	return n > 0;
+}
+
+static int read_output(int fd, uint64_t deadline_ms, struct output *output)
+{
+	int ret;
+
+	while ((ret = read_some(fd, deadline_ms, output)) == 1)
+		;
 	return ret;
 }
 
@@ -100,11 +152,11 @@ static int wait_end(struct mlimg_process *process, uint64_t deadline_ms, int *re
 }
 
 /* What hangs in the kernel hears no signal, and is left behind. */
-static int run(struct mlimg_process *process, int fd, uint64_t limit_ms, char **ret_output,
+static int run(struct mlimg_process *process, int fd, uint64_t limit_ms, struct output *output,
 	int *ret_status)
 {
 	uint64_t deadline_ms = limit_ms ? mlimg_now_ms() + limit_ms : 0;
-	int ret = read_output(fd, deadline_ms, ret_output);
+	int ret = read_output(fd, deadline_ms, output);
 
 	if (ret == 0)
 		ret = wait_end(process, deadline_ms, ret_status);
@@ -128,7 +180,7 @@ static int fill(const char *const *args, char *argv[ARGS_MAX + 2], struct mlimg_
 }
 
 /* However it ended. */
-static int run_to_end(const char *const *args, uint64_t limit_ms, char **ret_output,
+static int run_to_end(const char *const *args, uint64_t limit_ms, struct output *output,
 	int *ret_status, struct mlimg_err *err)
 {
 	struct mlimg_process process = MLIMG_PROCESS_INIT;
@@ -140,7 +192,7 @@ static int run_to_end(const char *const *args, uint64_t limit_ms, char **ret_out
 		ret = mlimg_process_start(argv, false, &process, &fd, err);
 	if (ret < 0)
 		return ret;
-	ret = run(&process, fd, limit_ms, ret_output, ret_status);
+	ret = run(&process, fd, limit_ms, output, ret_status);
 	if (ret == -ETIMEDOUT)
 		return mlimg_err_set(err, ETIMEDOUT, PROGRAM " %s: it has not ended after %llu s",
 			args[0], (unsigned long long)limit_ms / 1000);
@@ -150,15 +202,15 @@ static int run_to_end(const char *const *args, uint64_t limit_ms, char **ret_out
 int mlimg_qemu_img_within(
 	const char *const *args, uint64_t limit_ms, char **ret_output, struct mlimg_err *err)
 {
-	mlimg_autofree char *output = NULL;
+	autooutput struct output output = {.text = NULL};
 	int status = 0, ret = run_to_end(args, limit_ms, &output, &status, err);
 
 	if (ret < 0)
 		return ret;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return tell(args[0], status, output, err);
+		return tell(args[0], status, output.text, err);
 	if (ret_output)
-		*ret_output = mlimg_steal(&output);
+		*ret_output = mlimg_steal(&output.text);
 	return 0;
 }
 
@@ -207,22 +259,11 @@ static bool has_report(int status)
 		(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 2 || WEXITSTATUS(status) == 3);
 }
 
-/* The report counts them among the errors; each is said before it, on a line of its own. */
-static uint64_t count_marks(const char *output)
-{
-	static const char mark[] = "ERROR OFLAG_COPIED ";
-	uint64_t n = 0;
-
-	for (const char *line = output; line; line = strchr(line, '\n'), line += line != NULL)
-		n += strncmp(line, mark, sizeof(mark) - 1) == 0;
-	return n;
-}
-
-static struct mlimg_qemu_img_report report_of(const json_t *report, const char *output)
+/* It counts marks among the errors; each is said before it, on a line of its own. */
+static struct mlimg_qemu_img_report report_of(const json_t *report, uint64_t marks)
 {
 	const uint64_t errors =
 		(uint64_t)json_integer_value(json_object_get(report, "corruptions"));
-	const uint64_t marks = count_marks(output);
 
 	return (struct mlimg_qemu_img_report){.errors = errors > marks ? errors - marks : 0,
 		.marks = errors > marks ? marks : errors,
@@ -236,17 +277,17 @@ int mlimg_qemu_img_check(
 	const char *const looks[] = {"check", "-f", "qcow2", "--output=json", path, NULL};
 	const char *const mends[] = {
 		"check", "-r", "all", "-f", "qcow2", "--output=json", path, NULL};
-	mlimg_autofree char *output = NULL;
+	autooutput struct output output = {.is_tail = true};
 	json_t *report = NULL;
 	int status = 0, r = run_to_end(frees ? mends : looks, 0, &output, &status, err);
 
 	if (r < 0)
 		return r;
 	if (!has_report(status))
-		return tell("check", status, output, err);
-	r = read_json("check", output, &report, err);
+		return tell("check", status, output.text, err);
+	r = read_json("check", output.text, &report, err);
 	if (r == 0)
-		*ret = report_of(report, output);
+		*ret = report_of(report, output.n_marks);
 	json_decref(report);
 	return r;
 }

@@ -14,7 +14,7 @@
 
 /**
  * What it may print: `info` has some 200 bytes for a snapshot, of which a qcow2 image has 65536 at
- * most.
+ * most. mlimg_qemu_img_check() has no limit: a line or two for each cluster are all right.
  */
 #define MLIMG_QEMU_IMG_OUTPUT_MAX (16u << 20)
 

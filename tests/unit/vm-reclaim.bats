@@ -197,6 +197,30 @@ reclaimed() {
 	same "event" "64.0 KiB of its disk, lost when its QEMU died" "$(reclaimed)"
 }
 
+# counted_twice SIZE BLOCK…: alice's disk is one of SIZE, written all over, of which all clusters that these blocks of counts count are counted once too often.
+counted_twice() {
+	local table block at
+	qemu-img create -q -f qcow2 -o preallocation=metadata "$disk" "$1"
+	printf '\0\2%.0s' {1..32768} >twice
+	table=$(number 48)
+	for block in "${@:2}"; do
+		at=$(number $((table + 8 * block)))
+		dd if=twice of="$disk" bs=65536 seek=$((at / 65536)) conv=notrunc status=none
+	done
+}
+
+@test "reclaim: a large disk with a line or two of each cluster: more than would be kept" {
+	vm checkpoint alice two >/dev/null
+	counted_twice 12G 1 2 3 4 5
+	qemu-img check -f qcow2 "$disk" >said 2>&1 || true
+	[ "$(stat -c %s said)" -gt $((16 << 20)) ]
+	grep -q "^ERROR OFLAG_COPIED data cluster" said
+	# As a command leaves it that was killed while it saved.
+	sqlite3 "$S/store.db" "UPDATE checkpoint SET state = 'saving'"
+	works vm checkpoint alice two
+	leaked 0
+}
+
 @test "reclaim: that it cannot be done is told, and keeps nothing from starting" {
 	dies
 	leaks 2
