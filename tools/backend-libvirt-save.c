@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/backend.h"
+#include "tools/checkpoint-disk.h"
 #include "tools/checkpoint-qemu.h"
 #include "tools/libvirt-domain.h"
 #include "tools/libvirt-err.h"
@@ -51,6 +53,8 @@ int mlimg_libvirt_save(
 	char xml[256];
 	int ret = find_domain(tenant, &domain, err);
 
+	if (ret == 0 && !mlimg_backend_has_disk_away(tenant))
+		ret = mlimg_disk_check_room(tenant, err);
 	if (ret < 0)
 		return ret;
 	if (!with_memory && mlimg_domain_is_on(domain))

@@ -87,8 +87,7 @@ static int remove_stale(const struct mlimg_tenant *tenant, const char *tag, stru
 	return ret;
 }
 
-/* On a disk that gets full in the middle qemu-img leaves tables that do not agree with each other. */
-static int check_room(const struct mlimg_tenant *tenant, struct mlimg_err *err)
+int mlimg_disk_check_room(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 {
 	struct statvfs fs;
 
@@ -101,7 +100,7 @@ static int check_room(const struct mlimg_tenant *tenant, struct mlimg_err *err)
 
 int mlimg_disk_save(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
 {
-	int ret = check_room(tenant, err);
+	int ret = mlimg_disk_check_room(tenant, err);
 
 	if (ret < 0)
 		return ret;

@@ -158,6 +158,10 @@ int mlimg_qemu_save(
 
 	if (ret <= 0)
 		return ret < 0 ? ret : mlimg_disk_save(tenant, tag, err);
+	/* That of memory, which needs more, is looked for when it is known how large it is. */
+	ret = with_memory ? 0 : mlimg_disk_check_room(tenant, err);
+	if (ret < 0)
+		return ret;
 	ret = mlimg_backend_qemu.monitor(tenant, &chan, err);
 	if (ret == 0)
 		ret = with_memory ? save_memory(&chan, tenant, tag, err)

@@ -20,6 +20,7 @@ setup() {
 
 teardown() {
 	life_end
+	! mountpoint -q "$BATS_TEST_TMPDIR/full" || umount "$BATS_TEST_TMPDIR/full"
 }
 
 # on SAYING…: alice is on; her QEMU and agent answer so. A machine is there, and nothing keeps its memory from being saved.
@@ -80,6 +81,35 @@ rows() {
 	on 'guest-fsfreeze-freeze {"return": 1}' 'guest-fsfreeze-thaw {"return": 0}' "$(job snapshot-delete '"status": "concluded"')" "$(disk)"
 	fails 1 "mlimg-vm: checkpoint 'one' of 'alice': its file system has thawed before the disk was saved; try again" \
 		vm checkpoint alice one --disk-only
+	same rows "" "$(rows)"
+}
+
+# full_but KIB: the store is on a disk that has no more room than that; alice is on.
+full_but() {
+	mkdir full
+	mount -t tmpfs -o size=48M tmpfs full
+	cp -a "$S" full/store
+	S=$PWD/full/store
+	on 'guest-fsfreeze-freeze {"return": 1}' 'guest-fsfreeze-thaw {"return": 1}' \
+		'blockdev-snapshot-internal-sync {"error": {"class": "GenericError", "desc": "Failed to create snapshot"}}' "$(disk)"
+	dd if=/dev/zero of=full/rest bs=1k count="$1" status=none
+	dd if=/dev/zero of=full/other bs=4k status=none 2>/dev/null || true
+	rm full/rest
+}
+
+@test "checkpoints on: the host's disk is full: QEMU is not asked for one of the disk alone" {
+	need root
+	full_but 768
+	fails 1 "mlimg-vm: checkpoint 'one' of 'alice': write '$(tenant_disk alice)': No space left on device" vm checkpoint alice one --disk-only
+	same rows "" "$(rows)"
+}
+
+@test "checkpoints on: the host's disk is full: a rollout is left for resume, and no tenant has failed" {
+	need root
+	full_but 768
+	fails 1 "mlimg-upgrade: rollout 1 is left as it is ('mlimg-upgrade resume' goes on): alice: checkpoint 'before-upgrade-1' of 'alice': write '$(tenant_disk alice)': No space left on device" \
+		mlimg-upgrade apply --store "$S" --system debian:12.2 --tenants alice
+	same places waiting "$(mlimg-upgrade status --store "$S" --json | jq -r '.tenants[].place' | xargs)"
 	same rows "" "$(rows)"
 }
 
