@@ -106,7 +106,8 @@ int mlimg_tenant_disk_look(const char *path, struct mlimg_tenant_disk *ret_disk,
 
 /**
  * Whether two copies of one, each the header at least, have the same checkpoints: taking or removing
- * any makes a new list of them.
+ * one makes a new list of them, elsewhere. Of as many takings as removals in between that is not seen
+ * where the last list lies where the first one did.
  *
  * @param fd     a copy
  * @param other  another one, made later
