@@ -4,20 +4,7 @@
 
 #include "guest-agent/change-since-impl.h"
 #include "guest-agent/rebuild.h"
-#include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 #include "libmlimg/rebuild.h"
-
-/* What nobody can read is not known to be one. */
-static bool is_made(const struct since *s, const char *path)
-{
-	mlimg_autofree char *data = NULL;
-	size_t size;
-
-	return mlimg_read_beneath_head(
-		       s->c->upper_fd, path, MLIMG_REBUILD_HEAD_SIZE, &data, &size, NULL) == 0 &&
-		mlimg_rebuild_is_made(path, data, size);
-}
 
 /* What returns may be of libraries that are no more, or not yet. */
 static int collect_taken(struct since *s)
@@ -61,7 +48,7 @@ int since_caches(struct since *s)
 			mlimg_path_class_of_entry(s->classes, e) != MLIMG_CLASS_DERIVED)
 			continue;
 		mlimg_rebuild_collect(&s->rebuild, listed);
-		if (is_made(s, e->path)) {
+		if (mlimg_rebuild_is_made_beneath(s->c->upper_fd, e->path, e->path)) {
 			r = since_clear(s, e->path);
 			continue;
 		}

@@ -43,13 +43,7 @@ static bool is_derived(const struct mlimg_cover *c, const char *path)
 /* And was not replaced by hand since. */
 static bool is_made(const struct mlimg_cover *c, int dir, const char *name, const char *path)
 {
-	mlimg_autofree char *data = NULL;
-	size_t size;
-
-	return is_derived(c, path) &&
-		mlimg_read_beneath_head(dir, name, MLIMG_REBUILD_HEAD_SIZE, &data, &size, NULL) ==
-		0 &&
-		mlimg_rebuild_is_made(path, data, size);
+	return is_derived(c, path) && mlimg_rebuild_is_made_beneath(dir, name, path);
 }
 
 struct looking {

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 #include "libmlimg/path.h"
 #include "libmlimg/pattern.h"
 
@@ -206,6 +208,16 @@ bool mlimg_rebuild_is_made(const char *path, const char *data, size_t size)
 			break;
 	}
 	return is_made;
+}
+
+bool mlimg_rebuild_is_made_beneath(int dir_fd, const char *name, const char *path)
+{
+	mlimg_autofree char *data = NULL;
+	size_t size;
+
+	return mlimg_read_beneath_head(dir_fd, name, MLIMG_REBUILD_HEAD_SIZE, &data, &size, NULL) ==
+		0 &&
+		mlimg_rebuild_is_made(path, data, size);
 }
 
 bool mlimg_rebuild_command(const char *listed, char ret_command[MLIMG_REBUILD_COMMAND_MAX])

@@ -57,6 +57,16 @@ bool mlimg_rebuild_is_cache(const char *path, char ret_listed[MLIMG_LAYER_PATH_M
 bool mlimg_rebuild_is_made(const char *path, const char *data, size_t size);
 
 /**
+ * The same of a file that is still to be read. What cannot be read is not known to be one.
+ *
+ * @param dir_fd  below which it is
+ * @param name    its path there
+ * @param path    its path in the tree
+ * @return        whether it begins so
+ */
+bool mlimg_rebuild_is_made_beneath(int dir_fd, const char *name, const char *path);
+
+/**
  * What rebuilds a cache.
  *
  * @param listed       what a layer lists
