@@ -41,6 +41,19 @@ tenant_small() {
 	mlimg-mkfs --quiet --kind software --name web --version 1 web web.img
 }
 
+# tenant_channel: in setup_file, in the file's directory: what tenant_sockets needs.
+tenant_channel() {
+	mkdir bin
+	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
+}
+
+# tenant_sockets: in setup: guests that mlimg-vm starts have the tests' port, with its socket in $TEST_SOCKETS, which the test removes.
+tenant_sockets() {
+	export PATH=$BATS_FILE_TMPDIR/bin:$PATH
+	TEST_SOCKETS=$(mktemp -d /tmp/mlimg-test.XXXXXX)
+	export TEST_SOCKETS
+}
+
 # vm COMMAND ARGUMENT…: mlimg-vm on the store in $S.
 vm() {
 	local command=$1

@@ -210,8 +210,22 @@ fails_as() {
 	same "what is left in the store" "" "$(ls -A "$S/incoming")"
 }
 
+# tells_of N WHAT SCRIPT: SCRIPT, in which @ becomes a number of its own, at some of the N calls of a plan: those that come while the disk is read are told.
+tells_of() {
+	local at status n_told=0
+	for at in $(seq 1 $((($1 + 4) / 5)) "$1"); do
+		status=0
+		meanwhile "$at" "${3//@/$at}" mlimg-upgrade plan --store "$S" --system debian:12.2 --json 3>/dev/null >said || status=$?
+		[ $status -eq 0 ] || {
+			same "why" "1 tenant 'carol' on host 'east': $2 while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
+			n_told=$((n_told + 1))
+		}
+	done
+	[ $n_told -gt 0 ]
+}
+
 @test "upgrade plan: of a disk on another host: what a boot reports; it stays as it is, and nothing of it stays here" {
-	local disk before at n status n_left=0 n_told=0 whole=$DIR/store uri id foretold
+	local disk before at n status n_left=0 whole=$DIR/store uri id foretold
 	hosts=$(mktemp -d /tmp/mlimg-hosts.XXXXXX)
 	chmod 0711 "$hosts"
 	load ../lib/libvirt
@@ -249,15 +263,7 @@ fails_as() {
 	same "disk afterwards" "$before" "$(stat -c '%y %s' "$disk" && sha256sum "$disk")"
 
 	# Somebody writes to it.
-	for at in $(seq 1 $(((n + 4) / 5)) "$n"); do
-		status=0
-		meanwhile "$at" "touch '$disk'" mlimg-upgrade plan --store "$S" --system debian:12.2 --json 3>/dev/null >said || status=$?
-		[ $status -eq 0 ] || {
-			same "why" "1 tenant 'carol' on host 'east': somebody wrote to it while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
-			n_told=$((n_told + 1))
-		}
-	done
-	[ $n_told -gt 0 ]
+	tells_of "$n" "somebody wrote to it" "touch '$disk'"
 
 	# A guest that runs: a checkpoint counts, whatever the disk is by now; and not when somebody changes the list of them meanwhile.
 	cp "$disk" whole.qcow2
@@ -273,16 +279,7 @@ fails_as() {
 	plan
 	same "of a checkpoint" "$foretold" "$(of carol .report)"
 	same "of which" before "$(of carol .checkpoint | jq -r .)"
-	n_told=0
-	for at in $(seq 1 $(((n + 4) / 5)) "$n"); do
-		status=0
-		meanwhile "$at" "qemu-img snapshot -c more$at '$disk'" mlimg-upgrade plan --store "$S" --system debian:12.2 --json 3>/dev/null >said || status=$?
-		[ $status -eq 0 ] || {
-			same "why" "1 tenant 'carol' on host 'east': a checkpoint was taken or deleted while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
-			n_told=$((n_told + 1))
-		}
-	done
-	[ $n_told -gt 0 ]
+	tells_of "$n" "a checkpoint was taken or deleted" "qemu-img snapshot -c more@ '$disk'"
 	virsh -q -c "$uri" destroy carol
 	cat whole.qcow2 >"$disk"
 

@@ -18,15 +18,12 @@ setup_file() {
 	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
 	echo 2 >tree/etc/version
 	mlimg-mkfs --quiet --kind system --name small --version 2 tree system2.img
-	mkdir bin
-	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
+	tenant_channel
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
-	export PATH=$BATS_FILE_TMPDIR/bin:$PATH
-	TEST_SOCKETS=$(mktemp -d /tmp/mlimg-test.XXXXXX)
-	export TEST_SOCKETS
+	tenant_sockets
 	S=$BATS_TEST_TMPDIR/store
 	mlimg-store --store "$S" add "$BATS_FILE_TMPDIR"/system.img "$BATS_FILE_TMPDIR"/system2.img >/dev/null
 	vm create alice --system small:1 --size 256M --memory 256M --net none --accel tcg --append 'quiet cryptomgr.notests' >/dev/null

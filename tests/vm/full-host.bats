@@ -13,15 +13,12 @@ setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return
 	small-root "$(debian-tree v1)" tree
 	mlimg-mkfs --quiet --kind system --name small --version 1 tree system.img
-	mkdir bin
-	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
+	tenant_channel
 }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR" || return
-	export PATH=$BATS_FILE_TMPDIR/bin:$PATH
-	TEST_SOCKETS=$(mktemp -d /tmp/mlimg-test.XXXXXX)
-	export TEST_SOCKETS
+	tenant_sockets
 	# shellcheck disable=SC2034 # life_end removes it
 	run=$TEST_SOCKETS/run
 	mkdir host

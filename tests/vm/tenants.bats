@@ -15,16 +15,13 @@ setup_file() {
 	need command qemu-system-x86_64 mmdebstrap sqlite3 jq qemu-img script
 	cd "$BATS_FILE_TMPDIR" || return
 	tenant_small
-	mkdir bin
-	ln -s "$MLIMG_TOP/tests/lib/qemu-channel" bin/qemu-system-x86_64
+	tenant_channel
 }
 
 setup() {
 	local name
 	cd "$BATS_TEST_TMPDIR" || return
-	export PATH=$BATS_FILE_TMPDIR/bin:$PATH
-	TEST_SOCKETS=$(mktemp -d /tmp/mlimg-test.XXXXXX)
-	export TEST_SOCKETS
+	tenant_sockets
 	# shellcheck disable=SC2034 # life_end removes it
 	run=$TEST_SOCKETS/run
 	S=$BATS_TEST_TMPDIR/store
