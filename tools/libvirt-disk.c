@@ -135,21 +135,26 @@ int mlimg_libvirt_disk_put(struct mlimg_libvirt_pool *pool, const struct mlimg_t
 	return ret;
 }
 
-/* @return 1 when what has been copied is of one moment, 0, -errno */
-static int is_same(struct moving *m, bool is_on, int fd, struct mlimg_err *err)
+/* @return a file with the volume's header as it is now, or -errno */
+static int read_header(const struct moving *m, struct mlimg_err *err)
 {
 	mlimg_autoclose int header = memfd_create("header", MFD_CLOEXEC);
-	char mark[MLIMG_STORE_MARK_SIZE], digest[MLIMG_SHA256_HEX_SIZE];
-	uint64_t size = m->vol.size_bytes;
+	char digest[MLIMG_SHA256_HEX_SIZE];
 	int ret;
 
 	if (header < 0)
 		return mlimg_err_set(err, errno, "memory for a header");
-	if (is_on) {
-		ret = mlimg_libvirt_download(
-			m->vol.vol, MLIMG_TENANT_DISK_HEADER, header, digest, err);
-		return ret < 0 ? ret : mlimg_tenant_disk_has_same_snapshots(fd, header, err);
-	}
+	ret = mlimg_libvirt_download(m->vol.vol, MLIMG_TENANT_DISK_HEADER, header, digest, err);
+	return ret < 0 ? ret : mlimg_steal_fd(&header);
+}
+
+/* @return 1 when nobody has written to it since it was looked at last, 0, -errno */
+static int is_same(struct moving *m, struct mlimg_err *err)
+{
+	char mark[MLIMG_STORE_MARK_SIZE];
+	uint64_t size = m->vol.size_bytes;
+	int ret;
+
 	memcpy(mark, m->vol.mark, sizeof(mark));
 	ret = mlimg_volume_look(&m->vol, err);
 	return ret < 0 ? ret : m->vol.size_bytes == size && strcmp(m->vol.mark, mark) == 0;
@@ -162,7 +167,7 @@ static int is_same(struct moving *m, bool is_on, int fd, struct mlimg_err *err)
 static int check_read(struct moving *m, struct mlimg_err *err)
 {
 	mlimg_autodomain virDomainPtr domain = NULL;
-	int ret = is_same(m, false, -1, err);
+	int ret = is_same(m, err);
 
 	if (ret == 0)
 		return mlimg_store_fail(err, ESTALE,
@@ -222,23 +227,49 @@ int mlimg_libvirt_disk_fetch(
 		       : 0;
 }
 
-static int copy(struct moving *m, bool is_on, uint64_t max_bytes, int fd, struct mlimg_err *err)
+static int copy_volume(struct moving *m, uint64_t max_bytes, int fd, struct mlimg_err *err)
 {
 	char digest[MLIMG_SHA256_HEX_SIZE];
-	int ret = begin(m, err);
 
-	if (ret == 0)
-		return mlimg_err_set(err, ENOENT, "its user disk '%s'", m->name);
-	if (ret < 0)
-		return ret;
 	if (m->vol.size_bytes > max_bytes)
 		return mlimg_store_fail(err, ENOSPC,
 			"there is no room here to read its user disk: %" PRIu64 " MiB are needed, "
 			"%" PRIu64 " can be had",
 			(m->vol.size_bytes + MIB - 1) / MIB, max_bytes / MIB);
-	ret = mlimg_libvirt_download(m->vol.vol, m->vol.size_bytes, fd, digest, err);
+	return mlimg_libvirt_download(m->vol.vol, m->vol.size_bytes, fd, digest, err);
+}
+
+/*
+ * While QEMU writes to it, its list of checkpoints has to be the same all the time; and before its size
+ * is asked for, too, for a new list may lie at a new end.
+ */
+static int copy_running(struct moving *m, uint64_t max_bytes, int fd, struct mlimg_err *err)
+{
+	mlimg_autoclose int before = read_header(m, err), after = -1;
+	int ret = before < 0 ? before : mlimg_volume_look(&m->vol, err);
+
 	if (ret == 0)
-		ret = is_same(m, is_on, fd, err);
+		ret = copy_volume(m, max_bytes, fd, err);
+	if (ret == 0)
+		ret = after = read_header(m, err);
+	if (ret >= 0)
+		ret = mlimg_tenant_disk_has_same_snapshots(before, fd, err);
+	return ret > 0 ? mlimg_tenant_disk_has_same_snapshots(fd, after, err) : ret;
+}
+
+static int copy(struct moving *m, bool is_on, uint64_t max_bytes, int fd, struct mlimg_err *err)
+{
+	int ret = begin(m, err);
+
+	if (ret == 0)
+		return mlimg_err_set(err, ENOENT, "its user disk '%s'", m->name);
+	if (ret > 0 && is_on) {
+		ret = copy_running(m, max_bytes, fd, err);
+	} else if (ret > 0) {
+		ret = copy_volume(m, max_bytes, fd, err);
+		if (ret == 0)
+			ret = is_same(m, err);
+	}
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
 	return mlimg_store_fail(err, ESTALE, "%s while its disk was read: ask again",

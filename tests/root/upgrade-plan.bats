@@ -210,18 +210,22 @@ fails_as() {
 	same "what is left in the store" "" "$(ls -A "$S/incoming")"
 }
 
-# tells_of N WHAT SCRIPT: SCRIPT, in which @ becomes a number of its own, at some of the N calls of a plan: those that come while the disk is read are told.
+# tells_of N WHAT SCRIPT: SCRIPT, in which @ becomes a number of its own, at some of the first half of a plan's N calls: from the one on that is looked for, it is told.
 tells_of() {
-	local at status n_told=0
-	for at in $(seq 1 $((($1 + 4) / 5)) "$1"); do
+	local low=0 high=$(($1 / 2)) at=$(($1 / 2)) status
+	while [ $((high - low)) -gt 1 ]; do
 		status=0
 		meanwhile "$at" "${3//@/$at}" mlimg-upgrade plan --store "$S" --system debian:12.2 --json 3>/dev/null >said || status=$?
-		[ $status -eq 0 ] || {
-			same "why" "1 tenant 'carol' on host 'east': $2 while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
-			n_told=$((n_told + 1))
-		}
+		if [ $status -eq 0 ]; then
+			low=$at
+		else
+			same "why, at call $at" "1 tenant 'carol' on host 'east': $2 while its disk was read: ask again" "$status $(jq -r '.tenants[0].why' said)"
+			high=$at
+		fi
+		at=$(((low + high) / 2))
 	done
-	[ $n_told -gt 0 ]
+	[ $low -gt 0 ]
+	[ $high -lt $(($1 / 2)) ]
 }
 
 @test "upgrade plan: of a disk on another host: what a boot reports; it stays as it is, and nothing of it stays here" {
