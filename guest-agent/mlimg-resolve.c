@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "guest-agent/resolve-impl.h"
+#include "guest-agent/view-classes.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
 
@@ -50,6 +51,32 @@ static int look_at_root(struct resolving *v, struct mlimg_err *err)
 	return 0;
 }
 
+/*
+ * As what lies beside, the file with the marks must not be taken for one in force. Where the change has
+ * put nothing beside, for yours is aside, the table of classes says what programs read there.
+ */
+static int find_suffix(struct resolving *v, struct mlimg_err *err)
+{
+	size_t size = strlen(v->at), end = strlen(MLIMG_PLAN_DIST_SUFFIX);
+	enum mlimg_path_beside beside = MLIMG_BESIDE_PLAIN;
+	struct mlimg_path_classes *classes;
+	int r;
+
+	if (size > end && strcmp(v->at + size - end, MLIMG_PLAN_DIST_SUFFIX) == 0) {
+		beside = MLIMG_BESIDE_DPKG_DIST;
+	} else if (v->is_aside) {
+		r = mlimg_view_classes(v->cmd->view, &classes, err);
+		if (r < 0)
+			return r;
+		beside = mlimg_path_class_beside(classes, v->path);
+		mlimg_path_classes_free(classes);
+	}
+	v->merged_suffix = beside == MLIMG_BESIDE_PLAIN ? RESOLVE_MERGED_SUFFIX
+		: beside == MLIMG_BESIDE_DPKG_DIST      ? RESOLVE_MERGED_DIST_SUFFIX
+							: NULL;
+	return 0;
+}
+
 static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 {
 	int r = mlimg_view_resolve(v->cmd->view, typed, v->path, err);
@@ -65,7 +92,9 @@ static int find(struct resolving *v, const char *typed, struct mlimg_err *err)
 			err, 0, "'/%s': no change of the stack has left a conflict there", v->path);
 	if (r == 0)
 		r = mlimg_user_undo_of(v->cmd->view, v->path, &v->undo, err);
-	return r < 0 ? r : look_at_root(v, err);
+	if (r == 0)
+		r = look_at_root(v, err);
+	return r < 0 || v->way != MLIMG_KEEP_MERGED ? r : find_suffix(v, err);
 }
 
 static int note(struct resolving *v, struct mlimg_err *err)

@@ -279,6 +279,7 @@ static int take_edited(struct resolving *v, const char *text, size_t size, struc
 	return put_merged(v, text, size, err);
 }
 
+/* @param merged_name  of the file with the marks, or NULL: there is none */
 static int merge(struct resolving *v, const char *merged_name, struct mlimg_err *err)
 {
 	const struct mlimg_view_found *beneath = &v->undo.beneath;
@@ -299,29 +300,24 @@ static int merge(struct resolving *v, const char *merged_name, struct mlimg_err 
 		return r;
 	v->has_base = merged.has_base;
 	v->n_conflicts = merged.n_conflicts;
-	if (merged.n_conflicts > 0) {
-		r = put_like_mine(v, merged_name, NULL, merged.text, merged.size, err);
-	} else {
+	if (merged.n_conflicts == 0) {
 		v->merged[0] = '\0';
 		r = put_merged(v, merged.text, merged.size, err);
+	} else if (merged_name) {
+		r = put_like_mine(v, merged_name, NULL, merged.text, merged.size, err);
+	} else {
+		r = mlimg_err_set(err, 0,
+			"'/%s': changes touch each other, and a file with marks beside it would be "
+			"in force: edit it by hand, with yours in '%s/user/mlimg/%s', and keep "
+			"theirs",
+			v->path, v->cmd->view->root, v->at);
 	}
 	free(merged.text);
 	return r;
 }
 
-/* As what lies beside, the file with the marks must not be taken for one in force. */
-static const char *merged_suffix(const struct resolving *v)
-{
-	size_t size = strlen(v->at), end = strlen(MLIMG_PLAN_DIST_SUFFIX);
-
-	return size > end && strcmp(v->at + size - end, MLIMG_PLAN_DIST_SUFFIX) == 0
-		? RESOLVE_MERGED_DIST_SUFFIX
-		: RESOLVE_MERGED_SUFFIX;
-}
-
 static int keep_merged(struct resolving *v, struct mlimg_err *err)
 {
-	const char *suffix = merged_suffix(v);
 	char name[MLIMG_NAME_MAX + sizeof(RESOLVE_MERGED_DIST_SUFFIX)];
 	mlimg_autofree char *text = NULL;
 	size_t size;
@@ -329,10 +325,12 @@ static int keep_merged(struct resolving *v, struct mlimg_err *err)
 
 	if (v->type != MLIMG_FILE)
 		return mlimg_err_set(err, 0, "'/%s' is no file that could be merged", v->path);
-	if (strlen(v->path) + strlen(suffix) > MLIMG_PATH_MAX)
+	if (!v->merged_suffix)
+		return merge(v, NULL, err);
+	if (strlen(v->path) + strlen(v->merged_suffix) > MLIMG_PATH_MAX)
 		return mlimg_err_set(err, ENAMETOOLONG, "'/%s'", v->path);
-	strcpy(stpcpy(name, v->name), suffix);
-	strcpy(stpcpy(v->merged, v->path), suffix);
+	strcpy(stpcpy(name, v->name), v->merged_suffix);
+	strcpy(stpcpy(v->merged, v->path), v->merged_suffix);
 	/* Before it is read, so that what is written after that is told. */
 	if (fstatat(v->dir_fd, name, &v->edited, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
@@ -379,7 +377,7 @@ int resolve_clear(struct resolving *v, struct mlimg_err *err)
 	if (is_dry(v))
 		return 0;
 	if (v->is_edited) {
-		strcpy(stpcpy(path, v->path), merged_suffix(v));
+		strcpy(stpcpy(path, v->path), v->merged_suffix);
 		r = remove_seen(v, path, &v->edited, err);
 	}
 	if (!v->is_aside || v->way != MLIMG_KEEP_MINE)

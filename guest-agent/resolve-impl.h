@@ -39,13 +39,14 @@ struct resolving {
 
 	/* What came of it: */
 	bool is_queued, is_beside_gone, has_base;
-	bool is_beside_queued; /**< what lies beside goes with the user's, at the next boot */
-	bool has_cancelled;    /**< something waited there, and no longer does */
-	bool is_edited;        /**< what was merged is the file with the marks, without these */
-	struct stat edited;    /**< and what that was before it was read */
-	uint64_t n_sockets;    /**< that are not put back with a directory */
-	size_t n_conflicts;    /**< that are marked */
-	char merged[MLIMG_PATH_MAX + 1];                 /**< the file with the marks */
+	bool is_beside_queued;     /**< what lies beside goes with the user's, at the next boot */
+	bool has_cancelled;        /**< something waited there, and no longer does */
+	bool is_edited;            /**< what was merged is the file with the marks, without these */
+	struct stat edited;        /**< and what that was before it was read */
+	uint64_t n_sockets;        /**< that are not put back with a directory */
+	size_t n_conflicts;        /**< that are marked */
+	const char *merged_suffix; /**< of the file with the marks; NULL: no place for one */
+	char merged[MLIMG_PATH_MAX + 1];                 /**< and its path */
 	char kept[RESOLVE_KEPT_MAX][MLIMG_PATH_MAX + 1]; /**< what was set aside: its path */
 	size_t n_kept;
 };

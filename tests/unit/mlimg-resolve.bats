@@ -216,6 +216,38 @@ line 9 theirs" "$(cat "$UPPER/etc/touching.mlimg-merged")"
 	same "merged" "line 3 mine line 3 theirs" "$(sed -n '3,4p' "$UPPER/etc/logrotate.d/app" | xargs)"
 }
 
+@test "mlimg resolve: what was set aside where programs read every name, merged" {
+	local name
+	mkdir -p "$DIR/system/etc/logrotate.d" "$DIR/system/etc/nginx/sites-enabled"
+	cp "$DIR/system/etc/touching" "$DIR/system/etc/logrotate.d/app"
+	cp "$DIR/system/etc/touching" "$DIR/system/etc/nginx/sites-enabled/site"
+	mlimg_boot
+	mkdir -p "$UPPER/etc/mlimg/reconcile.d" "$UPPER/etc/logrotate.d" "$UPPER/etc/nginx/sites-enabled"
+	printf '/etc/%s owned\n' logrotate.d/app nginx/sites-enabled/site >"$UPPER/etc/mlimg/reconcile.d/own.conf"
+	for name in logrotate.d/app nginx/sites-enabled/site; do
+		sed '3s/$/ mine/' "$DIR/system/etc/touching" >"$UPPER/etc/$name"
+		sed -i '3s/$/ theirs/' "$DIR/system/etc/$name"
+	done
+	SYSTEM_VERSION=12.2 mlimg_boot
+	MLIMG=(mlimg --root "$RUN" --merged "$UPPER")
+	ASIDE=$RUN/user/mlimg/aside
+	same "conflicts" "etc/logrotate.d/app etc/nginx/sites-enabled/site" "$(open_conflicts)"
+	cp -a "$DIR/system/etc/logrotate.d" "$DIR/system/etc/nginx" "$UPPER/etc"
+	fails 1 "" "${MLIMG[@]}" resolve --keep merged /etc/logrotate.d/app
+	same "what is left" "/etc/logrotate.d/app: 1 conflict is left: edit /etc/logrotate.d/app.mlimg-merged.dpkg-dist, where each is marked, and say the same again" "$output"
+	sed -i '/^[<=>]/d' "$UPPER/etc/logrotate.d/app.mlimg-merged.dpkg-dist"
+	works "${MLIMG[@]}" resolve --keep merged /etc/logrotate.d/app
+	same "what is there" app "$(ls -A "$UPPER/etc/logrotate.d")"
+	same "merged" "line 3 mine line 3 theirs" "$(sed -n '3,4p' "$UPPER/etc/logrotate.d/app" | xargs)"
+	# Nothing at all may lie there.
+	fails 1 "mlimg: '/etc/nginx/sites-enabled/site': changes touch each other, and a file with marks beside it would be in force: edit it by hand, with yours in '$ASIDE/2/etc/nginx/sites-enabled/site', and keep theirs" \
+		"${MLIMG[@]}" resolve --keep merged /etc/nginx/sites-enabled/site
+	same "what is there" site "$(ls -A "$UPPER/etc/nginx/sites-enabled")"
+	sed 's/mine//' "$UPPER/etc/nginx/sites-enabled/site" >"$ASIDE/2/etc/nginx/sites-enabled/site"
+	works "${MLIMG[@]}" resolve --keep merged /etc/nginx/sites-enabled/site
+	same "conflicts" "" "$(open_conflicts)"
+}
+
 @test "mlimg resolve: merged, where only the former system's text tells who changed what" {
 	in_conflict
 	# The user takes back the line that both had changed.
