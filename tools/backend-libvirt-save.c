@@ -10,10 +10,11 @@
 #include <time.h>
 
 #include "tools/backend.h"
-#include "tools/checkpoint-disk.h"
 #include "tools/checkpoint-qemu.h"
+#include "tools/checkpoint-room.h"
 #include "tools/libvirt-domain.h"
 #include "tools/libvirt-err.h"
+#include "tools/libvirt-pool.h"
 #include "tools/store-impl.h"
 #include "tools/tenant-start.h"
 
@@ -45,6 +46,27 @@ static int find_domain(
 	return ret;
 }
 
+/* Where the user disk is: here, or in the pool of its host. */
+static int check_room(const struct mlimg_tenant *tenant, virDomainPtr domain, bool with_memory,
+	struct mlimg_err *err)
+{
+	uint64_t left, memory_bytes = with_memory ? virDomainGetMaxMemory(domain) * 1024ull : 0;
+	char where[128];
+	int ret;
+
+	/* 0 is how libvirt fails. */
+	if (with_memory && !memory_bytes)
+		return mlimg_domain_fail(tenant, "memory", err);
+	if (!mlimg_backend_has_disk_away(tenant))
+		return mlimg_checkpoint_room_here(tenant, memory_bytes, err);
+	ret = mlimg_libvirt_pool_left(virDomainGetConnect(domain), tenant->host, &left, err);
+	if (ret < 0)
+		return ret;
+	snprintf(where, sizeof(where), "storage pool '" MLIMG_LIBVIRT_POOL "' of host '%s'",
+		tenant->host);
+	return mlimg_checkpoint_room_check(left, memory_bytes, where, err);
+}
+
 int mlimg_libvirt_save(
 	const struct mlimg_tenant *tenant, const char *tag, bool with_memory, struct mlimg_err *err)
 {
@@ -53,8 +75,8 @@ int mlimg_libvirt_save(
 	char xml[256];
 	int ret = find_domain(tenant, &domain, err);
 
-	if (ret == 0 && !mlimg_backend_has_disk_away(tenant))
-		ret = mlimg_disk_check_room(tenant, err);
+	if (ret == 0)
+		ret = check_room(tenant, domain, with_memory, err);
 	if (ret < 0)
 		return ret;
 	if (!with_memory && mlimg_domain_is_on(domain))

@@ -6,16 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "libmlimg/cleanup.h"
 #include "tools/checkpoint-qemu.h"
+#include "tools/checkpoint-room.h"
 #include "tools/qemu-img.h"
 #include "tools/tenant-disk.h"
 
 #define SETTLE_MS 10000 /* how long a qemu-img may take to end that was killed */
 #define AGAIN_MS 200
-#define TABLES_BYTES (1u << 20) /* several times what a snapshot writes of them */
 
 int mlimg_snapshots_of(const json_t *image, json_t **ret_saved, struct mlimg_err *err)
 {
@@ -87,20 +86,9 @@ static int remove_stale(const struct mlimg_tenant *tenant, const char *tag, stru
 	return ret;
 }
 
-int mlimg_disk_check_room(const struct mlimg_tenant *tenant, struct mlimg_err *err)
-{
-	struct statvfs fs;
-
-	if (statvfs(tenant->dir, &fs) < 0)
-		return mlimg_err_set(err, errno, "'%.300s'", tenant->dir);
-	if (fs.f_bavail * (uint64_t)fs.f_frsize >= TABLES_BYTES)
-		return 0;
-	return mlimg_err_set(err, ENOSPC, "write '%.300s'", tenant->user_disk);
-}
-
 int mlimg_disk_save(const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err)
 {
-	int ret = mlimg_disk_check_room(tenant, err);
+	int ret = mlimg_checkpoint_room_here(tenant, 0, err);
 
 	if (ret < 0)
 		return ret;

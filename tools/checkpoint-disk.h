@@ -25,20 +25,9 @@ int mlimg_snapshots_of(
 	const json_t *image, json_t **ret_saved, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
- * Check that the host's disk has room for a snapshot's tables, 1 MiB: QEMU, and qemu-img, leave tables
- * that do not agree with each other when it gets full in the middle.
- *
- * @param tenant  whose; its disk is here
- * @param err     names the disk
- * @return        0, -ENOSPC, other -errno
- */
-int mlimg_disk_check_room(
-	const struct mlimg_tenant *tenant, struct mlimg_err *err) MLIMG_MUST_CHECK;
-
-/**
  * Make a snapshot; others of that tag are removed before.
  *
- * @return 0; -ENOSPC, before anything is written, as of mlimg_disk_check_room(); other -errno
+ * @return 0; -ENOSPC, before anything is written, as of mlimg_checkpoint_room_here(); other -errno
  */
 int mlimg_disk_save(
 	const struct mlimg_tenant *tenant, const char *tag, struct mlimg_err *err) MLIMG_MUST_CHECK;

@@ -6,12 +6,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "tools/checkpoint-disk.h"
 #include "tools/checkpoint-freeze.h"
+#include "tools/checkpoint-room.h"
 #include "tools/checkpoint.h"
-#include "tools/cli.h"
 #include "tools/qmp-job.h"
 #include "tools/store-impl.h"
 #include "tools/vm-agent.h"
@@ -72,22 +71,6 @@ static json_t *snapshot_arguments(const char *tag, bool with_memory)
 		: json_pack("{s:s, s:[s]}", "tag", name, "devices", NODE);
 }
 
-/* All of the memory may have to be written, and a guest on a full disk is stopped. */
-static int check_room(const struct mlimg_tenant *tenant, uint64_t bytes, struct mlimg_err *err)
-{
-	char needed[MLIMG_CLI_SIZE_TEXT], left[MLIMG_CLI_SIZE_TEXT];
-	struct statvfs st;
-
-	if (statvfs(tenant->dir, &st) < 0)
-		return mlimg_err_set(err, errno, "'%.300s'", tenant->dir);
-	if (st.f_bavail * (uint64_t)st.f_frsize >= bytes + MLIMG_CHECKPOINT_SPARE_BYTES)
-		return 0;
-	return mlimg_store_fail(err, ENOSPC,
-		"its memory may take %s, and '%.200s' has %s left (the disk alone: --disk-only)",
-		mlimg_cli_format_size(bytes + MLIMG_CHECKPOINT_SPARE_BYTES, needed), tenant->dir,
-		mlimg_cli_format_size(st.f_bavail * (uint64_t)st.f_frsize, left));
-}
-
 /* Joined disks, which are vmdk's, are the one device of ours that QEMU cannot save. */
 static int check_blockers(
 	struct mlimg_chan *chan, const struct mlimg_tenant *tenant, struct mlimg_err *err)
@@ -115,7 +98,7 @@ static int save_memory(struct mlimg_chan *chan, const struct mlimg_tenant *tenan
 	if (ret == 0)
 		ret = check_blockers(chan, tenant, err);
 	if (ret == 0)
-		ret = check_room(tenant, bytes, err);
+		ret = mlimg_checkpoint_room_here(tenant, bytes, err);
 	return ret < 0 ? ret
 		       : mlimg_qmp_job(chan, "snapshot-save", snapshot_arguments(tag, true),
 				 deadline_of(bytes), err);
@@ -159,7 +142,7 @@ int mlimg_qemu_save(
 	if (ret <= 0)
 		return ret < 0 ? ret : mlimg_disk_save(tenant, tag, err);
 	/* That of memory, which needs more, is looked for when it is known how large it is. */
-	ret = with_memory ? 0 : mlimg_disk_check_room(tenant, err);
+	ret = with_memory ? 0 : mlimg_checkpoint_room_here(tenant, 0, err);
 	if (ret < 0)
 		return ret;
 	ret = mlimg_backend_qemu.monitor(tenant, &chan, err);

@@ -85,6 +85,22 @@ int mlimg_libvirt_pool_open(struct mlimg_store *store, virConnectPtr conn,
 	return 0;
 }
 
+int mlimg_libvirt_pool_left(
+	virConnectPtr conn, const char *host, uint64_t *ret_bytes, struct mlimg_err *err)
+{
+	mlimg_autopool struct mlimg_libvirt_pool p = {
+		.pool = virStoragePoolLookupByName(conn, MLIMG_LIBVIRT_POOL)};
+	virStoragePoolInfo info;
+
+	/* How much it was when somebody looked last is what it tells otherwise. */
+	if (p.pool)
+		(void)virStoragePoolRefresh(p.pool, 0);
+	if (!p.pool || virStoragePoolGetInfo(p.pool, &info) < 0)
+		return mlimg_libvirt_fail(err, "host '%s': room in its storage pool", host);
+	*ret_bytes = info.available;
+	return 0;
+}
+
 void mlimg_libvirt_pool_close(struct mlimg_libvirt_pool *pool)
 {
 	if (pool->pool)

@@ -62,6 +62,19 @@ void mlimg_libvirt_pool_close(struct mlimg_libvirt_pool *pool);
 #define mlimg_autopool mlimg_cleanup(mlimg_libvirt_pool_close) /**< its close() */
 
 /**
+ * How much room a host's pool has left, as libvirt counts it: with what the file system keeps for
+ * root, which QEMU does not get. While somebody writes a volume there it is what it was before.
+ *
+ * @param conn       to the host
+ * @param host       its name, for messages
+ * @param ret_bytes  the room
+ * @param err        names the host; -ENOENT: it has no such pool
+ * @return           0 or -errno
+ */
+int mlimg_libvirt_pool_left(virConnectPtr conn, const char *host, uint64_t *ret_bytes,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
+
+/**
  * Have what is in the pool stay, or go, until the pool is closed.
  *
  * @param pool      the pool; opened with a store

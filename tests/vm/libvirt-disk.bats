@@ -37,6 +37,7 @@ setup() {
 
 teardown() {
 	kill "$agent" 2>/dev/null || true
+	! mountpoint -q "$hosts/full" || umount "$hosts/full"
 	libvirt_done
 }
 
@@ -131,6 +132,61 @@ has() {
 		VALUES ('$(tenant alice id)', 'lost', 'disk', 'named', 'saving', 1, 0, 0, '', 0, 1700000000)"
 	works vm checkpoint alice off --disk-only
 	has new off
+}
+
+# left BYTES: the host's pool, of that size, in which alice's disk is, with which she runs.
+left() {
+	virsh -q -c "$uri" destroy alice
+	mkdir -m 0711 "$hosts/small"
+	libvirt_inside east mount -t tmpfs -o "size=$1,mode=711" tmpfs "$hosts/small"
+	libvirt_inside east cp "$disk" "$hosts/small/user.qcow2"
+	libvirt_inside east chmod 666 "$hosts/small/user.qcow2"
+	disk=$hosts/small/user.qcow2
+	virsh -q -c "$uri" pool-define-as mlimg dir --target "$hosts/small"
+	virsh -q -c "$uri" pool-start mlimg
+	rm "$(tenant_disk alice)"
+	domain 1
+	virsh -q -c "$uri" start alice
+}
+
+# refused MESSAGE ARGUMENT…: a checkpoint is; nobody has been asked for anything, and alice does what she did, $state.
+refused() {
+	run --separate-stderr vm checkpoint alice one "${@:2}"
+	same "exit code and stdout" "1: " "$status: $output"
+	[[ $stderr =~ $1 ]] || same "what is said" "$1" "$stderr"
+	same "checkpoints" "0" "$(sqlite3 "$S/store.db" "SELECT count(*) FROM checkpoint")"
+	# Of one that has stood still it says "unpaused".
+	same "alice" "$state" "$(virsh -c "$uri" domstate alice --reason | xargs)"
+	[ ! -e "$hosts/asked" ] || ! grep fsfreeze "$hosts/asked"
+	same "its snapshots" "" "$(virsh -q -c "$uri" snapshot-list alice --name | xargs)"
+}
+
+@test "libvirt: a checkpoint that has no room on its host's disk is refused before the guest stands still" {
+	local store=$S state="paused (user)" memory="^mlimg-vm: checkpoint 'one' of 'alice': its memory may take 128 MiB, and"
+	# One whose disk is in the store.
+	mkdir "$hosts/full"
+	mount -t tmpfs -o size=120M tmpfs "$hosts/full"
+	cp -a "$S" "$hosts/full/store"
+	S=$hosts/full/store
+	refused "$memory '$S/tenants/[0-9a-f]*' has 1[0-9][0-9] MiB left \\(the disk alone: --disk-only\\)\$"
+	S=$store
+	left 120M
+	state="running (booted)"
+	refused "$memory storage pool 'mlimg' of host 'east' has 1[12][0-9] MiB left \\(the disk alone: --disk-only\\)\$"
+	virsh -q -c "$uri" suspend alice
+	state="paused (user)"
+	libvirt_inside east fallocate -l "$(($(libvirt_inside east stat -f -c '%a * %S' "$hosts/small") - (512 << 10)))" "$hosts/small/other"
+	refused "^mlimg-vm: checkpoint 'one' of 'alice': its tables may take 1.0 MiB, and storage pool 'mlimg' of host 'east' has [0-9]+ KiB left\$" --disk-only
+	libvirt_inside east rm "$hosts/small/other"
+	# It is asked anew each time.
+	libvirt_inside east mount -o remount,size=400M "$hosts/small"
+	works vm checkpoint alice one
+	same "checkpoint" "one memory saved" "$(sqlite3 -separator ' ' "$S/store.db" "SELECT tag, kind, state FROM checkpoint")"
+	# What is before a restore is one, too.
+	libvirt_inside east mount -o remount,size=120M "$hosts/small"
+	run --separate-stderr vm restore alice one
+	same "exit code" 1 "$status"
+	[[ $stderr == *"its memory may take 128 MiB, and storage pool 'mlimg' of host 'east' has "* ]]
 }
 
 # noted NAME: as if it had been put there.
