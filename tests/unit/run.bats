@@ -79,6 +79,16 @@ sums() {
 	sums "1 passed, 1 failed" 1
 }
 
+@test "run: files of one name in two folders are counted both" {
+	local name
+	for name in a b; do
+		mkdir "$BATS_TEST_TMPDIR/$name"
+		printf '%s\n' "load $MLIMG_TOP/tests/lib/common" "@test \"$name\" { sleep 0.3; [ $name = a ]; }" >"$BATS_TEST_TMPDIR/$name/same.bats"
+	done
+	MLIMG_BUILD=$BATS_TEST_TMPDIR/build MLIMG_MUST='' run "$MLIMG_TOP/tests/run" -j 2 "$BATS_TEST_TMPDIR"/{a,b}/same.bats
+	sums "1 passed, 1 failed" 1
+}
+
 # program CASE…: runs a test program of these cases through tests/run, of which "fails" fails and "dies" crashes; and of which "lost" ends the run of all.
 program() {
 	mkdir -p "$BATS_TEST_TMPDIR/build"
