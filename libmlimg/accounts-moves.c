@@ -117,7 +117,8 @@ static bool move_of_base(const struct mlimg_account_names *names,
 {
 	if (gave_way(names, name)) {
 		*ret = (struct mlimg_moved_id){name->id[MLIMG_SIDE_BASE], name->is};
-		return ret->from != ret->to;
+		/* As next's: of names that shared an id and parted, that who keeps it counts. */
+		return ret->from != ret->to && !keeps(names, MLIMG_SIDE_BASE, ret->from);
 	}
 	if (!move_of_mine(names, name, ret))
 		return false;
