@@ -71,7 +71,7 @@ static int find_suffix(struct resolving *v, struct mlimg_err *err)
 		beside = mlimg_path_class_beside(classes, v->path);
 		mlimg_path_classes_free(classes);
 	}
-	v->merged_suffix = beside == MLIMG_BESIDE_PLAIN ? RESOLVE_MERGED_SUFFIX
+	v->merged_suffix = beside == MLIMG_BESIDE_PLAIN ? MLIMG_PLAN_MERGED_SUFFIX
 		: beside == MLIMG_BESIDE_DPKG_DIST      ? RESOLVE_MERGED_DIST_SUFFIX
 							: NULL;
 	return 0;

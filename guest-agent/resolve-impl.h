@@ -14,10 +14,9 @@
 #include "guest-agent/mlimg-cmd.h"
 #include "libmlimg/plan.h"
 
-#define RESOLVE_MERGED_SUFFIX ".mlimg-merged" /**< of the file with marked conflicts */
-#define RESOLVE_MERGED_DIST_SUFFIX \
-	RESOLVE_MERGED_SUFFIX MLIMG_PLAN_DIST_SUFFIX /**< where programs read every name */
-#define RESOLVE_KEPT_MAX 2                           /**< things set aside for one conflict */
+/** Of the file with marked conflicts where programs read every name. */
+#define RESOLVE_MERGED_DIST_SUFFIX MLIMG_PLAN_MERGED_SUFFIX MLIMG_PLAN_DIST_SUFFIX
+#define RESOLVE_KEPT_MAX 2 /**< things set aside for one conflict */
 
 /** A conflict that is being resolved. */
 struct resolving {

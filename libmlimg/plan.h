@@ -27,7 +27,9 @@
  *     n PATH ENTRY      put the new stack's file beside the user's. PATH is the user's with
  *                       ".mlimg-new", or ".mlimg-new.1" to ".mlimg-new.99" where that name is
  *                       taken; behind it ".dpkg-dist" where path-class.h says so. What was there
- *                       has gone away by an operation before
+ *                       has gone away by an operation before, and so has NAME.mlimg-merged:
+ *                       what the user has of a former system's file in there, with or without
+ *                       marks, was not merged with this one
  *     m PATH ENTRY      make the directory, if it is not there: for those that p, t and h need and
  *                       the upper lacks, and for those whose owner has moved. Never opaque
  *
@@ -47,9 +49,10 @@
 #include "libmlimg/boot.h"
 #include "libmlimg/manifest.h"
 
-#define MLIMG_PLAN_BLOBS_MAX 4096          /**< blobs */
-#define MLIMG_PLAN_BLOB_MAX (64u << 20)    /**< bytes of one: MLIMG_RECORDS_SIZE_MAX */
-#define MLIMG_PLAN_NEW_SUFFIX ".mlimg-new" /**< in the names of what operation n puts */
+#define MLIMG_PLAN_BLOBS_MAX 4096                /**< blobs */
+#define MLIMG_PLAN_BLOB_MAX (64u << 20)          /**< bytes of one: MLIMG_RECORDS_SIZE_MAX */
+#define MLIMG_PLAN_NEW_SUFFIX ".mlimg-new"       /**< in the names of what operation n puts */
+#define MLIMG_PLAN_MERGED_SUFFIX ".mlimg-merged" /**< in those of what mlimg resolve marks */
 #define MLIMG_PLAN_DIST_SUFFIX \
 	".dpkg-dist" /**< ends them where programs read every name (path-class.h) */
 

@@ -107,6 +107,31 @@ static int look_at(
 	return r < 0 ? r : make_way(p, m, &at, ret_beside);
 }
 
+/* Taken when the user says so the next time, it would be in place of both. */
+static int set_marked_aside(struct planning *p, const struct mine *m, enum mlimg_path_beside where)
+{
+	const char *suffix = where == MLIMG_BESIDE_DPKG_DIST
+		? MLIMG_PLAN_MERGED_SUFFIX MLIMG_PLAN_DIST_SUFFIX
+		: MLIMG_PLAN_MERGED_SUFFIX;
+	size_t size = strlen(m->entry->path) + strlen(suffix) + 1;
+	char *name = mlimg_arena_alloc(p->arena, size);
+	const struct mlimg_entry *e;
+	struct mine at;
+	int r;
+
+	if (!name)
+		return no_memory(p, m->entry->path);
+	strcpy(stpcpy(name, m->entry->path), suffix);
+	e = mlimg_manifest_find(p->upper, name);
+	if (!e || e->type != MLIMG_FILE)
+		return 0;
+	r = plan_mine_find(p, (size_t)(e - p->upper->entries), NULL, &at);
+	if (r < 0 || at.class == MLIMG_CLASS_KEEP)
+		return r;
+	at.why = "it was merged with the former system's file";
+	return plan_set_aside(p, &at, MLIMG_CONFLICT);
+}
+
 int plan_put_beside(struct planning *p, const struct mine *m, const char **ret_name)
 {
 	struct mlimg_entry e = *m->next;
@@ -129,5 +154,8 @@ int plan_put_beside(struct planning *p, const struct mine *m, const char **ret_n
 			return r;
 	}
 	*ret_name = name;
-	return beside == BESIDE_THERE ? 0 : plan_put_op(p, MLIMG_PLAN_PUT_BESIDE, name, &e, 0);
+	if (beside == BESIDE_THERE)
+		return 0;
+	r = set_marked_aside(p, m, where);
+	return r < 0 ? r : plan_put_op(p, MLIMG_PLAN_PUT_BESIDE, name, &e, 0);
 }

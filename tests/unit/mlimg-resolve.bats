@@ -216,6 +216,21 @@ line 9 theirs" "$(cat "$UPPER/etc/touching.mlimg-merged")"
 	same "merged" "line 3 mine line 3 theirs" "$(sed -n '3,4p' "$UPPER/etc/logrotate.d/app" | xargs)"
 }
 
+@test "mlimg resolve: what was marked before another system came is not taken for both" {
+	in_conflict
+	fails 1 "" "${MLIMG[@]}" resolve --keep merged /etc/touching
+	sed -i '/^[<=>]/d; 1s/$/ by hand/' "$UPPER/etc/touching.mlimg-merged"
+	sed -i '3s/$/ more/' "$DIR/system/etc/touching"
+	SYSTEM_VERSION=12.3 mlimg_boot
+	same "set aside" "line 1 by hand" "$(head -n 1 "$ASIDE/3/etc/touching.mlimg-merged")"
+	fails 1 "" "${MLIMG[@]}" resolve --keep merged /etc/touching
+	same "marks" "<<<<<<< yours
+line 3 mine
+=======
+line 3 theirs more
+>>>>>>> system debian 12.3" "$(sed -n 3,7p "$UPPER/etc/touching.mlimg-merged")"
+}
+
 @test "mlimg resolve: what was set aside where programs read every name, merged" {
 	local name
 	mkdir -p "$DIR/system/etc/logrotate.d" "$DIR/system/etc/nginx/sites-enabled"

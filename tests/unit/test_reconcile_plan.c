@@ -296,6 +296,22 @@ TEST(what_lies_beside_and_stays)
 	more_classes = NULL;
 }
 
+/* What mlimg resolve has marked was of the former system's file. */
+TEST(what_was_marked_before_another_lies_beside)
+{
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-merged=D",
+		"a etc/a.mlimg-merged; n etc/a.mlimg-new=B", TOLD("conflict", "config", "aside"));
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-merged=D etc/a.mlimg-new=B", "", NULL);
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-merged/x=D", "n etc/a.mlimg-new=B", NULL);
+	check("etc/grub.d/a=A", "etc/grub.d/a=B",
+		"etc/grub.d/a=C etc/grub.d/a.mlimg-merged.dpkg-dist=D",
+		"a etc/grub.d/a.mlimg-merged.dpkg-dist; n etc/grub.d/a.mlimg-new.dpkg-dist=B",
+		NULL);
+	more_classes = "etc/*.mlimg-merged keep\n";
+	check("etc/a=A", "etc/a=B", "etc/a=C etc/a.mlimg-merged=D", "n etc/a.mlimg-new=B", NULL);
+	more_classes = NULL;
+}
+
 /* dpkg's name for what is not in force, where a NAME.mlimg-new would be. */
 TEST(what_lies_beside_where_every_name_is_read)
 {
