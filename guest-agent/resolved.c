@@ -120,7 +120,7 @@ static const char *take_line(struct mlimg_span line, struct mlimg_resolved *ret)
 
 	if (!mlimg_lex_number(generation, MLIMG_BOOT_GENERATION_MAX, &number))
 		return "no generation";
-	if (name.size < sizeof(text))
+	if (name.size < sizeof(text) && !memchr(name.at, 0, name.size))
 		memcpy(text, name.at, name.size);
 	way = mlimg_keep_way_of(text);
 	if (!way)
