@@ -4,6 +4,7 @@
 #   make            the programs                      make demo         the main job on real Debian systems
 #   make check      all tests (installs what they need, runs check-unit, check-root, check-vm)
 #   make bench      measures; BENCH="NAME…" some of it; BENCH_SIZE=small only shows that it works
+#   make fuzz       fuzz targets with libFuzzer, each for FUZZ_SECONDS (60); FUZZ="NAME…" some of them
 #   make deps       installs the Debian packages of tests/packages.txt that are missing
 #   make lint       compilers' warnings, clang's documentation check, shellcheck, shfmt, manual pages
 #   make install-host DESTDIR=… PREFIX=…   the tools    make install-guest DESTDIR=…   what a guest needs    make install   both
@@ -129,9 +130,10 @@ $(UNITS): $(B)/tests/%: $(B)/tests/unit/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
-# A fuzz target with a main that runs the files of a corpus through it.
-$(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/run_corpus.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
+# A fuzz target with a main that runs the files of a corpus through it, or (tests/fuzz/run) with libFuzzer's.
+FUZZ_LIBFUZZER := $(if $(findstring fuzzer-no-link,$(SAN)),-fsanitize=fuzzer)
+$(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(if $(FUZZ_LIBFUZZER),,$(B)/tests/fuzz/run_corpus.o) $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
+	$(CC) $(SANFLAGS) $(FUZZ_LIBFUZZER) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
 
 $(TESTLIBS): $(B)/tests/lib/%: $(B)/tests/lib/%.o $(LIBAGENT) $(LIBTOOLS) $(LIBMLIMG)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(TOOL_LIBS) $(LIB_LIBS)
@@ -175,6 +177,10 @@ check-vm: testing
 bench: bench-deps
 	+$(MAKE_ALL) helpers
 	MLIMG_BUILD=$(abspath $(B)) tests/bench/run $(BENCH)
+
+fuzz: deps
+	+$(MAKE_ALL) helpers
+	+tests/fuzz/run $(FUZZ)
 
 demo: deps
 	+$(MAKE_ALL) helpers
@@ -230,6 +236,6 @@ install-guest: $(AGENT)
 clean:
 	rm -rf build
 
-.PHONY: all deps helpers testing check check-unit check-root check-vm bench bench-deps demo lint install install-host install-guest clean
+.PHONY: all deps helpers testing check check-unit check-root check-vm bench bench-deps fuzz demo lint install install-host install-guest clean
 .SECONDARY:
 .DELETE_ON_ERROR:
