@@ -11,6 +11,7 @@
 #include "libmlimg/rebuild.h"
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
+#include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
 
 /* --- accounts --- */
@@ -23,7 +24,7 @@ static int read_accounts(struct since *s, enum mlimg_merge_side side,
 		int r = since_read(s, side, mlimg_accounts_path(f), &texts[f], &size);
 
 		if (r < 0 && r != -ENOENT)
-			return mlimg_err_set(err, r, "%s", mlimg_accounts_path(f));
+			return since_cannot_read(r, side, mlimg_accounts_path(f), err);
 		ret->files[f] = (struct mlimg_records_text){texts[f], size};
 	}
 	return 0;
@@ -96,7 +97,7 @@ static int is_any_changed(struct since *s, const char *const *paths, size_t n, c
 			continue;
 		if (r > 0)
 			return r;
-		(void)!mlimg_err_set(&err, r, "%s", paths[i]);
+		(void)!since_cannot_read(r, MLIMG_SIDE_MINE, paths[i], &err);
 		return since_give_up(s, paths[i], name, &err);
 	}
 	return 0;
@@ -109,7 +110,7 @@ static int read_package_text(void *ctx, enum mlimg_merge_side side, const char *
 {
 	int r = since_read(ctx, side, path, ret_text, ret_size);
 
-	return r == -EIO ? mlimg_err_set(err, r, "%s", path) : r;
+	return r == -EIO || r == -EMLINK ? since_cannot_read(r, side, path, err) : r;
 }
 
 static bool is_touched(const struct since *s, const char *path)
@@ -315,13 +316,21 @@ static int add_path(struct since *s, const char ***paths, size_t *n, size_t *roo
 	return 0;
 }
 
-/* Those that the upper has now, and those that it had before. */
+/*
+ * Those that the upper has now, and those that it had before; and that of which nobody knows what
+ * it is now, behind a symbolic link.
+ */
 static int collect_paths(struct since *s, const char ***ret, size_t *ret_n)
 {
+	static const char status[] = "var/lib/dpkg/status";
 	struct mlimg_undo_record record;
+	struct mlimg_seen seen;
 	size_t room = 0;
 	int r = 0;
 
+	mlimg_upper_see(s->upper, s->now.manifest, status, &seen);
+	if (seen.kind == MLIMG_SEEN_ELSEWHERE && mlimg_manifest_find(s->former.manifest, status))
+		r = add_path(s, ret, ret_n, &room, status);
 	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++)
 		if (s->upper->entries[i].type != MLIMG_DIR &&
 			mlimg_packages_is_database(s->upper->entries[i].path))

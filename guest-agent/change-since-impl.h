@@ -86,10 +86,15 @@ struct since {
  * @param path      in the tree
  * @param ret_text  free() it
  * @param ret_size  bytes
- * @return          0; -ENOENT when it is not there; -EIO when it cannot be had; -ENOMEM
+ * @return          0; -ENOENT when it is not there; -EMLINK when a database is no file, or behind a
+ *                  symbolic link; -EIO when it cannot be had; -ENOMEM
  */
 int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
 	size_t *ret_size) MLIMG_MUST_CHECK;
+
+/** Say why since_read() has failed. @param r  what it has returned. @return  -errno */
+int since_cannot_read(int r, enum mlimg_merge_side side, const char *path,
+	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
  * Read the classes: those that the former stack and the user declare; the defaults alone when the
@@ -110,7 +115,7 @@ int since_read_classes(struct since *s) MLIMG_MUST_CHECK;
 int since_has_same_contents(
 	struct since *s, struct mlimg_entry *e, const struct mlimg_entry *now) MLIMG_MUST_CHECK;
 
-/** @return 1 when the user has changed that file since, 0, -EIO, -ENOMEM */
+/** @return 1 when the user has changed that file since, 0; -EMLINK, -EIO, -ENOMEM: see since_read() */
 int since_is_changed(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
 /** What is there now, no directory, goes before steps are taken back. @return 0, -ENOMEM */

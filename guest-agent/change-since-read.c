@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Texts of the three sides that databases are merged of; classes; contents that are compared. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,22 +14,35 @@
 #include "libmlimg/io.h"
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
+#include "libmlimg/upper-view.h"
+#include "libmlimg/whiteout.h"
 
-/* @return 0, -ENOENT when it is no regular file or not there, -EIO, -ENOMEM */
+/*
+ * -EMLINK: it is no file. What a link leads to cannot be replaced by replacing the link, and to take
+ * the database for one that was removed would undo all that is in it.
+ *
+ * @return 0, -ENOENT when it is not there, -EMLINK, -EIO, -ENOMEM
+ */
 static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
 {
-	mlimg_autoclose int file = fd < 0
-		? -ENOENT
-		: mlimg_open_beneath_strict(fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	const char *name = path;
+	mlimg_autoclose int dir = fd < 0 ? -ENOENT
+					 : mlimg_open_parent_strict(fd, path, O_RDONLY, &name),
+			    file = -1;
 	struct stat st;
-	int r;
+	int r = dir < 0 ? dir : 0;
 
-	if (mlimg_change_is_nowhere(file))
+	if (r == 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r < 0)
+		return mlimg_change_is_nowhere(r) ? -ENOENT : -EIO;
+	if (mlimg_stat_is_whiteout(&st))
 		return -ENOENT;
-	if (file < 0 || fstat(file, &st) < 0)
-		return -EIO;
 	if (!S_ISREG(st.st_mode))
-		return -ENOENT;
+		return -EMLINK;
+	file = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0)
+		return -EIO;
 	r = mlimg_read_fd(file, path, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size, NULL);
 	return r == 0 || r == -ENOMEM ? r : -EIO;
 }
@@ -36,11 +50,13 @@ static int read_at(int fd, const char *path, char **ret_text, size_t *ret_size)
 /*
  * Lists of packages' files are not among the texts; without layers to read them from there are
  * none.
+ *
+ * @lower: where @path lies in the stack
  */
 static int read_of_stack(struct since *s, const struct since_stack *stack, const char *path,
-	char **ret_text, size_t *ret_size)
+	const char *lower, char **ret_text, size_t *ret_size)
 {
-	const struct mlimg_entry *e = mlimg_manifest_find(stack->manifest, path);
+	const struct mlimg_entry *e = mlimg_manifest_find(stack->manifest, lower);
 	const struct mlimg_lowers *lowers = stack == &s->former ? s->c->call->lowers : NULL;
 	int r = -ENOENT;
 
@@ -56,20 +72,26 @@ static int read_of_stack(struct since *s, const struct since_stack *stack, const
 			&stack->texts, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
 	if (r == -ENOENT && lowers && e->has_digest)
 		r = mlimg_lowers_read(
-			lowers, path, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
+			lowers, lower, e->digest, MLIMG_RECORDS_SIZE_MAX, ret_text, ret_size);
 	if (r == 0 || r == -ENOMEM)
 		return r;
 	s->lacks_layers |= stack == &s->former && !lowers;
 	return mlimg_reconcile_is_database(path) ? -EIO : -ENOENT;
 }
 
+/* As the user sees it: where the upper has nothing, what the newer stack has. */
 static int read_mine(struct since *s, const char *path, char **ret_text, size_t *ret_size)
 {
-	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
+	struct mlimg_seen seen;
 
-	if (!e)
-		return read_of_stack(s, &s->now, path, ret_text, ret_size);
-	return e->type == MLIMG_FILE ? read_at(s->c->upper_fd, path, ret_text, ret_size) : -ENOENT;
+	mlimg_upper_see(s->upper, s->now.manifest, path, &seen);
+	switch (seen.kind) {
+	case MLIMG_SEEN_STACK:
+		return read_of_stack(s, &s->now, path, seen.lower, ret_text, ret_size);
+	case MLIMG_SEEN_UPPER: return read_at(s->c->upper_fd, path, ret_text, ret_size);
+	case MLIMG_SEEN_ELSEWHERE: return -EMLINK;
+	default: return -ENOENT;
+	}
 }
 
 /* A database of which there is no copy, though the upper had it before and after: a whiteout. */
@@ -83,7 +105,7 @@ static int read_made(struct since *s, const char *path, char **ret_text, size_t 
 	int r = read_at(s->made_fd, path, ret_text, ret_size);
 
 	return r == -ENOENT && !was_hidden(s, path)
-		? read_of_stack(s, &s->now, path, ret_text, ret_size)
+		? read_of_stack(s, &s->now, path, path, ret_text, ret_size)
 		: r;
 }
 
@@ -103,11 +125,11 @@ static int read_taken(struct since *s, const char *path, char **ret_text, size_t
 	r = mlimg_path_map_get(&s->put, path, &i) ? -ENOENT
 						  : read_at(s->made_fd, path, ret_text, ret_size);
 	return r == -ENOENT && !was_hidden(s, path)
-		? read_of_stack(s, &s->former, path, ret_text, ret_size)
+		? read_of_stack(s, &s->former, path, path, ret_text, ret_size)
 		: r;
 }
 
-int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
+static int read_side(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
 	size_t *ret_size)
 {
 	switch (side) {
@@ -115,6 +137,34 @@ int since_read(struct since *s, enum mlimg_merge_side side, const char *path, ch
 	case MLIMG_SIDE_NEXT: return read_taken(s, path, ret_text, ret_size);
 	default: return read_mine(s, path, ret_text, ret_size);
 	}
+}
+
+/* Of other files than databases of records: a configuration file may well be a link. */
+static bool may_be_link(const char *path)
+{
+	return mlimg_accounts_file_of(path) == MLIMG_N_ACCOUNTS_FILES &&
+		mlimg_packages_form_of(path) == MLIMG_RECORDS_NONE;
+}
+
+int since_read(struct since *s, enum mlimg_merge_side side, const char *path, char **ret_text,
+	size_t *ret_size)
+{
+	int r = read_side(s, side, path, ret_text, ret_size);
+
+	return r == -EMLINK && may_be_link(path) ? -ENOENT : r;
+}
+
+int since_cannot_read(int r, enum mlimg_merge_side side, const char *path, struct mlimg_err *err)
+{
+	static const char *const when[MLIMG_N_MERGE_SIDES] = {
+		[MLIMG_SIDE_BASE] = " after the change",
+		[MLIMG_SIDE_NEXT] = " before the change",
+		[MLIMG_SIDE_MINE] = ""};
+
+	return r == -EMLINK
+		? mlimg_err_set(err, 0, "/%s of the user%s is no file, or behind a symbolic link",
+			  path, when[side])
+		: mlimg_err_set(err, r, "/%s of the user%s", path, when[side]);
 }
 
 int since_is_changed(struct since *s, const char *path)

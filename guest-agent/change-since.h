@@ -38,7 +38,8 @@
  *                chown(2) and chmod(2) change such attributes too
  *
  * first is done before the steps are taken back, then afterwards. Without base manifest or texts of
- * both stacks nothing is merged, and that is told.
+ * both stacks nothing is merged; accounts, or packages, are not when one of their databases is no
+ * file, or is behind a symbolic link. That is told.
  */
 #ifndef MLIMG_CHANGE_SINCE_H
 #define MLIMG_CHANGE_SINCE_H

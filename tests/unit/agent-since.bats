@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Taken back, when the user has done since what no program does: databases behind links, directories made anew, other modes of what the change has put.
+load ../lib/common
+load ../lib/agent
+load ../lib/stacks
+
+setup() {
+	stacks_setup
+}
+
+# each_driver FUNCTION ARGUMENT…: with a user layer of its own
+each_driver() {
+	local driver
+	for driver in overlay unionfs; do
+		# shellcheck disable=SC2034 # stacks.bash
+		OPTIONS=(--union "$driver")
+		user_anew
+		"$@"
+	done
+}
+
+# link PATH NAME: as the user makes one, to /srv/NAME
+link() {
+	mkdir -p "$UPPER/srv" "$UPPER/$(dirname "$1")"
+	rm -rf "${UPPER:?}/$1"
+	ln -s "/srv/$2" "$UPPER/$1"
+}
+
+# hidden: what the upper hides, in whatever form
+hidden() {
+	(cd "$UPPER" && find . \( -type c -o -name '*_HIDDEN~' \) -printf '%P\n' | sort | xargs)
+}
+
+NO_FILE="is no file, or behind a symbolic link"
+
+# status_linked PATH NAME: to a copy of it
+status_linked() {
+	on v1
+	on v2
+	link "$1" "$2"
+	cp -a "$DIR/v2/$1" "$UPPER/srv/$2"
+	on v1
+	same "notes ($driver, $1)" "packages: not merged: /var/lib/dpkg/status of the user $NO_FILE" "$(boot '.notes[]')"
+	same "hidden ($driver, $1)" "" "$(hidden)"
+	same "link ($driver, $1)" "/srv/$2" "$(readlink "$UPPER/$1")"
+	same "what it leads to ($driver, $1)" "" "$(diff -r "$DIR/v2/$1" "$UPPER/srv/$2")"
+}
+
+@test "taken back, packages whose database is behind a link since are not taken for removed" {
+	need root
+	packages_of_stacks
+	each_driver status_linked var/lib/dpkg/status status
+	each_driver status_linked var/lib/dpkg dpkg
+	each_driver status_linked var/lib lib
+}
+
+# accounts_of_stacks: v2 has another service's account in the place of that of v1.
+accounts_of_stacks() {
+	local i
+	for i in 1 2; do
+		printf 'root:x:0:0::/:/bin/sh\ns%s:x:107:107::/:/bin/false\n' $i >"$DIR/v$i/etc/passwd"
+		printf 'root:x:0:\ns%s:x:107:\n' $i >"$DIR/v$i/etc/group"
+		printf 'root:*:19000:0:99999:7:::\ns%s:!:19000::::::\n' $i >"$DIR/v$i/etc/shadow"
+		echo "s$i:100000:65536" >"$DIR/v$i/etc/subuid"
+	done
+	layers
+}
+
+# accounts_linked FILE: since the change
+accounts_linked() {
+	local me=me:x:1000:1000::/:/bin/sh file
+	on v1
+	mkdir -p "$UPPER/etc"
+	{
+		cat "$DIR/v1/etc/passwd"
+		echo $me
+	} >"$UPPER/etc/passwd"
+	on v2
+	link "etc/$1" "$1"
+	cp "$DIR/v2/etc/$1" "$UPPER/srv/$1"
+	on v1
+	same "notes ($driver, $1)" "accounts: not merged: /etc/$1 of the user $NO_FILE" "$(boot '.notes[]')"
+	same "link ($driver, $1)" "/srv/$1" "$(readlink "$UPPER/etc/$1")"
+	for file in passwd group shadow subuid; do
+		[ $file != "$1" ] || continue
+		if [ -e "$UPPER/etc/$file" ]; then cat "$UPPER/etc/$file"; else cat "$DIR/v1/etc/$file"; fi >"$DIR/found"
+		same "$file ($driver, $1)" "" "$(diff "$DIR/v1/etc/$file" "$DIR/found" | grep -vx -e '[0-9].*' -e "> $me")"
+	done
+	same "hidden ($driver, $1)" "" "$(hidden)"
+}
+
+# accounts_linked_before FILE: and nothing written since
+accounts_linked_before() {
+	on v1
+	link "etc/$1" "$1"
+	echo mine >"$UPPER/srv/$1"
+	upper >"$DIR/before"
+	on v2
+	same "notes on v2 ($driver, $1)" "accounts: not merged: /etc/$1 of the user $NO_FILE" "$(boot '.notes[]')"
+	on v1
+	same "notes ($driver, $1)" "accounts: not merged: /etc/$1 of the user $NO_FILE" "$(boot '.notes[]')"
+	same "upper ($driver, $1)" "$(cat "$DIR/before")" "$(upper)"
+	same "what it leads to ($driver, $1)" mine "$(cat "$UPPER/srv/$1")"
+}
+
+@test "taken back, accounts one of whose files is a link, since or before, are those of before" {
+	need root
+	local file
+	accounts_of_stacks
+	for file in passwd group shadow subuid; do
+		each_driver accounts_linked $file
+		each_driver accounts_linked_before $file
+	done
+}
