@@ -118,6 +118,11 @@ struct mlimg_account_name *mlimg_account_names_find(
  */
 int mlimg_accounts_decide(struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
 
+/* ---- accounts-whole.c ---- */
+
+/** @return 0; -EUCLEAN, refused: the user's files are not what any program leaves (accounts.h) */
+int mlimg_accounts_check_whole(const struct mlimg_accounts_job *job) MLIMG_MUST_CHECK;
+
 /* ---- accounts-moves.c ---- */
 
 /** @return whether one of @p names that stays, but not @p but, is to have the id */

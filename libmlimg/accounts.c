@@ -187,6 +187,8 @@ static int merge_all(struct mlimg_accounts_job *job,
 			r = mlimg_account_list_parse(f, sides[side]->files[f], job->arena,
 				&job->lists[side][f], job->err);
 	if (r == 0)
+		r = mlimg_accounts_check_whole(job);
+	if (r == 0)
 		r = mlimg_accounts_decide(job);
 	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
 		r = merge_file(job, f, sides, &merged->files[f]);

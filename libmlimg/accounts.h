@@ -61,6 +61,12 @@
  * Ranges of subuid and subgid that next adds and that overlap others' in mine are moved behind all
  * of them.
  *
+ * What no program leaves is not merged, none of the files, and no number moves: what is behind it is
+ * not that the user has removed everybody, but an editor's accident or a disk's. That is passwd or
+ * group without any account, or missing, where base has some; shadow, missing or without any, while
+ * passwd says "x" of somebody who had a line there; and gshadow without any, likewise. (pwunconv(8)
+ * and grpunconv(8) remove these two; userdel(8) may leave subuid and subgid empty.)
+ *
  * What becomes of numbers that two layers of a stack both took says accounts-layers.h.
  */
 #ifndef MLIMG_ACCOUNTS_H
@@ -137,8 +143,8 @@ struct mlimg_accounts_merged {
 /**
  * Merge.
  *
- * A file that mine has not while base has it was deleted by the user: it is not there. To learn of
- * owners alone, when the user's layer has none of these files, call it with @p base as @p mine.
+ * A file that mine has not while base has it, and that may be missing, was deleted by the user: it is
+ * not there. To learn of owners alone, when the user's layer has none of these files, call it with @p base as @p mine.
  *
  * @param base   all zero when not known: then nothing counts as deleted
  * @param next   next
@@ -147,7 +153,8 @@ struct mlimg_accounts_merged {
  * @param ret    mlimg_accounts_merged_done() when done; untouched on failure
  * @param notes  what people should know; may be NULL
  * @param err    of kind MLIMG_ERR_REFUSED, "etc/passwd: ...": more than MLIMG_ACCOUNTS_SIZE_MAX
- *               bytes or MLIMG_ACCOUNTS_LINES_MAX lines, NULs
+ *               bytes or MLIMG_ACCOUNTS_LINES_MAX lines, NULs; or "/etc/passwd of the user ...",
+ *               which no program leaves so
  * @return       0, -EUCLEAN, -ENOMEM
  */
 int mlimg_accounts_merge(const struct mlimg_accounts *base, const struct mlimg_accounts *next,

@@ -118,6 +118,7 @@
  *     { "format": 1, "generation": N, "from": "<stack id>", "to": "<stack id>", "counts": {...},
  *       "done": { "stays": N, "dropped": N, "aside": N, "beside": N, "merged": N, "joined": N,
  *                 "closed": N },
+ *       "hidden": N,
  *       "rebuild": [ "etc/ld.so.cache" ],
  *       "databases": [ { "path": "etc/passwd", "name": "alice",
  *                        "kind": "told" | "conflict" | "broken", "text": "..." }, ... ],
@@ -131,9 +132,10 @@
  * (path-class.h) and "done" (report.h) are there when the upper was brought into agreement, not
  * only compared; "at" when something was set aside (then below the user layer's /mlimg) or put
  * beside; "from" with a directory that was renamed and is aside now, where it had been in the
- * layers; "rebuild" when caches were dropped; "databases" when merging accounts or packages has
- * something to tell, or what was set aside is gone when a change is taken back (notes.h). See
- * report.h.
+ * layers; "hidden" when files were hidden that the new stack has of packages which the user has
+ * removed or has another version of; "rebuild" when caches were dropped; "databases" when merging
+ * accounts or packages has something to tell, or what was set aside is gone when a change is taken
+ * back (notes.h). See report.h.
  */
 #ifndef MLIMG_BOOT_H
 #define MLIMG_BOOT_H

@@ -191,10 +191,12 @@ static void decide_want(struct mlimg_package_entry *e)
 		e->want = mine->want;
 }
 
-int mlimg_packages_decide(struct mlimg_packages_job *job)
+int mlimg_packages_decide(struct mlimg_packages_job *job, bool has_mine)
 {
 	int r = pair(job);
 
+	if (r == 0)
+		r = mlimg_packages_check_whole(job, has_mine);
 	for (size_t i = 0; i < job->n_entries && r == 0; i++) {
 		r = decide_one(job, &job->entries[i]);
 		decide_want(&job->entries[i]);

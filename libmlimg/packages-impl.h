@@ -135,8 +135,14 @@ int mlimg_packages_apply_updates(struct mlimg_packages_job *job, enum mlimg_merg
 
 /* ---- packages-decide.c ---- */
 
-/** Pair the stanzas of all sides, and decide on each: fills entries. */
-int mlimg_packages_decide(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+/**
+ * Pair the stanzas of all sides, and decide on each: fills entries.
+ *
+ * @param job       the merge
+ * @param has_mine  whether the user has a status
+ * @return          0; -EUCLEAN, refused: it is none that dpkg leaves; -ENOMEM
+ */
+int mlimg_packages_decide(struct mlimg_packages_job *job, bool has_mine) MLIMG_MUST_CHECK;
 
 /** Write the merged status. */
 int mlimg_packages_put_status(struct mlimg_packages_job *job,
@@ -157,6 +163,18 @@ int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
  * Add to merged->files what packages of the user's have beneath the upper, in the old stack alone.
  */
 int mlimg_packages_keep_conffiles(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/* ---- packages-whole.c ---- */
+
+/**
+ * Whether the user's status is what dpkg leaves.
+ *
+ * @param job       packages are paired
+ * @param is_there  whether he has one
+ * @return          0; -EUCLEAN, refused; -ENOMEM
+ */
+int mlimg_packages_check_whole(
+	const struct mlimg_packages_job *job, bool is_there) MLIMG_MUST_CHECK;
 
 /* ---- packages-verdict.c ---- */
 

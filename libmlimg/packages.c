@@ -130,7 +130,7 @@ static int merge_status(struct mlimg_packages_job *job, struct mlimg_merged_text
 	if (r < 0)
 		return r;
 	job->native = native_architecture(job);
-	r = mlimg_packages_decide(job);
+	r = mlimg_packages_decide(job, t.owned[MLIMG_SIDE_MINE]);
 	if (r == 0)
 		r = mlimg_packages_list_paths(job);
 	if (r == 0)

@@ -53,6 +53,11 @@
  * out: it is in the merged status. A journal that is not in dpkg's form ends the merge, as a
  * damaged status does.
  *
+ * A status that dpkg never leaves is not merged, nor is anything else of packages, or the whole
+ * system would be taken for removed: what a power cut has emptied or cut off, what is missing. That
+ * is one without any package where base has some, and one that lacks a package of base's while the
+ * list of its files is there (dpkg removes that first).
+ *
  * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged
  * by record; what they have of a package follows the verdict on it, and what both sides changed is
  * else the user's, and told. The state files of update-alternatives(1),
@@ -111,7 +116,12 @@ struct mlimg_packages_input {
 	 */
 	int (*read)(void *ctx, enum mlimg_merge_side side, const char *path, char **ret_text,
 		size_t *ret_size, struct mlimg_err *err);
-	void *ctx; /**< handed to @p read */
+	/**
+	 * @return whether the user has a regular file there, of his own or the stack's; asked of
+	 *         var/lib/dpkg/info/NAME.list. NULL: nobody knows
+	 */
+	bool (*has_file)(void *ctx, const char *path);
+	void *ctx; /**< handed to @p read and @p has_file */
 };
 
 /** A merged database. */
@@ -177,7 +187,8 @@ enum mlimg_records_form mlimg_packages_form_of(const char *path);
  * @param ret    mlimg_packages_merged_done() when done; untouched on failure
  * @param notes  what people should know; may be NULL
  * @param err    of kind MLIMG_ERR_REFUSED when a database of dpkg's is not in its form: "mine:
- *               var/lib/dpkg/status: line 3: ..."
+ *               var/lib/dpkg/status: line 3: ..."; or when the user's status is none that dpkg
+ *               leaves
  * @return       0, -EUCLEAN, -ENOMEM, what the callback returned
  */
 int mlimg_packages_merge(const struct mlimg_packages_input *input,

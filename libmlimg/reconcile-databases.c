@@ -5,6 +5,7 @@
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/reconcile-impl.h"
+#include "libmlimg/reconcile-kept.h"
 #include "libmlimg/renamed.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
@@ -224,6 +225,7 @@ static int merge_accounts(struct planning *p, struct databases *d)
 		free(asked.renamed);
 		return r;
 	}
+	r = mlimg_accounts_check_kept(p->in->classes, p->upper, &err);
 	for (enum mlimg_merge_side s = 0; s < MLIMG_N_MERGE_SIDES && r == 0; s++)
 		r = read_accounts(p, s, texts[s], &sides[s], &err);
 	if (r == 0)
@@ -260,12 +262,35 @@ static enum mlimg_package_verdict package_of(const char *path, void *ctx)
 	return mlimg_packages_verdict_of(ctx, path);
 }
 
+static bool has_file(void *ctx, const char *path)
+{
+	const struct planning *p = ctx;
+
+	return mlimg_upper_shows_file(p->upper, p->in->base, path);
+}
+
+/*
+ * @return whether the user has no status where the old stack has one, as after a directory above it
+ *         was removed or became a link. Nothing in the upper need have its path then
+ */
+static bool is_status_gone(const struct planning *p)
+{
+	static const char path[] = "var/lib/dpkg/status";
+	const struct mlimg_entry *base = mlimg_manifest_find(p->in->base, path),
+				 *mine = mlimg_manifest_find(p->upper, path);
+
+	return base && base->type == MLIMG_FILE && base->size_bytes &&
+		(!mine || mine->type == MLIMG_DIR) &&
+		!mlimg_upper_shows_file(p->upper, p->in->base, path);
+}
+
 static int merge_packages(struct planning *p, struct databases *d)
 {
 	struct mlimg_packages_input input = {
-		.next = p->in->next, .read = read_package_text, .ctx = p};
-	mlimg_autofree const char **paths = calloc(p->upper->n_entries + 1, sizeof(*paths));
+		.next = p->in->next, .read = read_package_text, .has_file = has_file, .ctx = p};
+	mlimg_autofree const char **paths = calloc(p->upper->n_entries + 2, sizeof(*paths));
 	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r;
 
 	if (!paths)
 		return no_memory(p, "var/lib/dpkg");
@@ -273,11 +298,16 @@ static int merge_packages(struct planning *p, struct databases *d)
 		if (p->upper->entries[i].type != MLIMG_DIR &&
 			mlimg_packages_is_database(p->upper->entries[i].path))
 			paths[input.n_paths++] = p->upper->entries[i].path;
+	if (is_status_gone(p))
+		paths[input.n_paths++] = "var/lib/dpkg/status";
 	/* Without one the user has changed no package. */
 	if (!input.n_paths)
 		return 0;
 	input.paths = paths;
-	if (mlimg_packages_merge(&input, &d->packages, p->in->notes, &err) < 0)
+	r = mlimg_packages_check_kept(p->in->classes, p->upper, &err);
+	if (r == 0)
+		r = mlimg_packages_merge(&input, &d->packages, p->in->notes, &err);
+	if (r < 0)
 		return give_up(p, "var/lib/dpkg/status", "packages", &err);
 	d->in.package = package_of;
 	d->in.package_ctx = &d->packages;

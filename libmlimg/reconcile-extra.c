@@ -202,6 +202,7 @@ static int put_extra(struct planning *p, const struct extra *extra, const char *
 		next = plan_base_at(p, extra->path, &buf);
 	if (p->has_failed)
 		return no_memory(p, extra->path);
+	p->report->hidden += extra->is_hidden && !extra->is_cover && !extra->link;
 	if (extra->is_hidden)
 		return plan_put_op(p, MLIMG_PLAN_HIDE, extra->path, NULL, 0);
 	if (extra->text)

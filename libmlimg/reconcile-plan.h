@@ -34,6 +34,11 @@
  * version of his that gave way is set aside, dpkg's own files of it too (var/lib/dpkg/info), and his
  * whiteouts of what the new stack's version has are dropped.
  *
+ * Databases that are not what any program leaves (accounts.h, packages.h), are no files or behind a
+ * link, cannot be read, or stay as they are (reconcile-kept.h) are not merged, nor are those that
+ * belong together with them; no number moves and no file is hidden then, and a note says why, and
+ * what to do.
+ *
  * What is put where the upper has nothing (texts, links, what is to be hidden, things whose owner
  * has moved) is one thing at a path: in this order, the first that wants to be there.
  *

@@ -176,6 +176,8 @@ static void put_counts(FILE *f, const struct mlimg_report *report)
 		fprintf(f, "%s\"%s\": %" PRIu64, d == MLIMG_DONE_NOTHING ? "" : ", ",
 			mlimg_done_name(d), report->done[d]);
 	fputs("},\n", f);
+	if (report->hidden)
+		fprintf(f, "  \"hidden\": %" PRIu64 ",\n", report->hidden);
 }
 
 static bool read_number(const json_t *object, const char *name, uint64_t *ret)
@@ -350,6 +352,9 @@ static const char meanings[] =
 	"merged   your changes and the new system's are both in it\n"
 	"joined   a directory of yours shows what the new system has there, too\n"
 	"closed   a directory of yours hides what the new system has there\n"
+	"hidden   files that the new system has of packages which you have removed or have "
+	"another\n"
+	"         version of\n"
 	"stays    yours is used\n\n";
 
 int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **ret_text,
@@ -362,6 +367,8 @@ int mlimg_report_to_text(struct mlimg_report *report, const char *title, char **
 		fprintf(f, "%s\n\n", title);
 		for (enum mlimg_done done = MLIMG_DONE_NOTHING; done < MLIMG_N_DONE; done++)
 			fprintf(f, "%8" PRIu64 " %s\n", report->done[done], mlimg_done_name(done));
+		if (report->hidden)
+			fprintf(f, "%8" PRIu64 " hidden\n", report->hidden);
 		fputs(report->meanings ? report->meanings : meanings, f);
 		fwrite(report->lines_text, 1, report->lines_size, f);
 		if (report->to_list > report->listed)

@@ -58,7 +58,8 @@ struct mlimg_report {
 	uint64_t counts[MLIMG_N_VERDICTS]; /**< by verdict */
 	uint64_t done[MLIMG_N_DONE]; /**< by what is done; entries of mlimg_report_add_entry() */
 	uint64_t moved;              /**< entries that got the numbers that their owners have now */
-	uint64_t listed;             /**< entries listed */
+	uint64_t hidden; /**< files of packages that the user removed, or has another version of */
+	uint64_t listed; /**< entries listed */
 	char (*rebuild)[MLIMG_LAYER_PATH_MAX +
 		1]; /**< caches that were dropped, as layers list them (rebuild.h) */
 	size_t n_rebuild;

@@ -104,3 +104,14 @@ void mlimg_upper_see(const struct mlimg_manifest *upper, const struct mlimg_mani
 		return;
 	}
 }
+
+bool mlimg_upper_shows_file(
+	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path)
+{
+	const struct mlimg_entry *e;
+	struct mlimg_seen seen;
+
+	mlimg_upper_see(upper, base, path, &seen);
+	e = seen.kind == MLIMG_SEEN_STACK ? mlimg_manifest_find(base, seen.lower) : seen.entry;
+	return e && e->type == MLIMG_FILE;
+}

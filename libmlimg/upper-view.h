@@ -40,6 +40,15 @@ void mlimg_upper_see(const struct mlimg_manifest *upper, const struct mlimg_mani
 	const char *path, struct mlimg_seen *ret);
 
 /**
+ * @param upper  as above
+ * @param base   as above
+ * @param path   as in manifests
+ * @return       whether a regular file shows there, the upper's or the stack's
+ */
+bool mlimg_upper_shows_file(
+	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path);
+
+/**
  * Where a renamed directory leads: what trusted.overlay.redirect names, as a path in the stack.
  *
  * @param redirect   the xattr: a name, or a path that begins with '/'; anything else names nothing

@@ -174,7 +174,7 @@ static void remove_package(struct databases *d)
 {
 	size_t n = d->n_packages;
 
-	if (n == 0)
+	if (n <= 1) /* dpkg does not remove itself */
 		return;
 	d->packages[test_random(n)] = d->packages[n - 1];
 	d->n_packages = n - 1;

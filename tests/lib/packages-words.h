@@ -76,9 +76,20 @@ TEST_UNUSED static void add_entry(struct mlimg_manifest *m, const char *spec)
 	ASSERT(mlimg_manifest_add(m, &entry));
 }
 
+/* The list of files that the user has; NULL: nobody knows which. */
+TEST_UNUSED static const char *has_list;
+
+static bool is_list(void *ctx, const char *path)
+{
+	return has_list && strcmp(path, has_list) == 0;
+}
+
 TEST_UNUSED static int merge_paths(const char *const *paths, size_t n, struct mlimg_err *err)
 {
-	struct mlimg_packages_input input = {.paths = paths, .n_paths = n, .read = read_text};
+	struct mlimg_packages_input input = {.paths = paths,
+		.n_paths = n,
+		.read = read_text,
+		.has_file = has_list ? is_list : NULL};
 	struct mlimg_manifest *m = mlimg_manifest_new();
 	int r;
 

@@ -208,6 +208,8 @@ apt_finds() { # TREE: whether dependencies hold
 		echo "round $n: base $(listed base | xargs)"
 		echo "next $(listed next | xargs)"
 		echo "mine $(listed mine | xargs)"
+		# No user removes all packages, dpkg itself among them.
+		[ -s mine/var/lib/dpkg/status ] || continue
 		merged
 		echo "$told"
 		fine out

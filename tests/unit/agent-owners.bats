@@ -162,6 +162,7 @@ names() {
 	accounts v2 d 106
 	packaged v1 1
 	packaged v2 2
+	stanza dpkg 1 | tee -a "$DIR/v1/var/lib/dpkg/status" >>"$DIR/v2/var/lib/dpkg/status"
 	echo d >"$DIR/v1/usr/share/tool/old"
 	chown 105:105 "$DIR/v1/usr/share/tool/old"
 	echo /usr/share/tool/old >>"$DIR/v1/var/lib/dpkg/info/tool.list"
@@ -172,7 +173,7 @@ names() {
 	mkdir -p "$UPPER/etc" "$UPPER/var/lib/dpkg/info" "$UPPER/usr/share/tool"
 	printf '%s\n' d:x:106:106::/:/bin/false my:x:105:105::/:/bin/false >"$UPPER/etc/passwd"
 	printf '%s\n' d:x:106: my:x:105: >"$UPPER/etc/group"
-	: >"$UPPER/var/lib/dpkg/status"
+	stanza dpkg 1 >"$UPPER/var/lib/dpkg/status"
 	mknod "$UPPER/usr/share/tool/version" c 0 0
 	mknod "$UPPER/var/lib/dpkg/info/tool.list" c 0 0
 	on v1

@@ -27,24 +27,25 @@ setup() {
 	local dpkg=$UPPER/var/lib/dpkg info=var/lib/dpkg/info how
 	packaged v1 1
 	packaged v2 4
+	stanza dpkg 1 | tee -a "$DIR/v1/var/lib/dpkg/status" >>"$DIR/v2/var/lib/dpkg/status"
 	layers
 	for how in removed newer; do
 		user_anew
 		on v1
 		# Version 3 has a file more.
 		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
-		stanza tool 3 >"$dpkg/status"
+		{ stanza tool 3 && stanza dpkg 1; } >"$dpkg/status"
 		echo 3 | tee "$UPPER/usr/share/tool/version" >"$UPPER/usr/share/tool/more"
 		(cat "$DIR/v1/$info/tool.list" && echo /usr/share/tool/more) >"$dpkg/info/tool.list"
 		on v2
 		same "upper on v2 ($how)" "" "$(cd "$UPPER" && find . -path './usr/*' -type f)"
 		mkdir -p "$dpkg/info" "$UPPER/usr/share/tool"
 		if [ $how = removed ]; then
-			: >"$dpkg/status"
+			stanza dpkg 1 >"$dpkg/status"
 			mknod "$UPPER/usr/share/tool/version" c 0 0
 			mknod "$dpkg/info/tool.list" c 0 0
 		else
-			stanza tool 5 >"$dpkg/status"
+			{ stanza tool 5 && stanza dpkg 1; } >"$dpkg/status"
 			echo 5 >"$UPPER/usr/share/tool/version"
 			cp "$DIR/v2/$info/tool.list" "$dpkg/info/tool.list"
 		fi

@@ -111,6 +111,70 @@ TEST(what_the_user_deleted_stays_deleted)
 	ASSERT_EQ(merged.files[MLIMG_PASSWD].from, MLIMG_FROM_MINE);
 }
 
+static void check_refused(const char *message)
+{
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_FAILS(mlimg_accounts_merge(&base, &next, &mine, NULL, &merged, NULL, &err), err,
+		-EUCLEAN, message);
+	ASSERT_EQ(err.kind, MLIMG_ERR_REFUSED);
+}
+
+#define LEFT "no program leaves it so: go back, restore it, and change again"
+
+TEST(files_that_no_program_leaves_are_not_merged)
+{
+	static const char shadow[] = "root:$1:1::::::\n", group[] = "root:x:0:\n";
+
+	set_all(MLIMG_PASSWD, ROOT MAN, ROOT, "");
+	check_refused("/etc/passwd of the user has no record, where there were 2; " LEFT);
+	set_all(MLIMG_PASSWD, ROOT, ROOT, NULL);
+	check_refused("/etc/passwd of the user is missing, where there was 1; " LEFT);
+	set_all(MLIMG_PASSWD, ROOT, ROOT, "# nobody\n");
+	check_refused("/etc/passwd of the user has no record, where there was 1; " LEFT);
+	set_all(MLIMG_PASSWD, ROOT, ROOT, ROOT);
+	set_all(MLIMG_GROUP, group, group, "");
+	check_refused("/etc/group of the user has no record, where there was 1; " LEFT);
+	set_all(MLIMG_GROUP, group, group, group);
+	set_all(MLIMG_SHADOW, shadow, shadow, "");
+	check_refused("/etc/shadow of the user has no record, where there was 1; " LEFT);
+	set_all(MLIMG_SHADOW, shadow, shadow, NULL);
+	check_refused("/etc/shadow of the user is missing, where there was 1; " LEFT);
+	set_all(MLIMG_SHADOW, NULL, NULL, NULL);
+	set_all(MLIMG_GSHADOW, "root:*::\n", "root:*::\n", "");
+	check_refused("/etc/gshadow of the user has no record, where there was 1; " LEFT);
+	set_all(MLIMG_GSHADOW, NULL, NULL, NULL);
+	set_all(MLIMG_GROUP, NULL, NULL, NULL);
+}
+
+TEST(files_that_programs_leave_empty_or_remove_are_merged)
+{
+	static const char shadow[] = "root:$1:1::::::\nman:*:1::::::\n";
+
+	/* pwunconv, grpunconv */
+	set_all(MLIMG_PASSWD, ROOT, ROOT MAN, "root:$1:0:0:root:/root:/bin/sh\n");
+	set_all(MLIMG_SHADOW, shadow, shadow, NULL);
+	set_all(MLIMG_GROUP, "g:x:5:\n", "g:x:5:\n", "g:x:5:\n");
+	set_all(MLIMG_GSHADOW, "g:*::\n", "g:*::\n", NULL);
+	/* userdel */
+	set_all(MLIMG_SUBUID, "me:100000:65536\n", "me:100000:65536\n", "");
+	merge(NULL);
+	ASSERT(!merged.files[MLIMG_SHADOW].text && !merged.files[MLIMG_GSHADOW].text);
+	ASSERT_STR(merged.files[MLIMG_SUBUID].text, "");
+	/* Of the one who had a line there. */
+	set_all(MLIMG_PASSWD, ROOT MAN, ROOT MAN, ROOT);
+	set_all(MLIMG_SHADOW, "man:*:1::::::\n", "man:*:1::::::\n", "");
+	merge(NULL);
+	ASSERT_STR(merged.files[MLIMG_SHADOW].text, "");
+	/* There were none. */
+	set_all(MLIMG_PASSWD, "", ROOT, "");
+	set_all(MLIMG_SHADOW, NULL, NULL, NULL);
+	merge(NULL);
+	ASSERT_STR(merged.files[MLIMG_PASSWD].text, ROOT);
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		set_all(f, NULL, NULL, NULL);
+}
+
 static bool uid_6(void *ctx, bool is_group, uint32_t id)
 {
 	return !is_group && id == 6;

@@ -293,6 +293,7 @@ TEST(reports_of_what_is_done)
 		.generation = 2};
 
 	ASSERT_OK(mlimg_report_init(&report, &err), err);
+	report.hidden = 7;
 	mlimg_report_add_entry(&report, &e);
 	e.done = MLIMG_DONE_MERGED;
 	mlimg_report_add_entry(&report, &e);
@@ -313,7 +314,7 @@ TEST(reports_of_what_is_done)
 	ASSERT_OK(mlimg_report_add_rebuild(&report, "etc/ld.so.cache"), err);
 	check_report(&report,
 		HEAD
-		"\"rebuild\":[\"etc/ld.so.cache\",\"var/cache/man\"],"
+		"\"hidden\":7,\"rebuild\":[\"etc/ld.so.cache\",\"var/cache/man\"],"
 		"\"databases\":[{\"path\":\"etc/"
 		"passwd\",\"name\":\"\\\"\\\\134\\\\377\",\"kind\":\"broken\","
 		"\"text\":\"it's a \\\"b\\\"\"}],\"entries\":["

@@ -139,6 +139,44 @@ TEST(dependencies_that_hold_no_more)
 		"there\n");
 }
 
+static void check_refused(const char *message)
+{
+	const char *path = STATUS;
+	struct mlimg_err err = MLIMG_ERR_INIT;
+
+	ASSERT_FAILS(merge_paths(&path, 1, &err), err, -EUCLEAN, message);
+	ASSERT_EQ(err.kind, MLIMG_ERR_REFUSED);
+	ASSERT_EQ(notes.n, 0);
+}
+
+#define NEVER                                                                                   \
+	"; dpkg never leaves it so: go back, restore it, from 'status-old' beside it say, and " \
+	"change again"
+
+TEST(a_status_that_dpkg_never_leaves_is_not_merged)
+{
+	set_all(STATUS, "Package: a\nStatus: install ok installed\nVersion: 1\n\n", "", NULL);
+	check_refused("/" STATUS " of the user is missing, where there was 1" NEVER);
+	set_status("a 1; b 1", "a 2; b 2", "");
+	check_refused("/" STATUS " of the user lists no package, where there were 2" NEVER);
+	/* Cut off at a record's end: the list of files of what is not there any more is. */
+	has_list = INFO "b.list";
+	set_status("a 1; b 1", "a 2 hold; b 2", "a 1 hold");
+	check_refused(
+		"/" STATUS " of the user lacks 'b', of which there is the list of files" NEVER);
+	/* What dpkg leaves: purged, removed, and there was none in base. */
+	has_list = INFO "c.list";
+	ASSERT_EQ(merge_status(), 1);
+	has_list = INFO "b.list";
+	set_status("a 1; b 1", "a 2; b 2", "a 1; b 1 deinstall config-files");
+	ASSERT_EQ(merge_status(), 1);
+	set_status("a 1; b 1 deinstall config-files", "a 2", "a 1");
+	ASSERT_EQ(merge_status(), 1);
+	set_status("", "a 2", "");
+	ASSERT_EQ(merge_status(), 1);
+	has_list = NULL;
+}
+
 TEST(what_is_refused)
 {
 	const char *path = STATUS;

@@ -99,7 +99,7 @@ TEST(files_that_are_diverted)
 	next_paths[0] = "usr/d";
 	next_paths[1] = "usr/d.real";
 	next_paths[2] = NULL;
-	set_status("gone 1", "gone 2", "");
+	set_status("gone 1; k 1", "gone 2; k 1", "k 1");
 	set_all(INFO "gone.list", NULL, "/usr/d\n", NULL);
 	set_all("var/lib/dpkg/diversions", NULL, "/usr/d\n/usr/d.real\nother\n", NULL);
 	merge(STATUS);

@@ -305,6 +305,63 @@ TEST(accounts_behind_links)
 	}
 }
 
+/* @why: the only note of the last planning, without "not merged: " */
+static void check_noted(struct mlimg_notes *notes, const char *path, const char *why)
+{
+	ASSERT_EQ(notes->n, 1);
+	ASSERT_STR(notes->notes[0].path, path);
+	ASSERT_EQ(notes->notes[0].kind, MLIMG_NOTE_BROKEN);
+	ASSERT(strncmp(notes->notes[0].text, "not merged: ", 12) == 0);
+	ASSERT_STR(notes->notes[0].text + 12, why);
+	mlimg_notes_done(notes);
+}
+
+#define LEFT "where there were 2; no program leaves it so: go back, restore it, and change again"
+
+/* No number moves, of nothing, and what shadow has is not taken for that of people who are gone. */
+TEST(accounts_that_no_program_leaves)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+	static const char base[] = "etc/passwd=T:" R "/d:x:105:0::: etc/shadow=T:r:#:1:::::: var=d",
+			  next[] = "etc/passwd=T:" R "/d:x:106:0::: etc/shadow=T:r:#:2:::::: var=d";
+
+	check_with(
+		in, base, next, "etc/passwd=T: etc/shadow=T:r:mine:1:::::: var/d=B,u105", "", NULL);
+	check_noted(&notes, "etc/passwd", "/etc/passwd of the user has no record, " LEFT);
+	check_with(
+		in, base, next, "etc/passwd=W etc/shadow=T:r:mine:1:::::: var/d=B,u105", "", NULL);
+	check_noted(&notes, "etc/passwd", "/etc/passwd of the user is missing, " LEFT);
+	check_with(in, base, next, "etc=o var/d=B,u105", "", NULL);
+	check_noted(&notes, "etc/passwd", "/etc/passwd of the user is missing, " LEFT);
+}
+
+/* One that may not change, of a group. */
+TEST(databases_that_are_kept)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+	static const char base[] = "etc/passwd=T:" R "/d:x:105:5::: etc/group=T:d:x:5: var=d",
+			  next[] = "etc/passwd=T:" R "/d:x:106:6::: etc/group=T:d:x:6: var=d";
+
+	check_with(in, base, next,
+		"etc/passwd=T:" R "/d:x:105:5:::/m:x:107:7:::,p etc/group=T:d:x:5:/m:x:7: "
+		"var/d=B,u105,g5",
+		"", NULL);
+	check_noted(&notes, "etc/passwd",
+		"/etc/passwd of the user is immutable or append-only: go back, take that from it "
+		"(chattr -ia), and change again");
+	more_classes = "etc/group keep\n";
+	check_with(in, base, next,
+		"etc/passwd=T:" R "/d:x:105:5:::/m:x:107:7::: etc/group=T:d:x:5:/m:x:7: "
+		"var/d=B,u105,g5",
+		"", NULL);
+	check_noted(&notes, "etc/passwd",
+		"/etc/group of the user is of class keep, which a pin gives it: go back, unpin it "
+		"(mlimg unpin), and change again");
+	more_classes = NULL;
+}
+
 TEST(accounts_that_cannot_be_read)
 {
 	struct mlimg_notes notes = {.notes = NULL};
@@ -348,8 +405,66 @@ TEST(packages_of_the_three_sides)
 	words = words_of(&plan);
 	/* Its new file is hidden, and nothing of the user's package is touched. */
 	ASSERT_STR(words, "h usr/old2");
+	ASSERT_EQ(report.hidden, 1);
 	ASSERT_EQ(notes.n, 0);
 	mlimg_plan_done(&plan);
 	mlimg_report_done(&report);
 	mlimg_notes_done(&notes);
+}
+
+#define STANZA(NAME, VERSION) \
+	"Package:_" NAME "/Status:_install_ok_installed/Architecture:_all/Version:_" VERSION "/"
+#define STATUS "var/lib/dpkg/status"
+#define STATUS_1 STATUS "=T:" STANZA("a", "1") "/" STANZA("b", "1")
+#define STATUS_2 STATUS "=T:" STANZA("a", "2") "/" STANZA("b", "2")
+#define LISTS                                                                           \
+	" var/lib/dpkg/info/a.list=T:#usr#a var/lib/dpkg/info/b.list=T:#usr#b usr/a=A " \
+	"usr/b=A "
+#define NEVER                                                                                   \
+	"; dpkg never leaves it so: go back, restore it, from 'status-old' beside it say, and " \
+	"change again"
+
+static void check_status(const char *mine, const char *why)
+{
+	struct mlimg_notes notes = {.notes = NULL};
+	const struct mlimg_reconcile_input in = {.merges_databases = true, .notes = &notes};
+
+	check_with(in, STATUS_1 LISTS, STATUS_2 LISTS, mine, "", NULL);
+	if (why)
+		check_noted(&notes, STATUS, why);
+	ASSERT_EQ(notes.n, 0);
+}
+
+/* What a power cut has emptied or cut off, say: nothing is taken for removed, and hidden. */
+TEST(a_status_that_dpkg_never_leaves)
+{
+	check_status(
+		STATUS "=T:", "/" STATUS " of the user lists no package, where there were 2" NEVER);
+	check_status(STATUS "=W", "/" STATUS " of the user is missing, where there were 2" NEVER);
+	check_status(
+		"var/lib/dpkg=W", "/" STATUS " of the user is missing, where there were 2" NEVER);
+	check_status(STATUS "=T:" STANZA("a", "1"),
+		"/" STATUS " of the user lacks 'b', of which there is the list of files" NEVER);
+}
+
+TEST(a_status_behind_links)
+{
+	static const char *const mine[] = {STATUS "=>status.mine", "var=>srv#var",
+		"var/lib/dpkg=>#srv#dpkg srv/dpkg/status=T:" STANZA("a", "1")};
+
+	for (size_t i = 0; i < 3; i++)
+		check_status(
+			mine[i], "/" STATUS " of the user is no file, or behind a symbolic link");
+}
+
+TEST(a_status_that_is_kept)
+{
+	more_classes = "var/lib/dpkg keep\n";
+	check_status(STATUS "=T:" STANZA("a", "1") " var/lib/dpkg/info/b.list=W usr/b=W",
+		"/var/lib/dpkg/info/b.list of the user is of class keep, which a pin gives it: go "
+		"back, unpin it (mlimg unpin), and change again");
+	more_classes = NULL;
+	check_status(STATUS "=T:" STANZA("a", "1") ",p var/lib/dpkg/info/b.list=W usr/b=W",
+		"/" STATUS " of the user is immutable or append-only: go back, take that from it "
+		"(chattr -ia), and change again");
 }
