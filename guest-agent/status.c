@@ -17,6 +17,7 @@
 
 /* 100 names of at most 255 bytes, and what systemctl prints beside them. */
 #define OUTPUT_SIZE 65536
+#define BOOT_ID_MAX 64 /* random(4): 36 characters */
 
 /* Three questions to systemd. When it does not answer one in time, the others are not asked. */
 struct systemd {
@@ -183,6 +184,18 @@ static const char *judge(const struct mlimg_agent *agent, const json_t *init)
 										     : "good";
 }
 
+/* The kernel's word for this boot, another one after each; null where there is none. */
+static json_t *get_boot_id(void)
+{
+	mlimg_autofree char *id = NULL;
+	size_t size;
+
+	if (mlimg_read_file(
+		    AT_FDCWD, "/proc/sys/kernel/random/boot_id", BOOT_ID_MAX, &id, &size, NULL) < 0)
+		return json_null();
+	return json_stringn(id, strcspn(id, "\n"));
+}
+
 json_t *mlimg_status_command(struct mlimg_call *call)
 {
 	json_t *boot = get_boot(call->agent, &call->failure), *status, *init;
@@ -197,6 +210,7 @@ json_t *mlimg_status_command(struct mlimg_call *call)
 	json_object_set_new(status, "health", json_string(judge(call->agent, init)));
 	json_object_update(status, init);
 	json_decref(init);
+	json_object_set_new(status, "boot_id", get_boot_id());
 	json_object_set_new(status, "uptime_ms", json_integer(mlimg_clock_ms()));
 	return status;
 }

@@ -10,7 +10,7 @@
 #include "tools/vm-agent.h"
 
 #define ASK_MS 45000        /* checks last 30 s at most, and the agent answers */
-#define UPTIME_MS 5000      /* others wait meanwhile, and are looked at, too */
+#define BOOT_MS 5000        /* others wait meanwhile, and are looked at, too */
 #define AGAIN_MS 2000       /* between questions: each runs all checks of the guest's */
 #define BOOT_GRACE_MS 30000 /* as `mlimg-vm start` waits beyond a tenant's own time-out */
 #define AGENT_SILENT "agent does not answer"
@@ -71,15 +71,22 @@ void mlimg_rollout_ask_health(
 	json_decref(health);
 }
 
-uint64_t mlimg_rollout_ask_uptime(const struct mlimg_tenant *tenant)
+/* A guest says what it likes: it is compared, and kept, and nothing else. */
+bool mlimg_rollout_ask_boot(const struct mlimg_tenant *tenant, struct mlimg_rollout_boot *ret_boot)
 {
+	struct mlimg_rollout_boot boot = {.uptime_ms = 0};
 	json_t *status = NULL;
-	json_int_t ms = 0;
+	bool is_told = ask(tenant, "guest-status", BOOT_MS, &status) == 0;
+	const char *id = json_string_value(json_object_get(status, "boot_id"));
+	json_int_t ms = json_integer_value(json_object_get(status, "uptime_ms"));
 
-	if (ask(tenant, "guest-status", UPTIME_MS, &status) == 0)
-		ms = json_integer_value(json_object_get(status, "uptime_ms"));
+	if (id && strlen(id) < sizeof(boot.id))
+		strcpy(boot.id, id);
+	boot.uptime_ms = ms > 0 ? (uint64_t)ms : 0;
 	json_decref(status);
-	return ms > 0 ? (uint64_t)ms : 0;
+	if (is_told)
+		*ret_boot = boot;
+	return is_told;
 }
 
 static bool has_line(const char *lines, const char *line, size_t n)

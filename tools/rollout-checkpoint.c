@@ -75,6 +75,7 @@ static int save(struct mlimg_rollout_step *step, struct mlimg_err *err)
 int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_err *err)
 {
 	enum mlimg_guest_state state = MLIMG_GUEST_OFF;
+	struct mlimg_rollout_boot boot;
 	char why[MLIMG_GUEST_WHY_SIZE];
 	int ret = mlimg_backend_look(step->found.store, &step->found.tenant, &state, why, err);
 
@@ -90,6 +91,9 @@ int mlimg_rollout_do_checkpoint(struct mlimg_rollout_step *step, struct mlimg_er
 		return mlimg_err_set(err, 0, "its processors stand still");
 	if (state == MLIMG_GUEST_UP)
 		mlimg_rollout_ask_health(&step->found.tenant, step->report.baseline);
+	if (state == MLIMG_GUEST_UP && step->rollout.policy == MLIMG_ROLLOUT_NEXT &&
+		mlimg_rollout_ask_boot(&step->found.tenant, &boot))
+		strcpy(step->report.boot, boot.id);
 	return save(step, err);
 }
 

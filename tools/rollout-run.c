@@ -164,8 +164,10 @@ static int take_report(
 		return mlimg_err_set(err, 0, "%s: %s", row->name, report->text);
 	if (report->result == MLIMG_ROLLOUT_UNREACHABLE)
 		return try_again(r, i, report->text, err);
-	if (row->place == MLIMG_ROLLOUT_CHECKPOINT && report->result == MLIMG_ROLLOUT_OK)
+	if (row->place == MLIMG_ROLLOUT_CHECKPOINT && report->result == MLIMG_ROLLOUT_OK) {
 		strcpy(row->baseline, report->baseline);
+		strcpy(row->boot, report->boot);
+	}
 	next = mlimg_rollout_next(row->place, report->result);
 	if (next == MLIMG_ROLLOUT_DONE || next == MLIMG_ROLLOUT_WAITING)
 		row->text[0] = '\0';

@@ -19,6 +19,7 @@ struct mlimg_rollout_report {
 	uint32_t position; /**< whose */
 	enum mlimg_rollout_result result;
 	char baseline[MLIMG_ROLLOUT_BASELINE]; /**< of MLIMG_ROLLOUT_CHECKPOINT */
+	char boot[MLIMG_ROLLOUT_BOOT];         /**< of that, too */
 	char text[MLIMG_ROLLOUT_TEXT];         /**< why not */
 };
 

@@ -253,23 +253,39 @@ int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenan
 	return 0;
 }
 
-/* A guest says what it likes: one that lies is restarted, as it could restart itself. */
-static bool has_rebooted(
-	const struct mlimg_tenant *tenant, enum mlimg_guest_state state, uint64_t *uptime_ms)
+static bool is_another_boot(const struct mlimg_rollout_row *row,
+	const struct mlimg_rollout_seen *seen, const struct mlimg_rollout_boot *now)
 {
-	uint64_t was_ms, now_ms;
+	const char *was = *row->boot ? row->boot : seen->boot.id;
 
-	if (!uptime_ms || state != MLIMG_GUEST_UP || !mlimg_backend_of(tenant)->is_shared)
-		return false;
-	was_ms = *uptime_ms;
-	now_ms = mlimg_rollout_ask_uptime(tenant);
-	if (now_ms)
-		*uptime_ms = now_ms;
-	return now_ms && now_ms < was_ms;
+	if (*was && *now->id)
+		return strcmp(was, now->id) != 0;
+	return now->uptime_ms && now->uptime_ms < seen->boot.uptime_ms;
+}
+
+/*
+ * A guest says what it likes: one that lies is restarted, as it could restart itself. One of QEMU's
+ * is asked once, for what it did while nobody looked; who watches it tells the rest.
+ */
+static void ask_boot(const struct mlimg_tenant *tenant, const struct mlimg_rollout_row *row,
+	struct mlimg_rollout_seen *seen)
+{
+	bool is_watched = !mlimg_backend_of(tenant)->is_shared;
+	struct mlimg_rollout_boot now;
+
+	if (seen->has_rebooted || (is_watched && (seen->is_asked || !*row->boot)) ||
+		!mlimg_rollout_ask_boot(tenant, &now))
+		return;
+	seen->has_rebooted = is_another_boot(row, seen, &now);
+	if (!*seen->boot.id)
+		strcpy(seen->boot.id, now.id);
+	if (now.uptime_ms)
+		seen->boot.uptime_ms = now.uptime_ms;
+	seen->is_asked = true;
 }
 
 int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_row *row,
-	uint64_t *uptime_ms, enum mlimg_rollout_look *ret_look, struct mlimg_err *err)
+	struct mlimg_rollout_seen *seen, enum mlimg_rollout_look *ret_look, struct mlimg_err *err)
 {
 	mlimg_autotenant struct mlimg_tenant tenant = {.run_s = 0};
 	enum mlimg_guest_state state = MLIMG_GUEST_OFF;
@@ -285,6 +301,8 @@ int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_
 		ret = mlimg_backend_look(store, &tenant, &state, why, err);
 	if (ret < 0)
 		return ret == -ENOENT ? 0 : ret;
+	if (seen && state == MLIMG_GUEST_UP && tenant.row.current != row->to)
+		ask_boot(&tenant, row, seen);
 	if (state == MLIMG_GUEST_UNREACHABLE)
 		*ret_look = MLIMG_ROLLOUT_IS_UNKNOWN;
 	else if (tenant.row.current == row->to)
@@ -292,7 +310,7 @@ int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_
 	else if (!mlimg_guest_is_on(state))
 		*ret_look = MLIMG_ROLLOUT_IS_OFF;
 	else
-		*ret_look = state == MLIMG_GUEST_STARTING || has_rebooted(&tenant, state, uptime_ms)
+		*ret_look = state == MLIMG_GUEST_STARTING || (seen && seen->has_rebooted)
 			? MLIMG_ROLLOUT_IS_REBOOT
 			: MLIMG_ROLLOUT_IS_ON;
 	return 0;

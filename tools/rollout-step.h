@@ -41,21 +41,33 @@ int mlimg_rollout_step(const char *store_dir, uint32_t number, const char *tenan
 	uint32_t attempt, struct mlimg_rollout_report *ret_report,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
+/** Which boot of a guest it is. */
+struct mlimg_rollout_boot {
+	char id[MLIMG_ROLLOUT_BOOT]; /**< "": its agent does not know of such */
+	uint64_t uptime_ms;          /**< by a clock of its own; 0: it does not say */
+};
+
+/** What who carries a rollout out knows of a tenant on hold. Zero it to begin with. */
+struct mlimg_rollout_seen {
+	struct mlimg_rollout_boot boot; /**< when it was asked first; of the time, when last */
+	bool is_asked, has_rebooted;
+};
+
 /**
  * How a tenant on hold is. That a guest restarts itself shows where a process beside it watches its
- * boot; where nobody does (libvirt), when it has, by the time since its boot, which is less than
- * before.
+ * boot; that it has done so while nobody looked shows by the id of its boot, which was noted when
+ * it was saved (the memory of that boot, restored, has it still). A guest whose agent tells none is
+ * one of libvirt's whose time since its boot has become less.
  *
- * @param store      the store
- * @param row        the tenant
- * @param uptime_ms  that time, when it was looked at before, and now; 0: nobody knows. NULL: it is
- *                   not asked for
- * @param ret_look   how it is
- * @param err        names the database
- * @return           0 or -errno
+ * @param store     the store
+ * @param row       the tenant
+ * @param seen      what is known of it; NULL: whether it has restarted itself is not asked
+ * @param ret_look  how it is
+ * @param err       names the database
+ * @return          0 or -errno
  */
 int mlimg_rollout_look_at(struct mlimg_store *store, const struct mlimg_rollout_row *row,
-	uint64_t *uptime_ms, enum mlimg_rollout_look *ret_look,
+	struct mlimg_rollout_seen *seen, enum mlimg_rollout_look *ret_look,
 	struct mlimg_err *err) MLIMG_MUST_CHECK;
 
 /**
@@ -100,7 +112,7 @@ int mlimg_rollout_start(struct mlimg_rollout_step *step, struct mlimg_err *err) 
 void mlimg_rollout_ask_health(
 	const struct mlimg_tenant *tenant, char ret_wrong[MLIMG_ROLLOUT_BASELINE]);
 
-/** Ask a guest that is up since when. @return ms, by a clock of its own; 0: it does not say */
-uint64_t mlimg_rollout_ask_uptime(const struct mlimg_tenant *tenant);
+/** Ask a guest that is up which boot it is in. @return whether it answers */
+bool mlimg_rollout_ask_boot(const struct mlimg_tenant *tenant, struct mlimg_rollout_boot *ret_boot);
 
 #endif

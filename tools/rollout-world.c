@@ -15,7 +15,6 @@
 #include "libmlimg/arena.h"
 #include "libmlimg/io.h"
 #include "tools/cli.h"
-#include "tools/rollout-step.h"
 #include "tools/vm-chan.h"
 
 #define REPORT_FD 3
@@ -176,13 +175,13 @@ static int look(void *ctx, const struct mlimg_rollout_row *row, enum mlimg_rollo
 	struct mlimg_err *err)
 {
 	struct mlimg_rollout_processes *w = ctx;
-	size_t had = w->uptimes_room;
+	size_t had = w->seen_room;
 
-	if (mlimg_buffer_reserve(&w->uptimes, &w->uptimes_room,
-		    ((size_t)row->position + 1) * sizeof(*w->uptimes)) < 0)
+	if (mlimg_buffer_reserve(
+		    &w->seen, &w->seen_room, ((size_t)row->position + 1) * sizeof(*w->seen)) < 0)
 		return mlimg_err_set(err, ENOMEM, "look at %s", row->name);
-	memset((char *)w->uptimes + had, 0, w->uptimes_room - had);
-	return mlimg_rollout_look_at(w->store, row, &w->uptimes[row->position], ret_look, err);
+	memset((char *)w->seen + had, 0, w->seen_room - had);
+	return mlimg_rollout_look_at(w->store, row, &w->seen[row->position], ret_look, err);
 }
 
 static unsigned minute(void *ctx)
@@ -227,6 +226,6 @@ void mlimg_rollout_world_done(struct mlimg_rollout_processes *w)
 		if (w->processes[i].pid)
 			close(w->processes[i].fd);
 	free(w->dir);
-	free(w->uptimes);
+	free(w->seen);
 	*w = (struct mlimg_rollout_processes){.store = NULL};
 }

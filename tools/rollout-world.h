@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "tools/rollout-run.h"
+#include "tools/rollout-step.h"
 
 /** Processes. Initialise with mlimg_rollout_world_init(). */
 struct mlimg_rollout_processes {
@@ -23,8 +24,8 @@ struct mlimg_rollout_processes {
 		int fd;
 		uint32_t position;
 	} processes[MLIMG_ROLLOUT_AT_ONCE_MAX];
-	uint64_t *uptimes; /**< of tenants on hold, by position (rollout-step.h); owned */
-	size_t uptimes_room;
+	struct mlimg_rollout_seen *seen; /**< of tenants on hold, by position; owned */
+	size_t seen_room;
 };
 
 /**

@@ -60,6 +60,7 @@
 #define MLIMG_ROLLOUT_OFF_MS 60000   /**< after which one that was on counts as one that is off */
 #define MLIMG_ROLLOUT_TEXT 400       /**< of a text, NUL included; longer ones are cut */
 #define MLIMG_ROLLOUT_BASELINE 1024  /**< of what was wrong with a tenant before, likewise */
+#define MLIMG_ROLLOUT_BOOT 40        /**< of a boot's id, NUL included; longer ones are none */
 #define MLIMG_ROLLOUT_WAVES 16       /**< waves at most */
 #define MLIMG_ROLLOUT_TAG "before-upgrade-" /**< of checkpoints; the rollout's number follows */
 #define MLIMG_ROLLOUT_AT_ONCE_MAX 256       /**< tenants at a time: a process each */
@@ -147,6 +148,7 @@ struct mlimg_rollout_row {
 	uint32_t from, to;                     /**< generations */
 	int64_t since_s;                       /**< when it came there */
 	char baseline[MLIMG_ROLLOUT_BASELINE]; /**< what was wrong with it before: "unit a\n..." */
+	char boot[MLIMG_ROLLOUT_BOOT];         /**< which it had booted then, or "": nobody knows */
 	char text[MLIMG_ROLLOUT_TEXT];         /**< for people; may hold a guest's words */
 };
 

@@ -19,7 +19,7 @@ static const char *const requests[] = {
 
 #define ROW_COLUMNS                                                                          \
 	"position, tenant_id, name, wave, place, is_lost, attempt, from_number, to_number, " \
-	"since_s, baseline, text"
+	"since_s, baseline, text, boot"
 
 /* The database allows no other words. */
 static enum mlimg_rollout_request request_of(const char *word)
@@ -78,6 +78,8 @@ static int read_row(
 		ret_code = mlimg_db_copy(rows, 10, r.baseline, sizeof(r.baseline), err);
 	if (ret_code == 0)
 		ret_code = mlimg_db_copy(rows, 11, r.text, sizeof(r.text), err);
+	if (ret_code == 0)
+		ret_code = mlimg_db_copy(rows, 12, r.boot, sizeof(r.boot), err);
 	if (ret_code == 0)
 		*ret = r;
 	return ret_code;
@@ -300,13 +302,13 @@ int mlimg_store_rollout_row_set(struct mlimg_store *s, uint32_t number,
 	return changed(
 		mlimg_db_run(s->db,
 			"UPDATE rollout_tenant SET place = ?3, is_lost = ?4, attempt = ?5, "
-			"since_s = ?6, baseline = ?7, text = ?8 "
+			"since_s = ?6, baseline = ?7, text = ?8, boot = ?9 "
 			"WHERE rollout = ?1 AND position = ?2",
 			MLIMG_DB_VALUES(MLIMG_DB_NUMBER(number), MLIMG_DB_NUMBER(row->position),
 				MLIMG_DB_TEXT(mlimg_rollout_place_name(row->place)),
 				MLIMG_DB_NUMBER(row->is_lost), MLIMG_DB_NUMBER(row->attempt),
 				MLIMG_DB_NUMBER(row->since_s), MLIMG_DB_TEXT(row->baseline),
-				MLIMG_DB_TEXT(row->text)),
+				MLIMG_DB_TEXT(row->text), MLIMG_DB_TEXT(row->boot)),
 			err),
 		number, err);
 }

@@ -9,7 +9,7 @@
  *                     max_failures, forgiven, created_s, ended_s (NULL as long as it has not ended)
  *     rollout_tenant  rollout, position (from 0), tenant_id (which need not be there any more),
  *                     name, wave, place, is_lost, attempt, from_number and to_number (generations),
- *                     since_s, baseline, text
+ *                     since_s, baseline, text, boot
  *
  * At most one rollout has not ended (paused and stopped ones have not). The generations of one that
  * has not ended stay, and of the others those that a tenant could be brought back to.
@@ -87,7 +87,7 @@ int mlimg_store_rollout_rows(struct mlimg_store *store, uint32_t number,
 int mlimg_store_rollout_row(struct mlimg_store *store, uint32_t number, const char *tenant_id,
 	struct mlimg_rollout_row *ret_row, struct mlimg_err *err) MLIMG_MUST_CHECK;
 
-/** Note where a tenant is: place, is_lost, attempt, since_s, baseline, text. @return 0 or -errno */
+/** Note where a tenant is: place, is_lost, attempt, since_s, baseline, text, boot. @return 0 or -errno */
 int mlimg_store_rollout_row_set(struct mlimg_store *store, uint32_t number,
 	const struct mlimg_rollout_row *row, struct mlimg_err *err) MLIMG_MUST_CHECK;
 

@@ -223,6 +223,8 @@ const char *const mlimg_store_schema[] = {
 	" state, generation, memory_bytes, cpus, machine, saved_bytes, created_s"
 	" FROM checkpoint_before c;"
 	"DROP TABLE checkpoint_before;",
+	/* Which boot a tenant of a rollout was in when it was saved (rollout.h). */
+	"ALTER TABLE rollout_tenant ADD COLUMN boot TEXT NOT NULL DEFAULT '';",
 };
 
 const size_t mlimg_store_schema_n = sizeof(mlimg_store_schema) / sizeof(mlimg_store_schema[0]);

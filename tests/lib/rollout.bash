@@ -46,7 +46,7 @@ healthy() {
 	local boot='{"change": "none", "report": null, "notes": []}' saved='' i
 	# All that there may be.
 	for i in 1 2 3 4 5; do saved+="${saved:+, }{\"name\": \"mlimg-before-upgrade-$i\", \"vm-state-size\": 0}"; done
-	printf 'says %s\n' "mlimg-health {\"return\": ${1:-$good}}" "guest-status {\"return\": {\"default_target_reached\": true, \"failed_units\": [], \"boot\": ${2:-$boot}}}" \
+	printf 'says %s\n' "mlimg-health {\"return\": ${1:-$good}}" "guest-status {\"return\": {\"boot_id\": \"boot-1\", \"default_target_reached\": true, \"failed_units\": [], \"boot\": ${2:-$boot}}}" \
 		'guest-fsfreeze-freeze {"return": 1}' 'guest-fsfreeze-thaw {"return": 1}' 'query-status {"return": {"running": true, "status": "running"}}' \
 		'query-jobs {"return": []}' 'query-named-block-nodes {"return": [{"node-name": "user", "image": {"snapshots": ['"$saved"']}}]}'
 	echo 'agent {"event": "default-target", "data": {}}'

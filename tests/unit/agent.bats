@@ -173,8 +173,9 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	same announcement '{"event":"default-target","data":{}}' "${lines[0]}"
 	output=${lines[1]}
 	same status '{"agent_version":"0.1.0","union":null,"generation":null,"pending_operations":0,"pending":[],"boot":null,"health":"good","init":"other","system_state":"unknown","default_target_reached":true,"failed_units":[]}' \
-		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
+		"$(jq -c '.return | del(.uptime_ms, .boot_id)' <<<"$output")"
 	[ "$(jq '.return.uptime_ms > 0' <<<"$output")" = true ]
+	same "which boot it is" "$(</proc/sys/kernel/random/boot_id)" "$(jq -r '.return.boot_id' <<<"$output")"
 }
 
 @test "the default target is announced once, when its mark appears, to whoever is there" {
@@ -205,7 +206,7 @@ Try 'mlimg-agent --help' for more information." mlimg-agent "${@:2}"
 	daemon
 	run status
 	same status '{"agent_version":"0.1.0","union":"index","generation":3,"pending_operations":2,"pending":[{"operation":"reset","path":"etc/a\\040b"},{"operation":"restore","path":"usr/x"}],"boot":{"format":1,"union":"index","generation":3,"nested":{"a":[1,2]}},"health":"bad","init":"systemd","system_state":"degraded","default_target_reached":true,"failed_units":["a.service","b.mount"]}' \
-		"$(jq -c '.return | del(.uptime_ms)' <<<"$output")"
+		"$(jq -c '.return | del(.uptime_ms, .boot_id)' <<<"$output")"
 }
 
 @test "guest-status while the default target is not reached" {

@@ -404,6 +404,31 @@ rollout 1: done: 1 done" "$(<out)"
 rollout 1: done" "$(tail -n 2 followed | sed -E 's/[-0-9]{10} [:0-9]{8}/TIME/')"
 }
 
+# boot [ID]: which one alice's was when she was saved; that it was ID.
+boot() {
+	sqlite3 -cmd '.timeout 10000' "$S/store.db" "${1:+UPDATE rollout_tenant SET boot = '$1';} SELECT boot FROM rollout_tenant WHERE name = 'alice'"
+}
+
+@test "apply: a guest that has restarted itself while nobody looked is restarted" {
+	rollout_begin alice
+	upgrade apply --system debian:12.2 --tenants alice --restart next >out 2>&1 &
+	until_place $! hold
+	kill -KILL "$(<"$S/upgrade.lock")"
+	wait $! || true
+	same "boot" boot-1 "$(boot)"
+	# Who goes on knows of none that was: the same one, as after its memory was restored.
+	upgrade resume >out 2>&1 &
+	# Longer than it takes to ask her.
+	sleep 2
+	same places alice:hold "$(places)"
+	kill -KILL "$(<"$S/upgrade.lock")"
+	wait $! || true
+	boot boot-0 >/dev/null
+	works_quietly resume
+	same "what it did" "started up off started up" "$(events alice)"
+	same generations "alice:2:" "$(generations alice)"
+}
+
 @test "apply: interrupted, it ends when what it has begun has ended" {
 	rollout_begin alice bob
 	upgrade apply --system debian:12.2 --restart next >out 2>&1 &
