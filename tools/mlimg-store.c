@@ -41,6 +41,8 @@ static const char help_text[] =
 	"      --removed DAYS\n"
 	"                    gc: also what tenants had that were destroyed so long ago\n"
 	"                    (default: it stays)\n"
+	"  -v, --verbose     gc: also name each generation, and say how much room it is\n"
+	"                    in all\n"
 	"      --json        all but add and remove: print JSON (default: text)\n"
 	"  -h, --help        print this help\n"
 	"      --version     print the version\n"
@@ -55,7 +57,7 @@ static const char help_text[] =
 	"  mlimg-store gc --dry-run\n";
 
 /* Options that a command may or may not take. */
-enum { MOVE, KIND, DRY_RUN, ALL, KEEP, FORMER, REMOVED, JSON, N_OPTIONS };
+enum { MOVE, KIND, DRY_RUN, ALL, KEEP, FORMER, REMOVED, JSON, VERBOSE, N_OPTIONS };
 
 #define OPT_BASE 256
 enum { OPT_STORE = OPT_BASE + N_OPTIONS, OPT_VERSION };
@@ -69,6 +71,7 @@ static const struct option longs[] = {
 	{"former", required_argument, NULL, OPT_BASE + FORMER},
 	{"removed", required_argument, NULL, OPT_BASE + REMOVED},
 	{"json", no_argument, NULL, OPT_BASE + JSON},
+	{"verbose", no_argument, NULL, OPT_BASE + VERBOSE},
 	{"store", required_argument, NULL, OPT_STORE},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -91,7 +94,8 @@ static const struct command {
 	{"verify", mlimg_store_cmd_verify, 0, SIZE_MAX, NULL, BIT(JSON), MLIMG_STORE_USE},
 	{"remove", mlimg_store_cmd_remove, 1, SIZE_MAX, "a layer", 0, MLIMG_STORE_USE},
 	{"gc", mlimg_store_cmd_gc, 0, 0, NULL,
-		BIT(DRY_RUN) | BIT(ALL) | BIT(KEEP) | BIT(FORMER) | BIT(REMOVED) | BIT(JSON),
+		BIT(DRY_RUN) | BIT(ALL) | BIT(KEEP) | BIT(FORMER) | BIT(REMOVED) | BIT(JSON) |
+			BIT(VERBOSE),
 		MLIMG_STORE_USE},
 };
 
@@ -120,6 +124,7 @@ static int check_values(struct given *g)
 	g->o.is_dry = g->options & BIT(DRY_RUN);
 	g->o.all = g->options & BIT(ALL);
 	g->o.json = g->options & BIT(JSON);
+	g->o.is_verbose = g->options & BIT(VERBOSE);
 	g->o.kept_events = MLIMG_STORE_EVENTS_KEPT;
 	g->o.kept_former = MLIMG_STORE_FORMER_KEPT;
 	if (g->values[KIND]) {
@@ -182,10 +187,11 @@ int main(int argc, char **argv)
 	const struct command *command = commands;
 	int opt, code;
 
-	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "h", longs)) != -1)
+	while ((opt = mlimg_cli_getopt(PROG, argc, argv, "hv", longs)) != -1)
 		switch (opt) {
 		case OPT_STORE: g.store = optarg; break;
 		case 'h': return mlimg_cli_help(PROG, help_text);
+		case 'v': g.options |= BIT(VERBOSE); break;
 		case OPT_VERSION: return mlimg_cli_version(PROG);
 		case '?': return MLIMG_EXIT_USAGE;
 		default: g.options |= BIT(opt - OPT_BASE); g.values[opt - OPT_BASE] = optarg;

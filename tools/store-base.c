@@ -251,7 +251,7 @@ static int has_directory(struct mlimg_store *s, const char *tenant_id, struct ml
  * whoever destroys a tenant removes its row, and in one more sets aside what it had: between them its
  * operation is there, and its directory where it was.
  */
-static int drop_uses(struct mlimg_store *s, struct mlimg_err *err)
+static int drop_uses(struct mlimg_store *s, const struct mlimg_store_gc *gc, struct mlimg_err *err)
 {
 	mlimg_cleanup(ids_done) struct ids gone = {.n = 0};
 	int ret = read_ids(s,
@@ -261,7 +261,9 @@ static int drop_uses(struct mlimg_store *s, struct mlimg_err *err)
 		&gone, err);
 
 	for (size_t i = 0; ret == 0 && i < gone.n; i++) {
-		ret = has_directory(s, gone.ids[i], err);
+		bool is_to_go = gc->is_dry && gc->is_to_go && gc->is_to_go(gone.ids[i], gc->ctx);
+
+		ret = is_to_go ? 0 : has_directory(s, gone.ids[i], err);
 		if (ret == 0)
 			ret = mlimg_db_run(s->db, "DELETE FROM base_use WHERE tenant_id = ?1",
 				MLIMG_DB_VALUES(MLIMG_DB_TEXT(gone.ids[i])), err);
@@ -275,15 +277,15 @@ static int drop_uses(struct mlimg_store *s, struct mlimg_err *err)
 	"NOT EXISTS (SELECT 1 FROM base o WHERE o.over_id = base.id)"
 
 /* The file first: a row without one is found, and removed, by the next. */
-static int remove_base(
-	struct mlimg_store *s, const char *id, bool *ret_is_removed, struct mlimg_err *err)
+static int remove_base(struct mlimg_store *s, const char *id, bool is_dry, bool *ret_is_removed,
+	struct mlimg_err *err)
 {
 	int ret = mlimg_db_run(s->db, "DELETE FROM base WHERE id = ?1 AND " UNUSED,
 		MLIMG_DB_VALUES(MLIMG_DB_TEXT(id)), err);
 
 	/* Or somebody has begun to use it. */
 	*ret_is_removed = ret > 0;
-	return ret <= 0 ? ret : remove_dir(s, id, err);
+	return ret <= 0 || is_dry ? ret : remove_dir(s, id, err);
 }
 
 static int collect_base(struct mlimg_store *s, const struct mlimg_store_gc *gc, const char *id,
@@ -299,31 +301,43 @@ static int collect_base(struct mlimg_store *s, const struct mlimg_store_gc *gc, 
 	snprintf(what, sizeof(what), "bases/%s", id);
 	if (fstatat(s->fds[MLIMG_STORE_BASES], name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		finding.size_bytes = (uint64_t)st.st_size;
-	if (gc->is_dry)
-		return gc->fn(&finding, gc->ctx, err);
 	ret = mlimg_db_begin(s->db, err);
 	if (ret == 0)
-		ret = mlimg_db_finish(s->db, remove_base(s, id, &is_removed, err), err);
+		ret = mlimg_db_finish(s->db, remove_base(s, id, gc->is_dry, &is_removed, err), err);
 	return ret < 0 || !is_removed ? ret : gc->fn(&finding, gc->ctx, err);
 }
 
 /* One may lie over another, which nobody needs then. */
-int mlimg_store_base_gc(
+static int collect_bases(
 	struct mlimg_store *s, const struct mlimg_store_gc *gc, struct mlimg_err *err)
 {
 	size_t n = 1;
-	int ret = gc->is_dry ? 0 : mlimg_db_begin(s->db, err);
+	int ret = mlimg_db_begin(s->db, err);
 
-	if (ret == 0 && !gc->is_dry)
-		ret = mlimg_db_finish(s->db, drop_uses(s, err), err);
+	if (ret == 0)
+		ret = mlimg_db_finish(s->db, drop_uses(s, gc, err), err);
 	while (ret == 0 && n) {
 		mlimg_cleanup(ids_done) struct ids unused = {.n = 0};
 
 		ret = read_ids(s, "SELECT id FROM base WHERE " UNUSED, &unused, err);
 		for (size_t i = 0; ret == 0 && i < unused.n; i++)
 			ret = collect_base(s, gc, unused.ids[i], err);
-		n = gc->is_dry ? 0 : unused.n;
+		n = unused.n;
 	}
+	return ret;
+}
+
+/* What is only to be told is done in a transaction, and taken back: what one frees, another may need. */
+int mlimg_store_base_gc(
+	struct mlimg_store *s, const struct mlimg_store_gc *gc, struct mlimg_err *err)
+{
+	int ret = gc->is_dry ? mlimg_db_begin(s->db, err) : 0;
+
+	if (ret < 0)
+		return ret;
+	ret = collect_bases(s, gc, err);
+	if (gc->is_dry)
+		(void)!mlimg_db_finish(s->db, -ECANCELED, NULL);
 	return ret;
 }
 

@@ -20,6 +20,7 @@ static const char *const found_names[] = {
 	[MLIMG_STORE_UNUSED] = "unused",
 	[MLIMG_STORE_ORPHAN] = "orphan",
 	[MLIMG_STORE_OLD] = "old",
+	[MLIMG_STORE_FORMER] = "former",
 	[MLIMG_STORE_ASIDE] = "aside",
 	[MLIMG_STORE_FOREIGN] = "foreign",
 	[MLIMG_STORE_LOST] = "lost",
@@ -165,28 +166,38 @@ int mlimg_store_cmd_verify(
 struct gc {
 	const struct mlimg_store *store;
 	const struct mlimg_store_options *o;
-	json_t *list; /* NULL: text */
+	json_t *list;  /* NULL: text */
+	json_t *aside; /* ids of tenants of whom what is set aside goes */
 	uint64_t n, size_bytes;
 };
 
-static int put_removed(const struct mlimg_store_finding *f, void *ctx, struct mlimg_err *err)
+static bool is_to_go(const char *tenant_id, void *ctx)
 {
-	struct gc *gc = ctx;
+	const struct gc *gc = ctx;
+
+	return json_object_get(gc->aside, tenant_id);
+}
+
+static int add_removed(struct gc *gc, const struct mlimg_store_finding *f, struct mlimg_err *err)
+{
+	json_t *finding = json_pack("{s:s, s:s, s:s?, s:I, s:I}", "found", found_names[f->found],
+		"what", f->what, "build_id", f->layer ? f->layer->info.build_id : NULL,
+		"size_bytes", (json_int_t)f->size_bytes, "n", (json_int_t)f->n);
+
+	if (f->tenant_id && finding &&
+		json_object_set_new(finding, "tenant_id", json_string(f->tenant_id)) < 0) {
+		json_decref(finding);
+		finding = NULL;
+	}
+	return json_array_append_new(gc->list, finding) < 0 ? mlimg_err_set(err, ENOMEM, "collect")
+							    : 0;
+}
+
+static void print_removed(const struct gc *gc, const struct mlimg_store_finding *f)
+{
 	const char *did = gc->o->is_dry ? "would remove" : "removed";
 	char size[MLIMG_CLI_SIZE_TEXT];
 
-	if (f->found != MLIMG_STORE_FOREIGN) {
-		gc->n++;
-		gc->size_bytes += f->size_bytes;
-	}
-	if (gc->list)
-		return json_array_append_new(gc->list,
-			       json_pack("{s:s, s:s, s:s?, s:I, s:I}", "found",
-				       found_names[f->found], "what", f->what, "build_id",
-				       f->layer ? f->layer->info.build_id : NULL, "size_bytes",
-				       (json_int_t)f->size_bytes, "n", (json_int_t)f->n)) < 0
-			? mlimg_err_set(err, ENOMEM, "collect")
-			: 0;
 	if (f->found == MLIMG_STORE_FOREIGN)
 		printf("left ");
 	else if (f->found == MLIMG_STORE_OLD)
@@ -200,9 +211,26 @@ static int put_removed(const struct mlimg_store_finding *f, void *ctx, struct ml
 		mlimg_cli_put_safe(stdout, f->what);
 	if (f->found == MLIMG_STORE_FOREIGN)
 		printf(", which is not the store's");
-	else if (f->found != MLIMG_STORE_OLD)
+	else if (f->found != MLIMG_STORE_OLD && f->found != MLIMG_STORE_FORMER)
 		printf(", %s", mlimg_cli_format_size(f->size_bytes, size));
 	putchar('\n');
+}
+
+static int put_removed(const struct mlimg_store_finding *f, void *ctx, struct mlimg_err *err)
+{
+	struct gc *gc = ctx;
+
+	if (f->found != MLIMG_STORE_FOREIGN) {
+		gc->n++;
+		gc->size_bytes += f->size_bytes;
+	}
+	if (f->found == MLIMG_STORE_ASIDE &&
+		json_object_set_new(gc->aside, f->tenant_id, json_true()) < 0)
+		return mlimg_err_set(err, ENOMEM, "collect");
+	if (gc->list)
+		return add_removed(gc, f, err);
+	if (f->found != MLIMG_STORE_FORMER || gc->o->is_verbose)
+		print_removed(gc, f);
 	return 0;
 }
 
@@ -210,16 +238,19 @@ int mlimg_store_cmd_gc(
 	struct mlimg_store *store, const struct mlimg_store_options *o, struct mlimg_err *err)
 {
 	mlimg_autojson json_t *list = o->json ? json_array() : NULL;
-	struct gc gc = {.store = store, .o = o, .list = list};
+	mlimg_autojson json_t *aside = json_object();
+	struct gc gc = {.store = store, .o = o, .list = list, .aside = aside};
 	const struct mlimg_store_gc what = {.is_dry = o->is_dry,
 		.all = o->all,
 		.kept_events = o->kept_events,
 		.kept_former = o->kept_former,
 		.fn = put_removed,
+		.is_to_go = is_to_go,
 		.ctx = &gc};
+	char size[MLIMG_CLI_SIZE_TEXT];
 	int ret;
 
-	if (o->json && !list)
+	if (!aside || (o->json && !list))
 		return mlimg_err_set(err, ENOMEM, "collect");
 	/* First: what lies beneath these disks may go then, too. */
 	ret = o->has_removed_days ? mlimg_removed_gc(store, &what, o->removed_days, err) : 0;
@@ -232,5 +263,8 @@ int mlimg_store_cmd_gc(
 			err);
 	if (ret == 0 && gc.n == 0)
 		puts("nothing to remove");
+	else if (ret == 0 && o->is_verbose)
+		printf("%s %s in all\n", o->is_dry ? "would free" : "freed",
+			mlimg_cli_format_size(gc.size_bytes, size));
 	return ret;
 }

@@ -16,7 +16,7 @@ struct mlimg_store_options {
 	enum mlimg_kind kind; /**< 0: all */
 	uint64_t kept_events, kept_former, removed_days;
 	bool has_removed_days;
-	bool move, is_dry, all, json;
+	bool move, is_dry, all, json, is_verbose;
 	char **operands;
 	size_t n_operands;
 };

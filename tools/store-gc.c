@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libmlimg/arena.h"
 #include "tools/store-base.h"
 #include "tools/store-check.h"
 
@@ -66,37 +67,95 @@ static int64_t kept_former(const struct mlimg_store_gc *gc)
 	return gc->kept_former < INT64_MAX ? (int64_t)gc->kept_former : INT64_MAX;
 }
 
-/* @param count  a statement that counts what is old, but for @p kept. @return 1: told, to be removed; 0; -errno */
-static int tell_old(struct collector *c, const char *what, const char *count, int64_t kept,
-	struct mlimg_err *err)
+static int tell_old(
+	const struct mlimg_store_gc *gc, const char *what, uint64_t n, struct mlimg_err *err)
 {
-	struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = what};
-	int64_t n = 0;
-	int ret =
-		mlimg_db_get(c->store->db, count, MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &n, err);
+	const struct mlimg_store_finding finding = {.found = MLIMG_STORE_OLD, .what = what, .n = n};
 
-	if (ret < 0 || n == 0)
-		return ret < 0 ? ret : 0;
-	finding.n = (uint64_t)n;
-	ret = c->gc->fn(&finding, c->gc->ctx, err);
-	return ret < 0 ? ret : !c->gc->is_dry;
+	return gc->fn(&finding, gc->ctx, err);
 }
 
-/* Told of before; nothing else is what they were kept for. */
-static int remove_generations(struct collector *c, struct mlimg_err *err)
+/* A generation of a tenant. */
+struct former {
+	char tenant_id[MLIMG_STORE_ID_SIZE], name[MLIMG_STORE_NAME_SIZE];
+	uint32_t number;
+};
+
+struct formers {
+	struct former *list;
+	size_t n, room;
+};
+
+static void formers_done(struct formers *f)
+{
+	free(f->list);
+}
+
+static int read_formers(
+	struct mlimg_store *s, int64_t kept, struct formers *f, struct mlimg_err *err)
+{
+	mlimg_autorows struct mlimg_db_rows rows = {.db = NULL};
+	int ret = mlimg_db_query(s->db,
+		"SELECT t.id, t.name, g.number FROM generation g JOIN tenant t ON t.id = "
+		"g.tenant_id WHERE g.tenant_id || '/' || g.number IN (" UNUSED_GENERATIONS
+		") ORDER BY t.name, g.number",
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &rows, err);
+
+	while (ret == 0 && (ret = mlimg_db_next(&rows, err)) == 1) {
+		struct former *former;
+
+		if (mlimg_buffer_reserve(&f->list, &f->room, (f->n + 1) * sizeof(*f->list)) < 0)
+			return mlimg_err_set(err, ENOMEM, "list generations");
+		former = &f->list[f->n++];
+		ret = mlimg_db_copy(&rows, 0, former->tenant_id, sizeof(former->tenant_id), err);
+		if (ret == 0)
+			ret = mlimg_db_copy(&rows, 1, former->name, sizeof(former->name), err);
+		former->number = (uint32_t)mlimg_db_number(&rows, 2);
+	}
+	return ret;
+}
+
+/* In a transaction: what has come to be used meanwhile stays, and is not told of. */
+static int drop_formers(struct collector *c, struct formers *f, struct mlimg_err *err)
 {
 	int64_t kept = kept_former(c->gc);
-	int ret = tell_old(
-		c, "generations", "SELECT count(*) FROM (" UNUSED_GENERATIONS ")", kept, err);
+	int ret = mlimg_db_begin(c->store->db, err);
 
-	if (ret <= 0)
+	if (ret < 0)
 		return ret;
-	/* One statement: what has come to be used meanwhile stays. */
-	ret = mlimg_db_run(c->store->db,
-		"DELETE FROM generation WHERE tenant_id || '/' || number IN (" UNUSED_GENERATIONS
-		")",
-		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), err);
-	return ret < 0 ? ret : 0;
+	ret = read_formers(c->store, kept, f, err);
+	if (ret == 0 && f->n)
+		ret = mlimg_db_run(c->store->db,
+			"DELETE FROM generation WHERE tenant_id || '/' || number IN "
+			"(" UNUSED_GENERATIONS ")",
+			MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), err);
+	return mlimg_db_finish(c->store->db, ret < 0 ? ret : 0, err);
+}
+
+static int tell_former(struct collector *c, const struct former *f, struct mlimg_err *err)
+{
+	char what[MLIMG_STORE_NAME_SIZE + 48];
+	const struct mlimg_store_finding finding = {.found = MLIMG_STORE_FORMER,
+		.what = what,
+		.n = f->number,
+		.tenant_id = f->tenant_id};
+
+	snprintf(what, sizeof(what), "generation %u of tenant '%s'", f->number, f->name);
+	return c->gc->fn(&finding, c->gc->ctx, err);
+}
+
+/* Nothing else is what they were kept for. */
+static int remove_generations(struct collector *c, struct mlimg_err *err)
+{
+	mlimg_cleanup(formers_done) struct formers formers = {.n = 0};
+	int ret = c->gc->is_dry ? read_formers(c->store, kept_former(c->gc), &formers, err)
+				: drop_formers(c, &formers, err);
+
+	if (ret == 0 && formers.n)
+		ret = tell_old(c->gc, "generations", formers.n, err);
+	for (size_t i = 0; ret == 0 && i < formers.n; i++)
+		ret = tell_former(c, &formers.list[i], err);
+	return ret;
 }
 
 /* Kept for its own sake: what a generation has, and what somebody would take next. */
@@ -223,10 +282,15 @@ static int take_file(const struct mlimg_store_finding *finding, void *ctx, struc
 
 static int remove_events(struct collector *c, struct mlimg_err *err)
 {
-	int64_t kept = c->gc->kept_events < INT64_MAX ? (int64_t)c->gc->kept_events : INT64_MAX;
-	int ret = tell_old(c, "events", "SELECT count(*)" OLD_EVENTS, kept, err);
+	int64_t n = 0,
+		kept = c->gc->kept_events < INT64_MAX ? (int64_t)c->gc->kept_events : INT64_MAX;
+	int ret = mlimg_db_get(c->store->db, "SELECT count(*)" OLD_EVENTS,
+		MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), &n, err);
 
-	if (ret <= 0)
+	if (ret < 0 || n == 0)
+		return ret < 0 ? ret : 0;
+	ret = tell_old(c->gc, "events", (uint64_t)n, err);
+	if (ret < 0 || c->gc->is_dry)
 		return ret;
 	ret = mlimg_db_run(
 		c->store->db, "DELETE" OLD_EVENTS, MLIMG_DB_VALUES(MLIMG_DB_NUMBER(kept)), err);

@@ -507,8 +507,9 @@ int mlimg_store_event_each(struct mlimg_store *store, const char *object_id, uin
 enum mlimg_store_found {
 	MLIMG_STORE_UNUSED, /**< a layer that nobody uses: gc removes it */
 	MLIMG_STORE_ORPHAN, /**< a file that no row tells of: gc removes it */
-	MLIMG_STORE_OLD,   /**< events or generations beyond those that are kept: gc removes them */
-	MLIMG_STORE_ASIDE, /**< what a destroyed tenant had, see tenant-removed.h */
+	MLIMG_STORE_OLD, /**< events or generations beyond those that are kept: gc removes them */
+	MLIMG_STORE_FORMER,  /**< one of these generations */
+	MLIMG_STORE_ASIDE,   /**< what a destroyed tenant had, see tenant-removed.h */
 	MLIMG_STORE_FOREIGN, /**< what no store makes, or a tenant's without a row: left alone */
 	MLIMG_STORE_LOST,    /**< what a row tells of, and is not there */
 	MLIMG_STORE_DAMAGED, /**< the database */
@@ -520,7 +521,8 @@ struct mlimg_store_finding {
 	const struct mlimg_store_layer *layer; /**< of MLIMG_STORE_UNUSED; else NULL */
 	const char *what;                      /**< for people: a layer, a path, a message */
 	uint64_t size_bytes;                   /**< of the file; 0 of others */
-	uint64_t n;                            /**< of MLIMG_STORE_OLD: how many */
+	uint64_t n; /**< of MLIMG_STORE_OLD: how many; of MLIMG_STORE_FORMER: its number */
+	const char *tenant_id; /**< of MLIMG_STORE_FORMER and MLIMG_STORE_ASIDE; else NULL */
 };
 
 /** Told of a finding. @return 0 to go on, negative to stop */
@@ -534,8 +536,11 @@ struct mlimg_store_gc {
 	uint64_t kept_events; /**< the newest ones */
 	/** of each tenant's generations that nobody runs or returns to, the newest ones */
 	uint64_t kept_former;
-	mlimg_store_finding_fn *fn; /**< told of each layer and base when it is gone, else before */
-	void *ctx;                  /**< handed to @p fn */
+	/** told of each layer, base and generation when it is gone, of others before */
+	mlimg_store_finding_fn *fn;
+	/** whether what a destroyed tenant had is to be taken as gone, where is_dry; NULL: none */
+	bool (*is_to_go)(const char *tenant_id, void *ctx);
+	void *ctx; /**< handed to these */
 };
 
 /**
@@ -555,7 +560,7 @@ int mlimg_store_gc(struct mlimg_store *store, const struct mlimg_store_gc *gc,
  * is changed.
  *
  * @param store  the store
- * @param fn     told of all but MLIMG_STORE_UNUSED and MLIMG_STORE_OLD
+ * @param fn     told of all but MLIMG_STORE_UNUSED, MLIMG_STORE_OLD and MLIMG_STORE_FORMER
  * @param ctx    handed to @p fn
  * @param err    names what could not be read
  * @return       0, what @p fn returned when negative, or -errno

@@ -342,7 +342,7 @@ static int remove_old(struct mlimg_removed *r, void *ctx, struct mlimg_err *err)
 {
 	const char *name = json_string_value(json_object_get(r->record, "name"));
 	struct removing *removing = ctx;
-	struct mlimg_store_finding finding = {.found = MLIMG_STORE_ASIDE};
+	struct mlimg_store_finding finding = {.found = MLIMG_STORE_ASIDE, .tenant_id = r->id};
 	struct stat st;
 	char what[192];
 	int ret;

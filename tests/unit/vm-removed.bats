@@ -152,6 +152,38 @@ snapshots() {
 Try 'mlimg-store --help' for more information." mlimg-store --store "$S" gc --removed x
 }
 
+@test "tenants: gc --dry-run tells all that gc removes, what is beneath it included" {
+	local id name would
+	need command qemu-io
+	vm create alice --system debian --size 64M >/dev/null
+	written alice 1
+	vm clone alice bob --linked >/dev/null
+	written bob 2
+	vm clone bob carol --linked >/dev/null
+	vm create dora --system debian --size 64M >/dev/null
+	id=$(tenant dora id)
+	# As it would have run on two others before.
+	sqlite3 "$S/store.db" "UPDATE tenant SET current = 3, pending = NULL WHERE id = '$id';
+		INSERT INTO generation SELECT tenant_id, 2, system_id, added_s FROM generation WHERE tenant_id = '$id';
+		INSERT INTO generation SELECT tenant_id, 3, system_id, added_s FROM generation WHERE tenant_id = '$id' AND number = 1"
+	for name in alice bob carol; do vm destroy --yes $name >/dev/null; done
+	same "bases" 2 "$(find "$S/bases" -name base.qcow2 | wc -l)"
+	touch "$S/layers/$(printf '%064d' 0).img"
+	works mlimg-store --store "$S" gc --all --removed 0 --former 0 --dry-run -v
+	would=$output
+	same "generations" "would remove 2 generations
+would remove generation 1 of tenant 'dora'
+would remove generation 2 of tenant 'dora'" "$(grep generation <<<"$output")"
+	same "removed tenants, bases, orphans, and a sum" "3 2 1 1" "$(for what in ' removed/' ' bases/' ' layers/' ' in all$'; do grep -c "$what" <<<"$output"; done | xargs)"
+	works mlimg-store --store "$S" gc --all --removed 0 --former 0 --dry-run --json
+	same "as JSON" "former:$id:1 former:$id:2" "$(jq -r '.findings[] | select(.found == "former") | "\(.found):\(.tenant_id):\(.n)"' <<<"$output" | xargs)"
+	same "as many" "$(grep -vc ' in all$' <<<"$would")" "$(jq '.findings | length' <<<"$output")"
+	works mlimg-store --store "$S" gc --all --removed 0 --former 0 -v
+	same "what went" "$(sed 's/^would remove/removed/; s/^would free/freed/' <<<"$would")" "$output"
+	works mlimg-store --store "$S" gc --all --removed 0 --former 0 -v
+	same "then" "nothing to remove" "$output"
+}
+
 # held: the layers, bases and removed tenants that are there as files, in number.
 held() {
 	find "$S/layers" "$S/bases" "$S/removed" -mindepth 1 -maxdepth 1 ! -name '*.json' | wc -l
