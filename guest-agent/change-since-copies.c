@@ -9,7 +9,6 @@
 
 #include "guest-agent/change-since-impl.h"
 #include "libmlimg/cleanup.h"
-#include "libmlimg/io.h"
 #include "libmlimg/path.h"
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
@@ -20,56 +19,6 @@ struct copies {
 	struct since *s;
 	const char *kept; /* what was looked at last and stays: the next one in the manifest */
 };
-
-/* @return 0; 1 when it is not known what the upper had, so that nothing is new; -ENOMEM */
-static int read_list(struct copies *c)
-{
-	mlimg_autofree char *text = NULL;
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	size_t size;
-	int r = mlimg_read_beneath(
-		c->s->c->undo_fd, MLIMG_CHANGE_PATHS, MLIMG_UPPER_LIST_MAX, &text, &size, &err);
-
-	if (r == 0)
-		r = mlimg_upper_list_parse(text, size, &c->s->had, &err);
-	if (r == -ENOMEM)
-		return since_no_memory(c->s);
-	c->s->has_had = r == 0;
-	return r < 0;
-}
-
-/*
- * @return whether the step has taken it away, and not just marks below it; a directory only if
- *         nothing was left in it
- */
-static int is_gone(struct since *s, size_t n, const struct mlimg_undo_record *record)
-{
-	char slot[MLIMG_CHANGE_SLOT_SIZE];
-
-	if (record->op != 'e')
-		return strchr("oa", record->op) && record->parts & ~(unsigned)MLIMG_UNDO_MARKERS;
-	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	return mlimg_change_has(s->c->taken_fd, slot);
-}
-
-static int note_gone(struct copies *c)
-{
-	struct mlimg_undo_record record;
-	struct since *s = c->s;
-	int r = 0;
-
-	for (size_t n = 0; n < s->log->n_records && r >= 0; n++) {
-		r = mlimg_undo_log_get(s->log, n, &record, s->err);
-		if (r < 0)
-			return r;
-		r = is_gone(s, n, &record);
-		if (r < 0)
-			return mlimg_err_set(s->err, r, "look at what was '/%s'", record.path);
-		if (r > 0 && mlimg_path_map_set(&s->gone, record.path, n) < 0)
-			return since_no_memory(s);
-	}
-	return r < 0 ? r : 0;
-}
 
 bool since_was_left(const struct since *s, const char *path)
 {
@@ -199,10 +148,7 @@ static int judge_all(struct copies *c)
 int since_copies(struct since *s)
 {
 	struct copies c = {.s = s};
-	int r = read_list(&c);
 
-	if (r)
-		return r < 0 ? r : 0;
-	r = note_gone(&c);
-	return r < 0 ? r : judge_all(&c);
+	s->has_had = s->knows_had;
+	return s->has_had ? judge_all(&c) : 0;
 }

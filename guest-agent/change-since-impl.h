@@ -67,9 +67,11 @@ struct since {
 	size_t n_adaptables, adaptables_room;
 	struct mlimg_path_map
 		adapted; /**< those whose attributes are in the logs, databases, whiteouts */
-	bool has_had;
-	struct mlimg_upper_list had; /**< what the upper had before the change, if that is known */
-	struct mlimg_path_map gone;  /**< what the change has taken away */
+	bool knows_had;  /**< what the upper had before the change */
+	bool has_had;    /**< the same, from since_copies() on */
+	struct mlimg_upper_list had;   /**< that, if it is known */
+	struct mlimg_path_map gone;    /**< what the change has taken away */
+	struct mlimg_path_map renewed; /**< directories that the user has made anew since */
 	/** something of the former stack's layers was to be read, and there are none */
 	bool lacks_layers;
 	struct mlimg_carve_owners carved;
@@ -141,6 +143,22 @@ int since_caches(struct since *s) MLIMG_MUST_CHECK;
 
 /** Have copies go that are not changed, and note what else is new. @return 0, -errno */
 int since_copies(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * Note what the upper had, and which directories the user has removed and made anew since.
+ *
+ * @return 0, -errno
+ */
+int since_note_renewed(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * @return whether the user has removed with such a directory what a step has taken from @p path, so
+ *         that it does not return
+ */
+bool since_is_removed(const struct since *s, const char *path);
+
+/** Log what does not return, when all is known of what makes way. @return 0, -errno */
+int since_note_removed(struct since *s) MLIMG_MUST_CHECK;
 
 /** @return whether the upper has had it since before the change, and no step has touched it */
 bool since_was_left(const struct since *s, const char *path);

@@ -226,6 +226,8 @@ int since_has_place(struct since *s, const char *path)
 
 	if (mlimg_path_map_get(&s->first_done, path, &n))
 		return 1;
+	if (since_is_removed(s, path))
+		return 0;
 	if (!mlimg_path_map_get(&s->put, path, &n))
 		return !mlimg_manifest_find(s->upper, path);
 	r = mlimg_undo_log_get(s->log, n, &record, s->err);

@@ -307,6 +307,7 @@ static void since_done(struct since *s)
 	mlimg_path_map_done(&s->timed);
 	mlimg_path_map_done(&s->adapted);
 	mlimg_path_map_done(&s->gone);
+	mlimg_path_map_done(&s->renewed);
 	mlimg_upper_list_done(&s->had);
 	mlimg_accounts_merged_done(&s->accounts);
 	mlimg_packages_merged_done(&s->packages);
@@ -355,7 +356,11 @@ int mlimg_change_since(struct mlimg_change *c, struct mlimg_undo_log *log,
 	if (r == 0)
 		r = since_note_stays(s);
 	if (r == 0)
+		r = since_note_renewed(s);
+	if (r == 0)
 		r = merge(s, state, former);
+	if (r == 0)
+		r = since_note_removed(s);
 	if (r == 0)
 		r = since_times(s);
 	if (r == 0)

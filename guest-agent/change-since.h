@@ -32,7 +32,9 @@
  *             c  directories that the user has made in the place from which one was renamed
  *             t  times of directories, in the end
  *
- *     stays/ s  what the user has changed the mode, an ACL or the capabilities of since a step set
+ *     stays/ c  what a step has taken from a directory that the user has removed and made anew since:
+ *               it was removed with it, and does not return. Nothing is done with these
+ *            s  what the user has changed the mode, an ACL or the capabilities of since a step set
  *                its attributes: that step is not taken back. Nothing is done with these. When the
  *                way back is begun again it could not be told from what was stopped midway, as
  *                chown(2) and chmod(2) change such attributes too

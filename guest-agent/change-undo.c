@@ -28,6 +28,7 @@ struct undoing {
 	struct mlimg_path_map put; /* path: the step that has put something there */
 	struct mlimg_path_map
 		cleared; /* where what the user has written since was taken away before */
+	struct mlimg_path_map removed;   /* what the user has removed with its directory since */
 	struct mlimg_path_map stays;     /* whose attributes are the user's since */
 	struct mlimg_path_map set_aside; /* what is told as set aside with that, or afterwards */
 	uint64_t to;
@@ -92,8 +93,8 @@ static int is_users(struct undoing *u, const char *path, unsigned parts, unsigne
 	int now = mlimg_change_look(u->c, path), r;
 	size_t put;
 
-	if (now < 0)
-		return now;
+	if (now < 0 || mlimg_path_map_get(&u->removed, path, &put))
+		return now < 0 ? now : 1;
 	if (parts == MLIMG_UNDO_MARKERS) {
 		r = mlimg_change_is_dir(u->c, path);
 		return r < 0 ? r : !r || now & MLIMG_UNDO_MARKERS;
@@ -376,6 +377,8 @@ int mlimg_change_undo_steps(
 	if (r == 0)
 		r = mlimg_change_extra_note(c, MLIMG_CHANGE_STAYS, "s", &u.stays, err);
 	if (r == 0)
+		r = mlimg_change_extra_note(c, MLIMG_CHANGE_STAYS, "c", &u.removed, err);
+	if (r == 0)
 		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_FIRST, err);
 	if (r == 0)
 		r = undo_all(&u, log, err);
@@ -385,6 +388,7 @@ int mlimg_change_undo_steps(
 	mlimg_path_map_done(&u.cleared);
 	mlimg_path_map_done(&u.set_aside);
 	mlimg_path_map_done(&u.stays);
+	mlimg_path_map_done(&u.removed);
 	mlimg_cleanup_close(&u.former_fd);
 	return r;
 }

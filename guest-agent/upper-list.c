@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "libmlimg/arena.h"
+#include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/le.h"
 #include "libmlimg/manifest-lex.h"
 #include "libmlimg/text.h"
+#include "libmlimg/whiteout.h"
 
 #define HEAD "mlimg paths 1 "
 
@@ -41,14 +43,24 @@ int mlimg_upper_list_add(struct mlimg_upper_list *list, const char *path)
 	return r;
 }
 
+static int add_entry(struct mlimg_upper_list *list, const struct mlimg_entry *e)
+{
+	mlimg_autofree char *marked = NULL;
+	int r = mlimg_upper_list_add(list, e->path);
+
+	if (r < 0 || e->type != MLIMG_DIR || !mlimg_entry_is_opaque(e))
+		return r;
+	return asprintf(&marked, "%s/", e->path) < 0 ? -ENOMEM : mlimg_upper_list_add(list, marked);
+}
+
 int mlimg_upper_list_add_all(struct mlimg_upper_list *list, const struct mlimg_manifest *m)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < m->n_entries && r == 0; i++)
 		if (*m->entries[i].path)
-			r = mlimg_upper_list_add(list, m->entries[i].path);
-	return r;
+			r = add_entry(list, &m->entries[i]);
+	return r < 0 ? r : mlimg_upper_list_add(list, "/");
 }
 
 static void sort(struct mlimg_upper_list *list)
@@ -155,6 +167,14 @@ bool mlimg_upper_list_has(const struct mlimg_upper_list *list, const char *path)
 
 	return list->n &&
 		bsearch(&number, list->numbers, list->n, sizeof(number), by_number) != NULL;
+}
+
+bool mlimg_upper_list_may_be_opaque(const struct mlimg_upper_list *list, const char *path)
+{
+	char marked[MLIMG_PATH_MAX + 2];
+
+	snprintf(marked, sizeof(marked), "%s/", path);
+	return mlimg_upper_list_has(list, marked) || !mlimg_upper_list_has(list, "/");
 }
 
 void mlimg_upper_list_done(struct mlimg_upper_list *list)

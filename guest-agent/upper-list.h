@@ -9,6 +9,9 @@
  * order: the first eight bytes of the SHA-256 of each path (as in manifests, without "./"), taken
  * for such a number. Then the 32 bytes of the SHA-256 of all before. The root is not listed.
  *
+ * Opaque directories are listed once more, with a '/' at the end; and with them "/", by which one
+ * knows that they are: lists were written without.
+ *
  * Of two paths with one number, should there be any, both are there if one is.
  */
 #ifndef MLIMG_UPPER_LIST_H
@@ -32,7 +35,7 @@ struct mlimg_upper_list {
 /** Add a path. @return 0, -ENOMEM */
 int mlimg_upper_list_add(struct mlimg_upper_list *list, const char *path) MLIMG_MUST_CHECK;
 
-/** Add all that a manifest has. @return 0, -ENOMEM */
+/** Add all that a manifest has, and which of it is opaque. @return 0, -ENOMEM */
 int mlimg_upper_list_add_all(
 	struct mlimg_upper_list *list, const struct mlimg_manifest *m) MLIMG_MUST_CHECK;
 
@@ -65,6 +68,9 @@ int mlimg_upper_list_parse(const char *text, size_t size, struct mlimg_upper_lis
 
 /** @return whether a list that was read has the path */
 bool mlimg_upper_list_has(const struct mlimg_upper_list *list, const char *path);
+
+/** @return whether a directory of the list was opaque; also when the list does not say that */
+bool mlimg_upper_list_may_be_opaque(const struct mlimg_upper_list *list, const char *path);
 
 /** Free it; accepts a zeroed one. */
 void mlimg_upper_list_done(struct mlimg_upper_list *list);

@@ -113,3 +113,80 @@ accounts_linked_before() {
 		each_driver accounts_linked_before $file
 	done
 }
+
+# app_of_stacks: with four files, of which the user has three copies, and one of his own
+app_of_stacks() {
+	local i
+	for i in 1 2; do
+		mkdir -p "$DIR/v$i/etc/app" "$DIR/v$i/usr/lib/app"
+		echo same >"$DIR/v$i/etc/app/stale"
+		echo conf $i >"$DIR/v$i/etc/app/conf"
+		echo program $i >"$DIR/v$i/usr/lib/app/program"
+		echo library $i >"$DIR/v$i/usr/lib/app/library"
+	done
+	layers
+}
+
+# app_renewed: after `rm -r DIR; mkdir DIR`, of directories of which the change has taken all, or has left something
+app_renewed() {
+	local dir
+	on v1
+	mkdir -p "$UPPER"/{etc,usr/lib}/app
+	(cd "$DIR/v1" && cp -a --parents etc/app/{stale,conf} usr/lib/app/library "$UPPER")
+	echo mine >"$UPPER/usr/lib/app/program"
+	echo kept >"$UPPER/usr/lib/app/kept"
+	on v2
+	same "upper on v2 ($driver)" "usr/lib/app/kept" "$(cd "$UPPER" && find . -type f ! -name '*_HIDDEN~' -printf '%P\n')"
+	rm -rf "${UPPER:?}"/{etc,usr/lib}/app
+	for dir in etc usr/lib; do
+		mkdir -p "$UPPER/$dir/app"
+		echo new >"$UPPER/$dir/app/new"
+		opaque $dir/app
+	done
+	on v1
+	same "upper ($driver)" "etc/app/new usr/lib/app/new" "$(cd "$UPPER" && find . -type f ! -name '*_HIDDEN~' -printf '%P\n' | sort | xargs)"
+	same "aside ($driver)" "etc/app/conf etc/app/stale usr/lib/app/library usr/lib/app/program" \
+		"$(cd "$USER_DIR/mlimg/aside" && find . -type f -printf '%P\n' | sed 's|^[0-9]*/||' | sort | xargs)"
+	same "told ($driver)" "etc/app/conf etc/app/stale usr/lib/app/library usr/lib/app/program" \
+		"$(jq -r '.entries[].path' "$USER_DIR/mlimg/reports/3.json" | sort | xargs)"
+}
+
+# opaque DIR: one that has others beneath, made anew, as the driver does it
+opaque() {
+	local file
+	if [ "$driver" = overlay ]; then
+		setfattr -n trusted.overlay.opaque -v y "$UPPER/$1"
+		return
+	fi
+	# unionfs-fuse hides each file that rm has removed.
+	for file in "$DIR/v2/$1"/*; do
+		[ -e "$UPPER/$1/$(basename "$file")" ] || hide "$1/$(basename "$file")"
+	done
+}
+
+@test "taken back, what the user has removed with its directory does not return into the one that he has made anew" {
+	need root
+	app_of_stacks
+	each_driver app_renewed
+}
+
+# app_opaque: the directory was made anew before the change
+app_opaque() {
+	on v1
+	mkdir -p "$UPPER"/usr/lib/app "$UPPER/etc/app"
+	echo mine >"$UPPER/usr/lib/app/program"
+	echo kept >"$UPPER/usr/lib/app/kept"
+	cp -a "$DIR/v1/usr/lib/app/library" "$UPPER/usr/lib/app"
+	opaque usr/lib/app
+	(cd "$UPPER" && find . -type f -exec sha256sum {} + | sort) >"$DIR/before"
+	on v2
+	on v1
+	same "upper ($driver)" "$(cat "$DIR/before")" "$(cd "$UPPER" && find . -type f -exec sha256sum {} + | sort)"
+	same "aside ($driver)" "" "$(find "$USER_DIR/mlimg/aside" -type f 2>/dev/null)"
+}
+
+@test "taken back, what was in a directory that the user had made anew before returns" {
+	need root
+	app_of_stacks
+	each_driver app_opaque
+}

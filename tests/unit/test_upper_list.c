@@ -2,9 +2,14 @@
 #include "guest-agent/upper-list.h"
 
 #include "libmlimg/text.h"
+#include "libmlimg/whiteout.h"
 #include "tests/lib/test.h"
 
 static struct mlimg_err err = MLIMG_ERR_INIT;
+
+static void ignore(void *ctx, const char *data, size_t size)
+{
+}
 
 static struct mlimg_text written(const char *const *paths, size_t n)
 {
@@ -17,6 +22,33 @@ static struct mlimg_text written(const char *const *paths, size_t n)
 	ASSERT(!text.has_failed);
 	mlimg_upper_list_done(&list);
 	return text;
+}
+
+TEST(of_directories_it_says_whether_they_were_opaque_unless_it_was_written_without)
+{
+	struct mlimg_upper_list list = {.n = 0}, without = {.n = 0};
+	struct mlimg_manifest *m = mlimg_manifest_new();
+	struct mlimg_entry *e;
+
+	ASSERT(m);
+	ASSERT(mlimg_manifest_add(
+		m, &(struct mlimg_entry){.path = (char[]){""}, .type = MLIMG_DIR}));
+	ASSERT(mlimg_manifest_add(
+		m, &(struct mlimg_entry){.path = (char[]){"etc"}, .type = MLIMG_DIR}));
+	e = mlimg_manifest_add(
+		m, &(struct mlimg_entry){.path = (char[]){"usr"}, .type = MLIMG_DIR});
+	ASSERT(e);
+	ASSERT_EQ(mlimg_entry_mark(m->arena, e, MLIMG_XATTR_OPAQUE, "y"), 0);
+	ASSERT_EQ(mlimg_upper_list_add_all(&list, m), 0);
+	ASSERT_EQ(mlimg_upper_list_add(&without, "etc"), 0);
+	mlimg_upper_list_put(&list, ignore, NULL);
+	ASSERT(mlimg_upper_list_has(&list, "etc") && mlimg_upper_list_has(&list, "usr"));
+	ASSERT(!mlimg_upper_list_may_be_opaque(&list, "etc"));
+	ASSERT(mlimg_upper_list_may_be_opaque(&list, "usr"));
+	ASSERT(mlimg_upper_list_may_be_opaque(&without, "etc"));
+	mlimg_upper_list_done(&list);
+	mlimg_upper_list_done(&without);
+	mlimg_manifest_free(m);
 }
 
 TEST(what_was_added_is_there_in_whatever_order)
