@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies that the user has made since and has not changed, as a program does that opens a file for
- * writing, or sets a mode that it has: on the former stack they would show what the newer one has.
+ * writing, or sets a mode that it has, and dpkg where a diversion moves a file: on the former stack
+ * they would show what the newer one has.
  * What he has changed of others are attributes alone (change-since-adapt.c).
  */
 #include <stdlib.h>
@@ -81,12 +82,41 @@ static bool is_of_mine(const struct since *s, const struct mlimg_entry *e)
 		mlimg_packages_verdict_of(&s->packages, e->path) == MLIMG_FILES_MINE;
 }
 
+/* A file of the newer stack's that dpkg has moved to another name since. @return where it is there */
+static const char *diverted_from(const struct since *s, const char *path)
+{
+	const struct mlimg_packages_merged *m = &s->packages;
+
+	for (size_t i = 0; i < m->n_diversions; i++)
+		if (strcmp(m->diversions[i].to, path) == 0)
+			return m->diversions[i].path;
+	return NULL;
+}
+
+/* It has moved the newer stack's file back since, to where another one of the user's was. */
+static bool is_moved_back(const struct since *s, const char *path)
+{
+	for (size_t i = 0; i < s->packages.n_undone; i++)
+		if (strcmp(s->packages.undone[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+/* @return 0, -ENOMEM */
+static int judge_diverted(struct since *s, struct mlimg_entry *e, const char *from)
+{
+	int r = since_has_same_contents(s, e, mlimg_manifest_find(s->now.manifest, from));
+
+	return r > 0 ? since_note_adaptable(s, e->path, from) : r;
+}
+
 /* @return 1 when what is new in the upper goes, 0 when it stays, -ENOMEM */
 static int judge(struct copies *c, struct mlimg_entry *e)
 {
 	struct since *s = c->s;
 	char lower[MLIMG_PATH_MAX + 1];
 	const struct mlimg_entry *now;
+	const char *from;
 	size_t at;
 	int r;
 
@@ -104,6 +134,9 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 	if (is_of_mine(s, e))
 		return 0;
 	now = mlimg_manifest_find(s->now.manifest, lower);
+	from = now ? NULL : diverted_from(s, e->path);
+	if (from)
+		return judge_diverted(s, e, from);
 	r = e->type == MLIMG_DIR ? now && now->type == MLIMG_DIR
 				 : since_has_same_contents(s, e, now);
 	if (r <= 0)
@@ -128,7 +161,9 @@ static int judge_all(struct copies *c)
 			goes[i] = true;
 			continue;
 		}
-		r = *e->path && is_new(c->s, e->path) ? judge(c, e) : 0;
+		r = *e->path && (is_new(c->s, e->path) || is_moved_back(c->s, e->path))
+			? judge(c, e)
+			: 0;
 		if (r > 0) {
 			goes[i] = true;
 			r = take(c->s, e);

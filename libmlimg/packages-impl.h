@@ -15,6 +15,7 @@
 
 #define MLIMG_PACKAGES_STATUS "var/lib/dpkg/status"
 #define MLIMG_PACKAGES_INFO "var/lib/dpkg/info/"
+#define MLIMG_PACKAGES_DIVERSIONS "var/lib/dpkg/diversions"
 
 /** Fields whose value is a list of packages. */
 enum mlimg_relation {
@@ -156,6 +157,20 @@ int mlimg_packages_put_status(struct mlimg_packages_job *job,
  * ->packages.
  */
 int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/**
+ * Where a file of a list really is: "bin/sh" is usr/bin/sh where bin is a link to usr/bin.
+ *
+ * @param job   the merge
+ * @param path  the arena's of what comes out, as is what is returned
+ * @return      NULL without memory
+ */
+const char *mlimg_packages_real_path(const struct mlimg_packages_job *job, const char *path);
+
+/* ---- packages-diverted.c ---- */
+
+/** Find the user's diversions: fills merged->diversions and ->undone. */
+int mlimg_packages_list_diversions(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
 
 /* ---- packages-conffiles.c ---- */
 

@@ -7,8 +7,6 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/packages-impl.h"
 
-#define DIVERSIONS "var/lib/dpkg/diversions"
-
 /* A merge while its paths are listed. */
 struct paths {
 	struct mlimg_packages_job *job;
@@ -34,8 +32,7 @@ static bool is_there(const struct mlimg_package_entry *e, enum mlimg_merge_side 
 
 /* ---- where a file really is ---- */
 
-/* "/bin/sh" of a list is usr/bin/sh where bin is a link to usr/bin. */
-static const char *real_path(struct paths *p, const char *path)
+const char *mlimg_packages_real_path(const struct mlimg_packages_job *job, const char *path)
 {
 	size_t size = strcspn(path, "/"), whole;
 	char top[16];
@@ -46,12 +43,12 @@ static const char *real_path(struct paths *p, const char *path)
 		return path;
 	memcpy(top, path, size);
 	top[size] = '\0';
-	entry = mlimg_manifest_find(p->job->input->next, top);
+	entry = mlimg_manifest_find(job->input->next, top);
 	if (!entry || entry->type != MLIMG_LINK || strncmp(entry->link, "usr/", 4) != 0 ||
 		strcmp(entry->link + 4, top) != 0)
 		return path;
 	whole = strlen(path) + sizeof("usr/");
-	real = mlimg_arena_alloc(p->table->arena, whole);
+	real = mlimg_arena_alloc(job->merged->table->arena, whole);
 	if (real)
 		snprintf(real, whole, "usr/%s", path);
 	return real;
@@ -78,7 +75,8 @@ static const char *diverted_path(
 static int read_diversions(struct paths *p, enum mlimg_merge_side side)
 {
 	struct mlimg_records_text text = {.text = NULL};
-	int r = mlimg_packages_read(p->job, side, DIVERSIONS, &p->diversions[side], &text.size);
+	int r = mlimg_packages_read(
+		p->job, side, MLIMG_PACKAGES_DIVERSIONS, &p->diversions[side], &text.size);
 
 	text.text = p->diversions[side];
 	if (r == 0)
@@ -135,7 +133,7 @@ static int add_line(struct paths *p, const struct mlimg_stanza *s, enum mlimg_me
 		return mlimg_packages_no_memory(p->job);
 	path = mlimg_arena_strndup(p->table->arena, path + 1, strlen(path + 1));
 	if (path)
-		path = real_path(p, path);
+		path = mlimg_packages_real_path(p->job, path);
 	r = add_path(p, path, owner);
 	return r == 0 && may_hide ? add_hidden(p, path) : r;
 }

@@ -265,6 +265,8 @@ static int merge_all(struct mlimg_packages_job *job)
 	r = merge_files(job);
 	if (r == 0)
 		r = mlimg_packages_keep_conffiles(job);
+	if (r == 0)
+		r = mlimg_packages_list_diversions(job);
 	sort_links(m);
 	return r;
 }
@@ -295,6 +297,8 @@ void mlimg_packages_merged_done(struct mlimg_packages_merged *merged)
 		free(merged->files[i].text.text);
 	free(merged->files);
 	free(merged->links);
+	free(merged->diversions);
+	free(merged->undone);
 	free(merged->hidden);
 	free(merged->packages);
 	if (merged->table) {

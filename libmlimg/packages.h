@@ -58,6 +58,10 @@
  * is one without any package where base has some, and one that lacks a package of base's while the
  * list of its files is there (dpkg removes that first).
  *
+ * A diversion (dpkg-divert(1)) that next has not got is the user's, whether he has made it or a
+ * package of his. dpkg would put what the system's package has at PATH to where it is diverted, so
+ * `diversions` says of each whose new version belongs where (reconcile-plan.h).
+ *
  * Other databases (records.h: diversions, statoverride, arch, triggers, extended_states) are merged
  * by record; what they have of a package follows the verdict on it, and what both sides changed is
  * else the user's, and told. The state files of update-alternatives(1),
@@ -141,6 +145,12 @@ struct mlimg_packages_link {
 	const char *const *others;
 };
 
+/** A file of the system's that the user, or a package of his, has had dpkg divert. */
+struct mlimg_packages_diversion {
+	const char *path; /**< where the system has it */
+	const char *to;   /**< where the user has it */
+};
+
 /** A package that some side has, other than left alone by both. */
 struct mlimg_packages_package {
 	const char *name;
@@ -163,6 +173,15 @@ struct mlimg_packages_merged {
 	size_t n_files;
 	struct mlimg_packages_link *links; /**< sorted by path, each once */
 	size_t n_links;
+	/**
+	 * those that are in the merged database and not in next's; sorted by @p to, each once. Both
+	 * are paths of a tree, and may lead nowhere
+	 */
+	struct mlimg_packages_diversion *diversions;
+	size_t n_diversions;
+	/** diversions that base has and the merged database has no more, likewise */
+	struct mlimg_packages_diversion *undone;
+	size_t n_undone;
 	const char **hidden; /**< paths of files of next, sorted by mlimg_manifest_path_cmp() */
 	size_t n_hidden;
 	struct mlimg_packages_package

@@ -36,7 +36,8 @@
  * PATH is relative to the upper, and never the upper itself. ENTRY has no hard links; xattrs in
  * trusted.overlay.* or user.overlay.* in D's only. Its path is PATH, but for t and n: there it is
  * the path that the thing has in the new stack, which is where its contents are read. With t it is
- * another one than PATH below a directory that was renamed (overlayfs' redirect).
+ * another one than PATH below a directory that was renamed (overlayfs' redirect), and where dpkg
+ * diverts a file to.
  *
  * Of the order only this is relied on: operations on one path stand in the order in which they make
  * sense, a directory's `m` before and its `D` or `s` behind all that is in it. Of h, p, t, n and m

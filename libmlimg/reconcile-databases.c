@@ -313,6 +313,8 @@ static int merge_packages(struct planning *p, struct databases *d)
 	d->in.package_ctx = &d->packages;
 	d->in.hidden = d->packages.hidden;
 	d->in.n_hidden = d->packages.n_hidden;
+	d->in.diversions = d->packages.diversions;
+	d->in.n_diversions = d->packages.n_diversions;
 	d->in.links = d->packages.links;
 	d->in.n_links = d->packages.n_links;
 	return 0;

@@ -45,7 +45,7 @@ static int read_digest(struct planning *p, struct mine *m)
 }
 
 /* Only where the size leaves the question open. */
-static int mine_digest(struct planning *p, struct mine *m)
+int plan_mine_digest(struct planning *p, struct mine *m)
 {
 	if (m->mapped.type != MLIMG_FILE ||
 		(!has_size_of(m->base, &m->mapped) && !has_size_of(m->next, &m->mapped)))
@@ -172,7 +172,7 @@ static int plan_derived(struct planning *p, struct mine *m)
 
 	/* What shows for its owner's sake has not been made here: it is compared first. */
 	if (r == 0 && !(is_made && plan_next_may_show(p, m)))
-		r = mine_digest(p, m);
+		r = plan_mine_digest(p, m);
 	if (r > 0)
 		plan_tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
 	if (r != 0)
@@ -227,7 +227,7 @@ enum mlimg_verdict plan_protected_verdict(enum mlimg_verdict verdict)
 static int plan_protected(struct planning *p, struct mine *m)
 {
 	enum mlimg_verdict verdict = MLIMG_KEEP;
-	int r = mine_digest(p, m);
+	int r = plan_mine_digest(p, m);
 
 	if (r < 0)
 		return r;
@@ -238,11 +238,35 @@ static int plan_protected(struct planning *p, struct mine *m)
 	return plan_keep(p, m, verdict);
 }
 
+/*
+ * dpkg leaves alone what is where a file is diverted from. What is as the system had it is no work
+ * of the user's, though.
+ */
+static int plan_if_diverted(struct planning *p, struct mine *m, bool is_next, bool *ret_done)
+{
+	enum diverted diverted;
+	int r = plan_diverted_find(p, m, &diverted);
+
+	*ret_done = r == 0 && diverted != DIVERTED_NOT && !is_whiteout_of_nothing(m);
+	if (!*ret_done)
+		return r;
+	r = plan_mine_digest(p, m);
+	if (r > 0)
+		plan_tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (diverted == DIVERTED_TO)
+		return plan_diverted(p, m, is_next);
+	*ret_done = !m->base || !mlimg_reconcile_is_same(&m->mapped, m->base);
+	return *ret_done ? plan_keep(p, m, MLIMG_KEEP) : 0;
+}
+
 static int plan_entry(struct planning *p, struct mine *m)
 {
 	const struct mlimg_reconcile_text *text = plan_find_text(p, m->entry->path);
 	const struct mlimg_packages_link *link = plan_find_link(p, m->entry->path);
 	enum mlimg_package_verdict package = MLIMG_FILES_PLAIN;
+	bool is_done;
 	int r;
 
 	if (m->is_protected)
@@ -253,6 +277,11 @@ static int plan_entry(struct planning *p, struct mine *m)
 		return plan_derived(p, m);
 	if (p->in->package)
 		package = p->in->package(m->entry->path, p->in->package_ctx);
+	if (package != MLIMG_FILES_MINE && package != MLIMG_FILES_REMOVED) {
+		r = plan_if_diverted(p, m, package == MLIMG_FILES_NEXT, &is_done);
+		if (r < 0 || is_done)
+			return r;
+	}
 	if (package == MLIMG_FILES_NEW)
 		package = mlimg_entry_is_whiteout(m->entry) ? MLIMG_FILES_NEXT : MLIMG_FILES_PLAIN;
 	if ((package == MLIMG_FILES_MINE || package == MLIMG_FILES_REMOVED) &&
@@ -262,7 +291,7 @@ static int plan_entry(struct planning *p, struct mine *m)
 		return plan_database(p, m, text);
 	if (link && package == MLIMG_FILES_PLAIN)
 		return plan_link(p, m, link);
-	r = mine_digest(p, m);
+	r = plan_mine_digest(p, m);
 	if (r > 0)
 		plan_tell(p, m, MLIMG_KEEP, MLIMG_DONE_NOTHING, NULL);
 	if (r != 0)

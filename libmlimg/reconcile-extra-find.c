@@ -134,6 +134,19 @@ static int by_path(const void *a, const void *b)
 	return r ? r : rank(x) - rank(y);
 }
 
+/* What the system has anew where the user diverts a file from. */
+static int add_diverted(
+	struct planning *p, struct extras *extras, const struct mlimg_packages_diversion *diversion)
+{
+	int r;
+
+	if (!plan_diverted_is_new(p, diversion))
+		return 0;
+	r = add(p, extras, (struct extra){.path = diversion->to, .lower = diversion->path});
+	return r < 0 ? r
+		     : add(p, extras, (struct extra){.path = diversion->path, .is_hidden = true});
+}
+
 int plan_extras_find(struct planning *p, struct extras *extras)
 {
 	int r = 0;
@@ -163,6 +176,8 @@ int plan_extras_find(struct planning *p, struct extras *extras)
 					.link = link,
 					.is_hidden = !link->target});
 	}
+	for (size_t i = 0; i < p->in->n_diversions && r == 0; i++)
+		r = add_diverted(p, extras, &p->in->diversions[i]);
 	if (r == 0 && !mlimg_owner_moves_is_empty(p->in->moved_in_next))
 		r = add_moved(p, extras);
 	if (r == 0)

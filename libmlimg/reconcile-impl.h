@@ -73,7 +73,8 @@ struct mine {
 	enum mlimg_path_class class;
 	/** made immutable or append-only by the user (chattr +i, +a): class keep, but told */
 	bool is_protected;
-	const char *why; /**< what is told with it unless something else is; or NULL */
+	bool is_diverted; /**< @p lower is where the stacks have it, and shows nothing here */
+	const char *why;  /**< what is told with it unless something else is; or NULL */
 	/** where the new stack's file lies beside it, so that it is told as that; or NULL */
 	const char *beside;
 	/** a directory that is set aside: where in the layers it was renamed from; or NULL */
@@ -281,6 +282,37 @@ int plan_by_verdict(
  * @return 0 or -errno
  */
 int plan_other(struct planning *p, struct mine *m, bool *ret_stays) MLIMG_MUST_CHECK;
+
+/**
+ * Get the digest of a file, where it decides.
+ *
+ * @return 0; 1 when it cannot be read, which is told; -errno
+ */
+int plan_mine_digest(struct planning *p, struct mine *m) MLIMG_MUST_CHECK;
+
+/** Whether a path is one that the user has had dpkg divert a file from, or to. */
+enum diverted {
+	DIVERTED_NOT, /**< neither, or a stack has something where the file is diverted to */
+	DIVERTED_FROM,
+	DIVERTED_TO,
+};
+
+/** Find out; with DIVERTED_TO, @p m becomes what it is in the stacks. @return 0, -ENOMEM */
+int plan_diverted_find(struct planning *p, struct mine *m, enum diverted *ret) MLIMG_MUST_CHECK;
+
+/**
+ * Decide on what a diversion has moved here.
+ *
+ * @param p        the planning
+ * @param m        the entry, of plan_diverted_find(), with its digest
+ * @param is_next  it is of a version of the user's that gave way to next's
+ * @return         0, -ENOMEM
+ */
+int plan_diverted(struct planning *p, struct mine *m, bool is_next) MLIMG_MUST_CHECK;
+
+/** @return whether the stack has a file anew from where the user diverts, and he has nothing there */
+bool plan_diverted_is_new(
+	const struct planning *p, const struct mlimg_packages_diversion *diversion);
 
 /**
  * Carry out, or give up, the changes of attributes of files with several names.

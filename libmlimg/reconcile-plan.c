@@ -43,6 +43,8 @@ const struct mlimg_entry *plan_base_at(
 
 bool plan_next_may_show(const struct planning *p, const struct mine *m)
 {
+	if (m->is_diverted)
+		return false;
 	return !m->next || mlimg_owner_moves_is_empty(p->in->moved_in_next) ||
 		mlimg_entry_has_same_attrs(mlimg_manifest_find(p->in->next, m->lower), m->next);
 }

@@ -70,6 +70,11 @@
  * nothing hides it any more, since the user removed what did on a stack that had nothing there, a
  * whiteout is put (h); where he has made a directory there since, that becomes opaque (c).
  *
+ * What the user has had dpkg divert from PATH to TO: what he has at PATH is his, and stays, unless
+ * it is as in base; at TO, where no stack has anything, it is compared with what base and next have
+ * at PATH, with the class of TO. What is to show there is put (t), since nothing of the stacks
+ * does: also where PATH is new in next, and the upper has nothing at TO; PATH is hidden then (h).
+ *
  * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file
  * with several names in the upper are changed only when that is right for all of them that stay;
  * else it stays as it is, but for the numbers of its owners, and is told (conflict). The numbers
@@ -196,6 +201,9 @@ struct mlimg_reconcile_input {
 	const char *const
 		*hidden; /**< what is to be hidden, in the order of manifests; no directories */
 	size_t n_hidden;
+	/** files of the system's that the user has diverted, by where they are then */
+	const struct mlimg_packages_diversion *diversions;
+	size_t n_diversions;
 	const struct mlimg_packages_link
 		*links; /**< symbolic links that follow from databases, by path */
 	size_t n_links;

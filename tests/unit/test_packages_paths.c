@@ -109,6 +109,39 @@ TEST(files_that_are_diverted)
 	hidden("usr/d ");
 }
 
+static void diversions(const char *wanted)
+{
+	char found[1024] = "";
+
+	for (size_t i = 0; i < merged.n_diversions; i++)
+		sprintf(found + strlen(found), "%s>%s ", merged.diversions[i].path,
+			merged.diversions[i].to);
+	ASSERT_STR(found, wanted);
+}
+
+/* Whoever put them there, and by their real paths. */
+TEST(diversions_of_the_user)
+{
+	next_paths[0] = "bin>usr/bin";
+	next_paths[1] = NULL;
+	set_all("var/lib/dpkg/diversions", "/usr/s\n/usr/s.real\nsys\n",
+		"/usr/s\n/usr/s.real\nsys\n/usr/n\n/usr/n.real\nsys\n",
+		"/usr/s\n/usr/s.real\nsys\n/usr/z\n/usr/b\n:\n/bin/m\n/bin/m.real\nown\n"
+		"/usr/n\n/usr/n.mine\n:\n/usr/c\n/usr/b\n:\n");
+	merge("var/lib/dpkg/diversions");
+	diversions("usr/c>usr/b usr/bin/m>usr/bin/m.real ");
+}
+
+/* What is put at such a path is put by root. */
+TEST(diversions_that_lead_elsewhere)
+{
+	set_all("var/lib/dpkg/diversions", "", "",
+		"/a\n/../b\n:\n/b/../c\n/d\n:\n/e//f\n/g\n:\n/h\n/i/\n:\n/j\n/k/./l\n:\n"
+		"/\n/m\n:\n/n\n//o\n:\n/...\n/..p/.q\n:\n");
+	merge("var/lib/dpkg/diversions");
+	diversions("...>..p/.q ");
+}
+
 TEST(configuration_that_is_in_the_old_system_alone)
 {
 #define CONF(VERSION)                                                                 \
