@@ -137,21 +137,53 @@ void mlimg_change_extra_done(struct mlimg_change_extra *extra)
 /* --- carried out --- */
 
 /*
+ * What was to be put is there, or it found no place and is aside. @return 0, -errno
+ */
+static int tell_put(struct mlimg_change *c, const struct mlimg_entry *put)
+{
+	struct mlimg_change_call *call = c->call;
+	struct mlimg_change_place at;
+	struct stat st;
+	int r = mlimg_change_find(c, put->path, &at);
+
+	if (r == 0 && fstatat(at.fd, at.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	if (r < 0 && !mlimg_change_is_nowhere(r))
+		return r;
+	if (r == 0 && (put->type == MLIMG_FILE ? S_ISREG(st.st_mode) : S_ISLNK(st.st_mode))) {
+		if (put->type == MLIMG_FILE && call->told)
+			call->told(
+				put->path, MLIMG_CHANGE_MERGED, true, call->generation, call->ctx);
+		return 0;
+	}
+	r = mlimg_change_is_in_aside(c->aside_fd, put->path);
+	if (r < 0)
+		return r;
+	call->n_aside += (uint64_t)r;
+	if (r && call->told)
+		call->told(put->path, MLIMG_CHANGE_IS_ASIDE, put->type == MLIMG_FILE,
+			call->generation, call->ctx);
+	return mlimg_notes_add(call->notes, MLIMG_NOTE_BROKEN, put->path, "taken back",
+		"/%s is not put back: it has no place any more", put->path);
+}
+
+/*
  * @name: of the log. What is set aside before steps are taken back was written since, what is
  * afterwards they have returned.
  */
-static void tell(
+static int tell(
 	struct mlimg_change *c, const char *name, size_t n, const struct mlimg_undo_record *record)
 {
 	struct mlimg_change_call *call = c->call;
 	char slot[MLIMG_CHANGE_SLOT_SIZE];
 
+	if (record->op == 'i' &&
+		(record->entry.type == MLIMG_FILE || record->entry.type == MLIMG_LINK))
+		return tell_put(c, &record->entry);
 	if (!call->told)
-		return;
+		return 0;
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
-	if (record->op == 'i' && record->entry.type == MLIMG_FILE)
-		call->told(record->path, MLIMG_CHANGE_MERGED, true, call->generation, call->ctx);
-	else if (record->op == 'a')
+	if (record->op == 'a')
 		call->told(record->path,
 			strcmp(name, MLIMG_CHANGE_FIRST) == 0 ? MLIMG_CHANGE_GAVE_WAY
 							      : MLIMG_CHANGE_IS_ASIDE,
@@ -160,6 +192,7 @@ static void tell(
 	else if (record->op == 'o' && !mlimg_reconcile_is_database(record->path))
 		call->told(record->path, MLIMG_CHANGE_DROPPED,
 			mlimg_change_is_file(c->taken_fd, slot), call->generation, call->ctx);
+	return 0;
 }
 
 static int tell_all(
@@ -170,8 +203,11 @@ static int tell_all(
 
 	for (size_t n = 0; n < log->n_records && r == 0; n++) {
 		r = mlimg_undo_log_get(log, n, &record, err);
-		if (r == 0)
-			tell(c, name, n, &record);
+		if (r < 0)
+			return r;
+		r = tell(c, name, n, &record);
+		if (r < 0)
+			return mlimg_err_set(err, r, "tell of 'user/upper/%s'", record.path);
 	}
 	return r;
 }

@@ -305,6 +305,22 @@ int mlimg_change_is_put_there(
  */
 int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot) MLIMG_MUST_CHECK;
 
+/**
+ * Move something to the same path in aside, whose directories are there; to the first of NAME,
+ * NAME.1 and so on that is free.
+ *
+ * @param c     the change
+ * @param fd    the directory that has it
+ * @param slot  its name in there
+ * @param path  in the upper
+ * @return      0, -errno
+ */
+int mlimg_change_move_aside(
+	struct mlimg_change *c, int fd, const char *slot, const char *path) MLIMG_MUST_CHECK;
+
+/** @param aside_fd  or negative. @return 1 when there is something at @p path in it, 0, -errno */
+int mlimg_change_is_in_aside(int aside_fd, const char *path) MLIMG_MUST_CHECK;
+
 /** @return -EUCLEAN, with a message that something of reconcile.new is missing */
 int mlimg_change_refuse_parts(struct mlimg_err *err);
 

@@ -142,6 +142,9 @@ static int move_to(const char *path, size_t renamed, void *ctx)
 
 	if (!shows(s, path, m->former->path))
 		return 0;
+	r = since_has_way(s, path);
+	if (r <= 0)
+		return r;
 	m->wanted.path = mlimg_arena_strndup(s->arena, path, strlen(path));
 	if (!m->wanted.path)
 		return since_no_memory(s);
@@ -202,7 +205,7 @@ int since_lowers(struct since *s)
 	if (mlimg_owner_moves_is_empty(&s->accounts.lower))
 		return 0;
 	m.arena = mlimg_arena_new();
-	r = m.arena ? since_after(s) : since_no_memory(s);
+	r = m.arena ? since_after(s, &s->after) : since_no_memory(s);
 	if (r == 0)
 		r = find_renamed(&m);
 	for (size_t i = 1; i < s->former.manifest->n_entries && r == 0; i++)

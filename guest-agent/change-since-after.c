@@ -161,7 +161,7 @@ static int by_path(const void *a, const void *b)
 		((const struct mlimg_entry *)a)->path, ((const struct mlimg_entry *)b)->path);
 }
 
-int since_after(struct since *s)
+int since_after(struct since *s, struct mlimg_manifest **ret)
 {
 	struct after a = {.s = s, .m = mlimg_manifest_new()};
 	int r = a.m ? note_marks(&a) : since_no_memory(s);
@@ -178,6 +178,6 @@ int since_after(struct since *s)
 	}
 	if (a.m->n_entries)
 		qsort(a.m->entries, a.m->n_entries, sizeof(*a.m->entries), by_path);
-	s->after = a.m;
+	*ret = a.m;
 	return 0;
 }

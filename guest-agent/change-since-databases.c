@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Accounts and packages that the user has changed since a change, merged into what was before it.
+ * Packages that the user has changed since a change, merged into what was before it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,82 +8,10 @@
 #include "guest-agent/change-since-impl.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
-#include "libmlimg/rebuild.h"
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
-
-/* --- accounts --- */
-
-static int read_accounts(struct since *s, enum mlimg_merge_side side,
-	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
-{
-	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++) {
-		size_t size = 0;
-		int r = since_read(s, side, mlimg_accounts_path(f), &texts[f], &size);
-
-		if (r < 0 && r != -ENOENT)
-			return since_cannot_read(r, side, mlimg_accounts_path(f), err);
-		ret->files[f] = (struct mlimg_records_text){texts[f], size};
-	}
-	return 0;
-}
-
-static int is_fixed(void *ctx, bool is_group, uint32_t id)
-{
-	struct since *s = ctx;
-
-	return mlimg_carve_owners_has(&s->carved, is_group, id);
-}
-
-/*
- * By what is there when the steps were taken back. What these bring back is of the former stack's
- * accounts.
- */
-static bool is_used(void *ctx, bool is_group, uint32_t id)
-{
-	struct since *s = ctx;
-
-	if (mlimg_carve_owners_has(&s->carved, is_group, id) > 0)
-		return true;
-	for (size_t i = 1; i < s->upper->n_entries; i++) {
-		const struct mlimg_entry *e = &s->upper->entries[i];
-
-		if (mlimg_entry_is_of(e, is_group, id) && !since_is_set_back(s, e))
-			return true;
-	}
-	return false;
-}
-
-static int put_accounts(struct since *s, const struct mlimg_accounts_merged *merged)
-{
-	int r = 0;
-
-	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
-		r = since_put_database(s, mlimg_accounts_path(f), &merged->files[f]);
-	return r;
-}
-
-int since_accounts(struct since *s)
-{
-	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
-	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
-	const struct mlimg_accounts_used used = {is_used, is_fixed, NULL, s};
-	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = 0;
-
-	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++)
-		r = read_accounts(s, side, texts[side], &sides[side], &err);
-	if (r == 0)
-		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
-			&sides[MLIMG_SIDE_MINE], &used, &s->accounts, s->c->call->notes, &err);
-	for (size_t side = 0; side < MLIMG_N_MERGE_SIDES; side++)
-		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
-			free(texts[side][f]);
-	return r < 0 ? since_give_up(s, "etc/passwd", "accounts", &err)
-		     : put_accounts(s, &s->accounts);
-}
 
 /* A change that cannot be told is given up for all: they belong together. @return 1, 0, -ENOMEM */
 static int is_any_changed(struct since *s, const char *const *paths, size_t n, const char *name)
@@ -102,8 +30,6 @@ static int is_any_changed(struct since *s, const char *const *paths, size_t n, c
 	}
 	return 0;
 }
-
-/* --- packages --- */
 
 static int read_package_text(void *ctx, enum mlimg_merge_side side, const char *path,
 	char **ret_text, size_t *ret_size, struct mlimg_err *err)
@@ -230,8 +156,11 @@ int since_put_whiteout(struct since *s, const char *path)
 {
 	const struct mlimg_entry whiteout = {
 		.path = (char *)(uintptr_t)path, .type = MLIMG_CHAR, .nlink = 1};
-	int r = since_make_way(s, path);
+	int r = since_has_way(s, path);
 
+	if (r <= 0)
+		return r;
+	r = since_make_way(s, path);
 	if (r == 0 && mlimg_path_map_set(&s->adapted, path, 0) < 0)
 		r = since_no_memory(s);
 	return r < 0 ? r : mlimg_change_extra_put(&s->then, &whiteout, NULL, 0, s->err);
@@ -245,7 +174,11 @@ static int hide(struct since *s, const struct mlimg_packages_merged *merged)
 		const char *path = merged->hidden[i];
 		const struct mlimg_entry *former = mlimg_manifest_find(s->former.manifest, path);
 
-		if (former && former->type != MLIMG_DIR && !mlimg_manifest_find(s->upper, path))
+		if (!former || former->type == MLIMG_DIR || mlimg_manifest_find(s->upper, path))
+			continue;
+		/* What it had in a directory went with that, which is hidden as a whole. */
+		r = since_shows_beneath(s, path);
+		if (r > 0)
 			r = since_put_whiteout(s, path);
 	}
 	return r;
@@ -268,6 +201,9 @@ static int put_link(struct since *s, const struct mlimg_packages_link *link)
 	if (!now && former && former->type == MLIMG_LINK &&
 		strcmp(former->link, link->target) == 0 && !is_touched(s, link->path))
 		return 0;
+	r = since_has_ways(s, &link->path, 1, "packages");
+	if (r <= 0)
+		return r;
 	r = since_make_way(s, link->path);
 	return r < 0 ? r : mlimg_change_extra_put(&s->then, &entry, NULL, 0, s->err);
 }
@@ -290,10 +226,8 @@ static int drop_update(struct since *s, const char *path)
 
 static int put_packages(struct since *s, const struct mlimg_packages_merged *merged)
 {
-	int r = give_way(s, merged);
+	int r = send_back(s, merged);
 
-	if (r == 0)
-		r = send_back(s, merged);
 	for (size_t i = 0; i < merged->n_files && r == 0; i++) {
 		const char *path = merged->files[i].path;
 
@@ -390,14 +324,47 @@ static bool is_any_copied(struct since *s, const char *const *paths, size_t n)
 
 int since_packages(struct since *s)
 {
+	static const char info[] = "var/lib/dpkg/info"; /* lists, which are no records */
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, info);
+	struct mlimg_err err = MLIMG_ERR_INIT;
 	size_t n = 0;
-	int r = collect_paths(s, &s->package_paths, &n);
+	int r;
+
+	if (e && e->type == MLIMG_LINK) {
+		(void)!since_cannot_read(-EMLINK, MLIMG_SIDE_MINE, info, &err);
+		return since_give_up(s, info, "packages", &err);
+	}
+	r = collect_paths(s, &s->package_paths, &n);
 
 	if (r == 0)
 		r = is_any_changed(s, s->package_paths, n, "packages");
 	if (r == 0)
 		r = is_any_copied(s, s->package_paths, n);
 	return r > 0 ? merge_packages(s, s->package_paths, n) : r;
+}
+
+/* All of dpkg's belong together; a configuration file is one for itself. */
+static int have_ways(struct since *s, const struct mlimg_packages_merged *merged)
+{
+	int r = 1;
+
+	for (size_t i = 0; i < merged->n_files && r > 0; i++)
+		if (merged->files[i].text.text && mlimg_packages_is_database(merged->files[i].path))
+			r = since_has_ways(s, &merged->files[i].path, 1, "packages");
+	return r;
+}
+
+int since_give_way(struct since *s)
+{
+	int r = s->has_packages ? have_ways(s, &s->packages) : 0;
+
+	s->has_packages = r > 0;
+	if (r > 0)
+		r = give_way(s, &s->packages);
+	/* Of that more may go than was thought. */
+	mlimg_manifest_free(s->ways);
+	s->ways = NULL;
+	return r;
 }
 
 int since_put_packages(struct since *s)

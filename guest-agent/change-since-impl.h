@@ -40,7 +40,8 @@ struct since {
 	/** as it is now, in the neutral form; then without copies that go */
 	struct mlimg_manifest *upper;
 	struct mlimg_manifest
-		*after; /**< as it is when the steps are taken back; NULL: not known yet */
+		*after, /**< as it is when the steps are taken back; NULL: not known yet */
+		*ways;  /**< likewise, before it is known what is put: for its directories */
 	struct since_stack now, former;
 	bool knows_stacks;            /**< both; otherwise neither is to be looked at */
 	struct mlimg_upper_dir files; /**< the upper's */
@@ -179,8 +180,42 @@ int since_note_adaptable(struct since *s, const char *path, const char *lower) M
  */
 int since_adapt(struct since *s) MLIMG_MUST_CHECK;
 
-/** Find out what the upper is when the steps are taken back: @p after. @return 0, -errno */
-int since_after(struct since *s) MLIMG_MUST_CHECK;
+/**
+ * Find out what the upper is when the steps are taken back.
+ *
+ * @param s    what goes before that is in its log
+ * @param ret  mlimg_manifest_free() it
+ * @return     0, -errno
+ */
+int since_after(struct since *s, struct mlimg_manifest **ret) MLIMG_MUST_CHECK;
+
+/**
+ * Whether something can be put: all above it will be directories, or nothing, so that some can be
+ * made. Asked when it is known what gives way to packages; everything that is put is.
+ *
+ * @param s     its stacks are known
+ * @param path  in the upper
+ * @return      1, 0, -errno
+ */
+int since_has_way(struct since *s, const char *path) MLIMG_MUST_CHECK;
+
+/**
+ * The same of several that belong together.
+ *
+ * @param s      likewise
+ * @param paths  all of them
+ * @param n      how many
+ * @param name   for the note where one has no place
+ * @return       1; 0: it is told; -errno
+ */
+int since_has_ways(
+	struct since *s, const char *const *paths, size_t n, const char *name) MLIMG_MUST_CHECK;
+
+/**
+ * @return 1 when what the former stack has in the directory of @p path will show there, but for what
+ *         hides it singly: no whiteout, closed or renamed directory is above; 0, -errno
+ */
+int since_shows_beneath(struct since *s, const char *path) MLIMG_MUST_CHECK;
 
 /** Give the former stack's things owners that had to give way to the user's. @return 0, -errno */
 int since_lowers(struct since *s) MLIMG_MUST_CHECK;
@@ -252,6 +287,14 @@ int since_map_owners(struct since *s, const struct mlimg_owner_moves *moves,
  * @return 0, -errno
  */
 int since_packages(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * See to what of the user's gives way to that, unless what was merged has no place: that is told
+ * then, and nothing is merged.
+ *
+ * @return 0, -errno
+ */
+int since_give_way(struct since *s) MLIMG_MUST_CHECK;
 
 /** See to it that what follows from that is there in the end. @return 0, -errno */
 int since_put_packages(struct since *s) MLIMG_MUST_CHECK;

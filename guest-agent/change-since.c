@@ -131,6 +131,13 @@ static int database_like(struct since *s, const char *path, struct mlimg_entry *
 	return since_map_owners(s, moves, &like, s->arena, ret);
 }
 
+static const char *name_of(const char *path)
+{
+	if (mlimg_packages_is_database(path))
+		return "packages";
+	return mlimg_accounts_file_of(path) == MLIMG_N_ACCOUNTS_FILES ? path : "accounts";
+}
+
 int since_put_database(struct since *s, const char *path, const struct mlimg_merged_text *text)
 {
 	const struct mlimg_entry *now = mlimg_manifest_find(s->upper, path);
@@ -144,6 +151,9 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 		return mlimg_err_set(s->err, is_changed, "/%s", path);
 	if ((now && !has_now) || !text->text)
 		return 0;
+	r = since_has_ways(s, &path, 1, name_of(path));
+	if (r <= 0)
+		return r;
 	is_left_alone = !mlimg_path_map_get(&s->put, path, &at) &&
 		!mlimg_path_map_get(&s->taken, path, &at) && has_now;
 	/* As a copy that he has made since for the sake of its mode: of the newer stack's text. */
@@ -274,6 +284,8 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 	if (r == 0)
 		r = since_copies(s);
 	if (r == 0)
+		r = since_give_way(s);
+	if (r == 0)
 		r = since_accounts(s);
 	if (r == 0)
 		r = since_put_packages(s);
@@ -294,6 +306,7 @@ static void since_done(struct since *s)
 {
 	mlimg_manifest_free(s->upper);
 	mlimg_manifest_free(s->after);
+	mlimg_manifest_free(s->ways);
 	mlimg_manifest_free(s->now.manifest);
 	mlimg_manifest_free(s->former.manifest);
 	mlimg_base_texts_done(&s->now.texts);

@@ -42,6 +42,16 @@
  * first is done before the steps are taken back, then afterwards. Without base manifest or texts of
  * both stacks nothing is merged; accounts, or packages, are not when one of their databases is no
  * file, or is behind a symbolic link. That is told.
+ *
+ * What then puts needs a place: all above it is a directory when the steps are taken back, or is not
+ * there and is made. The user may have put links in the place of directories since, and where he has
+ * removed a package, directories went with their last files. That is looked at before anything is
+ * decided. What a directory that is gone, closed or another one does not show needs no whiteout. If
+ * a database of packages has no place, none of them is merged, which is told.
+ *
+ * Where a place is missing all the same, since an older agent has decided it or a stranger has
+ * written meanwhile, files and links go to aside/N+1, which is told; the rest is left out. No boot
+ * stops for that.
  */
 #ifndef MLIMG_CHANGE_SINCE_H
 #define MLIMG_CHANGE_SINCE_H

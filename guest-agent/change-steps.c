@@ -91,6 +91,24 @@ static bool is_in_the_way(int r)
 	return r == -EEXIST || r == -EISDIR || mlimg_change_is_nowhere(r);
 }
 
+/*
+ * It was decided to put it, and there is no place: an older agent has not looked, or a stranger has
+ * written meanwhile. That must not stop every boot. Contents are kept; directories and whiteouts
+ * have none. Told it is with the others (change-extra.c).
+ */
+static int leave_out(struct mlimg_change *c, const char *slot, const struct mlimg_entry *entry)
+{
+	int r = 0;
+
+	if (entry->type != MLIMG_FILE && entry->type != MLIMG_LINK)
+		return 0;
+	if (c->aside_fd < 0)
+		r = mlimg_change_open_aside(c, c->call->generation, true);
+	if (r == 0)
+		r = mlimg_change_make_way(c->aside_fd, entry->path, 0755);
+	return r == 0 ? mlimg_change_move_aside(c, c->new_fd, slot, entry->path) : r;
+}
+
 static int put(struct mlimg_change *c, size_t n, const struct mlimg_entry *entry)
 {
 	enum mlimg_undo_part part = c->is_unionfs && mlimg_entry_is_whiteout(entry)
@@ -109,9 +127,11 @@ static int put(struct mlimg_change *c, size_t n, const struct mlimg_entry *entry
 	/* A directory that was to go, if empty, and to be made again. */
 	if (r == -EEXIST && entry->type == MLIMG_DIR) {
 		r = mlimg_change_is_dir(c, entry->path);
-		return r < 0 ? r : r ? 0 : -EEXIST;
+		if (r)
+			return r < 0 ? r : 0;
+		r = -EEXIST;
 	}
-	return c->is_lenient && is_in_the_way(r) ? 0 : r;
+	return c->is_lenient && is_in_the_way(r) ? leave_out(c, slot, entry) : r;
 }
 
 static int set(struct mlimg_change *c, const struct mlimg_entry *entry)
@@ -162,7 +182,8 @@ static int close_dir(struct mlimg_change *c, size_t n, const char *path)
 	r = mlimg_change_has(c->new_fd, slot);
 	if (r <= 0)
 		return r < 0 ? r : was_put(c, path, MLIMG_UNDO_MARKER);
-	return mlimg_change_give_back(c, c->new_fd, slot, path, MLIMG_UNDO_MARKER);
+	r = mlimg_change_give_back(c, c->new_fd, slot, path, MLIMG_UNDO_MARKER);
+	return c->is_lenient && is_in_the_way(r) ? 0 : r;
 }
 
 static int carry_out(struct mlimg_change *c, size_t n, const struct mlimg_undo_record *record)

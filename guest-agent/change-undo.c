@@ -21,8 +21,6 @@
 #include "libmlimg/text.h"
 #include "libmlimg/whiteout.h"
 
-#define ASIDE_NAMES 1000 /* that are tried for a thing where a stranger has put others meanwhile */
-
 struct undoing {
 	struct mlimg_change *c;
 	struct mlimg_path_map put; /* path: the step that has put something there */
@@ -119,18 +117,6 @@ static void tell(struct undoing *u, int aside_fd, uint64_t generation, const cha
 			generation, u->c->call->ctx);
 }
 
-/* @return 1 when the thing is there, 0, -errno */
-static int is_in_aside(int aside_fd, const char *path)
-{
-	mlimg_autoclose int fd = aside_fd < 0
-		? -ENOENT
-		: mlimg_open_beneath_strict(aside_fd, path, O_PATH | O_NOFOLLOW);
-
-	if (fd >= 0)
-		return 1;
-	return mlimg_change_is_nowhere(fd) ? 0 : fd;
-}
-
 int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot)
 {
 	struct stat st;
@@ -140,36 +126,13 @@ int mlimg_change_is_kept(const struct mlimg_change *c, const char *slot)
 	return !S_ISDIR(st.st_mode) && !mlimg_stat_is_whiteout(&st);
 }
 
-/*
- * To the first name that is free, for nothing is ever replaced: NAME, NAME.1, and so on. @return 0,
- * -errno
- */
-static int move_to_free(int from_fd, const char *from, int to_fd, const char *name)
-{
-	char other[MLIMG_NAME_MAX + 16];
-
-	if (renameat2(from_fd, from, to_fd, name, RENAME_NOREPLACE) == 0)
-		return 0;
-	for (unsigned i = 1; errno == EEXIST && i < ASIDE_NAMES; i++) {
-		snprintf(other, sizeof(other), "%.*s.%u", MLIMG_NAME_MAX - 12, name, i);
-		if (renameat2(from_fd, from, to_fd, other, RENAME_NOREPLACE) == 0)
-			return 0;
-	}
-	return -errno;
-}
-
 /* Into a directory that was made before it was decided, and that had nothing in it then. */
 static int move_aside(struct undoing *u, const char *slot, const char *path)
 {
-	struct mlimg_change *c = u->c;
-	const char *name;
-	mlimg_autoclose int to_fd = mlimg_open_parent_strict(c->aside_fd, path, O_RDONLY, &name);
-	int r = to_fd < 0 ? to_fd : mlimg_change_step(c);
+	int r = mlimg_change_move_aside(u->c, u->c->taken_fd, slot, path);
 
 	if (r == 0)
-		r = move_to_free(c->taken_fd, slot, to_fd, name);
-	if (r == 0)
-		tell(u, c->aside_fd, u->to, path);
+		tell(u, u->c->aside_fd, u->to, path);
 	return r;
 }
 
@@ -186,7 +149,7 @@ static int keep_aside(struct undoing *u, size_t n, const char *path)
 		return move_aside(u, slot, path);
 	if (r != -ENOENT || mlimg_path_map_get(&u->set_aside, path, &at))
 		return r == -ENOENT ? 0 : r;
-	r = is_in_aside(u->c->aside_fd, path);
+	r = mlimg_change_is_in_aside(u->c->aside_fd, path);
 	if (r > 0)
 		tell(u, u->c->aside_fd, u->to, path); /* moved before this was begun again */
 	return r < 0 ? r : 0;
@@ -235,7 +198,7 @@ static int return_taken(struct undoing *u, size_t n, const char *path, unsigned 
 static int return_aside(struct undoing *u, size_t n, const struct mlimg_undo_record *record)
 {
 	unsigned marks = record->parts & ~(unsigned)MLIMG_UNDO_MAIN;
-	int in_slots, r = is_in_aside(u->former_fd, record->path);
+	int in_slots, r = mlimg_change_is_in_aside(u->former_fd, record->path);
 
 	if (r <= 0)
 		return r;

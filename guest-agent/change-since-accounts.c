@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Accounts that the user has changed since a change, merged into what was before it. */
+#include <stdlib.h>
+
+#include "guest-agent/change-since-impl.h"
+
+static int read_accounts(struct since *s, enum mlimg_merge_side side,
+	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
+{
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++) {
+		size_t size = 0;
+		int r = since_read(s, side, mlimg_accounts_path(f), &texts[f], &size);
+
+		if (r < 0 && r != -ENOENT)
+			return since_cannot_read(r, side, mlimg_accounts_path(f), err);
+		ret->files[f] = (struct mlimg_records_text){texts[f], size};
+	}
+	return 0;
+}
+
+static int is_fixed(void *ctx, bool is_group, uint32_t id)
+{
+	struct since *s = ctx;
+
+	return mlimg_carve_owners_has(&s->carved, is_group, id);
+}
+
+/*
+ * By what is there when the steps were taken back. What these bring back is of the former stack's
+ * accounts.
+ */
+static bool is_used(void *ctx, bool is_group, uint32_t id)
+{
+	struct since *s = ctx;
+
+	if (mlimg_carve_owners_has(&s->carved, is_group, id) > 0)
+		return true;
+	for (size_t i = 1; i < s->upper->n_entries; i++) {
+		const struct mlimg_entry *e = &s->upper->entries[i];
+
+		if (mlimg_entry_is_of(e, is_group, id) && !since_is_set_back(s, e))
+			return true;
+	}
+	return false;
+}
+
+static int put_accounts(struct since *s, const struct mlimg_accounts_merged *merged)
+{
+	int r = 0;
+
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
+		r = since_put_database(s, mlimg_accounts_path(f), &merged->files[f]);
+	return r;
+}
+
+int since_accounts(struct since *s)
+{
+	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
+	const struct mlimg_accounts_used used = {is_used, is_fixed, NULL, s};
+	struct mlimg_err err = MLIMG_ERR_INIT;
+	int r = 0;
+
+	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++)
+		r = read_accounts(s, side, texts[side], &sides[side], &err);
+	if (r == 0)
+		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
+			&sides[MLIMG_SIDE_MINE], &used, &s->accounts, s->c->call->notes, &err);
+	for (size_t side = 0; side < MLIMG_N_MERGE_SIDES; side++)
+		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+			free(texts[side][f]);
+	return r < 0 ? since_give_up(s, "etc/passwd", "accounts", &err)
+		     : put_accounts(s, &s->accounts);
+}
