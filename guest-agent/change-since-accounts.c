@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "guest-agent/change-since-impl.h"
+#include "libmlimg/reconcile-kept.h"
 
 static int read_accounts(struct since *s, enum mlimg_merge_side side,
 	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
@@ -53,14 +54,27 @@ static int put_accounts(struct since *s, const struct mlimg_accounts_merged *mer
 	return r;
 }
 
+static bool is_any_changed(struct since *s)
+{
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		if (since_is_changed(s, mlimg_accounts_path(f)) > 0)
+			return true;
+	return false;
+}
+
 int since_accounts(struct since *s)
 {
 	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES] = {{NULL}};
 	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES] = {0};
 	const struct mlimg_accounts_used used = {is_used, is_fixed, NULL, s};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = 0;
+	int r = since_check_left(s, MLIMG_CHANGE_LEFT_ACCOUNTS, &err);
 
+	/* What nobody has changed is what it was when the steps are taken back. */
+	if (r < 0 && !is_any_changed(s))
+		return 0;
+	if (r == 0)
+		r = mlimg_accounts_check_kept(s->classes, s->upper, &err);
 	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++)
 		r = read_accounts(s, side, texts[side], &sides[side], &err);
 	if (r == 0)
@@ -71,4 +85,15 @@ int since_accounts(struct since *s)
 			free(texts[side][f]);
 	return r < 0 ? since_give_up(s, "etc/passwd", "accounts", &err)
 		     : put_accounts(s, &s->accounts);
+}
+
+int since_check_left(const struct since *s, const char *name, struct mlimg_err *err)
+{
+	int r = mlimg_change_has(s->c->undo_fd, name);
+
+	if (r < 0)
+		return mlimg_err_set(err, r, "look for '%s'", name);
+	return r > 0
+		? mlimg_err_refuse(err, "the change that is taken back had not merged them either")
+		: 0;
 }

@@ -8,6 +8,7 @@
 #include "guest-agent/change-since-impl.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/path.h"
+#include "libmlimg/reconcile-kept.h"
 #include "libmlimg/reconcile-plan.h"
 #include "libmlimg/reconcile.h"
 #include "libmlimg/upper-view.h"
@@ -251,8 +252,8 @@ static int add_path(struct since *s, const char ***paths, size_t *n, size_t *roo
 }
 
 /*
- * Those that the upper has now, and those that it had before; and that of which nobody knows what
- * it is now, behind a symbolic link.
+ * Those that the upper has now, and those that it had before; and that which is gone or of which
+ * nobody knows what it is now, with a directory above it that was removed or is a symbolic link.
  */
 static int collect_paths(struct since *s, const char ***ret, size_t *ret_n)
 {
@@ -263,7 +264,9 @@ static int collect_paths(struct since *s, const char ***ret, size_t *ret_n)
 	int r = 0;
 
 	mlimg_upper_see(s->upper, s->now.manifest, status, &seen);
-	if (seen.kind == MLIMG_SEEN_ELSEWHERE && mlimg_manifest_find(s->former.manifest, status))
+	if (seen.kind != MLIMG_SEEN_STACK && seen.kind != MLIMG_SEEN_UPPER &&
+		!mlimg_manifest_find(s->upper, status) &&
+		mlimg_manifest_find(s->former.manifest, status))
 		r = add_path(s, ret, ret_n, &room, status);
 	for (size_t i = 0; i < s->upper->n_entries && r == 0; i++)
 		if (s->upper->entries[i].type != MLIMG_DIR &&
@@ -282,15 +285,28 @@ static int collect_paths(struct since *s, const char ***ret, size_t *ret_n)
 	return r;
 }
 
+static bool has_file(void *ctx, const char *path)
+{
+	const struct since *s = ctx;
+
+	return mlimg_upper_shows_file(s->upper, s->now.manifest, path);
+}
+
 static int merge_packages(struct since *s, const char *const *paths, size_t n)
 {
 	const struct mlimg_packages_input input = {.paths = paths,
 		.n_paths = n,
 		.next = s->former.manifest,
 		.read = read_package_text,
+		.has_file = has_file,
 		.ctx = s};
 	struct mlimg_err err = MLIMG_ERR_INIT;
-	int r = mlimg_packages_merge(&input, &s->packages, s->c->call->notes, &err);
+	int r = since_check_left(s, MLIMG_CHANGE_LEFT_PACKAGES, &err);
+
+	if (r == 0)
+		r = mlimg_packages_check_kept(s->classes, s->upper, &err);
+	if (r == 0)
+		r = mlimg_packages_merge(&input, &s->packages, s->c->call->notes, &err);
 
 	s->has_packages = r == 0;
 	return r < 0 ? since_give_up(s, "var/lib/dpkg/status", "packages", &err) : 0;

@@ -234,6 +234,18 @@ int since_put_of_stack(struct since *s, const struct mlimg_entry *wanted,
 /** What a directory that is missing is to be like. @return 0, -ENOMEM */
 int since_dir_like(struct since *s, const char *path, struct mlimg_entry *ret) MLIMG_MUST_CHECK;
 
+/**
+ * Whether the change had merged accounts, or packages. Where it had not, they are not merged back:
+ * what it had left as it was, it has not moved any number for.
+ *
+ * @param s     see there
+ * @param name  MLIMG_CHANGE_LEFT_ACCOUNTS or _PACKAGES
+ * @param err   of kind MLIMG_ERR_REFUSED when it had not
+ * @return      0, -EUCLEAN, -errno
+ */
+int since_check_left(
+	const struct since *s, const char *name, struct mlimg_err *err) MLIMG_MUST_CHECK;
+
 /** Merge accounts, changed or not: numbers are others all the same. @return 0, -errno */
 int since_accounts(struct since *s) MLIMG_MUST_CHECK;
 

@@ -16,6 +16,7 @@
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
 #include "libmlimg/path.h"
+#include "libmlimg/reconcile-kept.h"
 #include "libmlimg/upper-source.h"
 #include "libmlimg/upper-view.h"
 #include "libmlimg/whiteout.h"
@@ -149,7 +150,7 @@ int since_put_database(struct since *s, const char *path, const struct mlimg_mer
 
 	if (is_changed < 0)
 		return mlimg_err_set(s->err, is_changed, "/%s", path);
-	if ((now && !has_now) || !text->text)
+	if ((now && !has_now) || !text->text || (now && mlimg_database_is_kept(s->classes, now)))
 		return 0;
 	r = since_has_ways(s, &path, 1, name_of(path));
 	if (r <= 0)

@@ -13,6 +13,7 @@
 #include "guest-agent/change-stage-impl.h"
 #include "guest-agent/upper-list.h"
 #include "libmlimg/cleanup.h"
+#include "libmlimg/io.h"
 
 static void emit_times(struct staging *s)
 {
@@ -46,6 +47,20 @@ static int write_paths(struct staging *s)
 	return call->is_had_lost ? 0 : r;
 }
 
+static int write_left(struct staging *s)
+{
+	const struct mlimg_change_call *call = s->c.call;
+	int r = 0;
+
+	if (call->leaves_accounts)
+		r = mlimg_replace_file(
+			s->c.undo_fd, MLIMG_CHANGE_LEFT_ACCOUNTS, "", 0, 0600, s->err);
+	if (r == 0 && call->leaves_packages)
+		r = mlimg_replace_file(
+			s->c.undo_fd, MLIMG_CHANGE_LEFT_PACKAGES, "", 0, 0600, s->err);
+	return r;
+}
+
 static int write_all(
 	struct staging *s, const struct mlimg_boot_state *old, const struct mlimg_boot_state *next)
 {
@@ -53,6 +68,8 @@ static int write_all(
 
 	if (r == 0)
 		r = write_paths(s);
+	if (r == 0)
+		r = write_left(s);
 	if (r == 0)
 		r = mlimg_change_write_state(s->c.undo_fd, old, s->err);
 	if (r == 0)

@@ -18,6 +18,9 @@
  *                        (libmlimg/accounts.h, packages.h), at their paths
  *     undo/N/paths       which paths the upper had before (upper-list.h). Where there is no room
  *                        for it the change does without
+ *     undo/N/left-accounts, left-packages
+ *                        empty: the change has not merged them (libmlimg/reconcile-plan.h), and
+ *                        the way back is not to, either
  *     aside/N/           what they set aside, each at its path. One that is there already becomes
  *                        aside/N.1, and so on
  *     aside/given-up-N/  undo/N of a change that nobody has ended, or reconcile.new of a rollback,
@@ -125,9 +128,11 @@
 #define MLIMG_CHANGE_NEW "reconcile.new"
 #define MLIMG_CHANGE_UNDO "undo"
 #define MLIMG_CHANGE_ASIDE "aside"
-#define MLIMG_CHANGE_MADE "made"   /* in undo/N */
-#define MLIMG_CHANGE_PATHS "paths" /* in undo/N */
-#define MLIMG_CHANGE_NOTES "notes" /* in reconcile.new, as the next ones */
+#define MLIMG_CHANGE_MADE "made"                   /* in undo/N */
+#define MLIMG_CHANGE_PATHS "paths"                 /* in undo/N */
+#define MLIMG_CHANGE_LEFT_ACCOUNTS "left-accounts" /* in undo/N */
+#define MLIMG_CHANGE_LEFT_PACKAGES "left-packages" /* in undo/N */
+#define MLIMG_CHANGE_NOTES "notes"                 /* in reconcile.new, as the next ones */
 #define MLIMG_CHANGE_FIRST "first"
 #define MLIMG_CHANGE_THEN "then"
 #define MLIMG_CHANGE_STAYS "stays"
@@ -201,6 +206,7 @@ struct mlimg_change_call {
 	struct mlimg_upper_list *had;      /**< paths of the upper, for a change; or NULL */
 	struct mlimg_notes *
 		notes; /**< what a rollback has to tell: databases, what is gone from aside; or NULL */
+	bool leaves_accounts, leaves_packages; /**< a change has not merged them */
 	size_t upper_memory_max; /**< as in struct mlimg_upper_dir; 0: MLIMG_WALK_MEMORY_MAX */
 	size_t log_max;          /**< bytes that a log may have; 0: MLIMG_UNDO_LOG_MAX. For tests */
 	/* Given back: */

@@ -212,7 +212,10 @@ static int carry_out(struct mlimg_reconciling *r, const struct mlimg_manifest *n
 	struct reading *reading, struct mlimg_report *report, const struct mlimg_plan *plan,
 	struct mlimg_err *err)
 {
-	struct mlimg_change_call call = {.user_fd = r->user->fd, .had = &reading->had};
+	struct mlimg_change_call call = {.user_fd = r->user->fd,
+		.had = &reading->had,
+		.leaves_accounts = report->leaves_accounts,
+		.leaves_packages = report->leaves_packages};
 	bool has_forgotten = false;
 	int ret = reading->lifted;
 

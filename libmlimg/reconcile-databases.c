@@ -235,6 +235,7 @@ static int merge_accounts(struct planning *p, struct databases *d)
 	for (size_t s = 0; s < MLIMG_N_MERGE_SIDES; s++)
 		for (size_t f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
 			free(texts[s][f]);
+	p->report->leaves_accounts = r < 0;
 	if (r < 0)
 		return give_up(p, "etc/passwd", "accounts", &err);
 	d->in.moved = &d->accounts.upper;
@@ -307,6 +308,7 @@ static int merge_packages(struct planning *p, struct databases *d)
 	r = mlimg_packages_check_kept(p->in->classes, p->upper, &err);
 	if (r == 0)
 		r = mlimg_packages_merge(&input, &d->packages, p->in->notes, &err);
+	p->report->leaves_packages = r < 0;
 	if (r < 0)
 		return give_up(p, "var/lib/dpkg/status", "packages", &err);
 	d->in.package = package_of;

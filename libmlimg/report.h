@@ -7,6 +7,7 @@
 #ifndef MLIMG_REPORT_H
 #define MLIMG_REPORT_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "libmlimg/layer.h"
@@ -58,6 +59,7 @@ struct mlimg_report {
 	uint64_t counts[MLIMG_N_VERDICTS]; /**< by verdict */
 	uint64_t done[MLIMG_N_DONE]; /**< by what is done; entries of mlimg_report_add_entry() */
 	uint64_t moved;              /**< entries that got the numbers that their owners have now */
+	bool leaves_accounts, leaves_packages; /**< these were not merged; a note says why */
 	uint64_t hidden; /**< files of packages that the user removed, or has another version of */
 	uint64_t listed; /**< entries listed */
 	char (*rebuild)[MLIMG_LAYER_PATH_MAX +
