@@ -75,8 +75,7 @@ static bool is_plain_dir(const struct copies *c, const struct mlimg_entry *e)
 		!(c->kept && mlimg_path_is_below(c->kept, e->path));
 }
 
-/* A package that is the user's, in his version, has files that are the same in the stack's. */
-static bool is_of_mine(const struct since *s, const struct mlimg_entry *e)
+bool since_is_of_mine(const struct since *s, const struct mlimg_entry *e)
 {
 	return s->has_packages && e->type != MLIMG_DIR && !mlimg_reconcile_is_database(e->path) &&
 		mlimg_packages_verdict_of(&s->packages, e->path) == MLIMG_FILES_MINE;
@@ -131,7 +130,7 @@ static int judge(struct copies *c, struct mlimg_entry *e)
 		return !mlimg_reconcile_is_database(e->path) &&
 			!mlimg_path_map_get(&s->taken, e->path, &at) &&
 			!mlimg_manifest_find(s->former.manifest, lower);
-	if (is_of_mine(s, e))
+	if (since_is_of_mine(s, e))
 		return 0;
 	now = mlimg_manifest_find(s->now.manifest, lower);
 	from = now ? NULL : diverted_from(s, e->path);

@@ -181,6 +181,20 @@ int since_note_adaptable(struct since *s, const char *path, const char *lower) M
 int since_adapt(struct since *s) MLIMG_MUST_CHECK;
 
 /**
+ * Have what the change has put and of which he has changed attributes alone give way to what was
+ * there before, which gets them.
+ *
+ * @return 0, -errno
+ */
+int since_adapt_put(struct since *s) MLIMG_MUST_CHECK;
+
+/**
+ * @return whether it is of a package that is the user's, in his version, whose files may be the same
+ *         as a stack's
+ */
+bool since_is_of_mine(const struct since *s, const struct mlimg_entry *e);
+
+/**
  * Find out what the upper is when the steps are taken back.
  *
  * @param s    what goes before that is in its log

@@ -293,6 +293,8 @@ static int merge(struct since *s, const struct mlimg_boot_state *state,
 	if (r == 0)
 		r = since_adapt(s);
 	if (r == 0)
+		r = since_adapt_put(s);
+	if (r == 0)
 		r = since_move_owners(s);
 	if (r == 0)
 		r = since_lowers(s);

@@ -11,6 +11,7 @@
  *     first/  o  caches (libmlimg/rebuild.h), and databases (libmlimg/accounts.h, packages.h) that
  *                the user has changed: so that what was there before returns. Copies that nobody
  *                has changed, and whiteouts of what is not there (change.h)
+ *                What the change has put, of which the user has changed attributes alone: likewise
  *             e  directories in which that was all
  *             a  files of a package of his whose version has to give way to the one of before:
  *                the former stack's, or one of his own that the change had set aside, and that
@@ -24,7 +25,8 @@
  *                he has changed
  *             s  owners of what is there, where a number means another account on the former
  *                stack, and of what the steps bring back, where an account has another number
- *                than it had then; attributes of directories that follow that stack
+ *                than it had then; attributes of directories that follow that stack, and those
+ *                that the user has given what the change had put
  *             o  files of dpkg's journal (libmlimg/packages.h) that taking the steps back returns:
  *                they are in the status that was merged
  *             a  files that taking the steps back returns, of a package of his that he has removed

@@ -190,3 +190,72 @@ app_opaque() {
 	app_of_stacks
 	each_driver app_opaque
 }
+
+# attributes FILE…: contents and mode of what shows on v1
+attributes() {
+	local file
+	for file; do
+		if [ -e "$UPPER/$file" ]; then file=$UPPER/$file; else file=$DIR/v1/$file; fi
+		echo "$(cat "$file") $(stat -c %a:%u "$file")"
+	done
+}
+
+# modes_changed: before the change, and what the change has put since
+modes_changed() {
+	on v1
+	mkdir -p "$UPPER"/{etc,usr/bin}
+	(cd "$DIR/v1" && cp -a --parents usr/bin/{suid,owned} etc/c "$UPPER")
+	chmod 755 "$UPPER/usr/bin/suid"
+	chmod 600 "$UPPER/etc/c"
+	chown 5 "$UPPER/usr/bin/owned"
+	on v2
+	same "on v2 ($driver)" "suid 2 755:0 owned 2 755:5 c 2 600:0" "$(attributes usr/bin/suid usr/bin/owned etc/c | xargs)"
+	chmod 4755 "$UPPER/usr/bin/suid"
+	chmod 640 "$UPPER/etc/c"
+	chown 6 "$UPPER/usr/bin/owned"
+	on v1
+	same "on v1 ($driver)" "suid 1 4755:0 owned 1 755:6 c 1 640:0" "$(attributes usr/bin/suid usr/bin/owned etc/c | xargs)"
+	same "aside ($driver)" "" "$(find "$USER_DIR/mlimg/aside" -type f 2>/dev/null)"
+	same "boot.json ($driver)" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+}
+
+@test "taken back, what the change had put gets the former contents where the user has changed its mode or owner alone" {
+	need root
+	local i
+	for i in 1 2; do
+		for file in suid owned; do
+			echo $file $i >"$DIR/v$i/usr/bin/$file"
+			chmod 755 "$DIR/v$i/usr/bin/$file"
+		done
+		chmod 4755 "$DIR/v$i/usr/bin/suid"
+		echo c $i >"$DIR/v$i/etc/c"
+	done
+	layers
+	each_driver modes_changed
+}
+
+# mode_of_moved: of what the change had put for the sake of its owner, where there was nothing before
+mode_of_moved() {
+	on v1
+	mkdir -p "$UPPER/etc"
+	printf '%s\n' d:x:105:105::/:/bin/false me:x:106:106::/:/bin/sh >"$UPPER/etc/passwd"
+	on v2
+	same "on v2 ($driver)" "owned 2 755" "$(cat "$UPPER/usr/bin/owned") $(stat -c %a "$UPPER/usr/bin/owned")"
+	chmod 700 "$UPPER/usr/bin/owned"
+	on v1
+	same "on v1 ($driver)" "owned 1 700:105" "$(attributes usr/bin/owned)"
+	same "aside ($driver)" "" "$(find "$USER_DIR/mlimg/aside" -type f 2>/dev/null)"
+}
+
+@test "taken back, what the change had put for the sake of an owner has the former stack's contents, and the mode of since" {
+	need root
+	local i
+	for i in 1 2; do
+		echo d:x:10$((i + 4)):10$((i + 4))::/:/bin/false >"$DIR/v$i/etc/passwd"
+		echo owned $i >"$DIR/v$i/usr/bin/owned"
+		chmod 755 "$DIR/v$i/usr/bin/owned"
+		chown 10$((i + 4)) "$DIR/v$i/usr/bin/owned"
+	done
+	layers
+	each_driver mode_of_moved
+}
