@@ -2,16 +2,14 @@
 /**
  * @file disk-databases.h
  * Accounts and packages for the model of reconcile on the disk (disk-case.h): passwd, group and
- * shadow, dpkg's status and lists, and a file for each package that says its version, with another
- * one that only odd versions have. The system
+ * shadow, dpkg's status and lists, and the packages' files (disk-packages.h). The system
  * layer of a stack has them, and the user changes them as useradd(8) and dpkg(1) do: a new file
  * takes the place of the old one. What they say must be what disk-records.h says.
  */
 #ifndef MLIMG_TEST_DISK_DATABASES_H
 #define MLIMG_TEST_DISK_DATABASES_H
 
-#include "tests/lib/disk-tree.h"
-#include "tests/lib/disk-user.h"
+#include "tests/lib/disk-packages.h"
 
 #define RECORDS_MAX 32
 #define SYSTEM_ID 100 /* the first of SYSTEM_IDS, so few that both sides often take the same */
@@ -21,13 +19,6 @@
 struct disk_account {
 	char name[4];
 	unsigned id, comment, shell, password;
-};
-
-/** A package. */
-struct disk_package {
-	char name[4];
-	unsigned version;
-	bool is_held;
 };
 
 struct databases {
@@ -223,14 +214,6 @@ TEST_UNUSED static void change_by_user(struct databases *d)
 
 /* --- on the disk --- */
 
-static char *path_of(const char *root, const char *path, const char *suffix)
-{
-	char *whole;
-
-	ASSERT(asprintf(&whole, "%s/%s%s", root, path, suffix) > 0);
-	return whole;
-}
-
 TEST_UNUSED static bool has_text(const char *path, const char *text)
 {
 	mlimg_autofree char *there = NULL;
@@ -238,15 +221,6 @@ TEST_UNUSED static bool has_text(const char *path, const char *text)
 
 	return mlimg_read_file(AT_FDCWD, path, 1 << 20, &there, &size, NULL) == 0 &&
 		strcmp(there, text) == 0;
-}
-
-/* A new file takes the place of the old one. */
-static void put_text(const char *root, const char *name, const char *suffix, const char *text)
-{
-	mlimg_autofree char *path = path_of(root, name, suffix), *fresh = path_of(root, name, "+");
-
-	user_put(fresh, O_CREAT | O_EXCL, text, strlen(text));
-	MUST(rename(fresh, path));
 }
 
 /*
@@ -290,55 +264,6 @@ static void put_accounts(const char *root, const struct databases *d)
 	put_text(root, "etc/passwd", "", passwd);
 	put_text(root, "etc/group", "", group);
 	put_text(root, "etc/shadow", "", shadow);
-}
-
-#define FILE_DIR "usr/share/packages"
-#define LIST_DIR "var/lib/dpkg/info"
-
-static char *file_of(const char *root, const char *name, char path[PATH_SIZE])
-{
-	snprintf(path, PATH_SIZE, "%s/" FILE_DIR "/%s", root, name);
-	return path;
-}
-
-/** The file that only odd versions have. */
-static char *odd_file_of(const char *root, const char *name, char path[PATH_SIZE])
-{
-	snprintf(path, PATH_SIZE, "%s/" FILE_DIR "/%s-odd", root, name);
-	return path;
-}
-
-static char *list_of(const char *root, const char *name, char path[PATH_SIZE])
-{
-	snprintf(path, PATH_SIZE, "%s/" LIST_DIR "/%s.list", root, name);
-	return path;
-}
-
-static void put_package(const char *root, const struct disk_package *p)
-{
-	char text[128], path[64], odd[PATH_SIZE];
-
-	sprintf(path, FILE_DIR "/%s", p->name);
-	sprintf(text, "%s %u\n", p->name, p->version);
-	put_text(root, path, "", text);
-	if (p->version % 2)
-		put_text(root, path, "-odd", text);
-	else
-		unlink(odd_file_of(root, p->name, odd));
-	sprintf(text, "/.\n/usr\n/usr/share\n/" FILE_DIR "\n/%s\n", path);
-	if (p->version % 2)
-		sprintf(text + strlen(text), "/%s-odd\n", path);
-	sprintf(path, LIST_DIR "/%s", p->name);
-	put_text(root, path, ".list", text);
-}
-
-static void remove_files_of(const char *root, const char *name)
-{
-	char path[PATH_SIZE];
-
-	unlink(file_of(root, name, path));
-	unlink(odd_file_of(root, name, path));
-	unlink(list_of(root, name, path));
 }
 
 /* Files are written for another version alone, but all of them then, and the status always. */

@@ -8,6 +8,8 @@
 #ifndef MLIMG_TEST_DISK_RECORDS_H
 #define MLIMG_TEST_DISK_RECORDS_H
 
+#include <dirent.h>
+
 #include "tests/lib/disk-databases.h"
 
 /* --- reading --- */
@@ -73,6 +75,20 @@ static void read_accounts(const char *root, struct databases *d)
 	ASSERT_EQ(n_shadows, d->n_accounts);
 }
 
+/* A whiteout in a directory that nothing shows in is listed by the kernel, and denied. */
+static void check_dir_of(const char *root, const char *name)
+{
+	char path[PATH_SIZE], entry[PATH_SIZE + 300];
+	mlimg_autoclosedir DIR *dir = opendir(dir_of(root, name, path));
+	const struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		snprintf(entry, sizeof(entry), "%s/%s", path, e->d_name);
+		if (!user_type(entry))
+			FAIL("'%s' is listed, and is not there", entry);
+	}
+}
+
 /* Each is listed at the version whose files are there. */
 static void check_files_of(const char *root, const char *name, const struct disk_package *p)
 {
@@ -87,6 +103,7 @@ static void check_files_of(const char *root, const char *name, const struct disk
 		FAIL("'%s' is not as it is listed: %s", path, p ? text : "not at all");
 	if (!user_type(list_of(root, name, path)) != !p)
 		FAIL("'%s' is not as it is listed: %s", path, p ? text : "not at all");
+	check_dir_of(root, name);
 }
 
 static void read_packages(const char *root, struct databases *d)

@@ -187,11 +187,13 @@ static void check_since(struct disk *d)
 	struct tree *trees[] = {&d->before, &s->back, &s->seen};
 
 	has_databases = true;
+	has_things_in_place = false;
 	begin_case(d, "overlay");
 	begin_turn(d, 0, true);
 	boot_other(d, &d->next);
 	read_changed(d);
 	read_tree("run/user/upper", &s->made);
+	has_things_in_place = true;
 	work(&d->next, 1, true);
 	read_tree("run/user/upper", &s->upper);
 	read_union(&d->next, &s->seen, &d->mine);
