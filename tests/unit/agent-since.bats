@@ -98,8 +98,9 @@ accounts_linked_before() {
 	upper >"$DIR/before"
 	on v2
 	same "notes on v2 ($driver, $1)" "accounts: not merged: /etc/$1 of the user $NO_FILE" "$(boot '.notes[]')"
+	# The change has merged nothing, so there is nothing to tell of taking it back.
 	on v1
-	same "notes ($driver, $1)" "accounts: not merged: /etc/$1 of the user $NO_FILE" "$(boot '.notes[]')"
+	same "notes ($driver, $1)" "" "$(boot '.notes[]')"
 	same "upper ($driver, $1)" "$(cat "$DIR/before")" "$(upper)"
 	same "what it leads to ($driver, $1)" mine "$(cat "$UPPER/srv/$1")"
 }
