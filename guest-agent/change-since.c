@@ -24,8 +24,8 @@
 int since_give_up(struct since *s, const char *path, const char *name, const struct mlimg_err *why)
 {
 	if (why->code == -ENOMEM ||
-		mlimg_notes_add(s->c->call->notes, MLIMG_NOTE_BROKEN, path, name, "not merged: %s",
-			why->text) < 0)
+		mlimg_notes_add(s->c->call->notes, MLIMG_NOTE_BROKEN, path, name,
+			MLIMG_NOTE_UNMERGED "%s", why->text) < 0)
 		return since_no_memory(s);
 	return 0;
 }

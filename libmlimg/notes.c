@@ -20,6 +20,11 @@ const char *mlimg_note_kind_name(enum mlimg_note_kind kind)
 	return names[kind];
 }
 
+bool mlimg_note_is_unmerged(const struct mlimg_note *note)
+{
+	return strncmp(note->text, MLIMG_NOTE_UNMERGED, strlen(MLIMG_NOTE_UNMERGED)) == 0;
+}
+
 static char *clean_copy(struct mlimg_arena *arena, const char *text)
 {
 	char *copy = mlimg_arena_strndup(arena, text, strlen(text));

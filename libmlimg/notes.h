@@ -8,6 +8,7 @@
 #ifndef MLIMG_NOTES_H
 #define MLIMG_NOTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "libmlimg/arena.h"
@@ -41,6 +42,11 @@ struct mlimg_notes {
 	size_t room;               /**< private */
 	struct mlimg_arena *arena; /**< private */
 };
+
+#define MLIMG_NOTE_UNMERGED "not merged: " /**< how a note begins of what could not be merged */
+
+/** @return whether it tells of a database that could not be merged */
+bool mlimg_note_is_unmerged(const struct mlimg_note *note);
 
 /** @return "told", "conflict" or "broken" */
 const char *mlimg_note_kind_name(enum mlimg_note_kind kind);

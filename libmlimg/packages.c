@@ -155,8 +155,8 @@ static int merge_questions(
 			job->err);
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	return mlimg_notes_add(job->notes, MLIMG_NOTE_BROKEN, path, "debconf", "not merged: %s",
-		       job->err->text) < 0
+	return mlimg_notes_add(job->notes, MLIMG_NOTE_BROKEN, path, "debconf",
+		       MLIMG_NOTE_UNMERGED "%s", job->err->text) < 0
 		? mlimg_packages_no_memory(job)
 		: 0;
 }

@@ -80,8 +80,8 @@ static int give_up(
 	struct planning *p, const char *path, const char *name, const struct mlimg_err *why)
 {
 	if (why->code == -ENOMEM ||
-		mlimg_notes_add(p->in->notes, MLIMG_NOTE_BROKEN, path, name, "not merged: %s",
-			why->text) < 0)
+		mlimg_notes_add(p->in->notes, MLIMG_NOTE_BROKEN, path, name,
+			MLIMG_NOTE_UNMERGED "%s", why->text) < 0)
 		return no_memory(p, path);
 	return 0;
 }

@@ -152,6 +152,8 @@ static void put_summary(FILE *f, const struct mlimg_upgrade_fleet *fleet)
 	put_tile(f, t.sums.conflicts, t.sums.conflicts ? "warn" : NULL, "conflicts");
 	put_tile(f, t.sums.moved, "warn", "owners renumbered");
 	put_tile(f, t.sums.accounts, "warn", "accounts told of");
+	put_tile(f, t.sums.hidden, "warn", "hidden of packages");
+	put_tile(f, t.sums.unmerged, "warn", "databases not merged");
 	put_tile(f, t.sums.broken, "warn", "packages that break");
 	put_tile(f, t.sums.protected, "warn", "over protected paths");
 	put_tile(f, t.sums.hooks, "warn", "left to hooks");
@@ -181,7 +183,7 @@ static void put_row(FILE *f, const struct mlimg_upgrade_tenant *t, size_t i)
 	put_number(f, s.merged, false);
 	put_number(f, s.conflicts, true);
 	put_number(f, s.accounts + s.moved, true);
-	put_number(f, s.broken, true);
+	put_number(f, s.broken + s.unmerged, true);
 	fprintf(f, "<td class=\"n\" data-v=\"%" PRIu64 "\">%s%s</td></tr>\n", t->needed_bytes,
 		t->needed_bytes ? mlimg_cli_format_size(t->needed_bytes, needed) : "",
 		mlimg_upgrade_has_room(t) ? "" : " <span class=\"full\">no room</span>");

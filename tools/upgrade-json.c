@@ -45,6 +45,8 @@ static void add_sums(json_t *o, const struct mlimg_upgrade_sums *s)
 	add_number(o, "merged", s->merged);
 	add_number(o, "conflicts", s->conflicts);
 	add_number(o, "moved", s->moved);
+	add_number(o, "hidden", s->hidden);
+	add_number(o, "unmerged", s->unmerged);
 	add_number(o, "broken", s->broken);
 	add_number(o, "accounts", s->accounts);
 	add_number(o, "hooks", s->hooks);

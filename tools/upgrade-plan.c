@@ -140,7 +140,9 @@ static void note_more(struct planning *p)
 	for (size_t i = 0; i < p->report.notes.n; i++) {
 		const struct mlimg_note *n = &p->report.notes.notes[i];
 
-		if (n->kind == MLIMG_NOTE_BROKEN)
+		if (n->kind == MLIMG_NOTE_BROKEN && mlimg_note_is_unmerged(n))
+			p->t->n_unmerged++;
+		else if (n->kind == MLIMG_NOTE_BROKEN)
 			p->t->n_broken++;
 		else if (strncmp(n->path, "etc/", 4) == 0)
 			p->t->n_accounts++;
@@ -174,6 +176,7 @@ static int finish(struct planning *p, uint64_t generation, struct mlimg_err *err
 	memcpy(t->counts, p->report.counts, sizeof(t->counts));
 	memcpy(t->done, p->report.done, sizeof(t->done));
 	t->moved = p->report.moved;
+	t->hidden = p->report.hidden;
 	note_more(p);
 	t->needed_bytes = mlimg_upgrade_room(&(struct mlimg_upgrade_needs){.plan = &p->plan,
 		.base_bytes = mlimg_upgrade_stack_base_bytes(t->stack),

@@ -59,7 +59,8 @@ struct mlimg_upgrade_tenant {
 	enum mlimg_upgrade_outcome outcome;
 	struct mlimg_err err;
 	bool is_snapshot; /**< it is what the snapshot holds */
-	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE], moved;
+	uint64_t counts[MLIMG_N_VERDICTS], done[MLIMG_N_DONE], moved, hidden;
+	uint64_t n_unmerged;               /**< notes of databases that are not merged */
 	uint64_t n_broken;                 /**< notes of packages that no longer fit */
 	uint64_t n_accounts;               /**< notes of accounts that were moved or kept */
 	uint64_t needed_bytes, free_bytes; /**< in its file system, about; before the change */

@@ -18,6 +18,8 @@ struct mlimg_upgrade_sums mlimg_upgrade_sums_of(const struct mlimg_upgrade_tenan
 		.merged = n[MLIMG_MERGED],
 		.conflicts = n[MLIMG_CONFLICT] + n[MLIMG_TYPE_CHANGE],
 		.moved = t->moved,
+		.hidden = t->hidden,
+		.unmerged = t->n_unmerged,
 		.broken = t->n_broken,
 		.protected = t->covered.n,
 		.hooks = t->n_hooks,
@@ -44,6 +46,8 @@ struct mlimg_upgrade_total mlimg_upgrade_total_of(const struct mlimg_upgrade_fle
 		total.sums.merged += sums.merged;
 		total.sums.conflicts += sums.conflicts;
 		total.sums.moved += sums.moved;
+		total.sums.hidden += sums.hidden;
+		total.sums.unmerged += sums.unmerged;
 		total.sums.broken += sums.broken;
 		total.sums.accounts += sums.accounts;
 		total.sums.protected += sums.protected;
@@ -184,6 +188,11 @@ static void put_sums(FILE *f, const struct mlimg_upgrade_sums *s)
 	if (s->accounts)
 		fprintf(f, ", %" PRIu64 " %s told of", s->accounts,
 			mlimg_cli_noun(s->accounts, "account", "accounts"));
+	if (s->hidden)
+		fprintf(f, ", %" PRIu64 " of packages hidden", s->hidden);
+	if (s->unmerged)
+		fprintf(f, ", %" PRIu64 " %s not merged", s->unmerged,
+			mlimg_cli_noun(s->unmerged, "database", "databases"));
 	if (s->broken)
 		fprintf(f, ", %" PRIu64 " %s that no longer %s", s->broken,
 			mlimg_cli_noun(s->broken, "package", "packages"),

@@ -14,7 +14,7 @@
  *                      "checkpoint": null | "..." of a guest that is on,
  *                      "checkpoint_s": null | 1700000000,       taken then
  *                      "stale": 3, "kept": 2, "merged": 1, "conflicts": 0, "moved": 0,
- *                      "broken": 0, "accounts": 0, "hooks": 0, "needed_bytes": 0,
+ *                      "hidden": 0, "unmerged": 0, "broken": 0, "accounts": 0, "hooks": 0, "needed_bytes": 0,
  *                      "free_bytes": 0, "fits": true, "notes": [ "...", ... ],
  *                      "not_foretold": [ "hooks", "queue", "renamed", "back" ],  some, or none
  *                      "protected": null | { "n": 2, "paths": [ "/etc/x", ... ] }  as boot.json
@@ -43,6 +43,8 @@
 /** Entries by what people want to know of them. */
 struct mlimg_upgrade_sums {
 	uint64_t stale, kept, merged, conflicts, moved, broken, accounts;
+	uint64_t hidden;    /**< files of packages that he has removed or has another version of */
+	uint64_t unmerged;  /**< databases of accounts or packages that are not merged */
 	uint64_t protected; /**< what covers protected paths, and is set aside */
 	uint64_t hooks;     /**< among the conflicts, those that a hook is asked to merge */
 };

@@ -142,6 +142,51 @@ in_browser() {
 	same "not foretold of that" '["back"]' "$(of tenant1 .not_foretold)"
 }
 
+# user_unmerged: a power cut has emptied dpkg's status, and passwd is immutable. user_removed: a package.
+user_unmerged() {
+	: >var/lib/dpkg/status
+	printf 'root:x:0:0::/:/bin/sh\nuser:x:102:102::/:/bin/sh\n' >etc/passwd
+	mkdir -p etc/mlimg/reconcile.d
+	echo '/etc/passwd keep' >etc/mlimg/reconcile.d/pins.conf
+}
+
+user_removed() {
+	local dpkg=var/lib/dpkg
+	sed -i '/^Package: gone$/,/^$/d' $dpkg/status
+	rm $dpkg/info/gone.list usr/share/gone/file
+}
+
+@test "upgrade plan: it tells what is not merged, and what is hidden, as a boot does" {
+	local name v
+	upgrade_trees "$SEED"
+	for v in 1 2; do
+		mkdir -p v$v/usr/share/gone v$v/var/lib/dpkg/info
+		printf 'Package: gone\nStatus: install ok installed\nArchitecture: all\nVersion: %s\nMaintainer: m\nDescription: d\n\n' $v >>v$v/var/lib/dpkg/status
+		printf '%s\n' /. /usr /usr/share /usr/share/gone /usr/share/gone/file >v$v/var/lib/dpkg/info/gone.list
+		echo $v >v$v/usr/share/gone/file
+	done
+	echo 2 >v2/usr/share/gone/more
+	echo /usr/share/gone/more >>v2/var/lib/dpkg/info/gone.list
+	for v in 1 2; do mlimg-mkfs --quiet --force --kind system --name debian --version 12.$v v$v v$v.img; done
+	mlimg-store --store "$S" add v1.img v2.img >/dev/null
+	for name in removed unmerged; do
+		vm create $name --system debian:12.1 --size 128M >/dev/null
+		disk_in $name
+		disk_prepare v1.img
+		disk_use user_$name
+		disk_release
+		disk_out $name
+	done
+	works mlimg-upgrade plan --store "$S" --system debian:12.2
+	grep -q ', 1 of packages hidden' <<<"$output"
+	grep -q ', 2 databases not merged' <<<"$output"
+	grep -q 'accounts: not merged: /etc/passwd of the user is of class keep' <<<"$output"
+	grep -q 'packages: not merged: /var/lib/dpkg/status of the user lists no package' <<<"$output"
+	plan
+	same "sums" "1 0 0 2" "$(jq '.tenants[] | .hidden, .unmerged' plan.json | xargs)"
+	for name in removed unmerged; do boots_as_planned $name v2.img; done
+}
+
 # user_of_conf: what one does whose files a hook is asked to merge.
 user_of_conf() {
 	echo mine | tee etc/conf etc/both >etc/same
