@@ -276,7 +276,10 @@ here() {
 	same "exit code" 0 "$status"
 	same "later file, and whether the counters agree" "no yes" \
 		"$(in_guest alice 'a=$(cat /srv/count); b=$(cat /run/count); [ -e /srv/later ] && echo yes || echo no; [ $((a - b)) -le 1 ] && [ $((b - a)) -le 1 ] && echo yes' | xargs)"
+	there_and_back
 	frozen
+	fails 1 "mlimg-vm: 'alice' is up, and a disk can only be restored while the guest is off: 'mlimg-vm stop alice', then restore" \
+		here mlimg-vm restore alice two --store "$S"
 	works here mlimg-vm stop alice --store "$S"
 	same "owner of the disk" 0 "$(stat -c %u "$disk")"
 	works here mlimg-vm checkpoint alice off --disk-only --store "$S"
@@ -301,6 +304,41 @@ here() {
 	works here mlimg-vm destroy carol --yes --store "$S"
 	same "domains" "" "$(virsh -c "$uri" list --all --name | xargs)"
 	qemu-img check -q -f qcow2 "$S/removed/"*/user.qcow2
+}
+
+# goes_on: alice's counter does; prints what /srv has besides.
+goes_on() {
+	in_guest alice 'n=$(cat /run/count); until [ "$(cat /run/count)" -gt $((n + 1)) ]; do sleep 0.1; done; ls /srv | grep -vx count || echo none'
+}
+
+# restored: alice, to "one", while she does what she does; what she was is a checkpoint, whose tag is in $before.
+restored() {
+	run --separate-stderr here mlimg-vm restore alice one --store "$S"
+	# Of one that is off also how it is started.
+	same "exit code and stderr of a restore" "0 " "$status $(grep -vE '^mlimg-vm: (union|disks|accel): ' <<<"$stderr")"
+	[[ $output =~ ^"alice: restored memory and disk of 'one'; what was before is '"(before-restore-[0-9.-]+)"'"$ ]]
+	before=${BASH_REMATCH[1]}
+}
+
+# there_and_back: a guest that runs, one that is off, and what it was.
+there_and_back() {
+	local before boot kept
+	boot=$(in_guest alice 'cat /proc/sys/kernel/random/boot_id')
+	in_guest alice 'echo 2 >/srv/second; sync'
+	restored
+	same "files" none "$(goes_on)"
+	kept=$before
+	# The tests' port comes back with what it was plugged into.
+	virsh -q -c "$uri" destroy alice
+	restored
+	same "files" none "$(goes_on)"
+	works here mlimg-vm delete alice "$before" --store "$S"
+	run --separate-stderr here mlimg-vm restore alice "$kept" --discard --store "$S"
+	same "exit code and stderr of a restore" "0 " "$status $stderr"
+	same "files" second "$(goes_on)"
+	same "boot" "$boot" "$(in_guest alice 'cat /proc/sys/kernel/random/boot_id')"
+	in_guest alice 'rm /srv/second; sync'
+	works here mlimg-vm delete alice "$kept" --store "$S"
 }
 
 # frozen: the disk alone of a guest that runs and writes.
