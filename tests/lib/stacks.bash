@@ -133,3 +133,13 @@ new_package() {
 	mknod "$UPPER/usr/share/gone/file" c 0 0
 	mknod "$dpkg/info/gone.list" c 0 0
 }
+
+# in_guest VERSION COMMAND…: in the root that the user sees on that system, an overlay
+in_guest() {
+	mkdir -p "$DIR/root" "$USER_DIR/work"
+	# shellcheck disable=SC2016 # for the shell that mounts
+	works unshare -m sh -c 'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3,redirect_dir=on" "$4" || exit
+		cd "$4" && shift 4 && "$@"' sh "$DIR/$1" "$UPPER" "$USER_DIR/work" "$DIR/root" "${@:2}"
+	rm -rf "$USER_DIR/work"
+	mkdir "$USER_DIR/work"
+}

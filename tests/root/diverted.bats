@@ -34,16 +34,6 @@ deb() {
 	dpkg-deb --build --root-owner-group -Znone "$DIR/deb" "$DIR/guard.deb" >/dev/null
 }
 
-# in_guest VERSION COMMAND…: in the root that the user sees there
-in_guest() {
-	mkdir -p "$DIR/root" "$USER_DIR/work"
-	# shellcheck disable=SC2016 # for the shell that mounts
-	works unshare -m sh -c 'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3,redirect_dir=on" "$4" || exit
-		cd "$4" && shift 4 && "$@"' sh "$DIR/$1" "$UPPER" "$USER_DIR/work" "$DIR/root" "${@:2}"
-	rm -rf "$USER_DIR/work"
-	mkdir "$USER_DIR/work"
-}
-
 # divert VERSION BY ARGUMENT…
 divert() {
 	in_guest "$1" dpkg-divert --root . "$2" --rename --divert "/$PROGRAM.real" "${@:3}" "/$PROGRAM"
