@@ -197,6 +197,8 @@ static int put_link(struct since *s, const struct mlimg_packages_link *link)
 		.link = (char *)(uintptr_t)link->target};
 	int r;
 
+	if (link->is_command && now)
+		return 0;
 	if (!link->target)
 		return former && !now ? since_put_whiteout(s, link->path) : 0;
 	if (!now && former && former->type == MLIMG_LINK &&
@@ -292,6 +294,13 @@ static bool has_file(void *ctx, const char *path)
 	return mlimg_upper_shows_file(s->upper, s->now.manifest, path);
 }
 
+static const char *link_at(void *ctx, const char *path)
+{
+	const struct since *s = ctx;
+
+	return mlimg_upper_shows_link(s->upper, s->now.manifest, path);
+}
+
 static int merge_packages(struct since *s, const char *const *paths, size_t n)
 {
 	const struct mlimg_packages_input input = {.paths = paths,
@@ -299,6 +308,7 @@ static int merge_packages(struct since *s, const char *const *paths, size_t n)
 		.next = s->former.manifest,
 		.read = read_package_text,
 		.has_file = has_file,
+		.link = link_at,
 		.ctx = s};
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r = since_check_left(s, MLIMG_CHANGE_LEFT_PACKAGES, &err);

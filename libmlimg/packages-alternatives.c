@@ -14,13 +14,12 @@
  *                             an empty line
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/cleanup.h"
 #include "libmlimg/packages-impl.h"
-
-#define LINKS "etc/alternatives/"
 
 struct slave {
 	const char *name, *link;
@@ -289,26 +288,6 @@ static const char *const *targets_of(struct mlimg_packages_job *job, const struc
 	return all;
 }
 
-static int add_link(struct mlimg_packages_job *job, const char *name, const char *target,
-	const char *const *others)
-{
-	struct mlimg_packages_merged *m = job->merged;
-	struct mlimg_arena *arena = m->table->arena;
-	size_t size = strlen(LINKS) + strlen(name) + 1;
-	char *path = mlimg_arena_alloc(arena, size);
-	const char *copy =
-		target && *target ? mlimg_arena_strndup(arena, target, strlen(target)) : NULL;
-
-	if (!others || !path || (target && *target && !copy) ||
-		mlimg_buffer_reserve(
-			&m->links, &m->table->links_room, (m->n_links + 1) * sizeof(*m->links)) < 0)
-		return -ENOMEM;
-	memcpy(path, LINKS, strlen(LINKS));
-	memcpy(path + strlen(LINKS), name, strlen(name) + 1);
-	m->links[m->n_links++] = (struct mlimg_packages_link){path, copy, others};
-	return 0;
-}
-
 /* On "auto" it is the choice of the highest priority, the first of several. */
 static const struct choice *best_of(const struct group *g)
 {
@@ -320,18 +299,51 @@ static const struct choice *best_of(const struct group *g)
 	return best;
 }
 
-static int add_links(struct mlimg_packages_job *job, const char *name, const struct group *g,
-	const struct group *mine)
+/* Where the user's link leads: his choice, where he has made one. */
+static const char *chosen(const struct mlimg_packages_job *job, const char *name)
+{
+	mlimg_autofree char *path = NULL;
+
+	if (!job->input || !job->input->link)
+		return NULL;
+	if (asprintf(&path, "etc/alternatives/%s", name) < 0) {
+		path = NULL;
+		return NULL;
+	}
+	return job->input->link(job->input->ctx, path);
+}
+
+/* As update-alternatives does where the choice is no longer there. */
+static int leave_choice(struct mlimg_packages_job *job, const char *name, const char *choice,
+	const struct group *mine, struct group *g)
+{
+	if (strcmp(g->status, "auto") == 0 || !choice || find_choice(g, choice) ||
+		!find_choice(mine, choice))
+		return 0;
+	g->status = "auto";
+	return mlimg_notes_add(job->notes, MLIMG_NOTE_TOLD, "var/lib/dpkg/alternatives", name,
+		"%.200s, chosen here, is there no more; the choice is automatic again", choice);
+}
+
+static int add_links(struct mlimg_packages_job *job, const char *name, const char *choice,
+	const struct group *g, const struct group *mine)
 {
 	const struct choice *best = best_of(g);
 	int r;
 
+	if (!best && choice)
+		best = find_choice(g, choice);
 	if (!best)
 		return 0;
-	r = add_link(job, name, best->path, targets_of(job, g, mine, NULL));
-	for (size_t i = 0; i < g->n_slaves && r == 0; i++)
-		r = add_link(job, g->slaves[i].name, best->slaves[i],
+	r = mlimg_packages_add_link(job, name, best->path, targets_of(job, g, mine, NULL));
+	if (r == 0)
+		r = mlimg_packages_add_command(job, g->link, name);
+	for (size_t i = 0; i < g->n_slaves && r == 0; i++) {
+		r = mlimg_packages_add_link(job, g->slaves[i].name, best->slaves[i],
 			targets_of(job, g, mine, g->slaves[i].name));
+		if (r == 0 && *best->slaves[i])
+			r = mlimg_packages_add_command(job, g->slaves[i].link, g->slaves[i].name);
+	}
 	return r;
 }
 
@@ -343,14 +355,18 @@ static int merge(struct mlimg_packages_job *job, const char *name, const struct 
 			sides[MLIMG_SIDE_MINE].status),
 		.link = three(sides[MLIMG_SIDE_BASE].link, sides[MLIMG_SIDE_NEXT].link,
 			sides[MLIMG_SIDE_MINE].link)};
+	const struct group *mine = &sides[MLIMG_SIDE_MINE];
+	const char *choice = chosen(job, name);
 	int r = merge_slaves(sides, &g);
 
 	if (r == 0)
 		r = merge_choices(job->arena, sides, &g);
 	if (r < 0 || g.n_choices == 0)
 		return r;
+	if (leave_choice(job, name, choice, mine, &g) < 0)
+		return -ENOMEM;
 	put_group(out, &g);
-	return out->has_failed ? -ENOMEM : add_links(job, name, &g, &sides[MLIMG_SIDE_MINE]);
+	return out->has_failed ? -ENOMEM : add_links(job, name, choice, &g, mine);
 }
 
 /* A file that somebody wrote by hand. */

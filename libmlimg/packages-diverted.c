@@ -1,42 +1,44 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmlimg/packages-impl.h"
 
-static bool is_component(const char *at, size_t size)
+const char *mlimg_packages_real_path(const struct mlimg_packages_job *job, const char *path)
 {
-	return size && size <= MLIMG_NAME_MAX && strncmp(at, ".", size) != 0 &&
-		strncmp(at, "..", size) != 0;
+	size_t size = strcspn(path, "/"), whole;
+	char top[16];
+	const struct mlimg_entry *entry;
+	char *real;
+
+	if (size == 0 || size >= sizeof(top) || !path[size])
+		return path;
+	memcpy(top, path, size);
+	top[size] = '\0';
+	entry = mlimg_manifest_find(job->input->next, top);
+	if (!entry || entry->type != MLIMG_LINK || strncmp(entry->link, "usr/", 4) != 0 ||
+		strcmp(entry->link + 4, top) != 0)
+		return path;
+	whole = strlen(path) + sizeof("usr/");
+	real = mlimg_arena_alloc(job->merged->table->arena, whole);
+	if (real)
+		snprintf(real, whole, "usr/%s", path);
+	return real;
 }
 
 /* A line comes from the user, and what is put where it says is put by root. */
-static bool is_path(const char *path)
-{
-	const char *at = path;
-
-	if (strlen(path) > MLIMG_PATH_MAX)
-		return false;
-	for (;; at++) {
-		size_t size = strcspn(at, "/");
-
-		if (!is_component(at, size))
-			return false;
-		at += size;
-		if (!*at)
-			return true;
-	}
-}
-
-/* "/PATH" as it is in a tree; "" where that is none. @return NULL without memory */
-static const char *tree_path(struct mlimg_packages_job *job, const char *line)
+const char *mlimg_packages_tree_path(const struct mlimg_packages_job *job, const char *line)
 {
 	const char *path = mlimg_arena_strndup(job->merged->table->arena, line + (*line == '/'),
 		strcspn(line, "\n") - (*line == '/'));
 
 	if (!path)
 		return NULL;
-	return is_path(path) ? mlimg_packages_real_path(job, path) : "";
+	return *path && strlen(path) < MLIMG_PATH_MAX - sizeof("usr/") &&
+			mlimg_manifest_path_is_valid(path)
+		? mlimg_packages_real_path(job, path)
+		: "";
 }
 
 /* Diversions by where they lead to. */
@@ -47,8 +49,8 @@ struct found {
 
 static int add(struct mlimg_packages_job *job, const struct mlimg_record *record, struct found *ret)
 {
-	const char *path = tree_path(job, record->text);
-	const char *to = tree_path(job, strchr(record->text, '\n') + 1);
+	const char *path = mlimg_packages_tree_path(job, record->text);
+	const char *to = mlimg_packages_tree_path(job, strchr(record->text, '\n') + 1);
 
 	if (!path || !to)
 		return mlimg_packages_no_memory(job);

@@ -158,6 +158,8 @@ int mlimg_packages_put_status(struct mlimg_packages_job *job,
  */
 int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
 
+/* ---- packages-diverted.c ---- */
+
 /**
  * Where a file of a list really is: "bin/sh" is usr/bin/sh where bin is a link to usr/bin.
  *
@@ -167,7 +169,12 @@ int mlimg_packages_list_paths(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
  */
 const char *mlimg_packages_real_path(const struct mlimg_packages_job *job, const char *path);
 
-/* ---- packages-diverted.c ---- */
+/**
+ * A line that names a path, "/PATH", as it is in a tree.
+ *
+ * @return the arena's of what comes out; "" where it is none; NULL without memory
+ */
+const char *mlimg_packages_tree_path(const struct mlimg_packages_job *job, const char *line);
 
 /** Find the user's diversions: fills merged->diversions and ->undone. */
 int mlimg_packages_list_diversions(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
@@ -226,6 +233,35 @@ struct mlimg_packages_follow {
 
 /** Note what held in mine, and no more in what comes out. */
 int mlimg_packages_check_depends(struct mlimg_packages_job *job) MLIMG_MUST_CHECK;
+
+/* ---- packages-links.c ---- */
+
+/**
+ * Add a link of update-alternatives, "etc/alternatives/NAME".
+ *
+ * @param job     the merge
+ * @param name    NAME
+ * @param target  NULL or "": it is not there
+ * @param others  as in struct mlimg_packages_link; the arena's, NULL without memory
+ * @return        0, -ENOMEM
+ */
+int mlimg_packages_add_link(struct mlimg_packages_job *job, const char *name, const char *target,
+	const char *const *others) MLIMG_MUST_CHECK;
+
+/**
+ * Add the link by which a command is called, and which leads to etc/alternatives, where next has
+ * nothing.
+ *
+ * @param job   the merge
+ * @param line  where it is, "/usr/bin/editor"
+ * @param name  in etc/alternatives
+ * @return      0, -ENOMEM
+ */
+int mlimg_packages_add_command(
+	struct mlimg_packages_job *job, const char *line, const char *name) MLIMG_MUST_CHECK;
+
+/** Sort them, and leave one at each path. */
+void mlimg_packages_sort_links(struct mlimg_packages_merged *merged);
 
 /* ---- packages-alternatives.c ---- */
 

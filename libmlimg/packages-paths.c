@@ -32,28 +32,6 @@ static bool is_there(const struct mlimg_package_entry *e, enum mlimg_merge_side 
 
 /* ---- where a file really is ---- */
 
-const char *mlimg_packages_real_path(const struct mlimg_packages_job *job, const char *path)
-{
-	size_t size = strcspn(path, "/"), whole;
-	char top[16];
-	const struct mlimg_entry *entry;
-	char *real;
-
-	if (size == 0 || size >= sizeof(top) || !path[size])
-		return path;
-	memcpy(top, path, size);
-	top[size] = '\0';
-	entry = mlimg_manifest_find(job->input->next, top);
-	if (!entry || entry->type != MLIMG_LINK || strncmp(entry->link, "usr/", 4) != 0 ||
-		strcmp(entry->link + 4, top) != 0)
-		return path;
-	whole = strlen(path) + sizeof("usr/");
-	real = mlimg_arena_alloc(job->merged->table->arena, whole);
-	if (real)
-		snprintf(real, whole, "usr/%s", path);
-	return real;
-}
-
 /* The second line of a diversion, unless the third says that it is the package's own. */
 static const char *diverted_path(
 	struct paths *p, enum mlimg_merge_side side, const char *package, const char *path)

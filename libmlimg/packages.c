@@ -225,30 +225,6 @@ static int merge_files(struct mlimg_packages_job *job)
 
 /* ---- all ---- */
 
-static int link_cmp(const void *a, const void *b)
-{
-	const struct mlimg_packages_link *x = a, *y = b;
-
-	int r = strcmp(x->path, y->path);
-
-	if (r == 0 && (!x->target || !y->target))
-		return (y->target != NULL) - (x->target != NULL);
-	return r ? r : strcmp(x->target, y->target);
-}
-
-/* One that two groups have is there if one of them says so, and where both do, the lesser target. */
-static void sort_links(struct mlimg_packages_merged *m)
-{
-	size_t n = 0;
-
-	if (m->n_links)
-		qsort(m->links, m->n_links, sizeof(*m->links), link_cmp);
-	for (size_t i = 0; i < m->n_links; i++)
-		if (n == 0 || strcmp(m->links[n - 1].path, m->links[i].path) != 0)
-			m->links[n++] = m->links[i];
-	m->n_links = n;
-}
-
 static int merge_all(struct mlimg_packages_job *job)
 {
 	const struct mlimg_packages_input *input = job->input;
@@ -267,7 +243,7 @@ static int merge_all(struct mlimg_packages_job *job)
 		r = mlimg_packages_keep_conffiles(job);
 	if (r == 0)
 		r = mlimg_packages_list_diversions(job);
-	sort_links(m);
+	mlimg_packages_sort_links(m);
 	return r;
 }
 

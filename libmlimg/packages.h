@@ -66,7 +66,10 @@
  * by record; what they have of a package follows the verdict on it, and what both sides changed is
  * else the user's, and told. The state files of update-alternatives(1),
  * var/lib/dpkg/alternatives/NAME, are merged by choice; while a group that both sides changed is on
- * "auto", its links follow from its choices, and are told (`links`).
+ * "auto", its links follow from its choices, and are told (`links`). Of "manual" they follow from
+ * what the user has chosen; where that is no choice any more, the group is on "auto" again, and
+ * that is told. The links by which commands are called (/usr/bin/editor) are among them where next
+ * has none, as when its package has gone, and a choice of the user's is left.
  *
  * debconf's questions (var/cache/debconf/config.dat) and templates (templates.dat) are merged by
  * name. A template that one package owns follows the verdict on it; what the user answered is his.
@@ -75,7 +78,8 @@
  *
  * Dependencies are checked as dpkg does (deb-control(5): Depends, Pre-Depends, Breaks, Conflicts,
  * Provides, with versions, alternatives and architectures): what holds in mine, and no more in what
- * comes out, is a note of kind MLIMG_NOTE_BROKEN.
+ * comes out, is a note of kind MLIMG_NOTE_BROKEN. So is a package that is Multi-Arch: same, and
+ * other in one architecture than in another.
  */
 #ifndef MLIMG_PACKAGES_H
 #define MLIMG_PACKAGES_H
@@ -125,7 +129,12 @@ struct mlimg_packages_input {
 	 *         var/lib/dpkg/info/NAME.list. NULL: nobody knows
 	 */
 	bool (*has_file)(void *ctx, const char *path);
-	void *ctx; /**< handed to @p read and @p has_file */
+	/**
+	 * @return where the symbolic link leads that the user has there, of his own or the stack's;
+	 *         NULL: there is none. Asked of etc/alternatives/NAME. NULL: nobody knows
+	 */
+	const char *(*link)(void *ctx, const char *path);
+	void *ctx; /**< handed to @p read, @p has_file and @p link */
 };
 
 /** A merged database. */
@@ -134,7 +143,7 @@ struct mlimg_packages_file {
 	struct mlimg_merged_text text;
 };
 
-/** A symlink of update-alternatives, "etc/alternatives/NAME". */
+/** A symlink of update-alternatives: "etc/alternatives/NAME", or one that leads to it. */
 struct mlimg_packages_link {
 	const char *path;
 	const char *target; /**< NULL: it is not there */
@@ -143,6 +152,8 @@ struct mlimg_packages_link {
 	 * NULL
 	 */
 	const char *const *others;
+	/** the one that people call, "usr/bin/editor": put where neither next nor the user has one */
+	bool is_command;
 };
 
 /** A file of the system's that the user, or a package of his, has had dpkg divert. */

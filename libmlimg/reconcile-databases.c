@@ -270,6 +270,13 @@ static bool has_file(void *ctx, const char *path)
 	return mlimg_upper_shows_file(p->upper, p->in->base, path);
 }
 
+static const char *link_at(void *ctx, const char *path)
+{
+	const struct planning *p = ctx;
+
+	return mlimg_upper_shows_link(p->upper, p->in->base, path);
+}
+
 /*
  * @return whether the user has no status where the old stack has one, as after a directory above it
  *         was removed or became a link. Nothing in the upper need have its path then
@@ -287,8 +294,11 @@ static bool is_status_gone(const struct planning *p)
 
 static int merge_packages(struct planning *p, struct databases *d)
 {
-	struct mlimg_packages_input input = {
-		.next = p->in->next, .read = read_package_text, .has_file = has_file, .ctx = p};
+	struct mlimg_packages_input input = {.next = p->in->next,
+		.read = read_package_text,
+		.has_file = has_file,
+		.link = link_at,
+		.ctx = p};
 	mlimg_autofree const char **paths = calloc(p->upper->n_entries + 2, sizeof(*paths));
 	struct mlimg_err err = MLIMG_ERR_INIT;
 	int r;

@@ -289,7 +289,7 @@ static int plan_entry(struct planning *p, struct mine *m)
 		return plan_keep(p, m, MLIMG_KEEP);
 	if (text && package == MLIMG_FILES_PLAIN && is_file(m->entry))
 		return plan_database(p, m, text);
-	if (link && package == MLIMG_FILES_PLAIN)
+	if (link && !link->is_command && package == MLIMG_FILES_PLAIN)
 		return plan_link(p, m, link);
 	r = plan_mine_digest(p, m);
 	if (r > 0)

@@ -105,13 +105,27 @@ void mlimg_upper_see(const struct mlimg_manifest *upper, const struct mlimg_mani
 	}
 }
 
-bool mlimg_upper_shows_file(
+static const struct mlimg_entry *shown(
 	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path)
 {
-	const struct mlimg_entry *e;
 	struct mlimg_seen seen;
 
 	mlimg_upper_see(upper, base, path, &seen);
-	e = seen.kind == MLIMG_SEEN_STACK ? mlimg_manifest_find(base, seen.lower) : seen.entry;
+	return seen.kind == MLIMG_SEEN_STACK ? mlimg_manifest_find(base, seen.lower) : seen.entry;
+}
+
+bool mlimg_upper_shows_file(
+	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path)
+{
+	const struct mlimg_entry *e = shown(upper, base, path);
+
 	return e && e->type == MLIMG_FILE;
+}
+
+const char *mlimg_upper_shows_link(
+	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path)
+{
+	const struct mlimg_entry *e = shown(upper, base, path);
+
+	return e && e->type == MLIMG_LINK ? e->link : NULL;
 }

@@ -49,6 +49,16 @@ bool mlimg_upper_shows_file(
 	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path);
 
 /**
+ * @param upper  as above
+ * @param base   as above
+ * @param path   as in manifests
+ * @return       where the symbolic link leads that shows there, the upper's or the stack's; NULL:
+ *               there is none
+ */
+const char *mlimg_upper_shows_link(
+	const struct mlimg_manifest *upper, const struct mlimg_manifest *base, const char *path);
+
+/**
  * Where a renamed directory leads: what trusted.overlay.redirect names, as a path in the stack.
  *
  * @param redirect   the xattr: a name, or a path that begins with '/'; anything else names nothing

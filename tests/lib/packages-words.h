@@ -23,6 +23,8 @@ static struct mlimg_packages_merged merged;
 static struct mlimg_notes notes;
 static const char *next_paths[32]; /* what next's manifest has; of links "PATH>TARGET" */
 
+static const char *link_of_mine; /* where each link of the user's leads; NULL: nobody knows */
+
 TEST_UNUSED static void set(int side, const char *path, const char *text)
 {
 	for (size_t i = 0; i < n_texts; i++)
@@ -84,12 +86,18 @@ static bool is_list(void *ctx, const char *path)
 	return has_list && strcmp(path, has_list) == 0;
 }
 
+static const char *give_link(void *ctx, const char *path)
+{
+	return link_of_mine;
+}
+
 TEST_UNUSED static int merge_paths(const char *const *paths, size_t n, struct mlimg_err *err)
 {
 	struct mlimg_packages_input input = {.paths = paths,
 		.n_paths = n,
 		.read = read_text,
-		.has_file = has_list ? is_list : NULL};
+		.has_file = has_list ? is_list : NULL,
+		.link = link_of_mine ? give_link : NULL};
 	struct mlimg_manifest *m = mlimg_manifest_new();
 	int r;
 

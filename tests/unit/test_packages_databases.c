@@ -117,13 +117,18 @@ TEST(alternatives)
 	set_all(EDITOR, HEAD("auto") NANO("40") "\n", HEAD("auto") ED NANO("60") "\n",
 		HEAD("auto") NANO("40") VIM "\n");
 	ASSERT_STR(merge(EDITOR), HEAD("auto") ED NANO("60") VIM "\n");
-	ASSERT_EQ(merged.n_links, 2);
+	ASSERT_EQ(merged.n_links, 4);
 	ASSERT_STR(merged.links[0].path, "etc/alternatives/editor");
 	ASSERT_STR(merged.links[0].target, "/bin/nano");
 	ASSERT_STR(merged.links[0].others[0], "/bin/ed");
 	ASSERT_STR(merged.links[0].others[2], "/usr/bin/vim");
 	ASSERT_STR(merged.links[1].path, "etc/alternatives/editor.1");
 	ASSERT_STR(merged.links[1].target, "/nano.1");
+	ASSERT(!merged.links[1].is_command);
+	ASSERT_STR(merged.links[2].path, "man/editor.1");
+	ASSERT_STR(merged.links[2].target, "/etc/alternatives/editor.1");
+	ASSERT_STR(merged.links[3].path, "usr/bin/editor");
+	ASSERT(merged.links[3].is_command);
 	/* What the user chose is his. */
 	set_all(EDITOR, HEAD("auto") NANO("40") "\n", HEAD("auto") NANO("60") "\n",
 		HEAD("manual") NANO("40") VIM "\n");
@@ -143,7 +148,7 @@ TEST(alternatives)
 	ASSERT_STR(merge(EDITOR),
 		"auto\n/usr/bin/editor\neditor.1\n/man/editor.1\nx\n/x\n\n" NANO("40") "/nx\n" VIM
 										       "\n\n");
-	ASSERT_EQ(merged.n_links, 3);
+	ASSERT_EQ(merged.n_links, 5);
 	ASSERT_STR(merged.links[2].path, "etc/alternatives/x");
 	ASSERT_STR(merged.links[2].target, NULL);
 	/* Nonsense. */
@@ -151,6 +156,46 @@ TEST(alternatives)
 	ASSERT_STR(merge(EDITOR), "auto\n");
 	ASSERT_STR(told(),
 		"conflict editor: not in update-alternatives' form; it stays as it is here\n");
+}
+
+/* The system has dropped the package that had the command, or the choice that the user made. */
+TEST(alternatives_of_which_a_choice_is_left)
+{
+	next_paths[0] = NULL;
+	link_of_mine = "/usr/bin/vim";
+	set_all(EDITOR, HEAD("auto") NANO("40") "\n", NULL, HEAD("manual") NANO("40") VIM "\n");
+	ASSERT_STR(merge(EDITOR), HEAD("manual") VIM "\n");
+	ASSERT_EQ(merged.n_links, 4);
+	ASSERT_STR(merged.links[0].target, "/usr/bin/vim");
+	ASSERT_STR(merged.links[3].path, "usr/bin/editor");
+	ASSERT_STR(merged.links[3].target, "/etc/alternatives/editor");
+	ASSERT_STR(told(), "");
+	/* A command that next has is next's, and a choice without a slave has none. */
+	next_paths[0] = "usr/bin/editor";
+	next_paths[1] = NULL;
+	set_all(EDITOR, NULL, NULL, HEAD("manual") NANO("40") ED "\n");
+	link_of_mine = "/bin/ed";
+	merge(EDITOR);
+	ASSERT_EQ(merged.n_links, 2);
+	ASSERT_STR(merged.links[1].target, NULL);
+	next_paths[0] = NULL;
+	link_of_mine = "/bin/nano";
+	ASSERT_STR(merge(EDITOR), HEAD("auto") ED "\n");
+	ASSERT_STR(merged.links[0].target, "/bin/ed");
+	ASSERT_STR(told(),
+		"told editor: /bin/nano, chosen here, is there no more; the choice is automatic "
+		"again\n");
+	/* A link that he has made by hand is none of update-alternatives'. */
+	link_of_mine = "/home/me/ed";
+	ASSERT_STR(merge(EDITOR), HEAD("manual") ED "\n");
+	ASSERT_EQ(merged.n_links, 0);
+	link_of_mine = NULL;
+	/* A path that leads elsewhere. */
+	set_all(EDITOR, NULL, NULL,
+		"auto\n/../x\n\n"
+		"/bin/nano\n40\n/bin/ed\n-100\n\n");
+	merge(EDITOR);
+	ASSERT_EQ(merged.n_links, 1);
 }
 
 /* update-alternatives itself refuses to make such a slave. */
@@ -170,10 +215,10 @@ TEST(a_link_of_two_groups)
 		const char *both[] = {paths[turn], paths[!turn]};
 
 		ASSERT_OK(merge_paths(both, 2, &err), err);
-		ASSERT_EQ(merged.n_links, 4);
-		ASSERT_STR(merged.links[2].path, "etc/alternatives/x");
-		ASSERT_STR(merged.links[2].target, "/1");
-		ASSERT_STR(merged.links[3].path, "etc/alternatives/y");
-		ASSERT_STR(merged.links[3].target, "/3");
+		ASSERT_EQ(merged.n_links, 8);
+		ASSERT_STR(merged.links[3].path, "etc/alternatives/x");
+		ASSERT_STR(merged.links[3].target, "/1");
+		ASSERT_STR(merged.links[4].path, "etc/alternatives/y");
+		ASSERT_STR(merged.links[4].target, "/3");
 	}
 }

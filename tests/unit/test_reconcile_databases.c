@@ -111,7 +111,8 @@ TEST(links_that_follow_from_databases)
 {
 	static const char *const others[] = {"X", "Y", "Z", NULL};
 	static const struct mlimg_packages_link links[] = {
-		{"etc/alternatives/a", "X", others}, {"etc/alternatives/b", NULL, others}};
+		{"etc/alternatives/a", "X", others, false},
+		{"etc/alternatives/b", NULL, others, false}};
 	const struct mlimg_reconcile_input in = {.links = links, .n_links = 2};
 
 	/* Whatever is not update-alternatives' is the user's. */
@@ -140,6 +141,21 @@ TEST(links_that_follow_from_databases)
 	check_with(in, "etc/alternatives=d", "etc/alternatives=d", "etc/alternatives=o", "", "");
 }
 
+/* By which a command is called: the user's own program there is a file as any other. */
+TEST(links_of_commands)
+{
+	static const struct mlimg_packages_link links[] = {{"usr/bin/e", "X", NULL, true}};
+	const struct mlimg_reconcile_input in = {.links = links, .n_links = 1};
+
+	check_with(in, "usr/bin/e=>X", "usr/bin=d", "", "m usr=d; m usr/bin=d; t usr/bin/e=>X", "");
+	check_with(in, "usr/bin/e=>X", "usr/bin=d", "usr/bin/e=>X", "d usr/bin/e; t usr/bin/e=>X",
+		NULL);
+	check_with(in, "usr/bin=d", "usr/bin=d", "usr/bin/e=>X", "", "");
+	check_with(in, "usr/bin=d", "usr/bin=d", "usr/bin/e=A", "", "");
+	check_with(in, "usr/bin/e=>X", "usr/bin=d", "usr/bin/e=A", "a usr/bin/e; t usr/bin/e=>X",
+		TOLD("conflict", "owned", "aside"));
+}
+
 TEST(what_is_to_be_hidden)
 {
 	static const char *const hidden[] = {"usr/share/a", "usr/share/b"};
@@ -164,9 +180,9 @@ TEST(what_several_things_want_to_be_put)
 {
 	static const struct mlimg_reconcile_text texts[] = {
 		{"etc/a", "M\n", 2}, {"etc/a", "N\n", 2}, {"etc/b/c", "M\n", 2}};
-	static const struct mlimg_packages_link links[] = {{"etc/a", "X", NULL},
-		{"etc/b", "X", NULL}, {"etc/b", "Y", NULL}, {"usr/c", NULL, NULL},
-		{"usr/c", "Z", NULL}};
+	static const struct mlimg_packages_link links[] = {{"etc/a", "X", NULL, false},
+		{"etc/b", "X", NULL, false}, {"etc/b", "Y", NULL, false},
+		{"usr/c", NULL, NULL, false}, {"usr/c", "Z", NULL, false}};
 	static const char *const hidden[] = {"etc/a", "usr/c", "usr/c", "usr/d"};
 	const struct mlimg_reconcile_input in = {.texts = texts,
 		.n_texts = 3,

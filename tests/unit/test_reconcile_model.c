@@ -254,7 +254,7 @@ static void random_extras(struct model *m, struct extras *x)
 			one_in(3)           ? NULL
 				: one_in(2) ? "X"
 					    : "Y",
-			NULL};
+			NULL, false};
 	}
 	qsort(x->texts, EXTRAS, sizeof(*x->texts), by_text);
 	qsort(x->hidden, EXTRAS, sizeof(*x->hidden), by_hidden);
