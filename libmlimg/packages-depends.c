@@ -299,6 +299,35 @@ static int check_stanza(struct mlimg_packages_job *job, const struct view *merge
 	return r;
 }
 
+/* @return whether both are there, and of different versions, which dpkg does not bear */
+static bool is_skewed(const struct mlimg_stanza *a, const struct mlimg_stanza *b)
+{
+	return a && b && a->is_present && b->is_present && a->multi_arch == MLIMG_MULTI_SAME &&
+		b->multi_arch == MLIMG_MULTI_SAME && strcmp(a->name, b->name) == 0 &&
+		strcmp(a->version, b->version) != 0;
+}
+
+/* Those of one name stand together. */
+static int check_architectures(struct mlimg_packages_job *job, size_t i)
+{
+	const struct mlimg_package_entry *e = &job->entries[i],
+					 *end = job->entries + job->n_entries;
+
+	for (const struct mlimg_package_entry *other = e + 1; other < end; other++) {
+		const struct mlimg_stanza *a = e->winner, *b = other->winner;
+
+		if (!is_skewed(a, b) ||
+			is_skewed(e->side[MLIMG_SIDE_MINE], other->side[MLIMG_SIDE_MINE]))
+			break;
+		if (mlimg_notes_add(job->notes, MLIMG_NOTE_BROKEN, MLIMG_PACKAGES_STATUS, a->name,
+			    "Multi-Arch: same: that of %s is %.80s, that of %s %.80s; install both "
+			    "of one version",
+			    a->architecture, a->version, b->architecture, b->version) < 0)
+			return mlimg_packages_no_memory(job);
+	}
+	return 0;
+}
+
 int mlimg_packages_check_depends(struct mlimg_packages_job *job)
 {
 	struct view merged = {.native = job->native}, mine = {.native = job->native};
@@ -311,6 +340,8 @@ int mlimg_packages_check_depends(struct mlimg_packages_job *job)
 
 		if (winner && winner->is_present)
 			r = check_stanza(job, &merged, &mine, winner);
+		if (r == 0)
+			r = check_architectures(job, i);
 	}
 	free(merged.names);
 	free(mine.names);

@@ -190,3 +190,25 @@ TEST(what_is_refused)
 	ASSERT_FAILS(merge_paths(&path, 1, &err), err, -EUCLEAN,
 		"mine: var/lib/dpkg/arch: line 2: 'a' is there already");
 }
+
+TEST(architectures_of_different_versions)
+{
+#define SAME(ARCHITECTURE, VERSION)                                             \
+	"Package: l\nStatus: install ok installed\nArchitecture: " ARCHITECTURE \
+	"\nMulti-Arch: same\nVersion: " VERSION "\n\n"
+	set_all(STATUS, SAME("amd64", "1"), SAME("amd64", "2"),
+		SAME("amd64", "1") SAME("i386", "1"));
+	merge(STATUS);
+	ASSERT_STR(told(),
+		"broken l: Multi-Arch: same: that of amd64 is 2, that of i386 1; install both of "
+		"one version\n");
+	/* Told once; and nothing to tell where the user had it so. */
+	set_all(STATUS, SAME("amd64", "2"), SAME("amd64", "3"),
+		SAME("amd64", "2") SAME("i386", "1"));
+	merge(STATUS);
+	ASSERT_STR(told(), "");
+	set_all(STATUS, SAME("amd64", "1"), SAME("amd64", "1"),
+		SAME("amd64", "1") SAME("i386", "1"));
+	merge(STATUS);
+	ASSERT_STR(told(), "");
+}
