@@ -189,6 +189,47 @@ static int hide_info(struct paths *p, const struct mlimg_package_entry *e)
 	return r;
 }
 
+/*
+ * A file of the user's package alone, where next has one too: neither of another architecture of it,
+ * nor at a path that is diverted for the package.
+ */
+static bool hides(struct paths *p, const char *line)
+{
+	const struct mlimg_entry *next;
+	const char *path;
+
+	if (mlimg_record_list_find(&p->diverted[MLIMG_SIDE_MINE], line))
+		return false;
+	path = mlimg_packages_tree_path(p->job, line);
+	next = path && *path ? mlimg_manifest_find(p->job->input->next, path) : NULL;
+	return next && next->type != MLIMG_DIR;
+}
+
+/* Of a package that next has not. */
+static int tell_hiding(struct paths *p, const struct mlimg_package_entry *e)
+{
+	mlimg_autofree char *text = NULL;
+	char *at, *line, *first = NULL;
+	size_t size, n = 0;
+	int r;
+
+	if (e->side[MLIMG_SIDE_NEXT])
+		return 0;
+	r = read_list(p, e->side[MLIMG_SIDE_MINE], MLIMG_SIDE_MINE, &text, &size);
+	at = text;
+	while (r == 0 && (line = strsep(&at, "\n")))
+		if (line[0] == '/' && !is_directory(line, at) && hides(p, line) && n++ == 0)
+			first = line;
+	if (r < 0 || n == 0)
+		return r;
+	return mlimg_notes_add(p->job->notes, MLIMG_NOTE_TOLD, MLIMG_PACKAGES_STATUS,
+		       e->side[MLIMG_SIDE_MINE]->name,
+		       "its %.200s, installed here, hides the system's; files like this: %zu",
+		       first, n) < 0
+		? mlimg_packages_no_memory(p->job)
+		: 0;
+}
+
 static int list_entry(struct paths *p, const struct mlimg_package_entry *e)
 {
 	int r = 0;
@@ -224,6 +265,8 @@ static int list_name(struct paths *p, const struct mlimg_package_entry *entries,
 			entries[i].verdict == MLIMG_FILES_REMOVED;
 		r = list_entry(p, &entries[i]);
 	}
+	if (r == 0 && n == 1 && entries->verdict == MLIMG_FILES_MINE)
+		r = tell_hiding(p, entries);
 	for (size_t i = 0; i < n && n > 1 && may_hide && r == 0; i++)
 		if (entries[i].verdict == MLIMG_FILES_PLAIN &&
 			is_there(&entries[i], MLIMG_SIDE_NEXT))

@@ -21,6 +21,9 @@
  *     put it on hold                 another     next's, still on hold: what was held is  plain
  *                                                gone with base. Told
  *
+ * A file of a package of the user's at a path where next has one too, while next has not the
+ * package, hides the system's: that is told.
+ *
  * Versions are compared as dpkg does (dpkg-version.h). What the user wants of a package (install,
  * hold, deinstall, purge) is his, if he changed it. The stanza of the status file is that of the
  * side whose files are there. A package is known by its name, and where some side has several of a

@@ -176,3 +176,23 @@ TEST(configuration_that_two_packages_name)
 	ASSERT_STR(merged.files[2].path, "etc/b");
 	ASSERT_STR(merged.files[2].text.text, "other\n");
 }
+
+TEST(files_of_the_user_that_hide_the_systems)
+{
+	next_paths[0] = "bin>usr/bin";
+	next_paths[1] = "usr/bin/";
+	next_paths[2] = "usr/bin/d";
+	next_paths[3] = "usr/bin/x";
+	next_paths[4] = NULL;
+	set_status("a 1", "a 2; new 1", "a 1; own 1");
+	set_all(INFO "new.list", NULL, "/usr/bin/x\n", NULL);
+	set_all(INFO "own.list", NULL, NULL, "/usr\n/usr/bin\n/bin/x\n/usr/bin/d\n/usr/bin/y\n");
+	set_all("var/lib/dpkg/diversions", NULL, NULL, "/usr/bin/d\n/usr/bin/d.real\nown\n");
+	merge(STATUS);
+	ASSERT_STR(told(),
+		"told own: its /bin/x, installed here, hides the system's; files like this: 1\n");
+	/* Not where next has the package. */
+	set_status("a 1", "a 2; own 1", "a 1; own 2");
+	merge(STATUS);
+	ASSERT(!strstr(told(), "hides"));
+}
