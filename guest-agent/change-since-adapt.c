@@ -81,13 +81,15 @@ static int adapt(struct since *s, const struct since_adaptable *a, struct mlimg_
 	int r;
 
 	/*
-	 * What a step has taken from there is told as what has no place; names share attributes;
-	 * and a file of a package that gives way has gone by then.
+	 * Names share attributes; a file of a package that gives way has gone by then; and what a
+	 * step has taken from there, of another type, is told as what has no place.
 	 */
-	if (!e || !former || former->type != e->type || e->hardlink ||
-		mlimg_path_map_get(&s->taken, a->path, &at) ||
-		mlimg_path_map_get(&s->first_done, a->path, &at) ||
+	if (!e || e->hardlink || mlimg_path_map_get(&s->first_done, a->path, &at) ||
 		mlimg_reconcile_is_database(a->path))
+		return 0;
+	if (mlimg_path_map_get(&s->taken, a->path, &at))
+		return since_return_taken(s, e, now, arena);
+	if (!former || former->type != e->type)
 		return 0;
 	r = merge(s, now, former, e, arena, &merged);
 	if (r < 0)

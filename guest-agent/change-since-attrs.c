@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the change has put of which the user has changed attributes alone since: on the former stack
- * its contents would be the newer one's. What was there before returns, or the former stack's does,
- * and gets the attributes.
+ * What the change has put, or has let show in the place of what it took, of which the user has
+ * changed attributes alone since: on the former stack its contents would be the newer one's. What
+ * was there before returns, or the former stack's does, and gets the attributes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,6 +91,23 @@ static int set_returned(struct since *s, const struct mlimg_entry *e,
 	return r;
 }
 
+int since_return_taken(struct since *s, const struct mlimg_entry *e, const struct mlimg_entry *base,
+	struct mlimg_arena *arena)
+{
+	struct mlimg_entry taken, wanted;
+	size_t at;
+	int r;
+
+	if (e->type != MLIMG_FILE || since_is_removed(s, e->path) ||
+		!mlimg_path_map_get(&s->taken, e->path, &at))
+		return 0;
+	r = look_at_taken(s, &s->takens[at], e->path, &taken);
+	if (r <= 0)
+		return r;
+	r = merge(s, base, &taken, e, arena, &wanted);
+	return r < 0 ? r : set_returned(s, e, &taken, &wanted);
+}
+
 static int put_former(
 	struct since *s, const struct mlimg_entry *wanted, const struct mlimg_entry *former)
 {
@@ -111,17 +128,12 @@ static int replace(struct since *s, const struct mlimg_entry *e, const struct ml
 {
 	char lower[MLIMG_PATH_MAX + 1];
 	const struct mlimg_entry *former;
-	struct mlimg_entry taken, wanted;
+	struct mlimg_entry wanted;
 	size_t at;
 	int r;
 
-	if (mlimg_path_map_get(&s->taken, e->path, &at)) {
-		r = look_at_taken(s, &s->takens[at], e->path, &taken);
-		if (r <= 0)
-			return r;
-		r = merge(s, put, &taken, e, arena, &wanted);
-		return r < 0 ? r : set_returned(s, e, &taken, &wanted);
-	}
+	if (mlimg_path_map_get(&s->taken, e->path, &at))
+		return since_return_taken(s, e, put, arena);
 	former = since_lower_of(s, e->path, lower) ? mlimg_manifest_find(s->former.manifest, lower)
 						   : NULL;
 	if (!former || former->type != MLIMG_FILE)

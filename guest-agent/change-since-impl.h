@@ -189,6 +189,19 @@ int since_adapt(struct since *s) MLIMG_MUST_CHECK;
 int since_adapt_put(struct since *s) MLIMG_MUST_CHECK;
 
 /**
+ * Have what a step has taken return in the place of a file of which the user has changed attributes
+ * alone, which it gets; unless that is none of one name, or nothing.
+ *
+ * @param s      see there
+ * @param e      of the upper
+ * @param base   what it was before he changed them
+ * @param arena  holds what is merged
+ * @return       0, -errno
+ */
+int since_return_taken(struct since *s, const struct mlimg_entry *e, const struct mlimg_entry *base,
+	struct mlimg_arena *arena) MLIMG_MUST_CHECK;
+
+/**
  * @return whether it is of a package that is the user's, in his version, whose files may be the same
  *         as a stack's
  */

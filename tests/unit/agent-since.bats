@@ -205,7 +205,8 @@ attributes() {
 modes_changed() {
 	on v1
 	mkdir -p "$UPPER"/{etc,usr/bin}
-	(cd "$DIR/v1" && cp -a --parents usr/bin/{suid,owned} etc/c "$UPPER")
+	(cd "$DIR/v1" && cp -a --parents usr/bin/{suid,owned,stale} etc/c "$UPPER")
+	echo mine >"$UPPER/usr/bin/edited"
 	chmod 755 "$UPPER/usr/bin/suid"
 	chmod 600 "$UPPER/etc/c"
 	chown 5 "$UPPER/usr/bin/owned"
@@ -214,17 +215,20 @@ modes_changed() {
 	chmod 4755 "$UPPER/usr/bin/suid"
 	chmod 640 "$UPPER/etc/c"
 	chown 6 "$UPPER/usr/bin/owned"
+	copy usr/bin/{stale,edited}
+	chmod 700 "$UPPER"/usr/bin/{stale,edited}
 	on v1
-	same "on v1 ($driver)" "suid 1 4755:0 owned 1 755:6 c 1 640:0" "$(attributes usr/bin/suid usr/bin/owned etc/c | xargs)"
+	same "on v1 ($driver)" "suid 1 4755:0 owned 1 755:6 c 1 640:0 stale 1 700:0 mine 700:0" \
+		"$(attributes usr/bin/{suid,owned} etc/c usr/bin/{stale,edited} | xargs)"
 	same "aside ($driver)" "" "$(find "$USER_DIR/mlimg/aside" -type f 2>/dev/null)"
 	same "boot.json ($driver)" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
 }
 
-@test "taken back, what the change had put gets the former contents where the user has changed its mode or owner alone" {
+@test "taken back, what the change had put, or let show, gets the former contents where the user has changed its mode or owner alone" {
 	need root
 	local i
 	for i in 1 2; do
-		for file in suid owned; do
+		for file in suid owned stale edited; do
 			echo $file $i >"$DIR/v$i/usr/bin/$file"
 			chmod 755 "$DIR/v$i/usr/bin/$file"
 		done
