@@ -329,7 +329,7 @@ static int merge_packages(struct planning *p, struct databases *d)
 	d->in.n_diversions = d->packages.n_diversions;
 	d->in.links = d->packages.links;
 	d->in.n_links = d->packages.n_links;
-	return 0;
+	return plan_tell_triggers(p, &d->packages);
 }
 
 /* --- both --- */

@@ -395,6 +395,14 @@ struct databases {
  */
 int plan_databases_merge(struct planning *p, struct databases *d) MLIMG_MUST_CHECK;
 
+/**
+ * Tell of packages of the user's that watch what the system has changed.
+ *
+ * @return 0, -ENOMEM
+ */
+int plan_tell_triggers(
+	struct planning *p, const struct mlimg_packages_merged *merged) MLIMG_MUST_CHECK;
+
 /** Free them; accepts zeroed ones. */
 void plan_databases_done(struct databases *d);
 

@@ -75,6 +75,9 @@
  * at PATH, with the class of TO. What is to show there is put (t), since nothing of the stacks
  * does: also where PATH is new in next, and the upper has nothing at TO; PATH is hidden then (h).
  *
+ * Packages of the user's that watch paths (deb-triggers(5)) at or below which base and next differ
+ * are told; nobody runs their triggers.
+ *
  * Hard links: each name is judged for itself, and dropped or set aside alone. Attributes of a file
  * with several names in the upper are changed only when that is right for all of them that stay;
  * else it stays as it is, but for the numbers of its owners, and is told (conflict). The numbers
