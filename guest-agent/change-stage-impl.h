@@ -26,6 +26,7 @@ struct staging {
 	size_t n;                      /**< number of the next step */
 	struct mlimg_path_map gone;    /**< what a step before has taken away */
 	struct mlimg_path_map emptied; /**< directories that a step before takes away, if empty */
+	struct mlimg_path_map joined;  /**< directories whose markers a step before takes away */
 	struct mlimg_path_map made;    /**< what a step before has put there: enum mlimg_type */
 	struct mlimg_path_map timed;   /**< directories: their place in times */
 	struct stage_time *times;

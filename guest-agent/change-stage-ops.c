@@ -30,6 +30,8 @@ static int parts_at(struct staging *s, const char *path)
 {
 	int r = mlimg_path_map_covers(&s->gone, path) ? 0 : mlimg_change_look(&s->c, path);
 
+	if (r > 0 && mlimg_path_map_covers(&s->joined, path))
+		r &= MLIMG_UNDO_MAIN;
 	return r < 0 ? mlimg_err_set(s->err, r, "look at 'user/upper/%s'", path) : r;
 }
 
@@ -229,7 +231,7 @@ static int join(struct staging *s, const struct mlimg_plan_op *op)
 	if (parts & MLIMG_UNDO_MARKERS)
 		stage_emit(s, &below);
 	stage_emit(s, &record);
-	return 0;
+	return mlimg_path_map_set(&s->joined, op->path, 0) < 0 ? stage_no_memory(s) : 0;
 }
 
 static int close_dir(struct staging *s, const struct mlimg_plan_op *op)

@@ -96,6 +96,7 @@ static void staging_done(struct staging *s)
 	mlimg_change_close(&s->c);
 	mlimg_path_map_done(&s->gone);
 	mlimg_path_map_done(&s->emptied);
+	mlimg_path_map_done(&s->joined);
 	mlimg_path_map_done(&s->made);
 	mlimg_path_map_done(&s->timed);
 	mlimg_arena_free(s->arena);

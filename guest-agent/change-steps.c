@@ -162,11 +162,15 @@ int mlimg_change_set_opaque(struct mlimg_change *c, const char *path, bool is_op
 	return lremovexattr(name, MLIMG_XATTR_OPAQUE) < 0 && errno != ENODATA ? -errno : 0;
 }
 
-/* To be opaque no more. */
+/* To be opaque no more. Begun again, a later step may have taken the directory away. */
 static int join(struct mlimg_change *c, size_t n, const char *path)
 {
-	return c->is_unionfs ? mlimg_change_take(c, n, path, MLIMG_UNDO_MARKER)
-			     : mlimg_change_set_opaque(c, path, false);
+	int r;
+
+	if (c->is_unionfs)
+		return mlimg_change_take(c, n, path, MLIMG_UNDO_MARKER);
+	r = mlimg_change_is_dir(c, path);
+	return r <= 0 ? r : mlimg_change_set_opaque(c, path, false);
 }
 
 static int close_dir(struct mlimg_change *c, size_t n, const char *path)

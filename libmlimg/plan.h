@@ -15,7 +15,7 @@
  *     D PATH ENTRY      the directory goes when nothing is left in it. Comes after all that is in
  *                       it. ENTRY is what it is now, with overlayfs' own xattrs, so that it can be
  *                       made again
- *     h PATH            put a whiteout. What was there has gone away by an operation before
+ *     h PATH            put a whiteout. Nothing is there, or it has gone away by an operation before
  *     s PATH ENTRY      set the attributes of what is there: mode, owner, group, time, and all
  *                       xattrs but trusted.overlay.*
  *     p PATH N ENTRY    put a regular file whose contents are blob N, counted from 0. What is there

@@ -234,7 +234,7 @@ int plan_by_verdict(struct planning *p, struct mine *m, enum mlimg_verdict verdi
 	case MLIMG_MERGED: return merged(p, m);
 	case MLIMG_CONFLICT: return conflict(p, m);
 	case MLIMG_TYPE_CHANGE: return type_change(p, m);
-	case MLIMG_WHITEOUT_CHANGED: plan_tell(p, m, verdict, MLIMG_DONE_NOTHING, NULL); return 0;
+	case MLIMG_WHITEOUT_CHANGED: return plan_keep(p, m, verdict);
 	case MLIMG_KEEP: break;
 	}
 	return plan_keep(p, m, MLIMG_KEEP);

@@ -90,35 +90,16 @@ static int merge_dir(struct planning *p, struct dir *d)
 	return 0;
 }
 
-/*
- * What a directory that the user has made shows of one that the new stack alone has is told by its
- * class, and by what was renamed: whether the kernel has marked it as opaque depends on the union
- * driver, and on whether the one above it was merged when he made it.
- */
-static void find_opacity(
-	const struct planning *p, bool is_marked, const struct mlimg_xattr *redirect, struct dir *d)
-{
-	bool is_new = is_dir(d->m.next) && !is_dir(d->m.base);
-
-	/* With both marks it is opaque for good: without that one the other would count. */
-	d->is_opaque = is_marked &&
-		(redirect || is_dir(d->m.base) || d->m.class == MLIMG_CLASS_KEEP ||
-			plan_covers_renamed(p, NULL, d->own));
-	d->is_joined = is_marked && !d->is_opaque && is_new;
-	d->is_closed = !is_marked && !redirect && is_new &&
-		(d->m.class == MLIMG_CLASS_KEEP || plan_is_renamed_from(p, d->own));
-}
-
-int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *ret)
+int plan_dir_find(
+	struct planning *p, size_t at, const struct place *place, const char *own, struct dir *ret)
 {
 	const struct mlimg_entry *e = &p->upper->entries[at];
 	const struct mlimg_xattr *redirect = mlimg_entry_xattr(e, MLIMG_XATTR_REDIRECT);
-	bool is_marked = mlimg_entry_is_opaque(e);
 	const char *lower = own;
 	int r = 0;
 
 	*ret = (struct dir){.own = own};
-	if (redirect && !is_marked) {
+	if (redirect && !mlimg_entry_is_opaque(e)) {
 		ret->is_renamed = true;
 		r = follow(p, redirect, own, &lower);
 	}
@@ -126,7 +107,7 @@ int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *re
 		r = plan_mine_find(p, at, lower, &ret->m);
 	if (r < 0)
 		return r;
-	find_opacity(p, is_marked, redirect, ret);
+	plan_opacity_find(p, place, redirect, ret);
 	if (ret->is_renamed)
 		ret->why = renamed_why(p, ret);
 	return p->has_failed ? no_memory(p, e->path) : merge_dir(p, ret);
@@ -164,7 +145,8 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 	const struct mine *m = &d->m;
 	int r = 0;
 
-	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined) || d->is_closed || d->is_renamed)
+	if ((mlimg_entry_is_opaque(m->entry) && !d->is_joined && !d->is_compared) || d->is_closed ||
+		d->is_renamed)
 		p->fates[m->at] |= FATE_CLOSED;
 	if (m->is_protected)
 		verdict = plan_protected_verdict(verdict);
@@ -186,7 +168,7 @@ static int keep_dir(struct planning *p, const struct dir *d, enum mlimg_verdict 
 
 struct place plan_place_of(const struct dir *d)
 {
-	struct place place = {d->m.entry->path, d->m.lower};
+	struct place place = {d->m.entry->path, d->m.lower, d->is_apart};
 
 	if (d->is_opaque || d->is_closed)
 		place.lower = NULL;
@@ -201,18 +183,26 @@ bool plan_is_type_change(const struct dir *d)
 		mlimg_reconcile_decide(d->m.base, d->m.next, &d->m.mapped) == MLIMG_TYPE_CHANGE;
 }
 
-static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_stays)
+enum mlimg_verdict plan_dir_verdict(const struct dir *d)
+{
+	if (d->is_opaque && is_dir(d->m.base) && !d->m.next)
+		return MLIMG_KEEP;
+	return mlimg_reconcile_decide(d->m.base, d->m.next, &d->m.mapped);
+}
+
+static int plan_dir(
+	struct planning *p, size_t *at, const struct place *in, const char *own, bool *ret_stays)
 {
 	bool holds = false;
 	enum mlimg_verdict verdict;
 	struct place place;
 	struct dir d;
-	int r = plan_dir_find(p, *at, own, &d);
+	int r = plan_dir_find(p, *at, in, own, &d);
 
 	if (r < 0)
 		return r;
 	++*at;
-	verdict = mlimg_reconcile_decide(d.m.base, d.m.next, &d.m.mapped);
+	verdict = plan_dir_verdict(&d);
 	if (plan_is_type_change(&d) && plan_covers_renamed(p, d.m.entry->path, own)) {
 		d.why = PLAN_COVERS_WHY;
 	} else if (plan_is_type_change(&d)) {
@@ -226,6 +216,8 @@ static int plan_dir(struct planning *p, size_t *at, const char *own, bool *ret_s
 	place = plan_place_of(&d);
 	if (r == 0)
 		r = plan_within(p, at, &place, &holds);
+	if (r == 0 && d.is_compared)
+		r = plan_lacked(p, &d, &holds);
 	if (r == 0 && !holds && is_droppable(p, &d))
 		return drop_dir(p, &d, verdict);
 	*ret_stays = true;
@@ -244,7 +236,7 @@ static int plan_one(struct planning *p, size_t *at, const struct place *place, b
 	if (r < 0)
 		return r;
 	if (e->type == MLIMG_DIR)
-		return plan_dir(p, at, lower, ret_stays);
+		return plan_dir(p, at, place, lower, ret_stays);
 	/* Made way for what is put beside another file. */
 	if (p->fates[*at] & FATE_GONE) {
 		++*at;

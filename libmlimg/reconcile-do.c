@@ -25,6 +25,9 @@ static int take_away(struct planning *p, const struct mine *m, enum mlimg_plan_v
 {
 	int r;
 
+	/* What the new stack has there shows. */
+	if (m->is_lacked)
+		return 0;
 	if (plan_covers_renamed(p, m->entry->path, m->lower))
 		return stay_for_renamed(p, m, verdict);
 	r = plan_put_op(p, verb, m->entry->path, NULL, 0);
@@ -97,6 +100,8 @@ int plan_set_attrs(struct planning *p, const struct mine *m, const struct mlimg_
 /* As it is, but for owners that have moved. */
 int plan_keep(struct planning *p, const struct mine *m, enum mlimg_verdict verdict)
 {
+	if (m->is_lacked)
+		return plan_hide_lacked(p, m, verdict);
 	if (mlimg_entry_is_whiteout(m->entry)) {
 		plan_tell(p, m, verdict, MLIMG_DONE_NOTHING, NULL);
 		return 0;

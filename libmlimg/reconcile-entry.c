@@ -261,7 +261,7 @@ static int plan_if_diverted(struct planning *p, struct mine *m, bool is_next, bo
 	return *ret_done ? plan_keep(p, m, MLIMG_KEEP) : 0;
 }
 
-static int plan_entry(struct planning *p, struct mine *m)
+int plan_entry(struct planning *p, struct mine *m)
 {
 	const struct mlimg_reconcile_text *text = plan_find_text(p, m->entry->path);
 	const struct mlimg_packages_link *link = plan_find_link(p, m->entry->path);

@@ -56,7 +56,7 @@ static enum shown shown_at(const struct planning *p, const char *path, bool is_w
 	uint8_t fate;
 
 	if (!e)
-		return SHOWS;
+		return !plan_is_lacked(p, path) ? SHOWS : is_whole ? THERE : HIDDEN;
 	fate = p->fates[e - p->upper->entries];
 	if (fate & FATE_GONE)
 		return SHOWS;

@@ -20,6 +20,7 @@ enum fate {
 	FATE_GONE = 2,   /**< dropped or set aside */
 	FATE_CLOSED =
 		4, /**< a directory that stays, and shows nothing of the stack at its own path */
+	FATE_DOUBTFUL = 8, /**< a directory in which not all is known: not joined */
 };
 
 /** A change of attributes that waits for what becomes of the file's other names. */
@@ -54,6 +55,8 @@ struct planning {
 	 * n_renamed
 	 */
 	struct renamed_span *renamed_spans;
+	const char **lacked; /**< where whiteouts are put for what the user does not see (h) */
+	size_t n_lacked, lacked_room;
 	bool has_redirects;            /**< the upper has some, whether or not they stay */
 	size_t texts_size;             /**< bytes of texts merged by lines */
 	struct mlimg_owner_set owners; /**< who owns something in @p upper */
@@ -74,7 +77,12 @@ struct mine {
 	/** made immutable or append-only by the user (chattr +i, +a): class keep, but told */
 	bool is_protected;
 	bool is_diverted; /**< @p lower is where the stacks have it, and shows nothing here */
-	const char *why;  /**< what is told with it unless something else is; or NULL */
+	/**
+	 * a whiteout that the upper has not: what the old stack has there does not show either, in
+	 * a directory that is opaque (reconcile-opaque.c)
+	 */
+	bool is_lacked;
+	const char *why; /**< what is told with it unless something else is; or NULL */
 	/** where the new stack's file lies beside it, so that it is told as that; or NULL */
 	const char *beside;
 	/** a directory that is set aside: where in the layers it was renamed from; or NULL */
@@ -96,6 +104,7 @@ struct place {
 	const char *path;
 	const char *
 		lower; /**< NULL when nothing lies beneath; @p path itself where that is the same */
+	bool is_apart; /**< nothing of the old stack shows in it but what was renamed into it */
 };
 
 /** Where beneath an entry of @p place lies. @return 0, -ENOMEM */
@@ -107,16 +116,68 @@ struct dir {
 	struct mine m;
 	const char *own; /**< where it lies beneath by its path: m.lower unless it was renamed */
 	bool is_renamed; /**< by a redirect that counts */
-	bool is_opaque;  /**< and hides a directory of the old stack, or what another one shows */
-	bool is_joined;  /**< opaque, and hides nothing but what is new */
+	bool is_apart;   /**< shows nothing of the old stack: is opaque, or within such a one */
+	bool is_opaque;  /**< and goes on hiding a directory of the layers */
+	/** apart, but what is in it is compared with what the layers have at its path */
+	bool is_compared;
+	bool is_joined; /**< opaque, and is to be so no more */
 	/** not opaque, and would show a directory of the new stack that it must not: it becomes so */
 	bool is_closed;
 	const char *why;           /**< it is a conflict whatever its attributes are */
 	struct mlimg_entry merged; /**< what it is to be if it stays */
 };
 
-/** Find out what directory @p at is, that lies beneath at @p own. @return 0, -ENOMEM */
-int plan_dir_find(struct planning *p, size_t at, const char *own, struct dir *ret) MLIMG_MUST_CHECK;
+/**
+ * Find out what directory @p at is, which is in @p place, and lies beneath at @p own.
+ *
+ * @return 0, -ENOMEM
+ */
+int plan_dir_find(struct planning *p, size_t at, const struct place *place, const char *own,
+	struct dir *ret) MLIMG_MUST_CHECK;
+
+/** @return what is told of it, by its attributes and by what it shows */
+enum mlimg_verdict plan_dir_verdict(const struct dir *d);
+
+/**
+ * Find out what the mark of an opaque directory is to mean: see reconcile-plan.h. A lack of memory
+ * is noted in @p p.
+ *
+ * @param p         the planning
+ * @param place     what the directory is in
+ * @param redirect  its redirect, or NULL
+ * @param d         the directory; its attributes and what lies beneath are known
+ */
+void plan_opacity_find(struct planning *p, const struct place *place,
+	const struct mlimg_xattr *redirect, struct dir *d);
+
+/**
+ * Note directories in which something could not be read, or means something else as soon as they
+ * are joined.
+ *
+ * @return 0, -ENOMEM
+ */
+int plan_doubts_mark(struct planning *p) MLIMG_MUST_CHECK;
+
+/**
+ * Plan for what a directory that is compared lacks of the old stack, as for the user's own
+ * whiteouts.
+ *
+ * @param p          planning
+ * @param d          the directory
+ * @param ret_stays  set when a whiteout is put; else left as it is
+ * @return           0, -ENOMEM
+ */
+int plan_lacked(struct planning *p, const struct dir *d, bool *ret_stays) MLIMG_MUST_CHECK;
+
+/** Put the whiteout that @p m is, and tell of it. @return 0, -ENOMEM */
+int plan_hide_lacked(
+	struct planning *p, const struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/** Have them found: no more are put then. */
+void plan_lacked_sort(struct planning *p);
+
+/** @return whether a whiteout is put at @p path for what the upper lacks */
+bool plan_is_lacked(const struct planning *p, const char *path);
 
 /** @return where what is in the directory lies beneath */
 struct place plan_place_of(const struct dir *d);
@@ -275,6 +336,9 @@ int plan_put_beside(
 /** Do what follows from verdict and class. @return 0, -ENOMEM */
 int plan_by_verdict(
 	struct planning *p, struct mine *m, enum mlimg_verdict verdict) MLIMG_MUST_CHECK;
+
+/** Do what follows for what is no directory from all that decides. @return 0 or -errno */
+int plan_entry(struct planning *p, struct mine *m) MLIMG_MUST_CHECK;
 
 /**
  * Decide on what is no directory. @p ret_stays: whether something is there afterwards.

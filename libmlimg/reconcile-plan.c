@@ -146,17 +146,20 @@ static int load(struct planning *p)
 static int plan_all(struct planning *p)
 {
 	static const char none[] = "";
-	const struct place place = {none, none};
+	const struct place place = {none, none, false};
 	bool stays = false;
 	size_t at = p->upper->n_entries && !p->upper->entries[0].path[0];
-	int r = plan_renamed_find(p);
+	int r = plan_doubts_mark(p);
 
+	if (r == 0)
+		r = plan_renamed_find(p);
 	if (r == 0)
 		r = plan_extras_mark(p);
 	if (r == 0)
 		r = plan_within(p, &at, &place, &stays);
 	if (r == 0)
 		r = plan_linked(p);
+	plan_lacked_sort(p);
 	return r < 0 ? r : plan_extras(p);
 }
 
@@ -209,6 +212,7 @@ int mlimg_reconcile_plan(const struct mlimg_reconcile_input *input, struct mlimg
 	free(p.linked);
 	free(p.renamed);
 	free(p.renamed_spans);
+	free(p.lacked);
 	mlimg_owner_set_done(&p.owners);
 	if (r < 0)
 		mlimg_plan_done(&plan);

@@ -45,12 +45,28 @@
  * Directories: one of the user's own, and one that holds something, stays, with the merged
  * attributes; where both changed one, the user's. Any other, and one whose merged attributes are
  * NEXT's, is dropped (verdict same, stale or merged). When NEXT is something else it is set aside
- * with all below (type-change). An opaque directory hides what the old stack had there and goes on
- * doing so, and nothing below it is compared. But overlayfs makes every new directory opaque
- * (redirect_dir=on), also where there was none to hide: when NEXT has a directory where the old
- * stack had none, both are joined (u), as they would be with unionfs-fuse. In class keep they are
- * not: such a directory stays as the user has made it, and becomes opaque (c) where it is not,
- * whatever the union driver.
+ * with all below (type-change).
+ *
+ * Opaque directories: how a directory is marked must not matter, but what the user sees of the old
+ * stack. overlayfs marks one that is removed and made anew, as when a package is purged and
+ * installed again (redirect_dir=on: also where there was none to hide), and what is made within it
+ * has no mark; with unionfs-fuse it is again otherwise. So where BASE has a directory at its own
+ * path, and NEXT as well or nothing, what is in it is compared by all these rules, and it is joined
+ * (u): what NEXT alone has shows. What BASE has in it and the user does not see is judged as if his
+ * whiteout were there, the topmost such path alone, and where that would stay, and NEXT has
+ * something there, it is put (h). The same goes for directories within it, marked or not. One
+ * whose contents are the same in BASE and NEXT stays as it is, or becomes opaque (c), so that
+ * nothing is done for nothing: the next change compares with a stack on which the user sees the
+ * same. When NEXT has a directory where BASE had none, both are joined (u), too, as they would be
+ * with unionfs-fuse.
+ *
+ *     class data   an opaque directory hides what BASE had there and goes on doing so, and nothing
+ *                  below it is compared: such a directory is a user's own, filled by programs
+ *     class keep   the same; and where NEXT has a directory and BASE had none, it stays as the user
+ *                  has made it, and becomes opaque (c) where it is not, whatever the union driver
+ *     any          as data where it hides the place from which a directory was renamed, is in one
+ *                  that was renamed, or has something in it whose redirect is a name alone or that
+ *                  could not be read
  *
  * Names in base and next: an entry is compared with what lies beneath it. That is what has the same
  * path, except in a directory that was renamed: trusted.overlay.redirect names where its contents

@@ -111,12 +111,12 @@ static void tell_aside(struct planning *p, struct dir *d)
 		"what it showed of the system is not in there");
 }
 
-static int scan_dir(struct scan *s, size_t *at, const char *own)
+static int scan_dir(struct scan *s, size_t *at, const struct place *in, const char *own)
 {
 	struct planning *p = s->p;
 	struct place place;
 	struct dir d;
-	int r = plan_dir_find(p, *at, own, &d);
+	int r = plan_dir_find(p, *at, in, own, &d);
 
 	if (r < 0)
 		return r;
@@ -153,7 +153,7 @@ static int scan_within(struct scan *s, size_t *at, const struct place *place)
 		}
 		r = plan_lower_of(s->p, place, upper->entries[*at].path, &lower);
 		if (r == 0)
-			r = scan_dir(s, at, lower);
+			r = scan_dir(s, at, place, lower);
 	}
 	return r;
 }
@@ -176,7 +176,7 @@ static bool has_redirects(const struct planning *p)
 int plan_renamed_find(struct planning *p)
 {
 	static const char none[] = "";
-	const struct place top = {none, none};
+	const struct place top = {none, none, false};
 	size_t before;
 	int r = 0;
 

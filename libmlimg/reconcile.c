@@ -251,14 +251,14 @@ static bool is_dir(const struct mlimg_entry *e)
 	return e && e->type == MLIMG_DIR;
 }
 
-/* Rules 9 and 10. */
+/* Rules 8 and 9. */
 static enum mlimg_verdict decide_without_next(
 	const struct mlimg_entry *base, const struct mlimg_entry *mine)
 {
 	return is_dir(mine) && !is_dir(base) ? MLIMG_KEEP : MLIMG_CONFLICT;
 }
 
-/* Rules 11 and 12. */
+/* Rules 10 and 11. */
 static enum mlimg_verdict decide_type(
 	const struct mlimg_entry *base, const struct mlimg_entry *next)
 {
@@ -271,8 +271,6 @@ enum mlimg_verdict mlimg_reconcile_decide(const struct mlimg_entry *base,
 {
 	if (mlimg_entry_is_whiteout(mine))
 		return decide_whiteout(base, next);
-	if (mlimg_entry_is_opaque(mine) && is_dir(base) && !next)
-		return MLIMG_KEEP;
 	if (mlimg_reconcile_is_same(mine, next))
 		return is_dir(mine) ? MLIMG_KEEP : MLIMG_SAME;
 	if (mlimg_reconcile_is_same(base, next))

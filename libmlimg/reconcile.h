@@ -18,26 +18,24 @@
  *  1. a whiteout          | next absent                     | whiteout-gone    | it hides nothing
  *  2. a whiteout          | base same as next               | keep             | hides what it did
  *  3. a whiteout          | otherwise                       | whiteout-changed | hides what is new
- *  4. an opaque directory | base a directory, next absent   | keep             | the user's own
- *  5. same as next        |                                 | keep when a      | it holds things
+ *  4. same as next        |                                 | keep when a      | it holds things
  *                         |                                 | directory, else  |
  *                         |                                 | same             | superfluous copy
- *  6. anything            | base same as next               | keep             | the user's change
- *  7. a directory         | same as base, next another type | type-change      | it holds things
- *  8. same as base        |                                 | stale            | hides what is new,
+ *  5. anything            | base same as next               | keep             | the user's change
+ *  6. a directory         | same as base, next another type | type-change      | it holds things
+ *  7. same as base        |                                 | stale            | hides what is new,
  *                         |                                 |                  | or is gone
- *  9. a directory         | base none, next absent          | keep             | the user's own
- * 10. anything            | next absent                     | conflict         | removed there
- * 11. next another type   | next has base's contents        | keep             | the user's change
- * 12. next another type   |                                 | type-change      |
- * 13. anything            | no component changed by both    | merged           |
- * 14. anything            |                                 | conflict         | both changed it
+ *  8. a directory         | base none, next absent          | keep             | the user's own
+ *  9. anything            | next absent                     | conflict         | removed there
+ * 10. next another type   | next has base's contents        | keep             | the user's change
+ * 11. next another type   |                                 | type-change      |
+ * 12. anything            | no component changed by both    | merged           |
+ * 13. anything            |                                 | conflict         | both changed it
  *
  * A directory is judged by its own attributes alone, in base and next as well: whether something
- * within it changed is told by the entries within it. So an opaque directory, or a whiteout of a
- * directory, is "keep" even when new files came into the directory that it hides. The mark of
- * opacity says something only where base has a directory (rule 4): with redirect_dir=on overlayfs
- * makes every new directory opaque. And a directory that is stale can be dropped only when nothing
+ * within it changed is told by the entries within it. So a whiteout of a directory is "keep" even
+ * when new files came into the directory that it hides. Whether one is marked as opaque says
+ * nothing here (reconcile-plan.h). And a directory that is stale can be dropped only when nothing
  * in it stays.
  *
  * Components are the contents (type, size and digest, link target, device), the mode, the owner,

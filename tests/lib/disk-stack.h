@@ -8,7 +8,6 @@
 #define MLIMG_TEST_DISK_STACK_H
 
 #include <sys/mount.h>
-#include <sys/wait.h>
 
 #include "libmlimg/whiteout.h"
 #include "tests/lib/disk-records.h"
@@ -88,28 +87,6 @@ TEST_UNUSED static char *list_tree(const char *path, bool has_times, bool has_no
 	mlimg_manifest_put(m, mlimg_text_put, &text);
 	ASSERT(!text.has_failed);
 	return text.data;
-}
-
-TEST_UNUSED static void run_program(const char *const *argv)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
-	if (status)
-		FAIL("status %d of '%s %s'", status, argv[0], argv[1]);
-}
-
-TEST_UNUSED static void copy_dir(const char *from, const char *to)
-{
-	const char *const argv[] = {"cp", "-a", from, to, NULL};
-
-	remove_all(to);
-	run_program(argv);
 }
 
 /* --- stacks --- */

@@ -10,6 +10,8 @@
 #ifndef MLIMG_TEST_DISK_USER_H
 #define MLIMG_TEST_DISK_USER_H
 
+#include <sys/wait.h>
+
 #include "libmlimg/remove-tree.h"
 #include "tests/lib/disk-tree.h"
 #include "tests/lib/model-oracle.h"
@@ -34,6 +36,7 @@ enum user_verb {
 	USER_TOUCH,
 	USER_REMOVE, /**< with all that is below */
 	USER_RENEW,  /**< a directory: removed and made again */
+	USER_AGAIN,  /**< the same, with all that was in it, as when a package is installed again */
 	USER_MKDIR,
 	USER_RENAME,
 	USER_EXCHANGE,
@@ -74,7 +77,7 @@ TEST_UNUSED static struct user_op user_random(void)
 	user_path(op.path);
 	user_path(op.other);
 	if (one_in(3)) /* what needs two names is rarely possible */
-		op.verb = one_in(3) ? USER_REMOVE : USER_RENAME;
+		op.verb = one_in(3) ? USER_REMOVE : one_in(4) ? USER_AGAIN : USER_RENAME;
 	if (op.verb <= USER_REPLACE && op.verb != USER_WRITE && one_in(12))
 		*strchr(op.path, '/') = '\0', op.verb = USER_MODE; /* of a top */
 	op.n = (unsigned)test_random(1 << 20);
@@ -85,7 +88,7 @@ TEST_UNUSED static const char *user_verb_name(enum user_verb verb)
 {
 	static const char *const names[] = {"write", "change", "empty", "append", "replace",
 		"backup", "mode", "owner", "xattr", "acl", "capability", "touch", "remove", "renew",
-		"mkdir", "rename", "exchange", "link", "symlink", "node"};
+		"again", "mkdir", "rename", "exchange", "link", "symlink", "node"};
 
 	return names[verb];
 }
@@ -104,6 +107,28 @@ TEST_UNUSED static void remove_all(const char *path)
 	/* overlayfs lists whiteouts of layers, though it denies them. */
 	if ((r < 0 && r != -ENOENT) || faccessat(fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		FAIL("remove '%s': %s", path, strerror(-r));
+}
+
+TEST_UNUSED static void run_program(const char *const *argv)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (status)
+		FAIL("status %d of '%s %s'", status, argv[0], argv[1]);
+}
+
+TEST_UNUSED static void copy_dir(const char *from, const char *to)
+{
+	const char *const argv[] = {"cp", "-a", from, to, NULL};
+
+	remove_all(to);
+	run_program(argv);
 }
 
 /* --- one operation --- */
@@ -235,6 +260,18 @@ TEST_UNUSED static void user_renew(const char *path)
 	MUST(mkdir(path, 0755));
 }
 
+TEST_UNUSED static void user_again(const char *path)
+{
+	char fresh[PATH_SIZE];
+
+	if (user_type(path) != S_IFDIR)
+		return;
+	snprintf(fresh, sizeof(fresh), "%.200s.new", path);
+	copy_dir(path, fresh);
+	remove_all(path);
+	MUST(rename(fresh, path));
+}
+
 TEST_UNUSED static void user_make(const struct user_op *op, const char *path)
 {
 	static const char *const targets[] = {"a", "b", "../c"};
@@ -321,6 +358,7 @@ TEST_UNUSED static void user_do(const struct user_op *op, bool has_redirects)
 		break;
 	case USER_REMOVE: remove_all(path); break;
 	case USER_RENEW: user_renew(path); break;
+	case USER_AGAIN: user_again(path); break;
 	case USER_MKDIR:
 		if (depth_of(op->path) < MODEL_DEPTH)
 			user_make(op, path);

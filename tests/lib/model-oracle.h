@@ -28,6 +28,7 @@ struct oracle_renamed {
 
 struct oracle {
 	struct tree *base, *next, *upper;
+	struct tree plain;   /**< the upper, where what is compared is not opaque */
 	struct tree *seen;   /**< the answer */
 	struct tree *beside; /**< files that are put beside the user's */
 	struct tree *aside;  /**< what is set aside */
@@ -189,11 +190,93 @@ TEST_UNUSED static const char *beneath_of(
 	return is_closed(o, path, own, mine) ? NULL : redirected(mine, own);
 }
 
+/* --- what is opaque --- */
+
+/* @return whether something below has a redirect that would name something else in another place */
+static bool has_name_below(struct oracle *o, const char *path)
+{
+	for (size_t i = 0; i < o->upper->n; i++) {
+		const char *to = xattr_text(&o->upper->e[i], REDIRECT);
+
+		if (to && *to != '/' && is_under(o->upper->e[i].path, path))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A directory that shows nothing of the old stack, which has one there: whether what the user has
+ * made of that is compared, whatever kept it from showing.
+ */
+static bool is_plain_dir(struct oracle *o, const char *path)
+{
+	const struct mlimg_entry *next = tree_get(o->next, path);
+	enum mlimg_path_class class = oracle_class(path);
+
+	return class != MLIMG_CLASS_KEEP && class != MLIMG_CLASS_DATA &&
+		(!next || is_a_dir(next)) && !covers(o, NULL, path) && !has_name_below(o, path);
+}
+
+/* What the old stack has there and the user does not see he has removed. */
+static void remove_unseen(struct oracle *o, const char *path, struct tree *seen)
+{
+	const struct mlimg_entry whiteout = {.type = MLIMG_CHAR, .nlink = 1};
+
+	for (size_t i = 0; i < o->base->n; i++) {
+		const char *at = o->base->e[i].path;
+
+		if (name_in(at, path) && !tree_get(seen, at) && !tree_get(&o->plain, at))
+			tree_put(&o->plain, at, &whiteout);
+	}
+}
+
+/*
+ * The directories in @dir. @lower: where that lies beneath, or nothing. @is_apart: it shows nothing of
+ * the old stack but what was renamed
+ */
+static void make_plain_in(
+	struct oracle *o, const char *dir, const char *lower, bool is_apart, struct tree *seen)
+{
+	for (size_t i = 0; i < o->plain.n; i++) {
+		struct mlimg_entry *e = &o->plain.e[i];
+		const char *name = name_in(e->path, dir), *own, *to = xattr_text(e, REDIRECT);
+		bool is_hidden = is_apart || xattr_text(e, OPAQUE);
+
+		if (!name || !is_a_dir(e))
+			continue;
+		own = lower ? model_path(lower, name) : NULL;
+		if (to || !is_a_dir(tree_get(o->base, own))) {
+			own = xattr_text(e, OPAQUE) || !to ? NULL : redirected(e, own);
+			is_hidden = false;
+		} else if (is_hidden && strcmp(own, e->path) == 0 && is_plain_dir(o, own)) {
+			set_xattr(e, OPAQUE, NULL);
+			remove_unseen(o, own, seen);
+		} else if (is_hidden) {
+			set_xattr(e, OPAQUE, "y");
+			own = NULL;
+		}
+		make_plain_in(o, e->path, own, is_hidden, seen);
+	}
+}
+
+/*
+ * What a user's directory shows of the old stack is what counts, not how it has come to that: so he
+ * might as well have removed what he does not see, one by one.
+ */
+TEST_UNUSED static void make_plain(struct oracle *o)
+{
+	struct tree *seen = shown(o->base, o->upper);
+
+	o->plain = *o->upper;
+	make_plain_in(o, "", "", false, seen);
+	free(seen);
+}
+
 TEST_UNUSED static void find_renamed_in(struct oracle *o, const char *path, const char *lower,
 	bool is_first, struct oracle_renamed *ret, size_t *ret_n)
 {
-	for (size_t i = 0; i < o->upper->n; i++) {
-		const struct mlimg_entry *e = &o->upper->e[i];
+	for (size_t i = 0; i < o->plain.n; i++) {
+		const struct mlimg_entry *e = &o->plain.e[i];
 		const char *name = name_in(e->path, path), *own, *to;
 
 		if (!name || !is_a_dir(e))
@@ -224,6 +307,7 @@ TEST_UNUSED static void find_renamed(struct oracle *o)
 		size_t n = 0;
 
 		before = o->n_renamed;
+		make_plain(o);
 		find_renamed_in(o, "", "", is_first, found, &n);
 		memcpy(o->renamed, found, n * sizeof(*found));
 		o->n_renamed = n;
@@ -231,6 +315,7 @@ TEST_UNUSED static void find_renamed(struct oracle *o)
 			before = TREE_MAX;
 		is_first = false;
 	} while (o->n_renamed < before);
+	make_plain(o);
 }
 
 /* --- one path --- */
@@ -412,8 +497,8 @@ TEST_UNUSED static bool judge_within(struct oracle *o, const char *path, const c
 {
 	bool stays = false;
 
-	for (size_t i = 0; i < o->upper->n; i++) {
-		const struct mlimg_entry *e = &o->upper->e[i];
+	for (size_t i = 0; i < o->plain.n; i++) {
+		const struct mlimg_entry *e = &o->plain.e[i];
 		const char *name = name_in(e->path, path), *beneath;
 
 		if (!name)
@@ -429,7 +514,7 @@ TEST_UNUSED static bool judge_within(struct oracle *o, const char *path, const c
 	for (size_t i = 0; lower && i < o->next->n; i++) {
 		const char *name = name_in(o->next->e[i].path, lower);
 
-		if (name && !tree_get(o->upper, model_path(path, name)))
+		if (name && !tree_get(&o->plain, model_path(path, name)))
 			see_next(o, model_path(path, name), o->next->e[i].path);
 	}
 	return stays;

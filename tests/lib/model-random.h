@@ -188,8 +188,32 @@ struct random_upper {
 
 TEST_UNUSED static void random_within(struct random_upper *r, const char *dir, const char *lower);
 
+/*
+ * What the old stack has in a directory is put there again, all or most of it and perhaps changed,
+ * as when a package is purged and installed again.
+ */
+TEST_UNUSED static void random_again(struct random_upper *r, const char *dir)
+{
+	for (size_t i = 0; i < r->base->n; i++) {
+		struct mlimg_entry e = r->base->e[i];
+
+		if (!name_in(e.path, dir) || one_in(6))
+			continue;
+		if (one_in(6))
+			random_contents(&e);
+		if (one_in(6))
+			random_attrs(&e);
+		if (e.type == MLIMG_DIR && one_in(6))
+			set_xattr(&e, OPAQUE, "y");
+		tree_put(r->upper, e.path, &e);
+		if (e.type == MLIMG_DIR)
+			random_again(r, e.path);
+	}
+}
+
 /* A directory of the user's in a place where there was none: new, or one that was renamed. */
-TEST_UNUSED static void random_new_dir(struct random_upper *r, const char *path)
+TEST_UNUSED static void random_new_dir(
+	struct random_upper *r, const char *path, const char *beneath)
 {
 	struct mlimg_entry e = random_dir();
 	const struct mlimg_entry *from = &r->base->e[test_random(r->base->n)];
@@ -212,9 +236,13 @@ TEST_UNUSED static void random_new_dir(struct random_upper *r, const char *path)
 	} else if (!one_in(4)) {
 		set_xattr(&e, OPAQUE, "y");
 	} else {
-		lower = path;
+		lower = beneath;
 	}
 	tree_put(r->upper, path, &e);
+	if (is_a_dir(tree_get(r->base, path)) && xattr_text(&e, OPAQUE) && one_in(2)) {
+		random_again(r, path);
+		return;
+	}
 	random_within(r, path, lower);
 }
 
@@ -231,7 +259,7 @@ TEST_UNUSED static void random_entry(struct random_upper *r, const char *path, c
 		break;
 	case 1:
 		if (may_have_dir) {
-			random_new_dir(r, path);
+			random_new_dir(r, path, lower);
 			return;
 		}
 		break;

@@ -63,7 +63,10 @@ t usr/share/moved/x'
 	rm v2/var/data/d
 	treelist v2 >next
 	user 'rm usr/bin/other var/data/d; rm -r usr/share/old; mkdir usr/share/old; echo mine >usr/share/old/x'
-	planned 'd var/data/d
+	planned 'u usr/share/old
+a usr/share/old/x
+h usr/share/old/deep
+d var/data/d
 D var/data
 D var'
 }

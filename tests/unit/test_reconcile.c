@@ -50,7 +50,7 @@ static const struct {
 	{'B', {"kc=ttt", "ck=ttt", "ss=sss", "cc=kkt", "cc=kkt", "cc=ttk"}},
 	{'C', {"kccttt", "ckcttt", "cckttt", "ccckkt", "ccckkt", "cccttk"}},
 	{'D', {"kttkct", "kktkct", "ktkkct", "sttkst", "cttkkt", "kttkck"}},
-	{'O', {"kttkct", "kktkct", "ktkkct", "kttkst", "kttkkt", "kttkck"}},
+	{'O', {"kttkct", "kktkct", "ktkkct", "sttkst", "cttkkt", "kttkck"}},
 	{'L', {"ktttt=", "ckttt=", "ctktt=", "cttkk=", "cttkk=", "sssss="}},
 	{'M', {"kttttc", "cktttc", "ctkttc", "cttkkc", "cttkkc", "cttttk"}},
 	{'W', {"gwwwww", "gkwwww", "gwkwww", "gwwkww", "gwwwkw", "gwwwwk"}},

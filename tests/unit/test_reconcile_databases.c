@@ -293,8 +293,8 @@ TEST(accounts_as_the_user_sees_them)
 	 * to what it did not have.
 	 */
 	check_with(in, base, next, "etc=o etc/passwd=T:" R "/me:x:1000:0:::",
-		"p etc/passwd=T:" R "/n:x:106:0:::/me:x:1000:0:::", NULL);
-	check_with(in, base, next, "etc=o", "", NULL);
+		"u etc; p etc/passwd=T:" R "/n:x:106:0:::/me:x:1000:0:::", NULL);
+	check_with(in, base, next, "etc=o", "u etc; h etc/passwd", NULL);
 	/* Another directory in its place. */
 	check_with(in, "old/passwd=T:" R "/d:x:105:0::: etc=d",
 		"old/passwd=T:" R "/d:x:105:0::: etc=d", "old=W etc=r:old", "", NULL);
@@ -348,7 +348,7 @@ TEST(accounts_that_no_program_leaves)
 	check_with(
 		in, base, next, "etc/passwd=W etc/shadow=T:r:mine:1:::::: var/d=B,u105", "", NULL);
 	check_noted(&notes, "etc/passwd", "/etc/passwd of the user is missing, " LEFT);
-	check_with(in, base, next, "etc=o var/d=B,u105", "", NULL);
+	check_with(in, base, next, "etc=o var/d=B,u105", "u etc; h etc/passwd; h etc/shadow", NULL);
 	check_noted(&notes, "etc/passwd", "/etc/passwd of the user is missing, " LEFT);
 }
 

@@ -23,29 +23,6 @@ TEST(directories)
 	check("etc/a=d", "etc/a=d", "etc/a=W", "", "");
 }
 
-TEST(opaque_directories)
-{
-	/* Nothing below is compared; what it hid stays hidden. */
-	check("etc/a/b=A", "etc/a/b=B etc/a/c=C", "etc/a=o etc/a/b=A etc/a/c=D", "", "");
-	check("etc/a/b=A", "etc/a=d,m700 etc/a/b=B", "etc/a=o", "s etc/a=d,m700",
-		TOLD("stale", "config", "merged"));
-	check("etc/a/b=A", "etc=d", "etc/a=o", "", "");
-	check("etc/a/b=A", "etc/a=A", "etc/a=o etc/a/b=B", "a etc/a; D etc=d",
-		TOLD("type-change", "config", "aside"));
-	/* One that hid nothing is joined with what has come. */
-	check("etc=d", "etc/a/b=B etc/a/c=C", "etc/a=o etc/a/b=A etc/a/d=D",
-		"u etc/a; n etc/a/b.mlimg-new=B", TOLD("keep", "config", "joined"));
-	check("usr=d", "usr/a/b=B", "usr/a=o usr/a/b=A usr/a/d=D", "u usr/a; a usr/a/b",
-		TOLD("keep", "owned", "joined"));
-	check("etc=d", "etc/a=d,m700", "etc/a=o", "u etc/a", TOLD("conflict", "config", "joined"));
-	check("etc=d", "etc/a/b=A", "etc/a=o etc/a/b=A",
-		"u etc/a; d etc/a/b; D etc/a=d,trusted.overlay.opaque=y; D etc=d", NULL);
-	check("etc/a=A", "etc/a=B", "etc/a=o", "a etc/a; D etc=d",
-		TOLD("type-change", "config", "aside"));
-	check("etc/a=A", "etc=d", "etc/a=o etc/a/b=B", "", "");
-	check("", "", "home/a=o home/a/b=o home/a/b/c=C", "", "");
-}
-
 TEST(renamed_directories)
 {
 	/* usr/b shows what usr/a has. */
