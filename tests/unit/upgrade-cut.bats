@@ -68,11 +68,12 @@ spread() {
 	done
 }
 
-# tells_full WHERE: err says what could not be written, and the way on: of the store, or of a tenant's disk, which has no room for a checkpoint.
+# tells_full WHERE: err says what could not be written, and the way on: of the store, or of a tenant's disk, which has no room for a checkpoint (also found before it is begun).
 tells_full() {
 	local way="rollout 1 is left as it is ('mlimg-upgrade resume' goes on): "
 	same "$1: stderr" "mlimg-upgrade: write FILE: No space left on device" \
 		"$(sed -E "s,^(mlimg-upgrade: )${way//[()]/\\&},\1,; s,(alice|bob): checkpoint 'before-upgrade-1' of '\1': ,,
+			s,its tables may take 1.0 MiB\, and '$S/tenants/[0-9a-f]+' has [0-9.]+ (B|KiB) left$,write FILE: No space left on device,
 			s,('$S/upgrade.lock'|database '$S/store.db'|'$S/tenants/[0-9a-f]+/user.qcow2'):,FILE:," err)"
 }
 
@@ -115,8 +116,8 @@ tells_full() {
 	rm "$S/rest"
 	run --separate-stderr mlimg-upgrade apply --store "$S" --system debian:12.2
 	same "exit code" 1 "$status"
-	same "stderr" "mlimg-upgrade: rollout 1 is left as it is ('mlimg-upgrade resume' goes on): NAME: checkpoint 'before-upgrade-1' of 'NAME': write 'DISK': No space left on device" \
-		"$(sed -E "s,(alice|bob),NAME,g; s,'$S/tenants/[0-9a-f]+/user.qcow2','DISK'," <<<"$stderr")"
+	same "stderr" "mlimg-upgrade: rollout 1 is left as it is ('mlimg-upgrade resume' goes on): NAME: checkpoint 'before-upgrade-1' of 'NAME': its tables may take 1.0 MiB, and 'DIR' has ROOM left" \
+		"$(sed -E "s,(alice|bob),NAME,g; s,'$S/tenants/[0-9a-f]+' has [0-9.]+ KiB,'DIR' has ROOM," <<<"$stderr")"
 	same "state and places" "paused waiting waiting" "$(mlimg-upgrade status --store "$S" --json | jq -r '.state, .tenants[].place' | xargs)"
 	same "checkpoints" 0 "$(sqlite3 "$S/store.db" "SELECT count(*) FROM checkpoint")"
 	works mlimg-upgrade abort --store "$S"
