@@ -186,7 +186,7 @@ TEST(alternatives_of_which_a_choice_is_left)
 		"told editor: /bin/nano, chosen here, is there no more; the choice is automatic "
 		"again\n");
 	/* A link that he has made by hand is none of update-alternatives'. */
-	link_of_mine = "/home/me/ed";
+	link_of_mine = "/opt/own/ed";
 	ASSERT_STR(merge(EDITOR), HEAD("manual") ED "\n");
 	ASSERT_EQ(merged.n_links, 0);
 	link_of_mine = NULL;
