@@ -5,18 +5,54 @@
 #include "guest-agent/change-since-impl.h"
 #include "libmlimg/reconcile-kept.h"
 
-static int read_accounts(struct since *s, enum mlimg_merge_side side,
-	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
+/* One of all sides. @return 0, -EUCLEAN, -EIO, -EMLINK, -ENOMEM */
+static int read_file(struct since *s, enum mlimg_accounts_file f,
+	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES],
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES], struct mlimg_err *err)
 {
-	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++) {
-		size_t size = 0;
-		int r = since_read(s, side, mlimg_accounts_path(f), &texts[f], &size);
+	const char *path = mlimg_accounts_path(f);
+	int r = mlimg_accounts_check_kept(s->classes, s->upper, f, err);
 
+	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++) {
+		size_t size = 0;
+
+		r = since_read(s, side, path, &texts[side][f], &size);
 		if (r < 0 && r != -ENOENT)
-			return since_cannot_read(r, side, mlimg_accounts_path(f), err);
-		ret->files[f] = (struct mlimg_records_text){texts[f], size};
+			return since_cannot_read(r, side, path, err);
+		sides[side].files[f] = (struct mlimg_records_text){texts[side][f], size};
+		r = 0;
 	}
-	return 0;
+	return r;
+}
+
+/* A link that was there before is what it was, too. */
+static bool is_as_it_was(struct since *s, const char *path)
+{
+	const struct mlimg_entry *e = mlimg_manifest_find(s->upper, path);
+
+	return since_is_changed(s, path) == 0 ||
+		(e && e->type == MLIMG_LINK && since_was_left(s, path));
+}
+
+/* As the planner (reconcile-databases.c). What nobody has changed is not told. */
+static int read_accounts(struct since *s, char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES],
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES], struct mlimg_err *err)
+{
+	bool is_left[MLIMG_N_ACCOUNTS_FILES] = {false};
+	int r = 0;
+
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++) {
+		const char *path = mlimg_accounts_path(f);
+
+		r = read_file(s, f, texts, sides, err);
+		is_left[f] = r < 0 && r != -ENOMEM && mlimg_accounts_can_do_without(f);
+		if (is_left[f])
+			r = is_as_it_was(s, path) ? 0 : since_give_up(s, path, "accounts", err);
+	}
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		if (is_left[f])
+			mlimg_accounts_leave_out(sides, f);
+	return r;
 }
 
 static int is_fixed(void *ctx, bool is_group, uint32_t id)
@@ -50,7 +86,9 @@ static int put_accounts(struct since *s, const struct mlimg_accounts_merged *mer
 	int r = 0;
 
 	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++)
-		r = since_put_database(s, mlimg_accounts_path(f), &merged->files[f]);
+		/* Nothing was merged of it: it may be what cannot be. */
+		if (merged->files[f].text)
+			r = since_put_database(s, mlimg_accounts_path(f), &merged->files[f]);
 	return r;
 }
 
@@ -74,9 +112,7 @@ int since_accounts(struct since *s)
 	if (r < 0 && !is_any_changed(s))
 		return 0;
 	if (r == 0)
-		r = mlimg_accounts_check_kept(s->classes, s->upper, &err);
-	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++)
-		r = read_accounts(s, side, texts[side], &sides[side], &err);
+		r = read_accounts(s, texts, sides, &err);
 	if (r == 0)
 		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
 			&sides[MLIMG_SIDE_MINE], &used, &s->accounts, s->c->call->notes, &err);

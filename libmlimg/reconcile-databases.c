@@ -88,20 +88,44 @@ static int give_up(
 
 /* --- accounts --- */
 
-/* All files of one side. @return 0, -EIO, -ENOMEM */
-static int read_accounts(const struct planning *p, enum mlimg_merge_side side,
-	char *texts[MLIMG_N_ACCOUNTS_FILES], struct mlimg_accounts *ret, struct mlimg_err *err)
+/* One of all sides. @return 0, -EUCLEAN, -EIO, -EMLINK, -ENOMEM */
+static int read_accounts_file(const struct planning *p, enum mlimg_accounts_file f,
+	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES],
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES], struct mlimg_err *err)
 {
-	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++) {
-		const char *path = mlimg_accounts_path(f);
-		size_t size = 0;
-		int r = read_side(p, side, path, &texts[f], &size);
+	const char *path = mlimg_accounts_path(f);
+	int r = mlimg_accounts_check_kept(p->in->classes, p->upper, f, err);
 
+	for (enum mlimg_merge_side side = 0; side < MLIMG_N_MERGE_SIDES && r == 0; side++) {
+		size_t size = 0;
+
+		r = read_side(p, side, path, &texts[side][f], &size);
 		if (r < 0 && r != -ENOENT)
 			return cannot_read(r, side, path, err);
-		ret->files[f] = (struct mlimg_records_text){texts[f], size};
+		sides[side].files[f] = (struct mlimg_records_text){texts[side][f], size};
+		r = 0;
 	}
-	return 0;
+	return r;
+}
+
+/* All; but those that can be done without where they cannot be merged, which is told. */
+static int read_accounts(struct planning *p,
+	char *texts[MLIMG_N_MERGE_SIDES][MLIMG_N_ACCOUNTS_FILES],
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES], struct mlimg_err *err)
+{
+	bool is_left[MLIMG_N_ACCOUNTS_FILES] = {false};
+	int r = 0;
+
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++) {
+		r = read_accounts_file(p, f, texts, sides, err);
+		is_left[f] = r < 0 && r != -ENOMEM && mlimg_accounts_can_do_without(f);
+		if (is_left[f])
+			r = give_up(p, mlimg_accounts_path(f), "accounts", err);
+	}
+	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES; f++)
+		if (is_left[f])
+			mlimg_accounts_leave_out(sides, f);
+	return r;
 }
 
 static int note_owners(struct planning *p)
@@ -225,9 +249,7 @@ static int merge_accounts(struct planning *p, struct databases *d)
 		free(asked.renamed);
 		return r;
 	}
-	r = mlimg_accounts_check_kept(p->in->classes, p->upper, &err);
-	for (enum mlimg_merge_side s = 0; s < MLIMG_N_MERGE_SIDES && r == 0; s++)
-		r = read_accounts(p, s, texts[s], &sides[s], &err);
+	r = read_accounts(p, texts, sides, &err);
 	if (r == 0)
 		r = mlimg_accounts_merge(&sides[MLIMG_SIDE_BASE], &sides[MLIMG_SIDE_NEXT],
 			&sides[MLIMG_SIDE_MINE], &used, &d->accounts, p->in->notes, &err);

@@ -42,16 +42,22 @@ static bool is_of_status(const char *path)
 }
 
 int mlimg_accounts_check_kept(const struct mlimg_path_classes *classes,
-	const struct mlimg_manifest *upper, struct mlimg_err *err)
+	const struct mlimg_manifest *upper, enum mlimg_accounts_file f, struct mlimg_err *err)
 {
-	int r = 0;
+	const struct mlimg_entry *e = mlimg_manifest_find(upper, mlimg_accounts_path(f));
 
-	for (enum mlimg_accounts_file f = 0; f < MLIMG_N_ACCOUNTS_FILES && r == 0; f++) {
-		const struct mlimg_entry *e = mlimg_manifest_find(upper, mlimg_accounts_path(f));
+	return e ? check(classes, e, err) : 0;
+}
 
-		r = e ? check(classes, e, err) : 0;
-	}
-	return r;
+void mlimg_accounts_leave_out(
+	struct mlimg_accounts sides[MLIMG_N_MERGE_SIDES], enum mlimg_accounts_file f)
+{
+	enum mlimg_accounts_file first =
+		f == MLIMG_SUBUID || f == MLIMG_SUBGID ? MLIMG_SUBUID : MLIMG_SHADOW;
+
+	for (int side = 0; side < MLIMG_N_MERGE_SIDES; side++)
+		for (enum mlimg_accounts_file left = first; left <= first + 1; left++)
+			sides[side].files[left] = (struct mlimg_records_text){NULL, 0};
 }
 
 int mlimg_packages_check_kept(const struct mlimg_path_classes *classes,

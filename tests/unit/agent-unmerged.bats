@@ -89,13 +89,58 @@ accounts_stay() {
 	local driver file
 	accounts_of_pg
 	for driver in overlay unionfs; do
-		for file in passwd group shadow; do
+		for file in passwd group; do
 			with $driver
 			on v1
 			my_accounts
 			mkdir -p "$UPPER/etc/mlimg/reconcile.d"
 			echo "/etc/$file keep" >"$UPPER/etc/mlimg/reconcile.d/pins.conf"
 			accounts_stay "/etc/$file of the user is of class keep, which a pin gives it: go back, unpin it (mlimg unpin), and change again"
+		done
+	done
+}
+
+@test "a shadow or subuid that cannot be merged stays, and numbers move by passwd and group, the user's or not" {
+	need root
+	local driver how own before shadow
+	accounts_of_pg
+	for driver in overlay unionfs; do
+		for how in pinned linked subuid; do
+			for own in '' passwd; do
+				with $driver
+				on v1
+				my_accounts
+				[ -n "$own" ] || rm "$UPPER"/etc/{passwd,group}
+				case $how in
+					pinned)
+						mkdir -p "$UPPER/etc/mlimg/reconcile.d"
+						echo "/etc/shadow keep" >"$UPPER/etc/mlimg/reconcile.d/pins.conf"
+						;;
+					linked)
+						mkdir "$UPPER/srv"
+						mv "$UPPER/etc/shadow" "$UPPER/srv"
+						ln -s /srv/shadow "$UPPER/etc/shadow"
+						;;
+					subuid) ln -s /srv/subuid "$UPPER/etc/subuid" ;;
+				esac
+				before=$(treelist "$UPPER")
+				shadow=$(cat "$UPPER"/etc/shadow "$UPPER"/srv/shadow 2>/dev/null || :)
+				on v2
+				same "note ($driver, $how)" "accounts: $NOT" "$(boot '.notes[]' | cut -d: -f 1,2)"
+				same "owners ($driver, $how)" "110:110 1000:1000" "$(stat -c %u:%g "$UPPER"/var/{pg,me} | xargs)"
+				[ -z "$own" ] || same "passwd ($driver, $how)" "me:1000 new:107 pg:110 root:0" "$(cut -d: -f 1,3 "$UPPER/etc/passwd" | sort | xargs)"
+				[ $how = subuid ] || same "shadow ($driver, $how)" "$shadow" "$(cat "$UPPER"/etc/shadow "$UPPER"/srv/shadow 2>/dev/null || :)"
+				# What is pg's on v2 is pg's on v1.
+				touch -r "$UPPER/var" "$DIR/time"
+				touch "$UPPER/var/since"
+				chown 110:110 "$UPPER/var/since"
+				on v1
+				same "back ($driver, $how)" '["rolled-back",[]]' "$(boot '[.reconcile.done, .notes]')"
+				same "owner of what was made since" 107:107 "$(stat -c %u:%g "$UPPER/var/since")"
+				rm "$UPPER/var/since"
+				touch -r "$DIR/time" "$UPPER/var"
+				same "upper, back ($driver, $how)" "$before" "$(treelist "$UPPER")"
+			done
 		done
 	done
 }
