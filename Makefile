@@ -104,7 +104,8 @@ $(B)/%.o: %.c | $(B)/headers-found
 	$(CC) $(C_ALL) -MMD -MP -c -o $@ $<
 
 # What the agent does itself waits for disks; what computes is the library's, and of that not what is done once or for each account, package or layer.
-LIB_SMALL := $(foreach part,accounts boot compose dpkg-version json layer notes packages queue records report sidecar stack unionfs \
+LIB_SMALL := $(foreach part,accounts boot class compose dpkg-version json layer notes packages queue rebuild reconcile-databases \
+	reconcile-kept records report sidecar stack unionfs \
 	user-layer verity,$(wildcard libmlimg/$(part)*.c))
 $(call obj,$(AGENT_SRC) $(AGENT_MAIN) $(LIB_SMALL)): CFLAGS := $(patsubst -O2,-Os,$(CFLAGS))
 
