@@ -18,12 +18,15 @@
 #include "libmlimg/path-map.h"
 #include "libmlimg/cleanup.h"
 #include "libmlimg/io.h"
+#include "libmlimg/path.h"
 #include "libmlimg/text.h"
+#include "libmlimg/unionfs.h"
 #include "libmlimg/whiteout.h"
 
 struct undoing {
 	struct mlimg_change *c;
-	struct mlimg_path_map put; /* path: the step that has put something there */
+	struct mlimg_path_map put;    /* path: the step that has put something there */
+	struct mlimg_path_map joined; /* directories below which markers are to return */
 	struct mlimg_path_map
 		cleared; /* where what the user has written since was taken away before */
 	struct mlimg_path_map removed;   /* what the user has removed with its directory since */
@@ -34,6 +37,38 @@ struct undoing {
 };
 
 /* --- what was put --- */
+
+/*
+ * Directories of markers in which none is any more, below one that was joined: the markers that
+ * were there before could not return.
+ */
+static int remove_dirs_of_marker(struct undoing *u, const char *path)
+{
+	size_t prefix = strlen(MLIMG_UNIONFS_DIR) + 1;
+	mlimg_autofree char *marker = NULL;
+	struct mlimg_change_place at;
+	int r;
+
+	if (asprintf(&marker, MLIMG_UNIONFS_DIR "/%s", path) < 0) {
+		marker = NULL;
+		return -ENOMEM;
+	}
+	for (;;) {
+		marker[mlimg_path_dir_size(marker)] = '\0';
+		if (!mlimg_path_is_below(marker, MLIMG_UNIONFS_DIR) ||
+			!mlimg_path_map_covers(&u->joined, marker + prefix))
+			return 0;
+		r = mlimg_change_find(u->c, marker, &at);
+		if (mlimg_change_is_nowhere(r))
+			continue;
+		if (r == 0)
+			r = mlimg_change_step(u->c);
+		if (r < 0)
+			return r;
+		if (unlinkat(at.fd, at.name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
+	}
+}
 
 /* To a slot of reconcile.new, which goes away in the end. */
 static int remove_put(struct undoing *u, size_t n, const struct mlimg_entry *put)
@@ -48,13 +83,15 @@ static int remove_put(struct undoing *u, size_t n, const struct mlimg_entry *put
 	mlimg_change_slot(n, MLIMG_UNDO_MAIN, slot);
 	r = mlimg_change_has(c->new_fd, slot);
 	if (r)
-		return r < 0 ? r : 0;
+		return r < 0 ? r : is_marker ? remove_dirs_of_marker(u, put->path) : 0;
 	r = mlimg_change_is_put_there(c, put);
 	if (r <= 0)
 		return r;
 	r = mlimg_change_find_part(
 		c, put->path, is_marker ? MLIMG_UNDO_MARKER : MLIMG_UNDO_MAIN, &text, &at);
-	return r < 0 ? r : mlimg_change_rename(c, at.fd, at.name, c->new_fd, slot);
+	if (r == 0)
+		r = mlimg_change_rename(c, at.fd, at.name, c->new_fd, slot);
+	return r < 0 || !is_marker ? r : remove_dirs_of_marker(u, put->path);
 }
 
 /* --- what was taken --- */
@@ -296,7 +333,11 @@ static int find_puts(struct undoing *u, struct mlimg_undo_log *log, struct mlimg
 
 	for (size_t n = 0; n < log->n_records && r == 0; n++) {
 		r = mlimg_undo_log_get(log, n, &record, err);
-		if (r == 0 && record.op == 'i' && mlimg_path_map_set(&u->put, record.path, n) < 0)
+		if (r < 0)
+			break;
+		if ((record.op == 'i' && mlimg_path_map_set(&u->put, record.path, n) < 0) ||
+			(record.op == 'o' && record.parts == MLIMG_UNDO_MARKERS &&
+				mlimg_path_map_set(&u->joined, record.path, n) < 0))
 			r = mlimg_err_set(err, ENOMEM, "roll back");
 	}
 	return r;
@@ -348,6 +389,7 @@ int mlimg_change_undo_steps(
 	if (r == 0)
 		r = mlimg_change_extra_carry_out(c, MLIMG_CHANGE_THEN, err);
 	mlimg_path_map_done(&u.put);
+	mlimg_path_map_done(&u.joined);
 	mlimg_path_map_done(&u.cleared);
 	mlimg_path_map_done(&u.set_aside);
 	mlimg_path_map_done(&u.stays);

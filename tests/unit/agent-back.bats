@@ -47,6 +47,27 @@ seen() {
 	same "upper, of a directory that was removed" "usr usr/share" "$(upper)"
 }
 
+@test "a directory that is joined with another one of the stack has marks for what its user does not see alone; there and back" {
+	need root
+	local before
+	mkdir -p "$DIR"/v{1,2}/usr/share/d/below
+	echo 1 | tee "$DIR/v1/usr/share/d/file" >"$DIR/v1/usr/share/d/below/file"
+	echo 2 | tee "$DIR"/v2/usr/share/d/{file,new} >"$DIR/v2/usr/share/d/below/file"
+	echo mine | tee "$DIR/v1/usr/share/d/same" >"$DIR/v2/usr/share/d/same"
+	layers
+	OPTIONS=(--union unionfs)
+	user_anew
+	on v1
+	removed
+	before=$(seen)
+	on v2
+	same "marks" "usr/share/d/below/file_HIDDEN~ usr/share/d/file_HIDDEN~" "$(cd "$UPPER/.unionfs-fuse" && find . -name '*_HIDDEN~' -printf '%P\n' | sort | xargs)"
+	same "upper" ".unionfs-fuse/usr/share/d/below/file_HIDDEN~ .unionfs-fuse/usr/share/d/file_HIDDEN~ usr usr/share usr/share/d usr/share/d/below usr/share/d/own" "$(upper)"
+	on v1
+	same "upper, back" "$before" "$(seen)"
+	same "boot.json" '["rolled-back",0,[]]' "$(boot '[.reconcile.done, .reconcile.aside, .notes]')"
+}
+
 # What only v2 has: a directory with two files, and one in /etc; d is another directory in each.
 copies_of_stacks() {
 	mkdir -p "$DIR"/v{1,2}/usr/share/d "$DIR/v2/usr/share/new"
