@@ -50,8 +50,8 @@ static void check_image(struct disk *d)
 
 	begin_case(d, "overlay");
 	begin_turn(d, 0, true);
-	run_program(whole); /* mke2fs takes no parts of seconds */
-	run_program(make);
+	ASSERT_EQ(run_program(whole), 0); /* mke2fs takes no parts of seconds */
+	ASSERT_EQ(run_program(make), 0);
 	mlimg_upper_dir_init(&dir, open("run/user/upper", O_RDONLY | O_DIRECTORY), false);
 	ASSERT_OK(mlimg_ext4_open("user.img", &fs, &err), err);
 	ASSERT_OK(mlimg_upper_image_init(&image, fs, false, &err), err);
