@@ -268,14 +268,14 @@ here() {
 	same "pools" "" "$(virsh -c "$uri" pool-list --all --name | xargs)"
 	port alice
 	# A counter in memory, and on disk.
-	in_guest alice 'mkdir -p /srv; i=0; (while :; do i=$((i + 1)); echo $i >/srv/count; echo $i >/run/count; sleep 0.1; done) >/dev/null 2>&1 &'
+	in_guest alice 'mkdir -p /srv; i=0; (while :; do i=$((i + 1)); echo $i >/srv/count; echo $i >/run/next; mv /run/next /run/count; sleep 0.1; done) >/dev/null 2>&1 &'
 	until [ "$(in_guest alice 'cat /run/count')" -gt 3 ] 2>/dev/null; do sleep 0.2; done
 	works here mlimg-vm checkpoint alice one --store "$S"
 	in_guest alice 'echo later >/srv/later; sync'
 	run here mlimg-vm restore alice one --discard --store "$S"
 	same "exit code" 0 "$status"
 	same "later file, and whether the counters agree" "no yes" \
-		"$(in_guest alice 'a=$(cat /srv/count); b=$(cat /run/count); [ -e /srv/later ] && echo yes || echo no; [ $((a - b)) -le 1 ] && [ $((b - a)) -le 1 ] && echo yes' | xargs)"
+		"$(in_guest alice 'until a=$(cat /srv/count) && [ "$a" ]; do :; done; b=$(cat /run/count); [ -e /srv/later ] && echo yes || echo no; [ $((a - b)) -le 1 ] && [ $((b - a)) -le 1 ] && echo yes' | xargs)"
 	there_and_back
 	frozen
 	fails 1 "mlimg-vm: 'alice' is up, and a disk can only be restored while the guest is off: 'mlimg-vm stop alice', then restore" \
