@@ -218,6 +218,7 @@ touching conflict beside" "$(told '.entries[] | select(.path | startswith("etc/u
 becomes-file type-change aside
 changed whiteout-changed stays
 gone whiteout-gone dropped
+hidden keep joined
 replaced conflict aside" "$(told ".entries[] | select(.path | test(\"^$path/[^/]*\$\")) | \"\\(.path[19:]) \\(.verdict) \\(.done)\"" |
 				grep -v -e '^moved' -e '^tree' | sort)"
 			path=$(cut -c 2- "$images/deleted")
